@@ -1,0 +1,79 @@
+"""Comparison of kernels: with the naive loops in float64, and with numbers from elsewhere."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels import use_backend
+
+
+def tolerance(dtype: Any, terms: int = 1) -> float:
+    """The relative error that a sum of `terms` products in `dtype` may have: eps * (16 + 4*sqrt(terms))."""
+    return float(np.finfo(dtype).eps) * (16 + 4 * math.sqrt(terms))
+
+
+def assert_same(actual: Any, expected: Any, terms: int = 1, where: str = "result") -> None:
+    """Assert that two results agree: arrays, numbers, None, or tuples and dicts of these.
+
+    Shapes are equal, NaN and infinity stand at the same places, whole numbers are equal, and floats differ by at most
+    `tolerance(dtype of actual, terms)` times the largest finite magnitude expected (at least 1).
+    """
+    if isinstance(expected, dict):
+        assert isinstance(actual, dict) and actual.keys() == expected.keys(), f"{where}: keys differ"
+        for key in expected:
+            assert_same(actual[key], expected[key], terms, f"{where}[{key!r}]")
+        return
+    if isinstance(expected, (tuple, list)):
+        assert isinstance(actual, (tuple, list)) and len(actual) == len(expected), f"{where}: lengths differ"
+        for position, pair in enumerate(zip(actual, expected, strict=True)):
+            assert_same(*pair, terms, f"{where}[{position}]")
+        return
+    if expected is None:
+        assert actual is None, f"{where}: {type(actual).__name__} where None was expected"
+        return
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape, f"{where}: shape {actual.shape} where {expected.shape} was expected"
+    if actual.dtype.kind != "f":
+        np.testing.assert_array_equal(actual, expected, err_msg=where)
+        return
+    finite = np.abs(expected[np.isfinite(expected)], dtype=np.float64)
+    scale = max(1.0, float(finite.max(initial=0.0)))
+    np.testing.assert_allclose(
+        actual.astype(np.float64), expected, rtol=0, atol=tolerance(actual.dtype, terms) * scale, err_msg=where
+    )
+
+
+def against_naive(function: Callable, *arguments: Any, terms: int = 1, **options: Any) -> Any:
+    """Run a kernel on the active backend and assert that it agrees with the naive loops in float64.
+
+    Also asserts that no argument was modified and that float results have the dtype of the float arguments.
+    Returns the active backend's result.
+    """
+    before = [_copy(argument) for argument in arguments]
+    actual = function(*arguments, **options)
+    for position, (argument, copy) in enumerate(zip(arguments, before, strict=True)):
+        if isinstance(argument, np.ndarray):
+            np.testing.assert_array_equal(argument, copy, err_msg=f"argument {position} was modified")
+    with use_backend("naive"):
+        expected = function(*[_widened(copy) for copy in before], **options)
+    assert_same(actual, expected, terms)
+    given = [a.dtype for a in arguments if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    if given:
+        dtype = np.result_type(*given)
+        results = actual if isinstance(actual, tuple) else (actual,)
+        for result in results:
+            if isinstance(result, np.ndarray) and result.dtype.kind == "f":
+                assert result.dtype == dtype, f"result dtype {result.dtype} where {dtype} was expected"
+    return actual
+
+
+def _copy(argument: Any) -> Any:
+    return argument.copy() if isinstance(argument, np.ndarray) else argument
+
+
+def _widened(argument: Any) -> Any:
+    if isinstance(argument, np.ndarray) and argument.dtype.kind == "f":
+        return argument.astype(np.float64)
+    return argument

@@ -1,0 +1,22 @@
+"""fastnn.kernels: every operation four ways, behind one switch. NumPy arrays in, NumPy arrays out; usable alone.
+
+Open an operation's folder: `__init__.py` is its contract (meaning, shapes, errors, checks, dispatch), `naive.py`
+the same function as plain loops (the specification), `vectorized.py` as NumPy, `njit.py` as Numba for the CPU.
+
+    conv2d       convolution                        affine       x @ w + b
+    pool2d       max, average, global average       activations  ReLU and its relatives
+    losses       softmax, SVM, mean squared error   updates      SGD to AdamW
+    sandwich     neighbours fused: affine-relu, conv-relu, conv-relu-pool
+
+Axes, in docstrings, names and loop indices (lower case):
+
+    N  images            H  W    rows, columns of an image        D  features of a row
+    C  channels          KH KW   rows, columns of a kernel        M  outputs of a row
+    F  filters           OH OW   rows, columns of an output       K  classes
+"""
+
+from .switch import BackendUnavailable, backends, get_backend, set_backend, use_backend
+
+OPERATIONS = ("conv2d", "pool2d", "affine", "activations", "losses", "updates", "sandwich")
+
+__all__ = ["OPERATIONS", "BackendUnavailable", "backends", "get_backend", "set_backend", "use_backend"]

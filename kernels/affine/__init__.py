@@ -1,0 +1,35 @@
+"""The affine (fully connected, linear) layer.
+
+    out[n, m] = b[m] + sum_d x[n, d] * w[d, m]
+"""
+
+from .. import checks, switch
+
+_variant = switch.operation(__name__)
+
+
+def affine_forward(x, w, b):
+    """Multiply N rows with a matrix and add a bias.
+
+    Inputs (float32 or float64, any layout, never modified): x (N, D) rows, w (D, M) weights, b (M,) bias
+    Returns out (N, M) in the dtype of the inputs, C-contiguous.
+
+    Every backend: N = 0 or D = 0 is allowed (D = 0 gives the bias); NaN and infinity spread as the formula says; sums
+    are accumulated in the dtype of the inputs.
+    Raises ValueError for shapes that do not belong together, TypeError for other dtypes.
+    Cost: 2*N*D*M flops; for few rows it is bound by reading w.
+    """
+    x, w, b = checks.floats("affine_forward", x=(x, "N D"), w=(w, "D M"), b=(b, "M"))
+    return _variant().affine_forward(x, w, b)
+
+
+def affine_backward(dout, x, w, need_dx=True):
+    """Gradients of `affine_forward`, given dout = dloss/dout.
+
+        dx[n, d] = sum_m dout[n, m] * w[d, m],  dw[d, m] = sum_n x[n, d] * dout[n, m],  db[m] = sum_n dout[n, m]
+
+    Inputs: dout (N, M), x (N, D), w (D, M); need_dx: False where nobody asks for dx
+    Returns dx (N, D), or None where it was not needed; dw (D, M); db (M,). Cost: 4*N*D*M flops, half of them for dx.
+    """
+    dout, x, w = checks.floats("affine_backward", dout=(dout, "N M"), x=(x, "N D"), w=(w, "D M"))
+    return _variant().affine_backward(dout, x, w, bool(need_dx))

@@ -1,0 +1,29 @@
+"""What an array is: NumPy arrays of float32 or float64. The one place that knows about array types and dtypes."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def asarray(value: Any) -> np.ndarray:
+    """`value` as an array, without a copy where it is one already."""
+    return np.asarray(value)
+
+
+def common_dtype(given: Iterable[np.ndarray]) -> np.dtype:
+    """The dtype to compute in: that of the floating arrays, float64 where they differ or where there are none."""
+    kinds = {array.dtype.newbyteorder("=") for array in given if array.dtype.kind == "f"}
+    return kinds.pop() if len(kinds) == 1 else np.dtype(np.float64)
+
+
+def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """`array` as C-contiguous memory of `dtype`; itself where it is that already."""
+    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
+        return array
+    return np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """`array` in host memory, for pictures, files and comparisons."""
+    return np.asarray(array)

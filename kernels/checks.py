@@ -1,0 +1,229 @@
+"""Checks of what a user passes in: every public function calls these, once, in front of the dispatch.
+
+Each check returns the value in the form the kernels want, or raises ValueError or TypeError that reads
+`function: what is wrong with name=value; what was expected; what to do.`
+"""
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from . import arrays
+
+
+def floats(function: str, /, **named: tuple[Any, str]) -> tuple:
+    """Arrays of one floating dtype, C-contiguous, whose shapes agree: `floats("f", x=(x, "N D"), b=(b, "D"))`.
+
+    A pattern names one axis per word; a name that occurs twice must have one length; a number is that
+    length; a closing `...` stands for any further axes. Integer and boolean arrays are converted to the
+    dtype of the float ones (float64 where there are none); float32 with float64 gives float64, as in NumPy.
+    """
+    given = {name: array(function, name, value) for name, (value, _) in named.items()}
+    for name, value in given.items():
+        _check_float(function, name, value.dtype)
+    lengths: dict[str, tuple[int, str]] = {}
+    for name, value in given.items():
+        _unify(function, name, value.shape, named[name][1], lengths)
+    dtype = arrays.common_dtype(given.values())
+    return tuple(arrays.contiguous(value, dtype) for value in given.values())
+
+
+def array(function: str, name: str, value: Any) -> np.ndarray:
+    """Anything array-like as an array."""
+    try:
+        return arrays.asarray(value)
+    except ValueError as error:
+        raise TypeError(
+            f"{function}: {name}={value!r} is no array ({error}); expected numbers in rows of equal length; "
+            f"pass a NumPy array"
+        ) from error
+
+
+def shape(function: str, name: str, value: np.ndarray, expected: tuple[int, ...]) -> None:
+    """The array has exactly the expected shape."""
+    if value.shape != expected:
+        raise ValueError(
+            f"{function}: {name}.shape = {value.shape} does not fit; expected {expected} from the other arguments; "
+            f"pass the arrays of one forward pass"
+        )
+
+
+def not_empty(function: str, name: str, value: np.ndarray) -> None:
+    """No axis of the array has length 0."""
+    if value.size == 0:
+        raise ValueError(
+            f"{function}: {name}.shape = {value.shape} is empty; expected at least one element on every axis; "
+            f"check how {name} was made"
+        )
+
+
+def index(function: str, name: str, value: Any, expected: tuple[int, ...], maximum: int) -> np.ndarray:
+    """The places of a pooling's winners: whole numbers from 0 to `maximum`, in the expected shape."""
+    given = array(function, name, value)
+    if given.dtype.kind not in "iu":
+        raise TypeError(
+            f"{function}: {name}.dtype = {given.dtype} holds no places; expected whole numbers; "
+            f"pass {name} as the forward pass returned it"
+        )
+    shape(function, name, given, expected)
+    if given.size and (given.min() < 0 or given.max() > maximum):
+        raise ValueError(
+            f"{function}: {name} ranges from {given.min()} to {given.max()}; expected 0 to {maximum}; "
+            f"pass {name} and the size of the window of one forward pass"
+        )
+    return arrays.contiguous(given, given.dtype)
+
+
+def _check_float(function: str, name: str, dtype: np.dtype) -> None:
+    if dtype.kind not in "fiub" or (dtype.kind == "f" and dtype.itemsize not in (4, 8)):
+        raise TypeError(
+            f"{function}: {name}.dtype = {dtype} cannot be computed with; expected float32 or float64 "
+            f"(integers are converted); convert it with np.asarray({name}, dtype=np.float32)"
+        )
+
+
+def _unify(function: str, name: str, shape: tuple, pattern: str, lengths: dict[str, tuple[int, str]]) -> None:
+    axes = pattern.split()
+    fixed = axes[:-1] if axes and axes[-1] == "..." else axes
+    rank_fits = len(shape) >= len(fixed) if fixed is not axes else len(shape) == len(fixed)
+    spelled = "(" + ", ".join(axes) + ("," if len(axes) == 1 else "") + ")"
+    if not rank_fits:
+        raise ValueError(
+            f"{function}: {name}.shape = {shape} has {len(shape)} axes; expected {spelled}; reshape {name} to that"
+        )
+    for axis, (label, length) in enumerate(zip(fixed, shape, strict=False)):
+        expected, origin = (int(label), "the definition") if label.isdigit() else lengths.get(label, (length, name))
+        if length != expected:
+            raise ValueError(
+                f"{function}: {name}.shape = {shape} has length {length} on axis {axis}; expected {spelled} with "
+                f"{label} = {expected} as in {origin}; pass arrays that belong together"
+            )
+        lengths.setdefault(label, (length, name))
+
+
+def integer(function: str, name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
+    """A whole number, given as an int or as a float such as 3.0; bool and 1.5 are refused."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{function}: {name}={value!r} is not a number; expected a whole number; pass an int")
+    if not math.isfinite(value) or value != int(value):
+        raise ValueError(f"{function}: {name}={value!r} is not whole; expected a whole number; round it yourself")
+    _in_range(function, name, int(value), minimum, maximum)
+    return int(value)
+
+
+def pair(function: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
+    """A whole number for height and width alike, or a (height, width) pair of them."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2:
+            raise ValueError(
+                f"{function}: {name}={value!r} has {len(value)} entries; expected a whole number or (height, width); "
+                f"pass one of these"
+            )
+        return integer(function, name, value[0], minimum), integer(function, name, value[1], minimum)
+    number_of_both = integer(function, name, value, minimum)
+    return number_of_both, number_of_both
+
+
+def number(
+    function: str,
+    name: str,
+    value: Any,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """A finite real number within [minimum, maximum] and strictly between `above` and `below`."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{function}: {name}={value!r} is not a number; expected a real number; pass a float")
+    if not math.isfinite(value):
+        raise ValueError(f"{function}: {name}={value!r} is not finite; expected a finite number; check its origin")
+    _in_range(function, name, value, minimum, maximum, above, below)
+    return float(value)
+
+
+def _in_range(
+    function: str,
+    name: str,
+    value: float,
+    minimum: float | None,
+    maximum: float | None,
+    above: float | None = None,
+    below: float | None = None,
+) -> None:
+    limits = []
+    if minimum is not None:
+        limits.append((f"at least {minimum}", value >= minimum))
+    if above is not None:
+        limits.append((f"more than {above}", value > above))
+    if maximum is not None:
+        limits.append((f"at most {maximum}", value <= maximum))
+    if below is not None:
+        limits.append((f"less than {below}", value < below))
+    if not all(kept for _, kept in limits):
+        expected = " and ".join(text for text, _ in limits)
+        raise ValueError(f"{function}: {name}={value!r} is out of range; expected {expected}; choose such a value")
+
+
+def choice(function: str, name: str, value: Any, choices: Iterable[str]) -> str:
+    """One of the given words; the nearest is suggested for another."""
+    words = list(choices)
+    if isinstance(value, str) and value in words:
+        return value
+    raise (ValueError if isinstance(value, str) else TypeError)(
+        f"{function}: {name}={value!r} is unknown; expected one of {', '.join(map(repr, words))}{suggestion(value, words)}"
+    )
+
+
+def suggestion(value: Any, words: Iterable[str]) -> str:
+    """The closing words of an error about an unknown name: `; did you mean 'njit'?`, or what to do instead."""
+    near = difflib.get_close_matches(str(value), list(words), n=1)
+    return f"; did you mean {near[0]!r}?" if near else "; use one of these"
+
+
+def keys(function: str, name: str, value: Any, required: Iterable[str] = (), optional: Iterable[str] = ()) -> dict:
+    """A dict with every required key and none beyond the required and optional ones."""
+    required, allowed = list(required), [*required, *optional]
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{function}: {name}={value!r} is not a dict; expected keys {allowed}; pass a dict with them")
+    for key in required:
+        if key not in value:
+            raise ValueError(
+                f"{function}: {name} lacks the key {key!r} (it has {list(value)}); expected {required}; add {key!r}"
+            )
+    for key in value:
+        if key not in allowed:
+            raise ValueError(
+                f"{function}: {name}[{key!r}] is unknown; expected only {allowed}{suggestion(key, allowed)}"
+            )
+    return dict(value)
+
+
+def labels(function: str, name: str, value: Any, count: int, classes: int) -> np.ndarray:
+    """Class labels: integers (count,) from 0 to classes - 1, returned as C-contiguous int64."""
+    given = array(function, name, value)
+    if given.dtype.kind not in "iu" and given.size:
+        raise TypeError(
+            f"{function}: {name}.dtype = {given.dtype} does not hold labels; expected integers; "
+            f"pass {name} converted with {name}.astype(np.int64)"
+        )
+    if given.shape != (count,):
+        raise ValueError(
+            f"{function}: {name}.shape = {given.shape} does not fit; expected ({count},), one label per row of the "
+            f"scores; pass class numbers, not one-hot rows"
+        )
+    if given.size and (given.min() < 0 or given.max() >= classes):
+        wrong = given[(given < 0) | (given >= classes)][0]
+        raise ValueError(
+            f"{function}: {name} contains the label {wrong}; expected 0 to {classes - 1} for {classes} classes; "
+            f"renumber the labels or widen the last layer"
+        )
+    return arrays.contiguous(given, np.dtype(np.int64))

@@ -1,0 +1,62 @@
+"""Convolution of images with filters (cross-correlation, as every neural-network library defines it).
+
+    out[n, f, oh, ow] = b[f] + sum_{c, kh, kw} x[n, c, oh*stride + kh - pad, ow*stride + kw - pad] * w[f, c, kh, kw]
+
+with x zero outside its borders, OH = 1 + (H + 2*pad - KH) // stride and OW likewise.
+Source: Dumoulin & Visin, A guide to convolution arithmetic for deep learning (2016), section 2.
+"""
+
+from .. import checks, switch, windows
+
+_variant = switch.operation(__name__)
+
+
+def conv2d_forward(x, w, b, stride=1, pad=0):
+    """Convolve N images with F filters.
+
+    Inputs (float32 or float64, any layout, never modified):
+        x (N, C, H, W): images
+        w (F, C, KH, KW): filters
+        b (F,): bias
+        stride, pad: a whole number or a (height, width) pair; stride >= 1, pad >= 0
+    Returns out (N, F, OH, OW) in the dtype of the inputs, C-contiguous.
+
+    Every backend: N = 0 gives an empty out; NaN and infinity spread as the formula says; sums are accumulated in
+    the dtype of the inputs. Rows and columns at the end that no window reaches are ignored, as in PyTorch.
+    Raises ValueError for shapes that do not belong together or a window larger than the padded image, TypeError
+    for dtypes other than float32, float64 and integers.
+    Cost: 2*N*F*OH*OW*C*KH*KW flops; reads x and w, writes out.
+    """
+    function = "conv2d_forward"
+    x, w, b = checks.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
+    stride, pad, _ = geometry(function, x, w, stride, pad)
+    return _variant().conv2d_forward(x, w, b, stride, pad)
+
+
+def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True):
+    """Gradients of `conv2d_forward`: of a loss with respect to x, w and b, given dout = dloss/dout.
+
+        db[f] = sum_{n, oh, ow} dout[n, f, oh, ow]
+        dw[f, c, kh, kw] = sum_{n, oh, ow} dout[n, f, oh, ow] * x[n, c, oh*stride + kh - pad, ow*stride + kw - pad]
+        dx[n, c, h, w] = sum over every f, oh, ow, kh, kw that read x[n, c, h, w] of dout[n, f, oh, ow] * w[f, c, kh, kw]
+
+    Inputs: dout (N, F, OH, OW); x, w, stride and pad as given to the forward pass.
+        need_dx: False where nobody asks for dx, as in a first layer
+    Returns dx (N, C, H, W), or None where it was not needed; dw (F, C, KH, KW); db (F,).
+
+    Every backend: N = 0 gives zeros. Raises what `conv2d_forward` raises, and ValueError where dout does not fit.
+    Cost: twice the flops of the forward pass, half of them for dx.
+    """
+    function = "conv2d_backward"
+    dout, x, w = checks.floats(function, dout=(dout, "N F OH OW"), x=(x, "N C H W"), w=(w, "F C KH KW"))
+    stride, pad, size = geometry(function, x, w, stride, pad)
+    checks.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
+    return _variant().conv2d_backward(dout, x, w, stride, pad, bool(need_dx))
+
+
+def geometry(function, x, w, stride, pad):
+    """stride and pad as checked pairs, and (OH, OW)."""
+    stride = checks.pair(function, "stride", stride, minimum=1)
+    pad = checks.pair(function, "pad", pad, minimum=0)
+    checks.not_empty(function, "w", w)
+    return stride, pad, windows.output_size(function, x.shape, w.shape[2:], stride, pad)

@@ -1,0 +1,34 @@
+"""The specification of `conv2d`: one window at a time."""
+
+import numpy as np
+
+
+def conv2d_forward(x, w, b, stride, pad):
+    (N, C, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
+    OH, OW = 1 + (H + 2 * PH - KH) // SH, 1 + (W + 2 * PW - KW) // SW
+    padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)))
+    out = np.empty((N, F, OH, OW), x.dtype)
+    for n in range(N):
+        for f in range(F):
+            for oh in range(OH):
+                for ow in range(OW):
+                    window = padded[n, :, oh * SH : oh * SH + KH, ow * SW : ow * SW + KW]
+                    out[n, f, oh, ow] = np.sum(window * w[f]) + b[f]
+    return out
+
+
+def conv2d_backward(dout, x, w, stride, pad, need_dx):
+    (N, C, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
+    OH, OW = dout.shape[2:]
+    padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)))
+    dpadded, dw, db = np.zeros_like(padded), np.zeros_like(w), np.zeros(F, x.dtype)
+    for n in range(N):
+        for f in range(F):
+            for oh in range(OH):
+                for ow in range(OW):
+                    rows, columns = slice(oh * SH, oh * SH + KH), slice(ow * SW, ow * SW + KW)
+                    db[f] += dout[n, f, oh, ow]
+                    dw[f] += dout[n, f, oh, ow] * padded[n, :, rows, columns]
+                    if need_dx:
+                        dpadded[n, :, rows, columns] += dout[n, f, oh, ow] * w[f]
+    return dpadded[:, :, PH : PH + H, PW : PW + W].copy() if need_dx else None, dw, db

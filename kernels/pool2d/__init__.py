@@ -1,0 +1,120 @@
+"""Pooling of images: the largest or the mean element of each window, or the mean of each whole channel.
+
+    max:  out[n, c, oh, ow] = max_{kh, kw} x[n, c, oh*stride + kh - pad, ow*stride + kw - pad]
+    avg:  out[n, c, oh, ow] = 1/(KH*KW) * sum_{kh, kw} x[n, c, oh*stride + kh - pad, ow*stride + kw - pad]
+
+OH = 1 + (H + 2*pad - KH) // stride and OW likewise; windows may overlap. Outside its borders x counts as -infinity
+for the maximum and as zero for the mean, as in PyTorch.
+"""
+
+import numpy as np
+
+from .. import checks, switch, windows
+
+_variant = switch.operation(__name__)
+
+
+def max_pool2d_forward(x, size, stride, pad=0):
+    """The largest element of each window, and where it was.
+
+    Inputs (never modified):
+        x (N, C, H, W): float32 or float64, any layout
+        size, stride, pad: a whole number or a (height, width) pair; size and stride >= 1, 0 <= pad <= size / 2
+    Returns
+        out (N, C, OH, OW): in x's dtype
+        index (N, C, OH, OW): the winner's place kh*KW + kw in its window; uint8 where KH*KW < 255, else int32
+
+    Every backend: of equal elements the first in row order wins; a NaN wins over every number, the first NaN over
+    the others; N = 0 gives empty arrays. Raises ValueError for a window larger than the padded image.
+    Cost: N*C*OH*OW*KH*KW comparisons; reads x, writes out and index.
+    """
+    function = "max_pool2d_forward"
+    (x,) = checks.floats(function, x=(x, "N C H W"))
+    size, stride, pad, _ = geometry(function, x.shape, size, stride, pad)
+    return _variant().max_pool2d_forward(x, size, stride, pad)
+
+
+def max_pool2d_backward(dout, index, x_shape, size, stride, pad=0):
+    """Gradient of `max_pool2d_forward` with respect to x: dout goes to the winner of each window.
+
+    Inputs: dout (N, C, OH, OW); index as the forward pass returned it; x_shape (N, C, H, W); size, stride, pad as
+    given to the forward pass. A place KH*KW in index stands for "none": that window passes no gradient on.
+    Returns dx (N, C, H, W). Where windows overlap, their gradients add up.
+    Raises ValueError where the arguments do not belong together.
+    """
+    function = "max_pool2d_backward"
+    (dout,) = checks.floats(function, dout=(dout, "N C OH OW"))
+    x_shape = _image_shape(function, x_shape)
+    size, stride, pad, out_size = geometry(function, x_shape, size, stride, pad)
+    checks.shape(function, "dout", dout, (*x_shape[:2], *out_size))
+    index = checks.index(function, "index", index, dout.shape, size[0] * size[1])
+    return _variant().max_pool2d_backward(dout, index, x_shape, size, stride, pad)
+
+
+def avg_pool2d_forward(x, size, stride, pad=0):
+    """The mean of each window, zeros outside the borders included; arguments as in `max_pool2d_forward`.
+
+    Returns out (N, C, OH, OW) in x's dtype. Cost: N*C*OH*OW*KH*KW additions.
+    """
+    function = "avg_pool2d_forward"
+    (x,) = checks.floats(function, x=(x, "N C H W"))
+    size, stride, pad, _ = geometry(function, x.shape, size, stride, pad)
+    return _variant().avg_pool2d_forward(x, size, stride, pad)
+
+
+def avg_pool2d_backward(dout, x_shape, size, stride, pad=0):
+    """Gradient of `avg_pool2d_forward` with respect to x: each element of a window gets 1/(KH*KW) of its dout.
+
+    Inputs: dout (N, C, OH, OW); x_shape (N, C, H, W). Returns dx (N, C, H, W).
+    """
+    function = "avg_pool2d_backward"
+    (dout,) = checks.floats(function, dout=(dout, "N C OH OW"))
+    x_shape = _image_shape(function, x_shape)
+    size, stride, pad, out_size = geometry(function, x_shape, size, stride, pad)
+    checks.shape(function, "dout", dout, (*x_shape[:2], *out_size))
+    return _variant().avg_pool2d_backward(dout, x_shape, size, stride, pad)
+
+
+def global_avg_pool2d_forward(x):
+    """The mean of each channel: x (N, C, H, W) gives out (N, C). ValueError where H or W is 0."""
+    function = "global_avg_pool2d_forward"
+    (x,) = checks.floats(function, x=(x, "N C H W"))
+    _image_shape(function, x.shape)
+    return _variant().global_avg_pool2d_forward(x)
+
+
+def global_avg_pool2d_backward(dout, x_shape):
+    """Gradient of `global_avg_pool2d_forward`: dout (N, C) and x_shape (N, C, H, W) give dx = dout / (H*W)."""
+    function = "global_avg_pool2d_backward"
+    x_shape = _image_shape(function, x_shape)
+    (dout,) = checks.floats(function, dout=(dout, "N C"))
+    checks.shape(function, "dout", dout, x_shape[:2])
+    return _variant().global_avg_pool2d_backward(dout, x_shape)
+
+
+def index_dtype(size):
+    """The dtype of a max pooling's index for windows of this size; it also holds KH*KW, "none"."""
+    return np.dtype(np.uint8 if size[0] * size[1] < 255 else np.int32)
+
+
+def geometry(function, x_shape, size, stride, pad):
+    """size, stride and pad as checked pairs, and (OH, OW)."""
+    size = checks.pair(function, "size", size, minimum=1)
+    stride = checks.pair(function, "stride", stride, minimum=1)
+    pad = checks.pair(function, "pad", pad, minimum=0)
+    if 2 * pad[0] > size[0] or 2 * pad[1] > size[1]:
+        raise ValueError(
+            f"{function}: pad={pad} exceeds half of size={size}; expected at most half, so that every window holds "
+            f"an element; use a smaller pad"
+        )
+    return size, stride, pad, windows.output_size(function, x_shape, size, stride, pad)
+
+
+def _image_shape(function, x_shape):
+    shape = tuple(x_shape)
+    if len(shape) != 4 or not all(isinstance(length, (int, np.integer)) for length in shape) or min(shape[2:]) < 1:
+        raise ValueError(
+            f"{function}: x_shape={x_shape!r} is no shape of images; expected (N, C, H, W) with H and W at least 1; "
+            f"pass x.shape"
+        )
+    return shape

@@ -1,0 +1,85 @@
+"""The specification of `pool2d`: one window at a time."""
+
+import numpy as np
+
+from . import index_dtype
+
+
+def max_pool2d_forward(x, size, stride, pad):
+    (N, C, _, _), (KH, KW), (SH, SW), (PH, PW) = x.shape, size, stride, pad
+    padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)), constant_values=-np.inf)
+    OH, OW = 1 + (padded.shape[2] - KH) // SH, 1 + (padded.shape[3] - KW) // SW
+    out, index = np.empty((N, C, OH, OW), x.dtype), np.empty((N, C, OH, OW), index_dtype(size))
+    for n in range(N):
+        for c in range(C):
+            for oh in range(OH):
+                for ow in range(OW):
+                    window = padded[n, c, oh * SH : oh * SH + KH, ow * SW : ow * SW + KW].ravel()
+                    inside = _inside(x, oh * SH - PH, ow * SW - PW, size)
+                    winner = int(inside[np.argmax(window[inside])])
+                    index[n, c, oh, ow] = winner
+                    out[n, c, oh, ow] = window[winner]
+    return out, index
+
+
+def _inside(x, top, left, size):
+    """The places of a window that lie on the image and not on its border, in row order."""
+    (_, _, H, W), (KH, KW) = x.shape, size
+    return [kh * KW + kw for kh in range(KH) for kw in range(KW) if 0 <= top + kh < H and 0 <= left + kw < W]
+
+
+def max_pool2d_backward(dout, index, x_shape, size, stride, pad):
+    (N, C, _, _), (KH, KW), (SH, SW), (PH, PW) = x_shape, size, stride, pad
+    dx = np.zeros(x_shape, dout.dtype)
+    for n in range(N):
+        for c in range(C):
+            for oh in range(dout.shape[2]):
+                for ow in range(dout.shape[3]):
+                    winner = int(index[n, c, oh, ow])
+                    if winner < KH * KW:
+                        h, w = oh * SH + winner // KW - PH, ow * SW + winner % KW - PW
+                        dx[n, c, h, w] += dout[n, c, oh, ow]
+    return dx
+
+
+def avg_pool2d_forward(x, size, stride, pad):
+    (N, C, _, _), (KH, KW), (SH, SW), (PH, PW) = x.shape, size, stride, pad
+    padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)))
+    OH, OW = 1 + (padded.shape[2] - KH) // SH, 1 + (padded.shape[3] - KW) // SW
+    out = np.empty((N, C, OH, OW), x.dtype)
+    for n in range(N):
+        for c in range(C):
+            for oh in range(OH):
+                for ow in range(OW):
+                    out[n, c, oh, ow] = np.mean(padded[n, c, oh * SH : oh * SH + KH, ow * SW : ow * SW + KW])
+    return out
+
+
+def avg_pool2d_backward(dout, x_shape, size, stride, pad):
+    (N, C, H, W), (KH, KW), (SH, SW), (PH, PW) = x_shape, size, stride, pad
+    dpadded = np.zeros((N, C, H + 2 * PH, W + 2 * PW), dout.dtype)
+    for n in range(N):
+        for c in range(C):
+            for oh in range(dout.shape[2]):
+                for ow in range(dout.shape[3]):
+                    share = dout[n, c, oh, ow] / (KH * KW)
+                    dpadded[n, c, oh * SH : oh * SH + KH, ow * SW : ow * SW + KW] += share
+    return dpadded[:, :, PH : PH + H, PW : PW + W].copy()
+
+
+def global_avg_pool2d_forward(x):
+    N, C, _, _ = x.shape
+    out = np.empty((N, C), x.dtype)
+    for n in range(N):
+        for c in range(C):
+            out[n, c] = np.mean(x[n, c])
+    return out
+
+
+def global_avg_pool2d_backward(dout, x_shape):
+    N, C, H, W = x_shape
+    dx = np.empty(x_shape, dout.dtype)
+    for n in range(N):
+        for c in range(C):
+            dx[n, c] = dout[n, c] / (H * W)
+    return dx

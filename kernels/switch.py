@@ -1,0 +1,143 @@
+"""The backend switch: which of the four variants of an operation runs.
+
+    FASTNN_BACKEND=vectorized python script.py      # for a process
+    fastnn.set_backend("naive")                     # from here on
+    with fastnn.use_backend("njit"): ...            # inside the block, in this thread; also a decorator
+
+Precedence: `use_backend`, `set_backend`, the environment variable (read when first needed, not at import),
+"njit". `"auto"` is cuda where its kernels really run, else njit. Nothing falls back silently: a backend that
+cannot run here raises BackendUnavailable, an operation that a backend lacks raises NotImplementedError.
+"""
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from . import checks
+
+BACKENDS = ("naive", "vectorized", "njit", "cuda")
+CHOICES = (*BACKENDS, "auto")
+DEFAULT = "njit"
+VARIABLE = "FASTNN_BACKEND"
+
+_scoped: ContextVar[str | None] = ContextVar("fastnn_backend", default=None)
+_chosen: str | None = None  # by set_backend, or from the environment once it was read
+
+
+class BackendUnavailable(RuntimeError):
+    """The backend is known but cannot run on this machine; the message says why and what to install."""
+
+
+class Backend(NamedTuple):
+    """A line of `backends()`."""
+
+    name: str
+    available: bool
+    reason: str  # why it cannot run here; empty where it can
+    remedy: str  # what would make it available; empty where it is
+
+
+def get_backend() -> str:
+    """The name of the active backend: 'naive', 'vectorized', 'njit' or 'cuda' (never 'auto')."""
+    global _chosen
+    name = _scoped.get() or _chosen
+    if name is None:
+        name = _chosen = _resolve(os.environ.get(VARIABLE) or DEFAULT, f"the environment variable {VARIABLE}")
+    return name
+
+
+def set_backend(name: str) -> None:
+    """Choose the backend for the whole process, from here on.
+
+    Raises ValueError for an unknown name and BackendUnavailable for one that cannot run here; the backend
+    in use then stays.
+    """
+    global _chosen
+    _chosen = _resolve(name, "set_backend")
+
+
+@contextlib.contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Choose the backend inside a `with` block or a decorated function; other threads keep theirs.
+
+    Raises what `set_backend` raises.
+    """
+    token = _scoped.set(_resolve(name, "use_backend"))
+    try:
+        yield
+    finally:
+        _scoped.reset(token)
+
+
+def backends() -> list[Backend]:
+    """Every backend: name, available, reason, and what would make it available."""
+    return [Backend(name, not (why := _obstacle(name)), *(why or ("", ""))) for name in BACKENDS]
+
+
+def _resolve(name: str, origin: str) -> str:
+    if name not in CHOICES:
+        checks.choice(origin, "backend", name, CHOICES)
+    if name == "auto":
+        return DEFAULT if _obstacle("cuda") else "cuda"
+    obstacle = _obstacle(name)
+    if obstacle:
+        reason, remedy = obstacle
+        error = BackendUnavailable(f"{origin}: backend={name!r} cannot run here: {reason}; {remedy}")
+        raise error from _import_error(name)
+    return name
+
+
+@functools.cache
+def _import_error(name: str) -> ImportError | None:
+    """What importing the backend's compiler raises, or None."""
+    module = {"njit": "numba", "cuda": "numba.cuda"}.get(name)
+    try:
+        if module:
+            importlib.import_module(module)
+    except ImportError as error:
+        return error
+    return None
+
+
+@functools.cache
+def _obstacle(name: str) -> tuple[str, str] | None:
+    """Why the backend cannot run here and what to do about it, or None where it can."""
+    if error := _import_error(name):
+        return f"importing numba failed ({error})", "install it with: pip install numba"
+    if not _has_variant("conv2d", name):
+        return f"this version has no {name} kernels", "use one of the other backends"
+    return None
+
+
+def _has_variant(operation: str, backend: str) -> bool:
+    return (Path(__file__).parent / operation / f"{backend}.py").exists()
+
+
+def operation(package: str) -> Callable[[], ModuleType]:
+    """For an operation's contract: a function that returns the active backend's variant of that package."""
+    loaded: dict[str, ModuleType] = {}
+
+    def variant() -> ModuleType:
+        backend = _scoped.get() or _chosen or get_backend()
+        if backend not in loaded:
+            loaded[backend] = _load(package, backend)
+        return loaded[backend]
+
+    return variant
+
+
+def _load(package: str, backend: str) -> ModuleType:
+    name = package.rpartition(".")[2]
+    if not _has_variant(name, backend):
+        raise NotImplementedError(
+            f"{name}: backend={backend!r} has no kernels for this operation; nothing falls back to another one; "
+            f"call it under use_backend({DEFAULT!r})"
+        )
+    return importlib.import_module(f"{package}.{backend}")

@@ -1,0 +1,25 @@
+"""Fixtures that every test may ask for."""
+
+import os
+
+import pytest
+
+import fastnn
+from fastnn.kernels import switch
+
+AVAILABLE = [line.name for line in fastnn.backends() if line.available]
+
+
+@pytest.fixture(params=AVAILABLE)
+def backend(request):
+    """Each backend that can run here, active while the test runs."""
+    with fastnn.use_backend(request.param):
+        yield request.param
+
+
+@pytest.fixture(autouse=True)
+def _switch_as_in_a_new_process(monkeypatch):
+    """Every test begins with the switch untouched, whatever the environment says."""
+    monkeypatch.setattr(switch, "_chosen", None)
+    if switch.VARIABLE in os.environ:
+        monkeypatch.delenv(switch.VARIABLE)
