@@ -33,9 +33,11 @@ def assert_same(actual: Any, expected: Any, terms: int = 1, where: str = "result
     if expected is None:
         assert actual is None, f"{where}: {type(actual).__name__} where None was expected"
         return
+    assert actual is not None, f"{where}: None where a {type(expected).__name__} was expected"
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape, f"{where}: shape {actual.shape} where {expected.shape} was expected"
     if actual.dtype.kind != "f":
+        assert expected.dtype.kind != "f", f"{where}: dtype {actual.dtype} where {expected.dtype} was expected"
         np.testing.assert_array_equal(actual, expected, err_msg=where)
         return
     finite = np.abs(expected[np.isfinite(expected)], dtype=np.float64)
@@ -51,15 +53,17 @@ def against_naive(function: Callable, *arguments: Any, terms: int = 1, **options
     Also asserts that no argument was modified and that float results have the dtype of the float arguments.
     Returns the active backend's result.
     """
-    before = [_copy(argument) for argument in arguments]
+    named: dict[Any, Any] = {**dict(enumerate(arguments)), **options}
+    before = {name: _copy(argument) for name, argument in named.items()}
     actual = function(*arguments, **options)
-    for position, (argument, copy) in enumerate(zip(arguments, before, strict=True)):
+    for name, argument in named.items():
         if isinstance(argument, np.ndarray):
-            np.testing.assert_array_equal(argument, copy, err_msg=f"argument {position} was modified")
+            np.testing.assert_array_equal(argument, before[name], err_msg=f"argument {name!r} was modified")
+    wide = {name: _widened(copy) for name, copy in before.items()}
     with use_backend("naive"):
-        expected = function(*[_widened(copy) for copy in before], **options)
+        expected = function(*[wide.pop(position) for position in range(len(arguments))], **wide)
     assert_same(actual, expected, terms)
-    given = [a.dtype for a in arguments if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    given = [a.dtype for a in named.values() if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
     if given:
         dtype = np.result_type(*given)
         results = actual if isinstance(actual, tuple) else (actual,)

@@ -18,10 +18,10 @@ def common_dtype(given: Iterable[np.ndarray]) -> np.dtype:
 
 
 def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """`array` as C-contiguous memory of `dtype`; itself where it is that already."""
+    """`array` as aligned C-contiguous memory of `dtype`; itself where it is that already."""
     if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
         return array
-    return np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+    return np.require(array, dtype, ("C", "A"))
 
 
 def to_numpy(array: Any) -> np.ndarray:

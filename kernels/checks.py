@@ -7,6 +7,8 @@ Each check returns the value in the form the kernels want, or raises ValueError 
 import difflib
 import math
 import numbers
+import reprlib
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -36,10 +38,10 @@ def array(function: str, name: str, value: Any) -> np.ndarray:
     """Anything array-like as an array."""
     try:
         return arrays.asarray(value)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise TypeError(
-            f"{function}: {name}={value!r} is no array ({error}); expected numbers in rows of equal length; "
-            f"pass a NumPy array"
+            f"{function}: {name}={reprlib.repr(value)} is no array ({error}); expected numbers in rows of equal "
+            f"length; pass a NumPy array"
         ) from error
 
 
@@ -61,8 +63,8 @@ def not_empty(function: str, name: str, value: np.ndarray) -> None:
         )
 
 
-def index(function: str, name: str, value: Any, expected: tuple[int, ...], maximum: int) -> np.ndarray:
-    """The places of a pooling's winners: whole numbers from 0 to `maximum`, in the expected shape."""
+def index(function: str, name: str, value: Any, expected: tuple[int, ...], maximum: int, dtype: np.dtype) -> np.ndarray:
+    """The places of a pooling's winners: whole numbers from 0 to `maximum`, in the expected shape, as `dtype`."""
     given = array(function, name, value)
     if given.dtype.kind not in "iu":
         raise TypeError(
@@ -75,7 +77,7 @@ def index(function: str, name: str, value: Any, expected: tuple[int, ...], maxim
             f"{function}: {name} ranges from {given.min()} to {given.max()}; expected 0 to {maximum}; "
             f"pass {name} and the size of the window of one forward pass"
         )
-    return arrays.contiguous(given, given.dtype)
+    return arrays.contiguous(given, dtype)
 
 
 def _check_float(function: str, name: str, dtype: np.dtype) -> None:
@@ -107,11 +109,8 @@ def _unify(function: str, name: str, shape: tuple, pattern: str, lengths: dict[s
 
 def integer(function: str, name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
     """A whole number, given as an int or as a float such as 3.0; bool and 1.5 are refused."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value.item()
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{function}: {name}={value!r} is not a number; expected a whole number; pass an int")
-    if not math.isfinite(value) or value != int(value):
+    value = _real(function, name, value, "a whole number", "an int")
+    if not abs(value) < math.inf or value != int(value):
         raise ValueError(f"{function}: {name}={value!r} is not whole; expected a whole number; round it yourself")
     _in_range(function, name, int(value), minimum, maximum)
     return int(value)
@@ -119,6 +118,8 @@ def integer(function: str, name: str, value: Any, minimum: int | None = None, ma
 
 def pair(function: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
     """A whole number for height and width alike, or a (height, width) pair of them."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        value = value.tolist()
     if isinstance(value, (tuple, list)):
         if len(value) != 2:
             raise ValueError(
@@ -126,8 +127,8 @@ def pair(function: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
                 f"pass one of these"
             )
         return integer(function, name, value[0], minimum), integer(function, name, value[1], minimum)
-    number_of_both = integer(function, name, value, minimum)
-    return number_of_both, number_of_both
+    both = integer(function, name, value, minimum)
+    return both, both
 
 
 def number(
@@ -140,14 +141,19 @@ def number(
     below: float | None = None,
 ) -> float:
     """A finite real number within [minimum, maximum] and strictly between `above` and `below`."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value.item()
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{function}: {name}={value!r} is not a number; expected a real number; pass a float")
-    if not math.isfinite(value):
+    value = _real(function, name, value, "a real number", "a float")
+    if not abs(value) <= sys.float_info.max:
         raise ValueError(f"{function}: {name}={value!r} is not finite; expected a finite number; check its origin")
     _in_range(function, name, value, minimum, maximum, above, below)
     return float(value)
+
+
+def _real(function: str, name: str, value: Any, expected: str, remedy: str) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{function}: {name}={value!r} is not a number; expected {expected}; pass {remedy}")
+    return value
 
 
 def _in_range(
@@ -179,7 +185,8 @@ def choice(function: str, name: str, value: Any, choices: Iterable[str]) -> str:
     if isinstance(value, str) and value in words:
         return value
     raise (ValueError if isinstance(value, str) else TypeError)(
-        f"{function}: {name}={value!r} is unknown; expected one of {', '.join(map(repr, words))}{suggestion(value, words)}"
+        f"{function}: {name}={value!r} is unknown; "
+        f"expected one of {', '.join(map(repr, words))}{suggestion(value, words)}"
     )
 
 

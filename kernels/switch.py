@@ -49,7 +49,9 @@ def get_backend() -> str:
     global _chosen
     name = _scoped.get() or _chosen
     if name is None:
-        name = _chosen = _resolve(os.environ.get(VARIABLE) or DEFAULT, f"the environment variable {VARIABLE}")
+        asked = os.environ.get(VARIABLE)
+        found = _resolve(asked or DEFAULT, f"the environment variable {VARIABLE}" if asked else "the default")
+        name = _chosen = _chosen or found  # another thread may have called set_backend meanwhile
     return name
 
 
@@ -78,14 +80,14 @@ def use_backend(name: str) -> Iterator[None]:
 
 def backends() -> list[Backend]:
     """Every backend: name, available, reason, and what would make it available."""
-    return [Backend(name, not (why := _obstacle(name)), *(why or ("", ""))) for name in BACKENDS]
+    return [Backend(name, not why, *(why or ("", ""))) for name in BACKENDS for why in [_obstacle(name)]]
 
 
 def _resolve(name: str, origin: str) -> str:
     if name not in CHOICES:
         checks.choice(origin, "backend", name, CHOICES)
     if name == "auto":
-        return DEFAULT if _obstacle("cuda") else "cuda"
+        name = DEFAULT if _obstacle("cuda") else "cuda"
     obstacle = _obstacle(name)
     if obstacle:
         reason, remedy = obstacle
@@ -136,8 +138,9 @@ def operation(package: str) -> Callable[[], ModuleType]:
 def _load(package: str, backend: str) -> ModuleType:
     name = package.rpartition(".")[2]
     if not _has_variant(name, backend):
+        others = [repr(other) for other in BACKENDS if _has_variant(name, other)]
         raise NotImplementedError(
-            f"{name}: backend={backend!r} has no kernels for this operation; nothing falls back to another one; "
-            f"call it under use_backend({DEFAULT!r})"
+            f"{name}: backend={backend!r} has no kernels for this operation; expected {' or '.join(others)}, and "
+            f"nothing falls back to another one; call it under use_backend({others[-1]})"
         )
     return importlib.import_module(f"{package}.{backend}")

@@ -1,6 +1,6 @@
 """The affine (fully connected, linear) layer.
 
-    out[n, m] = b[m] + sum_d x[n, d] * w[d, m]
+out[n, m] = b[m] + sum_d x[n, d] * w[d, m]
 """
 
 from .. import checks, switch
@@ -31,5 +31,5 @@ def affine_backward(dout, x, w, need_dx=True):
     Inputs: dout (N, M), x (N, D), w (D, M); need_dx: False where nobody asks for dx
     Returns dx (N, D), or None where it was not needed; dw (D, M); db (M,). Cost: 4*N*D*M flops, half of them for dx.
     """
-    dout, x, w = checks.floats("affine_backward", dout=(dout, "N M"), x=(x, "N D"), w=(w, "D M"))
+    x, w, dout = checks.floats("affine_backward", x=(x, "N D"), w=(w, "D M"), dout=(dout, "N M"))
     return _variant().affine_backward(dout, x, w, bool(need_dx))

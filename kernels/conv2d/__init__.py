@@ -48,7 +48,7 @@ def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True):
     Cost: twice the flops of the forward pass, half of them for dx.
     """
     function = "conv2d_backward"
-    dout, x, w = checks.floats(function, dout=(dout, "N F OH OW"), x=(x, "N C H W"), w=(w, "F C KH KW"))
+    x, w, dout = checks.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F OH OW"))
     stride, pad, size = geometry(function, x, w, stride, pad)
     checks.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
     return _variant().conv2d_backward(dout, x, w, stride, pad, bool(need_dx))

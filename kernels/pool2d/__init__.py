@@ -7,6 +7,8 @@ OH = 1 + (H + 2*pad - KH) // stride and OW likewise; windows may overlap. Outsid
 for the maximum and as zero for the mean, as in PyTorch.
 """
 
+import operator
+
 import numpy as np
 
 from .. import checks, switch, windows
@@ -38,16 +40,17 @@ def max_pool2d_backward(dout, index, x_shape, size, stride, pad=0):
     """Gradient of `max_pool2d_forward` with respect to x: dout goes to the winner of each window.
 
     Inputs: dout (N, C, OH, OW); index as the forward pass returned it; x_shape (N, C, H, W); size, stride, pad as
-    given to the forward pass. A place KH*KW in index stands for "none": that window passes no gradient on.
+    given to the forward pass. A place KH*KW in index stands for "none": that window passes no gradient on, nor does one
+    whose place lies outside the image.
     Returns dx (N, C, H, W). Where windows overlap, their gradients add up.
     Raises ValueError where the arguments do not belong together.
     """
     function = "max_pool2d_backward"
     (dout,) = checks.floats(function, dout=(dout, "N C OH OW"))
-    x_shape = _image_shape(function, x_shape)
+    x_shape = _image_shape(function, "x_shape", x_shape)
     size, stride, pad, out_size = geometry(function, x_shape, size, stride, pad)
     checks.shape(function, "dout", dout, (*x_shape[:2], *out_size))
-    index = checks.index(function, "index", index, dout.shape, size[0] * size[1])
+    index = checks.index(function, "index", index, dout.shape, size[0] * size[1], index_dtype(size))
     return _variant().max_pool2d_backward(dout, index, x_shape, size, stride, pad)
 
 
@@ -69,7 +72,7 @@ def avg_pool2d_backward(dout, x_shape, size, stride, pad=0):
     """
     function = "avg_pool2d_backward"
     (dout,) = checks.floats(function, dout=(dout, "N C OH OW"))
-    x_shape = _image_shape(function, x_shape)
+    x_shape = _image_shape(function, "x_shape", x_shape)
     size, stride, pad, out_size = geometry(function, x_shape, size, stride, pad)
     checks.shape(function, "dout", dout, (*x_shape[:2], *out_size))
     return _variant().avg_pool2d_backward(dout, x_shape, size, stride, pad)
@@ -79,14 +82,14 @@ def global_avg_pool2d_forward(x):
     """The mean of each channel: x (N, C, H, W) gives out (N, C). ValueError where H or W is 0."""
     function = "global_avg_pool2d_forward"
     (x,) = checks.floats(function, x=(x, "N C H W"))
-    _image_shape(function, x.shape)
+    _image_shape(function, "x.shape", x.shape)
     return _variant().global_avg_pool2d_forward(x)
 
 
 def global_avg_pool2d_backward(dout, x_shape):
     """Gradient of `global_avg_pool2d_forward`: dout (N, C) and x_shape (N, C, H, W) give dx = dout / (H*W)."""
     function = "global_avg_pool2d_backward"
-    x_shape = _image_shape(function, x_shape)
+    x_shape = _image_shape(function, "x_shape", x_shape)
     (dout,) = checks.floats(function, dout=(dout, "N C"))
     checks.shape(function, "dout", dout, x_shape[:2])
     return _variant().global_avg_pool2d_backward(dout, x_shape)
@@ -99,6 +102,7 @@ def index_dtype(size):
 
 def geometry(function, x_shape, size, stride, pad):
     """size, stride and pad as checked pairs, and (OH, OW)."""
+    _image_shape(function, "x.shape", x_shape)
     size = checks.pair(function, "size", size, minimum=1)
     stride = checks.pair(function, "stride", stride, minimum=1)
     pad = checks.pair(function, "pad", pad, minimum=0)
@@ -110,11 +114,14 @@ def geometry(function, x_shape, size, stride, pad):
     return size, stride, pad, windows.output_size(function, x_shape, size, stride, pad)
 
 
-def _image_shape(function, x_shape):
-    shape = tuple(x_shape)
-    if len(shape) != 4 or not all(isinstance(length, (int, np.integer)) for length in shape) or min(shape[2:]) < 1:
+def _image_shape(function, name, x_shape):
+    try:
+        shape = tuple(operator.index(length) for length in x_shape)
+    except TypeError:
+        shape = ()
+    if len(shape) != 4 or min(shape) < 0 or min(shape[2:]) < 1:
         raise ValueError(
-            f"{function}: x_shape={x_shape!r} is no shape of images; expected (N, C, H, W) with H and W at least 1; "
-            f"pass x.shape"
+            f"{function}: {name}={x_shape!r} is no shape of images; expected (N, C, H, W) with H and W at least 1; "
+            f"check how the images were made"
         )
     return shape

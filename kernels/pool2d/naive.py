@@ -29,15 +29,15 @@ def _inside(x, top, left, size):
 
 
 def max_pool2d_backward(dout, index, x_shape, size, stride, pad):
-    (N, C, _, _), (KH, KW), (SH, SW), (PH, PW) = x_shape, size, stride, pad
+    (N, C, H, W), (KH, KW), (SH, SW), (PH, PW) = x_shape, size, stride, pad
     dx = np.zeros(x_shape, dout.dtype)
     for n in range(N):
         for c in range(C):
             for oh in range(dout.shape[2]):
                 for ow in range(dout.shape[3]):
                     winner = int(index[n, c, oh, ow])
-                    if winner < KH * KW:
-                        h, w = oh * SH + winner // KW - PH, ow * SW + winner % KW - PW
+                    h, w = oh * SH + winner // KW - PH, ow * SW + winner % KW - PW
+                    if winner < KH * KW and 0 <= h < H and 0 <= w < W:
                         dx[n, c, h, w] += dout[n, c, oh, ow]
     return dx
 

@@ -7,6 +7,7 @@ memory once, and the array between the parts need not exist. This is the only op
 from .. import checks, switch
 from ..conv2d import geometry as conv_geometry
 from ..pool2d import geometry as pool_geometry
+from ..pool2d import index_dtype
 
 _variant = switch.operation(__name__)
 
@@ -22,8 +23,8 @@ def affine_relu_backward(dout, x, w, out, need_dx=True):
 
     The gradient passes where out > 0; at ReLU's kink it is 0.
     """
-    dout, x, w, out = checks.floats(
-        "affine_relu_backward", dout=(dout, "N M"), x=(x, "N D"), w=(w, "D M"), out=(out, "N M")
+    x, w, dout, out = checks.floats(
+        "affine_relu_backward", x=(x, "N D"), w=(w, "D M"), dout=(dout, "N M"), out=(out, "N M")
     )
     return _variant().affine_relu_backward(dout, x, w, out, bool(need_dx))
 
@@ -39,8 +40,8 @@ def conv2d_relu_forward(x, w, b, stride=1, pad=0):
 def conv2d_relu_backward(dout, x, w, out, stride=1, pad=0, need_dx=True):
     """Gradients of `conv2d_relu_forward`: dout and its output out (N, F, OH, OW), x and w give dx (or None), dw, db."""
     function = "conv2d_relu_backward"
-    dout, x, w, out = checks.floats(
-        function, dout=(dout, "N F OH OW"), x=(x, "N C H W"), w=(w, "F C KH KW"), out=(out, "N F OH OW")
+    x, w, dout, out = checks.floats(
+        function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F OH OW"), out=(out, "N F OH OW")
     )
     stride, pad, size = conv_geometry(function, x, w, stride, pad)
     checks.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
@@ -66,13 +67,11 @@ def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
 def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx=True):
     """Gradients of `conv2d_relu_pool_forward`: dout and index (N, F, PH, PW), x and w give dx (or None), dw, db."""
     function = "conv2d_relu_pool_backward"
-    dout, x, w = checks.floats(function, dout=(dout, "N F PH PW"), x=(x, "N C H W"), w=(w, "F C KH KW"))
+    x, w, dout = checks.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F PH PW"))
     stride, pad, pool_size, pool_stride, size = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
     checks.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
-    index = checks.index(function, "index", index, dout.shape, pool_size[0] * pool_size[1])
-    return _variant().conv2d_relu_pool_backward(
-        dout, x, w, index, stride, pad, pool_size, pool_stride, bool(need_dx)
-    )
+    index = checks.index(function, "index", index, dout.shape, pool_size[0] * pool_size[1], index_dtype(pool_size))
+    return _variant().conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, bool(need_dx))
 
 
 def _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride):

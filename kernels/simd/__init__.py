@@ -1,0 +1,9 @@
+"""The engine under the njit backend: register tiles emitted as vector code, and what is built from them.
+
+host         the registers of this CPU, and the tile shapes that follow
+intrinsics   the tiles: functions that emit LLVM instructions
+geometry     where things lie when a convolution runs on tiles (worked out once, in NumPy)
+convolution  forward, dx, dw, db, with ReLU and pooling fused in
+rows         rows moved into and out of zero-bordered planes
+matmul       matrix products of the affine layer
+"""

@@ -1,0 +1,236 @@
+"""Activation functions: one number in, one number out, element by element (maxout: one out of each group of channels).
+
+Common to all of them. Inputs are float32 or float64 of any shape and layout (integers are computed in float64) and are
+never modified; results are C-contiguous, in the dtype and, unless said otherwise, the shape of the inputs. Empty arrays
+give empty results. Every backend: out is NaN where x is NaN; a branch "where x > 0, else" sends NaN to the else. Raises ValueError for shapes that do not belong together and for numbers out of range, TypeError
+for dtypes other than float32, float64, integers and booleans. Cost: one pass that reads the inputs and writes the
+result, 1 to 4 flops an element, about 20 where there is an exponential (GELU: 50).
+"""
+
+import math
+
+import numpy as np
+
+from .. import arrays, checks, switch
+
+_variant = switch.operation(__name__)
+
+
+def relu_forward(x):
+    """Rectified linear unit: out = max(x, 0).
+
+    Inputs: x (...). Returns out (...); NaN stays NaN.
+    Source: Nair & Hinton, Rectified linear units improve restricted Boltzmann machines (2010), section 2.
+    """
+    (x,) = checks.floats("relu_forward", x=(x, "..."))
+    return _variant().relu_forward(x)
+
+
+def relu_backward(dout, x):
+    """Gradient of `relu_forward`: dx = dout where x > 0, else 0; so 0 at the kink and where x is NaN.
+
+    Inputs: dout (...); x (...) as given to the forward pass, or the forward pass's out: both are positive at the same
+    places. Returns dx (...).
+    """
+    return _variant().relu_backward(*_pair("relu_backward", dout, x=x))
+
+
+def leaky_relu_forward(x, slope=0.01):
+    """Leaky rectified linear unit: out = x where x > 0, else slope * x.
+
+    Inputs: x (...); slope: a finite number. Returns out (...).
+    Source: Maas, Hannun & Ng, Rectifier nonlinearities improve neural network acoustic models (2013), section 2.1.
+    """
+    (x,) = checks.floats("leaky_relu_forward", x=(x, "..."))
+    return _variant().leaky_relu_forward(x, checks.number("leaky_relu_forward", "slope", slope))
+
+
+def leaky_relu_backward(dout, x, slope=0.01):
+    """Gradient of `leaky_relu_forward`: dx = dout where x > 0, else slope * dout; so slope * dout at the kink.
+
+    Inputs: dout (...); x (...) and slope as given to the forward pass. Returns dx (...).
+    """
+    dout, x = _pair("leaky_relu_backward", dout, x=x)
+    return _variant().leaky_relu_backward(dout, x, checks.number("leaky_relu_backward", "slope", slope))
+
+
+def prelu_forward(x, slope):
+    """Leaky rectified linear unit with learnt slopes: out[n, c, ...] = x where x > 0, else slope[c] * x.
+
+    Inputs: x (N, C, ...); slope (C,), one for each channel, or (1,), one for all elements of an x of any shape.
+    Returns out (N, C, ...).
+    Source: He, Zhang, Ren & Sun, Delving deep into rectifiers (2015), section 2.1.
+    """
+    x, slope = checks.floats("prelu_forward", x=(x, "..."), slope=(slope, "C"))
+    return _variant().prelu_forward(x.reshape(_planes("prelu_forward", x, slope)), slope).reshape(x.shape)
+
+
+def prelu_backward(dout, x, slope):
+    """Gradients of `prelu_forward`, with the kink on the left branch as in `leaky_relu_backward`.
+
+        dx[n, c, ...] = dout where x > 0, else slope[c] * dout
+        dslope[c] = sum of dout * x over every element of channel c where x is not positive
+
+    Inputs: dout (N, C, ...); x and slope as given to the forward pass.
+    Returns dx (N, C, ...), dslope in the shape of slope. Every backend: dslope is summed in float64 and rounded once.
+    """
+    function = "prelu_backward"
+    dout, x, slope = checks.floats(function, dout=(dout, "..."), x=(x, "..."), slope=(slope, "C"))
+    checks.shape(function, "dout", dout, x.shape)
+    planes = _planes(function, x, slope)
+    dx, dslope = _variant().prelu_backward(dout.reshape(planes), x.reshape(planes), slope)
+    return dx.reshape(x.shape), dslope
+
+
+def elu_forward(x, alpha=1.0):
+    """Exponential linear unit: out = x where x > 0, else alpha * (exp(x) - 1).
+
+    Inputs: x (...); alpha: a finite number. Returns out (...). Every backend: exp(x) - 1 keeps its relative accuracy
+    near 0.
+    Source: Clevert, Unterthiner & Hochreiter, Fast and accurate deep network learning by ELUs (2016), section 3.
+    """
+    (x,) = checks.floats("elu_forward", x=(x, "..."))
+    return _variant().elu_forward(x, checks.number("elu_forward", "alpha", alpha))
+
+
+def elu_backward(dout, x, alpha=1.0):
+    """Gradient of `elu_forward`: dx = dout where x > 0, else dout * alpha * exp(x); so alpha * dout at the kink.
+
+    Inputs: dout (...); x (...) and alpha as given to the forward pass. Returns dx (...).
+    """
+    dout, x = _pair("elu_backward", dout, x=x)
+    return _variant().elu_backward(dout, x, checks.number("elu_backward", "alpha", alpha))
+
+
+def sigmoid_forward(x):
+    """Logistic function: out = 1 / (1 + exp(-x)).
+
+    Inputs: x (...). Returns out (...), within [0, 1]. Every backend: nothing overflows, whatever the sign of x.
+    Source: LeCun, Bottou, Orr & Müller, Efficient BackProp (1998), section 4.4.
+    """
+    (x,) = checks.floats("sigmoid_forward", x=(x, "..."))
+    return _variant().sigmoid_forward(x)
+
+
+def sigmoid_backward(dout, out):
+    """Gradient of `sigmoid_forward`: dx = dout * out * (1 - out).
+
+    Inputs: dout (...); out (...), the result of the forward pass. Returns dx (...).
+    """
+    return _variant().sigmoid_backward(*_pair("sigmoid_backward", dout, out=out))
+
+
+def tanh_forward(x):
+    """Hyperbolic tangent: out = (exp(x) - exp(-x)) / (exp(x) + exp(-x)).
+
+    Inputs: x (...). Returns out (...), within [-1, 1]. Every backend: nothing overflows, and small x keep their
+    relative accuracy.
+    Source: LeCun, Bottou, Orr & Müller, Efficient BackProp (1998), section 4.4.
+    """
+    (x,) = checks.floats("tanh_forward", x=(x, "..."))
+    return _variant().tanh_forward(x)
+
+
+def tanh_backward(dout, out):
+    """Gradient of `tanh_forward`: dx = dout * (1 - out * out).
+
+    Inputs: dout (...); out (...), the result of the forward pass. Returns dx (...).
+    """
+    return _variant().tanh_backward(*_pair("tanh_backward", dout, out=out))
+
+
+def gelu_forward(x):
+    """Gaussian error linear unit, the exact one: out = x * P(X <= x) = x * (1 + erf(x / sqrt(2))) / 2, X standard normal.
+
+    Inputs: x (...). Returns out (...); NaN at minus infinity, where the product is -inf * 0. Every backend: the
+    probability keeps its relative accuracy to the left, where 1 + erf cancels.
+    Source: Hendrycks & Gimpel, Gaussian error linear units (2016), section 2.
+    """
+    (x,) = checks.floats("gelu_forward", x=(x, "..."))
+    return _variant().gelu_forward(x)
+
+
+def gelu_backward(dout, x):
+    """Gradient of `gelu_forward`: dx = dout * (P(X <= x) + x * exp(-x * x / 2) / sqrt(2 * pi)).
+
+    Inputs: dout (...); x (...) as given to the forward pass. Returns dx (...).
+    """
+    return _variant().gelu_backward(*_pair("gelu_backward", dout, x=x))
+
+
+def maxout_forward(x, pieces):
+    """The largest of each group of `pieces` neighbouring channels.
+
+        out[n, m, ...] = max_p x[n, m*pieces + p, ...],    index[n, m, ...] = the p of that maximum
+
+    Inputs: x (N, M*pieces, ...), so also (N, M*pieces); pieces: a whole number from 1 to 256.
+    Returns out (N, M, ...) and index (N, M, ...), uint8. Every backend: the first of equal maxima; NaN counts as the
+    largest, so the first NaN wins. Raises ValueError also where the channels do not divide into groups.
+    Source: Goodfellow, Warde-Farley, Mirza, Courville & Bengio, Maxout networks (2013), section 3.
+    """
+    function = "maxout_forward"
+    (x,) = checks.floats(function, x=(x, "N channels ..."))
+    pieces = checks.integer(function, "pieces", pieces, minimum=1, maximum=256)
+    images, channels, *rest = x.shape
+    if channels % pieces:
+        raise ValueError(
+            f"{function}: channels do not divide: x.shape[1] = {channels} is not a multiple of pieces={pieces}; "
+            f"expected groups of {pieces}; use {channels - channels % pieces} or {channels + pieces - channels % pieces} "
+            "channels"
+        )
+    shape = (images, channels // pieces, *rest)
+    out, index = _variant().maxout_forward(x.reshape(*shape[:2], pieces, math.prod(rest)), pieces)
+    return out.reshape(shape), index.reshape(shape)
+
+
+def maxout_backward(dout, index, pieces):
+    """Gradient of `maxout_forward`: dx[n, m*pieces + p, ...] = dout[n, m, ...] where p = index[n, m, ...], else 0.
+
+    Inputs: dout (N, M, ...); index (N, M, ...) and pieces of the forward pass. Returns dx (N, M*pieces, ...).
+    Raises ValueError or TypeError also for an index that is not from 0 to pieces - 1.
+    """
+    function = "maxout_backward"
+    (dout,) = checks.floats(function, dout=(dout, "N M ..."))
+    pieces = checks.integer(function, "pieces", pieces, minimum=1, maximum=256)
+    index = _index(function, index, dout.shape, pieces)
+    images, groups, *rest = dout.shape
+    planes = (images, groups, math.prod(rest))
+    dx = _variant().maxout_backward(dout.reshape(planes), index.reshape(planes), pieces)
+    return dx.reshape(images, groups * pieces, *rest)
+
+
+def _pair(function, dout, **other):
+    ((name, value),) = other.items()
+    dout, value = checks.floats(function, dout=(dout, "..."), **{name: (value, "...")})
+    checks.shape(function, "dout", dout, value.shape)
+    return dout, value
+
+
+def _planes(function, x, slope):
+    """The shape (N, C, S) that gives x one channel for each slope."""
+    if slope.size == 1:
+        return (*x.shape[:1], 1, math.prod(x.shape[1:])) if x.ndim else (1, 1, 1)
+    if x.ndim < 2 or x.shape[1] != slope.size:
+        raise ValueError(
+            f"{function}: slope.shape = {slope.shape} does not fit x.shape = {x.shape}; expected (1,) or one slope for "
+            "each of the channels x.shape[1]; pass slopes that belong to x"
+        )
+    return (*x.shape[:2], math.prod(x.shape[2:]))
+
+
+def _index(function, index, expected, pieces):
+    """The index of a maxout as C-contiguous uint8, in shape and range."""
+    index = checks.array(function, "index", index)
+    if index.dtype.kind not in "iu":
+        raise TypeError(
+            f"{function}: index.dtype = {index.dtype} does not number pieces; expected integers; "
+            "pass the index that maxout_forward returned"
+        )
+    checks.shape(function, "index", index, expected)
+    if index.size and (index.min() < 0 or index.max() >= pieces):
+        wrong = index[(index < 0) | (index >= pieces)][0]
+        raise ValueError(
+            f"{function}: index contains {wrong}; expected 0 to {pieces - 1} for pieces={pieces}; "
+            "pass the index and the pieces of one forward pass"
+        )
+    return arrays.contiguous(index, np.dtype(np.uint8))

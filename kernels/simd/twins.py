@@ -1,0 +1,69 @@
+"""The tiles of `intrinsics` in plain NumPy, for NUMBA_DISABLE_JIT=1: a debugger can step through the engine with them.
+
+They also say in a line each what the tiles compute.
+"""
+
+import ctypes
+
+import numpy as np
+
+from . import host
+
+
+def _memory(address, dtype, count):
+    """The array of `count` elements that begins at an address."""
+    buffer = (ctypes.c_byte * (count * dtype.itemsize)).from_address(int(address))
+    return np.frombuffer(buffer, dtype, count)
+
+
+def _table(address, count):
+    return _memory(address, np.dtype(np.int64), count)
+
+
+def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stride, places, bias):
+    dtype = floor.dtype
+    _, vectors, lanes = host.outer_tile(dtype)
+    factors = _memory(weights, dtype, rows * count).reshape(count, rows)
+    starts, targets = _table(positions, vectors), _table(places, vectors)
+    taps = _table(offsets, count)[:, None] + np.arange(lanes)
+    for v in range(vectors):
+        values = _memory(x, dtype, starts[v] + taps.max() + 1)[starts[v] + taps]
+        for row in range(rows):
+            total = factors[:, row] @ values + _memory(bias, dtype, rows)[row]
+            line = out + (row * row_stride + targets[v]) * dtype.itemsize
+            _memory(line, dtype, lanes)[:] = np.where(total < floor, floor, total)
+
+
+def panel_tile(rows, zero, a, a_row, a_step, panel, count, out, out_row):
+    dtype, width = zero.dtype, panel_width(zero)
+    places = np.arange(rows)[:, None] * a_row + np.arange(count) * a_step
+    factors = _memory(a, dtype, places.max() + 1)[places]
+    for row in range(rows):
+        line = _memory(out + row * out_row * dtype.itemsize, dtype, width)
+        line += factors[row] @ _memory(panel, dtype, count * width).reshape(count, width)
+
+
+def dot_tile(zero, x, x_positions, offsets, d, d_stride, d_positions, count, out, out_stride):
+    dtype = zero.dtype
+    rows, vectors, lanes = host.dot_tile(dtype)
+    at_x = _table(x_positions, count)[:, None] + np.arange(lanes)
+    at_d = _table(d_positions, count)[:, None] + np.arange(lanes)
+    for q, offset in enumerate(_table(offsets, vectors)):
+        right = _memory(x + offset * dtype.itemsize, dtype, at_x.max() + 1)[at_x]
+        for row in range(rows):
+            left = _memory(d + row * d_stride * dtype.itemsize, dtype, at_d.max() + 1)[at_d]
+            _memory(out + (row * out_stride + q) * dtype.itemsize, dtype, 1)[0] += np.sum(left * right)
+
+
+def panel_width(zero):
+    _, vectors, lanes = host.outer_tile(zero.dtype)
+    return vectors * lanes
+
+
+def outer_tile_vectors(zero):
+    return host.outer_tile(zero.dtype).vectors
+
+
+def dot_tile_shape(zero):
+    rows, vectors, _ = host.dot_tile(zero.dtype)
+    return rows, vectors
