@@ -1,8 +1,16 @@
-"""fastnn: the neural-network framework of the CS231n courses on naive, NumPy and Numba kernels, one switch apart."""
+"""fastnn: the neural-network framework of the CS231n courses on naive, NumPy and Numba kernels, one switch apart.
 
-import importlib.util as _util
+from fastnn.classifiers.cnn import ThreeLayerConvNet
+from fastnn.data_utils import get_shapes_data
+from fastnn.solver import Solver
 
-if _util.find_spec("fastnn.kernels") is None:
+The backend: the environment variable FASTNN_BACKEND, `set_backend`, `use_backend`; see `fastnn.kernels.switch`.
+"""
+
+import importlib as _importlib
+import importlib.util as _importlib_util
+
+if _importlib_util.find_spec("fastnn.kernels") is None:
     raise ImportError(
         f"fastnn: this is the source tree {__path__[0]}, not an installed package; expected its kernels/ as "
         "fastnn.kernels; run `python -m pip install -e .` in the folder above and try again"
@@ -12,4 +20,26 @@ from fastnn.kernels import BackendUnavailable, backends, get_backend, set_backen
 
 __version__ = "0.1.0"
 
-__all__ = ["BackendUnavailable", "__version__", "backends", "get_backend", "set_backend", "use_backend"]
+__all__ = [
+    "BackendUnavailable",
+    "__version__",
+    "backends",
+    "get_backend",
+    "reset_seed",
+    "set_backend",
+    "use_backend",
+]
+
+
+def reset_seed(seed: int) -> None:
+    """Seed NumPy's global random state, which everything here that was given no seed of its own draws from."""
+    import numpy as np
+
+    np.random.seed(seed)
+
+
+def __getattr__(name: str):
+    """Submodules on demand, so that `import fastnn` stays quick and `fastnn.layers` works after it."""
+    if not name.startswith("_") and _importlib_util.find_spec(f"{__name__}.{name}"):
+        return _importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

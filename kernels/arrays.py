@@ -18,10 +18,14 @@ def common_dtype(given: Iterable[np.ndarray]) -> np.dtype:
 
 
 def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """`array` as aligned C-contiguous memory of `dtype`; itself where it is that already."""
-    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
+    """`array` as C-contiguous memory of `dtype`; itself where it is that already.
+
+    Also aligned and writeable, though nobody writes: for other memory numba would compile every kernel anew.
+    """
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.aligned and flags.writeable:
         return array
-    return np.require(array, dtype, ("C", "A"))
+    return np.require(array, dtype, ("C", "A", "W"))
 
 
 def to_numpy(array: Any) -> np.ndarray:

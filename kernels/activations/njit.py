@@ -85,7 +85,8 @@ def _compile_normal(x):
     u = chebyshev.chebpts1(4 * degree)
     t = (u + 1) / 2
     fitted = chebyshev.chebfit(u, special.erfcx((4 / t - 4) / math.sqrt(2)) / (2 * t), degree)
-    polynomial = _polynomial([dtype(c) for c in chebyshev.cheb2poly(fitted)])
+    polynomial = [dtype(c) for c in chebyshev.cheb2poly(fitted)]
+    even, odd = _polynomial(polynomial[::2]), _polynomial(polynomial[1::2])
     half, one, two, four = dtype(0.5), dtype(1), dtype(2), dtype(4)
 
     def normal(x):
@@ -93,7 +94,7 @@ def _compile_normal(x):
         t = four / (four + a)
         u = two * t - one
         density = _exponentials(-half * a * a)[0]
-        tail = density * t * polynomial(u)
+        tail = density * t * (even(u * u) + u * odd(u * u))
         return tail if x < 0 else one - tail, density
 
     return normal

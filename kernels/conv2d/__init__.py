@@ -38,13 +38,14 @@ def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True):
 
         db[f] = sum_{n, oh, ow} dout[n, f, oh, ow]
         dw[f, c, kh, kw] = sum_{n, oh, ow} dout[n, f, oh, ow] * x[n, c, oh*stride + kh - pad, ow*stride + kw - pad]
-        dx[n, c, h, w] = sum over every f, oh, ow, kh, kw that read x[n, c, h, w] of dout[n, f, oh, ow] * w[f, c, kh, kw]
+        dx[n, c, h, w] = sum of dout[n, f, oh, ow] * w[f, c, kh, kw] over all f, oh, ow, kh, kw that read x[n, c, h, w]
 
     Inputs: dout (N, F, OH, OW); x, w, stride and pad as given to the forward pass.
         need_dx: False where nobody asks for dx, as in a first layer
     Returns dx (N, C, H, W), or None where it was not needed; dw (F, C, KH, KW); db (F,).
 
-    Every backend: N = 0 gives zeros. Raises what `conv2d_forward` raises, and ValueError where dout does not fit.
+    Every backend: N = 0 gives zeros. NaN and infinity reach at least the elements that the formulas name; a backend
+    may also meet them with the zeros of a border or of a gap, so that more of the gradient becomes NaN. Raises what `conv2d_forward` raises, and ValueError where dout does not fit.
     Cost: twice the flops of the forward pass, half of them for dx.
     """
     function = "conv2d_backward"
@@ -55,8 +56,10 @@ def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True):
 
 
 def geometry(function, x, w, stride, pad):
-    """stride and pad as checked pairs, and (OH, OW)."""
+    """stride and pad as checked pairs, and (OH, OW). A stride past the image is cut to the least such one."""
     stride = checks.pair(function, "stride", stride, minimum=1)
     pad = checks.pair(function, "pad", pad, minimum=0)
     checks.not_empty(function, "w", w)
-    return stride, pad, windows.output_size(function, x.shape, w.shape[2:], stride, pad)
+    size = windows.output_size(function, x.shape, w.shape[2:], stride, pad)
+    past = (x.shape[axis + 2] + 2 * pad[axis] - w.shape[axis + 2] + 1 for axis in (0, 1))
+    return tuple(map(min, stride, past)), pad, size

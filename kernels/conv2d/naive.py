@@ -4,7 +4,7 @@ import numpy as np
 
 
 def conv2d_forward(x, w, b, stride, pad):
-    (N, C, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
+    (N, _, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
     OH, OW = 1 + (H + 2 * PH - KH) // SH, 1 + (W + 2 * PW - KW) // SW
     padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)))
     out = np.empty((N, F, OH, OW), x.dtype)
@@ -18,7 +18,7 @@ def conv2d_forward(x, w, b, stride, pad):
 
 
 def conv2d_backward(dout, x, w, stride, pad, need_dx):
-    (N, C, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
+    (N, _, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
     OH, OW = dout.shape[2:]
     padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)))
     dpadded, dw, db = np.zeros_like(padded), np.zeros_like(w), np.zeros(F, x.dtype)

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 
 def conv2d_forward(x, w, b, stride, pad):
-    (N, C, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
+    (N, _, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
     OH, OW = 1 + (H + 2 * PH - KH) // SH, 1 + (W + 2 * PW - KW) // SW
     filters = w.reshape(F, -1)
     out = np.empty((N, F, OH, OW), x.dtype)

@@ -1,0 +1,72 @@
+"""Loss functions: one number for a batch, and its gradient.
+
+Common to all of them. Floating inputs are float32 or float64 of any layout (integers are computed in float64) and are
+never modified. The loss is a Python float; the gradient is C-contiguous, in the dtype and shape of the scores. Every
+backend: losses are computed and summed in float64, whatever the dtype; N = 0 gives the loss 0.0 and an empty gradient;
+NaN in what is compared gives the loss NaN. Raises ValueError for shapes that do not belong
+together, TypeError for dtypes other than float32, float64, integers and booleans.
+"""
+
+from .. import checks, switch
+
+_variant = switch.operation(__name__)
+
+
+def softmax_loss(x, y):
+    """Cross-entropy of the softmax of the scores, mean over the rows.
+
+        p[n, k] = exp(x[n, k]) / sum_j exp(x[n, j])
+        loss = -1/N sum_n log(p[n, y[n]]),    dx[n, k] = (p[n, k] - (k == y[n])) / N
+
+    Inputs: x (N, K) scores, K >= 1; y (N,) labels, integers from 0 to K - 1. Returns loss, dx (N, K).
+    Every backend: exponents are taken relative to the largest score of the row, so finite scores give a finite loss and
+    gradient; a row whose loss is beyond the range of float64 counts as 1e308. A row with NaN or +infinity has a gradient
+    of NaN.
+    Raises also: ValueError for labels out of range or K = 0, TypeError for labels that are not integers.
+    Cost: N*K exponentials; reads x twice, writes dx twice.
+    Source: Bridle, Probabilistic interpretation of feedforward classification network outputs (1990); Blanchard, Higham
+    & Higham, Accurately computing the log-sum-exp and softmax functions (2021), section 3.
+    """
+    x, y = _scores_and_labels("softmax_loss", x, y)
+    return _variant().softmax_loss(x, y) if len(x) else (0.0, x.copy())
+
+
+def svm_loss(x, y):
+    """Multiclass hinge loss with margin 1, mean over the rows.
+
+        margin[n, k] = max(0, x[n, k] - x[n, y[n]] + 1) for k != y[n], else 0
+        loss = 1/N sum_{n, k} margin[n, k]
+        dx[n, k] = (margin[n, k] > 0) / N for k != y[n],    dx[n, y[n]] = -1/N sum_k (margin[n, k] > 0)
+
+    Inputs: x (N, K) scores, K >= 1; y (N,) labels, integers from 0 to K - 1. Returns loss, dx (N, K).
+    Every backend: the gradient at the kink is 0, and so is a NaN margin's, which makes the loss NaN. K = 1 compares
+    nothing: loss 0.0.
+    Raises also: ValueError for labels out of range or K = 0, TypeError for labels that are not integers.
+    Cost: 3*N*K flops; reads x, writes dx.
+    Source: Weston & Watkins, Support vector machines for multi-class pattern recognition (1999), section 3.
+    """
+    x, y = _scores_and_labels("svm_loss", x, y)
+    return _variant().svm_loss(x, y) if len(x) else (0.0, x.copy())
+
+
+def mse_loss(x, target):
+    """Half the squared error of each row, mean over the rows: loss = 1/(2N) sum (x - target)**2, dx = (x - target) / N.
+
+    Inputs: x (N, ...) and target of the same shape. Returns loss, dx (N, ...).
+    Cost: 3 flops an element; reads x and target, writes dx.
+    Source: Bishop, Pattern recognition and machine learning (2006), equation 5.14, divided by N.
+    """
+    function = "mse_loss"
+    x, target = checks.floats(function, x=(x, "N ..."), target=(target, "N ..."))
+    checks.shape(function, "target", target, x.shape)
+    return _variant().mse_loss(x, target) if len(x) else (0.0, x.copy())
+
+
+def _scores_and_labels(function, x, y):
+    (x,) = checks.floats(function, x=(x, "N K"))
+    if x.shape[1] == 0:
+        raise ValueError(
+            f"{function}: there are no classes: x.shape = {x.shape}; expected (N, K) with K at least 1; "
+            "pass one column of scores for each class"
+        )
+    return x, checks.labels(function, "y", y, *x.shape)

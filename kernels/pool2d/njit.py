@@ -1,8 +1,8 @@
 """`pool2d` plane by plane on the cores, whole output rows at a time so that the loops over columns vectorise.
 
-For each place (kh, kw) of the window one pass over an output row, which stays in the first-level cache. The steps 1 and 2
-between windows are spelled out, because LLVM vectorises a step that it knows. 2x2 windows that do not overlap, the usual
-ones, have a pass of their own: it reads x and writes dx once.
+For each place (kh, kw) of the window one pass over an output row, which stays in the first-level cache. The steps 1
+and 2 between windows are spelled out, because LLVM vectorises a step that it knows. 2x2 windows that do not overlap,
+the usual ones, have a pass of their own: it reads x and writes dx once.
 """
 
 import numpy as np

@@ -10,8 +10,8 @@ from numba import prange
 from .. import threads
 from . import geometry
 from .host import outer_tile as outer_tile_shape
-from .intrinsics import dot_tile, dot_tile_shape, outer_tile, outer_tile_vectors
 from .rows import PLAIN, copy_rows, deal_out, fill_gradients, fill_planes, pool, sum_gradients
+from .tiles import dot_tile, dot_tile_shape, outer_tile, outer_tile_vectors
 
 CHUNKS = 16
 
@@ -38,7 +38,7 @@ def forward_pooled(x, w, b, stride, pad, size, pool_stride, index_dtype):
 def backward(dout, x, w, stride, pad, need_dx, mode=PLAIN, mask=None, size=(0, 0), pool_stride=(0, 0)):
     """dx (or None), dw and db. `mask` is the output of ReLU (mode RELU) or the index of the pooling (mode POOLED)."""
     shape = _shape(x, w, stride, pad)
-    plan = geometry.backward(shape, x.dtype)
+    plan = geometry.backward(shape, x.dtype, need_dx)
     chunks = min(-(-x.shape[0] // plan.dots.images), CHUNKS)
     dw_parts = np.zeros((chunks, plan.gradients.filters, plan.offsets.size), x.dtype)
     db_parts = np.zeros((chunks, shape.F), x.dtype)
@@ -240,8 +240,8 @@ def _backward(
 ):
     for chunk in prange(dw_parts.shape[0]):
         _backward_chunk(
-            np.int64(chunk), dout, mask, mode, size, pool_stride, x, layout, gradients, offsets, dots, tables, weights, rows,
-            dx, dw_parts, db_parts,
+            np.int64(chunk), dout, mask, mode, size, pool_stride, x, layout, gradients, offsets, dots, tables, weights,
+            rows, dx, dw_parts, db_parts,
         )  # fmt: skip
 
 
@@ -287,7 +287,7 @@ def _add_dw(x_planes, d_planes, gradients, offsets, dots, count, dw):
 
 @threads.serial
 def _write_dx(d_planes, layout, gradients, tables, weights, rows, zeros, scratch, dx, first, count):
-    """dx of a block of images, phase by phase: the convolution of the gradient's planes with the filters turned over."""
+    """dx of a block of images, phase by phase: the gradient's planes convolved with the filters turned over."""
     phases, offsets, positions, places = tables
     C, plane_size, size = layout.C, layout.H * layout.W, dx.itemsize
     blocks, no_floor = (C + rows - 1) // rows, dx.dtype.type(-np.inf)

@@ -132,16 +132,18 @@ def forward(shape: Shape, dtype: np.dtype) -> Forward:
 
 
 @functools.lru_cache(maxsize=256)
-def backward(shape: Shape, dtype: np.dtype) -> Backward:
-    """The plan of dw and db."""
+def backward(shape: Shape, dtype: np.dtype, need_dx: bool) -> Backward:
+    """The plan of dw and db; the planes of the gradient have borders only if dx is needed as well."""
     tile = dot_tile(dtype)
     row = _row(shape)
     x = _x_planes(shape, row, tile.lanes)
     whole_vectors = shape.OW % tile.lanes == 0
-    d_row = _round_up(row, tile.lanes) if whole_vectors else row
+    d_row = row
+    if whole_vectors:
+        d_row = _round_up(row, tile.lanes) if need_dx else shape.OW
     positions = _cover(shape.OH, shape.OW, row, tile.lanes)
     d_positions = [position // row * d_row + position % row for position in positions] if whole_vectors else positions
-    start, d_plane = _d_layout(shape, d_row, tile.lanes)
+    start, d_plane = _d_layout(shape, d_row, tile.lanes, need_dx)
     filters = _round_up(shape.F, tile.rows)
     d = Gradients(filters, d_row, d_plane, filters * d_plane + 2 * tile.lanes, start)
     images = max(1, min(DOT_VECTORS // len(positions), BLOCK_BYTES // dtype.itemsize // (x.image + d.image)))
@@ -155,7 +157,7 @@ def backward(shape: Shape, dtype: np.dtype) -> Backward:
 @functools.lru_cache(maxsize=256)
 def input_phases(shape: Shape, dtype: np.dtype) -> tuple[Phase, ...]:
     """The phases of dx. Rows and columns that no output read belong to no phase: dx is zero there."""
-    plan, tile = backward(shape, dtype), outer_tile(dtype)
+    plan, tile = backward(shape, dtype, True), outer_tile(dtype)
     d, phases = plan.gradients, []
     for a in range(min(shape.SH, shape.KH)):
         for b in range(min(shape.SW, shape.KW)):
@@ -203,15 +205,16 @@ def _x_offsets(shape: Shape, planes: Planes) -> np.ndarray:
     return (plane * planes.plane + kh // shape.SH * planes.row + kw // shape.SW).ravel().astype(INDEX)
 
 
-def _d_layout(shape: Shape, row: int, lanes: int) -> tuple[int, int]:
-    """Where output (0, 0) lies in a zero-bordered plane of d, and the elements of a plane.
+def _d_layout(shape: Shape, row: int, lanes: int, borders: bool) -> tuple[int, int]:
+    """Where output (0, 0) lies in a plane of the gradient, and the elements of a plane.
 
-    Above and left of it there is room for the reach of a filter; it lies at the start of a vector where rows do.
+    With borders there is room for the reach of a filter above and left of it, and it lies at the start of a vector.
     """
-    reach = (shape.KH - 1) // shape.SH
-    last = (shape.PH + shape.H - 1) // shape.SH
-    start = _round_up(reach * row + (shape.KW - 1) // shape.SW, lanes)
-    plane = _round_up(start + max(shape.OH, last + 1) * row + lanes, lanes)
+    start, rows = 0, shape.OH
+    if borders:
+        start = _round_up((shape.KH - 1) // shape.SH * row + (shape.KW - 1) // shape.SW, lanes)
+        rows = max(rows, (shape.PH + shape.H - 1) // shape.SH + 1)
+    plane = _round_up(start + rows * row, lanes) + lanes
     return start, plane + (lanes if plane % 1024 == 0 else 0)  # planes 4 KiB apart would share cache lines
 
 

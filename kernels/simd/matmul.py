@@ -4,8 +4,8 @@
 
 A task is a block of rows of C times a panel of columns, as wide as the register tile. The panel of B is packed, A is
 read where it lies, the block of C stays in cache until its sum is complete. An element's sum always runs in the same
-order, whatever the number of threads. The gradient dx = dout @ w.T is computed as its transpose, w @ dout.T, so that the
-small matrix is packed and the weights are read once, in their order.
+order, whatever the number of threads. The gradient dx = dout @ w.T is computed as its transpose, w @ dout.T: so the
+small matrix is packed, and the weights are read once, in their order.
 
 Why not BLAS: OpenBLAS's threads spin after a call and double the time of the kernels that follow it.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from numba import prange
 
 from .. import threads
-from .intrinsics import panel_tile, panel_width
+from .tiles import panel_tile, panel_width
 
 DEPTH = 256  # of a packed panel: 64 KiB, a fraction of a second-level cache
 HEIGHT = 128  # rows of a task at most

@@ -1,6 +1,6 @@
-"""The tiles of `intrinsics` in plain NumPy, for NUMBA_DISABLE_JIT=1: a debugger can step through the engine with them.
+"""The tiles and strips in plain NumPy, for NUMBA_DISABLE_JIT=1: a debugger can step through the engine with them.
 
-They also say in a line each what the tiles compute.
+They also say in a few lines each what the intrinsics compute.
 """
 
 import ctypes
@@ -67,3 +67,33 @@ def outer_tile_vectors(zero):
 def dot_tile_shape(zero):
     rows, vectors, _ = host.dot_tile(zero.dtype)
     return rows, vectors
+
+
+def copy_row(zero, target, source, count):
+    _memory(target, zero.dtype, count)[:] = _memory(source, zero.dtype, count)
+
+
+def copy_second(zero, target, source, count):
+    _memory(target, zero.dtype, count)[:] = _memory(source, zero.dtype, 2 * count)[::2]
+
+
+def copy_passed(zero, target, source, relu, count):
+    passes = _memory(relu, zero.dtype, count) > 0
+    _memory(target, zero.dtype, count)[:] = np.where(passes, _memory(source, zero.dtype, count), zero)
+
+
+def pool_row(zero, target, index, top, bottom, count):
+    rows = (_memory(line, zero.dtype, 2 * count).reshape(count, 2) for line in (top, bottom))
+    windows = np.concatenate(list(rows), axis=1)
+    place = np.argmax(windows, axis=1)  # the first maximum, or the first NaN
+    best = windows[np.arange(count), place]
+    _memory(target, zero.dtype, count)[:] = best
+    _memory(index, np.dtype(np.uint8), count)[:] = np.where(best > 0, place, 4)
+
+
+def unpool_row(zero, top, bottom, source, index, count):
+    values, places = _memory(source, zero.dtype, count), _memory(index, np.dtype(np.uint8), count)
+    for line, first in ((top, 0), (bottom, 2)):
+        pairs = _memory(line, zero.dtype, 2 * count).reshape(count, 2)
+        for column in (0, 1):
+            pairs[:, column] = np.where(places == first + column, values, zero)

@@ -1,0 +1,180 @@
+"""Update rules of stochastic gradient descent: new weights from old ones and their gradient.
+
+Common to all of them. w and dw have one shape, any; float32 or float64 (integers are computed in float64), and are not
+modified. The new weights are written to `out`, which may be w itself; state arrays (velocity, cache, m, v) are updated in
+place; the functions return None. Arrays that are written must be writeable C-contiguous NumPy arrays in the shape and
+dtype of w, since a converted copy would lose the update, and share memory with no other (but out with w). dw is
+converted to the dtype of w where it differs. In the formulas g is dw and every operation is element by element.
+
+Every backend: computed in the dtype of w; NaN spreads as the formula says; empty arrays are left as they are. Raises
+ValueError for shapes, layouts and numbers that do not fit, TypeError for dtypes that do not. Cost: one pass over memory.
+"""
+
+import itertools
+
+import numpy as np
+
+from .. import arrays, checks, switch
+
+_variant = switch.operation(__name__)
+
+
+def sgd_update(w, dw, out, learning_rate):
+    """Gradient descent: out = w - learning_rate * g.
+
+    Inputs: w, dw, out (...); learning_rate >= 0.
+    Source: Robbins & Monro, A stochastic approximation method (1951).
+    """
+    function = "sgd_update"
+    w, dw, out = _arrays(function, w, dw, out=out)
+    _variant().sgd_update(w, dw, out, _learning_rate(function, learning_rate))
+
+
+def momentum_update(w, dw, velocity, out, learning_rate, momentum):
+    """Gradient descent with momentum: velocity = momentum * velocity - learning_rate * g, then out = w + velocity.
+
+    Inputs: w, dw, velocity, out (...); learning_rate >= 0; 0 <= momentum < 1.
+    Source: Polyak, Some methods of speeding up the convergence of iteration methods (1964); in this form Sutskever,
+    Martens, Dahl & Hinton, On the importance of initialization and momentum in deep learning (2013), section 2.
+    """
+    function = "momentum_update"
+    w, dw, velocity, out = _arrays(function, w, dw, velocity=velocity, out=out)
+    rates = _learning_rate(function, learning_rate), _fraction(function, "momentum", momentum)
+    _variant().momentum_update(w, dw, velocity, out, *rates)
+
+
+def nesterov_update(w, dw, velocity, out, learning_rate, momentum):
+    """Nesterov's accelerated gradient, with w standing for the point looked ahead to.
+
+        velocity' = momentum * velocity - learning_rate * g
+        out = w - momentum * velocity + (1 + momentum) * velocity'
+
+    Inputs: w, dw, velocity, out (...); learning_rate >= 0; 0 <= momentum < 1.
+    Source: Nesterov, A method of solving a convex programming problem with convergence rate O(1/k^2) (1983); in this
+    form Bengio, Boulanger-Lewandowski & Pascanu, Advances in optimizing recurrent networks (2013), section 3.5.
+    """
+    function = "nesterov_update"
+    w, dw, velocity, out = _arrays(function, w, dw, velocity=velocity, out=out)
+    rates = _learning_rate(function, learning_rate), _fraction(function, "momentum", momentum)
+    _variant().nesterov_update(w, dw, velocity, out, *rates)
+
+
+def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon):
+    """RMSProp: steps divided by a running root mean square of the gradient.
+
+        cache = decay_rate * cache + (1 - decay_rate) * g**2,    out = w - learning_rate * g / (sqrt(cache) + epsilon)
+
+    Inputs: w, dw, cache (from 0 up), out (...); learning_rate >= 0; 0 <= decay_rate < 1; epsilon > 0.
+    Source: Tieleman & Hinton, Neural networks for machine learning, lecture 6.5 (2012).
+    """
+    function = "rmsprop_update"
+    w, dw, cache, out = _arrays(function, w, dw, cache=cache, out=out)
+    rates = _learning_rate(function, learning_rate), _fraction(function, "decay_rate", decay_rate)
+    _variant().rmsprop_update(w, dw, cache, out, *rates, _epsilon(function, epsilon))
+
+
+def adagrad_update(w, dw, cache, out, learning_rate, epsilon):
+    """AdaGrad: cache = cache + g**2, then out = w - learning_rate * g / (sqrt(cache) + epsilon).
+
+    Inputs: w, dw, cache (from 0 up), out (...); learning_rate >= 0; epsilon > 0.
+    Source: Duchi, Hazan & Singer, Adaptive subgradient methods (2011), section 1.1, the diagonal form.
+    """
+    function = "adagrad_update"
+    w, dw, cache, out = _arrays(function, w, dw, cache=cache, out=out)
+    _variant().adagrad_update(
+        w, dw, cache, out, _learning_rate(function, learning_rate), _epsilon(function, epsilon)
+    )
+
+
+def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon):
+    """Adam: momentum and RMSProp, both corrected for having begun at zero.
+
+        m = beta1 * m + (1 - beta1) * g,    v = beta2 * v + (1 - beta2) * g**2
+        out = w - learning_rate * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + epsilon)
+
+    Inputs: w, dw, m, v (from 0 up), out (...); t: the number of this update, counted from 1; learning_rate >= 0;
+    0 <= beta1 < 1; 0 <= beta2 < 1; epsilon > 0.
+    Source: Kingma & Ba, Adam: a method for stochastic optimization (2015), algorithm 1.
+    """
+    function = "adam_update"
+    w, dw, m, v, out = _arrays(function, w, dw, m=m, v=v, out=out)
+    _variant().adam_update(w, dw, m, v, out, *_adam(function, t, learning_rate, beta1, beta2, epsilon))
+
+
+def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
+    """Adam with decoupled weight decay: m and v as in `adam_update`, whose step is taken from decayed weights.
+
+        out = w - learning_rate * ((m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + epsilon) + weight_decay * w)
+
+    Inputs: as of `adam_update`; weight_decay >= 0.
+    Source: Loshchilov & Hutter, Decoupled weight decay regularization (2019), algorithm 2, with the learning rate as
+    its schedule.
+    """
+    function = "adamw_update"
+    w, dw, m, v, out = _arrays(function, w, dw, m=m, v=v, out=out)
+    numbers = _adam(function, t, learning_rate, beta1, beta2, epsilon)
+    decay = checks.number(function, "weight_decay", weight_decay, minimum=0)
+    _variant().adamw_update(w, dw, m, v, out, *numbers, decay)
+
+
+def _learning_rate(function, learning_rate):
+    return checks.number(function, "learning_rate", learning_rate, minimum=0)
+
+
+def _fraction(function, name, value):
+    return checks.number(function, name, value, minimum=0, below=1)
+
+
+def _epsilon(function, epsilon):
+    return checks.number(function, "epsilon", epsilon, above=0)
+
+
+def _adam(function, t, learning_rate, beta1, beta2, epsilon):
+    return (
+        checks.integer(function, "t", t, minimum=1),
+        _learning_rate(function, learning_rate),
+        _fraction(function, "beta1", beta1),
+        _fraction(function, "beta2", beta2),
+        _epsilon(function, epsilon),
+    )
+
+
+def _arrays(function, w, dw, **written):
+    """w and dw as the kernels want them, then the arrays that are written, checked."""
+    (w,) = checks.floats(function, w=(w, "..."))
+    (dw,) = checks.floats(function, dw=(dw, "..."))
+    checks.shape(function, "dw", dw, w.shape)
+    dw = arrays.contiguous(dw, w.dtype)
+    for name, value in written.items():
+        _check_written(function, name, value, w)
+    written = {name: arrays.asarray(value) for name, value in written.items()}  # of a memory map, its array
+    _check_apart(function, {"w": w, "dw": dw, **written})
+    return w, dw, *written.values()
+
+
+def _check_written(function, name, value, w):
+    if not isinstance(value, np.ndarray) or value.dtype != w.dtype:
+        what = f"{name}.dtype = {value.dtype}" if isinstance(value, np.ndarray) else f"{name}={value!r}"
+        raise TypeError(
+            f"{function}: {what} cannot be updated in place; expected a NumPy array of {w.dtype}, the dtype of w; "
+            "make it with np.zeros_like(w)"
+        )
+    checks.shape(function, name, value, w.shape)
+    if not (value.flags.c_contiguous and value.flags.aligned and value.flags.writeable):
+        raise ValueError(
+            f"{function}: {name} cannot be updated in place: c_contiguous={value.flags.c_contiguous}, "
+            f"aligned={value.flags.aligned}, writeable={value.flags.writeable}; expected True for each; "
+            "make it with np.zeros(w.shape, w.dtype)"
+        )
+
+
+def _check_apart(function, given):
+    for name, other in itertools.combinations(given, 2):
+        if (name, other) == ("w", "dw") or not np.may_share_memory(given[name], given[other]):
+            continue
+        if (name, other) == ("w", "out") and given["w"].ctypes.data == given["out"].ctypes.data:
+            continue
+        raise ValueError(
+            f"{function}: {name} and {other} share memory, so that one would overwrite the other; "
+            "expected separate arrays (but out may be w itself); pass a copy of one"
+        )

@@ -1,0 +1,129 @@
+"""Rows moved a vector at a time, down to the shortest: images and windows are often narrower than a register.
+
+LLVM's vectoriser handles whole vectors and leaves the rest of a row to a scalar loop, which for rows of 8 to 31
+elements is all of them. Arguments are addresses in bytes; the dtype is that of `zero`.
+"""
+
+from llvmlite import ir
+from numba import config, types
+from numba.extending import intrinsic
+
+from .emitter import INDEX, in_strips
+
+BYTE = ir.IntType(8)
+
+
+def _strip(pointers, body):
+    """The code generator of an intrinsic (zero, *pointers, count): body(emit, start, arguments) for each vector."""
+
+    def codegen(context, builder, signature, arguments):
+        in_strips(builder, signature.args[0], arguments[-1], lambda emit, at: body(emit, at, arguments[1:-1]))
+        return context.get_dummy_value()
+
+    return lambda zero: (types.void(zero, *[types.intp] * (pointers + 1)), codegen)
+
+
+def _load_bytes(emit, address, at):
+    place = emit.at(emit.pointer(address, BYTE), at)
+    loaded = emit.builder.load(emit.builder.bitcast(place, ir.VectorType(BYTE, emit.lanes).as_pointer()))
+    loaded.align = 1
+    return loaded
+
+
+def _store_bytes(emit, vector, address, at):
+    place = emit.at(emit.pointer(address, BYTE), at)
+    emit.builder.store(vector, emit.builder.bitcast(place, vector.type.as_pointer())).align = 1
+
+
+def _bytes(emit, value):
+    return ir.Constant(ir.VectorType(BYTE, emit.lanes), [value] * emit.lanes)
+
+
+def _every_second(emit, address, at):
+    """The even and the odd ones of 2 * lanes elements from 2 * at on."""
+    pointer, lanes = emit.at(emit.pointer(address), emit.builder.mul(at, INDEX(2))), emit.lanes
+    low, high = emit.load(pointer), emit.load(pointer, lanes)
+    return (emit.shuffle(low, high, list(range(first, 2 * lanes, 2))) for first in (0, 1))
+
+
+@intrinsic
+def copy_row(context, zero, target, source, count):
+    """target[j] = source[j]"""
+
+    def body(emit, at, arguments):
+        target, source = map(emit.pointer, arguments)
+        emit.store(emit.load(source, at), target, at)
+
+    return _strip(2, body)(zero)
+
+
+@intrinsic
+def copy_second(context, zero, target, source, count):
+    """target[j] = source[2*j]; reads 2*count elements of source."""
+
+    def body(emit, at, arguments):
+        target, source = arguments
+        even, _ = _every_second(emit, source, at)
+        emit.store(even, emit.pointer(target), at)
+
+    return _strip(2, body)(zero)
+
+
+@intrinsic
+def copy_passed(context, zero, target, source, relu, count):
+    """target[j] = source[j] where relu[j] > 0, else 0"""
+
+    def body(emit, at, arguments):
+        target, source, relu = map(emit.pointer, arguments)
+        passes = emit.builder.fcmp_ordered(">", emit.load(relu, at), emit.constant(0.0))
+        emit.store(emit.builder.select(passes, emit.load(source, at), emit.constant(0.0)), target, at)
+
+    return _strip(3, body)(zero)
+
+
+@intrinsic
+def pool_row(context, zero, target, index, top, bottom, count):
+    """target[j] = the largest of top[2*j], top[2*j + 1], bottom[2*j], bottom[2*j + 1]; index[j] = which, 4 if none > 0.
+
+    Of equal ones the first wins, of NaN the first wins over all. `index` holds bytes.
+    """
+
+    def body(emit, at, arguments):
+        builder, (target, index, top, bottom) = emit.builder, arguments
+        best, *others = (*_every_second(emit, top, at), *_every_second(emit, bottom, at))
+        place = _bytes(emit, 0)
+        for number, value in enumerate(others, start=1):
+            new_nan = builder.and_(builder.fcmp_unordered("uno", value, value), builder.fcmp_ordered("ord", best, best))
+            wins = builder.or_(builder.fcmp_ordered(">", value, best), new_nan)
+            best = builder.select(wins, value, best)
+            place = builder.select(wins, _bytes(emit, number), place)
+        positive = builder.fcmp_ordered(">", best, emit.constant(0.0))
+        emit.store(best, emit.pointer(target), at)
+        _store_bytes(emit, builder.select(positive, place, _bytes(emit, 4)), index, at)
+
+    return _strip(4, body)(zero)
+
+
+@intrinsic
+def unpool_row(context, zero, top, bottom, source, index, count):
+    """The inverse of `pool_row`: source[j] goes to the place index[j] of its 2 x 2 window, zero to the others."""
+
+    def body(emit, at, arguments):
+        builder, (top, bottom, source, index) = emit.builder, arguments
+        value, place = emit.load(emit.pointer(source), at), _load_bytes(emit, index, at)
+        zeros, lanes = emit.constant(0.0), emit.lanes
+        for line, first in ((top, 0), (bottom, 2)):
+            left, right = (
+                builder.select(builder.icmp_unsigned("==", place, _bytes(emit, number)), value, zeros)
+                for number in (first, first + 1)
+            )
+            mixed = [number // 2 + number % 2 * lanes for number in range(2 * lanes)]
+            pointer = emit.at(emit.pointer(line), builder.mul(at, INDEX(2)))
+            emit.store(emit.shuffle(left, right, mixed[:lanes]), pointer)
+            emit.store(emit.shuffle(left, right, mixed[lanes:]), pointer, lanes)
+
+    return _strip(4, body)(zero)
+
+
+if config.DISABLE_JIT:
+    from .twins import copy_passed, copy_row, copy_second, pool_row, unpool_row  # noqa: F401
