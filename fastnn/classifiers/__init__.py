@@ -1,0 +1,6 @@
+"""The classifiers of the course: thin networks of `fastnn.nn` under the course's names."""
+
+from .cnn import ThreeLayerConvNet
+from .fc_net import TwoLayerNet
+
+__all__ = ["ThreeLayerConvNet", "TwoLayerNet"]

@@ -1,0 +1,67 @@
+"""The command `fastnn`: train, resume, info, bench.
+
+Every command is a module with `add_parser(commands)` and the function that runs it; what a command needs beyond the
+standard library is imported when it runs.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from fastnn import BackendUnavailable, __version__
+
+from . import bench, info, train
+
+_EXAMPLES = """examples:
+  fastnn train                                  train a convolutional network on generated images
+  fastnn train --data cifar10 --epochs 5        on CIFAR-10
+  fastnn resume runs/shapes-three-layer-conv    go on where training stopped
+  fastnn info                                   which backends work here, and why not
+  fastnn bench --quick                          time the kernels
+
+The environment variable FASTNN_BACKEND chooses the backend of every command.
+`fastnn COMMAND --help` explains a command."""
+
+_EXPECTED = (ValueError, TypeError, OSError, BackendUnavailable, NotImplementedError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code.
+
+    argv: the arguments after the program's name; None: those of the process
+    Codes: 0 done; 1 the computation failed; 2 wrong arguments or a machine that lacks something; 130 interrupted.
+    """
+    arguments = _parser().parse_args(argv)
+    name = f"fastnn {arguments.command}"
+    try:
+        code = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read the output has closed it, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except _EXPECTED as error:
+        print(f"{name}: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join("; ".join([str(error), *getattr(error, "__notes__", ())]).split())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastnn",
+        description="Neural networks of the CS231n courses on naive, NumPy and Numba kernels.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (train, info, bench):
+        module.add_parser(commands)
+    return parser

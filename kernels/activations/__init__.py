@@ -1,10 +1,11 @@
 """Activation functions: one number in, one number out, element by element (maxout: one out of each group of channels).
 
-Common to all of them. Inputs are float32 or float64 of any shape and layout (integers are computed in float64) and are
-never modified; results are C-contiguous, in the dtype and, unless said otherwise, the shape of the inputs. Empty arrays
-give empty results. Every backend: out is NaN where x is NaN; a branch "where x > 0, else" sends NaN to the else. Raises ValueError for shapes that do not belong together and for numbers out of range, TypeError
-for dtypes other than float32, float64, integers and booleans. Cost: one pass that reads the inputs and writes the
-result, 1 to 4 flops an element, about 20 where there is an exponential (GELU: 50).
+Common to all of them. Inputs are float32 or float64 of any shape and layout (integers are computed in float64) and
+are never modified; results are C-contiguous, in the dtype and, unless said otherwise, the shape of the inputs. Every
+backend: empty arrays give empty results; out is NaN where x is NaN; a branch "where x > 0, else" sends NaN to the else.
+Raises ValueError for shapes that do not belong together and for numbers out of range, TypeError for dtypes other than
+float32, float64, integers and booleans. Cost: one pass that reads the inputs and writes the result, 1 to 4 flops an
+element, about 30 where there is an exponential (GELU: 60).
 """
 
 import math
@@ -140,7 +141,9 @@ def tanh_backward(dout, out):
 
 
 def gelu_forward(x):
-    """Gaussian error linear unit, the exact one: out = x * P(X <= x) = x * (1 + erf(x / sqrt(2))) / 2, X standard normal.
+    """Gaussian error linear unit, the exact one.
+
+        out = x * P(X <= x) = x * (1 + erf(x / sqrt(2))) / 2,    X standard normal
 
     Inputs: x (...). Returns out (...); NaN at minus infinity, where the product is -inf * 0. Every backend: the
     probability keeps its relative accuracy to the left, where 1 + erf cancels.
@@ -173,10 +176,10 @@ def maxout_forward(x, pieces):
     pieces = checks.integer(function, "pieces", pieces, minimum=1, maximum=256)
     images, channels, *rest = x.shape
     if channels % pieces:
+        fewer = channels - channels % pieces
         raise ValueError(
             f"{function}: channels do not divide: x.shape[1] = {channels} is not a multiple of pieces={pieces}; "
-            f"expected groups of {pieces}; use {channels - channels % pieces} or {channels + pieces - channels % pieces} "
-            "channels"
+            f"expected groups of {pieces}; use {fewer} or {fewer + pieces} channels"
         )
     shape = (images, channels // pieces, *rest)
     out, index = _variant().maxout_forward(x.reshape(*shape[:2], pieces, math.prod(rest)), pieces)

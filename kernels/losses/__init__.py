@@ -20,8 +20,8 @@ def softmax_loss(x, y):
 
     Inputs: x (N, K) scores, K >= 1; y (N,) labels, integers from 0 to K - 1. Returns loss, dx (N, K).
     Every backend: exponents are taken relative to the largest score of the row, so finite scores give a finite loss and
-    gradient; a row whose loss is beyond the range of float64 counts as 1e308. A row with NaN or +infinity has a gradient
-    of NaN.
+    gradient; the loss of one row counts as 1e308 at most. A row with NaN or infinity as its largest
+    score has a gradient of NaN.
     Raises also: ValueError for labels out of range or K = 0, TypeError for labels that are not integers.
     Cost: N*K exponentials; reads x twice, writes dx twice.
     Source: Bridle, Probabilistic interpretation of feedforward classification network outputs (1990); Blanchard, Higham

@@ -160,9 +160,9 @@ def _add_to_winners(dout, index, size, stride, pad, dx):
     for i in range(dout.shape[0]):
         for j in range(dout.shape[1]):
             place = np.int64(index[i, j])
-            if place < size[0] * size[1]:
-                h = i * stride[0] - pad[0] + place // size[1]
-                dx[h, j * stride[1] - pad[1] + place % size[1]] += dout[i, j]
+            h, w = i * stride[0] - pad[0] + place // size[1], j * stride[1] - pad[1] + place % size[1]
+            if place < size[0] * size[1] and 0 <= h < dx.shape[0] and 0 <= w < dx.shape[1]:
+                dx[h, w] += dout[i, j]
 
 
 @threads.parallel

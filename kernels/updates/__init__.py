@@ -1,13 +1,14 @@
 """Update rules of stochastic gradient descent: new weights from old ones and their gradient.
 
-Common to all of them. w and dw have one shape, any; float32 or float64 (integers are computed in float64), and are not
-modified. The new weights are written to `out`, which may be w itself; state arrays (velocity, cache, m, v) are updated in
-place; the functions return None. Arrays that are written must be writeable C-contiguous NumPy arrays in the shape and
-dtype of w, since a converted copy would lose the update, and share memory with no other (but out with w). dw is
-converted to the dtype of w where it differs. In the formulas g is dw and every operation is element by element.
+Common to all of them. w and dw have one shape, any; float32 or float64 (integers are computed in float64); they are
+not modified. The new weights are written to `out`, which may be w itself; state arrays (velocity, cache, m, v) are
+updated in place; the functions return None. Arrays that are written must be writeable C-contiguous NumPy arrays in the
+shape and dtype of w, since a converted copy would lose the update, and share memory with no other (but out with w). dw
+is converted to the dtype of w where it differs. In the formulas g is dw; every operation is element by element.
 
 Every backend: computed in the dtype of w; NaN spreads as the formula says; empty arrays are left as they are. Raises
-ValueError for shapes, layouts and numbers that do not fit, TypeError for dtypes that do not. Cost: one pass over memory.
+ValueError for shapes, layouts and numbers that do not fit, TypeError for dtypes that do not; then nothing was written.
+Cost: one pass over memory.
 """
 
 import itertools
@@ -81,9 +82,7 @@ def adagrad_update(w, dw, cache, out, learning_rate, epsilon):
     """
     function = "adagrad_update"
     w, dw, cache, out = _arrays(function, w, dw, cache=cache, out=out)
-    _variant().adagrad_update(
-        w, dw, cache, out, _learning_rate(function, learning_rate), _epsilon(function, epsilon)
-    )
+    _variant().adagrad_update(w, dw, cache, out, _learning_rate(function, learning_rate), _epsilon(function, epsilon))
 
 
 def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon):
@@ -160,7 +159,7 @@ def _check_written(function, name, value, w):
             "make it with np.zeros_like(w)"
         )
     checks.shape(function, name, value, w.shape)
-    if not (value.flags.c_contiguous and value.flags.aligned and value.flags.writeable):
+    if not value.flags.carray:
         raise ValueError(
             f"{function}: {name} cannot be updated in place: c_contiguous={value.flags.c_contiguous}, "
             f"aligned={value.flags.aligned}, writeable={value.flags.writeable}; expected True for each; "
@@ -170,9 +169,10 @@ def _check_written(function, name, value, w):
 
 def _check_apart(function, given):
     for name, other in itertools.combinations(given, 2):
-        if (name, other) == ("w", "dw") or not np.may_share_memory(given[name], given[other]):
+        first, second = given[name], given[other]
+        if (name, other) == ("w", "dw") or not np.may_share_memory(first, second):
             continue
-        if (name, other) == ("w", "out") and given["w"].ctypes.data == given["out"].ctypes.data:
+        if (name, other) == ("w", "out") and (first is second or first.ctypes.data == second.ctypes.data):
             continue
         raise ValueError(
             f"{function}: {name} and {other} share memory, so that one would overwrite the other; "

@@ -1,0 +1,290 @@
+"""Checkpoints: a nested dict of arrays, numbers, strings and lists <-> one HDF5 file that holds data only.
+
+    checkpoint.save("run.h5", {"params": {"W1": w, "b1": b}, "epoch": 3})
+    checkpoint.load("run.h5")["params"]["W1"]
+
+The file, format version 1, readable by any HDF5 tool. The root group has the attributes `format` ("fastnn checkpoint"),
+`format_version` and `fastnn_version`. Every object below it has the attribute `kind`:
+
+    dict          group; its members in order, `%`, `/`, `.` and NUL in a key written as %25, %2F, %2E, %00
+    list, tuple   group with the members "0", "1", ...
+    numbers       dataset (n,): a list of n Python floats, or of ints within 64 bits, or of bools
+    array         dataset: a NumPy array of booleans, integers, real or complex numbers
+    scalar        dataset (): a NumPy scalar of one of these
+    float, bool   dataset (): a Python number
+    int           dataset (): int64; beyond 64 bits a string of decimal digits
+    str           dataset (): UTF-8
+    none          dataset without a value
+
+Nothing is pickled and nothing in a file is executed: links, external storage and other objects are refused.
+"""
+
+import difflib
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+FORMAT = "fastnn checkpoint"
+FORMAT_VERSION = 1
+
+_ARRAY_KINDS = "biufc"
+
+
+def save(path: str | os.PathLike, tree: dict) -> None:
+    """Write a tree to `path`, all or nothing; the file that was there becomes `<name>.prev`.
+
+    The tree goes to `<name>.tmp` in the same folder, is flushed to the disk, read back and compared, and then renamed.
+    A kill at any instant leaves the old file or the new one at `path`. Missing folders are created.
+
+    tree: a dict with string keys whose values are dicts, lists, tuples, NumPy arrays and scalars of numbers or
+        booleans, Python numbers, strings, booleans and None, nested to any depth.
+    Raises TypeError or ValueError for anything else in the tree, OSError where the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    if not isinstance(tree, dict):
+        raise TypeError(f"save: tree={type(tree).__name__} cannot be saved; expected a dict; wrap it in one")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_file(temporary, tree)
+            _verify(temporary, tree)
+            if path.exists():
+                _keep_previous(path)
+            os.replace(temporary, path)
+            _sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise type(error)(
+            f"save: path={str(path)!r} could not be written: {error}; expected a writable folder with enough space; "
+            f"choose another path"
+        ) from error
+
+
+def load(path: str | os.PathLike) -> dict:
+    """Read the tree that `save` wrote to `path`; NumPy arrays and scalars come back in their dtype.
+
+    Raises FileNotFoundError where nothing is there, ValueError for a file that is no checkpoint, is damaged, or was
+    written by a newer format.
+    """
+    import h5py
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"load: path={str(path)!r} is no file; expected a checkpoint; {_nearest(path)}")
+    if not h5py.is_hdf5(path):
+        raise ValueError(
+            f"load: path={str(path)!r} is not an HDF5 file; expected a fastnn checkpoint; check the name, or if the "
+            f"file was damaged use {path.name + '.prev'!r}"
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            _check_format(path, file)
+            return _read(file)
+    except (OSError, RuntimeError, KeyError, RecursionError) as error:
+        raise ValueError(
+            f"load: path={str(path)!r} is damaged ({error}); expected a whole fastnn checkpoint; "
+            f"use {path.name + '.prev'!r} or an older copy"
+        ) from error
+
+
+def _write_file(path: Path, tree: dict) -> None:
+    import h5py
+
+    from fastnn import __version__
+
+    with h5py.File(path, "w", track_order=True) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["fastnn_version"] = __version__
+        file.attrs["kind"] = "dict"
+        for key, value in tree.items():
+            _write(file, _name(key, "tree"), value, f"tree[{key!r}]")
+    _sync(path)
+
+
+def _verify(path: Path, tree: dict) -> None:
+    try:
+        identical = _same(tree, load(path))
+    except ValueError as error:
+        raise OSError(f"it cannot be read back ({error})") from error
+    if not identical:
+        raise OSError("it reads back differently")
+
+
+def _write(group: Any, name: str, value: Any, where: str) -> None:
+    """Write one value as the member `name` of an HDF5 group; `where` is its place in the tree, for errors."""
+    import h5py
+
+    if isinstance(value, dict):
+        member = group.create_group(name, track_order=True)
+        for key, inner in value.items():
+            _write(member, _name(key, where), inner, f"{where}[{key!r}]")
+        kind = "dict"
+    elif type(value) is list and _uniform(value):
+        member = group.create_dataset(name, data=np.array(value))
+        kind = "numbers"
+    elif type(value) in (list, tuple):
+        member = group.create_group(name, track_order=True)
+        for position, inner in enumerate(value):
+            _write(member, str(position), inner, f"{where}[{position}]")
+        kind = type(value).__name__
+    elif isinstance(value, (np.ndarray, np.generic)):
+        if value.dtype.kind not in _ARRAY_KINDS:
+            raise TypeError(
+                f"save: {where} has dtype {value.dtype}; expected booleans or numbers; convert it, or save lists of "
+                f"strings"
+            )
+        member = group.create_dataset(name, data=value)
+        kind = "array" if isinstance(value, np.ndarray) else "scalar"
+    elif value is None:
+        member = group.create_dataset(name, data=h5py.Empty("f"))
+        kind = "none"
+    elif type(value) in (bool, float, int, str):
+        fits = type(value) is not int or -(2**63) <= value < 2**63
+        try:
+            member = group.create_dataset(name, data=value if fits else str(value))
+        except ValueError as error:
+            raise ValueError(f"save: {where}={value!r} cannot be stored: {error}; expected plain text") from error
+        kind = type(value).__name__
+    else:
+        raise TypeError(
+            f"save: {where} is a {type(value).__name__}; expected dicts, lists, arrays, numbers, strings and None; "
+            f"convert it or leave it out"
+        )
+    member.attrs["kind"] = kind
+
+
+def _uniform(values: list) -> bool:
+    """A list that becomes one dataset: Python numbers of one type, such as a loss history."""
+    kinds = {type(value) for value in values}
+    if kinds == {int}:
+        return all(-(2**63) <= value < 2**63 for value in values)
+    return kinds in ({float}, {bool})
+
+
+def _name(key: Any, where: str) -> str:
+    """A key of a dict as an HDF5 name."""
+    if not isinstance(key, str) or not key:
+        raise TypeError(f"save: {where} has the key {key!r}; expected non-empty strings; rename it, as in {str(key)!r}")
+    return re.sub(r"[%/.\0]", lambda match: f"%{ord(match[0]):02X}", key)
+
+
+def _read(member: Any) -> Any:
+    """The value that an HDF5 object holds."""
+    import h5py
+
+    kind = member.attrs["kind"]
+    if isinstance(member, h5py.Group):
+        for name in member:
+            if not isinstance(member.get(name, getlink=True), h5py.HardLink):
+                raise OSError(f"{name!r} is a link to elsewhere")
+        if kind == "dict":
+            return {unquote(name): _read(member[name]) for name in member}
+        if kind in ("list", "tuple"):
+            values = [_read(member[str(position)]) for position in range(len(member))]
+            return values if kind == "list" else tuple(values)
+    elif isinstance(member, h5py.Dataset):
+        return _read_dataset(member, kind)
+    raise OSError(f"{member.name} is of the unknown kind {kind!r}")
+
+
+def _read_dataset(member: Any, kind: str) -> Any:
+    import h5py
+
+    if member.external or member.is_virtual:
+        raise OSError(f"the data of {member.name} lie elsewhere")
+    if kind == "none" and member.shape is None:
+        return None
+    is_text = h5py.check_string_dtype(member.dtype) is not None
+    if kind in ("str", "int") and is_text and member.shape == ():
+        text = member.asstr()[()]
+        return text if kind == "str" else int(text)
+    if not is_text and member.dtype.kind in _ARRAY_KINDS and member.shape is not None:
+        if member.id.get_storage_size() != member.nbytes:
+            raise OSError(f"{member.name} is incomplete")
+        value = member[()]
+        if kind == "array":
+            return np.asarray(value)
+        if kind == "numbers" and member.ndim == 1:
+            return value.tolist()
+        if kind == "scalar" and member.shape == ():
+            return value
+        if kind in ("float", "bool", "int") and member.shape == ():
+            return value.item()
+    raise OSError(f"{member.name} is of the unknown kind {kind!r}")
+
+
+def _check_format(path: Path, file: Any) -> None:
+    if file.attrs.get("format") != FORMAT:
+        raise ValueError(
+            f"load: path={str(path)!r} is an HDF5 file of another kind (it has {list(file)[:5]}); expected a fastnn "
+            f"checkpoint; check the name"
+        )
+    if file.attrs["format_version"] > FORMAT_VERSION:
+        raise ValueError(
+            f"load: path={str(path)!r} has format version {file.attrs['format_version']}; expected at most "
+            f"{FORMAT_VERSION}; update fastnn to {file.attrs['fastnn_version']} or newer"
+        )
+
+
+def _same(expected: Any, actual: Any) -> bool:
+    """Whether what was read is what was written, to the last bit of every number."""
+    if type(expected) is not type(actual) and not isinstance(expected, (dict, np.ndarray)):
+        return False
+    if isinstance(expected, dict):
+        return list(expected) == list(actual) and all(_same(expected[key], actual[key]) for key in expected)
+    if isinstance(expected, (list, tuple)):
+        return len(expected) == len(actual) and all(map(_same, expected, actual))
+    if isinstance(expected, (np.ndarray, np.generic, float)):
+        expected, actual = np.asarray(expected), np.asarray(actual)
+        # one array at a time is copied, not the whole tree
+        return (
+            expected.dtype == actual.dtype
+            and expected.shape == actual.shape
+            and (np.array_equal(expected, actual) or expected.tobytes() == actual.tobytes())
+        )
+    return expected == actual
+
+
+def _keep_previous(path: Path) -> None:
+    """Give the file at `path` the second name `<name>.prev`, in one step; `path` itself stays where it is."""
+    link = path.with_name(path.name + ".prev.tmp")
+    link.unlink(missing_ok=True)
+    try:
+        os.link(path, link)
+    except OSError:  # a file system without hard links
+        shutil.copy2(path, link)
+    os.replace(link, path.with_name(path.name + ".prev"))
+    link.unlink(missing_ok=True)  # renaming a link onto itself leaves both names
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    try:
+        descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    except PermissionError:
+        if path.is_dir():  # Windows opens no folders; there the rename itself is durable
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _nearest(path: Path) -> str:
+    """What to do about a missing file: the nearest names in its folder."""
+    if path.is_dir():
+        return f"it is a folder; name the file in it, such as {str(path / 'checkpoint.h5')!r}"
+    if not path.parent.is_dir():
+        return f"the folder {str(path.parent)!r} does not exist either; check the path"
+    names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
+    near = difflib.get_close_matches(path.name, names, n=3) or [name for name in names if name.endswith(".h5")][:3]
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else "check the name"

@@ -1,0 +1,68 @@
+"""Convolutional networks."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from fastnn import random
+from fastnn.kernels import checks
+from fastnn.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, init
+
+
+class ThreeLayerConvNet(Sequential):
+    """conv - ReLU - 2x2 max pool - affine - ReLU - affine - softmax.
+
+    Parameters: W1 (F, C, filter_size, filter_size), b1 (F,); W2 (F*PH*PW, hidden_dim), b2; W3 (hidden_dim, K), b3,
+    with PH x PW the pooled image. The convolution pads by (filter_size - 1) // 2, which keeps the size of the image
+    where filter_size is odd.
+
+    input_dim: (C, H, W); num_filters: F; num_classes: K
+    weight_scale: standard deviation of the initial weights; biases begin as zeros
+    reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + sum(W2*W2) + sum(W3*W3))
+    dtype, seed: of the parameters (see `fastnn.random`)
+    """
+
+    def __init__(
+        self,
+        input_dim: tuple[int, int, int] = (3, 32, 32),
+        num_filters: int = 32,
+        filter_size: int = 7,
+        hidden_dim: int = 100,
+        num_classes: int = 10,
+        weight_scale: float = 1e-3,
+        reg: float = 0.0,
+        dtype: Any = np.float32,
+        *,
+        seed: Any = None,
+    ) -> None:
+        if len(input_dim) != 3:
+            raise ValueError(
+                f"ThreeLayerConvNet: input_dim={input_dim} is no shape of an image; expected (C, H, W); "
+                f"pass X.shape[1:]"
+            )
+        channels, height, width = input_dim
+        filter_size = checks.integer("ThreeLayerConvNet", "filter_size", filter_size, minimum=1)
+        pad = (filter_size - 1) // 2
+        pooled = [(length + 2 * pad - filter_size + 1) // 2 for length in (height, width)]
+        if min(pooled) < 1:
+            raise ValueError(
+                f"ThreeLayerConvNet: input_dim={input_dim} is too small for filter_size={filter_size}; expected images "
+                f"of which at least 2x2 pixels reach the pooling; use larger images"
+            )
+        options: dict[str, Any] = {
+            "dtype": dtype,
+            "init": functools.partial(init.normal, std=weight_scale),
+            "seed": random.generator(seed),
+        }
+        super().__init__(
+            Conv2d(channels, num_filters, filter_size, padding=pad, **options),
+            ReLU(),
+            MaxPool2d(2),
+            Flatten(),
+            Linear(num_filters * pooled[0] * pooled[1], hidden_dim, **options),
+            ReLU(),
+            Linear(hidden_dim, num_classes, **options),
+            reg=reg,
+            names=("W1", "b1", "W2", "b2", "W3", "b3"),
+        )

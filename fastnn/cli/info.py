@@ -1,0 +1,78 @@
+"""`fastnn info`."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from fastnn import BackendUnavailable, backends, get_backend
+from fastnn.kernels.switch import VARIABLE
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "info",
+        help="which backends work here, and why not",
+        description="Show versions, processor, backends and data sets found on this machine.",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=run_info)
+
+
+def run_info(arguments: argparse.Namespace) -> int:
+    """Print what was found; returns the exit code."""
+    found = collect()
+    print(json.dumps(found, indent=2) if arguments.json else render(found))
+    return 0
+
+
+def collect() -> dict:
+    """Everything that decides what runs here and how fast."""
+    from fastnn.benchmarking import machine
+
+    return {
+        "machine": machine.describe(),
+        "executable": sys.executable,
+        "backends": [line._asdict() for line in backends()],
+        "active": _active(),
+        "data": _data(),
+    }
+
+
+def render(found: dict) -> str:
+    """The same as text."""
+    machine, active = found["machine"], found["active"]
+    versions = ", ".join(f"{name} {version or 'is not installed'}" for name, version in machine["versions"].items())
+    lines = [
+        f"versions    {versions}",
+        f"processor   {machine['cpu']}, {machine['cores']} cores, {' '.join(machine['vector_features'])}",
+        f"system      {machine['system']}",
+    ]
+    for position, line in enumerate(found["backends"]):
+        status = "available" if line["available"] else f"not here: {line['reason']}; {line['remedy']}"
+        lines.append(f"{'' if position else 'backends':11} {line['name']:11} {status}")
+    lines.append(f"active      {active['error'] or active['name'] + ', from ' + active['origin']}")
+    for position, (name, where) in enumerate(found["data"].items()):
+        lines.append(f"{'' if position else 'data':11} {name:11} {where}")
+    return "\n".join(lines)
+
+
+def _active() -> dict[str, str | None]:
+    """The backend that a command would use, and who chose it."""
+    origin = f"the environment variable {VARIABLE}" if os.environ.get(VARIABLE) else "the default"
+    try:
+        return {"name": get_backend(), "origin": origin, "error": None}
+    except (ValueError, BackendUnavailable) as error:
+        return {"name": None, "origin": origin, "error": str(error)}
+
+
+def _data() -> dict[str, str]:
+    """Where each data set would come from; nothing is downloaded."""
+    from fastnn.data_utils import cifar10, layouts
+
+    places = [Path(place).expanduser() for place in (os.environ.get(cifar10.VARIABLE), cifar10._cache()) if place]
+    found = next(filter(None, map(layouts.find, places)), None)
+    missing = f"not in {' or '.join(map(str, places))}; downloaded when first used, or set {cifar10.VARIABLE}"
+    return {"shapes": "generated", "cifar10": str(found[0]) if found else missing}

@@ -1,0 +1,144 @@
+"""What a training run consists of: its settings, their defaults per data set, and the model and data they stand for."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from fastnn.kernels import checks
+
+# per data set; those of cifar10 are the course's
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "shapes": {
+        "epochs": 5,
+        "batch_size": 50,
+        "learning_rate": 1e-3,
+        "update_rule": "adam",
+        "reg": 1e-3,
+        "num_filters": 32,
+        "filter_size": 7,
+        "hidden_dim": 100,
+        "weight_scale": 1e-3,
+        "num_train": 8000,
+        "num_validation": 1000,
+        "num_test": 1000,
+    },
+    "cifar10": {
+        "epochs": 1,
+        "batch_size": 50,
+        "learning_rate": 1e-3,
+        "update_rule": "adam",
+        "reg": 1e-3,
+        "num_filters": 32,
+        "filter_size": 7,
+        "hidden_dim": 500,
+        "weight_scale": 1e-3,
+        "num_train": 49_000,
+        "num_validation": 1000,
+        "num_test": 1000,
+    },
+}
+UPDATE_RULES = ("sgd", "sgd_momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw")
+MODELS = ("three-layer-conv", "two-layer")
+
+_ONLY_CONVOLUTIONAL = ("num_filters", "filter_size")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything that decides what a run computes; stored in its checkpoints."""
+
+    model: str
+    data: str
+    data_root: str | None
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    update_rule: str
+    reg: float
+    seed: int
+    num_filters: int
+    filter_size: int
+    hidden_dim: int
+    weight_scale: float
+    num_train: int
+    num_validation: int
+    num_test: int
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> "Settings":
+        """The defaults of the data set, overridden by what was given on the command line."""
+        given = {name: value for name, value in vars(arguments).items() if name in _NAMES and value is not None}
+        for name in _ONLY_CONVOLUTIONAL:
+            if arguments.model == "two-layer" and name in given:
+                option = "--" + name.replace("_", "-")
+                raise ValueError(
+                    f"{option}={given[name]} does not apply to --model two-layer; expected a model with filters; "
+                    f"leave it out or choose --model three-layer-conv"
+                )
+        if arguments.data_root is not None:
+            given["data_root"] = str(Path(arguments.data_root).expanduser().resolve())
+        checks.integer("train", "seed", arguments.seed, minimum=0)
+        return cls(**{"data_root": None, **DEFAULTS[arguments.data], **given})
+
+    @classmethod
+    def from_checkpoint(cls, tree: dict, path: Path) -> "Settings":
+        """The settings of the run that wrote a checkpoint."""
+        stored = tree.get("settings")
+        if not isinstance(stored, dict) or set(stored) != _NAMES or not {"solver", "backend"} <= set(tree):
+            raise ValueError(
+                f"resume: path={str(path)!r} is no checkpoint of a run (it has {list(tree)}); expected one that "
+                f"`fastnn train` wrote; use Solver.load_state for others"
+            )
+        return cls(**stored)
+
+    def load_data(self) -> dict:
+        """The data set, as a dict of float32 images and integer labels."""
+        from fastnn import data_utils
+
+        sizes = (self.num_train, self.num_validation, self.num_test)
+        if self.data == "shapes":
+            return data_utils.get_shapes_data(*sizes)
+        return data_utils.get_CIFAR10_data(*sizes, root=self.data_root)
+
+    def build_model(self, seed: Any, data: dict) -> Any:
+        """The network with its initial weights, for images and classes such as those of the data."""
+        from fastnn import classifiers
+
+        input_dim = data["X_train"].shape[1:]
+        options = {
+            "hidden_dim": self.hidden_dim,
+            "num_classes": 10,
+            "weight_scale": self.weight_scale,
+            "reg": self.reg,
+            "dtype": "float32",
+            "seed": seed,
+        }
+        if self.model == "two-layer":
+            return classifiers.TwoLayerNet(input_dim[0] * input_dim[1] * input_dim[2], **options)
+        return classifiers.ThreeLayerConvNet(input_dim, self.num_filters, self.filter_size, **options)
+
+    def describe_model(self) -> str:
+        """The network in words, without its class."""
+        filters = f"{self.num_filters} filters {self.filter_size}x{self.filter_size}, "
+        return f"{'' if self.model == 'two-layer' else filters}hidden {self.hidden_dim}"
+
+    def solver_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `Solver`."""
+        return {
+            "update_rule": self.update_rule,
+            "optim_config": {"learning_rate": self.learning_rate},
+            "batch_size": self.batch_size,
+            "num_epochs": self.epochs,
+        }
+
+
+_NAMES = {field.name for field in dataclasses.fields(Settings)}
+
+
+def defaults_of(name: str) -> str:
+    """The defaults of a setting in words, for --help: one value, or one per data set."""
+    values = {data: table[name] for data, table in DEFAULTS.items()}
+    if len(set(values.values())) == 1:
+        return f"default {next(iter(values.values()))}"
+    return "default " + ", ".join(f"{value} for {data}" for data, value in values.items())

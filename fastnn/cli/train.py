@@ -1,0 +1,164 @@
+"""`fastnn train` and `fastnn resume`."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from fastnn import get_backend, use_backend
+from fastnn.kernels.switch import CHOICES, VARIABLE
+
+from .settings import DEFAULTS, MODELS, UPDATE_RULES, Settings, defaults_of
+
+_TRAIN_EXAMPLES = """examples:
+  fastnn train
+  fastnn train --data cifar10 --epochs 5 --out runs/first
+  fastnn train --model two-layer --hidden-dim 200 --learning-rate 3e-4
+  fastnn train --data cifar10 --num-train 1000 --epochs 20 --backend vectorized
+Ctrl-C saves the state of the run; `fastnn resume FOLDER` goes on from there."""
+
+_RESUME_EXAMPLES = """examples:
+  fastnn resume runs/shapes-three-layer-conv                after an interruption
+  fastnn resume runs/shapes-three-layer-conv --epochs 10    five more epochs after the first five
+  fastnn resume runs/first/checkpoint.h5.prev               from the checkpoint before the last"""
+
+
+def add_parser(commands: Any) -> None:
+    parser = _command(commands, "train", "train a network and save it", _TRAIN_EXAMPLES, run_train)
+    add = parser.add_argument
+    add("--model", choices=MODELS, default=MODELS[0], help="default %(default)s")
+    add("--data", choices=DEFAULTS, default=next(iter(DEFAULTS)), help="default %(default)s, which are generated")
+    add("--data-root", metavar="DIR", help="folder that holds the data set; default: where FASTNN_DATA says")
+    add("--out", metavar="DIR", help="folder for the checkpoint and the picture; default runs/DATA-MODEL")
+    add("--epochs", type=int, metavar="N", help=defaults_of("epochs"))
+    add("--batch-size", type=int, metavar="N", help=defaults_of("batch_size"))
+    add("--learning-rate", type=float, metavar="X", help=defaults_of("learning_rate"))
+    add("--update-rule", choices=UPDATE_RULES, help=defaults_of("update_rule"))
+    add("--reg", type=float, metavar="X", help=f"strength of the penalty on weights; {defaults_of('reg')}")
+    add("--num-filters", type=int, metavar="N", help=defaults_of("num_filters"))
+    add("--filter-size", type=int, metavar="N", help=defaults_of("filter_size"))
+    add("--hidden-dim", type=int, metavar="N", help=defaults_of("hidden_dim"))
+    add("--weight-scale", type=float, metavar="X", help=f"of the initial weights; {defaults_of('weight_scale')}")
+    add("--num-train", type=int, metavar="N", help=f"training images; {defaults_of('num_train')}")
+    add("--seed", type=int, default=0, metavar="N", help="default %(default)s")
+    _add_common(parser)
+
+    parser = _command(commands, "resume", "go on with a run", _RESUME_EXAMPLES, run_resume)
+    parser.add_argument("path", type=Path, help="folder of the run, or a checkpoint in it")
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs in all; default: as the run began")
+    _add_common(parser)
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    """Train from the beginning; returns the exit code."""
+    settings = Settings.from_arguments(arguments)
+    return _run(settings, arguments, arguments.backend, _new_folder(arguments.out, settings))
+
+
+def run_resume(arguments: argparse.Namespace) -> int:
+    """Go on from a checkpoint; returns the exit code."""
+    from fastnn import checkpoint
+
+    from .run import CHECKPOINT
+
+    path = arguments.path / CHECKPOINT if arguments.path.is_dir() else arguments.path
+    tree = checkpoint.load(path)
+    settings = Settings.from_checkpoint(tree, path)
+    if arguments.epochs is not None:
+        settings = dataclasses.replace(settings, epochs=arguments.epochs)
+    state = tree["solver"]
+    backend = arguments.backend or (None if os.environ.get(VARIABLE) else tree["backend"])
+    return _run(settings, arguments, backend, path.parent, state)
+
+
+def _command(commands: Any, name: str, summary: str, examples: str, run: Any) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backend", choices=CHOICES, help=f"default: as {VARIABLE} says")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, everything else on stderr")
+
+
+def _new_folder(out: str | None, settings: Settings) -> Path:
+    """The folder for a new run: the one asked for, or the first free one under runs/; it holds no other run."""
+    from .run import CHECKPOINT
+
+    if out is None:
+        first = Path("runs", f"{settings.data}-{settings.model}")
+        candidates = (first if n == 1 else first.with_name(f"{first.name}-{n}") for n in range(1, sys.maxsize))
+        folder = next(candidate for candidate in candidates if not (candidate / CHECKPOINT).exists())
+    else:
+        folder = Path(out)
+        if (folder / CHECKPOINT).exists():
+            raise ValueError(
+                f"train: out={out!r} holds a run already; expected a folder for a new one; choose another one, or go "
+                f"on with the run: {_resume_command(folder)}"
+            )
+    return folder
+
+
+def _resume_command(folder: Path) -> str:
+    return shlex.join(["fastnn", "resume", str(folder)])
+
+
+def _run(
+    settings: Settings, arguments: argparse.Namespace, backend: str | None, folder: Path, state: Any = None
+) -> int:
+    """Train on a backend and report."""
+    from .run import Run
+
+    log = sys.stderr if arguments.json else sys.stdout
+
+    def say(label: str, text: str) -> None:
+        print(f"{label:20} {text}", file=log, flush=True)
+
+    with use_backend(backend) if backend else contextlib.nullcontext():
+        name = get_backend()
+        run = Run(settings, settings.load_data(), name, folder, state, log)
+        for label, text in run.introduction():
+            say(label, text)
+        warm_up = run.prepare()
+        try:
+            seconds = run.train()
+        except KeyboardInterrupt:
+            run.save()
+            print(file=log)
+            say("interrupted", f"after {run.solver.iteration} of {run.total} steps")
+            say("saved", str(run.checkpoint))
+            say("go on with", _resume_command(run.folder))
+            return 130
+        except FloatingPointError as error:
+            run.save()
+            print(f"fastnn {arguments.command}: {error}", file=sys.stderr)
+            print(f"The best parameters so far are in {run.checkpoint}", file=sys.stderr)
+            return 1
+        result = {**run.result(), "seconds": seconds, "warm_up_seconds": warm_up}
+    _report(result, say)
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    return 0
+
+
+def _report(result: dict, say: Any) -> None:
+    step = result["seconds_per_step"]
+    say("validation accuracy", f"{result['validation_accuracy']:.3f}")
+    say("test accuracy", f"{result['test_accuracy']:.3f}")
+    if step is not None:
+        say("time per step", f"{1000 * step:.1f} ms (median), {result['seconds']:.1f} s in all")
+    say("checkpoint", result["checkpoint"])
+    say("picture", result["picture"])
+    say("go on with", f"{_resume_command(Path(result['folder']))} --epochs {2 * result['settings']['epochs']}")

@@ -1,0 +1,25 @@
+"""Data sets: CIFAR-10, and a generated one that needs no download.
+
+What is here, and where it is made:
+
+    load_CIFAR10, get_CIFAR10_data, preprocess_cifar10    cifar10.py   what a user calls
+                                                          layouts.py   the two layouts on disk
+                                                          download.py, unpack.py, safe_pickle.py
+    get_shapes_data                                       shapes.py    ten geometrical shapes
+    get_toy_data                                          toy.py       five points for gradient checks
+"""
+
+from .cifar10 import get_CIFAR10_data, load_CIFAR10, preprocess_cifar10
+from .layouts import CIFAR10_CLASSES
+from .shapes import SHAPES_CLASSES, get_shapes_data
+from .toy import get_toy_data
+
+__all__ = [
+    "CIFAR10_CLASSES",
+    "SHAPES_CLASSES",
+    "get_CIFAR10_data",
+    "get_shapes_data",
+    "get_toy_data",
+    "load_CIFAR10",
+    "preprocess_cifar10",
+]

@@ -1,0 +1,155 @@
+"""CIFAR-10: 60,000 colour images of 32 x 32 pixels in ten classes, as the courses load them.
+
+It is looked for in the folder given as `root`, then in $FASTNN_DATA, then in the user's cache, and else downloaded into
+that cache. A folder may be one that holds `cifar-10-batches-bin` or `cifar-10-batches-py`, or one of these itself.
+"""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels import checks
+
+from . import layouts, splits
+from .layouts import CIFAR10_CLASSES, Cifar10
+
+VARIABLE = "FASTNN_DATA"
+
+
+def load_CIFAR10(
+    root: str | os.PathLike | None = None, *, dtype: Any = np.float64
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The whole data set, as the courses' function of this name returns it.
+
+    root: where to look first
+    dtype: of the images: float64 as in the courses (1.5 GB), float32 (0.7 GB) or uint8 (0.2 GB)
+    Returns X (50000, 32, 32, 3), y (50000,), X_test (10000, 32, 32, 3), y_test (10000,): pixels 0 to 255, red, green,
+    blue; labels 0 to 9 as int64, named in CIFAR10_CLASSES.
+    Raises FileNotFoundError where the data set is nowhere and cannot be downloaded, ValueError for damaged files,
+    TypeError for another dtype. Warns where `root` or $FASTNN_DATA is passed over.
+    """
+    dtype = splits.dtype_of("load_CIFAR10", dtype, np.float64, np.float32, np.uint8)
+    data = _read(root)
+    X, X_test = (np.ascontiguousarray(images.transpose(0, 2, 3, 1), dtype=dtype) for images in (data.X, data.X_test))
+    return X, data.y, X_test, data.y_test
+
+
+def get_CIFAR10_data(
+    num_training: int = 49000,
+    num_validation: int = 1000,
+    num_test: int = 1000,
+    subtract_mean: bool = True,
+    *,
+    root: str | os.PathLike | None = None,
+    dtype: Any = np.float32,
+) -> dict[str, np.ndarray]:
+    """CIFAR-10 for training convolutional networks: the dict that Solver takes.
+
+    num_training, num_validation: the first images of the 50,000, and those that follow them; num_test: of the 10,000
+    subtract_mean: remove the mean image of the training images from all three sets
+    root: where to look first; dtype: float32, or float64 as in the courses, which takes twice the memory
+    Returns X_train, y_train, X_val, y_val, X_test, y_test: images (N, 3, 32, 32), C-contiguous, pixels 0 to 255 before
+    the mean is removed; labels (N,) int64.
+    Raises what `load_CIFAR10` raises, and ValueError for more images than there are.
+    """
+    function = "get_CIFAR10_data"
+    available, available_test = (len(layouts.BATCHES) - 1) * layouts.IMAGES_PER_FILE, layouts.IMAGES_PER_FILE
+    train = checks.integer(function, "num_training", num_training, 1, available)
+    validation = checks.integer(function, "num_validation", num_validation, 0, available - train)
+    test = checks.integer(function, "num_test", num_test, 0, available_test)
+    dtype = splits.dtype_of(function, dtype, np.float32, np.float64)
+    X, y, X_test, y_test = _read(root)
+    return splits.dictionary(
+        (X[:train], y[:train]),
+        (X[train : train + validation], y[train : train + validation]),
+        (X_test[:test], y_test[:test]),
+        subtract_mean,
+        dtype,
+    )
+
+
+def preprocess_cifar10(
+    bias_trick: bool = False,
+    flatten: bool = True,
+    validation_ratio: float = 0.2,
+    dtype: Any = np.float32,
+    show_examples: bool = False,
+    *,
+    root: str | os.PathLike | None = None,
+) -> dict[str, np.ndarray]:
+    """CIFAR-10 for linear classifiers and fully connected networks: pixels in [0, 1], mean image removed.
+
+    bias_trick: append a feature that is 1 to every image (flattened images only)
+    flatten: images as rows (N, 3072) rather than (N, 3, 32, 32)
+    validation_ratio: the share of the 50,000 images, taken from their end, that validates
+    dtype: float32 or float64
+    show_examples: draw samples of each class: in a notebook below the cell, elsewhere into cifar10_examples.png
+    root: where to look first
+    Returns X_train, y_train, X_val, y_val, X_test, y_test; the mean image is that of the training images.
+    Raises what `load_CIFAR10` raises, and ValueError for a bias without flattening.
+    """
+    function = "preprocess_cifar10"
+    dtype = splits.dtype_of(function, dtype, np.float32, np.float64)
+    ratio = checks.number(function, "validation_ratio", validation_ratio, minimum=0, below=1)
+    if bias_trick and not flatten:
+        raise ValueError(
+            f"{function}: bias_trick=True needs rows to append to, but flatten=False; expected flattened images; pass "
+            f"flatten=True or bias_trick=False"
+        )
+    X, y, X_test, y_test = _read(root)
+    if show_examples:
+        _show(X, y)
+    train = max(1, round(len(X) * (1 - ratio)))
+    data = splits.dictionary((X[:train], y[:train]), (X[train:], y[train:]), (X_test, y_test), True, dtype, 1 / 255)
+    if flatten:
+        for name in ("X_train", "X_val", "X_test"):
+            rows = data[name].reshape(len(data[name]), -1)
+            data[name] = np.pad(rows, ((0, 0), (0, 1)), constant_values=1) if bias_trick else rows
+    return data
+
+
+def _read(root: str | os.PathLike | None) -> Cifar10:
+    """The data set from the first place that has it."""
+    return layouts.read(*_locate(root))
+
+
+def _locate(root: str | os.PathLike | None) -> tuple[Path, layouts.Layout]:
+    for name, place in (("root", root), (VARIABLE, os.environ.get(VARIABLE))):
+        if place:
+            if found := layouts.find(Path(place).expanduser()):
+                return found
+            warnings.warn(
+                f"load_CIFAR10: {name}={os.fspath(place)!r} holds no CIFAR-10; expected a folder with "
+                f"{layouts.LAYOUTS[0].folder} or {layouts.LAYOUTS[1].folder}; looking elsewhere",
+                stacklevel=4,
+            )
+    cache = _cache()
+    if found := layouts.find(cache):
+        return found
+    from . import download
+
+    return download.fetch(cache)
+
+
+def _cache() -> Path:
+    """The user's cache folder on this platform; $XDG_CACHE_HOME goes before it."""
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "fastnn"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "fastnn"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "fastnn"
+
+
+def _show(images: np.ndarray, labels: np.ndarray) -> None:
+    from fastnn import vis_utils
+
+    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
+        sys.modules["IPython"].display.display(vis_utils.show_examples(images, labels, CIFAR10_CLASSES))
+    else:
+        path = "cifar10_examples.png"
+        vis_utils.show_examples(images, labels, CIFAR10_CLASSES, path=path)
+        print(f"{path} saved.")

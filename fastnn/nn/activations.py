@@ -1,0 +1,105 @@
+"""Activation layers. Constructor arguments are those of the torch.nn namesakes."""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn import layers
+from fastnn.kernels import checks
+
+from .layers import Plain, float_dtype
+from .module import Module
+
+
+class ReLU(Plain):
+    """max(x, 0); the gradient at 0 is 0."""
+
+    functions = (layers.relu_forward, layers.relu_backward)
+
+
+class LeakyReLU(Plain):
+    """x where x > 0, else negative_slope * x."""
+
+    functions = (layers.leaky_relu_forward, layers.leaky_relu_backward)
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__()
+        self.negative_slope = checks.number("LeakyReLU", "negative_slope", negative_slope)
+        self.arguments = (self.negative_slope,)
+
+    def __repr__(self) -> str:
+        return f"LeakyReLU({self.negative_slope})"
+
+
+class PReLU(Module):
+    """x where x > 0, else weight * x with a learnt weight: one, or one for each of num_parameters channels.
+
+    Parameters: weight (num_parameters,), which begins as `init`.
+    """
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = np.float32) -> None:
+        self.num_parameters = checks.integer("PReLU", "num_parameters", num_parameters, minimum=1)
+        start = checks.number("PReLU", "init", init)
+        super().__init__(weight=np.full(self.num_parameters, start, float_dtype("PReLU", dtype)))
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        shape = np.shape(x)
+        if self.num_parameters > 1 and (len(shape) < 2 or shape[1] != self.num_parameters):
+            raise ValueError(
+                f"{self!r}: x.shape = {shape} does not fit; expected (N, {self.num_parameters}, ...); "
+                f"check the input and the layer before this one"
+            )
+        return layers.prelu_forward(x, self.params["weight"])
+
+    def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        dx, dslope = layers.prelu_backward(dout, cache)
+        return dx, {"weight": dslope}
+
+    def __repr__(self) -> str:
+        return f"PReLU({self.num_parameters})"
+
+
+class ELU(Plain):
+    """x where x > 0, else alpha * (exp(x) - 1)."""
+
+    functions = (layers.elu_forward, layers.elu_backward)
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.alpha = checks.number("ELU", "alpha", alpha)
+        self.arguments = (self.alpha,)
+
+    def __repr__(self) -> str:
+        return f"ELU({self.alpha})"
+
+
+class Sigmoid(Plain):
+    """1 / (1 + exp(-x))."""
+
+    functions = (layers.sigmoid_forward, layers.sigmoid_backward)
+
+
+class Tanh(Plain):
+    """The hyperbolic tangent."""
+
+    functions = (layers.tanh_forward, layers.tanh_backward)
+
+
+class GELU(Plain):
+    """x times the probability that a standard normal number is at most x."""
+
+    functions = (layers.gelu_forward, layers.gelu_backward)
+
+
+class Maxout(Plain):
+    """The largest of each group of `pieces` neighbouring channels: (N, M*pieces, ...) gives (N, M, ...)."""
+
+    functions = (layers.maxout_forward, layers.maxout_backward)
+
+    def __init__(self, pieces: int) -> None:
+        super().__init__()
+        self.pieces = checks.integer("Maxout", "pieces", pieces, minimum=1)
+        self.arguments = (self.pieces,)
+
+    def __repr__(self) -> str:
+        return f"Maxout({self.pieces})"

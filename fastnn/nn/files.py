@@ -1,0 +1,47 @@
+"""The parameters of a network in a file: arrays under names, nothing that could be executed."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+_HDF5 = (".h5", ".hdf5")
+
+
+def save(name: str | os.PathLike, params: Mapping[str, np.ndarray]) -> None:
+    """Write arrays to the file `name`: HDF5 (see `fastnn.checkpoint`) where it ends in .h5 or .hdf5, else npz.
+
+    The file that was there stays whole until the new one is.
+    """
+    path = Path(name)
+    if path.suffix in _HDF5:
+        from fastnn import checkpoint
+
+        checkpoint.save(path, {"params": dict(params)})
+        return
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:  # savez would append .npz to a name
+        np.savez(file, **params)
+    os.replace(temporary, path)
+
+
+def load(name: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Read what `save` wrote. Raises FileNotFoundError, and ValueError for a file of another kind."""
+    path = Path(name)
+    if path.suffix in _HDF5:
+        from fastnn import checkpoint
+
+        tree = checkpoint.load(path)
+        if not isinstance(tree.get("params"), dict):
+            raise ValueError(f"load: name={str(name)!r} holds {list(tree)}; expected 'params'; check the name")
+        return tree["params"]
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # NumPy and zipfile have a dozen ways to say that a file is not theirs
+        raise ValueError(
+            f"load: name={str(name)!r} holds no named arrays ({error}); expected a file written by save; check the name"
+        ) from error

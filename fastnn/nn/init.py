@@ -1,0 +1,73 @@
+"""Initial weights: `initialiser(shape, *, seed=None, dtype=np.float32) -> array`, drawn as `fastnn.random` says.
+
+A layer takes one as its `init`; options are bound with `functools.partial(init.normal, std=1e-3)`. The fans of a shape:
+fan_in is the number of inputs that one output is a sum of, fan_out the number of outputs that one input goes to.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastnn import random
+from fastnn.kernels import checks
+
+
+def kaiming_normal(
+    shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, slope: float = 0.0, mode: str = "fan_in"
+) -> np.ndarray:
+    """Normal with variance 2 / ((1 + slope^2) * fan), for layers before a ReLU (slope 0) or a leaky ReLU.
+
+    mode: "fan_in" keeps the size of the values on the way forward, "fan_out" that of the gradients on the way back.
+    Source: He, Zhang, Ren & Sun, Delving deep into rectifiers (2015), section 2.2.
+    """
+    return normal(shape, seed=seed, dtype=dtype, std=_kaiming_std("kaiming_normal", shape, slope, mode))
+
+
+def kaiming_uniform(
+    shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, slope: float = 0.0, mode: str = "fan_in"
+) -> np.ndarray:
+    """Uniform with mean 0 and the variance of `kaiming_normal`."""
+    bound = math.sqrt(3) * _kaiming_std("kaiming_uniform", shape, slope, mode)
+    return random.generator(seed).uniform(-bound, bound, shape).astype(dtype)
+
+
+def xavier_normal(
+    shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, gain: float = 1.0
+) -> np.ndarray:
+    """Normal with variance gain^2 * 2 / (fan_in + fan_out), for layers before a tanh or a sigmoid.
+
+    Source: Glorot & Bengio, Understanding the difficulty of training deep feedforward networks (2010), section 4.2.1.
+    """
+    return normal(shape, seed=seed, dtype=dtype, std=gain * math.sqrt(2 / sum(fans("xavier_normal", shape))))
+
+
+def xavier_uniform(
+    shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, gain: float = 1.0
+) -> np.ndarray:
+    """Uniform with mean 0 and the variance of `xavier_normal`."""
+    bound = gain * math.sqrt(6 / sum(fans("xavier_uniform", shape)))
+    return random.generator(seed).uniform(-bound, bound, shape).astype(dtype)
+
+
+def normal(shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, std: float = 1e-2) -> np.ndarray:
+    """Normal with mean 0 and the given standard deviation."""
+    return random.generator(seed).normal(0.0, std, shape).astype(dtype)
+
+
+def fans(function: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    """fan_in, fan_out of weights (D, M) or filters (F, C, KH, KW)."""
+    if len(shape) not in (2, 4):
+        raise ValueError(
+            f"{function}: shape={shape} has no fans; expected weights (D, M) or filters (F, C, KH, KW); "
+            f"use init.normal, or reshape"
+        )
+    if len(shape) == 2:
+        return shape[0], shape[1]
+    return shape[1] * math.prod(shape[2:]), shape[0] * math.prod(shape[2:])
+
+
+def _kaiming_std(function: str, shape: tuple[int, ...], slope: float, mode: str) -> float:
+    checks.choice(function, "mode", mode, ("fan_in", "fan_out"))
+    fan_in, fan_out = fans(function, shape)
+    return math.sqrt(2 / ((1 + slope**2) * (fan_in if mode == "fan_in" else fan_out)))

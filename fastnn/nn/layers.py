@@ -1,0 +1,222 @@
+"""Layers with weights, pooling, and Flatten. Constructor arguments are those of the torch.nn namesakes.
+
+Beyond them, layers with parameters take the keywords `dtype` (float32 or float64), `init` (an initialiser of `nn.init`,
+for the weights; biases begin as zeros) and `seed` (see `fastnn.random`). Unlike torch, Linear's weight is (in, out).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastnn import layers, random
+from fastnn.kernels import checks
+
+from .init import kaiming_normal
+from .module import Module, check_input
+
+
+class Weighted(Module):
+    """A layer with the parameter `weight` and, unless bias=False, `bias`.
+
+    arguments: what `fastnn.layers` wants after x, w and b
+    """
+
+    regularized = ("weight",)
+    arguments: tuple = ()
+
+    def __init__(self, shape: tuple, outputs: int, bias: bool, dtype: Any, init: Callable, seed: Any) -> None:
+        dtype = float_dtype(type(self).__name__, dtype)
+        params = {"weight": init(shape, seed=random.generator(seed), dtype=dtype)}
+        if bias:
+            params["bias"] = np.zeros(outputs, dtype)
+        super().__init__(**params)
+        self._outputs = outputs
+
+    def check(self, x: np.ndarray) -> None:
+        """Raise ValueError where x is no input for this layer."""
+        raise NotImplementedError
+
+    def weight_and_bias(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both parameters, with zeros for a bias that the layer does not have."""
+        weight = self.params["weight"]
+        return weight, self.params["bias"] if "bias" in self.params else np.zeros(self._outputs, weight.dtype)
+
+    def gradients(self, dw: np.ndarray, db: np.ndarray) -> dict[str, np.ndarray]:
+        """The gradients of the parameters that the layer has."""
+        return {"weight": dw, "bias": db} if "bias" in self.params else {"weight": dw}
+
+
+class Linear(Weighted):
+    """out = x @ weight + bias: x (N, d1, ..., dk) with d1*...*dk = in_features gives (N, out_features).
+
+    Parameters: weight (in_features, out_features), bias (out_features,).
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: Any = np.float32,
+        init: Callable = kaiming_normal,
+        seed: Any = None,
+    ) -> None:
+        self.in_features = checks.integer("Linear", "in_features", in_features, minimum=1)
+        self.out_features = checks.integer("Linear", "out_features", out_features, minimum=1)
+        super().__init__((self.in_features, self.out_features), self.out_features, bias, dtype, init, seed)
+
+    def check(self, x: np.ndarray) -> None:
+        shape = np.shape(x)
+        if len(shape) < 2 or math.prod(shape[1:]) != self.in_features:
+            check_input(self, x, "N", self.in_features)
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        self.check(x)
+        return layers.affine_forward(x, *self.weight_and_bias())
+
+    def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        dx, dw, db = layers.affine_backward(dout, cache, need_dx)
+        return dx, self.gradients(dw, db)
+
+    def __repr__(self) -> str:
+        return f"Linear({self.in_features}, {self.out_features}{'' if 'bias' in self.params else ', bias=False'})"
+
+
+class Conv2d(Weighted):
+    """Convolution of images (N, in_channels, H, W) with out_channels filters.
+
+    kernel_size, stride and padding are whole numbers or (height, width) pairs.
+    Parameters: weight (out_channels, in_channels, KH, KW), bias (out_channels,).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        *,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        init: Callable = kaiming_normal,
+        seed: Any = None,
+    ) -> None:
+        self.in_channels = checks.integer("Conv2d", "in_channels", in_channels, minimum=1)
+        self.out_channels = checks.integer("Conv2d", "out_channels", out_channels, minimum=1)
+        self.kernel_size = checks.pair("Conv2d", "kernel_size", kernel_size, minimum=1)
+        self.stride = checks.pair("Conv2d", "stride", stride, minimum=1)
+        self.padding = checks.pair("Conv2d", "padding", padding, minimum=0)
+        self.arguments = ({"stride": self.stride, "pad": self.padding},)
+        shape = (self.out_channels, self.in_channels, *self.kernel_size)
+        super().__init__(shape, self.out_channels, bias, dtype, init, seed)
+
+    def check(self, x: np.ndarray) -> None:
+        check_input(self, x, "N", self.in_channels, "H", "W")
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        self.check(x)
+        return layers.conv_forward(x, *self.weight_and_bias(), *self.arguments)
+
+    def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        dx, dw, db = layers.conv_backward(dout, cache, need_dx)
+        return dx, self.gradients(dw, db)
+
+    def __repr__(self) -> str:
+        geometry = window_text(self.kernel_size, self.stride, (1, 1), self.padding)
+        bias = "" if "bias" in self.params else ", bias=False"
+        return f"Conv2d({self.in_channels}, {self.out_channels}, {geometry}{bias})"
+
+
+class Plain(Module):
+    """A layer without parameters, given by two functions of `fastnn.layers`.
+
+    arguments: what the forward function wants after x
+    axes: the axes that x must have, or None for any
+    """
+
+    functions: ClassVar[tuple[Callable, Callable]]
+    arguments: tuple = ()
+    axes: tuple[str, ...] | None = None
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        if self.axes is not None:
+            check_input(self, x, *self.axes)
+        return self.functions[0](x, *self.arguments)
+
+    def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        return self.functions[1](dout, cache) if need_dx else None, {}
+
+
+class Pool2d(Plain):
+    """What MaxPool2d and AvgPool2d share; stride is kernel_size unless given."""
+
+    axes = ("N", "C", "H", "W")
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.kernel_size = checks.pair(name, "kernel_size", kernel_size, minimum=1)
+        self.stride = self.kernel_size if stride is None else checks.pair(name, "stride", stride, minimum=1)
+        self.padding = checks.pair(name, "padding", padding, minimum=0)
+        height, width = self.kernel_size
+        pool_param = {"pool_height": height, "pool_width": width, "stride": self.stride}
+        self.arguments = ({**pool_param, "pad": self.padding} if any(self.padding) else pool_param,)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({window_text(self.kernel_size, self.stride, self.kernel_size, self.padding)})"
+
+
+class MaxPool2d(Pool2d):
+    """The largest element of each window of (N, C, H, W), the first of equal ones; padding counts as -infinity."""
+
+    functions = (layers.max_pool_forward, layers.max_pool_backward)
+
+
+class AvgPool2d(Pool2d):
+    """The mean of each window of (N, C, H, W); padding counts as zeros."""
+
+    functions = (layers.avg_pool_forward, layers.avg_pool_backward)
+
+
+class GlobalAvgPool2d(Plain):
+    """The mean of each channel: (N, C, H, W) gives (N, C)."""
+
+    axes = ("N", "C", "H", "W")
+    functions = (layers.global_avg_pool_forward, layers.global_avg_pool_backward)
+
+
+class Flatten(Module):
+    """(N, d1, ..., dk) becomes (N, d1*...*dk)."""
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        return layers.rows(repr(self), x), np.shape(x)
+
+    def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        return dout.reshape(cache) if need_dx else None, {}
+
+
+def float_dtype(function: str, dtype: Any) -> np.dtype:
+    """float32 or float64 as a dtype, else TypeError."""
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(
+            f"{function}: dtype={dtype!r} cannot be trained with; expected np.float32 or np.float64; use one of these"
+        )
+    return np.dtype(dtype)
+
+
+def window_text(size: tuple, stride: tuple, usual_stride: tuple, padding: tuple) -> str:
+    """Size, stride and padding as in a constructor: pairs of equal numbers as one, defaults left out."""
+    parts = [f"{_short(size)}"]
+    if stride != usual_stride:
+        parts.append(f"stride={_short(stride)}")
+    if any(padding):
+        parts.append(f"padding={_short(padding)}")
+    return ", ".join(parts)
+
+
+def _short(pair: tuple) -> Any:
+    return pair[0] if pair[0] == pair[1] else pair

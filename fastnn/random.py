@@ -1,0 +1,54 @@
+"""Where random numbers come from. One rule for everything that draws:
+
+seed=None draws from NumPy's global state, so that `np.random.seed(231)` in a notebook reproduces its figures; an int
+or a `np.random.Generator` makes the object independent of that state.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels import checks
+
+
+def generator(seed: Any = None) -> Any:
+    """The source of random numbers that a seed stands for.
+
+    seed: None, an int from 0 up, or a `np.random.Generator`, which is used as it is; also what this function returns
+    Returns an object with the methods that `np.random` and `np.random.Generator` share (`normal`, `uniform`, `choice`,
+    `permutation`, ...): a Generator, or for None the module `np.random` itself.
+    Raises TypeError or ValueError for another seed.
+    """
+    if seed is None or seed is np.random:
+        return np.random
+    if isinstance(seed, np.random.Generator):
+        return seed
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
+        raise TypeError(
+            f"generator: seed={seed!r} is no seed; expected None, an int or a np.random.Generator; pass one of these"
+        )
+    return np.random.default_rng(checks.integer("generator", "seed", seed, minimum=0))
+
+
+def get_state(source: Any) -> dict:
+    """The state of what `generator` returned, as a dict of plain values and arrays that no later draw changes."""
+    return source.get_state(legacy=False) if source is np.random else source.bit_generator.state
+
+
+def set_state(source: Any, state: dict) -> None:
+    """Put what `generator` returned back into a state from `get_state`.
+
+    Raises ValueError where the state is that of another kind of generator.
+    """
+    kind = get_state(source)["bit_generator"]
+    is_global = "has_gauss" in state
+    if state.get("bit_generator") != kind or is_global != (source is np.random):
+        origin = "NumPy's global state" if is_global else f"a {state.get('bit_generator')} generator"
+        raise ValueError(
+            f"set_state: state is from {origin}, not from {'seed=None' if source is np.random else kind}; expected the "
+            f"kind of seed it was saved with; pass seed=None for the global state, else the same seed"
+        )
+    if source is np.random:
+        np.random.set_state(state)
+    else:
+        source.bit_generator.state = state

@@ -1,0 +1,256 @@
+"""Checkpoint files: what goes in comes out, old files survive, and damage is reported."""
+
+import math
+import os
+import re
+
+import h5py
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import checkpoint
+from fastnn.checkpoint import load, save
+
+
+def tree_of_everything():
+    generator = np.random.default_rng(7)
+    return {
+        "params": {"W1": generator.standard_normal((3, 4)), "b1": np.zeros(0, np.float32), "empty": np.zeros((0, 3))},
+        "arrays": {
+            dtype: np.arange(6).reshape(2, 3).astype(dtype)
+            for dtype in ("bool", "uint8", "int64", ">i4", "float16", "float32", "complex128")
+        },
+        "zero_dimensional": np.array(1.5),
+        "scalars": {"float32": np.float32(0.1), "float64": np.float64(0.1), "bool": np.bool_(True)},
+        "generator": generator.bit_generator.state,
+        "numbers": {"zero": 0, "large": -(2**200), "edge": 2**63, "minus": -0.0, "nan": math.nan, "inf": math.inf},
+        "flags": {"yes": True, "no": False, "nothing": None},
+        "texts": ["", "läuft", "two\nlines"],
+        "loss_history": [2.5, math.nan, 0.1],
+        "counts": [1, 2**63 - 1],
+        "large_counts": [1, 2**63],
+        "mixed": [1, 2.0, True, None, "a", [], {}, (1, (2.0,)), np.float32(3)],
+        "no members": {},
+        "a/b": {".": 1, "..": 2, "100%": 3, "%2F": 4, "\0": 5, "ключ": 6},
+    }
+
+
+def assert_identical(actual, expected):
+    """Equal to the last bit, in type, dtype, shape and order of keys."""
+    if isinstance(expected, dict):
+        assert list(actual) == list(expected)
+        for key in expected:
+            assert_identical(actual[key], expected[key])
+    elif isinstance(expected, (list, tuple)):
+        assert type(actual) is type(expected)
+        assert len(actual) == len(expected)
+        for pair in zip(actual, expected, strict=True):
+            assert_identical(*pair)
+    elif isinstance(expected, (np.ndarray, np.generic)):
+        assert type(actual) is type(expected)
+        assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
+        assert actual.tobytes() == expected.tobytes()
+    else:
+        assert type(actual) is type(expected)
+        assert repr(actual) == repr(expected)
+
+
+def test_everything_comes_back(tmp_path):
+    tree = tree_of_everything()
+    save(tmp_path / "run.h5", tree)
+    assert_identical(load(tmp_path / "run.h5"), tree)
+
+
+def test_generator_goes_on_where_it_was(tmp_path):
+    generator = np.random.Generator(np.random.MT19937(3))
+    generator.standard_normal(5)
+    save(tmp_path / "run.h5", {"generator": generator.bit_generator.state})
+    expected = generator.standard_normal(5)
+    generator.bit_generator.state = load(tmp_path / "run.h5")["generator"]
+    np.testing.assert_array_equal(generator.standard_normal(5), expected)
+
+
+def test_arrays_of_any_layout(tmp_path):
+    x = np.arange(24.0).reshape(2, 3, 4)
+    save(tmp_path / "run.h5", {"fortran": np.asfortranarray(x), "view": x[:, ::-1, ::2]})
+    actual = load(tmp_path / "run.h5")
+    np.testing.assert_array_equal(actual["fortran"], x)
+    np.testing.assert_array_equal(actual["view"], x[:, ::-1, ::2])
+
+
+def test_other_tools_can_read_it(tmp_path):
+    save(tmp_path / "run.h5", {"params": {"W1": np.ones((2, 3))}, "epoch": 4})
+    with h5py.File(tmp_path / "run.h5") as file:
+        assert file.attrs["format"] == "fastnn checkpoint"
+        assert file.attrs["format_version"] == 1
+        assert file.attrs["fastnn_version"] == fastnn.__version__
+        assert file["params/W1"].shape == (2, 3)
+        assert file["epoch"][()] == 4
+
+
+def test_long_histories_are_one_dataset(tmp_path):
+    save(tmp_path / "run.h5", {"loss_history": [0.5] * 100_000})
+    with h5py.File(tmp_path / "run.h5") as file:
+        assert file["loss_history"].shape == (100_000,)
+
+
+def test_previous_file_is_kept(tmp_path):
+    path = tmp_path / "folder" / "run.h5"
+    for number in range(3):
+        save(path, {"number": number})
+    assert load(path) == {"number": 2}
+    assert load(f"{path}.prev") == {"number": 1}
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["run.h5", "run.h5.prev"]
+
+
+def test_previous_file_is_kept_without_hard_links(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for number in range(2):
+        save(tmp_path / "run.h5", {"number": number})
+    assert load(tmp_path / "run.h5.prev") == {"number": 0}
+
+
+def test_leftovers_of_a_killed_process_do_no_harm(tmp_path):
+    path = tmp_path / "run.h5"
+    save(path, {"number": 0})
+    (tmp_path / "run.h5.tmp").write_bytes(b"half a file")
+    os.link(path, tmp_path / "run.h5.prev")
+    os.link(path, tmp_path / "run.h5.prev.tmp")
+    save(path, {"number": 1})
+    assert (load(path), load(f"{path}.prev")) == ({"number": 1}, {"number": 0})
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("step", ["_write_file", "_verify", "_keep_previous"])
+def test_old_file_survives_a_failure(tmp_path, monkeypatch, step):
+    def fail(*_):
+        raise OSError("no space left")
+
+    path = tmp_path / "run.h5"
+    save(path, {"number": 0})
+    monkeypatch.setattr(checkpoint, step, fail)
+    with pytest.raises(OSError, match=r"save: path=.*could not be written: no space left; expected a writable folder"):
+        save(path, {"number": 1})
+    assert load(path) == {"number": 0}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.h5"]
+
+
+def test_what_was_written_is_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "load", lambda path: {"number": 2})
+    with pytest.raises(OSError, match="reads back differently"):
+        save(tmp_path / "run.h5", {"number": 1})
+
+
+def test_what_was_written_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_write_file", lambda path, tree: path.write_bytes(b"nonsense"))
+    with pytest.raises(OSError, match="cannot be read back"):
+        save(tmp_path / "run.h5", {"number": 1})
+
+
+def test_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="could not be written"):
+        save(tmp_path / "file" / "run.h5", {})
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ([1], "tree=list cannot be saved; expected a dict"),
+        ({"a": {1: 2}}, r"tree\['a'\] has the key 1; expected non-empty strings"),
+        ({"": 2}, "tree has the key ''"),
+        ({"a": [1, {2}]}, r"tree\['a'\]\[1\] is a set; expected dicts"),
+        ({"a": np.array([None])}, r"tree\['a'\] has dtype object; expected booleans or numbers"),
+        ({"a": np.array(["x"])}, "has dtype <U1"),
+        ({"a": save}, "is a function"),
+    ],
+)
+def test_what_cannot_be_saved(tmp_path, tree, message):
+    with pytest.raises(TypeError, match=f"^save: .*{message}"):
+        save(tmp_path / "run.h5", tree)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_that_cannot_be_saved(tmp_path):
+    with pytest.raises(ValueError, match=r"save: tree\['a'\]='x\\x00' cannot be stored.*expected plain text"):
+        save(tmp_path / "run.h5", {"a": "x\0"})
+
+
+def test_missing_file_names_the_nearest(tmp_path):
+    save(tmp_path / "checkpoint.h5", {})
+    with pytest.raises(FileNotFoundError, match=r"is no file; .*did you mean 'checkpoint.h5'"):
+        load(tmp_path / "chekpoint.h5")
+    with pytest.raises(FileNotFoundError, match=r"did you mean 'checkpoint.h5'"):
+        load(tmp_path / "x")
+    with pytest.raises(FileNotFoundError, match="it is a folder; name the file in it"):
+        load(tmp_path)
+    with pytest.raises(FileNotFoundError, match="does not exist either"):
+        load(tmp_path / "nowhere" / "checkpoint.h5")
+
+
+def test_missing_file_in_an_empty_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="check the name"):
+        load(tmp_path / "checkpoint.h5")
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(ValueError, match="is not an HDF5 file; expected a fastnn checkpoint"):
+        load(tmp_path / "text")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["images"] = np.zeros(3)
+    with pytest.raises(ValueError, match=re.escape("HDF5 file of another kind (it has ['images'])")):
+        load(tmp_path / "other.h5")
+
+
+def test_newer_format_is_refused(tmp_path):
+    save(tmp_path / "run.h5", {})
+    with h5py.File(tmp_path / "run.h5", "r+") as file:
+        file.attrs["format_version"] = 2
+    with pytest.raises(ValueError, match="format version 2; expected at most 1; update fastnn"):
+        load(tmp_path / "run.h5")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.999])
+def test_truncated_file_is_damaged(tmp_path, share):
+    path = tmp_path / "run.h5"
+    save(path, {"W": np.arange(10_000.0), "b": np.arange(10)})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ValueError, match=r"is damaged .* use 'run.h5.prev' or an older copy"):
+        load(path)
+
+
+def replaced(tmp_path, make):
+    """A checkpoint whose member "a" is replaced by something that `save` never writes."""
+    path = tmp_path / "run.h5"
+    save(path, {"a": np.zeros(3)})
+    with h5py.File(path, "r+") as file:
+        kind = file["a"].attrs["kind"]
+        del file["a"]
+        make(file)
+        if isinstance(file.get("a", getlink=True), h5py.HardLink):
+            file["a"].attrs.setdefault("kind", kind)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda file: file.__setitem__("a", h5py.ExternalLink("other.h5", "/")), "'a' is a link to elsewhere"),
+        (lambda file: file.__setitem__("a", h5py.SoftLink("/b")), "'a' is a link to elsewhere"),
+        (lambda file: file.create_dataset("a", (3,), "u1", external=[("raw", 0, 3)]), "the data of /a lie elsewhere"),
+        (lambda file: file.create_dataset("a", (10**9,), "f8"), "/a is incomplete"),
+        (lambda file: file.create_dataset("a", data=["text"]), "/a is of the unknown kind 'array'"),
+        (lambda file: file.create_group("a"), "/a is of the unknown kind 'array'"),
+        (lambda file: file.__setitem__("a", file), "recursion"),
+    ],
+)
+def test_what_is_no_data_is_refused(tmp_path, make, message):
+    path = replaced(tmp_path, make)
+    with pytest.raises(ValueError, match=f"is damaged .*{message}"):
+        load(path)

@@ -1,0 +1,288 @@
+"""Convolution on memory as it comes: NaN and infinity, layouts, dtypes, threads, forks, repetition."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from conftest import AVAILABLE
+
+import fastnn
+from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
+from fastnn.testing import against_naive, assert_same
+
+needs_njit = pytest.mark.skipif("njit" not in AVAILABLE, reason="numba is not installed")
+RNG = np.random.default_rng(0)
+GEOMETRIES = [
+    # x, w, stride, pad: a row of whole vectors, rows that run on, phases, a border
+    ((2, 2, 4, 34), (3, 2, 3, 3), 1, 0),
+    ((3, 2, 6, 7), (5, 2, 3, 2), 1, 0),
+    ((2, 2, 9, 8), (3, 2, 2, 3), 2, 0),
+    ((2, 2, 5, 6), (3, 2, 3, 3), 1, 1),
+    ((2, 1, 7, 7), (2, 1, 2, 2), 3, 0),
+]
+
+
+def problem(x_shape, w_shape, stride, pad, dtype=np.float64):
+    x, w, b = (RNG.normal(size=shape).astype(dtype) for shape in (x_shape, w_shape, w_shape[:1]))
+    return x, w, b, RNG.normal(size=conv2d_forward(x, w, b, stride, pad).shape).astype(dtype)
+
+
+def run(x, w, b, dout, stride, pad):
+    return [conv2d_forward(x, w, b, stride, pad), *conv2d_backward(dout, x, w, stride, pad)]
+
+
+def check(x, w, b, dout, stride, pad):
+    against_naive(conv2d_forward, x, w, b, stride, pad, terms=w[0].size)
+    against_naive(conv2d_backward, dout, x, w, stride, pad, terms=dout.size)
+
+
+# ---- NaN and infinity ----
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("where", ["x", "w", "b", "dout"])
+def test_nan_and_infinity_spread_as_the_formula_says(backend, geometry, special, dtype, where):
+    stride, pad = geometry[2:]
+    arrays = dict(zip(("x", "w", "b", "dout"), problem(*geometry, dtype), strict=True))
+    size = arrays[where].size
+    for place in sorted({0, size // 3, size // 2, size - 1}):
+        planted = arrays[where].copy()
+        planted.flat[place] = special
+        x, w, b, dout = (arrays | {where: planted}).values()
+        against_naive(conv2d_forward, x, w, b, stride, pad, terms=w[0].size)
+        gradients = conv2d_backward(dout, x, w, stride, pad)
+        with fastnn.use_backend("naive"):
+            expected = conv2d_backward(dout, x, w, stride, pad)
+        for one, other in zip(gradients, expected, strict=True):
+            # njit may spread them further, never less
+            assert not np.isfinite(one[~np.isfinite(other)]).any()
+            shared = np.isfinite(one) if backend == "njit" else ...
+            assert_same(one[shared], other[shared], terms=dout.size)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("where", [0, 1, 3])
+def test_a_nan_does_not_reach_other_gradients(backend, where):
+    """From x not to dx and db, from w not to dw and db, from one image's dout not to another's dx."""
+    arrays = problem((3, 2, 6, 7), (5, 2, 3, 3), 1, 1)
+    arrays[where][0] = np.nan
+    x, w, _, dout = arrays
+    dx, dw, db = conv2d_backward(dout, x, w, 1, 1)
+    assert np.isfinite(dx[1:] if where == 3 else dx).all() == (where != 1)
+    assert np.isfinite(dw).all() == (where == 1)
+    assert np.isfinite(db).all() == (where != 3)
+
+
+def test_a_nan_in_one_image_stays_there(backend):
+    x, w, b, dout = problem((5, 2, 6, 7), (3, 2, 3, 3), 1, 1)
+    expected = conv2d_forward(x, w, b, 1, 1), conv2d_backward(dout, x, w, 1, 1)[0]
+    x[2], dout[2] = np.nan, np.nan
+    actual = conv2d_forward(x, w, b, 1, 1), conv2d_backward(dout, x, w, 1, 1)[0]
+    for one, other in zip(actual, expected, strict=True):
+        assert np.isnan(one[2]).all()
+        np.testing.assert_array_equal(np.delete(one, 2, 0), np.delete(other, 2, 0))
+
+
+def test_signed_sums_overflow_to_infinity(backend):
+    x, w = np.full((1, 1, 3, 3), 3e38, np.float32), np.ones((1, 1, 3, 3), np.float32)
+    with np.errstate(over="ignore"):
+        assert conv2d_forward(x, w, np.zeros(1, np.float32)) == np.inf
+        assert conv2d_forward(-x, w, np.zeros(1, np.float32)) == -np.inf
+
+
+def poison():
+    """Leave NaN in freed memory, for those who read what they have not written."""
+    held = [np.full(int(1.3**power), np.nan, dtype) for power in range(8, 60) for dtype in (np.float32, np.float64)]
+    held.clear()
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_memory_is_written_before_it_is_read(backend, geometry, dtype):
+    arguments = *problem(*geometry, dtype), *geometry[2:]
+    expected = run(*arguments)
+    for _ in range(3):
+        poison()
+        for one, other in zip(run(*arguments), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+# ---- layouts and dtypes ----
+
+
+def every_other(value):
+    spread = np.full([2 * length for length in value.shape], np.nan, value.dtype)
+    view = spread[(slice(None, None, 2),) * value.ndim]
+    view[:] = value
+    return view
+
+
+def reversed_axes(value):
+    backwards = (slice(None, None, -1),) * value.ndim
+    return value[backwards].copy()[backwards]
+
+
+def read_only(value):
+    value = value.copy()
+    value.flags.writeable = False
+    return value
+
+
+def misaligned(value):
+    return np.frombuffer(b"\0" + value.tobytes(), np.uint8)[1:].view(value.dtype).reshape(value.shape)
+
+
+LAYOUTS = {
+    "transposed": lambda a: a.T.copy().T,
+    "Fortran": np.asfortranarray,
+    "channels last": lambda a: np.moveaxis(np.moveaxis(a, 0, -1).copy(), -1, 0),
+    "every other": every_other,
+    "reversed": reversed_axes,
+    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
+    "read-only": read_only,
+    "misaligned": misaligned,
+    "lists": lambda a: a.tolist(),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_layout(backend, layout, dtype):
+    plain = problem((3, 2, 6, 9), (5, 2, 3, 2), (2, 1), 1, dtype)
+    given = [LAYOUTS[layout](value) for value in plain]
+    if layout == "lists":
+        plain = [np.array(value) for value in given]
+    actual, expected = run(*given, (2, 1), 1), run(*plain, (2, 1), 1)
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+        assert one.flags.c_contiguous
+        assert one.flags.writeable
+        assert one.dtype.isnative
+    for one, other in zip(given, plain, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_broadcast_input(backend):
+    x = np.broadcast_to(RNG.normal(size=(1, 2, 1, 7)), (3, 2, 6, 7))
+    dout = np.broadcast_to(1.0, (3, 4, 4, 5))
+    check(x, RNG.normal(size=(4, 2, 3, 3)), np.zeros(4), dout, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "b", "expected"),
+    [
+        ("i8", "i8", "i8", "f8"),
+        ("u1", "f4", "f4", "f4"),
+        ("?", "f4", "i2", "f4"),
+        ("f4", "f8", "f4", "f8"),
+        ("f8", "f4", "f4", "f8"),
+        (">f4", "f4", "f8", "f8"),
+    ],
+)
+def test_mixed_dtypes(backend, x, w, b, expected):
+    arrays = [RNG.integers(0, 2, shape) for shape in ((2, 2, 5, 5), (3, 2, 3, 3), (3,))]
+    out = conv2d_forward(*(array.astype(kind) for array, kind in zip(arrays, (x, w, b), strict=True)))
+    assert out.dtype == np.dtype(expected)
+    np.testing.assert_array_equal(out, conv2d_forward(*arrays))
+
+
+def test_results_share_no_memory_with_the_inputs_or_each_other(backend):
+    x, w, b, dout = problem((2, 2, 5, 5), (3, 2, 1, 1), 1, 0)
+    first, second = conv2d_forward(x, w, b), conv2d_forward(x, w, b)
+    gradients = conv2d_backward(dout, x, w)
+    arrays = [x, w, b, dout, first, second, *gradients]
+    assert not any(np.shares_memory(one, other) for i, one in enumerate(arrays) for other in arrays[:i])
+
+
+# ---- repetition, threads, forks ----
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_the_same_bits_on_repetition(backend, geometry):
+    arguments = *problem(*geometry, np.float32), *geometry[2:]
+    expected = run(*arguments)
+    for _ in range(3):
+        for one, other in zip(run(*arguments), expected, strict=True):
+            assert one.tobytes() == other.tobytes()
+
+
+@needs_njit
+@pytest.mark.parametrize(
+    "geometry", [*GEOMETRIES, ((9, 3, 16, 16), (8, 3, 3, 3), 1, 1), ((1, 3, 40, 9), (9, 3, 3, 3), 1, 1)]
+)
+def test_the_same_bits_on_one_and_two_threads(geometry):
+    numba = pytest.importorskip("numba")
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("this process may use one thread only")
+    arguments = *problem(*geometry, np.float32), *geometry[2:]
+    before = numba.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2, numba.config.NUMBA_NUM_THREADS):
+            numba.set_num_threads(count)
+            results.append(run(*arguments))
+    finally:
+        numba.set_num_threads(before)
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            assert one.tobytes() == two.tobytes()
+
+
+def test_python_threads_at_once(backend):
+    problems = [(*problem(*geometry), *geometry[2:]) for geometry in GEOMETRIES]
+    expected = [run(*arguments) for arguments in problems]
+
+    def repeatedly(i):
+        with fastnn.use_backend(backend):
+            return [run(*problems[i]) for _ in range(2 if backend == "naive" else 20)]
+
+    with ThreadPoolExecutor(2) as pool:
+        for results, right in zip(pool.map(repeatedly, range(len(problems))), expected, strict=True):
+            for result in results:
+                assert_same(result, right, terms=10)
+
+
+@needs_njit
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_is_told_and_does_not_die():
+    code = """
+        import os, warnings
+        import numpy as np
+        import fastnn
+        from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
+        warnings.simplefilter("ignore")
+        x, w, b = np.ones((4, 3, 8, 8)), np.ones((4, 3, 3, 3)), np.ones(4)
+        out = conv2d_forward(x, w, b)
+        if os.fork() == 0:
+            for function, arguments in ((conv2d_forward, (x, w, b)), (conv2d_backward, (out, x, w))):
+                try:
+                    function(*arguments)
+                    print("computed")
+                except RuntimeError as error:
+                    print(error)
+            with fastnn.use_backend("vectorized"):
+                print(np.array_equal(conv2d_forward(x, w, b), out))
+        else:
+            print(os.wait()[1], np.array_equal(conv2d_forward(x, w, b), out))
+    """
+    done = subprocess.run(
+        [sys.executable, "-u", "-c", textwrap.dedent(code)],
+        env={**os.environ, "FASTNN_BACKEND": "njit"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    forward, backward, vectorized, parent = done.stdout.splitlines()
+    for line in (forward, backward):
+        assert "this process was forked after its parent had used backend='njit'" in line
+        assert line.endswith("select backend 'vectorized' in the child")
+    assert vectorized == "True"
+    assert parent == "0 True"

@@ -1,0 +1,318 @@
+"""CIFAR-10 from disk: both layouts, the splits that a user gets, and files that are not what they should be."""
+
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastnn.data_utils import CIFAR10_CLASSES, cifar10, get_CIFAR10_data, layouts, load_CIFAR10, preprocess_cifar10
+
+PER_FILE = 4
+
+
+@pytest.fixture(autouse=True)
+def _small_and_alone(monkeypatch, tmp_path):
+    """Files of four images; no data set, cache or network of the machine that runs the tests."""
+    monkeypatch.setattr(layouts, "IMAGES_PER_FILE", PER_FILE)
+    monkeypatch.delenv("FASTNN_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("fastnn.data_utils.download.SOURCES", ())
+
+
+def fake_cifar10():
+    """Pixels (6, 4, 3, 32, 32) and labels (6, 4), uint8."""
+    rng = np.random.default_rng(5)
+    return rng.integers(0, 256, (6, PER_FILE, 3, 32, 32), np.uint8), rng.integers(0, 10, (6, PER_FILE), np.uint8)
+
+
+def binary_files(pixels, labels):
+    """Name -> content, in the binary layout."""
+    return {
+        f"{batch}.bin": np.concatenate([labels[i][:, None], pixels[i].reshape(PER_FILE, -1)], axis=1).tobytes()
+        for i, batch in enumerate(layouts.BATCHES)
+    }
+
+
+def python_files(pixels, labels):
+    """Name -> content, in the Python layout."""
+    return {
+        batch: python2_pickle(pixels[i].reshape(PER_FILE, -1), labels[i].tolist())
+        for i, batch in enumerate(layouts.BATCHES)
+    }
+
+
+def python2_pickle(pixels, labels):
+    """A batch as Python 2 and its NumPy pickled it (protocol 2): str for bytes, numpy.core for numpy._core."""
+
+    def text(content):
+        return b"T" + struct.pack("<i", len(content)) + content
+
+    rows, columns = (b"J" + struct.pack("<i", length) for length in pixels.shape)
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    dtype = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    state = b"(K\x01" + rows + columns + b"\x86" + dtype + b"\x89" + text(pixels.tobytes()) + b"tb"
+    names = b"](" + b"".join(text(f"image_{label}.png".encode()) for label in labels) + b"e"
+    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    items = [(b"batch_label", text(b"training batch 1 of 5")), (b"labels", numbers), (b"data", array + state)]
+    items.append((b"filenames", names))
+    return b"\x80\x02}(" + b"".join(text(key) + value for key, value in items) + b"u."
+
+
+def write(folder, files):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(
+    params=[("cifar-10-batches-bin", binary_files), ("cifar-10-batches-py", python_files)], ids=["bin", "py"]
+)
+def root(request, tmp_path):
+    """A folder that holds the fake data set in one of the layouts."""
+    name, files = request.param
+    write(tmp_path / "data" / name, files(*fake_cifar10()))
+    return tmp_path / "data"
+
+
+def test_load_gives_the_course_s_arrays(root):
+    pixels, labels = fake_cifar10()
+    X, y, X_test, y_test = load_CIFAR10(root)
+    expected = pixels[:5].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(X, expected)
+    np.testing.assert_array_equal(y, labels[:5].reshape(-1))
+    np.testing.assert_array_equal(X_test, pixels[5].transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(y_test, labels[5])
+    assert X.dtype == X_test.dtype == np.float64
+    assert y.dtype == y_test.dtype == np.int64
+    assert X.flags.c_contiguous
+    assert X_test.flags.c_contiguous
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, "float32"])
+def test_load_in_another_dtype(root, dtype):
+    X, _, X_test, _ = load_CIFAR10(root, dtype=dtype)
+    assert X.dtype == X_test.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(X, load_CIFAR10(root)[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_get_splits_and_centres(root, dtype):
+    pixels, labels = fake_cifar10()
+    images = pixels[:5].reshape(-1, 3, 32, 32).astype(np.float64)
+    data = get_CIFAR10_data(12, 5, 3, root=root, dtype=dtype)
+    mean = images[:12].mean(axis=0)
+    assert list(data) == ["X_train", "y_train", "X_val", "y_val", "X_test", "y_test"]
+    tolerance = 64 * np.finfo(dtype).eps
+    np.testing.assert_allclose(data["X_train"], images[:12] - mean, atol=tolerance)
+    np.testing.assert_allclose(data["X_val"], images[12:17] - mean, atol=tolerance)
+    np.testing.assert_allclose(data["X_test"], pixels[5, :3] - mean, atol=tolerance)
+    np.testing.assert_array_equal(data["y_val"], labels[:5].reshape(-1)[12:17])
+    for name, array in data.items():
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
+        assert array.dtype == (dtype if name.startswith("X") else np.int64)
+
+
+def test_get_without_centring_and_with_empty_sets(root):
+    data = get_CIFAR10_data(20, 0, 0, subtract_mean=False, root=root)
+    np.testing.assert_array_equal(data["X_train"], fake_cifar10()[0][:5].reshape(-1, 3, 32, 32))
+    assert data["X_val"].shape == data["X_test"].shape == (0, 3, 32, 32)
+    assert data["y_val"].shape == data["y_test"].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_training": 21}, "get_CIFAR10_data: num_training=21 is out of range; expected at least 1 and at most 20"),
+        ({"num_training": 18, "num_validation": 3}, "num_validation=3 is out of range; expected .* at most 2"),
+        ({"num_training": 1, "num_validation": 0, "num_test": 5}, "num_test=5 is out of range; .* at most 4"),
+        ({"num_training": 0}, "num_training=0 is out of range"),
+    ],
+)
+def test_get_refuses_more_images_than_there_are(root, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        get_CIFAR10_data(**arguments, root=root)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, "nonsense", "float16"])
+def test_other_dtypes_are_refused(root, dtype):
+    with pytest.raises(TypeError, match=r"dtype=.* is none for images; expected float32 or float64"):
+        get_CIFAR10_data(1, 1, 1, root=root, dtype=dtype)
+    with pytest.raises(TypeError, match=r"preprocess_cifar10: dtype=.* expected float32 or float64"):
+        preprocess_cifar10(root=root, dtype=dtype)
+    with pytest.raises(TypeError, match=r"load_CIFAR10: dtype=.* expected float64 or float32 or uint8"):
+        load_CIFAR10(root, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_preprocess_makes_rows_with_a_bias(root, dtype):
+    images = fake_cifar10()[0].reshape(24, -1) / 255
+    expected = images - images[:16].mean(axis=0)
+    data = preprocess_cifar10(bias_trick=True, dtype=dtype, root=root)
+    for name, rows in (("X_train", slice(0, 16)), ("X_val", slice(16, 20)), ("X_test", slice(20, 24))):
+        assert data[name].dtype == dtype
+        assert data[name].flags.c_contiguous
+        np.testing.assert_allclose(data[name][:, :-1], expected[rows], atol=4 * np.finfo(dtype).eps)
+        np.testing.assert_array_equal(data[name][:, -1], 1)
+
+
+def test_preprocess_keeps_images_and_takes_the_validation_set_from_the_end(root):
+    flat = preprocess_cifar10(validation_ratio=0.3, root=root)
+    data = preprocess_cifar10(flatten=False, validation_ratio=0.3, root=root)
+    assert data["X_train"].shape == (14, 3, 32, 32)
+    assert data["X_val"].shape == (6, 3, 32, 32)
+    np.testing.assert_array_equal(data["X_val"].reshape(6, -1), flat["X_val"])
+    np.testing.assert_array_equal(data["y_val"], fake_cifar10()[1][:5].reshape(-1)[14:])
+
+
+def test_preprocess_refuses_what_cannot_be(root):
+    with pytest.raises(ValueError, match="bias_trick=True needs rows to append to, but flatten=False"):
+        preprocess_cifar10(bias_trick=True, flatten=False, root=root)
+    with pytest.raises(ValueError, match="validation_ratio=1 is out of range; expected at least 0 and less than 1"):
+        preprocess_cifar10(validation_ratio=1, root=root)
+
+
+def test_preprocess_draws_examples(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    preprocess_cifar10(show_examples=True, root=root)
+    assert capsys.readouterr().out == "cifar10_examples.png saved.\n"
+    assert Path("cifar10_examples.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_preprocess_shows_examples_in_a_notebook(root, tmp_path, monkeypatch):
+    shown = []
+
+    class Notebook:
+        get_ipython = staticmethod(lambda: True)
+        display = type("display", (), {"display": staticmethod(shown.append)})
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(cifar10.sys.modules, "IPython", Notebook)
+    preprocess_cifar10(show_examples=True, root=root)
+    assert [type(figure).__name__ for figure in shown] == ["Figure"]
+    assert not Path("cifar10_examples.png").exists()
+
+
+def test_found_in_the_argument_then_the_variable_then_the_cache(tmp_path, monkeypatch):
+    pixels, labels = fake_cifar10()
+    for place, first in (("argument", 1), ("variable", 2), ("cache/fastnn", 3)):
+        labels[0, 0] = first
+        write(tmp_path / place / "cifar-10-batches-bin", binary_files(pixels, labels))
+    assert load_CIFAR10()[1][0] == 3
+    monkeypatch.setenv("FASTNN_DATA", str(tmp_path / "variable"))
+    assert load_CIFAR10()[1][0] == 2
+    assert load_CIFAR10(str(tmp_path / "argument"))[1][0] == 1
+    assert load_CIFAR10(tmp_path / "argument" / "cifar-10-batches-bin")[1][0] == 1
+
+
+def test_a_place_without_the_data_set_is_passed_over_with_a_warning(tmp_path, monkeypatch):
+    write(tmp_path / "cache" / "fastnn" / "cifar-10-batches-py", python_files(*fake_cifar10()))
+    with pytest.warns(
+        UserWarning, match=r"load_CIFAR10: root='nowhere' holds no CIFAR-10; .*; looking elsewhere"
+    ) as caught:
+        load_CIFAR10("nowhere")
+    assert caught[0].filename == __file__
+    monkeypatch.setenv("FASTNN_DATA", str(tmp_path))
+    with pytest.warns(UserWarning, match="FASTNN_DATA="):
+        get_CIFAR10_data(1, 1, 1)
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write(tmp_path / "sets" / "cifar-10-batches-bin", binary_files(*fake_cifar10()))
+    assert len(load_CIFAR10("~/sets")[0]) == 20
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("linux", ".cache/fastnn"),
+        ("darwin", "Library/Caches/fastnn"),
+        ("win32", "AppData/Local/fastnn"),
+    ],
+)
+def test_the_cache_follows_the_platform(monkeypatch, tmp_path, platform, expected):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    monkeypatch.setattr(cifar10.sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert cifar10._cache() == tmp_path / expected
+    if platform == "win32":
+        monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+        assert cifar10._cache() == tmp_path / "local" / "fastnn"
+
+
+def test_a_missing_file_is_named(root):
+    folder = next(root.iterdir())
+    for name in ("data_batch_3", "test_batch"):
+        next(folder.glob(name + "*")).unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"load_CIFAR10: .* lacks data_batch_3\S*, test_batch\S*; expected 6 files"
+    ):
+        load_CIFAR10(root)
+
+
+def test_a_file_of_another_size_is_refused(root):
+    file = next(next(root.iterdir()).glob("data_batch_2*"))
+    file.write_bytes(file.read_bytes()[:-3000])
+    with pytest.raises(ValueError, match=r"data_batch_2\S* has [\d,]+ bytes; expected 12,2\d\d"):
+        load_CIFAR10(root)
+    file.write_bytes(bytes(50_000))
+    with pytest.raises(ValueError, match=r"data_batch_2\S* has 50,000 bytes"):
+        load_CIFAR10(root)
+
+
+def test_a_label_out_of_range_is_refused(root):
+    pixels, labels = fake_cifar10()
+    labels[4, 1] = 10
+    files = python_files if next(root.iterdir()).name.endswith("py") else binary_files
+    write(next(root.iterdir()), files(pixels, labels))
+    with pytest.raises(ValueError, match=r"data_batch_5\S* holds labels from \d to 10; expected 0 to 9"):
+        load_CIFAR10(root)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda content: content.replace(b"data\x63", b"dada\x63"),
+            "'data' in .*data_batch_1 is NoneType; expected uint8",
+        ),
+        (
+            lambda content: content.replace(b"u1K", b"i1K"),
+            r"'data' in .* is int8 \(4, 3072\); expected uint8 \(4, 3072\)",
+        ),
+        (lambda content: content.replace(b"labels]", b"babels]"), "'labels' in .*data_batch_1 is no list of 4 ints"),
+        (
+            lambda content: content.replace(b"labels](K", b"labels](NK"),
+            "'labels' in .*data_batch_1 is no list of 4 ints",
+        ),
+        (lambda content: content[:-1], "data_batch_1 cannot be read as plain data"),
+    ],
+    ids=["no data", "dtype", "no labels", "count", "damaged"],
+)
+def test_a_python_batch_with_other_content_is_refused(tmp_path, change, message):
+    files = python_files(*fake_cifar10())
+    assert change(files["data_batch_1"]) != files["data_batch_1"]
+    write(tmp_path / "data", {**files, "data_batch_1": change(files["data_batch_1"])})
+    with pytest.raises(ValueError, match=message):
+        load_CIFAR10(tmp_path / "data")
+
+
+def test_the_real_data_set(monkeypatch):
+    """50,000 and 10,000 images, ten classes of 6,000, and the mean colour that everybody normalises with."""
+    monkeypatch.undo()
+    root = os.environ.get("FASTNN_DATA")
+    if not root or not layouts.find(Path(root)):
+        pytest.skip("$FASTNN_DATA does not point to CIFAR-10")
+    X, y, X_test, y_test = load_CIFAR10(root, dtype=np.uint8)
+    assert X.shape == (50000, 32, 32, 3)
+    assert X_test.shape == (10000, 32, 32, 3)
+    np.testing.assert_array_equal(np.bincount(y), [5000] * 10)
+    np.testing.assert_array_equal(np.bincount(y_test), [1000] * 10)
+    np.testing.assert_allclose(X.mean(axis=(0, 1, 2)) / 255, [0.4914, 0.4822, 0.4465], atol=5e-5)
+    assert len(CIFAR10_CLASSES) == 10

@@ -1,0 +1,403 @@
+"""CIFAR-10 from the network, with small archives on a server of our own, and archives that would do harm."""
+
+import functools
+import hashlib
+import io
+import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from test_data_cifar10 import PER_FILE, binary_files, fake_cifar10, python_files, write
+
+from fastnn.data_utils import download, get_CIFAR10_data, layouts, load_CIFAR10
+from fastnn.data_utils.unpack import unpack
+
+BINARY, PYTHON = layouts.LAYOUTS
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `pages` (path -> function of the request handler) and notes every request as (path, Range header)."""
+
+    daemon_threads = False
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.pages, self.requests = {}, []
+        self.base = f"http://127.0.0.1:{self.server_port}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests.append((self.path[1:], self.headers["Range"]))
+        self.server.pages.get(self.path[1:], lambda handler: handler.send_error(404))(self)
+
+    def log_message(self, *_):
+        pass
+
+
+def answer(handler, status, headers, body):
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def page(content, understands_ranges=True, first_connection=None):
+    """A file; `first_connection` is how many of its bytes the first connection brings before it breaks."""
+    limits = [first_connection] if first_connection is not None else []
+
+    def serve(handler):
+        asked = handler.headers["Range"]
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and understands_ranges else 0
+        headers = {"Content-Length": len(content) - start}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        limit = limits.pop() if limits else len(content)
+        answer(handler, 206 if start else 200, headers, content[start : start + limit])
+
+    return serve
+
+
+def archive_of(members, compression="w:gz"):
+    """A tar archive of (name, content) pairs, or of TarInfo objects."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=compression) as tar:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                tar.addfile(member, io.BytesIO(bytes(member.size)))
+            else:
+                info = tarfile.TarInfo(member[0])
+                info.size = len(member[1])
+                tar.addfile(info, io.BytesIO(member[1]))
+    return stream.getvalue()
+
+
+def link(name, kind, target):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def good_members(layout=BINARY):
+    files = (binary_files if layout is BINARY else python_files)(*fake_cifar10())
+    folder = tarfile.TarInfo(layout.folder)
+    folder.type = tarfile.DIRTYPE
+    return [folder, *((f"{layout.folder}/{name}", content) for name, content in files.items())]
+
+
+@functools.cache
+def good_archive(layout=BINARY):
+    return archive_of([*good_members(layout), (f"{layout.folder}/readme.html", b"about")])
+
+
+def described(content, layout=BINARY):
+    """The Archive that the content should be."""
+    md5, sha256 = hashlib.md5(content).hexdigest(), hashlib.sha256(content).hexdigest()
+    return download.Archive("binary.tar.gz" if layout is BINARY else "python.tar.gz", len(content), md5, sha256, layout)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """The cache of a machine without the data set."""
+    monkeypatch.setattr(layouts, "IMAGES_PER_FILE", PER_FILE)
+    monkeypatch.delenv("FASTNN_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "fastnn"
+
+
+@pytest.fixture
+def offer(server, monkeypatch):
+    """Put pages on the server and name them as sources: offer(page, page, ...)."""
+
+    def put(*pages, archive=None):
+        server.pages = {str(position): serve for position, serve in enumerate(pages)}
+        archive = archive or described(good_archive())
+        monkeypatch.setattr(download, "SOURCES", tuple((server.base + name, archive) for name in server.pages))
+
+    return put
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_downloaded_once_and_unpacked(server, cache, offer, capfd):
+    offer(page(good_archive()))
+    data = get_CIFAR10_data(20, 0, 4, subtract_mean=False)
+    np.testing.assert_array_equal(data["X_test"], fake_cifar10()[0][5])
+    assert names(cache) == ["cifar-10-batches-bin"]
+    assert (cache / "cifar-10-batches-bin" / "readme.html").read_bytes() == b"about"
+    load_CIFAR10()
+    assert server.requests == [("0", None)]
+    output = capfd.readouterr()
+    assert output.err.startswith(f"CIFAR-10: downloading 0 MB from {server.base}0\n")
+    assert output.out == ""
+
+
+def test_the_python_archive_does_as_well(server, cache, offer):
+    offer(page(good_archive(PYTHON)), archive=described(good_archive(PYTHON), PYTHON))
+    np.testing.assert_array_equal(load_CIFAR10()[3], fake_cifar10()[1][5])
+    assert names(cache) == ["cifar-10-batches-py"]
+
+
+def test_a_broken_connection_is_continued(server, cache, offer):
+    offer(page(good_archive(), first_connection=1000))
+    load_CIFAR10()
+    assert server.requests == [("0", None), ("0", "bytes=1000-")]
+
+
+def test_a_later_run_continues_the_earlier_one(server, cache, offer):
+    content = good_archive()
+    write(cache, {"binary.tar.gz.part": content[:5000]})
+    offer(page(content))
+    load_CIFAR10()
+    assert server.requests == [("0", "bytes=5000-")]
+    assert names(cache) == ["cifar-10-batches-bin"]
+
+
+def test_a_complete_part_needs_no_server(server, cache, offer):
+    write(cache, {"binary.tar.gz.part": good_archive()})
+    offer(page(b""))
+    load_CIFAR10()
+    assert server.requests == []
+
+
+def test_a_server_that_ignores_ranges_starts_again(server, cache, offer):
+    content = good_archive()
+    write(cache, {"binary.tar.gz.part": content[:5000]})
+    offer(page(content, understands_ranges=False))
+    load_CIFAR10()
+    assert server.requests == [("0", "bytes=5000-")]
+
+
+def test_a_mirror_continues_what_another_began(server, cache, offer):
+    def breaks(handler):
+        page(good_archive(), first_connection=700)(handler) if not handler.headers["Range"] else handler.send_error(503)
+
+    offer(breaks, page(good_archive()))
+    load_CIFAR10()
+    assert server.requests == [("0", None), ("0", "bytes=700-"), ("1", "bytes=700-")]
+
+
+def test_an_archive_put_into_the_cache_is_used(server, cache, offer):
+    write(cache, {"binary.tar.gz": good_archive()})
+    offer(page(b""))
+    load_CIFAR10()
+    assert server.requests == []
+    assert names(cache) == ["cifar-10-batches-bin"]
+
+
+def test_a_wrong_archive_in_the_cache_is_deleted_and_fetched(server, cache, offer):
+    write(cache, {"binary.tar.gz": b"something else"})
+    offer(page(good_archive()))
+    load_CIFAR10()
+    assert server.requests == [("0", None)]
+
+
+def test_mirrors_take_over(server, cache, offer, monkeypatch):
+    nowhere = "http://127.0.0.1:1/"
+    offer(lambda handler: handler.send_error(404), page(good_archive()))
+    monkeypatch.setattr(download, "SOURCES", ((nowhere, described(good_archive())), *download.SOURCES))
+    load_CIFAR10()
+    assert server.requests == [("0", None), ("1", None)]
+
+
+@pytest.mark.parametrize("wrong", ["md5", "sha256"])
+def test_a_wrong_hash_deletes_the_file_and_says_so(server, cache, offer, wrong):
+    archive = described(good_archive())._replace(**{wrong: "0" * 32})
+    offer(page(good_archive()), archive=archive)
+    with pytest.raises(FileNotFoundError, match=rf"part has the {wrong} [0-9a-f]+; expected 0+; it was deleted"):
+        load_CIFAR10()
+    assert names(cache) == []
+
+
+def test_a_damaged_part_does_not_spoil_the_next_mirror(server, cache, offer):
+    write(cache, {"binary.tar.gz.part": bytes(5000)})
+    offer(page(good_archive()), page(good_archive()))
+    load_CIFAR10()
+    assert server.requests == [("0", "bytes=5000-"), ("1", None)]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [({"Content-Type": "text/html; charset=utf-8"}, b"log in first"), ({}, b"\n<!DOCTYPE html><p>log in first")],
+)
+def test_a_web_page_is_named_as_such(server, cache, offer, headers, body):
+    write(cache, {"binary.tar.gz.part": good_archive()[:100]})
+    offer(lambda handler: answer(handler, 200, headers, body))
+    with pytest.raises(FileNotFoundError, match=r"it sent a web page \(HTML\) in place of the archive; a login page"):
+        load_CIFAR10()
+    assert (cache / "binary.tar.gz.part").read_bytes() == good_archive()[:100]
+
+
+def test_a_file_of_another_size_is_refused_before_it_arrives(server, cache, offer):
+    offer(page(good_archive() + b"more"))
+    size = len(good_archive())
+    with pytest.raises(FileNotFoundError, match=f"it offers {size + 4:,} bytes; expected {size:,}"):
+        load_CIFAR10()
+    assert names(cache) == []
+
+
+def test_no_more_is_read_than_the_archive_has(server, cache, offer):
+    offer(lambda handler: answer(handler, 200, {}, good_archive() + bytes(10_000)))
+    load_CIFAR10()
+
+
+def test_another_range_than_asked_for_is_refused(server, cache, offer):
+    write(cache, {"binary.tar.gz.part": good_archive()[:100]})
+    offer(lambda handler: answer(handler, 206, {"Content-Range": "bytes 7-9/10"}, b"789"))
+    with pytest.raises(FileNotFoundError, match="it sent the range bytes 7-9/10 for bytes 100-"):
+        load_CIFAR10()
+
+
+def test_a_connection_that_brings_nothing_is_given_up(server, cache, offer):
+    offer(lambda handler: answer(handler, 200, {"Content-Length": len(good_archive())}, b""))
+    with pytest.raises(FileNotFoundError, match=r"0: the connection closed at 0 of [\d,]+ bytes"):
+        load_CIFAR10()
+
+
+def test_no_answer_in_http_is_a_failure_like_others(server, cache, offer):
+    offer(lambda handler: handler.wfile.write(b"nonsense\r\n\r\n"))
+    with pytest.raises(FileNotFoundError, match=r"could not be downloaded:\n    http://.*0: nonsense"):
+        load_CIFAR10()
+
+
+def test_a_slow_source_is_left_and_comes_back_last(server, cache, offer, monkeypatch):
+    monkeypatch.setattr(download, "SLOW_AFTER", -1.0)
+    monkeypatch.setattr(download, "SLOW_SPEED", float("inf"))
+    offer(page(good_archive()), lambda handler: handler.send_error(404))
+    load_CIFAR10()
+    assert [name for name, _ in server.requests] == ["0", "1", "0"]
+    assert server.requests[2][1].startswith("bytes=")
+
+
+def test_offline_says_what_to_place_where(cache, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(
+        download, "SOURCES", (("http://127.0.0.1:1/cifar-10-binary.tar.gz", described(b"")._replace(size=9)),)
+    )
+    with pytest.raises(FileNotFoundError) as caught:
+        load_CIFAR10()
+    message = str(caught.value)
+    assert message.startswith("load_CIFAR10: CIFAR-10 is not on this machine and could not be downloaded:\n")
+    assert "refused" in message
+    assert (
+        "expected a folder cifar-10-batches-bin or cifar-10-batches-py; download http://127.0.0.1:1/cifar-10" in message
+    )
+    assert f"put it into {cache}, or unpack it anywhere and set FASTNN_DATA" in message
+
+
+def test_a_cache_that_cannot_be_made_is_an_error_of_the_same_kind(cache, offer):
+    cache.write_bytes(b"a file where the folder should be")
+    offer(page(good_archive()))
+    with pytest.raises(FileNotFoundError, match=r"could not be downloaded:\n    .*File exists"):
+        load_CIFAR10()
+
+
+def test_the_sources_are_well_formed():
+    for url, archive in download.SOURCES:
+        assert url.startswith("https://")
+        assert url.endswith("/" + archive.name)
+        assert archive.layout.folder in ("cifar-10-batches-bin", "cifar-10-batches-py")
+        assert len(archive.md5) == 32
+        assert len(archive.sha256) == 64
+
+
+def refused(members, tmp_path, message):
+    """Unpacking raises, and leaves nothing behind in the folder or beside it."""
+    target = tmp_path / "a" / "b"
+    archive = write(target, {"evil.tar.gz": archive_of(members)}) / "evil.tar.gz"
+    with pytest.raises(ValueError, match=message):
+        unpack(archive, BINARY, target)
+    assert names(target) == ["evil.tar.gz"]
+    assert names(tmp_path) == ["a"]
+    assert names(tmp_path / "a") == ["b"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil",
+        "../../data_batch_1.bin",
+        "/tmp/fastnn_evil",
+        "cifar-10-batches-bin/../../evil",
+        "cifar-10-batches-bin/sub/data_batch_1.bin",
+        "data_batch_1.bin",
+        "cifar-10-batches-py/data_batch_1",
+        "cifar-10-batches-bin/data_batch_6.bin",
+        "C:\\evil",
+    ],
+)
+def test_unexpected_names_are_refused(tmp_path, name):
+    refused([*good_members(), (name, b"evil")], tmp_path, r"evil.tar.gz holds '.*', which is no file of the data set")
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE], ids=str
+)
+def test_links_devices_and_folders_are_refused(tmp_path, kind):
+    evil = link("cifar-10-batches-bin/data_batch_1.bin", kind, "/etc/passwd")
+    refused([evil, *good_members()], tmp_path, "data_batch_1.bin', which is no ordinary file")
+
+
+def test_a_folder_that_is_a_link_is_refused(tmp_path):
+    refused([link(BINARY.folder, tarfile.SYMTYPE, ".."), *good_members()], tmp_path, "which is no ordinary file")
+
+
+def test_a_file_that_occurs_twice_is_refused(tmp_path):
+    refused([*good_members(), good_members()[1]], tmp_path, "data_batch_1.bin', which is .* occurs twice")
+
+
+def test_a_file_too_large_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("fastnn.data_utils.unpack.MEMBER_LIMIT", 1000)
+    refused(good_members(), tmp_path, r"data_batch_1.bin', which is 12,292 bytes large")
+
+
+def test_an_incomplete_archive_is_refused(tmp_path):
+    refused(good_members()[:4], tmp_path, r"lacks data_batch_4.bin, data_batch_5.bin, test_batch.bin")
+
+
+@pytest.mark.parametrize("damage", ["no archive", "truncated", "changed", "not compressed"])
+def test_a_damaged_archive_is_refused(tmp_path, damage):
+    content = good_archive()
+    middle = len(content) // 2
+    damaged = {
+        "no archive": b"hello",
+        "truncated": content[:middle],
+        "changed": content[:middle] + bytes(100) + content[middle + 100 :],
+        "not compressed": archive_of(good_members(), "w:"),
+    }[damage]
+    archive = write(tmp_path, {"damaged.tar.gz": damaged}) / "damaged.tar.gz"
+    with pytest.raises(ValueError, match=r"damaged.tar.gz (cannot be unpacked|lacks).*; delete it and try again"):
+        unpack(archive, BINARY, tmp_path)
+    assert names(tmp_path) == ["damaged.tar.gz"]
+
+
+def test_a_folder_that_another_process_completed_stays(tmp_path):
+    archive = write(tmp_path, {"good.tar.gz": good_archive()}) / "good.tar.gz"
+    first = unpack(archive, BINARY, tmp_path)
+    before = (first / "test_batch.bin").stat().st_mtime_ns
+    assert unpack(archive, BINARY, tmp_path) == first
+    assert (first / "test_batch.bin").stat().st_mtime_ns == before
+
+
+def test_a_folder_in_the_way_is_not_overwritten(tmp_path):
+    write(tmp_path / BINARY.folder, {"mine": b"mine"})
+    archive = write(tmp_path, {"good.tar.gz": good_archive()}) / "good.tar.gz"
+    with pytest.raises(OSError, match="not empty"):
+        unpack(archive, BINARY, tmp_path)
+    assert names(tmp_path / BINARY.folder) == ["mine"]

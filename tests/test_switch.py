@@ -1,0 +1,407 @@
+"""The backend switch: what is chosen when, by whom, for which thread; and what is said when it cannot be."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import AVAILABLE
+
+import fastnn
+from fastnn.kernels import conv2d, sandwich, switch
+from fastnn.testing import assert_same
+
+OTHER = {"naive": "vectorized", "vectorized": "naive"}
+
+
+def run_python(code, *options, **environment):
+    """Run code in a fresh interpreter whose only FASTNN_ and NUMBA_ variables are those given."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("FASTNN_", "NUMBA_", "PYTHON"))}
+    return subprocess.run(
+        [sys.executable, *options, "-c", textwrap.dedent(code)],
+        env=kept | environment,
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def printed(code, *options, **environment):
+    """What such code prints; it must end well and without a warning."""
+    done = run_python(code, *options, **environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+# ---- precedence ----
+
+
+def test_default_is_njit(monkeypatch):
+    monkeypatch.setattr(switch, "_obstacle", lambda name: None)
+    assert fastnn.get_backend() == "njit"
+
+
+def test_empty_variable_means_default(monkeypatch):
+    monkeypatch.setattr(switch, "_obstacle", lambda name: None)
+    monkeypatch.setenv("FASTNN_BACKEND", "")
+    assert fastnn.get_backend() == "njit"
+
+
+def test_environment_is_read_at_the_first_dispatch_and_only_then(monkeypatch):
+    monkeypatch.setenv("FASTNN_BACKEND", "vectorized")
+    assert fastnn.get_backend() == "vectorized"
+    monkeypatch.setenv("FASTNN_BACKEND", "naive")
+    assert fastnn.get_backend() == "vectorized"
+
+
+def test_environment_is_not_read_at_import():
+    code = """
+        import os
+        import fastnn, fastnn.kernels.conv2d
+        os.environ["FASTNN_BACKEND"] = "naive"
+        print(fastnn.get_backend())
+    """
+    assert printed(code, FASTNN_BACKEND="vectorized") == "naive"
+
+
+def test_a_bad_environment_matters_only_where_it_is_asked():
+    code = """
+        import fastnn
+        fastnn.set_backend("naive")
+        with fastnn.use_backend("vectorized"):
+            print(fastnn.get_backend())
+        print(fastnn.get_backend())
+    """
+    assert printed(code, FASTNN_BACKEND="nonsense").split() == ["vectorized", "naive"]
+
+
+@pytest.mark.parametrize("first", ["naive", "vectorized"])
+def test_context_before_set_before_environment(monkeypatch, first):
+    monkeypatch.setenv("FASTNN_BACKEND", first)
+    assert fastnn.get_backend() == first
+    fastnn.set_backend(OTHER[first])
+    assert fastnn.get_backend() == OTHER[first]
+    with fastnn.use_backend(first):
+        assert fastnn.get_backend() == first
+        fastnn.set_backend(OTHER[first])
+        assert fastnn.get_backend() == first
+    assert fastnn.get_backend() == OTHER[first]
+
+
+def test_use_backend_nests():
+    fastnn.set_backend("naive")
+    with fastnn.use_backend("vectorized"):
+        with fastnn.use_backend("naive"):
+            assert fastnn.get_backend() == "naive"
+        assert fastnn.get_backend() == "vectorized"
+    assert fastnn.get_backend() == "naive"
+
+
+def test_use_backend_as_decorator():
+    @fastnn.use_backend("vectorized")
+    def inside(value, *, scale):
+        """Documented."""
+        return fastnn.get_backend(), value * scale
+
+    fastnn.set_backend("naive")
+    assert inside(2, scale=3) == ("vectorized", 6)
+    assert inside(4, scale=1) == ("vectorized", 4)
+    assert fastnn.get_backend() == "naive"
+    assert inside.__name__ == "inside"
+    assert inside.__doc__ == "Documented."
+
+
+def test_use_backend_ends_with_an_exception():
+    fastnn.set_backend("naive")
+    with pytest.raises(KeyError, match="mine"), fastnn.use_backend("vectorized"):
+        raise KeyError("mine")
+    assert fastnn.get_backend() == "naive"
+
+
+def test_the_chosen_variant_is_the_one_that_runs(monkeypatch):
+    from fastnn.kernels.conv2d import naive, vectorized
+
+    for name, module in (("naive", naive), ("vectorized", vectorized)):
+        monkeypatch.setattr(module, "conv2d_forward", lambda *_, name=name: name)
+    x, w, b = np.ones((1, 1, 2, 2)), np.ones((1, 1, 1, 1)), np.ones(1)
+    for name in ("naive", "vectorized", "naive"):
+        with fastnn.use_backend(name):
+            assert conv2d.conv2d_forward(x, w, b) == name
+
+
+# ---- threads ----
+
+
+def test_a_thread_does_not_inherit_use_backend():
+    fastnn.set_backend("naive")
+    with ThreadPoolExecutor(1) as pool, fastnn.use_backend("vectorized"):
+        assert pool.submit(fastnn.get_backend).result() == "naive"
+        assert fastnn.get_backend() == "vectorized"
+
+
+def test_set_backend_is_seen_by_all_threads():
+    fastnn.set_backend("naive")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(fastnn.get_backend).result() == "naive"
+        pool.submit(fastnn.set_backend, "vectorized").result()
+        assert fastnn.get_backend() == "vectorized"
+
+
+def test_two_threads_use_different_backends_at_once():
+    both_inside = threading.Barrier(2, timeout=30)
+
+    def inside(name):
+        with fastnn.use_backend(name):
+            both_inside.wait()
+            seen = fastnn.get_backend()
+            both_inside.wait()
+        return seen
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(inside, ["naive", "vectorized"])) == ["naive", "vectorized"]
+
+
+def test_a_first_look_at_the_environment_does_not_undo_set_backend(monkeypatch):
+    resolve = switch._resolve
+
+    def interrupted(name, origin):
+        if origin != "set_backend":
+            fastnn.set_backend("naive")  # as another thread may, while this one still imports numba
+        return resolve(name, origin)
+
+    monkeypatch.setenv("FASTNN_BACKEND", "vectorized")
+    monkeypatch.setattr(switch, "_resolve", interrupted)
+    fastnn.get_backend()
+    assert fastnn.get_backend() == "naive"
+
+
+# ---- auto, unknown, unavailable ----
+
+
+@pytest.mark.parametrize(("obstacle", "expected"), [(None, "cuda"), (("no GPU", "buy one"), "njit")])
+def test_auto_is_cuda_where_it_runs_else_njit(monkeypatch, obstacle, expected):
+    monkeypatch.setattr(switch, "_obstacle", lambda name: obstacle if name == "cuda" else None)
+    monkeypatch.setenv("FASTNN_BACKEND", "auto")
+    assert fastnn.get_backend() == expected
+    fastnn.set_backend("auto")
+    assert fastnn.get_backend() == expected
+    with fastnn.use_backend("auto"):
+        assert fastnn.get_backend() == expected
+
+
+def test_auto_says_so_where_not_even_njit_runs(monkeypatch):
+    monkeypatch.setattr(switch, "_obstacle", lambda name: ("it is broken", "mend it"))
+    with pytest.raises(fastnn.BackendUnavailable, match=r"set_backend: backend='njit' cannot run here: it is broken"):
+        fastnn.set_backend("auto")
+
+
+def choose(origin, name, monkeypatch):
+    if origin == "set_backend":
+        fastnn.set_backend(name)
+    elif origin == "use_backend":
+        with fastnn.use_backend(name):
+            pass
+    else:
+        monkeypatch.setenv("FASTNN_BACKEND", name)
+        fastnn.get_backend()
+
+
+ORIGINS = ("set_backend", "use_backend", "the environment variable FASTNN_BACKEND")
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+@pytest.mark.parametrize(
+    ("name", "closing"),
+    [("nijt", "; did you mean 'njit'?"), ("NumPy vectorised", ""), ("qqq", "; use one of these"), ("CUDA", "")],
+)
+def test_unknown_name(monkeypatch, origin, name, closing):
+    message = f"{origin}: backend={name!r} is unknown; expected one of 'naive', 'vectorized', 'njit', 'cuda', 'auto'"
+    with pytest.raises(ValueError, match="^" + re.escape(message + closing)):
+        choose(origin, name, monkeypatch)
+
+
+@pytest.mark.parametrize("name", [None, 1, "", ["njit"], ("njit",), {"njit": 1}])
+@pytest.mark.parametrize("origin", ORIGINS[:2])
+def test_a_name_that_is_no_name(monkeypatch, origin, name):
+    message = f"{origin}: backend={name!r} is unknown; expected one of 'naive', 'vectorized', 'njit', 'cuda', 'auto'"
+    with pytest.raises(ValueError if isinstance(name, str) else TypeError, match="^" + re.escape(message)):
+        choose(origin, name, monkeypatch)
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_unavailable_backend_names_cause_and_remedy(monkeypatch, origin):
+    cause = ImportError("no module named that")
+    monkeypatch.setattr(switch, "_import_error", lambda name: cause if name in ("njit", "cuda") else None)
+    monkeypatch.setattr(switch, "_obstacle", switch._obstacle.__wrapped__)
+    message = (
+        f"{origin}: backend='njit' cannot run here: importing numba failed (no module named that); "
+        f"install it with: pip install numba"
+    )
+    with pytest.raises(fastnn.BackendUnavailable, match=f"^{re.escape(message)}$") as caught:
+        choose(origin, "njit", monkeypatch)
+    assert caught.value.__cause__ is cause
+    assert isinstance(caught.value, RuntimeError)
+
+
+def test_an_unavailable_default_is_not_laid_at_the_environments_door(monkeypatch):
+    monkeypatch.setattr(switch, "_obstacle", lambda name: ("it is broken", "mend it"))
+    message = "the default: backend='njit' cannot run here: it is broken; mend it"
+    with pytest.raises(fastnn.BackendUnavailable, match=f"^{re.escape(message)}$"):
+        fastnn.get_backend()
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "njit"])
+def test_failed_set_backend_keeps_the_old_one(monkeypatch, bad):
+    fastnn.set_backend("naive")
+    monkeypatch.setattr(switch, "_obstacle", lambda name: ("it is broken", "mend it"))
+    with pytest.raises((ValueError, fastnn.BackendUnavailable), match="set_backend"):
+        fastnn.set_backend(bad)
+    assert fastnn.get_backend() == "naive"
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "njit"])
+def test_failed_use_backend_keeps_the_old_one(monkeypatch, bad):
+    fastnn.set_backend("naive")
+    monkeypatch.setattr(switch, "_obstacle", lambda name: ("it is broken", "mend it"))
+    with pytest.raises((ValueError, fastnn.BackendUnavailable), match="use_backend"), fastnn.use_backend(bad):
+        pass
+    assert fastnn.get_backend() == "naive"
+
+
+def test_a_failed_environment_is_asked_again(monkeypatch):
+    monkeypatch.setenv("FASTNN_BACKEND", "nonsense")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="backend='nonsense' is unknown"):
+            fastnn.get_backend()
+    monkeypatch.setenv("FASTNN_BACKEND", "naive")
+    assert fastnn.get_backend() == "naive"
+
+
+def test_nothing_falls_back(monkeypatch):
+    monkeypatch.setattr(switch, "_obstacle", lambda name: None)
+    monkeypatch.setattr(switch, "_has_variant", lambda operation, backend: backend in ("naive", "vectorized"))
+    variant = switch.operation("fastnn.kernels.conv2d")
+    message = (
+        "conv2d: backend='cuda' has no kernels for this operation; expected 'naive' or 'vectorized', and nothing falls "
+        "back to another one; call it under use_backend('vectorized')"
+    )
+    with (
+        fastnn.use_backend("cuda"),
+        pytest.raises(NotImplementedError, match=f"^{re.escape(message)}$"),
+    ):
+        variant()
+
+
+def test_backends_lists_all_with_reason_and_remedy(monkeypatch):
+    monkeypatch.setattr(switch, "_obstacle", lambda name: ("it is broken", "mend it") if name == "cuda" else None)
+    lines = fastnn.backends()
+    assert [line.name for line in lines] == ["naive", "vectorized", "njit", "cuda"]
+    assert [line.available for line in lines] == [True, True, True, False]
+    assert lines[0] == ("naive", True, "", "")
+    assert lines[3] == ("cuda", False, "it is broken", "mend it")
+
+
+# ---- fresh interpreters ----
+
+
+def test_import_is_light():
+    code = """
+        import sys
+        import fastnn, fastnn.kernels, fastnn.testing
+        from fastnn.kernels import affine, conv2d, pool2d, sandwich
+        heavy = ["numba", "llvmlite", "matplotlib", "h5py", "scipy", "torch", "tqdm", "cupy"]
+        print([name for name in heavy if name in sys.modules])
+    """
+    assert printed(code) == "[]"
+
+
+def test_without_numba_the_other_backends_work():
+    code = """
+        import sys
+        sys.modules["numba"] = None
+        import numpy as np
+        import fastnn
+        from fastnn.kernels import conv2d
+        x, w, b = np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), np.ones(1)
+        for name in ("naive", "vectorized"):
+            with fastnn.use_backend(name):
+                out = conv2d.conv2d_forward(x, w, b)
+                print(out.tolist(), conv2d.conv2d_backward(out, x, w)[2].tolist())
+        print([line.name for line in fastnn.backends() if line.available])
+        for chosen in (None, "njit", "auto", "cuda"):
+            try:
+                if chosen:
+                    fastnn.set_backend(chosen)
+                conv2d.conv2d_forward(x, w, b)
+            except fastnn.BackendUnavailable as error:
+                print(error, "|", type(error.__cause__).__name__)
+    """
+    actual = printed(code).splitlines()
+    assert actual[:3] == ["[[[[5.0, 5.0], [5.0, 5.0]]]] [20.0]"] * 2 + ["['naive', 'vectorized']"]
+    origins = ("the default: backend='njit'", "set_backend: backend='njit'", "set_backend: backend='njit'")
+    for line, origin in zip(actual[3:], (*origins, "set_backend: backend='cuda'"), strict=True):
+        assert re.fullmatch(
+            rf"{origin} cannot run here: importing numba failed \(.+\); install it with: pip install .*numba.* \| \w+Error",
+            line,
+        )
+
+
+def test_a_source_tree_that_is_not_installed_says_so(tmp_path):
+    (tmp_path / "fastnn").mkdir()
+    shutil.copy(fastnn.__file__, tmp_path / "fastnn")
+    done = run_python(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import fastnn", "-S", "-I")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == (
+        f"ImportError: fastnn: this is the source tree {tmp_path / 'fastnn'}, not an installed package; expected its "
+        "kernels/ as fastnn.kernels; run `python -m pip install -e .` in the folder above and try again"
+    )
+
+
+@pytest.mark.skipif("njit" not in AVAILABLE, reason="numba is not installed")
+def test_njit_runs_with_the_compiler_switched_off():
+    code = """
+        import numpy as np
+        import fastnn
+        from fastnn.kernels import affine, conv2d, pool2d, sandwich
+        from fastnn.testing import against_naive
+        rng = np.random.default_rng(0)
+        x, w, b = rng.normal(size=(2, 2, 5, 6)), rng.normal(size=(3, 2, 3, 2)), rng.normal(size=3)
+        out = against_naive(conv2d.conv2d_forward, x, w, b, 2, 1, terms=12)
+        against_naive(conv2d.conv2d_backward, out, x, w, 2, 1, terms=24)
+        out, index = against_naive(pool2d.max_pool2d_forward, x, 2, 1)
+        against_naive(pool2d.max_pool2d_backward, out, index, x.shape, 2, 1)
+        rows, matrix = x.reshape(2, 60), rng.normal(size=(60, 3))
+        against_naive(affine.affine_forward, rows, matrix, b, terms=60)
+        against_naive(sandwich.conv2d_relu_pool_forward, x, w, b, 1, 1, 2, 2, terms=12)
+        print(fastnn.get_backend())
+    """
+    assert printed(code, NUMBA_DISABLE_JIT="1") == "njit"
+
+
+# ---- caches travel ----
+
+
+@pytest.mark.parametrize("backward", AVAILABLE)
+@pytest.mark.parametrize("forward", AVAILABLE)
+def test_a_cache_of_one_backend_serves_the_backward_pass_of_another(forward, backward):
+    rng = np.random.default_rng(0)
+    x, w, b = rng.normal(size=(3, 2, 6, 7)), rng.normal(size=(4, 2, 3, 3)), rng.normal(size=4)
+    dout = rng.normal(size=(3, 4, 3, 3))
+    results = []
+    for first, second in ((forward, backward), ("naive", "naive")):
+        with fastnn.use_backend(first):
+            out, index = sandwich.conv2d_relu_pool_forward(x, w, b, 1, 1, 2, 2)
+        with fastnn.use_backend(second):
+            results.append((out, index, *sandwich.conv2d_relu_pool_backward(dout, x, w, index, 1, 1, 2, 2)))
+    assert results[0][1].dtype == results[1][1].dtype
+    assert_same(*results, terms=100)
