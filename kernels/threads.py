@@ -1,72 +1,143 @@
 """How the njit kernels are compiled and how they use the cores.
 
-`serial` compiles a plain kernel, `parallel` one whose `prange` loops run on numba's threads. Both cache their
-machine code beside the source and keep IEEE semantics for NaN, infinity and signed zero order where it shows:
-only contraction to fused multiply-adds and reordering of sums are allowed.
+`serial` compiles a plain kernel. `parallel` compiles kernel(start, stop, ...) and returns a function that is called as
+kernel(count, ...): it runs the kernel over parts of range(count) on a few persistent threads, without the GIL. The
+parts follow from `count` alone, never from the number of threads, so no bit of a result depends on that number.
 
-The OpenMP layer is preferred: a launch takes about 1.5 us (workqueue: 108 us). It cannot run in a child that was
-forked after the parent had used it, and workqueue aborts the process when two Python threads enter it at once; the
-first is answered with RuntimeError, the second is prevented by a lock.
+The calling thread takes part after part itself; a helper joins in when it wakes up and takes what is left. So a launch
+waits for nobody who has not begun, and on a busy machine costs next to nothing. numba's own parallel layers were tried
+first. OpenMP launches in 1.4 us, but its threads meet at a barrier: with other processes on the cores each launch took
+8 to 16 ms, and a training step 175 ms. It also kills a forked child, the layer `workqueue` aborts the process when two
+Python threads enter it, and kernels with `prange` take twice as long to compile.
 """
 
 import contextlib
 import functools
-import importlib
 import os
 import threading
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Any
 
 import numba
 
+# IEEE semantics for NaN and infinity are kept: only contraction to fused multiply-adds and reordering of sums.
 FASTMATH = frozenset({"contract", "nsz", "reassoc"})
+VARIABLE = "FASTNN_NUM_THREADS"
+PARTS = 16  # of a launch at most: enough to balance, few enough to cost nothing
 
-_launched = False
-_forked = False
-
-
-def _has_openmp() -> bool:
-    try:
-        return importlib.import_module("numba.np.ufunc.omppool") is not None
-    except ImportError:  # built without it, or the system's OpenMP library is missing
-        return False
+_limit: int | None = None
+_helpers: list[SimpleQueue] = []
 
 
-_user_chose_layer = bool({"NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"} & os.environ.keys())
-if not _user_chose_layer:
-    numba.config.THREADING_LAYER = "omp" if _has_openmp() else "workqueue"
-_one_at_a_time: contextlib.AbstractContextManager = (
-    contextlib.nullcontext() if numba.config.THREADING_LAYER in ("omp", "tbb") else threading.RLock()
-)
-
-
-def _after_fork() -> None:
-    global _forked
-    _forked = _launched
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-def serial(function):
-    """Compile a kernel that runs on the calling thread, without the GIL."""
+def serial(function: Callable) -> Callable:
+    """Compile a kernel that runs on the calling thread."""
     return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
 
 
-def parallel(function):
-    """Compile a kernel with `prange` loops; the result is called like the function itself."""
-    compiled = numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy", fastmath=set(FASTMATH))(function)
+def parallel(grain: int) -> Callable[[Callable], Callable]:
+    """Compile a kernel(start, stop, ...) that is called as kernel(count, ...); a part has at least `grain` items."""
 
-    @functools.wraps(function)
-    def launch(*arguments):
-        global _launched
-        if _forked:
-            raise RuntimeError(
-                f"{function.__name__}: this process was forked after its parent had used backend='njit', whose threads "
-                "do not survive a fork; expected a fresh process; start workers with "
-                "multiprocessing.get_context('spawn') or select backend 'vectorized' in the child"
-            )
-        _launched = True
-        with _one_at_a_time:
-            return compiled(*arguments)
+    def compile_kernel(function: Callable) -> Callable:
+        kernel = serial(function)
 
-    launch.kernel = compiled
-    return launch
+        @functools.wraps(function)
+        def launch(count: int, *arguments: Any) -> None:
+            parts = min(PARTS, -(-count // grain))
+            if parts > 1:
+                _run(kernel, count, parts, arguments)
+            elif count:
+                kernel(0, count, *arguments)
+
+        launch.kernel = kernel  # type: ignore[attr-defined]
+        return launch
+
+    return compile_kernel
+
+
+def get_num_threads() -> int:
+    """The threads that kernels run on: `use_num_threads`, else FASTNN_NUM_THREADS, else the cores of this process."""
+    global _limit
+    if _limit is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        _limit = _checked(VARIABLE, os.environ.get(VARIABLE) or str(cores))
+    return _limit
+
+
+@contextlib.contextmanager
+def use_num_threads(count: int) -> Iterator[None]:
+    """Let kernels run on so many threads, in the whole process, inside a `with` block. ValueError for less than 1."""
+    global _limit
+    before = get_num_threads()
+    _limit = _checked("use_num_threads", str(count))
+    try:
+        yield
+    finally:
+        _limit = before
+
+
+def _checked(origin: str, value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise ValueError(
+            f"{origin}: {value!r} is no number of threads; expected a whole number from 1 up; leave it out for all cores"
+        )
+    return int(value)
+
+
+class _Launch:
+    """One kernel over all its parts; whoever works on it takes the next part until none is left."""
+
+    def __init__(self, kernel: Callable, count: int, parts: int, arguments: tuple) -> None:
+        self._kernel, self._count, self._parts, self._arguments = kernel, count, parts, arguments
+        self._next = iter(range(parts))
+        self.error: BaseException | None = None
+
+    def work(self) -> None:
+        for part in self._next:
+            start, stop = part * self._count // self._parts, (part + 1) * self._count // self._parts
+            self._kernel(start, stop, *self._arguments)
+
+    def help(self) -> None:
+        try:
+            self.work()
+        except BaseException as error:
+            self.error = error
+
+
+def _run(kernel: Callable, count: int, parts: int, arguments: tuple) -> None:
+    launch = _Launch(kernel, count, parts, arguments)
+    # Who holds a helper's lock: the helper while it works; the caller once it wants no more help from it.
+    locks = []
+    for queue in _awake(min(get_num_threads(), parts) - 1):
+        locks.append(threading.Lock())
+        queue.put((launch, locks[-1]))
+    try:
+        launch.work()
+    finally:
+        for lock in locks:
+            lock.acquire()
+    if launch.error is not None:
+        raise launch.error
+
+
+def _awake(count: int) -> list[SimpleQueue]:
+    """The queues of so many helpers; threads that do not exist yet are started."""
+    while len(_helpers) < count:
+        queue: SimpleQueue = SimpleQueue()
+        threading.Thread(target=_help, args=(queue,), daemon=True, name=f"fastnn-{len(_helpers) + 1}").start()
+        _helpers.append(queue)
+    return _helpers[:count]
+
+
+def _help(queue: SimpleQueue) -> None:
+    while True:
+        launch, lock = queue.get()
+        if lock.acquire(blocking=False):
+            launch.help()
+            lock.release()
+        del launch  # and with it the arrays
+
+
+# A forked child has none of its parent's threads; it starts its own.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.clear)

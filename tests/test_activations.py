@@ -1,6 +1,7 @@
 """`fastnn.kernels.activations`: every backend against the naive loops, the naive loops against numbers and torch."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ from fastnn.testing import against_naive, assert_same
 DTYPES = [np.float32, np.float64]
 ELEMENTWISE = ["relu", "leaky_relu", "elu", "sigmoid", "tanh", "gelu"]
 anything = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+uncompiled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+# NumPy scalars, with which uncompiled kernels compute, warn where compiled code does not
+pytestmark = pytest.mark.filterwarnings(*(["ignore:overflow", "ignore:invalid value"] if uncompiled else []))
 
 
 def forward(name):
@@ -181,6 +185,17 @@ def test_prelu_numbers_worked_by_hand(backend):
     assert_same(dx, np.array([[0.5, 0.2], [3, 0.4], [2.5, 0.6]]))
     assert_same(dslope, np.array([-21, np.nan]))
     assert_same(activations.prelu_backward(dout[:2], x[:2], [0.5])[1], np.array([-5.0]))
+
+
+def test_slope_gradients_do_not_depend_on_the_number_of_threads():
+    numba = pytest.importorskip("numba", reason="the backend njit needs numba")
+    dout, x = np.random.default_rng(0).standard_normal((2, 131, 5, 50)).astype(np.float32)
+    results = []
+    with use_backend("njit"):
+        for threads in (1, numba.config.NUMBA_NUM_THREADS):
+            numba.set_num_threads(threads)
+            results.append(activations.prelu_backward(dout, x, np.ones(5, np.float32))[1])
+    np.testing.assert_array_equal(results[-1], results[0])
 
 
 def test_maxout_numbers_worked_by_hand(backend):

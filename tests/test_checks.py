@@ -8,7 +8,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-
 from fastnn.kernels import arrays, checks, windows
 
 RAGGED = [[1.0, 2.0], [3.0]]
@@ -53,16 +52,14 @@ def test_floats_spells_a_single_axis_and_further_ones():
 
 
 def test_floats_refuses_lengths_that_disagree():
-    message = "f: b.shape = (4, 2) has length 4 on axis 0; expected (D, M) with D = 3 as in a; pass arrays that belong together"
+    remedy = "pass arrays that belong together"
+    message = f"f: b.shape = (4, 2) has length 4 on axis 0; expected (D, M) with D = 3 as in a; {remedy}"
     with refused(ValueError, message):
         checks.floats("f", a=(np.ones((2, 3)), "N D"), b=(np.ones((4, 2)), "D M"))
-    message = "f: a.shape = (2, 3) has length 3 on axis 1; expected (N, N) with N = 2 as in a; pass arrays that belong together"
+    message = f"f: a.shape = (2, 3) has length 3 on axis 1; expected (N, N) with N = 2 as in a; {remedy}"
     with refused(ValueError, message):
         checks.floats("f", a=(np.ones((2, 3)), "N N"))
-    message = (
-        "f: a.shape = (2, 3) has length 2 on axis 0; expected (1, C) with 1 = 1 as in the definition; "
-        "pass arrays that belong together"
-    )
+    message = f"f: a.shape = (2, 3) has length 2 on axis 0; expected (1, C) with 1 = 1 as in the definition; {remedy}"
     with refused(ValueError, message):
         checks.floats("f", a=(np.ones((2, 3)), "1 C"))
 
@@ -158,8 +155,8 @@ def test_floats_does_not_copy_without_need():
 
 def test_shape():
     checks.shape("f", "a", np.ones((2, 3)), (2, 3))
-    message = "f: a.shape = (2, 3) does not fit; expected (2, 4) from the other arguments; pass the arrays of one forward pass"
-    with refused(ValueError, message):
+    message = "f: a.shape = (2, 3) does not fit; expected (2, 4) from the other arguments"
+    with refused(ValueError, f"{message}; pass the arrays of one forward pass"):
         checks.shape("f", "a", np.ones((2, 3)), (2, 4))
 
 

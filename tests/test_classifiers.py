@@ -46,8 +46,9 @@ def test_two_layer_net_gradients(backend):
     model.reg = 0.7
     _, grads = model.loss(X, y)
     for name, value in model.params.items():
-        expected = eval_numerical_gradient(lambda _: model.loss(X, y)[0], value, verbose=False)
-        assert rel_error(expected, grads[name]) < 1e-6
+        some = slice(None, None, 7)
+        expected = eval_numerical_gradient(lambda _: model.loss(X, y)[0], value.reshape(-1)[some], verbose=False)
+        assert rel_error(expected, grads[name].reshape(-1)[some]) < 1e-6
 
 
 def test_two_layer_net_flattens_images(backend):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -207,7 +208,7 @@ def test_terminal_shows_a_progress_bar(capsys, monkeypatch):
     assert "epoch 2/2: 100%" in err
     assert "6/6" in err
     assert "loss 2." in err
-    assert "validation accuracy 0." in err
+    assert "validation 0." in err
 
 
 def test_slow_preparation_is_announced(capsys, monkeypatch):
@@ -365,6 +366,14 @@ def test_errors_are_one_line(capsys, arguments, message):
     checkpoint.save("other.h5", {"params": {}})
     assert message in error_of(capsys, *arguments)
     assert not os.path.exists("runs")
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_are_one_line_too(capsys, monkeypatch):
+    monkeypatch.setattr(settings.Settings, "load_data", lambda self: warnings.warn("watch out", stacklevel=2) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # what nobody expects keeps its traceback
+        main(["train"])
+    assert capsys.readouterr().err == "fastnn train: warning: watch out\n"
 
 
 def test_unknown_backend_in_the_environment(capsys, monkeypatch):

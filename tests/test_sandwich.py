@@ -2,10 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-import fastnn
+from conftest import AVAILABLE
 from fastnn.kernels import pool2d
 from fastnn.kernels.activations import relu_backward, relu_forward
 from fastnn.kernels.affine import affine_backward, affine_forward
@@ -19,11 +16,16 @@ from fastnn.kernels.sandwich import (
     conv2d_relu_pool_backward,
     conv2d_relu_pool_forward,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import fastnn
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
+compared = pytest.mark.parametrize("backend", [name for name in AVAILABLE if name != "naive"], indirect=True)
 by_hypothesis = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
@@ -97,6 +99,7 @@ def test_conv_relu_pool_is_its_parts_to_the_last_tie(backend, geometry, dtype, s
         assert_equal(gradients, parts_backward(dout, x, w, b, *geometry[2:]))
 
 
+@compared
 @given(geometry=geometries(), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 999))
 @by_hypothesis
 def test_any_conv_relu_pool(backend, geometry, dtype, seed):
@@ -139,6 +142,7 @@ AWKWARD = [
 ]
 
 
+@compared
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("geometry", AWKWARD)
 def test_awkward_conv_relu_pool(backend, geometry, dtype):
@@ -154,6 +158,7 @@ def test_awkward_conv_relu_pool(backend, geometry, dtype):
     assert dx.shape == x.shape
 
 
+@compared
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [2, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 34, 63, 64, 65, 67])
 def test_every_tail_of_a_pooled_row(backend, width, dtype):
@@ -194,6 +199,7 @@ def test_a_stopped_gradient_may_be_nan(backend):
 # ---- conv, ReLU ----
 
 
+@compared
 @given(geometry=geometries(), dtype=st.sampled_from(DTYPES), whole=st.booleans(), seed=st.integers(0, 999))
 @by_hypothesis
 def test_any_conv_relu(backend, geometry, dtype, whole, seed):
@@ -214,6 +220,7 @@ def test_any_conv_relu(backend, geometry, dtype, whole, seed):
 # ---- affine, ReLU ----
 
 
+@compared
 @given(
     sizes=st.tuples(st.integers(0, 20), st.integers(0, 40), st.integers(0, 70)),
     dtype=st.sampled_from(DTYPES),

@@ -481,6 +481,34 @@ def test_more_epochs_than_before_train_on():
     assert_identical(everything(long), everything(expected))
 
 
+def test_fewer_epochs_than_before_end_at_once():
+    long, short = make(num_epochs=4), make(num_epochs=2)
+    states = []
+    long.callbacks.append(lambda solver: states.append(solver.state()))
+    long.train()
+    short.load_state(states[-2])
+    short.train()
+    assert short.iteration == 11
+    np.testing.assert_array_equal(short.model.params["W"], short.best_params["W"])
+
+
+def test_broken_off_in_its_second_run_it_goes_on_to_the_end_of_that(capsys):
+    def stop(solver):
+        if solver.iteration == 8:
+            raise KeyboardInterrupt
+
+    solver = make(num_epochs=2, callbacks=[stop], verbose=True, print_every=1)
+    solver.train()
+    with pytest.raises(KeyboardInterrupt):
+        solver.train()
+    resumed = make(num_epochs=2, verbose=True, print_every=1)
+    resumed.load_state(solver.state())
+    capsys.readouterr()
+    resumed.train()
+    assert resumed.iteration == 12
+    assert capsys.readouterr().out.startswith("(Iteration 3 / 6) loss: ")
+
+
 def test_a_state_is_independent_of_the_solver():
     solver = make()
     state = solver.state()

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import AVAILABLE
+from fastnn.kernels import conv2d, sandwich, switch
 
 import fastnn
-from fastnn.kernels import conv2d, sandwich, switch
 from fastnn.testing import assert_same
 
 OTHER = {"naive": "vectorized", "vectorized": "naive"}
@@ -349,10 +349,8 @@ def test_without_numba_the_other_backends_work():
     assert actual[:3] == ["[[[[5.0, 5.0], [5.0, 5.0]]]] [20.0]"] * 2 + ["['naive', 'vectorized']"]
     origins = ("the default: backend='njit'", "set_backend: backend='njit'", "set_backend: backend='njit'")
     for line, origin in zip(actual[3:], (*origins, "set_backend: backend='cuda'"), strict=True):
-        assert re.fullmatch(
-            rf"{origin} cannot run here: importing numba failed \(.+\); install it with: pip install .*numba.* \| \w+Error",
-            line,
-        )
+        remedy = r"install it with: pip install .*numba.* \| \w+Error"
+        assert re.fullmatch(rf"{origin} cannot run here: importing numba failed \(.+\); {remedy}", line)
 
 
 def test_a_source_tree_that_is_not_installed_says_so(tmp_path):

@@ -45,7 +45,8 @@ def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True):
     Returns dx (N, C, H, W), or None where it was not needed; dw (F, C, KH, KW); db (F,).
 
     Every backend: N = 0 gives zeros. NaN and infinity reach at least the elements that the formulas name; a backend
-    may also meet them with the zeros of a border or of a gap, so that more of the gradient becomes NaN. Raises what `conv2d_forward` raises, and ValueError where dout does not fit.
+    may also meet them with the zeros of a border or of a gap, so that more of the gradient becomes NaN.
+    Raises what `conv2d_forward` raises, and ValueError where dout does not fit.
     Cost: twice the flops of the forward pass, half of them for dx.
     """
     function = "conv2d_backward"

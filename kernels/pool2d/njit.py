@@ -6,48 +6,48 @@ the usual ones, have a pass of their own: it reads x and writes dx once.
 """
 
 import numpy as np
-from numba import prange
 
 from .. import threads
 from . import index_dtype
 
 U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in, and the loop vectorises
+PLANES = 16  # at least, that a thread takes on at a time
 
 
 def max_pool2d_forward(x, size, stride, pad):
     out = np.empty(_out_shape(x.shape, size, stride, pad), x.dtype)
     index = np.empty(out.shape, index_dtype(size))
-    _max_forward(_planes(x), size, stride, pad, _planes(out), _planes(index))
+    _max_forward(out.shape[0] * out.shape[1], _planes(x), size, stride, pad, _planes(out), _planes(index))
     return out, index
 
 
 def max_pool2d_backward(dout, index, x_shape, size, stride, pad):
     dx = np.empty(x_shape, dout.dtype)
-    _max_backward(_planes(dout), _planes(index), size, stride, pad, _planes(dx))
+    _max_backward(dx.shape[0] * dx.shape[1], _planes(dout), _planes(index), size, stride, pad, _planes(dx))
     return dx
 
 
 def avg_pool2d_forward(x, size, stride, pad):
     out = np.empty(_out_shape(x.shape, size, stride, pad), x.dtype)
-    _avg_forward(_planes(x), size, stride, pad, _planes(out))
+    _avg_forward(out.shape[0] * out.shape[1], _planes(x), size, stride, pad, _planes(out))
     return out
 
 
 def avg_pool2d_backward(dout, x_shape, size, stride, pad):
     dx = np.empty(x_shape, dout.dtype)
-    _avg_backward(_planes(dout), size, stride, pad, _planes(dx))
+    _avg_backward(dx.shape[0] * dx.shape[1], _planes(dout), size, stride, pad, _planes(dx))
     return dx
 
 
 def global_avg_pool2d_forward(x):
     out = np.empty(x.shape[:2], x.dtype)
-    _means(x.reshape(out.size, x.shape[2] * x.shape[3]), out.reshape(-1))
+    _means(out.size, x.reshape(out.size, x.shape[2] * x.shape[3]), out.reshape(-1))
     return out
 
 
 def global_avg_pool2d_backward(dout, x_shape):
     dx = np.empty(x_shape, dout.dtype)
-    _spread(dout.reshape(-1), dx.reshape(dout.size, dx.shape[2] * dx.shape[3]))
+    _spread(dout.size, dout.reshape(-1), dx.reshape(dout.size, dx.shape[2] * dx.shape[3]))
     return dx
 
 
@@ -68,10 +68,10 @@ def _span(length, count, place, step, border):
     return lo, max(lo, hi), lo * step - border + place
 
 
-@threads.parallel
-def _max_forward(x, size, stride, pad, out, index):
+@threads.parallel(grain=PLANES)
+def _max_forward(start, stop, x, size, stride, pad, out, index):
     halves = size == (2, 2) and stride == (2, 2) and pad == (0, 0)
-    for plane in prange(x.shape[0]):
+    for plane in range(start, stop):
         if halves:
             _max_of_quads(x[plane], out[plane], index[plane])
         else:
@@ -127,10 +127,10 @@ def _keep_larger(candidates, step, place, none, out, index):
                 out[j], index[j] = value, place
 
 
-@threads.parallel
-def _max_backward(dout, index, size, stride, pad, dx):
+@threads.parallel(grain=PLANES)
+def _max_backward(start, stop, dout, index, size, stride, pad, dx):
     halves = size == (2, 2) and stride == (2, 2) and pad == (0, 0)
-    for plane in prange(dx.shape[0]):
+    for plane in range(start, stop):
         if halves:
             _spread_quads(dout[plane], index[plane], dx[plane])
         else:
@@ -165,9 +165,9 @@ def _add_to_winners(dout, index, size, stride, pad, dx):
                 dx[h, w] += dout[i, j]
 
 
-@threads.parallel
-def _avg_forward(x, size, stride, pad, out):
-    for plane in prange(x.shape[0]):
+@threads.parallel(grain=PLANES)
+def _avg_forward(start, stop, x, size, stride, pad, out):
+    for plane in range(start, stop):
         _mean_of_windows(x[plane], size, stride, pad, out[plane])
 
 
@@ -188,9 +188,9 @@ def _mean_of_windows(x, size, stride, pad, out):
             out[i, j] /= area
 
 
-@threads.parallel
-def _avg_backward(dout, size, stride, pad, dx):
-    for plane in prange(dx.shape[0]):
+@threads.parallel(grain=PLANES)
+def _avg_backward(start, stop, dout, size, stride, pad, dx):
+    for plane in range(start, stop):
         _share_among_windows(dout[plane], size, stride, pad, dx[plane])
 
 
@@ -209,18 +209,18 @@ def _share_among_windows(dout, size, stride, pad, dx):
                         target[U(stride[1] * j)] += values[j] / area
 
 
-@threads.parallel
-def _means(x, out):
-    for plane in prange(x.shape[0]):
+@threads.parallel(grain=PLANES)
+def _means(start, stop, x, out):
+    for plane in range(start, stop):
         total = out.dtype.type(0)
         for place in range(x.shape[1]):
             total += x[plane, place]
         out[plane] = total / out.dtype.type(x.shape[1])
 
 
-@threads.parallel
-def _spread(dout, dx):
-    for plane in prange(dx.shape[0]):
+@threads.parallel(grain=PLANES)
+def _spread(start, stop, dout, dx):
+    for plane in range(start, stop):
         share = dout[plane] / dx.dtype.type(dx.shape[1])
         for place in range(dx.shape[1]):
             dx[plane, place] = share

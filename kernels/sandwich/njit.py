@@ -5,7 +5,7 @@ convolution and pooling never exists in memory.
 """
 
 from ..pool2d import index_dtype
-from ..simd import convolution, matmul, rows
+from ..simd import convolution, matmul
 
 
 def affine_relu_forward(x, w, b):
@@ -21,7 +21,7 @@ def conv2d_relu_forward(x, w, b, stride, pad):
 
 
 def conv2d_relu_backward(dout, x, w, out, stride, pad, need_dx):
-    return convolution.backward(dout, x, w, stride, pad, need_dx, rows.RELU, out)
+    return convolution.backward(dout, x, w, stride, pad, need_dx, relu=out)
 
 
 def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
@@ -29,4 +29,4 @@ def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
 
 
 def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx):
-    return convolution.backward(dout, x, w, stride, pad, need_dx, rows.POOLED, index, pool_size, pool_stride)
+    return convolution.backward(dout, x, w, stride, pad, need_dx, None, index, pool_size, pool_stride)

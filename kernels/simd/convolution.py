@@ -5,23 +5,22 @@ chunk and then over the chunks in order, so that no bit depends on the threads e
 """
 
 import numpy as np
-from numba import prange
 
 from .. import threads
 from . import geometry
 from .host import outer_tile as outer_tile_shape
-from .rows import PLAIN, copy_rows, deal_out, fill_gradients, fill_planes, pool, sum_gradients
+from .rows import copy_rows, deal_out, fill_gradients, fill_planes, pool, sum_gradients
 from .tiles import dot_tile, dot_tile_shape, outer_tile, outer_tile_vectors
 
 CHUNKS = 16
+NO_INDEX = np.empty((0, 0, 0, 0), np.uint8)
 
 
 def forward(x, w, b, stride, pad, relu=False):
     """The convolution's output, passed through ReLU if asked."""
     shape = _shape(x, w, stride, pad)
     out = np.empty((x.shape[0], shape.F, shape.OH, shape.OW), x.dtype)
-    no_index = np.empty((0, 0, 0, 0), np.uint8)
-    _run_forward(x, w, b, shape, 0 if relu else -np.inf, (0, 0), (0, 0), out, no_index)
+    _run_forward(x, w, b, shape, 0 if relu else -np.inf, (0, 0), (0, 0), out, NO_INDEX)
     return out
 
 
@@ -35,8 +34,8 @@ def forward_pooled(x, w, b, stride, pad, size, pool_stride, index_dtype):
     return out, index
 
 
-def backward(dout, x, w, stride, pad, need_dx, mode=PLAIN, mask=None, size=(0, 0), pool_stride=(0, 0)):
-    """dx (or None), dw and db. `mask` is the output of ReLU (mode RELU) or the index of the pooling (mode POOLED)."""
+def backward(dout, x, w, stride, pad, need_dx, relu=None, index=None, size=(0, 0), pool_stride=(0, 0)):
+    """dx (or None), dw and db; `relu` is the output of a ReLU that followed, `index` that of a pooling behind it."""
     shape = _shape(x, w, stride, pad)
     plan = geometry.backward(shape, x.dtype, need_dx)
     chunks = min(-(-x.shape[0] // plan.dots.images), CHUNKS)
@@ -48,8 +47,8 @@ def backward(dout, x, w, stride, pad, need_dx, mode=PLAIN, mask=None, size=(0, 0
         phases = geometry.input_phases(shape, x.dtype) if need_dx else ()
         weights = _join([_pack_phase(w, phase.taps, rows) for phase in phases], x.dtype)
         _backward(
-            dout, dout[:0] if mask is None else mask, mode, size, pool_stride, x, *plan, _tables(phases), weights, rows,
-            x[:0] if dx is None else dx, dw_parts, db_parts,
+            chunks, dout, dout[:0] if relu is None else relu, NO_INDEX if index is None else index, size, pool_stride,
+            x, *plan, _tables(phases), weights, rows, x[:0] if dx is None else dx, dw_parts, db_parts,
         )  # fmt: skip
     dw = dw_parts.sum(axis=0)[: shape.F, : w[0].size]
     return dx, dw.reshape(w.shape), db_parts.sum(axis=0)
@@ -69,9 +68,9 @@ def _run_forward(x, w, b, shape, floor, size, pool_stride, out, index):
         rows = min(outer_tile_shape(x.dtype).rows, shape.F)
         weights = _pack(w.reshape(shape.F, -1), rows)
         plan = geometry.forward(shape, x.dtype)
-        chunks = min(-(-x.shape[0] // plan.out.images), CHUNKS)
-        floor, out_size = x.dtype.type(floor), (shape.OH, shape.OW)
-        _forward(chunks, x, weights, b, *plan, floor, out_size, size, pool_stride, out, index)
+        blocks = -(-x.shape[0] // plan.out.images)
+        out_size = (shape.OH, shape.OW)
+        _forward(blocks, x, weights, b, *plan, x.dtype.type(floor), out_size, size, pool_stride, out, index)
 
 
 @threads.serial
@@ -88,36 +87,13 @@ def _pack(w, rows):
     return packed
 
 
-@threads.parallel
-def _forward(chunks, x, weights, b, layout, offsets, tiles, floor, out_size, size, pool_stride, out, index):
-    for chunk in prange(chunks):
-        _forward_chunk(
-            np.int64(chunk),
-            chunks,
-            x,
-            weights,
-            b,
-            layout,
-            offsets,
-            tiles,
-            floor,
-            out_size,
-            size,
-            pool_stride,
-            out,
-            index,
-        )
-
-
-@threads.serial
-def _forward_chunk(
-    chunk, chunks, x, weights, b, layout, offsets, tiles, floor, out_size, size, pool_stride, out, index
-):
+@threads.parallel(grain=1)
+def _forward(start, stop, x, weights, b, layout, offsets, tiles, floor, out_size, size, pool_stride, out, index):
+    """The blocks of images from `start` to `stop`."""
     images = tiles.images
-    blocks = (x.shape[0] + images - 1) // images
     planes = np.zeros(images * layout.image, x.dtype)
     scratch = np.empty(weights.shape[2] * images * tiles.plane + 256, x.dtype)
-    for block in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
+    for block in range(start, stop):
         first = block * images
         count = min(images, x.shape[0] - first)
         for e in range(count):
@@ -219,38 +195,13 @@ def _join(arrays, dtype):
     return np.concatenate([array.ravel() for array in arrays]) if arrays else np.empty(0, dtype)
 
 
-@threads.parallel
+@threads.parallel(grain=1)
 def _backward(
-    dout,
-    mask,
-    mode,
-    size,
-    pool_stride,
-    x,
-    layout,
-    gradients,
-    offsets,
-    dots,
-    tables,
-    weights,
-    rows,
-    dx,
-    dw_parts,
-    db_parts,
-):
-    for chunk in prange(dw_parts.shape[0]):
-        _backward_chunk(
-            np.int64(chunk), dout, mask, mode, size, pool_stride, x, layout, gradients, offsets, dots, tables, weights,
-            rows, dx, dw_parts, db_parts,
-        )  # fmt: skip
-
-
-@threads.serial
-def _backward_chunk(
-    chunk, dout, mask, mode, size, pool_stride, x, layout, gradients, offsets, dots, tables, weights, rows,
-    dx, dw_parts, db_parts,
+    start, stop, dout, relu, index, size, pool_stride, x, layout, gradients, offsets, dots, tables, weights, rows, dx,
+    dw_parts, db_parts,
 ):  # fmt: skip
-    images, chunks = dots.images, dw_parts.shape[0]
+    """The chunks of images from `start` to `stop`, each with its own part of dw and db."""
+    images, chunks = dots.images, len(dw_parts)
     blocks = (x.shape[0] + images - 1) // images
     zeros, largest = np.zeros(64, x.dtype), 0
     for phase in tables[0]:
@@ -258,17 +209,18 @@ def _backward_chunk(
     x_planes = np.zeros(images * layout.image, x.dtype)
     d_planes = np.zeros(images * gradients.image, x.dtype)
     scratch = np.empty(rows * largest + 256, x.dtype)
-    for block in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
-        first = block * images
-        count = min(images, x.shape[0] - first)
-        for e in range(count):
-            at = e * gradients.image
-            fill_planes(x, first + e, layout, x_planes, e * layout.image)
-            fill_gradients(dout, mask, mode, size, pool_stride, first + e, gradients, d_planes, at)
-            sum_gradients(gradients, d_planes, at, db_parts[chunk])
-        _add_dw(x_planes, d_planes, gradients, offsets, dots, count, dw_parts[chunk])
-        if dx.size:
-            _write_dx(d_planes, layout, gradients, tables, weights, rows, zeros, scratch, dx, first, count)
+    for chunk in range(start, stop):
+        for block in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
+            first = block * images
+            count = min(images, x.shape[0] - first)
+            for e in range(count):
+                at = e * gradients.image
+                fill_planes(x, first + e, layout, x_planes, e * layout.image)
+                fill_gradients(dout, relu, index, size, pool_stride, first + e, gradients, d_planes, at)
+                sum_gradients(gradients, d_planes, at, db_parts[chunk])
+            _add_dw(x_planes, d_planes, gradients, offsets, dots, count, dw_parts[chunk])
+            if dx.size:
+                _write_dx(d_planes, layout, gradients, tables, weights, rows, zeros, scratch, dx, first, count)
 
 
 @threads.serial

@@ -11,7 +11,6 @@ Why not BLAS: OpenBLAS's threads spin after a call and double the time of the ke
 """
 
 import numpy as np
-from numba import prange
 
 from .. import threads
 from .tiles import panel_tile, panel_width
@@ -52,7 +51,8 @@ def _multiply(a, b, start, out, relu):
         height = max(4, min(HEIGHT, -(-out.shape[0] * panels // TASKS // 4) * 4))
         strides = np.array([*a.strides, *b.strides, *out.strides], np.int64) // out.itemsize
         memory = [array.T if array.flags.f_contiguous else array for array in (a, b, out)]
-        _run(*(part.reshape(-1) for part in memory), start, strides, out.shape, a.shape[1], height, panels, relu)
+        tasks = -(-out.shape[0] // height) * panels
+        _run(tasks, *(part.reshape(-1) for part in memory), start, strides, out.shape, a.shape[1], height, panels, relu)
 
 
 @threads.serial
@@ -60,11 +60,10 @@ def _width(zero):
     return panel_width(zero)
 
 
-@threads.parallel
-def _run(a, b, out, start, strides, shape, count, height, panels, relu):
-    blocks = (shape[0] + height - 1) // height
-    for task in prange(blocks * panels):
-        _task(np.int64(task), a, b, out, start, strides, shape, count, height, panels, relu)
+@threads.parallel(grain=1)
+def _run(first, last, a, b, out, start, strides, shape, count, height, panels, relu):
+    for task in range(first, last):
+        _task(task, a, b, out, start, strides, shape, count, height, panels, relu)
 
 
 @threads.serial
@@ -113,14 +112,14 @@ def _pack(b, at, step, column, depth, columns, width, panel):
                 panel[U(k * width + j)] = b[U(at + k * step + j * column)]
 
 
-@threads.parallel
-def _mask(dout, mask, out):
-    zero = out.dtype.type(0)
-    for place in prange(out.size):
+@threads.parallel(grain=1 << 15)
+def _mask(start, stop, dout, mask, out):
+    dout, mask, out, zero = dout[start:stop], mask[start:stop], out[start:stop], out.dtype.type(0)
+    for place in range(out.size):
         out[place] = dout[place] if mask[place] > zero else zero
 
 
 def _masked(dout, mask):
     masked = np.empty_like(dout)
-    _mask(dout.reshape(-1), mask.reshape(-1), masked.reshape(-1))
+    _mask(dout.size, dout.reshape(-1), mask.reshape(-1), masked.reshape(-1))
     return masked

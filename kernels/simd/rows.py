@@ -5,8 +5,6 @@ import numpy as np
 from .. import threads
 from .strips import copy_passed, copy_row, copy_second, pool_row, unpool_row
 
-PLAIN, RELU, POOLED = 0, 1, 2  # what stands between the convolution and dout
-
 
 @threads.serial
 def _are_halves(size, stride):
@@ -72,20 +70,20 @@ def pool(scratch, base, row, size, stride, out, index):
 
 
 @threads.serial
-def fill_gradients(dout, mask, mode, size, stride, n, layout, planes, base):
+def fill_gradients(dout, relu, index, size, stride, n, layout, planes, base):
     """The gradient of image n with respect to the convolution's own output, in zero-bordered planes."""
     F, rows, columns = dout.shape[1], dout.shape[2], dout.shape[3]
     zero, itemsize = planes.dtype.type(0), planes.itemsize
     for f in range(F):
         start = base + f * layout.plane + layout.start
-        if mode == POOLED:
-            _unpool(dout[n, f], mask[n, f], size, stride, planes, start, layout.row, layout.plane - layout.start)
+        if index.size:
+            _unpool(dout[n, f], index[n, f], size, stride, planes, start, layout.row, layout.plane - layout.start)
             continue
         for i in range(rows):
             target = planes.ctypes.data + (start + i * layout.row) * itemsize
             at = ((n * F + f) * rows + i) * columns * itemsize
-            if mode == RELU:
-                copy_passed(zero, target, dout.ctypes.data + at, mask.ctypes.data + at, columns)
+            if relu.size:
+                copy_passed(zero, target, dout.ctypes.data + at, relu.ctypes.data + at, columns)
             else:
                 copy_row(zero, target, dout.ctypes.data + at, columns)
 

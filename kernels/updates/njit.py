@@ -4,39 +4,41 @@
 """
 
 import numpy as np
-from numba import prange
 
 from .. import threads
 
+GRAIN = 1 << 15  # elements that are worth a second thread
+U = np.uintp  # a signed index might count from the end, which keeps a loop from vectorising
 
-@threads.parallel
-def _sgd(w, dw, out, learning_rate):
+
+@threads.parallel(GRAIN)
+def _sgd(start, stop, w, dw, out, learning_rate):
     rate = w.dtype.type(learning_rate)
-    for i in prange(w.size):
+    for i in range(U(start), U(stop)):
         out[i] = w[i] - rate * dw[i]
 
 
 def sgd_update(w, dw, out, learning_rate):
-    _sgd(w.reshape(-1), dw.reshape(-1), out.reshape(-1), learning_rate)
+    _sgd(w.size, w.reshape(-1), dw.reshape(-1), out.reshape(-1), learning_rate)
 
 
-@threads.parallel
-def _momentum(w, dw, velocity, out, learning_rate, momentum):
+@threads.parallel(GRAIN)
+def _momentum(start, stop, w, dw, velocity, out, learning_rate, momentum):
     rate, mu = w.dtype.type(learning_rate), w.dtype.type(momentum)
-    for i in prange(w.size):
+    for i in range(U(start), U(stop)):
         new = mu * velocity[i] - rate * dw[i]
         velocity[i] = new
         out[i] = w[i] + new
 
 
 def momentum_update(w, dw, velocity, out, learning_rate, momentum):
-    _momentum(w.reshape(-1), dw.reshape(-1), velocity.reshape(-1), out.reshape(-1), learning_rate, momentum)
+    _momentum(w.size, w.reshape(-1), dw.reshape(-1), velocity.reshape(-1), out.reshape(-1), learning_rate, momentum)
 
 
-@threads.parallel
-def _nesterov(w, dw, velocity, out, learning_rate, momentum):
+@threads.parallel(GRAIN)
+def _nesterov(start, stop, w, dw, velocity, out, learning_rate, momentum):
     rate, mu, ahead = w.dtype.type(learning_rate), w.dtype.type(momentum), w.dtype.type(1 + momentum)
-    for i in prange(w.size):
+    for i in range(U(start), U(stop)):
         old = velocity[i]
         new = mu * old - rate * dw[i]
         velocity[i] = new
@@ -44,15 +46,15 @@ def _nesterov(w, dw, velocity, out, learning_rate, momentum):
 
 
 def nesterov_update(w, dw, velocity, out, learning_rate, momentum):
-    _nesterov(w.reshape(-1), dw.reshape(-1), velocity.reshape(-1), out.reshape(-1), learning_rate, momentum)
+    _nesterov(w.size, w.reshape(-1), dw.reshape(-1), velocity.reshape(-1), out.reshape(-1), learning_rate, momentum)
 
 
-@threads.parallel
-def _root_mean_square(w, dw, cache, out, learning_rate, keep, add, epsilon):
+@threads.parallel(GRAIN)
+def _root_mean_square(start, stop, w, dw, cache, out, learning_rate, keep, add, epsilon):
     """RMSProp, and AdaGrad with keep = add = 1."""
     dtype = w.dtype.type
     rate, old_part, new_part, tiny = dtype(learning_rate), dtype(keep), dtype(add), dtype(epsilon)
-    for i in prange(w.size):
+    for i in range(U(start), U(stop)):
         g = dw[i]
         new = old_part * cache[i] + new_part * g * g
         cache[i] = new
@@ -61,21 +63,21 @@ def _root_mean_square(w, dw, cache, out, learning_rate, keep, add, epsilon):
 
 def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon):
     flat = (array.reshape(-1) for array in (w, dw, cache, out))
-    _root_mean_square(*flat, learning_rate, decay_rate, 1 - decay_rate, epsilon)
+    _root_mean_square(w.size, *flat, learning_rate, decay_rate, 1 - decay_rate, epsilon)
 
 
 def adagrad_update(w, dw, cache, out, learning_rate, epsilon):
     flat = (array.reshape(-1) for array in (w, dw, cache, out))
-    _root_mean_square(*flat, learning_rate, 1.0, 1.0, epsilon)
+    _root_mean_square(w.size, *flat, learning_rate, 1.0, 1.0, epsilon)
 
 
-@threads.parallel
-def _adam(w, dw, m, v, out, learning_rate, beta1, beta2, epsilon, correction1, correction2, weight_decay):
+@threads.parallel(GRAIN)
+def _adam(start, stop, w, dw, m, v, out, learning_rate, beta1, beta2, epsilon, correction1, correction2, weight_decay):
     dtype = w.dtype.type
     keep_m, add_m, keep_v, add_v = dtype(beta1), dtype(1 - beta1), dtype(beta2), dtype(1 - beta2)
     scale_m, scale_v = dtype(1 / correction1), dtype(1 / correction2)
     rate, decay, tiny = dtype(learning_rate), dtype(weight_decay), dtype(epsilon)
-    for i in prange(w.size):
+    for i in range(U(start), U(stop)):
         g = dw[i]
         new_m = keep_m * m[i] + add_m * g
         new_v = keep_v * v[i] + add_v * g * g
@@ -91,4 +93,4 @@ def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon):
 
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
     flat = (array.reshape(-1) for array in (w, dw, m, v, out))
-    _adam(*flat, learning_rate, beta1, beta2, epsilon, 1 - beta1**t, 1 - beta2**t, weight_decay)
+    _adam(w.size, *flat, learning_rate, beta1, beta2, epsilon, 1 - beta1**t, 1 - beta2**t, weight_decay)

@@ -10,13 +10,14 @@ The functions as written in Python run where compilation is switched off; compil
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
 
 # No reassociation in here: it would cancel the roundings that `exponentials` is made of.
-EXACT = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
+EXACT: Any = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
 
 
 def _polynomial(coefficients):
@@ -40,23 +41,23 @@ def exponentials(v):
 @overload(exponentials, jit_options=EXACT)
 def _compile_exponentials(v):
     """v = n*ln(2) + r with n whole and |r| <= ln(2)/2: exp(v) = 2**n * exp(r) (Cody & Waite 1980, chapter 6)."""
+    dtype: Any
     if v == types.float32:
-        dtype, mantissa, bias, smallest, degree = np.float32, 23, 127, -87, 7
-        high, low = 0.693359375, -0.00021219444005469057  # ln(2); n * high is exact, high having few bits
+        dtype, mantissa, bias, degree = np.float32, 23, 127, 7
+        smallest, high, low = dtype(-87), dtype(0.693359375), dtype(-0.00021219444005469057)
 
         @register_jitable
         def power_of_two(shifted):
             return np.uint32(np.float32(shifted).view(np.uint32) << np.uint32(23)).view(np.float32)
     else:
-        dtype, mantissa, bias, smallest, degree = np.float64, 52, 1023, -708, 13
-        high, low = 0.6931471803691238, 1.9082149292705877e-10
+        dtype, mantissa, bias, degree = np.float64, 52, 1023, 13
+        smallest, high, low = dtype(-708), dtype(0.6931471803691238), dtype(1.9082149292705877e-10)
 
         @register_jitable
         def power_of_two(shifted):
             return np.uint64(np.float64(shifted).view(np.uint64) << np.uint64(52)).view(np.float64)
 
-    zero, one, smallest = dtype(0), dtype(1), dtype(smallest)
-    high, low, per_ln2 = dtype(high), dtype(low), dtype(1 / math.log(2))
+    zero, one, per_ln2 = dtype(0), dtype(1), dtype(1 / math.log(2))
     shift = dtype(1.5 * 2**mantissa + bias)  # adding it rounds to whole numbers and leaves n + bias in the lowest bits
     taylor = _polynomial([dtype(1 / math.factorial(k)) for k in range(2, degree + 1)])
 
@@ -64,7 +65,7 @@ def _compile_exponentials(v):
         kept = smallest if v < smallest else v
         shifted = kept * per_ln2 + shift
         n = shifted - shift
-        r = (kept - n * high) - n * low
+        r = (kept - n * high) - n * low  # high + low = ln(2), and n * high is exact, high having few bits
         series = taylor(r) * r * r + r  # exp(r) - 1
         scale = zero if v < smallest else power_of_two(shifted)
         return scale * series + scale, scale * series + (scale - one)
@@ -84,6 +85,7 @@ def _compile_normal(x):
     from numpy.polynomial import chebyshev
     from scipy import special
 
+    dtype: Any
     dtype, degree = (np.float32, 10) if x == types.float32 else (np.float64, 22)
     u = chebyshev.chebpts1(4 * degree)
     t = (u + 1) / 2

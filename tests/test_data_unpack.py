@@ -1,0 +1,135 @@
+"""Archives of CIFAR-10: good ones are unpacked whole, harmful and damaged ones not at all."""
+
+import functools
+import io
+import tarfile
+
+import pytest
+from test_data_cifar10 import binary_files, fake_cifar10, python_files, write
+
+from fastnn.data_utils import layouts
+from fastnn.data_utils.unpack import unpack
+
+BINARY, PYTHON = layouts.LAYOUTS
+
+
+def archive_of(members, compression="w:gz"):
+    """A tar archive of (name, content) pairs, or of TarInfo objects."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=compression) as tar:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                tar.addfile(member, io.BytesIO(bytes(member.size)))
+            else:
+                info = tarfile.TarInfo(member[0])
+                info.size = len(member[1])
+                tar.addfile(info, io.BytesIO(member[1]))
+    return stream.getvalue()
+
+
+def link(name, kind, target):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def good_members(layout=BINARY):
+    files = (binary_files if layout is BINARY else python_files)(*fake_cifar10())
+    folder = tarfile.TarInfo(layout.folder)
+    folder.type = tarfile.DIRTYPE
+    return [folder, *((f"{layout.folder}/{name}", content) for name, content in files.items())]
+
+
+@functools.cache
+def good_archive(layout=BINARY):
+    return archive_of([*good_members(layout), (f"{layout.folder}/readme.html", b"about")])
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def refused(members, tmp_path, message):
+    """Unpacking raises, and leaves nothing behind in the folder or beside it."""
+    target = tmp_path / "a" / "b"
+    archive = write(target, {"evil.tar.gz": archive_of(members)}) / "evil.tar.gz"
+    with pytest.raises(ValueError, match=message):
+        unpack(archive, BINARY, target)
+    assert names(target) == ["evil.tar.gz"]
+    assert names(tmp_path) == ["a"]
+    assert names(tmp_path / "a") == ["b"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil",
+        "../../data_batch_1.bin",
+        "/tmp/fastnn_evil",
+        "cifar-10-batches-bin/../../evil",
+        "cifar-10-batches-bin/sub/data_batch_1.bin",
+        "data_batch_1.bin",
+        "cifar-10-batches-py/data_batch_1",
+        "cifar-10-batches-bin/data_batch_6.bin",
+        "C:\\evil",
+    ],
+)
+def test_unexpected_names_are_refused(tmp_path, name):
+    refused([*good_members(), (name, b"evil")], tmp_path, r"evil.tar.gz holds '.*', which is no file of the data set")
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE], ids=str
+)
+def test_links_devices_and_folders_are_refused(tmp_path, kind):
+    evil = link("cifar-10-batches-bin/data_batch_1.bin", kind, "/etc/passwd")
+    refused([evil, *good_members()], tmp_path, "data_batch_1.bin', which is no ordinary file")
+
+
+def test_a_folder_that_is_a_link_is_refused(tmp_path):
+    refused([link(BINARY.folder, tarfile.SYMTYPE, ".."), *good_members()], tmp_path, "which is no ordinary file")
+
+
+def test_a_file_that_occurs_twice_is_refused(tmp_path):
+    refused([*good_members(), good_members()[1]], tmp_path, "data_batch_1.bin', which is .* occurs twice")
+
+
+def test_a_file_too_large_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("fastnn.data_utils.unpack.MEMBER_LIMIT", 1000)
+    refused(good_members(), tmp_path, r"data_batch_1.bin', which is 12,292 bytes large")
+
+
+def test_an_incomplete_archive_is_refused(tmp_path):
+    refused(good_members()[:4], tmp_path, r"lacks data_batch_4.bin, data_batch_5.bin, test_batch.bin")
+
+
+@pytest.mark.parametrize("damage", ["no archive", "truncated", "changed", "not compressed"])
+def test_a_damaged_archive_is_refused(tmp_path, damage):
+    content = good_archive()
+    middle = len(content) // 2
+    damaged = {
+        "no archive": b"hello",
+        "truncated": content[:middle],
+        "changed": content[:middle] + bytes(100) + content[middle + 100 :],
+        "not compressed": archive_of(good_members(), "w:"),
+    }[damage]
+    archive = write(tmp_path, {"damaged.tar.gz": damaged}) / "damaged.tar.gz"
+    with pytest.raises(ValueError, match=r"damaged.tar.gz (cannot be unpacked|lacks).*; delete it and try again"):
+        unpack(archive, BINARY, tmp_path)
+    assert names(tmp_path) == ["damaged.tar.gz"]
+
+
+def test_a_folder_that_another_process_completed_stays(tmp_path):
+    archive = write(tmp_path, {"good.tar.gz": good_archive()}) / "good.tar.gz"
+    first = unpack(archive, BINARY, tmp_path)
+    before = (first / "test_batch.bin").stat().st_mtime_ns
+    assert unpack(archive, BINARY, tmp_path) == first
+    assert (first / "test_batch.bin").stat().st_mtime_ns == before
+
+
+def test_a_folder_in_the_way_is_not_overwritten(tmp_path):
+    write(tmp_path / BINARY.folder, {"mine": b"mine"})
+    archive = write(tmp_path, {"good.tar.gz": good_archive()}) / "good.tar.gz"
+    with pytest.raises(OSError, match="not empty"):
+        unpack(archive, BINARY, tmp_path)
+    assert names(tmp_path / BINARY.folder) == ["mine"]

@@ -1,0 +1,269 @@
+"""The rules of the house, as tests: who may import what, equal signatures, honest floating point, readable files."""
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import AVAILABLE
+from fastnn.kernels import switch
+
+import fastnn
+from fastnn import kernels
+
+PACKAGE, KERNELS = Path(fastnn.__file__).parent, Path(kernels.__file__).parent
+SOURCES = [
+    (("fastnn", *path.relative_to(PACKAGE).with_suffix("").parts), path)
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if KERNELS not in path.parents
+] + [
+    (("fastnn", "kernels", *path.relative_to(KERNELS).with_suffix("").parts), path)
+    for path in sorted(KERNELS.rglob("*.py"))
+]
+VARIANTS = ("naive", "vectorized", "njit", "cuda")
+SHARED = {"arrays", "checks", "switch", "threads", "windows", "simd"}
+FIRST_PARTY = [(module, path) for module, path in SOURCES if module[1] != "kernels"]
+IN_KERNELS = [(module, path) for module, path in SOURCES if module[1] == "kernels"]
+IN_OPERATIONS = [(module, path) for module, path in IN_KERNELS if len(module) == 4 and module[2] in kernels.OPERATIONS]
+
+
+def each(sources):
+    return pytest.mark.parametrize(("module", "path"), sources, ids=[".".join(module) for module, _ in sources])
+
+
+def imported(module, path):
+    """Every module or name that a file imports, as a tuple of its parts from the top, wherever the import stands."""
+    package = module if path.name == "__init__.py" else module[:-1]
+    package = tuple(part for part in package if part != "__init__")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield tuple(name.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else ()
+            start += tuple(node.module.split(".")) if node.module else ()
+            for name in node.names:
+                yield (*start, name.name)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            yield tuple(ast.unparse(node.args[0]).strip("'.").split("."))
+
+
+def words(path):
+    """Every name and every string of a file, docstrings left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+# ---- who may import what ----
+
+
+@each(FIRST_PARTY)
+def test_fastnn_never_imports_a_compiler_or_a_variant(module, path):
+    for name in imported(module, path):
+        assert name[0] not in ("numba", "llvmlite", "cupy"), f"{path.name} imports {'.'.join(name)}"
+        if name[:2] == ("fastnn", "kernels") or name[0] == "kernels":
+            assert not {*VARIANTS, "simd"} & set(name[2:]), f"{path.name} imports {'.'.join(name)}"
+
+
+@each(IN_KERNELS)
+def test_kernels_import_nothing_of_fastnn_but_themselves(module, path):
+    for name in imported(module, path):
+        if name[0] in ("fastnn", "kernels"):
+            assert name[:2] == ("fastnn", "kernels"), f"{path.name} imports {'.'.join(name)}"
+
+
+@each(IN_OPERATIONS)
+def test_operations_lean_on_what_is_shared_only(module, path):
+    """The contract of sandwich may read the geometry of others, its variants their variants of the same name."""
+    _, _, operation, variant = module
+    for name in imported(module, path):
+        if name[:2] != ("fastnn", "kernels") or name[2] in SHARED:
+            continue
+        if name[2] == operation:
+            assert not set(VARIANTS) & set(name[3:]), f"{operation}/{path.name} imports {'.'.join(name)}"
+        else:
+            assert operation == "sandwich", f"{operation}/{path.name} imports {'.'.join(name)}"
+            other = set(VARIANTS) & set(name[3:])
+            assert other <= {variant}, f"{operation}/{path.name} imports {'.'.join(name)}"
+            if not other:
+                assert name[3] in ("geometry", "index_dtype"), f"{operation}/{path.name} imports {'.'.join(name)}"
+
+
+@each([(module, path) for module, path in IN_KERNELS if module[-1] in ("naive", "vectorized")])
+def test_the_plain_variants_need_no_compiler(module, path):
+    for name in imported(module, path):
+        assert name[0] not in ("numba", "llvmlite"), f"{path.name} imports {'.'.join(name)}"
+        assert name[:3] != ("fastnn", "kernels", "simd"), f"{path.name} imports {'.'.join(name)}"
+
+
+@each(FIRST_PARTY)
+def test_fastnn_dispatches_through_the_contracts(module, path):
+    """Backends are named in two places only: naive layers of the course, and commands that compare backends."""
+    if module[-1] in ("layers", "fast_layers", "testing") or {"benchmarking", "cli"} & set(module):
+        return
+    named = set(words(path)) & {"naive", "vectorized", "njit", "cuda"}
+    assert not named, f"{path.name} names {named}"
+
+
+# ---- equal names, equal signatures ----
+
+
+def functions(module):
+    """The public functions that a module defines."""
+    return {
+        name: function
+        for name, function in inspect.getmembers(module, callable)
+        if not name.startswith("_") and getattr(function, "__module__", None) == module.__name__
+    }
+
+
+def contract(operation):
+    """The operation's own functions in its front door: what dispatches. Its helpers for geometry are no operations."""
+    module = importlib.import_module(f"fastnn.kernels.{operation}")
+    return {
+        name: function for name, function in functions(module).items() if "_variant()" in inspect.getsource(function)
+    }
+
+
+def test_every_folder_of_kernels_is_an_operation_or_shared():
+    folders = {path.parent.name for path in KERNELS.glob("*/__init__.py")}
+    assert folders == {*kernels.OPERATIONS, "simd"}
+
+
+@pytest.mark.parametrize("operation", kernels.OPERATIONS)
+def test_every_operation_has_all_variants(operation):
+    for variant in VARIANTS[:3]:
+        assert switch._has_variant(operation, variant), f"{operation} lacks {variant}"
+    assert contract(operation), f"{operation} offers nothing"
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name in AVAILABLE])
+@pytest.mark.parametrize("operation", kernels.OPERATIONS)
+def test_variants_have_the_names_and_parameters_of_the_contract(operation, variant):
+    front = contract(operation)
+    module = importlib.import_module(f"fastnn.kernels.{operation}.{variant}")
+    assert set(functions(module)) == set(front)
+    for name, function in functions(module).items():
+        actual = inspect.signature(function).parameters
+        assert list(actual) == list(inspect.signature(front[name]).parameters), f"{operation}.{variant}.{name}"
+        assert all(parameter.default is parameter.empty for parameter in actual.values())
+
+
+@pytest.mark.parametrize("operation", kernels.OPERATIONS)
+def test_contracts_say_what_they_mean(operation):
+    assert importlib.import_module(f"fastnn.kernels.{operation}").__doc__
+    for name, function in contract(operation).items():
+        assert len(inspect.getdoc(function) or "") > 80, f"{operation}.{name} lacks a docstring"
+
+
+@pytest.mark.parametrize("operation", kernels.OPERATIONS)
+def test_contracts_name_themselves_in_their_errors(operation):
+    for name, function in contract(operation).items():
+        assert f'"{name}"' in inspect.getsource(function), f"{operation}.{name} does not pass its name to the checks"
+
+
+# ---- floating point ----
+
+
+HARMLESS = {"contract", "nsz", "reassoc"}
+
+
+@each(SOURCES)
+def test_no_flag_assumes_that_nan_and_infinity_do_not_exist(module, path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for keyword in getattr(node, "keywords", []):
+            if keyword.arg == "fastmath" and ast.unparse(keyword.value) != "set(FASTMATH)":
+                assert set(ast.literal_eval(keyword.value)) <= HARMLESS, f"{path.name}:{node.lineno}"
+    assert not {"nnan", "ninf"} & set(words(path)), f"{path.name} names a flag"
+
+
+def test_the_flags_are_harmless():
+    pytest.importorskip("numba")
+    from fastnn.kernels import threads
+
+    assert threads.FASTMATH.issubset(HARMLESS)
+
+
+@each(IN_KERNELS)
+def test_division_by_zero_gives_infinity_not_an_error(module, path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("jit", "njit"):
+            options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert options.get("error_model") == "'numpy'", f"{path.name}:{node.lineno}"
+        for decorator in getattr(node, "decorator_list", []):
+            assert ast.unparse(decorator).split(".")[-1] not in ("jit", "njit"), f"{path.name}:{node.lineno}"
+
+
+# ---- reading ----
+
+
+@each([(module, path) for module, path in SOURCES if module[-1] != "testing"])
+def test_errors_are_raised_not_asserted(module, path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not isinstance(node, ast.Assert), f"{path.name}:{node.lineno} asserts"
+
+
+@each(SOURCES)
+def test_files_are_short_and_say_what_they_are(module, path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 350
+    assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{path.name} has no docstring"
+    assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", text)
+
+
+@pytest.mark.parametrize("name", ["kernels", "fastnn"])
+def test_every_package_is_shipped(name):
+    tomllib = pytest.importorskip("tomllib")
+    root = PACKAGE.parent
+    if not (root / "pyproject.toml").exists():
+        pytest.skip("not a source tree")
+    shipped = set(tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    folder, prefix = (KERNELS, ("fastnn", "kernels")) if name == "kernels" else (PACKAGE, ("fastnn",))
+    for path in folder.rglob("__init__.py"):
+        if name == "kernels" or KERNELS not in [path.parent, *path.parents]:
+            assert ".".join((*prefix, *path.parent.relative_to(folder).parts)) in shipped
+
+
+def tracked():
+    root = PACKAGE.parent
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, check=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [root / name for name in listed.stdout.split("\0") if name]
+
+
+def test_files_speak_of_no_machine():
+    """No path of somebody's machine and no package registry's host: these are the business of each installation."""
+    files = tracked()
+    if not files:
+        pytest.skip("not a git checkout")
+    wrong = re.compile(
+        "|".join(
+            (
+                r"/(?:home|root|Users|work)/\w+",
+                r"[A-Z]:\\Users",
+                "files\\.python" + "hosted",
+                "pypi\\.(?:org|io)",
+                "index-url",
+            )
+        )
+    )
+    for path in files:
+        if path.suffix in (".py", ".toml", ".md", ".cfg", ".yml", ".yaml", ".txt", ".json", "") and path.is_file():
+            found = wrong.search(path.read_text(encoding="utf-8"))
+            assert not found or path == Path(__file__), f"{path.name}: {found}"

@@ -1,0 +1,261 @@
+"""`fastnn.kernels.updates`: every backend against the naive loops, the naive loops against numbers and torch."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes
+
+from fastnn.kernels import updates
+from fastnn.testing import against_naive, assert_same
+
+DTYPES = [np.float32, np.float64]
+RULES = {  # the arrays of state, and numbers for the rest
+    updates.sgd_update: (0, {"learning_rate": 0.1}),
+    updates.momentum_update: (1, {"learning_rate": 0.1, "momentum": 0.9}),
+    updates.nesterov_update: (1, {"learning_rate": 0.1, "momentum": 0.9}),
+    updates.rmsprop_update: (1, {"learning_rate": 0.01, "decay_rate": 0.99, "epsilon": 1e-8}),
+    updates.adagrad_update: (1, {"learning_rate": 0.01, "epsilon": 1e-8}),
+    updates.adam_update: (2, {"t": 3, "learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}),
+    updates.adamw_update: (
+        2,
+        {"t": 3, "learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.1},
+    ),
+}
+each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+anything = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def draw(rule, shape, dtype, seed=0):
+    """w, dw and the state: the second moments are not negative."""
+    w, dw, *state = np.random.default_rng(seed).standard_normal((2 + RULES[rule][0], *shape))
+    if rule not in (updates.momentum_update, updates.nesterov_update):
+        state = [*state[:-1], *(np.abs(last) for last in state[-1:])]
+    return [np.array(values, dtype) for values in (w, dw, *state)]
+
+
+def updated(rule, in_place=False):
+    """The rule as a function that leaves its arguments alone and returns the new weights and the new state."""
+
+    def apply(w, dw, *state):
+        w, state = w.copy(order="C"), [array.copy(order="C") for array in state]
+        out = w if in_place else np.full_like(w, np.nan)
+        assert rule(w, dw, *state, out, **RULES[rule][1]) is None
+        return (out, *state)
+
+    return apply
+
+
+@each_rule
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(0, 3), (), (1,), (7, 11, 13), (20_011,)], ids=str)
+def test_every_backend_agrees_with_the_loops(backend, rule, dtype, shape):
+    arrays = draw(rule, shape, dtype)
+    into_another_array = against_naive(updated(rule), *arrays)
+    in_place = against_naive(updated(rule, in_place=True), *arrays)
+    for actual, expected in zip(in_place, into_another_array, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+@anything
+@given(
+    rule=st.sampled_from(list(RULES)),
+    shape=array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9),
+    dtype=st.sampled_from(DTYPES),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_every_backend_agrees_on_any_shape(backend, rule, shape, dtype, seed):
+    against_naive(updated(rule), *draw(rule, shape, dtype, seed))
+
+
+@each_rule
+def test_gradients_in_any_layout_and_dtype(backend, rule):
+    w, dw, *state = draw(rule, (4, 6), np.float32)
+    expected = updated(rule)(w, dw, *state)
+    wide = np.repeat(dw, 2, axis=1)[:, ::2]
+    for seen in (np.asfortranarray(dw), wide, dw.astype(np.float64), dw.tolist()):
+        assert_same(updated(rule)(w, seen, *state), expected)
+    whole = np.ones((4, 6), np.int64)
+    assert_same(updated(rule)(w, whole, *state), updated(rule)(w, whole.astype(np.float32), *state))
+    fortran = np.asfortranarray(w)
+    out = np.empty_like(w)
+    rule(fortran, dw, *[array.copy() for array in state], out, **RULES[rule][1])
+    assert_same(out, expected[0])
+
+
+@each_rule
+def test_not_a_number_stays_where_it_is(backend, rule):
+    w, dw, *state = draw(rule, (5,), np.float64)
+    dw[2] = np.nan
+    for result in updated(rule)(w, dw, *state):
+        assert np.isnan(result).tolist() == [False, False, True, False, False]
+
+
+def test_memory_maps_are_updated(backend, tmp_path):
+    w = np.memmap(tmp_path / "w", np.float32, "w+", shape=(3,))
+    w[:] = 1
+    updates.sgd_update(w, np.ones(3), w, 0.25)
+    assert w.tolist() == [0.75] * 3
+    del w
+
+
+def test_integer_weights_are_computed_in_float64(backend):
+    out = np.empty(2)
+    updates.sgd_update([1, 2], [1, 1], out, 0.5)
+    assert out.tolist() == [0.5, 1.5]
+
+
+def test_the_figures_of_the_course(backend):
+    def line(first, last):
+        return np.linspace(first, last, 20).reshape(4, 5)
+
+    w, dw, out = line(-0.4, 0.6), line(-0.6, 0.4), np.empty((4, 5))
+    velocity = line(0.6, 0.9)
+    updates.momentum_update(w, dw, velocity, out, learning_rate=1e-3, momentum=0.9)
+    assert (out[0, 0], velocity[0, 0]) == pytest.approx((0.1406, 0.5406), rel=1e-12)
+    cache = line(0.6, 0.9)
+    updates.rmsprop_update(w, dw, cache, out, learning_rate=1e-2, decay_rate=0.99, epsilon=1e-8)
+    assert out[0, 0] == pytest.approx(-0.39223849, abs=5e-9)
+    assert cache[0, 0] == pytest.approx(0.5976, rel=1e-12)
+    m, v = line(0.6, 0.9), line(0.7, 0.5)
+    updates.adam_update(w, dw, m, v, out, t=6, learning_rate=1e-2, beta1=0.9, beta2=0.999, epsilon=1e-8)
+    assert out[0, 0] == pytest.approx(-0.40094747, abs=5e-9)
+    assert (m[0, 0], v[0, 0]) == pytest.approx((0.48, 0.69966), rel=1e-12)
+
+
+def test_numbers_worked_by_hand(backend):
+    w, dw, out = np.array([1.0, -2.0]), np.array([0.5, 3.0]), np.empty(2)
+    updates.sgd_update(w, dw, out, 0.1)
+    assert_same(out, np.array([0.95, -2.3]))
+    velocity = np.array([1.0, 0.0])
+    updates.nesterov_update(w, dw, velocity, out, 0.1, 0.5)  # velocity 0.45, -0.3
+    assert_same(velocity, np.array([0.45, -0.3]))
+    assert_same(out, np.array([1 - 0.5 + 1.5 * 0.45, -2 - 1.5 * 0.3]))
+    cache = np.array([0.0, 16.0])
+    updates.adagrad_update(w, dw, cache, out, 0.1, 1.0)  # roots 0.5, 5
+    assert_same(cache, np.array([0.25, 25.0]))
+    assert_same(out, np.array([1 - 0.05 / 1.5, -2 - 0.3 / 6]))
+    m, v = np.zeros(2), np.zeros(2)
+    updates.adamw_update(w, dw, m, v, out, 1, 0.1, 0.9, 0.99, 1.0, 0.2)  # the corrected moments are dw and dw**2
+    assert_same((m, v), (np.array([0.05, 0.3]), np.array([0.0025, 0.09])))
+    assert_same(out, np.array([1 - 0.1 * (0.5 / 1.5 + 0.2), -2 - 0.1 * (3 / 4 - 0.4)]))
+
+
+def test_three_steps_agree_with_torch(backend):
+    torch = pytest.importorskip("torch", reason="parity with PyTorch needs torch (the extra `peers`)")
+    optim = torch.optim
+    peers = {
+        updates.sgd_update: lambda w: optim.SGD(w, lr=0.1),
+        updates.momentum_update: lambda w: optim.SGD(w, lr=0.1, momentum=0.9),
+        updates.rmsprop_update: lambda w: optim.RMSprop(w, lr=0.01, alpha=0.99),
+        updates.adagrad_update: lambda w: optim.Adagrad(w, lr=0.01, eps=1e-8),
+        updates.adam_update: lambda w: optim.Adam(w, lr=0.01),
+        updates.adamw_update: lambda w: optim.AdamW(w, lr=0.01, weight_decay=0.1),
+    }
+    start, gradients = np.random.default_rng(0).standard_normal(7), np.random.default_rng(1).standard_normal((3, 7))
+    for rule, peer in peers.items():
+        count, numbers = RULES[rule]
+        w, state = start.copy(), [np.zeros(7) for _ in range(count)]
+        tensor = torch.tensor(start, requires_grad=True)
+        optimizer = peer([tensor])
+        for t, gradient in enumerate(gradients, 1):
+            rule(w, gradient, *state, w, **(numbers | {"t": t} if "t" in numbers else numbers))
+            tensor.grad = torch.tensor(gradient)
+            optimizer.step()
+        np.testing.assert_allclose(w, tensor.detach().numpy(), rtol=1e-12, err_msg=rule.__name__)
+
+
+def test_nesterov_follows_the_look_ahead_form(backend):
+    """With w the point looked ahead to: at `position + momentum * velocity`, as Nesterov wrote it."""
+    position, velocity = np.array([3.0, -1.0]), np.zeros(2)
+    w, state = position.copy(), np.zeros(2)
+    for _ in range(5):
+        ahead = position + 0.9 * velocity
+        np.testing.assert_allclose(w, ahead, rtol=1e-14)
+        updates.nesterov_update(w, 2 * w, state, w, 0.1, 0.9)
+        velocity = 0.9 * velocity - 0.1 * 2 * ahead
+        position = position + velocity
+
+
+def arguments(rule):
+    w, dw, *state = draw(rule, (3,), np.float64)
+    return w, dw, state, np.empty(3), dict(RULES[rule][1])
+
+
+WRITTEN_ERRORS = [
+    (lambda w: w.tolist(), TypeError, r"=\[.*\] cannot be updated in place; expected a NumPy array of float64"),
+    (lambda w: w.astype(np.float32), TypeError, ".dtype = float32 cannot be updated in place"),
+    (lambda w: w.astype(">f8"), TypeError, ".dtype = >f8 cannot be updated in place"),
+    (lambda w: w[:2].copy(), ValueError, r".shape = \(2,\) does not fit; expected \(3,\)"),
+    (lambda w: np.repeat(w, 2)[::2], ValueError, " cannot be updated in place: c_contiguous=False"),
+    (lambda w: np.frombuffer(w.tobytes()), ValueError, " cannot be updated in place: .*writeable=False"),
+    (lambda w: np.frombuffer(bytearray(25), np.uint8)[1:].view(np.float64), ValueError, " .*aligned=False"),
+]
+
+
+@each_rule
+@pytest.mark.parametrize(("wrong", "error", "message"), WRITTEN_ERRORS)
+def test_arrays_that_cannot_be_written_are_refused(backend, rule, wrong, error, message):
+    names = [name for name in ("velocity", "cache", "m", "v", "out") if name in rule.__code__.co_varnames]
+    for position, name in enumerate(names):
+        w, dw, state, out, numbers = arguments(rule)
+        written = [*state, out]
+        written[position] = wrong(w)
+        before = w.copy()
+        with pytest.raises(error, match=f"^{rule.__name__}: {name}{message}"):
+            rule(w, dw, *written, **numbers)
+        np.testing.assert_array_equal(w, before)
+
+
+@each_rule
+def test_arrays_that_share_memory_are_refused(backend, rule):
+    w, dw, state, out, numbers = arguments(rule)
+    with pytest.raises(ValueError, match=f"^{rule.__name__}: dw and out share memory"):
+        rule(w, dw, *state, dw, **numbers)
+    long = np.zeros(4)
+    with pytest.raises(ValueError, match=f"^{rule.__name__}: w and out share memory"):
+        rule(long[1:], dw, *state, long[:3], **numbers)
+    rule(long[1:], dw, *state, long[1:], **numbers)  # one and the same memory is w itself
+    rule(w, w, *state, out, **numbers)  # neither is written
+    for position in range(len(state)):
+        for other in (w, dw, out, *state[:position]):
+            sharing = list(state)
+            sharing[position] = other
+            with pytest.raises(ValueError, match=f"^{rule.__name__}: .* share memory"):
+                rule(w, dw, *sharing, out, **numbers)
+
+
+NUMBER_ERRORS = [
+    ({"learning_rate": -1}, ValueError, "learning_rate=-1 is out of range; expected at least 0"),
+    ({"learning_rate": np.nan}, ValueError, "learning_rate=nan is not finite"),
+    ({"learning_rate": None}, TypeError, "learning_rate=None is not a number"),
+    ({"momentum": 1}, ValueError, "momentum=1 is out of range; expected at least 0 and less than 1"),
+    ({"decay_rate": -0.1}, ValueError, "decay_rate=-0.1 is out of range"),
+    ({"epsilon": 0}, ValueError, "epsilon=0 is out of range; expected more than 0"),
+    ({"t": 0}, ValueError, "t=0 is out of range; expected at least 1"),
+    ({"t": 1.5}, ValueError, "t=1.5 is not whole"),
+    ({"beta1": 1.0}, ValueError, "beta1=1.0 is out of range"),
+    ({"beta2": "0.9"}, TypeError, "beta2='0.9' is not a number"),
+    ({"weight_decay": -1e-4}, ValueError, "weight_decay=-0.0001 is out of range"),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "wrong", "error", "message"),
+    [(rule, *case) for rule in RULES for case in NUMBER_ERRORS if case[0].keys() <= RULES[rule][1].keys()],
+)
+def test_numbers_out_of_range_are_refused(backend, rule, wrong, error, message):
+    w, dw, state, out, numbers = arguments(rule)
+    with pytest.raises(error, match=f"^{rule.__name__}: {message}"):
+        rule(w, dw, *state, out, **(numbers | wrong))
+
+
+@each_rule
+def test_shapes_and_dtypes_of_the_inputs(backend, rule):
+    w, dw, state, out, numbers = arguments(rule)
+    with pytest.raises(ValueError, match=rf"^{rule.__name__}: dw.shape = \(2,\) does not fit; expected \(3,\)"):
+        rule(w, dw[:2], *state, out, **numbers)
+    with pytest.raises(TypeError, match=f"^{rule.__name__}: w.dtype = complex128"):
+        rule(w.astype(complex), dw, *state, out, **numbers)
+    with pytest.raises(TypeError, match=f"^{rule.__name__}: dw.dtype = object"):
+        rule(w, np.array([None] * 3), *state, out, **numbers)
