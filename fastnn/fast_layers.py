@@ -12,6 +12,8 @@ from fastnn.kernels.switch import DEFAULT
 
 from . import layers
 
+__all__ = ["conv_backward_fast", "conv_forward_fast", "max_pool_backward_fast", "max_pool_forward_fast"]
+
 
 def _fast(function: Callable) -> Callable:
     @functools.wraps(function)

@@ -10,6 +10,16 @@ from typing import Any
 
 import numpy as np
 
+__all__ = [
+    "compute_numeric_gradient",
+    "eval_numerical_gradient",
+    "eval_numerical_gradient_array",
+    "eval_numerical_gradient_blobs",
+    "eval_numerical_gradient_net",
+    "grad_check_sparse",
+    "rel_error",
+]
+
 
 def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h: float = 1e-5) -> np.ndarray:
     """The gradient of the number f(x), in the shape of x.

@@ -107,8 +107,8 @@ def checked_config(function: str, rule: Callable, config: dict | None) -> dict:
 def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
     """Scale all gradients by one factor, so that the norm of all their elements together is at most `limit`.
 
-    Returns the gradients (new arrays where they had to be scaled, else the given dict) and their norm before; where that is
-    not finite, no factor helps, and they stay as they are.
+    Returns the gradients (new arrays where they had to be scaled, else the given dict) and their norm before; where
+    that is not finite, no factor helps, and they stay as they are.
     Source: Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks (2013), section 3.2.
     """
     norm = float(np.sqrt(sum(np.square(dw, dtype=np.float64).sum() for dw in gradients.values())))

@@ -7,7 +7,6 @@ cannot be told apart, so everything goes back to the last snapshot, a copy made 
 iteration. From either point training repeats exactly, to the last bit.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,25 +15,15 @@ import numpy as np
 
 from fastnn.kernels import checks
 
-from . import optim, random
+from . import arguments, optim, random
 from .sampling import Sampler, part, rows
 
-_SNAPSHOT_EVERY = 50  # iterations; a copy of everything costs about as much as two updates with Adam
-_CONTENT = (
-    "iteration",
-    "epoch",
-    "evaluated",
-    "finished",
-    "loss_history",
-    "train_acc_history",
-    "val_acc_history",
-    "best_val_acc",
-    "params",
-    "best_params",
-    "optim_configs",
-    "generator",
-    "order",
-)
+__all__ = ["Solver"]
+
+_SNAPSHOT_EVERY = 50  # iterations; a copy of everything costs less than one update with Adam
+_NUMBERS = ("iteration", "epoch", "evaluated", "run_from", "finished", "best_val_acc")
+_TREES = ("params", "best_params", "optim_configs", "generator", "order")
+_HISTORIES = ("loss_history", "train_acc_history", "val_acc_history")
 
 
 class Solver:
@@ -82,7 +71,7 @@ class Solver:
         callbacks: Iterable[Callable] = (),
         **unknown: Any,
     ) -> None:
-        _refuse(unknown)
+        arguments.known(Solver, unknown)
         self.model = model
         self.X_train, self.y_train = part("Solver", data, "train")
         self.X_val, self.y_val = part("Solver", data, "val")
@@ -91,17 +80,20 @@ class Solver:
         self.lr_decay = checks.number("Solver", "lr_decay", lr_decay, above=0)
         self.sampler = Sampler("Solver", len(self.X_train), batch_size, sampling)
         self.num_epochs = checks.integer("Solver", "num_epochs", num_epochs, minimum=1)
-        self.num_train_samples = _count("num_train_samples", num_train_samples)
-        self.num_val_samples = _count("num_val_samples", num_val_samples)
+        self.num_train_samples = arguments.count_or_none("Solver", "num_train_samples", num_train_samples)
+        self.num_val_samples = arguments.count_or_none("Solver", "num_val_samples", num_val_samples)
         self.checkpoint_name = checkpoint_name
         self.print_every = checks.integer("Solver", "print_every", print_every, minimum=0)
         self.verbose = verbose
         self.clip_norm = None if clip_norm is None else checks.number("Solver", "clip_norm", clip_norm, above=0)
-        self.callbacks = _functions(callbacks)
+        self.callbacks = arguments.callbacks("Solver", "callbacks", callbacks)
 
         self.iterations_per_epoch = self.sampler.batches
         self.epoch = 0
         self.iteration = 0
+        self.evaluated = 0  # the iteration after which accuracies were last checked
+        self.run_from = 0  # the iteration at which the call of train began that is under way or was broken off
+        self.finished = True  # there is no such call
         self.loss_history: list[float] = []
         self.train_acc_history: list[float] = []
         self.val_acc_history: list[float] = []
@@ -110,8 +102,6 @@ class Solver:
         self.optim_configs: dict[str, dict] = {name: dict(self.optim_config) for name in model.params}
 
         self._generator = random.generator(seed)
-        self._evaluated = 0  # the iteration after which accuracies were last checked
-        self._finished = True  # no call of train is under way or was broken off
         self._reading_from: dict | None = None  # state of the generator at the beginning of a unit under way
         self._writing = False
         self._snapshot: dict | None = None
@@ -125,12 +115,12 @@ class Solver:
         """
         self._recover()
         self._snapshot = self.state()
+        if self.finished:
+            self.run_from = self.iteration
+            self.finished = False
         length = self.num_epochs * self.iterations_per_epoch
-        begun = self.iteration + 1 if self._finished else max(self.iteration, 1)
-        end = -(-begun // length) * length
-        self._finished = False
         try:
-            while self.iteration < end or self._evaluation_is_due():
+            while self.iteration < self.run_from + length or self._evaluation_is_due():
                 if not self._evaluation_is_due():
                     self._iterate()
                     self._print_loss(length)
@@ -172,14 +162,8 @@ class Solver:
             return self._snapshot
         return {
             **self._fingerprint(),
-            "iteration": self.iteration,
-            "epoch": self.epoch,
-            "evaluated": self._evaluated,
-            "finished": self._finished,
-            "loss_history": list(self.loss_history),
-            "train_acc_history": list(self.train_acc_history),
-            "val_acc_history": list(self.val_acc_history),
-            "best_val_acc": self.best_val_acc,
+            **{name: getattr(self, name) for name in _NUMBERS},
+            **{name: list(getattr(self, name)) for name in _HISTORIES},
             "params": _copied(self.model.params),
             "best_params": _copied(self.best_params),
             "optim_configs": {name: _copied(config) for name, config in self.optim_configs.items()},
@@ -193,7 +177,9 @@ class Solver:
         Raises ValueError where the state lacks something or belongs to another model, data set, batch size, sampling,
         update rule or kind of seed; the solver then stays as it was.
         """
-        checks.keys("Solver.load_state", "state", state, required=[*self._fingerprint(), *_CONTENT])
+        checks.keys(
+            "Solver.load_state", "state", state, required=[*self._fingerprint(), *_NUMBERS, *_HISTORIES, *_TREES]
+        )
         for name, expected in self._fingerprint().items():
             if state[name] != expected:
                 raise ValueError(
@@ -207,6 +193,8 @@ class Solver:
                 f"Solver.load_state: params have the shapes {given}; expected {expected_shapes} as in the model; "
                 f"make the model with the arguments of the saved one"
             )
+        self._recover()
+        self._snapshot = self.state()
         random.set_state(self._generator, state["generator"])
         self._restore(state)
         self._snapshot = None
@@ -240,8 +228,8 @@ class Solver:
 
     def _evaluation_is_due(self) -> bool:
         """Accuracies are checked after the first iteration of a call of `train` and at the end of each epoch."""
-        first = (self.iteration - 1) % (self.num_epochs * self.iterations_per_epoch) == 0
-        return self._evaluated != self.iteration and (first or self.iteration % self.iterations_per_epoch == 0)
+        first, ends_epoch = self.iteration == self.run_from + 1, self.iteration % self.iterations_per_epoch == 0
+        return self.evaluated != self.iteration and (first or ends_epoch)
 
     def _evaluate(self) -> None:
         """Check both accuracies; keep the best parameters; end the epoch where it ends."""
@@ -259,7 +247,7 @@ class Solver:
         self.train_acc_history.append(train_acc)
         self.val_acc_history.append(val_acc)
         self.best_val_acc, self.best_params = max(val_acc, self.best_val_acc), best_params
-        self._evaluated = self.iteration
+        self.evaluated = self.iteration
         self._reading_from = None
         self._writing = False
 
@@ -276,9 +264,9 @@ class Solver:
                 config["learning_rate"] *= self.lr_decay
 
     def _print_loss(self, length: int) -> None:
-        place = (self.iteration - 1) % length
-        if self.verbose and self.print_every and place % self.print_every == 0:
-            print(f"(Iteration {place + 1} / {length}) loss: {self.loss_history[-1]:f}")
+        number = self.iteration - self.run_from
+        if self.verbose and self.print_every and (number - 1) % self.print_every == 0:
+            print(f"(Iteration {number} / {length}) loss: {self.loss_history[-1]:f}")
 
     def _check_finite(self, what: str, value: float, images: np.ndarray) -> None:
         """Raise FloatingPointError, with the best parameters in the model, unless the value is finite."""
@@ -301,7 +289,7 @@ class Solver:
         self._writing = True
         for name, best in self.best_params.items():
             self.model.params[name] = best.copy()
-        self._finished = finished
+        self.finished = finished
         self._writing = False
 
     def _recover(self) -> None:
@@ -318,12 +306,10 @@ class Solver:
             self.model.params[name] = np.array(value, dtype=self.model.params[name].dtype)
         self.optim_configs = {name: _copied(config) for name, config in state["optim_configs"].items()}
         self.best_params = _copied(state["best_params"])
-        self.best_val_acc = float(state["best_val_acc"])
-        self.loss_history = [float(value) for value in state["loss_history"]]
-        self.train_acc_history = [float(value) for value in state["train_acc_history"]]
-        self.val_acc_history = [float(value) for value in state["val_acc_history"]]
-        self.iteration, self.epoch = int(state["iteration"]), int(state["epoch"])
-        self._evaluated, self._finished = int(state["evaluated"]), bool(state["finished"])
+        for name in _NUMBERS:
+            setattr(self, name, type(getattr(self, name))(state[name]))
+        for name in _HISTORIES:
+            setattr(self, name, [float(value) for value in state[name]])
         self.sampler.order = np.array(state["order"])
         random.set_state(self._generator, state["generator"])
         self._reading_from = None
@@ -338,31 +324,6 @@ class Solver:
             "batch_size": self.sampler.batch_size,
             "num_train": self.sampler.count,
         }
-
-
-def _refuse(unknown: dict[str, Any]) -> None:
-    """TypeError for a keyword that Solver does not have."""
-    for name in unknown:
-        known = [word for word in inspect.signature(Solver).parameters if word not in ("model", "data", "unknown")]
-        raise TypeError(
-            f"Solver: the keyword {name}={unknown[name]!r} is unknown; expected only {', '.join(known)}"
-            f"{checks.suggestion(name, known)}"
-        )
-
-
-def _count(name: str, value: int | None) -> int | None:
-    return None if value is None else checks.integer("Solver", name, value, minimum=1)
-
-
-def _functions(callbacks: Iterable[Callable]) -> list[Callable]:
-    functions = list(callbacks)
-    for function in functions:
-        if not callable(function):
-            raise TypeError(
-                f"Solver: callbacks contains {function!r}; expected functions that take the solver; pass their names, "
-                f"without parentheses"
-            )
-    return functions
 
 
 def _copied(values: Any) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def use_num_threads(count: int) -> Iterator[None]:
 def _checked(origin: str, value: str) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise ValueError(
-            f"{origin}: {value!r} is no number of threads; expected a whole number from 1 up; leave it out for all cores"
+            f"{origin}: {value!r} is no number of threads; expected a whole number from 1 up; leave it out for all"
         )
     return int(value)
 

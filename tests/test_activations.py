@@ -188,13 +188,13 @@ def test_prelu_numbers_worked_by_hand(backend):
 
 
 def test_slope_gradients_do_not_depend_on_the_number_of_threads():
-    numba = pytest.importorskip("numba", reason="the backend njit needs numba")
+    threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
     dout, x = np.random.default_rng(0).standard_normal((2, 131, 5, 50)).astype(np.float32)
     results = []
     with use_backend("njit"):
-        for threads in (1, numba.config.NUMBA_NUM_THREADS):
-            numba.set_num_threads(threads)
-            results.append(activations.prelu_backward(dout, x, np.ones(5, np.float32))[1])
+        for count in (1, 4):
+            with threads.use_num_threads(count):
+                results.append(activations.prelu_backward(dout, x, np.ones(5, np.float32))[1])
     np.testing.assert_array_equal(results[-1], results[0])
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from conftest import AVAILABLE
-from fastnn.kernels.affine import affine_backward, affine_forward
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastnn
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
+from fastnn.kernels.affine import affine_backward, affine_forward
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
@@ -200,21 +200,3 @@ def test_results_share_no_memory_with_the_inputs(backend):
     results = run(x, w, b, dout)
     for result in results:
         assert not any(np.shares_memory(result, value) for value in (x, w, b, dout))
-
-
-@pytest.mark.parametrize("sizes", [(50, 300, 40), (3, 70, 600)])
-def test_the_same_bits_on_repetition_and_any_number_of_threads(backend, sizes):
-    arguments = problem(*sizes, np.float32)
-    expected = run(*arguments)
-    if backend != "njit":
-        actual = run(*arguments)
-    else:
-        numba = pytest.importorskip("numba")
-        before = numba.get_num_threads()
-        try:
-            numba.set_num_threads(1)
-            actual = run(*arguments)
-        finally:
-            numba.set_num_threads(before)
-    for one, other in zip(actual, expected, strict=True):
-        assert one.tobytes() == other.tobytes()

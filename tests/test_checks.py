@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
 from fastnn.kernels import arrays, checks, windows
 
 RAGGED = [[1.0, 2.0], [3.0]]

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from conftest import AVAILABLE
-from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastnn
 from fastnn.gradient_check import rel_error
+from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]

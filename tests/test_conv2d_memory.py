@@ -1,20 +1,13 @@
-"""Convolution on memory as it comes: NaN and infinity, layouts, dtypes, threads, forks, repetition."""
-
-import os
-import subprocess
-import sys
-import textwrap
-from concurrent.futures import ThreadPoolExecutor
+"""Convolution on memory as it comes: NaN and infinity, freed memory, layouts, dtypes."""
 
 import numpy as np
 import pytest
 from conftest import AVAILABLE
-from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
 
 import fastnn
+from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
 from fastnn.testing import against_naive, assert_same
 
-needs_njit = pytest.mark.skipif("njit" not in AVAILABLE, reason="numba is not installed")
 RNG = np.random.default_rng(0)
 compared = pytest.mark.parametrize("backend", [name for name in AVAILABLE if name != "naive"], indirect=True)
 GEOMETRIES = [
@@ -200,90 +193,3 @@ def test_results_share_no_memory_with_the_inputs_or_each_other(backend):
     gradients = conv2d_backward(dout, x, w)
     arrays = [x, w, b, dout, first, second, *gradients]
     assert not any(np.shares_memory(one, other) for i, one in enumerate(arrays) for other in arrays[:i])
-
-
-# ---- repetition, threads, forks ----
-
-
-@pytest.mark.parametrize("geometry", GEOMETRIES)
-def test_the_same_bits_on_repetition(backend, geometry):
-    arguments = *problem(*geometry, np.float32), *geometry[2:]
-    expected = run(*arguments)
-    for _ in range(3):
-        for one, other in zip(run(*arguments), expected, strict=True):
-            assert one.tobytes() == other.tobytes()
-
-
-@needs_njit
-@pytest.mark.parametrize(
-    "geometry", [*GEOMETRIES, ((9, 3, 16, 16), (8, 3, 3, 3), 1, 1), ((1, 3, 40, 9), (9, 3, 3, 3), 1, 1)]
-)
-def test_the_same_bits_on_one_and_two_threads(geometry):
-    numba = pytest.importorskip("numba")
-    if numba.config.NUMBA_NUM_THREADS < 2:
-        pytest.skip("this process may use one thread only")
-    arguments = *problem(*geometry, np.float32), *geometry[2:]
-    before = numba.get_num_threads()
-    results = []
-    try:
-        for count in (1, 2, numba.config.NUMBA_NUM_THREADS):
-            numba.set_num_threads(count)
-            results.append(run(*arguments))
-    finally:
-        numba.set_num_threads(before)
-    for other in results[1:]:
-        for one, two in zip(results[0], other, strict=True):
-            assert one.tobytes() == two.tobytes()
-
-
-def test_python_threads_at_once(backend):
-    problems = [(*problem(*geometry), *geometry[2:]) for geometry in GEOMETRIES]
-    expected = [run(*arguments) for arguments in problems]
-
-    def repeatedly(i):
-        with fastnn.use_backend(backend):
-            return [run(*problems[i]) for _ in range(2 if backend == "naive" else 10)]
-
-    with ThreadPoolExecutor(2) as pool:
-        for results, right in zip(pool.map(repeatedly, range(len(problems))), expected, strict=True):
-            for result in results:
-                assert_same(result, right, terms=10)
-
-
-@needs_njit
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_is_told_and_does_not_die():
-    code = """
-        import os, warnings
-        import numpy as np
-        import fastnn
-        from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
-        warnings.simplefilter("ignore")
-        x, w, b = np.ones((4, 3, 8, 8)), np.ones((4, 3, 3, 3)), np.ones(4)
-        out = conv2d_forward(x, w, b)
-        if os.fork() == 0:
-            for function, arguments in ((conv2d_forward, (x, w, b)), (conv2d_backward, (out, x, w))):
-                try:
-                    function(*arguments)
-                    print("computed")
-                except RuntimeError as error:
-                    print(error)
-            with fastnn.use_backend("vectorized"):
-                print(np.array_equal(conv2d_forward(x, w, b), out))
-        else:
-            print(os.wait()[1], np.array_equal(conv2d_forward(x, w, b), out))
-    """
-    done = subprocess.run(
-        [sys.executable, "-u", "-c", textwrap.dedent(code)],
-        env={**os.environ, "FASTNN_BACKEND": "njit"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    forward, backward, vectorized, parent = done.stdout.splitlines()
-    for line in (forward, backward):
-        assert "this process was forked after its parent had used backend='njit'" in line
-        assert line.endswith("select backend 'vectorized' in the child")
-    assert vectorized == "True"
-    assert parent == "0 True"

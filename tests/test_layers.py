@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from fastnn.kernels import switch
 
 import fastnn
 from fastnn import fast_layers, layers
 from fastnn.gradient_check import eval_numerical_gradient, eval_numerical_gradient_array, rel_error
+from fastnn.kernels import switch
 from fastnn.testing import assert_same
 
 CONV = {"stride": 2, "pad": 1}

@@ -3,6 +3,11 @@
 import numpy as np
 import pytest
 from conftest import AVAILABLE
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import fastnn
+from fastnn.gradient_check import rel_error
 from fastnn.kernels import pool2d
 from fastnn.kernels.pool2d import (
     avg_pool2d_backward,
@@ -12,11 +17,6 @@ from fastnn.kernels.pool2d import (
     max_pool2d_backward,
     max_pool2d_forward,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-import fastnn
-from fastnn.gradient_check import rel_error
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]

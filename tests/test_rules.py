@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from conftest import AVAILABLE
-from fastnn.kernels import switch
 
 import fastnn
 from fastnn import kernels
+from fastnn.kernels import switch
 
 PACKAGE, KERNELS = Path(fastnn.__file__).parent, Path(kernels.__file__).parent
 SOURCES = [

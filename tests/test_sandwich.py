@@ -3,6 +3,10 @@
 import numpy as np
 import pytest
 from conftest import AVAILABLE
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import fastnn
 from fastnn.kernels import pool2d
 from fastnn.kernels.activations import relu_backward, relu_forward
 from fastnn.kernels.affine import affine_backward, affine_forward
@@ -16,10 +20,6 @@ from fastnn.kernels.sandwich import (
     conv2d_relu_pool_backward,
     conv2d_relu_pool_forward,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-import fastnn
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]

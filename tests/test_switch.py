@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import AVAILABLE
-from fastnn.kernels import conv2d, sandwich, switch
 
 import fastnn
+from fastnn.kernels import conv2d, sandwich, switch
 from fastnn.testing import assert_same
 
 OTHER = {"naive": "vectorized", "vectorized": "naive"}

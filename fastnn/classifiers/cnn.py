@@ -9,6 +9,8 @@ from fastnn import random
 from fastnn.kernels import checks
 from fastnn.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, init
 
+__all__ = ["ThreeLayerConvNet"]
+
 
 class ThreeLayerConvNet(Sequential):
     """conv - ReLU - 2x2 max pool - affine - ReLU - affine - softmax.

@@ -8,6 +8,8 @@ import numpy as np
 from fastnn import random
 from fastnn.nn import Linear, ReLU, Sequential, init
 
+__all__ = ["TwoLayerNet"]
+
 
 class TwoLayerNet(Sequential):
     """affine - ReLU - affine - softmax, with parameters W1 (D, H), b1 (H,), W2 (H, K), b2 (K,).

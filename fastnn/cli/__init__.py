@@ -7,6 +7,7 @@ standard library is imported when it runs.
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from fastnn import BackendUnavailable, __version__
@@ -34,8 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     name = f"fastnn {arguments.command}"
+
+    def show(message, *_):
+        print(f"{name}: warning: {message}", file=sys.stderr)
+
     try:
-        code = arguments.run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            code = arguments.run(arguments)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

@@ -70,6 +70,7 @@ class Run:
         settings = self.settings
         count = sum(array.size for array in self.model.params.values())
         sizes = [len(self.data[name]) for name in ("X_train", "X_val", "X_test")]
+        epochs = f"{settings.epochs} epoch{'s' * (settings.epochs != 1)}"
         done = f", {self.solver.iteration:,} done" if self.solver.iteration else ""
         return [
             ("model", f"{type(self.model).__name__}: {settings.describe_model()}, {count:,} parameters"),
@@ -77,7 +78,7 @@ class Run:
             ("backend", f"{self.backend} (choose with {VARIABLE} or --backend)"),
             (
                 "training",
-                f"{settings.epochs} epochs, {self.total:,} steps of {settings.batch_size} images{done}; "
+                f"{epochs}, {self.total:,} steps of {settings.batch_size} images{done}; "
                 f"{settings.update_rule}, learning rate {settings.learning_rate:g}",
             ),
         ]
@@ -154,7 +155,7 @@ class Run:
         self._step_began = time.perf_counter()
 
     def _show(self, solver: Any) -> None:
-        validation = f", validation accuracy {solver.val_acc_history[-1]:.3f}" if solver.val_acc_history else ""
+        validation = f", validation {solver.val_acc_history[-1]:.3f}" if solver.val_acc_history else ""
         self._bar.set_description_str(f"epoch {min(solver.epoch + 1, solver.num_epochs)}/{solver.num_epochs}", False)
         self._bar.set_postfix_str(f"loss {np.mean(solver.loss_history[-20:]):.3f}{validation}", False)
         self._bar.update(solver.iteration - self._bar.n)

@@ -46,12 +46,12 @@ def add_parser(commands: Any) -> None:
     add("--weight-scale", type=float, metavar="X", help=f"of the initial weights; {defaults_of('weight_scale')}")
     add("--num-train", type=int, metavar="N", help=f"training images; {defaults_of('num_train')}")
     add("--seed", type=int, default=0, metavar="N", help="default %(default)s")
-    _add_common(parser)
+    _add_common(parser, f"default: as {VARIABLE} says")
 
     parser = _command(commands, "resume", "go on with a run", _RESUME_EXAMPLES, run_resume)
     parser.add_argument("path", type=Path, help="folder of the run, or a checkpoint in it")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs in all; default: as the run began")
-    _add_common(parser)
+    _add_common(parser, f"default: as {VARIABLE} says, else that of the run")
 
 
 def run_train(arguments: argparse.Namespace) -> int:
@@ -88,8 +88,8 @@ def _command(commands: Any, name: str, summary: str, examples: str, run: Any) ->
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--backend", choices=CHOICES, help=f"default: as {VARIABLE} says")
+def _add_common(parser: argparse.ArgumentParser, backend: str) -> None:
+    parser.add_argument("--backend", choices=CHOICES, help=backend)
     parser.add_argument("--json", action="store_true", help="print the result as JSON, everything else on stderr")
 
 

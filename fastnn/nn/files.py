@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +21,10 @@ def save(name: str | os.PathLike, params: Mapping[str, np.ndarray]) -> None:
 
         checkpoint.save(path, {"params": dict(params)})
         return
+    arrays: dict[str, Any] = dict(params)
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "wb") as file:  # savez would append .npz to a name
-        np.savez(file, **params)
+        np.savez(file, **arrays)
     os.replace(temporary, path)
 
 

@@ -1,10 +1,12 @@
 """Initial weights: `initialiser(shape, *, seed=None, dtype=np.float32) -> array`, drawn as `fastnn.random` says.
 
-A layer takes one as its `init`; options are bound with `functools.partial(init.normal, std=1e-3)`. The fans of a shape:
-fan_in is the number of inputs that one output is a sum of, fan_out the number of outputs that one input goes to.
+A layer takes one, or its name, as `init`; options are bound with `functools.partial(init.normal, std=1e-3)`. The fans
+of a shape: fan_in is the number of inputs that one output is a sum of, fan_out the number of outputs that one input
+goes to.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,17 @@ def xavier_uniform(
 def normal(shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, std: float = 1e-2) -> np.ndarray:
     """Normal with mean 0 and the given standard deviation."""
     return random.generator(seed).normal(0.0, std, shape).astype(dtype)
+
+
+INITIALISERS = {
+    initialiser.__name__: initialiser
+    for initialiser in (kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform, normal)
+}
+
+
+def find(function: str, init: Callable | str) -> Callable:
+    """The initialiser of that name; a function is its own."""
+    return init if callable(init) else INITIALISERS[checks.choice(function, "init", init, INITIALISERS)]
 
 
 def fans(function: str, shape: tuple[int, ...]) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Layers with weights, pooling, and Flatten. Constructor arguments are those of the torch.nn namesakes.
 
-Beyond them, layers with parameters take the keywords `dtype` (float32 or float64), `init` (an initialiser of `nn.init`,
-for the weights; biases begin as zeros) and `seed` (see `fastnn.random`). Unlike torch, Linear's weight is (in, out).
+Beyond them, layers with parameters take the keywords `dtype` (float32 or float64), `init` (for the weights: a name in
+`nn.init`, or an initialiser like those; biases begin as zeros) and `seed` (see `fastnn.random`). Unlike torch, Linear's
+weight is (in, out).
 """
 
 import math
@@ -13,7 +14,7 @@ import numpy as np
 from fastnn import layers, random
 from fastnn.kernels import checks
 
-from .init import kaiming_normal
+from . import init as initialisers
 from .module import Module, check_input
 
 
@@ -21,14 +22,18 @@ class Weighted(Module):
     """A layer with the parameter `weight` and, unless bias=False, `bias`.
 
     arguments: what `fastnn.layers` wants after x, w and b
+    axes: the axes that x must have
     """
 
     regularized = ("weight",)
     arguments: tuple = ()
+    axes: tuple[int | str, ...]
 
-    def __init__(self, shape: tuple, outputs: int, bias: bool, dtype: Any, init: Callable, seed: Any) -> None:
-        dtype = float_dtype(type(self).__name__, dtype)
-        params = {"weight": init(shape, seed=random.generator(seed), dtype=dtype)}
+    def __init__(self, shape: tuple, outputs: int, bias: bool, dtype: Any, init: Callable | str, seed: Any) -> None:
+        name = type(self).__name__
+        dtype = float_dtype(name, dtype)
+        initialiser = initialisers.find(name, init)
+        params = {"weight": initialiser(shape, seed=random.generator(seed), dtype=dtype)}
         if bias:
             params["bias"] = np.zeros(outputs, dtype)
         super().__init__(**params)
@@ -36,7 +41,7 @@ class Weighted(Module):
 
     def check(self, x: np.ndarray) -> None:
         """Raise ValueError where x is no input for this layer."""
-        raise NotImplementedError
+        check_input(self, x, *self.axes)
 
     def weight_and_bias(self) -> tuple[np.ndarray, np.ndarray]:
         """Both parameters, with zeros for a bias that the layer does not have."""
@@ -61,17 +66,18 @@ class Linear(Weighted):
         bias: bool = True,
         *,
         dtype: Any = np.float32,
-        init: Callable = kaiming_normal,
+        init: Callable | str = "kaiming_normal",
         seed: Any = None,
     ) -> None:
         self.in_features = checks.integer("Linear", "in_features", in_features, minimum=1)
         self.out_features = checks.integer("Linear", "out_features", out_features, minimum=1)
+        self.axes = ("N", self.in_features)
         super().__init__((self.in_features, self.out_features), self.out_features, bias, dtype, init, seed)
 
     def check(self, x: np.ndarray) -> None:
         shape = np.shape(x)
-        if len(shape) < 2 or math.prod(shape[1:]) != self.in_features:
-            check_input(self, x, "N", self.in_features)
+        if len(shape) < 2 or math.prod(shape[1:]) != self.in_features:  # else it is flattened
+            super().check(x)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         self.check(x)
@@ -102,7 +108,7 @@ class Conv2d(Weighted):
         *,
         bias: bool = True,
         dtype: Any = np.float32,
-        init: Callable = kaiming_normal,
+        init: Callable | str = "kaiming_normal",
         seed: Any = None,
     ) -> None:
         self.in_channels = checks.integer("Conv2d", "in_channels", in_channels, minimum=1)
@@ -111,11 +117,9 @@ class Conv2d(Weighted):
         self.stride = checks.pair("Conv2d", "stride", stride, minimum=1)
         self.padding = checks.pair("Conv2d", "padding", padding, minimum=0)
         self.arguments = ({"stride": self.stride, "pad": self.padding},)
+        self.axes = ("N", self.in_channels, "H", "W")
         shape = (self.out_channels, self.in_channels, *self.kernel_size)
         super().__init__(shape, self.out_channels, bias, dtype, init, seed)
-
-    def check(self, x: np.ndarray) -> None:
-        check_input(self, x, "N", self.in_channels, "H", "W")
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         self.check(x)

@@ -22,13 +22,13 @@ SANDWICHES: dict[tuple[type, ...], tuple[Callable, Callable]] = {
 class Sandwich(Module):
     """A layer with weights and the ones right after it, as one step; its parameters are those of the first."""
 
-    def __init__(self, head: Weighted, *others: Module) -> None:
+    def __init__(self, *layers: Any) -> None:
         super().__init__()
-        self._params = head.params
-        self._head = head
-        self._layers = (head, *others)
-        self._functions = SANDWICHES[tuple(type(layer) for layer in self._layers)]
-        self._arguments = tuple(argument for layer in self._layers for argument in layer.arguments)
+        self._layers = layers
+        self._head: Weighted = layers[0]
+        self._params = self._head.params
+        self._functions = SANDWICHES[tuple(type(layer) for layer in layers)]
+        self._arguments = tuple(argument for layer in layers for argument in layer.arguments)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         self._head.check(x)
@@ -56,7 +56,6 @@ def fuse(layers: Sequence[Module]) -> list[tuple[int, Module]]:
 
 def _matches(kinds: tuple[type, ...], layers: Sequence[Module]) -> bool:
     """Whether the layers begin with these kinds; a pooling with padding is no part of a sandwich."""
-    return len(layers) >= len(kinds) and all(
-        type(layer) is kind and not (kind is MaxPool2d and any(layer.padding))
-        for kind, layer in zip(kinds, layers, strict=False)
-    )
+    run = layers[: len(kinds)]
+    padded = any(isinstance(layer, MaxPool2d) and any(layer.padding) for layer in run)
+    return tuple(map(type, run)) == kinds and not padded
