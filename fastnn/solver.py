@@ -20,7 +20,7 @@ from .sampling import Sampler, part, rows
 
 __all__ = ["Solver"]
 
-_SNAPSHOT_EVERY = 50  # iterations; a copy of everything costs less than one update with Adam
+_SNAPSHOT_EVERY = 200  # iterations; a copy of everything costs about as much as an iteration
 _NUMBERS = ("iteration", "epoch", "evaluated", "run_from", "finished", "best_val_acc")
 _TREES = ("params", "best_params", "optim_configs", "generator", "order")
 _HISTORIES = ("loss_history", "train_acc_history", "val_acc_history")
