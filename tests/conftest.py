@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from fastnn.kernels import switch
 
 import fastnn
+from fastnn.kernels import switch
 
 AVAILABLE = [line.name for line in fastnn.backends() if line.available]
 

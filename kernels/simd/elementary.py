@@ -41,7 +41,6 @@ def exponentials(v):
 @overload(exponentials, jit_options=EXACT)
 def _compile_exponentials(v):
     """v = n*ln(2) + r with n whole and |r| <= ln(2)/2: exp(v) = 2**n * exp(r) (Cody & Waite 1980, chapter 6)."""
-    dtype: Any
     if v == types.float32:
         dtype, mantissa, bias, degree = np.float32, 23, 127, 7
         smallest, high, low = dtype(-87), dtype(0.693359375), dtype(-0.00021219444005469057)
@@ -85,7 +84,6 @@ def _compile_normal(x):
     from numpy.polynomial import chebyshev
     from scipy import special
 
-    dtype: Any
     dtype, degree = (np.float32, 10) if x == types.float32 else (np.float64, 22)
     u = chebyshev.chebpts1(4 * degree)
     t = (u + 1) / 2

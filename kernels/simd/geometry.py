@@ -149,9 +149,9 @@ def backward(shape: Shape, dtype: np.dtype, need_dx: bool) -> Backward:
     images = max(1, min(DOT_VECTORS // len(positions), BLOCK_BYTES // dtype.itemsize // (x.image + d.image)))
     offsets = _x_offsets(shape, x)
     offsets = np.concatenate([offsets, np.repeat(offsets[-1:], -offsets.size % tile.vectors)])
-    x_positions = _for_each_image(positions, images, x.image)
-    d_positions = _for_each_image([start + position for position in d_positions], images, d.image)
-    return Backward(x, d, offsets, Dots(images, len(positions), x_positions, d_positions))
+    at_x = _for_each_image(positions, images, x.image)
+    at_d = _for_each_image([start + position for position in d_positions], images, d.image)
+    return Backward(x, d, offsets, Dots(images, len(positions), at_x, at_d))
 
 
 @functools.lru_cache(maxsize=256)
@@ -251,11 +251,10 @@ def _output(rows, columns, row, image, width, tile, budget, images=None) -> Outp
             (-len(flat) * n % tile.vectors / (len(flat) * n), n) for n in range(1, max(2, min(9, budget // image)))
         ]
         images = min(waste)[1]
-    positions, places = _for_each_image(flat, images, image), _for_each_image(flat, images, plane)
-    rest = -positions.size % tile.vectors
-    positions = np.concatenate([positions, np.repeat(positions[-1:], rest)])
-    places = np.concatenate([places, np.repeat(places[-1:], rest)])
-    return Output(images, len(flat), positions, places, False, row, plane)
+    starts, targets = _for_each_image(flat, images, image), _for_each_image(flat, images, plane)
+    rest = -starts.size % tile.vectors
+    starts, targets = (np.concatenate([table, np.repeat(table[-1:], rest)]) for table in (starts, targets))
+    return Output(images, len(flat), starts, targets, False, row, plane)
 
 
 def _for_each_image(positions: list[int], images: int, stride: int) -> np.ndarray:
