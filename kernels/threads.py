@@ -13,9 +13,12 @@ Python threads enter it, and kernels with `prange` take twice as long to compile
 
 import contextlib
 import functools
+import hashlib
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -31,8 +34,40 @@ _helpers: list[SimpleQueue] = []
 
 
 def serial(function: Callable) -> Callable:
-    """Compile a kernel that runs on the calling thread."""
-    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
+    """Compile a kernel that runs on the calling thread; its machine code is kept beside the source."""
+    kernel = numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
+    if hasattr(kernel, "enable_caching"):  # under NUMBA_DISABLE_JIT it is the plain function
+        _keep_on_disk(kernel)
+    return kernel
+
+
+@functools.cache
+def _source_stamp() -> str:
+    """A digest that changes when any file of the kernels does: machine code contains what was inlined from others.
+
+    numba looks at the file of the function alone, and would run old code with new layouts after an update.
+    """
+    folder = Path(__file__).parent
+    files = ((path.relative_to(folder).as_posix(), path.stat()) for path in sorted(folder.rglob("*.py")))
+    return hashlib.sha256(repr([(name, file.st_mtime_ns, file.st_size) for name, file in files]).encode()).hexdigest()
+
+
+def _keep_on_disk(kernel: Any) -> None:
+    try:
+        kernel.enable_caching()
+        kernel._cache._cache_file._source_stamp = _source_stamp()
+    except RuntimeError:  # no folder that can be written
+        _warn_once()
+
+
+@functools.cache
+def _warn_once() -> None:
+    warnings.warn(
+        f"fastnn: compiled kernels cannot be kept on disk, neither in {Path(__file__).parent} nor in the user's cache, "
+        "and are compiled anew in every process; set NUMBA_CACHE_DIR to a folder that can be written",
+        RuntimeWarning,
+        stacklevel=4,
+    )
 
 
 def parallel(grain: int) -> Callable[[Callable], Callable]:

@@ -242,6 +242,7 @@ def test_larger_shapes_against_vectorized(backend, dtype):
         ((6, 3, 32, 32), (32, 3, 7, 7), (1, 1), (3, 3)),
         ((5, 16, 16, 16), (33, 16, 3, 3), (1, 1), (1, 1)),
         ((3, 8, 28, 40), (16, 8, 5, 3), (2, 2), (2, 1)),
+        ((37, 2, 21, 34), (5, 2, 3, 3), (1, 1), (0, 1)),  # more blocks of images than chunks
     ]:
         x, w, b, dout = problem(x_shape, w_shape, stride, pad, dtype)
         actual = (conv2d_forward(x, w, b, stride, pad), *conv2d_backward(dout, x, w, stride, pad))

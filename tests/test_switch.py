@@ -1,14 +1,8 @@
 """The backend switch: what is chosen when, by whom, for which thread; and what is said when it cannot be."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,27 +13,6 @@ from fastnn.kernels import conv2d, sandwich, switch
 from fastnn.testing import assert_same
 
 OTHER = {"naive": "vectorized", "vectorized": "naive"}
-
-
-def run_python(code, *options, **environment):
-    """Run code in a fresh interpreter whose only FASTNN_ and NUMBA_ variables are those given."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("FASTNN_", "NUMBA_", "PYTHON"))}
-    return subprocess.run(
-        [sys.executable, *options, "-c", textwrap.dedent(code)],
-        env=kept | environment,
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def printed(code, *options, **environment):
-    """What such code prints; it must end well and without a warning."""
-    done = run_python(code, *options, **environment)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout.strip()
 
 
 # ---- precedence ----
@@ -61,27 +34,6 @@ def test_environment_is_read_at_the_first_dispatch_and_only_then(monkeypatch):
     assert fastnn.get_backend() == "vectorized"
     monkeypatch.setenv("FASTNN_BACKEND", "naive")
     assert fastnn.get_backend() == "vectorized"
-
-
-def test_environment_is_not_read_at_import():
-    code = """
-        import os
-        import fastnn, fastnn.kernels.conv2d
-        os.environ["FASTNN_BACKEND"] = "naive"
-        print(fastnn.get_backend())
-    """
-    assert printed(code, FASTNN_BACKEND="vectorized") == "naive"
-
-
-def test_a_bad_environment_matters_only_where_it_is_asked():
-    code = """
-        import fastnn
-        fastnn.set_backend("naive")
-        with fastnn.use_backend("vectorized"):
-            print(fastnn.get_backend())
-        print(fastnn.get_backend())
-    """
-    assert printed(code, FASTNN_BACKEND="nonsense").split() == ["vectorized", "naive"]
 
 
 @pytest.mark.parametrize("first", ["naive", "vectorized"])
@@ -308,82 +260,6 @@ def test_backends_lists_all_with_reason_and_remedy(monkeypatch):
     assert [line.available for line in lines] == [True, True, True, False]
     assert lines[0] == ("naive", True, "", "")
     assert lines[3] == ("cuda", False, "it is broken", "mend it")
-
-
-# ---- fresh interpreters ----
-
-
-def test_import_is_light():
-    code = """
-        import sys
-        import fastnn, fastnn.kernels, fastnn.testing
-        from fastnn.kernels import affine, conv2d, pool2d, sandwich
-        heavy = ["numba", "llvmlite", "matplotlib", "h5py", "scipy", "torch", "tqdm", "cupy"]
-        print([name for name in heavy if name in sys.modules])
-    """
-    assert printed(code) == "[]"
-
-
-def test_without_numba_the_other_backends_work():
-    code = """
-        import sys
-        sys.modules["numba"] = None
-        import numpy as np
-        import fastnn
-        from fastnn.kernels import conv2d
-        x, w, b = np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), np.ones(1)
-        for name in ("naive", "vectorized"):
-            with fastnn.use_backend(name):
-                out = conv2d.conv2d_forward(x, w, b)
-                print(out.tolist(), conv2d.conv2d_backward(out, x, w)[2].tolist())
-        print([line.name for line in fastnn.backends() if line.available])
-        for chosen in (None, "njit", "auto", "cuda"):
-            try:
-                if chosen:
-                    fastnn.set_backend(chosen)
-                conv2d.conv2d_forward(x, w, b)
-            except fastnn.BackendUnavailable as error:
-                print(error, "|", type(error.__cause__).__name__)
-    """
-    actual = printed(code).splitlines()
-    assert actual[:3] == ["[[[[5.0, 5.0], [5.0, 5.0]]]] [20.0]"] * 2 + ["['naive', 'vectorized']"]
-    origins = ("the default: backend='njit'", "set_backend: backend='njit'", "set_backend: backend='njit'")
-    for line, origin in zip(actual[3:], (*origins, "set_backend: backend='cuda'"), strict=True):
-        remedy = r"install it with: pip install .*numba.* \| \w+Error"
-        assert re.fullmatch(rf"{origin} cannot run here: importing numba failed \(.+\); {remedy}", line)
-
-
-def test_a_source_tree_that_is_not_installed_says_so(tmp_path):
-    (tmp_path / "fastnn").mkdir()
-    shutil.copy(fastnn.__file__, tmp_path / "fastnn")
-    done = run_python(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import fastnn", "-S", "-I")
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
-    assert last == (
-        f"ImportError: fastnn: this is the source tree {tmp_path / 'fastnn'}, not an installed package; expected its "
-        "kernels/ as fastnn.kernels; run `python -m pip install -e .` in the folder above and try again"
-    )
-
-
-@pytest.mark.skipif("njit" not in AVAILABLE, reason="numba is not installed")
-def test_njit_runs_with_the_compiler_switched_off():
-    code = """
-        import numpy as np
-        import fastnn
-        from fastnn.kernels import affine, conv2d, pool2d, sandwich
-        from fastnn.testing import against_naive
-        rng = np.random.default_rng(0)
-        x, w, b = rng.normal(size=(2, 2, 5, 6)), rng.normal(size=(3, 2, 3, 2)), rng.normal(size=3)
-        out = against_naive(conv2d.conv2d_forward, x, w, b, 2, 1, terms=12)
-        against_naive(conv2d.conv2d_backward, out, x, w, 2, 1, terms=24)
-        out, index = against_naive(pool2d.max_pool2d_forward, x, 2, 1)
-        against_naive(pool2d.max_pool2d_backward, out, index, x.shape, 2, 1)
-        rows, matrix = x.reshape(2, 60), rng.normal(size=(60, 3))
-        against_naive(affine.affine_forward, rows, matrix, b, terms=60)
-        against_naive(sandwich.conv2d_relu_pool_forward, x, w, b, 1, 1, 2, 2, terms=12)
-        print(fastnn.get_backend())
-    """
-    assert printed(code, NUMBA_DISABLE_JIT="1") == "njit"
 
 
 # ---- caches travel ----

@@ -183,11 +183,12 @@ def _round_up(count: int, step: int) -> int:
 
 
 def _row(shape: Shape) -> int:
-    """Elements in a row, the same for the planes of x and of d, so that one flat position means one output in both."""
-    padded = -(-(shape.W + 2 * shape.PW) // shape.SW)
-    reach = (shape.KW - 1) // shape.SW
-    last = (shape.PW + shape.W - 1) // shape.SW
-    return max(padded, reach + shape.OW, reach + last + 1)
+    """Elements in a row, the same for the planes of x and of d, so that one flat position means one output in both.
+
+    It is just the padded row: OW plus the reach of a filter never exceed it, so in the planes of d a tap that leaves a
+    row on either side meets the gap of zeros.
+    """
+    return -(-(shape.W + 2 * shape.PW) // shape.SW)
 
 
 def _x_planes(shape: Shape, row: int, lanes: int) -> Planes:

@@ -1,0 +1,167 @@
+"""The njit kernels on arrays between pages that may not be touched: whoever reads or writes past an end dies."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import AVAILABLE
+
+pytestmark = [
+    pytest.mark.skipif("njit" not in AVAILABLE, reason="numba is not installed"),
+    pytest.mark.skipif(sys.platform != "linux", reason="pages are protected with Linux's mprotect"),
+]
+
+
+def child(place):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-X", "faulthandler", __file__, place],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "FASTNN_BACKEND": "njit"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.mark.parametrize("place", ["end", "start"])
+def test_nothing_beyond_the_ends_is_touched_and_nothing_is_left_unwritten(place):
+    done = child(place)
+    assert done.returncode == 0, done.stdout[-200:] + done.stderr[-2000:]
+
+
+def test_the_guards_bite():
+    done = child("beyond the end")
+    assert done.returncode < 0
+    assert "Segmentation fault" in done.stderr
+
+
+# ---- what the child process runs ----
+
+
+class Guards:
+    """Stands in for numpy in the drivers of the kernels: new arrays are filled with NaN and lie between guard pages."""
+
+    def __init__(self, at_end):
+        import ctypes
+        import mmap
+
+        self._ctypes, self._mmap, self._at_end, self._held = ctypes, mmap, at_end, []
+        self._protect = ctypes.CDLL(None).mprotect
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def empty(self, shape, dtype=float):
+        dtype, page = np.dtype(dtype), self._mmap.PAGESIZE
+        size = int(np.prod(shape)) * dtype.itemsize
+        inside = max(1, -(-size // page)) * page
+        area = self._mmap.mmap(-1, inside + 2 * page)
+        self._held.append(area)
+        address = self._ctypes.addressof(self._ctypes.c_char.from_buffer(area))
+        for guard in (address, address + page + inside):
+            if self._protect(self._ctypes.c_void_p(guard), self._ctypes.c_size_t(page), 0):
+                raise OSError("mprotect failed")
+        memory = np.frombuffer(area, np.uint8, size, page + (inside - size if self._at_end else 0))
+        memory[:] = 255
+        return memory.view(dtype).reshape(shape)
+
+    def empty_like(self, array):
+        return self.empty(array.shape, array.dtype)
+
+    def zeros(self, shape, dtype=float):
+        array = self.empty(shape, dtype)
+        array[...] = 0
+        return array
+
+    def zeros_like(self, array):
+        return self.zeros(array.shape, array.dtype)
+
+    def copy(self, array):
+        guarded = self.empty_like(array)
+        guarded[...] = array
+        return guarded
+
+    def forget(self):
+        self._held.clear()
+
+
+def finite(*results):
+    for result in results:
+        assert result is None or np.isfinite(result).all()
+
+
+def convolve(guards, dtype, x_shape, w_shape, stride, pad):
+    from fastnn.kernels import conv2d, sandwich
+
+    rng = np.random.default_rng(0)
+    x, w, b = (guards.copy(rng.normal(size=shape).astype(dtype)) for shape in (x_shape, w_shape, w_shape[:1]))
+    out = guards.copy(conv2d.conv2d_forward(x, w, b, stride, pad))
+    finite(out, *conv2d.conv2d_backward(out, x, w, stride, pad))
+    finite(*conv2d.conv2d_backward(out, x, w, stride, pad, need_dx=False))
+    finite(sandwich.conv2d_relu_forward(x, w, b, stride, pad))
+    finite(*sandwich.conv2d_relu_backward(out, x, w, out, stride, pad))
+    for pooling in ((2, 2), (3, 2), ((1, 2), (2, 1))):
+        if (np.broadcast_to(pooling[0], 2) <= out.shape[2:]).all():
+            pooled, index = map(guards.copy, sandwich.conv2d_relu_pool_forward(x, w, b, stride, pad, *pooling))
+            finite(pooled, *sandwich.conv2d_relu_pool_backward(pooled, x, w, index, stride, pad, *pooling))
+
+
+def pool(guards, dtype, shape):
+    from fastnn.kernels import pool2d
+
+    x = guards.copy(np.random.default_rng(0).normal(size=shape).astype(dtype))
+    for window in ((2, 2), (3, 2, 1), ((1, 2), (2, 1))):
+        if (np.broadcast_to(window[0], 2) <= shape[2:]).all():
+            out, index = map(guards.copy, pool2d.max_pool2d_forward(x, *window))
+            finite(out, pool2d.max_pool2d_backward(out, index, shape, *window))
+            out = guards.copy(pool2d.avg_pool2d_forward(x, *window))
+            finite(out, pool2d.avg_pool2d_backward(out, shape, *window))
+    out = guards.copy(pool2d.global_avg_pool2d_forward(x))
+    finite(out, pool2d.global_avg_pool2d_backward(out, shape))
+
+
+def multiply(guards, dtype, N, D, M):
+    from fastnn.kernels import affine, sandwich
+
+    rng = np.random.default_rng(0)
+    shapes = (N, D), (D, M), (M,), (N, M)
+    x, w, b, dout = (guards.copy(rng.normal(size=shape).astype(dtype)) for shape in shapes)
+    finite(affine.affine_forward(x, w, b), *affine.affine_backward(dout, x, w))
+    out = guards.copy(sandwich.affine_relu_forward(x, w, b))
+    finite(out, *sandwich.affine_relu_backward(dout, x, w, out))
+
+
+def geometries():
+    for F, C, rows, stride in ((1, 3, 1, 1), (3, 1, 4, 1), (4, 5, 3, 2), (5, 4, 2, 1), (7, 1, 2, 3)):
+        for width in (1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65):
+            for pad in ((0, 0), (1, 2)):
+                yield (3, C, rows + 2, (width - 1) * stride + 3), (F, C, 3, 3), (1, stride), pad
+
+
+def main(place):
+    from fastnn.kernels.pool2d import njit as pooling
+    from fastnn.kernels.simd import convolution, matmul
+
+    guards = Guards(place == "end")
+    for guarded in (False, True):  # compile first: the compiler must see numpy itself
+        if guarded:
+            convolution.np = matmul.np = pooling.np = guards
+        for dtype in (np.float32, np.float64):
+            for geometry in list(geometries()) if guarded else list(geometries())[::40]:
+                convolve(guards, dtype, *geometry)
+                pool(guards, dtype, geometry[0])
+                guards.forget()
+            for N in (1, 2, 3, 4, 5, 17):
+                for D, M in ((1, 1), (3, 5), (1, 63), (63, 1), (2, 64), (3, 65), (257, 5), (5, 129)):
+                    multiply(guards, dtype, N, D, M)
+                    guards.forget()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "beyond the end":
+        guarded_array = Guards(at_end=True).empty((3, 5))
+        np.lib.stride_tricks.as_strided(guarded_array, (3, 6)).sum()
+    main(sys.argv[1])
