@@ -1,8 +1,9 @@
 """How the njit kernels are compiled and how they use the cores.
 
 `serial` compiles a plain kernel. `parallel` compiles kernel(start, stop, ...) and returns a function that is called as
-kernel(count, ...): it runs the kernel over parts of range(count) on a few persistent threads, without the GIL. The
-parts follow from `count` alone, never from the number of threads, so no bit of a result depends on that number.
+kernel(count, ...): it runs the kernel over parts of range(count) on a few persistent threads, without the GIL. Items
+are independent, and kernels that sum over items do so in chunks of their own, in order: no bit of a result depends on
+the number of threads.
 
 The calling thread takes part after part itself; a helper joins in when it wakes up and takes what is left. So a launch
 waits for nobody who has not begun, and on a busy machine costs next to nothing. numba's own parallel layers were tried
@@ -23,14 +24,19 @@ from queue import SimpleQueue
 from typing import Any
 
 import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 # IEEE semantics for NaN and infinity are kept: only contraction to fused multiply-adds and reordering of sums.
 FASTMATH = frozenset({"contract", "nsz", "reassoc"})
 VARIABLE = "FASTNN_NUM_THREADS"
-PARTS = 16  # of a launch at most: enough to balance, few enough to cost nothing
+PARTS = 4  # for each thread at most: enough to balance; each costs some 5 us
+_PATIENCE = 1 << 18  # glances, some 0.1 ms: a helper that sleeps between launches wakes up 0.05 ms late
 
 _limit: int | None = None
-_helpers: list[SimpleQueue] = []
+_helpers: list["_Helper"] = []
 
 
 def serial(function: Callable) -> Callable:
@@ -78,7 +84,8 @@ def parallel(grain: int) -> Callable[[Callable], Callable]:
 
         @functools.wraps(function)
         def launch(count: int, *arguments: Any) -> None:
-            parts = min(PARTS, -(-count // grain))
+            threads = get_num_threads()
+            parts = min(PARTS * threads, -(-count // grain)) if threads > 1 else 1
             if parts > 1:
                 _run(kernel, count, parts, arguments)
             elif count:
@@ -143,9 +150,9 @@ def _run(kernel: Callable, count: int, parts: int, arguments: tuple) -> None:
     launch = _Launch(kernel, count, parts, arguments)
     # Who holds a helper's lock: the helper while it works; the caller once it wants no more help from it.
     locks = []
-    for queue in _awake(min(get_num_threads(), parts) - 1):
+    for helper in _awake(min(get_num_threads(), parts) - 1):
         locks.append(threading.Lock())
-        queue.put((launch, locks[-1]))
+        helper.call(launch, locks[-1])
     try:
         launch.work()
     finally:
@@ -155,22 +162,55 @@ def _run(kernel: Callable, count: int, parts: int, arguments: tuple) -> None:
         raise launch.error
 
 
-def _awake(count: int) -> list[SimpleQueue]:
-    """The queues of so many helpers; threads that do not exist yet are started."""
+class _Helper:
+    """A thread that waits for launches: awake for a moment, since they come in quick succession, then asleep."""
+
+    def __init__(self, number: int) -> None:
+        self._queue: SimpleQueue = SimpleQueue()
+        self._called = np.zeros(1, np.int64)
+        threading.Thread(target=self._live, daemon=True, name=f"fastnn-{number}").start()
+
+    def call(self, launch: _Launch, lock: Any) -> None:
+        self._queue.put((launch, lock))
+        self._called[0] += 1
+
+    def _live(self) -> None:
+        answered = 0
+        while True:
+            if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+                _watch(self._called, answered, _PATIENCE)
+            launch, lock = self._queue.get()
+            answered += 1
+            if lock.acquire(blocking=False):
+                launch.help()
+                lock.release()
+            del launch  # and with it the arrays
+
+
+def _awake(count: int) -> list[_Helper]:
+    """So many helpers; those that do not exist yet are born."""
     while len(_helpers) < count:
-        queue: SimpleQueue = SimpleQueue()
-        threading.Thread(target=_help, args=(queue,), daemon=True, name=f"fastnn-{len(_helpers) + 1}").start()
-        _helpers.append(queue)
+        _helpers.append(_Helper(len(_helpers) + 1))
     return _helpers[:count]
 
 
-def _help(queue: SimpleQueue) -> None:
-    while True:
-        launch, lock = queue.get()
-        if lock.acquire(blocking=False):
-            launch.help()
-            lock.release()
-        del launch  # and with it the arrays
+@intrinsic
+def _load(context, address):
+    """The int64 at an address, loaded anew each time."""
+
+    def codegen(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(types.intp), codegen
+
+
+@serial
+def _watch(called, answered, patience):
+    """Return as soon as called[0] exceeds `answered`, or when patience is at an end."""
+    address = called.ctypes.data
+    while patience > 0 and _load(address) <= answered:
+        patience -= 1
 
 
 # A forked child has none of its parent's threads; it starts its own.

@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastnn.data_utils import CIFAR10_CLASSES, cifar10, get_CIFAR10_data, layouts, load_CIFAR10, preprocess_cifar10
+from fastnn.data_utils import (
+    CIFAR10_CLASSES,
+    cifar10,
+    find_CIFAR10,
+    get_CIFAR10_data,
+    layouts,
+    load_CIFAR10,
+    preprocess_cifar10,
+)
 
 PER_FILE = 4
 
@@ -240,10 +248,10 @@ def test_the_cache_follows_the_platform(monkeypatch, tmp_path, platform, expecte
     monkeypatch.delenv("LOCALAPPDATA", raising=False)
     monkeypatch.setattr(cifar10.sys, "platform", platform)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert cifar10._cache() == tmp_path / expected
+    assert cifar10.user_cache() == tmp_path / expected
     if platform == "win32":
         monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-        assert cifar10._cache() == tmp_path / "local" / "fastnn"
+        assert cifar10.user_cache() == tmp_path / "local" / "fastnn"
 
 
 def test_a_missing_file_is_named(root):
@@ -316,3 +324,13 @@ def test_the_real_data_set(monkeypatch):
     np.testing.assert_array_equal(np.bincount(y_test), [1000] * 10)
     np.testing.assert_allclose(X.mean(axis=(0, 1, 2)) / 255, [0.4914, 0.4822, 0.4465], atol=5e-5)
     assert len(CIFAR10_CLASSES) == 10
+
+
+def test_find_names_the_folder_and_reads_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTNN_DATA", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert find_CIFAR10() is None
+    folder = tmp_path / "cache" / "fastnn" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    (folder / "data_batch_1.bin").touch()
+    assert find_CIFAR10() == find_CIFAR10(tmp_path) == folder

@@ -29,16 +29,22 @@ def test_every_item_is_computed_once(count, number):
     assert out[count] == 0
 
 
-def test_the_parts_follow_from_the_count_alone():
-    seen = {}
+def test_one_thread_gets_everything_at_once():
+    parts = []
     for number in (1, 3):
-        parts = []
         with threads.use_num_threads(number):
-            threads._run(lambda start, stop, parts=parts: parts.append((start, stop)), 1000, 16, ())
-        seen[number] = sorted(parts)
-    assert seen[1] == seen[3]
-    assert seen[1][0][0] == 0
-    assert seen[1][-1][1] == 1000
+            launch = threads.parallel(grain=1)(_note)
+            out = np.zeros((1000, 2), np.int64)
+            launch(1000, out)
+            parts.append([tuple(bounds) for bounds in out if bounds.any()])
+    assert parts[0] == [(0, 1000)]
+    assert parts[1][0][0] == 0
+    assert parts[1][-1][1] == 1000
+    assert [stop for _, stop in parts[1][:-1]] == [start for start, _ in parts[1][1:]]
+
+
+def _note(start, stop, out):
+    out[start, 0], out[start, 1] = start, stop
 
 
 def test_a_helper_joins_in():

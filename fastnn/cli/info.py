@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from fastnn import BackendUnavailable, backends, get_backend
@@ -70,9 +69,8 @@ def _active() -> dict[str, str | None]:
 
 def _data() -> dict[str, str]:
     """Where each data set would come from; nothing is downloaded."""
-    from fastnn.data_utils import cifar10, layouts
+    from fastnn.data_utils import cifar10
 
-    places = [Path(place).expanduser() for place in (os.environ.get(cifar10.VARIABLE), cifar10._cache()) if place]
-    found = next(filter(None, map(layouts.find, places)), None)
-    missing = f"not in {' or '.join(map(str, places))}; downloaded when first used, or set {cifar10.VARIABLE}"
-    return {"shapes": "generated", "cifar10": str(found[0]) if found else missing}
+    looked = " or ".join(str(place) for _, place in cifar10.places())
+    missing = f"not in {looked}; downloaded when first used, or set {cifar10.VARIABLE}"
+    return {"shapes": "generated", "cifar10": str(cifar10.find_CIFAR10() or missing)}

@@ -3,13 +3,14 @@
 What is here, and where it is made:
 
     load_CIFAR10, get_CIFAR10_data, preprocess_cifar10    cifar10.py   what a user calls
+    find_CIFAR10
                                                           layouts.py   the two layouts on disk
                                                           download.py, unpack.py, safe_pickle.py
     get_shapes_data                                       shapes.py    ten geometrical shapes
     get_toy_data                                          toy.py       five points for gradient checks
 """
 
-from .cifar10 import get_CIFAR10_data, load_CIFAR10, preprocess_cifar10
+from .cifar10 import find_CIFAR10, get_CIFAR10_data, load_CIFAR10, preprocess_cifar10
 from .layouts import CIFAR10_CLASSES
 from .shapes import SHAPES_CLASSES, get_shapes_data
 from .toy import get_toy_data
@@ -17,6 +18,7 @@ from .toy import get_toy_data
 __all__ = [
     "CIFAR10_CLASSES",
     "SHAPES_CLASSES",
+    "find_CIFAR10",
     "get_CIFAR10_data",
     "get_shapes_data",
     "get_toy_data",

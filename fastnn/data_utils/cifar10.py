@@ -112,30 +112,39 @@ def preprocess_cifar10(
     return data
 
 
+def find_CIFAR10(root: str | os.PathLike | None = None) -> Path | None:
+    """The folder that `load_CIFAR10(root)` would read, or None where it would download; nothing is read or written."""
+    found = (layouts.find(place) for _, place in places(root))
+    return next((folder for folder, _ in filter(None, found)), None)
+
+
+def places(root: str | os.PathLike | None = None) -> list[tuple[str, Path]]:
+    """Where CIFAR-10 is looked for, in this order: who named the folder, and the folder."""
+    named = (("root", root), (VARIABLE, os.environ.get(VARIABLE)), ("cache", user_cache()))
+    return [(name, Path(place).expanduser()) for name, place in named if place]
+
+
 def _read(root: str | os.PathLike | None) -> Cifar10:
     """The data set from the first place that has it."""
     return layouts.read(*_locate(root))
 
 
 def _locate(root: str | os.PathLike | None) -> tuple[Path, layouts.Layout]:
-    for name, place in (("root", root), (VARIABLE, os.environ.get(VARIABLE))):
-        if place:
-            if found := layouts.find(Path(place).expanduser()):
-                return found
+    for name, place in places(root):
+        if found := layouts.find(place):
+            return found
+        if name != "cache":
             warnings.warn(
                 f"load_CIFAR10: {name}={os.fspath(place)!r} holds no CIFAR-10; expected a folder with "
                 f"{layouts.LAYOUTS[0].folder} or {layouts.LAYOUTS[1].folder}; looking elsewhere",
                 stacklevel=4,
             )
-    cache = _cache()
-    if found := layouts.find(cache):
-        return found
     from . import download
 
-    return download.fetch(cache)
+    return download.fetch(user_cache())
 
 
-def _cache() -> Path:
+def user_cache() -> Path:
     """The user's cache folder on this platform; $XDG_CACHE_HOME goes before it."""
     if base := os.environ.get("XDG_CACHE_HOME"):
         return Path(base) / "fastnn"

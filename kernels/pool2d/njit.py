@@ -8,6 +8,7 @@ the usual ones, have a pass of their own: it reads x and writes dx once.
 import numpy as np
 
 from .. import threads
+from ..simd.strips import unpool_row
 from . import index_dtype
 
 U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in, and the loop vectorises
@@ -139,18 +140,14 @@ def _max_backward(start, stop, dout, index, size, stride, pad, dx):
 
 @threads.serial
 def _spread_quads(dout, index, dx):
-    zero = dx.dtype.type(0)
-    rows, columns = dout.shape
+    zero, size = dx.dtype.type(0), dx.itemsize
+    (rows, columns), W = dout.shape, dx.shape[1]
     for i in range(rows):
-        top, bottom, values, places = dx[2 * i], dx[2 * i + 1], dout[i], index[i]
-        for j in range(columns):
-            value, place = values[j], places[j]
-            top[U(2 * j)] = value if place == 0 else zero
-            top[U(2 * j + 1)] = value if place == 1 else zero
-            bottom[U(2 * j)] = value if place == 2 else zero
-            bottom[U(2 * j + 1)] = value if place == 3 else zero
-        top[2 * columns :] = zero
-        bottom[2 * columns :] = zero
+        top, at = dx.ctypes.data + 2 * i * W * size, i * columns
+        source, places = dout.ctypes.data + at * size, index.ctypes.data + at
+        unpool_row(zero, top, top + W * size, source, places, columns)
+        dx[2 * i, 2 * columns :] = zero
+        dx[2 * i + 1, 2 * columns :] = zero
     dx[2 * rows :] = zero
 
 
