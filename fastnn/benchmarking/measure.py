@@ -30,15 +30,16 @@ def timing(samples: list[float]) -> Timing:
 def alternate(
     calls: Mapping[str, Callable[[], Any]],
     rounds: int = 20,
-    settle: float = 0.05,
+    settle: float = 0.25,
     budget: float = 60.0,
     around: Callable[[str], AbstractContextManager] = contextlib.nullcontext,
 ) -> dict[str, Timing]:
     """Time peers in turns, so that what slows the machine for a while slows all of them.
 
     In each of `rounds` rounds, each call has one turn. A turn begins with untimed calls for at least `settle` seconds:
-    the idle threads of the peer before (OpenBLAS, OpenMP) spin for some ten milliseconds and take the cores away. Then
-    follow timed calls, one at least, for a tenth of that time. After `budget` seconds no further round begins.
+    the idle threads of the peer before (OpenBLAS) spin for some 100 ms and take the cores away, and the scheduler needs
+    50 more to give each thread a core. Then follow timed calls, one at least, for a tenth of that time. After `budget`
+    seconds no further round begins.
     `around(name)` is a context that is entered for the turns of that call, outside its time.
     """
     samples: dict[str, list[float]] = {name: [] for name in calls}

@@ -30,7 +30,7 @@ def run(
     cases: Iterable[Case] | None = None,
     dtype: Any = np.float32,
     rounds: int = 20,
-    settle: float = 0.05,
+    settle: float = 0.25,
     patience: float = 20.0,
     peer: bool = True,
     slow: bool = False,

@@ -46,7 +46,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
         with use_backend(name):  # raises now what would be raised minutes later
             pass
     subject = names[-1] if arguments.backend else get_backend()
-    short: dict[str, Any] = {"rounds": 5, "settle": 0.02, "patience": 1.0} if arguments.quick else {}
+    short: dict[str, Any] = {"rounds": 5, "settle": 0.1, "patience": 1.0} if arguments.quick else {}
     if arguments.repeat:
         short["rounds"] = arguments.repeat
     target = None if arguments.json in (None, "-") else Path(arguments.json)
