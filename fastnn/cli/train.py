@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,10 @@ def _new_folder(out: str | None, settings: Settings) -> Path:
 
 
 def _resume_command(folder: Path) -> str:
-    return shlex.join(["fastnn", "resume", str(folder)])
+    """What to type; with the path of the program where its name alone would not find it."""
+    unknown = Path(sys.argv[0]).name == "fastnn" and shutil.which("fastnn") is None
+    program = os.path.relpath(sys.argv[0]) if unknown else "fastnn"
+    return shlex.join([program, "resume", str(folder)])
 
 
 def _run(
