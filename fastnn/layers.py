@@ -122,7 +122,7 @@ def tanh_forward(x):
 
 
 def tanh_backward(dout, cache):
-    """dx = dout * (1 - out * out)."""
+    """dx = dout * (1 - out) * (1 + out)."""
     return activations.tanh_backward(dout, cache)
 
 

@@ -133,7 +133,7 @@ def tanh_forward(x):
 
 
 def tanh_backward(dout, out):
-    """Gradient of `tanh_forward`: dx = dout * (1 - out * out).
+    """Gradient of `tanh_forward`: dx = dout * (1 - out) * (1 + out), which near 1 is exact where 1 - out * out cancels.
 
     Inputs: dout (...); out (...), the result of the forward pass. Returns dx (...).
     """

@@ -75,7 +75,7 @@ def tanh_forward(x):
 
 
 def tanh_backward(dout, out):
-    return _each(lambda dout, out: dout * (1 - out * out), dout, out)
+    return _each(lambda dout, out: dout * ((1 - out) * (1 + out)), dout, out)
 
 
 def _probability(x):

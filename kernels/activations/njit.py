@@ -161,7 +161,7 @@ def tanh_forward(x):
 def _tanh_backward(start, stop, dout, out, dx):
     one = out.dtype.type(1)
     for i in range(U(start), U(stop)):
-        dx[i] = dout[i] * (one - out[i] * out[i])
+        dx[i] = dout[i] * ((one - out[i]) * (one + out[i]))
 
 
 def tanh_backward(dout, out):

@@ -71,8 +71,8 @@ def tanh_forward(x):
 
 
 def tanh_backward(dout, out):
-    dx = np.multiply(out, out, out=np.empty_like(out))
-    np.subtract(1, dx, out=dx)
+    dx = np.subtract(1, out, out=np.empty_like(out))
+    dx *= 1 + out
     dx *= dout
     return dx
 
