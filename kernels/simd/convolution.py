@@ -4,6 +4,8 @@ Work is split over blocks of images, into a number of chunks that does not depen
 chunk and then over the chunks in order, so that no bit depends on the threads either. `geometry` says where things lie.
 """
 
+import functools
+
 import numpy as np
 
 from .. import threads
@@ -12,7 +14,8 @@ from .host import outer_tile as outer_tile_shape
 from .rows import copy_rows, deal_out, fill_gradients, fill_planes, pool, sum_gradients
 from .tiles import dot_tile, dot_tile_shape, outer_tile, outer_tile_vectors
 
-CHUNKS = 16
+CHUNKS = 16  # of images at most, each with its own partial sum of dw
+PARTIAL_SUMS = 1 << 24  # elements of them together, more or less
 NO_INDEX = np.empty((0, 0, 0, 0), np.uint8)
 
 
@@ -38,7 +41,8 @@ def backward(dout, x, w, stride, pad, need_dx, relu=None, index=None, size=(0, 0
     """dx (or None), dw and db; `relu` is the output of a ReLU that followed, `index` that of a pooling behind it."""
     shape = _shape(x, w, stride, pad)
     plan = geometry.backward(shape, x.dtype, need_dx)
-    chunks = min(-(-x.shape[0] // plan.dots.images), CHUNKS)
+    fitting = max(4, PARTIAL_SUMS // (plan.gradients.filters * plan.offsets.size))
+    chunks = min(-(-x.shape[0] // plan.dots.images), CHUNKS, fitting)
     dw_parts = np.zeros((chunks, plan.gradients.filters, plan.offsets.size), x.dtype)
     db_parts = np.zeros((chunks, shape.F), x.dtype)
     dx = _empty_dx(x, shape) if need_dx else None
@@ -48,7 +52,7 @@ def backward(dout, x, w, stride, pad, need_dx, relu=None, index=None, size=(0, 0
         weights = _join([_pack_phase(w, phase.taps, rows) for phase in phases], x.dtype)
         _backward(
             chunks, dout, dout[:0] if relu is None else relu, NO_INDEX if index is None else index, size, pool_stride,
-            x, *plan, _tables(phases), weights, rows, x[:0] if dx is None else dx, dw_parts, db_parts,
+            x, *plan, *_tables(shape, x.dtype, need_dx), weights, rows, x[:0] if dx is None else dx, dw_parts, db_parts,
         )  # fmt: skip
     dw = dw_parts.sum(axis=0)[: shape.F, : w[0].size]
     return dx, dw.reshape(w.shape), db_parts.sum(axis=0)
@@ -102,21 +106,9 @@ def _forward(start, stop, x, weights, b, layout, offsets, tiles, floor, out_size
             _write_direct(planes, weights, b, offsets, tiles, floor, out, first)
         else:
             _write_rows(
-                planes,
-                weights,
-                b,
-                offsets,
-                tiles,
-                floor,
-                scratch,
-                out_size,
-                size,
-                pool_stride,
-                out,
-                index,
-                first,
-                count,
-            )
+                planes, weights, b, offsets, tiles, floor, scratch, out_size, size, pool_stride, out, index,
+                first, count,
+            )  # fmt: skip
 
 
 @threads.serial
@@ -175,10 +167,11 @@ def _pack_phase(w, taps, rows):
     return packed
 
 
-def _tables(phases):
-    """The phases as a kernel walks them: a row of numbers each, and their tables end to end."""
-    numbers, offsets, positions, places = [], [], [], []
-    for phase in phases:
+@functools.lru_cache(maxsize=256)
+def _tables(shape, dtype, need_dx):
+    """The phases as a kernel walks them, a row of numbers each and their tables end to end; the scratch they need."""
+    numbers, offsets, positions, places, scratch = [], [], [], [], 0
+    for phase in geometry.input_phases(shape, dtype) if need_dx else ():
         out = phase.out
         numbers.append([
             phase.top, phase.left, phase.rows, phase.columns, sum(map(len, offsets)), len(phase.offsets),
@@ -187,8 +180,9 @@ def _tables(phases):
         offsets.append(phase.offsets)
         positions.append(out.positions)
         places.append(out.places)
+        scratch = max(scratch, out.images * out.plane)
     tables = (_join(table, np.int64) for table in (offsets, positions, places))
-    return np.array(numbers, np.int64).reshape(-1, 12), *tables
+    return (np.array(numbers, np.int64).reshape(-1, 12), *tables), scratch
 
 
 def _join(arrays, dtype):
@@ -197,18 +191,16 @@ def _join(arrays, dtype):
 
 @threads.parallel(grain=1)
 def _backward(
-    start, stop, dout, relu, index, size, pool_stride, x, layout, gradients, offsets, dots, tables, weights, rows, dx,
-    dw_parts, db_parts,
+    start, stop, dout, relu, index, size, pool_stride, x, layout, gradients, offsets, dots, tables, scratch_size,
+    weights, rows, dx, dw_parts, db_parts,
 ):  # fmt: skip
     """The chunks of images from `start` to `stop`, each with its own part of dw and db."""
     images, chunks = dots.images, len(dw_parts)
     blocks = (x.shape[0] + images - 1) // images
-    zeros, largest = np.zeros(64, x.dtype), 0
-    for phase in tables[0]:
-        largest = max(largest, phase[8] * phase[11])
+    zeros = np.zeros(64, x.dtype)
     x_planes = np.zeros(images * layout.image, x.dtype)
     d_planes = np.zeros(images * gradients.image, x.dtype)
-    scratch = np.empty(rows * largest + 256, x.dtype)
+    scratch = np.empty(rows * scratch_size + 256, x.dtype)
     for chunk in range(start, stop):
         for block in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
             first = block * images
