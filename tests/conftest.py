@@ -1,6 +1,7 @@
 """Fixtures that every test may ask for."""
 
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -12,6 +13,9 @@ from fastnn.kernels import switch
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
+
+# Ctrl-C is tested, and a shell starts jobs in the background with it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 AVAILABLE = [line.name for line in fastnn.backends() if line.available]
 

@@ -40,4 +40,4 @@ def outer_tile(dtype: np.dtype) -> Tile:
 def dot_tile(dtype: np.dtype) -> Tile:
     """The tile of `intrinsics.dot_tile`."""
     size, count = registers()
-    return Tile(4, 4, size // dtype.itemsize) if count == 32 else Tile(3, 3, size // dtype.itemsize)
+    return Tile(4, 5, size // dtype.itemsize) if count == 32 else Tile(3, 3, size // dtype.itemsize)
