@@ -54,7 +54,7 @@ def backward(dout, x, w, stride, pad, need_dx, relu=None, index=None, size=(0, 0
             chunks, dout, dout[:0] if relu is None else relu, NO_INDEX if index is None else index, size, pool_stride,
             x, *plan, *_tables(shape, x.dtype, need_dx), weights, rows, x[:0] if dx is None else dx, dw_parts, db_parts,
         )  # fmt: skip
-    dw = dw_parts.sum(axis=0)[: shape.F, : w[0].size]
+    dw = np.ascontiguousarray(dw_parts.sum(axis=0)[: shape.F, : w[0].size])
     return dx, dw.reshape(w.shape), db_parts.sum(axis=0)
 
 
