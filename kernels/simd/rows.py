@@ -40,9 +40,12 @@ def fill_planes(x, n, layout, planes, base):
 def copy_rows(scratch, base, row, size, out):
     """The valid part of a scratch plane to a plane of the output."""
     zero, itemsize = out.dtype.type(0), out.itemsize
-    for i in range(size[0]):
+    rows, columns = size
+    if row == columns:  # no gaps: one long row
+        rows, columns = 1, rows * columns
+    for i in range(rows):
         source = scratch.ctypes.data + (base + i * row) * itemsize
-        copy_row(zero, out.ctypes.data + i * size[1] * itemsize, source, size[1])
+        copy_row(zero, out.ctypes.data + i * columns * itemsize, source, columns)
 
 
 @threads.serial
@@ -74,6 +77,8 @@ def fill_gradients(dout, relu, index, size, stride, n, layout, planes, base):
     """The gradient of image n with respect to the convolution's own output, in zero-bordered planes."""
     F, rows, columns = dout.shape[1], dout.shape[2], dout.shape[3]
     zero, itemsize = planes.dtype.type(0), planes.itemsize
+    if layout.row == columns and not index.size:  # no gaps: one long row
+        rows, columns = 1, rows * columns
     for f in range(F):
         start = base + f * layout.plane + layout.start
         if index.size:
