@@ -9,7 +9,7 @@ The calling thread takes part after part itself; a helper joins in when it wakes
 waits for nobody who has not begun, and on a busy machine costs next to nothing. numba's own parallel layers were tried
 first. OpenMP launches in 1.4 us, but its threads meet at a barrier: with other processes on the cores each launch took
 8 to 16 ms, and a training step 175 ms. It also kills a forked child, the layer `workqueue` aborts the process when two
-Python threads enter it, and kernels with `prange` take twice as long to compile.
+Python threads enter it, and kernels with `prange` take longer to compile.
 """
 
 import contextlib
