@@ -8,7 +8,8 @@ import numpy as np
 
 from fastnn.kernels import checks, sandwich
 
-from .layers import conv_geometry, pool_geometry, rows
+from .layers.affine import rows
+from .layers.convolution import conv_geometry, pool_geometry
 
 __all__ = [
     "affine_relu_backward",

@@ -6,7 +6,7 @@ import pytest
 import fastnn
 from fastnn import fast_layers, layers
 from fastnn.gradient_check import eval_numerical_gradient, eval_numerical_gradient_array, rel_error
-from fastnn.kernels import switch
+from fastnn.kernels import conv2d, pool2d, switch
 from fastnn.testing import assert_same
 
 CONV = {"stride": 2, "pad": 1}
@@ -128,12 +128,17 @@ def test_strided_convolution_agrees_with_the_loops(backend):
 
 def test_naive_functions_are_the_loops_whatever_the_backend(backend, monkeypatch):
     seen = []
-    for name in ("conv_forward", "conv_backward", "max_pool_forward", "max_pool_backward"):
-        monkeypatch.setattr(layers, name, lambda *_: seen.append(fastnn.get_backend()))
+    for module, name in (
+        (conv2d, "conv2d_forward"),
+        (conv2d, "conv2d_backward"),
+        (pool2d, "max_pool2d_forward"),
+        (pool2d, "max_pool2d_backward"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_: (seen.append(fastnn.get_backend()), None))
     layers.conv_forward_naive(None, None, None, CONV)
-    layers.conv_backward_naive(None, None)
+    layers.conv_backward_naive(None, (None, None, None, CONV))
     layers.max_pool_forward_naive(None, POOL)
-    layers.max_pool_backward_naive(None, None)
+    layers.max_pool_backward_naive(None, ())
     assert seen == ["naive"] * 4
 
 
@@ -152,7 +157,7 @@ def test_fast_layers(backend, monkeypatch):
     assert fast_layers.conv_backward_fast(np.ones((2, 3, 2, 2)), (x, w, b, conv_param), need_dx=False)[0] is None
 
     seen = []
-    monkeypatch.setattr(layers.conv2d, "conv2d_forward", lambda *_: seen.append(fastnn.get_backend()))
+    monkeypatch.setattr(conv2d, "conv2d_forward", lambda *_: seen.append(fastnn.get_backend()))
     fast_layers.conv_forward_fast(x, w, b, conv_param)
     assert seen == [switch.DEFAULT if backend == "naive" else backend]
 

@@ -112,8 +112,8 @@ def test_the_plain_variants_need_no_compiler(module, path):
 
 @each(FIRST_PARTY)
 def test_fastnn_dispatches_through_the_contracts(module, path):
-    """Backends are named in two places only: naive layers of the course, and commands that compare backends."""
-    if module[-1] in ("layers", "fast_layers", "testing") or {"benchmarking", "cli"} & set(module):
+    """Backends are named in two places only: the course's naive functions, and what compares backends."""
+    if module[-1] in ("pinned", "testing") or {"benchmarking", "cli"} & set(module):
         return
     named = set(words(path)) & {"naive", "vectorized", "njit", "cuda"}
     assert not named, f"{path.name} names {named}"

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn import layers, random
 from fastnn.kernels import checks
+from fastnn.layers.affine import rows
 
 from . import init as initialisers
 from .module import Module, check_input
@@ -197,7 +198,7 @@ class Flatten(Module):
     """(N, d1, ..., dk) becomes (N, d1*...*dk)."""
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
-        return layers.rows(repr(self), x), np.shape(x)
+        return rows(repr(self), x), np.shape(x)
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         return dout.reshape(cache) if need_dx else None, {}

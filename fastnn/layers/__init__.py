@@ -1,0 +1,84 @@
+"""The layers of the course: `*_forward(...) -> (out, cache)` and `*_backward(dout, cache) -> gradients`.
+
+Everything runs on the active backend (`fastnn.set_backend`), except the four functions `*_naive`, which are the plain
+loops whatever the backend. A cache may be read on another backend than it was made on. Inputs are float32 or float64 of
+any layout, never modified; errors are ValueError and TypeError. Loss functions return `(loss, dx)` at once.
+
+conv_param is a dict with `stride` and `pad`; pool_param a dict with `pool_height`, `pool_width`, `stride` and, if the
+image is to be padded, `pad`. Stride and pad are whole numbers (also as floats: 3.0) or (height, width) pairs.
+"""
+
+from fastnn.kernels.losses import mse_loss, softmax_loss, svm_loss
+
+from .activations import (
+    elu_backward,
+    elu_forward,
+    gelu_backward,
+    gelu_forward,
+    leaky_relu_backward,
+    leaky_relu_forward,
+    maxout_backward,
+    maxout_forward,
+    prelu_backward,
+    prelu_forward,
+    relu_backward,
+    relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
+    tanh_backward,
+    tanh_forward,
+)
+from .affine import (
+    affine_backward,
+    affine_forward,
+)
+from .convolution import (
+    avg_pool_backward,
+    avg_pool_forward,
+    conv_backward,
+    conv_backward_naive,
+    conv_forward,
+    conv_forward_naive,
+    global_avg_pool_backward,
+    global_avg_pool_forward,
+    max_pool_backward,
+    max_pool_backward_naive,
+    max_pool_forward,
+    max_pool_forward_naive,
+)
+
+__all__ = [
+    "affine_backward",
+    "affine_forward",
+    "avg_pool_backward",
+    "avg_pool_forward",
+    "conv_backward",
+    "conv_backward_naive",
+    "conv_forward",
+    "conv_forward_naive",
+    "elu_backward",
+    "elu_forward",
+    "gelu_backward",
+    "gelu_forward",
+    "global_avg_pool_backward",
+    "global_avg_pool_forward",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
+    "max_pool_backward",
+    "max_pool_backward_naive",
+    "max_pool_forward",
+    "max_pool_forward_naive",
+    "maxout_backward",
+    "maxout_forward",
+    "mse_loss",
+    "prelu_backward",
+    "prelu_forward",
+    "relu_backward",
+    "relu_forward",
+    "sigmoid_backward",
+    "sigmoid_forward",
+    "softmax_loss",
+    "svm_loss",
+    "tanh_backward",
+    "tanh_forward",
+]

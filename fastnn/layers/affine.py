@@ -1,0 +1,27 @@
+"""The affine layer."""
+
+import math
+
+import numpy as np
+
+from fastnn.kernels import affine, checks
+
+
+def affine_forward(x, w, b):
+    """out = x @ w + b with x (N, d1, ..., dk) as rows (N, D), w (D, M), b (M,). Returns out (N, M), cache."""
+    return affine.affine_forward(rows("affine_forward", x), w, b), (x, w, b)
+
+
+def affine_backward(dout, cache, need_dx=True):
+    """dout (N, M) -> dx in the shape of x (None unless needed), dw (D, M), db (M,)."""
+    x, w, _ = cache
+    dx, dw, db = affine.affine_backward(dout, rows("affine_backward", x), w, need_dx)
+    return dx if dx is None else dx.reshape(np.shape(x)), dw, db
+
+
+def rows(function, x):
+    """x (N, d1, ..., dk) as rows (N, D); a batch of scalars (N,) as (N, 1)."""
+    x = checks.array(function, "x", x)
+    if x.ndim == 0:
+        raise ValueError(f"{function}: x={x} is a number; expected a batch (N, d1, ..., dk); pass x[None]")
+    return x.reshape(len(x), math.prod(x.shape[1:]))

@@ -1,0 +1,74 @@
+"""Convolution and pooling of images (N, C, H, W)."""
+
+import numpy as np
+
+from fastnn import pinned
+from fastnn.kernels import checks, conv2d, pool2d
+
+
+def conv_forward(x, w, b, conv_param):
+    """Convolve images x (N, C, H, W) with filters w (F, C, HH, WW), bias b (F,). Returns out (N, F, H', W'), cache.
+
+    H' = 1 + (H + 2 * pad - HH) // stride, W' likewise; x counts as zero outside its borders.
+    """
+    return conv2d.conv2d_forward(x, w, b, *conv_geometry("conv_forward", conv_param)), (x, w, b, conv_param)
+
+
+def conv_backward(dout, cache, need_dx=True):
+    """dout (N, F, H', W') -> dx (N, C, H, W) (None unless needed), dw (F, C, HH, WW), db (F,)."""
+    x, w, _, conv_param = cache
+    return conv2d.conv2d_backward(dout, x, w, *conv_geometry("conv_backward", conv_param), need_dx)
+
+
+def max_pool_forward(x, pool_param):
+    """The largest element of each window of x (N, C, H, W), the first of equal ones. Returns out (N, C, H', W'), cache.
+
+    H' = 1 + (H - pool_height) // stride, W' likewise.
+    """
+    geometry = pool_geometry("max_pool_forward", pool_param)
+    out, index = pool2d.max_pool2d_forward(x, *geometry)
+    return out, (index, np.shape(x), *geometry)
+
+
+def max_pool_backward(dout, cache):
+    """dout (N, C, H', W') -> dx (N, C, H, W): dout goes to the first of the largest elements of its window."""
+    return pool2d.max_pool2d_backward(dout, *cache)
+
+
+def avg_pool_forward(x, pool_param):
+    """The mean of each window of x (N, C, H, W), padding included. Returns out (N, C, H', W'), cache."""
+    geometry = pool_geometry("avg_pool_forward", pool_param)
+    return pool2d.avg_pool2d_forward(x, *geometry), (np.shape(x), *geometry)
+
+
+def avg_pool_backward(dout, cache):
+    """dout (N, C, H', W') -> dx (N, C, H, W)."""
+    return pool2d.avg_pool2d_backward(dout, *cache)
+
+
+def global_avg_pool_forward(x):
+    """The mean of each channel: x (N, C, H, W) gives out (N, C). Returns out, cache."""
+    return pool2d.global_avg_pool2d_forward(x), np.shape(x)
+
+
+def global_avg_pool_backward(dout, cache):
+    """dout (N, C) -> dx (N, C, H, W)."""
+    return pool2d.global_avg_pool2d_backward(dout, cache)
+
+
+def conv_geometry(function, conv_param):
+    """stride and pad from a conv_param, not yet checked further."""
+    checks.keys(function, "conv_param", conv_param, required=("stride", "pad"))
+    return conv_param["stride"], conv_param["pad"]
+
+
+def pool_geometry(function, pool_param):
+    """(height, width) of the window, stride and pad from a pool_param, not yet checked further."""
+    checks.keys(function, "pool_param", pool_param, ("pool_height", "pool_width", "stride"), ("pad",))
+    return (pool_param["pool_height"], pool_param["pool_width"]), pool_param["stride"], pool_param.get("pad", 0)
+
+
+conv_forward_naive = pinned.to_loops(conv_forward, "conv_forward_naive")
+conv_backward_naive = pinned.to_loops(conv_backward, "conv_backward_naive")
+max_pool_forward_naive = pinned.to_loops(max_pool_forward, "max_pool_forward_naive")
+max_pool_backward_naive = pinned.to_loops(max_pool_backward, "max_pool_backward_naive")

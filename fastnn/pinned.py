@@ -1,0 +1,39 @@
+"""Functions that keep to one backend whatever the switch says: the course's `*_naive` and `*_fast`."""
+
+import functools
+from collections.abc import Callable
+
+from fastnn.kernels import get_backend, use_backend
+from fastnn.kernels.switch import DEFAULT
+
+LOOPS = "naive"
+
+
+def to_loops(function: Callable, name: str) -> Callable:
+    """The function on the plain loops, under the name given."""
+
+    @functools.wraps(function)
+    def pinned(*arguments, **options):
+        with use_backend(LOOPS):
+            return function(*arguments, **options)
+
+    return _named(pinned, name, f"`{function.__name__}` as plain loops, whatever the backend.")
+
+
+def to_fast(function: Callable, name: str) -> Callable:
+    """The function on the active backend, on the default one where that is the plain loops, under the name given."""
+
+    @functools.wraps(function)
+    def pinned(*arguments, **options):
+        if get_backend() != LOOPS:
+            return function(*arguments, **options)
+        with use_backend(DEFAULT):
+            return function(*arguments, **options)
+
+    return _named(pinned, name, f"`{function.__name__}`, and never as plain loops.")
+
+
+def _named(function: Callable, name: str, summary: str) -> Callable:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{summary}\n\n{function.__doc__}"
+    return function
