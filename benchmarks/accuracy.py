@@ -1,0 +1,124 @@
+"""Train every network of `benchmarks/networks.py` on CIFAR-10 and write what it reached.
+
+    python benchmarks/accuracy.py                          all of them, some twenty minutes on two cores
+    python benchmarks/accuracy.py softmax residual         those whose names contain one of these words
+    python benchmarks/accuracy.py --torch                  also time PyTorch's step of the same network, in alternation
+    python benchmarks/accuracy.py --table FILE             print the table of a JSON file written before
+
+CIFAR-10 is found as everywhere (README.md). The validation images are the 1000 after the 49,000 training images, the
+test images the 10,000; both accuracies are those of the parameters that did best on the validation images. Seeds are
+fixed: on one machine and backend, a second run gives the same figures. Exit code 1 where a goal was missed.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from networks import NETWORKS, Network
+
+import fastnn
+from fastnn.benchmarking import machine
+from fastnn.data_utils import get_CIFAR10_data
+from fastnn.solver import Solver
+
+SEED = 0
+RESULTS = Path(__file__).parent / "results" / "accuracy.json"
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    if arguments.table:
+        print(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
+        return 0
+    chosen = [network for network in NETWORKS if _is_meant(network, arguments.names)]
+    if not chosen:
+        sys.exit(f"accuracy: no network is named like {arguments.names}; expected {[n.name for n in NETWORKS]}")
+    raw = get_CIFAR10_data(num_test=10_000)
+    scaled = {name: array / np.float32(64) if name.startswith("X") else array for name, array in raw.items()}
+    report: dict[str, Any] = {"machine": machine.describe(), "results": []}
+    if arguments.out.exists() and arguments.names:  # the others stay
+        report["results"] = json.loads(arguments.out.read_text(encoding="utf-8"))["results"]
+    for network in chosen:
+        result = train(network, raw if network.raw else scaled, arguments.seed, arguments.verbose)
+        if arguments.torch:
+            from peers import step_ratio
+
+            result["torch_over_fastnn"] = step_ratio(network, raw if network.raw else scaled)
+        print(line(result), flush=True)
+        kept = {entry["name"]: entry for entry in report["results"]} | {network.name: result}
+        report["results"] = [kept[other.name] for other in NETWORKS if other.name in kept]
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(f"\n{table(report)}\n\n{arguments.out} written.")
+    return int(any(result["validation_accuracy"] < result["goal"] for result in report["results"]))
+
+
+def train(network: Network, data: dict[str, np.ndarray], seed: int, verbose: bool) -> dict[str, Any]:
+    """One run from the beginning; the figures of its best parameters."""
+    model_seed, solver_seed = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(2))
+    model = network.build(model_seed)
+    solver = Solver(model, data, seed=solver_seed, print_every=0, verbose=verbose, **network.solver_arguments())
+    began = time.perf_counter()
+    solver.train()
+    seconds = time.perf_counter() - began
+    return {
+        "name": network.name,
+        "validation_accuracy": solver.best_val_acc,
+        "test_accuracy": solver.check_accuracy(data["X_test"], data["y_test"]),
+        "goal": network.goal,
+        "epochs": solver.epoch,
+        "seconds": round(seconds, 1),
+        "backend": fastnn.get_backend(),
+        "seed": seed,
+        "parameters": sum(array.size for array in model.params.values()),
+        "validation_history": solver.val_acc_history,
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report in Markdown."""
+    about, results = report["machine"], report["results"]
+    lines = [
+        "| network | parameters | epochs | validation | test | seconds | PyTorch's step / ours |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for result in results:
+        ratio = result.get("torch_over_fastnn")
+        lines.append(
+            f"| {result['name']} | {result['parameters']:,} | {result['epochs']} | {result['validation_accuracy']:.3f} "
+            f"| {result['test_accuracy']:.3f} | {result['seconds']:.0f} | {f'{ratio:.2f}' if ratio else '-'} |"
+        )
+    backends = ", ".join(sorted({result["backend"] for result in results}))
+    return "\n".join([*lines, "", f"Backend {backends}; {about['cpu']}, {about['cores']} cores."])
+
+
+def line(result: dict[str, Any]) -> str:
+    verdict = "reached" if result["validation_accuracy"] >= result["goal"] else "MISSED"
+    ratio = f", torch/ours {result['torch_over_fastnn']:.2f}" if "torch_over_fastnn" in result else ""
+    return (
+        f"{result['name']}: validation {result['validation_accuracy']:.3f} (goal {result['goal']} {verdict}), "
+        f"test {result['test_accuracy']:.4f}, {result['epochs']} epochs, {result['seconds']:.0f} s{ratio}"
+    )
+
+
+def _is_meant(network: Network, words: list[str]) -> bool:
+    return not words or any(word.lower() in network.name.lower() for word in words)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="words that occur in a network's name; default all networks")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file, default %(default)s")
+    parser.add_argument("--seed", type=int, default=SEED, help="default %(default)s")
+    parser.add_argument("--torch", action="store_true", help="time PyTorch's step too")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="only print the table of this file")
+    parser.add_argument("--verbose", action="store_true", help="print the accuracies of each epoch")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The networks of the courses, as they are trained on CIFAR-10: what each is, how it is trained, what it must reach.
+
+`NETWORKS` is the one table of them: `benchmarks/accuracy.py` trains them, and what times training steps takes them from
+here. Images are (N, 3, 32, 32), the pixels less the training set's mean image and divided by 64, except where `raw`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from fastnn import nn
+from fastnn.augment import Augment
+from fastnn.classifiers import FullyConnectedNet, ThreeLayerConvNet, TwoLayerNet
+from fastnn.layers import softmax_loss, svm_loss
+from fastnn.schedules import OneCycle
+
+FLIPS = Augment(flip=0.5)
+FLIPS_AND_CROPS = Augment(padding=4, flip=0.5)
+SMOOTH_LOSS = functools.partial(softmax_loss, label_smoothing=0.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network and its training.
+
+    build: function of a generator that returns the model; training: keyword arguments of Solver beyond the usual ones
+    goal: the accuracy on the validation images that it must reach; raw: pixels of 0 to 255 less their mean, undivided
+    """
+
+    name: str
+    goal: float
+    build: Callable[[Any], nn.Sequential]
+    training: dict[str, Any]
+    raw: bool = False
+
+    def solver_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of Solver: permuted epochs and one cycle of the learning rate, unless said otherwise."""
+        return {"sampling": "epoch", "schedule": OneCycle(), "num_train_samples": 1000, **self.training}
+
+
+def linear(generator: Any, loss: Callable, reg: float) -> nn.Sequential:
+    """One affine layer."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10, init="zeros", seed=generator), loss=loss, reg=reg)
+
+
+def two_layer(generator: Any) -> nn.Sequential:
+    return TwoLayerNet(hidden_dim=256, weight_scale=2e-2, reg=1e-3, dtype="float32", seed=generator)
+
+
+def five_layer(generator: Any) -> nn.Sequential:
+    return FullyConnectedNet(
+        [256] * 4,
+        normalization="batchnorm",
+        dropout_keep_ratio=0.9,
+        reg=1e-4,
+        weight_scale=5e-2,
+        generator=generator,
+    )
+
+
+def three_layer_as_in_the_notebook(generator: Any) -> nn.Sequential:
+    return ThreeLayerConvNet(weight_scale=1e-3, hidden_dim=500, reg=1e-3, seed=generator)
+
+
+def three_layer(generator: Any) -> nn.Sequential:
+    return ThreeLayerConvNet(num_filters=64, filter_size=5, hidden_dim=256, weight_scale=2e-2, reg=5e-4, seed=generator)
+
+
+def convolution(inputs: int, filters: int, size: int, generator: Any) -> tuple[nn.Module, ...]:
+    """Convolution that keeps the image's size, batch norm, ReLU."""
+    layer = nn.Conv2d(inputs, filters, size, padding=size // 2, bias=False, seed=generator)
+    return layer, nn.BatchNorm2d(filters), nn.ReLU()
+
+
+def three_convolutions(generator: Any) -> nn.Sequential:
+    """(conv - batch norm - ReLU - pool) x 3 and an affine layer."""
+    layers: list[nn.Module] = []
+    for inputs, filters, size in ((3, 16, 5), (16, 32, 3), (32, 64, 3)):
+        layers += [*convolution(inputs, filters, size, generator), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 10, seed=generator), reg=1e-4)
+
+
+def residual(generator: Any) -> nn.Sequential:
+    """A small residual network: four stages, two of them with a shortcut around two convolutions."""
+
+    def shortcut(filters: int) -> nn.Module:
+        return nn.Residual(*convolution(filters, filters, 3, generator), *convolution(filters, filters, 3, generator))
+
+    return nn.Sequential(
+        *convolution(3, 16, 3, generator),
+        *convolution(16, 32, 3, generator),
+        nn.MaxPool2d(2),
+        *convolution(32, 64, 3, generator),
+        shortcut(64),
+        nn.MaxPool2d(2),
+        *convolution(64, 128, 3, generator),
+        shortcut(128),
+        nn.GlobalAvgPool2d(),
+        nn.Linear(128, 10, seed=generator),
+        loss=SMOOTH_LOSS,
+        reg=5e-4,
+    )
+
+
+def nesterov(learning_rate: float) -> dict[str, Any]:
+    return {"update_rule": "nesterov", "optim_config": {"learning_rate": learning_rate}}
+
+
+NETWORKS: tuple[Network, ...] = (
+    Network(
+        "softmax", 0.42, functools.partial(linear, loss=softmax_loss, reg=1e-2),
+        {**nesterov(1e-2), "batch_size": 256, "num_epochs": 10, "transform": FLIPS},
+    ),
+    Network(
+        "linear SVM", 0.40, functools.partial(linear, loss=svm_loss, reg=1e-1),
+        {**nesterov(1e-3), "batch_size": 256, "num_epochs": 10, "transform": FLIPS},
+    ),
+    Network(
+        "two-layer, 256 hidden", 0.56, two_layer,
+        {**nesterov(2e-2), "batch_size": 128, "num_epochs": 15, "transform": FLIPS},
+    ),
+    Network(
+        "five-layer, 256 wide, batch norm, dropout", 0.575, five_layer,
+        {**nesterov(5e-2), "batch_size": 128, "num_epochs": 15, "transform": FLIPS},
+    ),
+    Network(
+        "three-layer convnet, as in the notebook", 0.49, three_layer_as_in_the_notebook,
+        {
+            "update_rule": "adam", "optim_config": {"learning_rate": 1e-3}, "batch_size": 50, "num_epochs": 1,
+            "sampling": "with_replacement", "schedule": None,
+        },
+        raw=True,
+    ),
+    Network(
+        "three-layer convnet, 64 filters 5x5, 256 hidden", 0.70, three_layer,
+        {**nesterov(2e-2), "batch_size": 100, "num_epochs": 10, "transform": FLIPS_AND_CROPS},
+    ),
+    Network(
+        "(conv-bn-relu-pool) x 3, affine", 0.775, three_convolutions,
+        {**nesterov(5e-2), "batch_size": 64, "num_epochs": 10, "transform": FLIPS_AND_CROPS},
+    ),
+    Network(
+        "residual, 9 convolutions", 0.84, residual,
+        {**nesterov(1e-1), "batch_size": 128, "num_epochs": 10, "transform": FLIPS_AND_CROPS},
+    ),
+)  # fmt: skip

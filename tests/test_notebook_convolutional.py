@@ -1,0 +1,163 @@
+"""The cells of the courses' notebooks on convolutional nets, spatial batch norm and group norm."""
+
+import numpy as np
+import pytest
+
+from fastnn.classifiers.cnn import ThreeLayerConvNet
+from fastnn.data_utils import get_shapes_data
+from fastnn.fast_layers import conv_backward_fast, conv_forward_fast, max_pool_backward_fast, max_pool_forward_fast
+from fastnn.gradient_check import eval_numerical_gradient, eval_numerical_gradient_array, rel_error
+from fastnn.layer_utils import (
+    conv_bn_relu_backward,
+    conv_bn_relu_forward,
+    conv_relu_backward,
+    conv_relu_forward,
+    conv_relu_pool_backward,
+    conv_relu_pool_forward,
+)
+from fastnn.layers import (
+    conv_backward_naive,
+    conv_forward_naive,
+    max_pool_backward_naive,
+    max_pool_forward_naive,
+    spatial_batchnorm_backward,
+    spatial_batchnorm_forward,
+    spatial_groupnorm_backward,
+    spatial_groupnorm_forward,
+)
+from fastnn.solver import Solver
+
+
+def check(forward, arrays, gradients, dout, error):
+    """Each gradient against the numeric one; the arrays are moved in place."""
+    for array, actual in zip(arrays, gradients, strict=True):
+        expected = eval_numerical_gradient_array(lambda _: forward()[0], array, dout)
+        assert actual.shape == array.shape
+        assert rel_error(expected, actual) < error
+
+
+def test_convolution_backward(backend):
+    np.random.seed(231)
+    x, w, b = np.random.randn(4, 3, 5, 5), np.random.randn(2, 3, 3, 3), np.random.randn(2)
+    dout, conv_param = np.random.randn(4, 2, 5, 5), {"stride": 1, "pad": 1}
+    _, cache = conv_forward_naive(x, w, b, conv_param)
+    for array, actual in zip((x, w, b), conv_backward_naive(dout, cache), strict=True):
+        expected = eval_numerical_gradient_array(lambda _: conv_forward_fast(x, w, b, conv_param)[0], array, dout)
+        assert rel_error(expected, actual) < 1e-8
+
+
+def test_max_pooling_backward(backend):
+    np.random.seed(231)
+    x, dout = np.random.randn(3, 2, 8, 8), np.random.randn(3, 2, 4, 4)
+    pool_param = {"pool_height": 2, "pool_width": 2, "stride": 2}
+    _, cache = max_pool_forward_naive(x, pool_param)
+    expected = eval_numerical_gradient_array(lambda x: max_pool_forward_naive(x, pool_param)[0], x, dout)
+    assert rel_error(expected, max_pool_backward_naive(dout, cache)) < 1e-11
+
+
+def test_fast_layers(backend):
+    """The cell that compares the fast convolution with the naive one, on a quarter of its images."""
+    np.random.seed(231)
+    x, w, b = np.random.randn(25, 3, 31, 31), np.random.randn(25, 3, 3, 3), np.random.randn(25)
+    dout, conv_param = np.random.randn(25, 25, 16, 16), {"stride": 2, "pad": 1}
+    out_naive, cache_naive = conv_forward_naive(x, w, b, conv_param)
+    out_fast, cache_fast = conv_forward_fast(x, w, b, conv_param)
+    assert rel_error(out_naive, out_fast) < 1e-8  # where an output happens to be near 0
+    assert np.abs(out_naive - out_fast).max() < 5e-11
+    gradients = zip(conv_backward_naive(dout, cache_naive), conv_backward_fast(dout, cache_fast), strict=True)
+    for naive, fast in gradients:
+        assert np.abs(naive - fast).max() < 2e-11
+
+    x, dout = np.random.randn(10, 3, 32, 32), np.random.randn(10, 3, 16, 16)
+    pool_param = {"pool_height": 2, "pool_width": 2, "stride": 2}
+    out_naive, cache_naive = max_pool_forward_naive(x, pool_param)
+    out_fast, cache_fast = max_pool_forward_fast(x, pool_param)
+    np.testing.assert_array_equal(out_naive, out_fast)
+    np.testing.assert_array_equal(max_pool_backward_naive(dout, cache_naive), max_pool_backward_fast(dout, cache_fast))
+
+
+def test_sandwich_layers(backend):
+    np.random.seed(231)
+    x, w, b = np.random.randn(2, 3, 8, 8), np.random.randn(3, 3, 3, 3), np.random.randn(3)
+    conv_param = {"stride": 1, "pad": 1}
+    pool_param = {"pool_height": 2, "pool_width": 2, "stride": 2}
+    forward = lambda: conv_relu_pool_forward(x, w, b, conv_param, pool_param)  # noqa: E731
+    dout = np.random.randn(2, 3, 4, 4)
+    check(forward, (x, w, b), conv_relu_pool_backward(dout, forward()[1]), dout, 1e-7)
+    forward = lambda: conv_relu_forward(x, w, b, conv_param)  # noqa: E731
+    dout = np.random.randn(2, 3, 8, 8)
+    check(forward, (x, w, b), conv_relu_backward(dout, forward()[1]), dout, 1e-7)
+    gamma, beta = np.random.randn(3), np.random.randn(3)
+    forward = lambda: conv_bn_relu_forward(x, w, b, gamma, beta, conv_param, {"mode": "train"})  # noqa: E731
+    dx, dw, db, dgamma, dbeta = conv_bn_relu_backward(dout, forward()[1])
+    check(forward, (x, w, gamma, beta), (dx, dw, dgamma, dbeta), dout, 1e-6)
+    assert np.abs(db).max() < 1e-10  # batch norm removes what a bias adds
+
+
+def test_three_layer_net_initial_loss(backend):
+    model = ThreeLayerConvNet()
+    N = 3 if backend == "naive" else 50
+    X, y = np.random.default_rng(231).standard_normal((N, 3, 32, 32)), np.arange(N) % 10
+    assert model.loss(X, y)[0] == pytest.approx(2.302586, abs=1e-4)
+    model.reg = 0.5
+    assert model.loss(X, y)[0] == pytest.approx(2.508, abs=5e-3)
+
+
+@pytest.mark.parametrize("use_batchnorm", [False, True])
+def test_three_layer_net_gradients(backend, use_batchnorm):
+    np.random.seed(231)
+    X, y = np.random.randn(2, 3, 8, 8), np.random.randint(10, size=2)
+    model = ThreeLayerConvNet(
+        num_filters=3, filter_size=3, input_dim=(3, 8, 8), hidden_dim=7, dtype=np.float64, weight_scale=1e-1,
+        use_batchnorm=use_batchnorm,
+    )  # fmt: skip
+    _, grads = model.loss(X, y)
+    for name in sorted(grads):
+        if use_batchnorm and name in ("b1", "b2"):
+            assert np.abs(grads[name]).max() < 1e-10  # batch norm removes what a bias adds
+            continue
+        expected = eval_numerical_gradient(lambda _: model.loss(X, y)[0], model.params[name], verbose=False, h=1e-6)
+        assert rel_error(expected, grads[name]) < 1e-2, name  # as the notebook asks: tiny elements are rounding
+        assert np.linalg.norm(expected - grads[name]) < 1e-6 * max(1e-3, np.linalg.norm(expected)), name
+
+
+def test_three_layer_net_learns_few_images_by_heart(backend):
+    data = get_shapes_data(20 if backend == "naive" else 100, 20, 10)
+    small = {} if backend != "naive" else {"num_filters": 2, "filter_size": 3, "hidden_dim": 8}
+    model = ThreeLayerConvNet(weight_scale=1e-2, seed=0, **small)
+    solver = Solver(
+        model, data, num_epochs=2 if backend == "naive" else 15, batch_size=10 if backend == "naive" else 50,
+        update_rule="adam", optim_config={"learning_rate": 1e-3}, verbose=True, print_every=0, seed=0,
+    )  # fmt: skip
+    solver.train()
+    assert solver.loss_history[-1] < solver.loss_history[0]
+    if backend != "naive":
+        assert max(solver.train_acc_history) > 0.9
+
+
+def test_spatial_batchnorm(backend):
+    np.random.seed(231)
+    N, C, H, W = 2, 3, 4, 5
+    x = 4 * np.random.randn(N, C, H, W) + 10
+    out, _ = spatial_batchnorm_forward(x, np.ones(C), np.zeros(C), {"mode": "train"})
+    np.testing.assert_allclose(out.mean(axis=(0, 2, 3)), 0, atol=1e-12)
+    np.testing.assert_allclose(out.std(axis=(0, 2, 3)), 1, atol=1e-5)
+    gamma, beta, dout = np.array([3.0, 4, 5]), np.array([6.0, 7, 8]), np.random.randn(N, C, H, W)
+    forward = lambda: spatial_batchnorm_forward(x, gamma, beta, {"mode": "train"})  # noqa: E731
+    out, cache = forward()
+    np.testing.assert_allclose(out.mean(axis=(0, 2, 3)), beta)
+    check(forward, (x, gamma, beta), spatial_batchnorm_backward(dout, cache), dout, 1e-6)
+
+
+def test_spatial_groupnorm(backend):
+    np.random.seed(231)
+    N, C, H, W, G = 2, 6, 4, 5, 2
+    x = 4 * np.random.randn(N, C, H, W) + 10
+    out, _ = spatial_groupnorm_forward(x, np.ones((1, C, 1, 1)), np.zeros((1, C, 1, 1)), G, {})
+    groups = out.reshape(N * G, -1)
+    np.testing.assert_allclose(groups.mean(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose(groups.std(axis=1), 1, atol=1e-5)
+    x, gamma, beta = 5 * np.random.randn(N, C, H, W) + 12, np.random.randn(1, C, 1, 1), np.random.randn(1, C, 1, 1)
+    dout = np.random.randn(N, C, H, W)
+    forward = lambda: spatial_groupnorm_forward(x, gamma, beta, G, {})  # noqa: E731
+    check(forward, (x, gamma, beta), spatial_groupnorm_backward(dout, forward()[1]), dout, 1e-6)
