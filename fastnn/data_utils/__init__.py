@@ -1,4 +1,4 @@
-"""Data sets: CIFAR-10, and a generated one that needs no download.
+"""Data sets: CIFAR-10, patches of images, and a generated one that needs no download.
 
 What is here, and where it is made:
 
@@ -12,16 +12,21 @@ What is here, and where it is made:
 
 from .cifar10 import find_CIFAR10, get_CIFAR10_data, load_CIFAR10, preprocess_cifar10
 from .layouts import CIFAR10_CLASSES
+from .patches import cut_patches, load_patches, preprocess_patches, save_patches
 from .shapes import SHAPES_CLASSES, get_shapes_data
 from .toy import get_toy_data
 
 __all__ = [
     "CIFAR10_CLASSES",
     "SHAPES_CLASSES",
+    "cut_patches",
     "find_CIFAR10",
     "get_CIFAR10_data",
     "get_shapes_data",
     "get_toy_data",
     "load_CIFAR10",
+    "load_patches",
     "preprocess_cifar10",
+    "preprocess_patches",
+    "save_patches",
 ]

@@ -1,0 +1,245 @@
+"""The sparse autoencoder: a network that reproduces its input through hidden units of which few are active at once."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnn import layers, optim, random
+from fastnn.kernels import checks
+from fastnn.layers.affine import rows
+from fastnn.nn import files
+from fastnn.nn.layers import float_dtype
+from fastnn.nn.module import checked_params
+from fastnn.sampling import Sampler
+
+__all__ = ["SparseAutoencoder"]
+
+_BOUND = 1e-12
+
+
+class SparseAutoencoder:
+    """affine - sigmoid - affine - sigmoid, trained to give its input back.
+
+        J = 1/(2N) sum_n |x_n - o_n|^2 + lambd/2 (sum(W1*W1) + sum(W2*W2)) + beta sum_j KL(rho || a_j)
+        KL(rho || a) = rho log(rho / a) + (1 - rho) log((1 - rho) / (1 - a))
+
+    with o_n the output for x_n and a_j the mean activation of hidden unit j over the batch. The logarithms take a_j
+    within [1e-12, 1 - 1e-12]; beyond, KL is constant and its gradient 0, so that J stays finite for a dead unit.
+
+        model = SparseAutoencoder(256, 25, rho=0.01, beta=3, lambd=1e-4)
+        costs = model.fit_lbfgs(preprocess_patches(images))
+
+    input_dim, hidden_dim: D, H; inputs (N, d1, ..., dk) are flattened to (N, D); the sigmoid gives outputs in (0, 1)
+    rho: the mean activation aimed at, between 0 and 1; beta, lambd: strength of the sparsity and of the weight penalty
+    dtype, seed: of the parameters (see `fastnn.random`): W1 (D, H), b1 (H,), W2 (H, D), b2 (D,), all of them uniform in
+        +-sqrt(6 / (D + H))
+    Raises ValueError or TypeError for arguments out of range.
+    Source: Ng, Sparse autoencoder, CS294A lecture notes (2011), sections 2 and 3.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden_dim: int,
+        rho: float,
+        beta: float,
+        lambd: float,
+        *,
+        dtype: Any = np.float64,
+        seed: Any = None,
+    ) -> None:
+        name = "SparseAutoencoder"
+        self.input_dim = checks.integer(name, "input_dim", input_dim, minimum=1)
+        self.hidden_dim = checks.integer(name, "hidden_dim", hidden_dim, minimum=1)
+        self.rho = checks.number(name, "rho", rho, above=0, below=1)
+        self.beta = checks.number(name, "beta", beta, minimum=0)
+        self.lambd = checks.number(name, "lambd", lambd, minimum=0)
+        self.dtype = float_dtype(name, dtype)
+        source = random.generator(seed)
+        bound = math.sqrt(6 / (self.input_dim + self.hidden_dim))
+        D, H = self.input_dim, self.hidden_dim
+        shapes = {"W1": (D, H), "b1": (H,), "W2": (H, D), "b2": (D,)}
+        self._params = {key: source.uniform(-bound, bound, shape).astype(self.dtype) for key, shape in shapes.items()}
+
+    @property
+    def params(self) -> dict[str, np.ndarray]:
+        """The parameters by name: the arrays themselves, not copies.
+
+        Assigning a dict of all parameters copies their values into the model. ValueError where names or shapes differ.
+        """
+        return self._params
+
+    @params.setter
+    def params(self, values: Mapping[str, np.ndarray]) -> None:
+        self._params.update(checked_params("SparseAutoencoder.params", self._params, values))
+
+    def encode(self, X: np.ndarray) -> np.ndarray:
+        """The activations (N, H) of the hidden units for X (N, D)."""
+        return _layer(self._rows("encode", X), self.params["W1"], self.params["b1"])[0]
+
+    def reconstruct(self, X: np.ndarray) -> np.ndarray:
+        """The outputs (N, D) for X (N, D): what the hidden units keep of it."""
+        hidden = _layer(self._rows("reconstruct", X), self.params["W1"], self.params["b1"])[0]
+        return _layer(hidden, self.params["W2"], self.params["b2"])[0]
+
+    def cost(self, X: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
+        """J for the batch X (N, D), N at least 1, and its exact gradients by the names of `params`."""
+        return self._cost(self.params, self._batch("cost", X, self.dtype))
+
+    def train(
+        self,
+        X: np.ndarray,
+        num_epochs: int = 10,
+        batch_size: int = 100,
+        learning_rate: float = 1e-3,
+        update_rule: str | Callable = "adam",
+        *,
+        seed: Any = None,
+        verbose: bool = False,
+        **hyperparameters: Any,
+    ) -> list[float]:
+        """Train on batches, in each epoch a new permutation of X (N, D) without the rest that fills no batch.
+
+        update_rule, hyperparameters: a rule in `fastnn.optim`, or a function like those, and the rest of its config,
+            such as momentum=0.9
+        seed: where the permutations are drawn from (see `fastnn.random`)
+        verbose: print the mean cost of each epoch's batches
+        Returns the cost of each batch before its update. The mean activation is that of the batch, so batches of few
+        images make the sparsity penalty noisy.
+        Raises ValueError or TypeError for arguments out of range, FloatingPointError where the cost is not finite.
+        """
+        function = "SparseAutoencoder.train"
+        X = self._batch("train", X, self.dtype)
+        num_epochs = checks.integer(function, "num_epochs", num_epochs, minimum=1)
+        rule = optim.find(function, update_rule)
+        config = optim.checked_config(function, rule, {"learning_rate": learning_rate, **hyperparameters})
+        configs = {name: dict(config) for name in self.params}
+        sampler, source = Sampler(function, len(X), batch_size, "epoch"), random.generator(seed)
+        history: list[float] = []
+        for epoch in range(num_epochs):
+            for batch in range(sampler.batches):
+                cost, grads = self.cost(X[sampler.draw(batch, source)])
+                _check_finite(function, cost, f"lower learning_rate={learning_rate}, or check that X is finite")
+                history.append(cost)
+                for name, config in configs.items():
+                    w = self.params[name]
+                    if rule in optim.RULES.values() and w.flags.carray:
+                        rule(w, grads[name], config, out=w)
+                    else:
+                        self.params[name], configs[name] = rule(w, grads[name], config)
+            if verbose:
+                print(f"(Epoch {epoch + 1} / {num_epochs}) cost: {np.mean(history[-sampler.batches :]):f}")
+        return history
+
+    def fit_lbfgs(self, X: np.ndarray, max_iterations: int = 400, verbose: bool = False) -> list[float]:
+        """Minimise J over all of X (N, D) by L-BFGS, computed in float64 whatever the dtype of the parameters.
+
+        max_iterations: at most so many; fewer where J falls by less than 2.2e-9 of itself, or no slope exceeds 1e-5
+        verbose: print every tenth cost
+        Returns J at the start and after each iteration. After an interruption the parameters are those of the last.
+        Raises ValueError or TypeError for arguments out of range, FloatingPointError where the cost is not finite.
+        Source: Zhu, Byrd, Lu & Nocedal, Algorithm 778: L-BFGS-B (1997), as in `scipy.optimize.minimize`.
+        """
+        from scipy.optimize import minimize
+
+        function = "SparseAutoencoder.fit_lbfgs"
+        X = self._batch("fit_lbfgs", X, np.dtype(np.float64))
+        max_iterations = checks.integer(function, "max_iterations", max_iterations, minimum=1)
+        history: list[float] = []
+
+        def cost_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            cost, grads = self._cost(self._split(flat), X)
+            _check_finite(function, cost, "check that X and the parameters are finite")
+            if not history:
+                history.append(cost)
+            return cost, _flat(grads)
+
+        def keep(intermediate_result: Any) -> None:
+            self.params = self._split(intermediate_result.x)
+            history.append(float(intermediate_result.fun))
+            if verbose and len(history) % 10 == 1:
+                print(f"(Iteration {len(history) - 1} / {max_iterations}) cost: {history[-1]:f}")
+
+        options = {"maxiter": max_iterations, "maxfun": 100 * max_iterations}
+        minimize(cost_and_slope, _flat(self.params), method="L-BFGS-B", jac=True, callback=keep, options=options)
+        return history
+
+    def save(self, name: str) -> None:
+        """Write the parameters to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
+        files.save(name, self.params)
+
+    def load(self, name: str) -> None:
+        """Read the parameters that `save` wrote, without executing anything in the file.
+
+        Raises ValueError where their names or shapes are not those of this model, or the file is of another kind.
+        """
+        self.params = files.load(name)
+
+    def __repr__(self) -> str:
+        return (
+            f"SparseAutoencoder({self.input_dim}, {self.hidden_dim}, rho={self.rho}, beta={self.beta}, "
+            f"lambd={self.lambd})"
+        )
+
+    def _cost(self, params: Mapping[str, np.ndarray], X: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
+        hidden, hidden_cache = _layer(X, params["W1"], params["b1"])
+        out, out_cache = _layer(hidden, params["W2"], params["b2"])
+        cost, dout = layers.mse_loss(out, X)
+        dhidden, dW2, db2 = _layer_backward(dout, out_cache)
+        sparsity, slope = _divergence(hidden, self.rho)
+        dhidden += (self.beta / len(X) * slope).astype(dhidden.dtype)
+        _, dW1, db1 = _layer_backward(dhidden, hidden_cache, need_dx=False)
+        cost = float(cost) + self.beta * sparsity
+        for W, dW in ((params["W1"], dW1), (params["W2"], dW2)):
+            cost += 0.5 * self.lambd * float(np.square(W, dtype=np.float64).sum())
+            dW += W.dtype.type(self.lambd) * W
+        return cost, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
+
+    def _rows(self, method: str, X: Any, dtype: np.dtype | None = None) -> np.ndarray:
+        """X as rows (N, D) of `dtype`, that of the parameters unless given."""
+        function = f"SparseAutoencoder.{method}"
+        (X,) = checks.floats(function, X=(rows(function, X), f"N {self.input_dim}"))
+        return X.astype(dtype or self.dtype, copy=False)
+
+    def _batch(self, method: str, X: Any, dtype: np.dtype) -> np.ndarray:
+        X = self._rows(method, X, dtype)
+        checks.not_empty(f"SparseAutoencoder.{method}", "X", X)
+        return X
+
+    def _split(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """The parameters that lie one after the other in `flat`, as views of it."""
+        ends = np.cumsum([value.size for value in self.params.values()])
+        parts = np.split(flat, ends[:-1])
+        return {name: part.reshape(self.params[name].shape) for name, part in zip(self.params, parts, strict=True)}
+
+
+def _flat(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate([value.ravel() for value in arrays.values()]).astype(np.float64, copy=False)
+
+
+def _layer(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, tuple]:
+    """sigmoid(x @ w + b), and the cache of `_layer_backward`."""
+    affine, affine_cache = layers.affine_forward(x, w, b)
+    out, sigmoid_cache = layers.sigmoid_forward(affine)
+    return out, (affine_cache, sigmoid_cache)
+
+
+def _layer_backward(dout: np.ndarray, cache: tuple, need_dx: bool = True) -> tuple:
+    affine_cache, sigmoid_cache = cache
+    return layers.affine_backward(layers.sigmoid_backward(dout, sigmoid_cache), affine_cache, need_dx)
+
+
+def _divergence(hidden: np.ndarray, rho: float) -> tuple[float, np.ndarray]:
+    """sum_j KL(rho || a_j) with a_j the mean of column j of hidden (N, H), and its derivative (H,) by each a_j."""
+    mean = hidden.mean(axis=0, dtype=np.float64)
+    inside = np.clip(mean, _BOUND, 1 - _BOUND)
+    divergence = rho * np.log(rho / inside) + (1 - rho) * np.log((1 - rho) / (1 - inside))
+    slope = np.where(mean == inside, (1 - rho) / (1 - inside) - rho / inside, 0.0)
+    return float(divergence.sum()), slope
+
+
+def _check_finite(function: str, cost: float, advice: str) -> None:
+    if not math.isfinite(cost):
+        raise FloatingPointError(f"{function}: cost = {cost}; expected a finite number; {advice}")

@@ -1,0 +1,126 @@
+"""Small patches of images for the sparse autoencoder: cut, stored in HDF5, and preprocessed."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn import random
+from fastnn.kernels import checks
+
+DATASET = "data"
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue: ITU-R Recommendation BT.709
+
+
+def cut_patches(images: Any, count: int, size: int = 16, seed: Any = None) -> np.ndarray:
+    """Square patches from random places of random images.
+
+    images (N, 3, H, W): red, green, blue; any integers or floats
+    count, size: of the patches; size at most H and W, in pixels
+    seed: see `fastnn.random`
+    Returns patches (count, 3, size, size) in the dtype of images. Raises ValueError or TypeError for other arguments.
+    """
+    function = "cut_patches"
+    images = _images(function, "images", images)
+    count = checks.integer(function, "count", count, minimum=1)
+    N, _, H, W = images.shape
+    size = checks.integer(function, "size", size, minimum=1, maximum=min(H, W))
+    source = random.generator(seed)
+    chosen, top, left = (source.choice(length, count) for length in (N, H - size + 1, W - size + 1))
+    windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(2, 3))
+    return windows[chosen, :, top, left]
+
+
+def preprocess_patches(images: Any) -> np.ndarray:
+    """What the autoencoder learns from: luminance without each image's mean, in [0.1, 0.9].
+
+    The luminance 0.2126 R + 0.7152 G + 0.0722 B less its mean over each image is clipped at three standard deviations
+    s of the whole set, -3s to 3s, which then become 0.1 and 0.9. Images without contrast become 0.5.
+
+    images (N, 3, h, w): finite integers or floats of any scale; not modified
+    Returns (N, h*w) float64. Raises ValueError or TypeError for other arguments.
+    Source: Ng, Ngiam, Foo, Mai & Suen, UFLDL tutorial (2011), exercise: sparse autoencoder, sampleIMAGES.
+    """
+    function = "preprocess_patches"
+    images = _images(function, "images", images)
+    grey = np.einsum("nchw,c->nhw", images, np.array(LUMINANCE), dtype=np.float64, casting="same_kind").reshape(
+        len(images), -1
+    )
+    if not np.isfinite(grey).all():
+        raise ValueError(
+            f"{function}: images contain NaN or infinity, or numbers close to it; expected finite ones; check their "
+            f"origin"
+        )
+    grey -= grey.mean(axis=1, keepdims=True)
+    limit = 3 * grey.std()
+    if limit:
+        np.clip(grey, -limit, limit, out=grey)
+        grey *= 0.4 / limit
+    grey += 0.5
+    return grey
+
+
+def load_patches(path: str | os.PathLike) -> np.ndarray:
+    """The patches of an HDF5 file, preprocessed.
+
+    path: a file with the dataset `data` (N, 3, h, w), as in the course with h = w = 16, or from `save_patches`
+    Returns (N, h*w) float64, see `preprocess_patches`.
+    Raises FileNotFoundError where there is no file, ValueError or TypeError for one that holds something else.
+    """
+    import h5py
+
+    path, function = Path(path), "load_patches"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{function}: path={str(path)!r} is no file; expected an HDF5 file with the dataset {DATASET!r}; make one "
+            f"with cut_patches and save_patches"
+        )
+    if not h5py.is_hdf5(path):
+        raise ValueError(
+            f"{function}: path={str(path)!r} is not an HDF5 file; expected one with the dataset {DATASET!r}; check the "
+            f"name"
+        )
+    with h5py.File(path, "r") as file:
+        if not isinstance(file.get(DATASET), h5py.Dataset):
+            raise ValueError(
+                f"{function}: path={str(path)!r} has no dataset {DATASET!r} (it has {list(file)[:5]}); expected images "
+                f"(N, 3, h, w) under that name; check the name"
+            )
+        images = file[DATASET][()]
+    return preprocess_patches(_images(function, DATASET, images))
+
+
+def save_patches(path: str | os.PathLike, patches: Any) -> None:
+    """Write patches (N, 3, h, w), as `cut_patches` returns them, to an HDF5 file that `load_patches` reads.
+
+    The file that was there stays whole until the new one is. Raises ValueError or TypeError for other arrays.
+    """
+    import h5py
+
+    patches = _images("save_patches", "patches", patches)
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.create_dataset(DATASET, data=patches)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _images(function: str, name: str, images: Any) -> np.ndarray:
+    """`images` as an array (N, 3, h, w) of real numbers, not empty, in its own dtype."""
+    images = checks.array(function, name, images)
+    if images.dtype.kind not in "iuf":
+        raise TypeError(
+            f"{function}: {name}.dtype = {images.dtype} holds no pixels; expected integers or floats; convert it with "
+            f"{name}.astype(np.float32)"
+        )
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(
+            f"{function}: {name}.shape = {images.shape} holds no colour images; expected (N, 3, h, w); for channels "
+            f"last pass {name}.transpose(0, 3, 1, 2)"
+        )
+    checks.not_empty(function, name, images)
+    return images

@@ -1,0 +1,102 @@
+"""Pictures of what an autoencoder has learnt. Each function returns its Figure and, given a path, also saves it."""
+
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.kernels import arrays, checks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_INK = "#333333"
+_GAP = 1  # white pixels between two tiles
+
+
+def show_autoencoder_features(
+    model: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] | None = None
+) -> "Figure":
+    """Draw the image that excites each hidden unit most, in a grid that for H = 25, 64 or 100 units is a square.
+
+    That image is proportional to the unit's weights. Their mean is removed, since images have theirs removed, and what
+    remains is stretched so that 0 is grey and the largest weight, of either sign, black or white.
+
+    model: an object with `params["W1"]`, or W1 (D, H) itself
+    image_shape: (h, w) of the D inputs, by default a square
+    Raises ValueError or TypeError for another array, or where D pixels make no such image.
+    Source: Ng, Sparse autoencoder, CS294A lecture notes (2011), section 4.
+    """
+    function = "show_autoencoder_features"
+    weights = getattr(model, "params", {"W1": model})["W1"]
+    (weights,) = checks.floats(function, W1=(arrays.to_numpy(weights), "D H"))
+    checks.not_empty(function, "W1", weights)
+    shape = _shape(function, "W1", len(weights), image_shape)
+    features = weights.T - weights.T.mean(axis=1, keepdims=True)
+    peaks = np.abs(features).max(axis=1, keepdims=True)
+    features = 0.5 + 0.5 * features / np.where(peaks > 0, peaks, 1)
+    columns = math.isqrt(len(features) - 1) + 1
+    return _draw(_tiles(features.reshape(-1, *shape), columns), f"{len(features)} hidden units", path)
+
+
+def show_reconstructions(
+    X: Any,
+    reconstructed: Any,
+    path: str | os.PathLike | None = None,
+    count: int = 10,
+    image_shape: Sequence[int] | None = None,
+) -> "Figure":
+    """Draw the first `count` images above their reconstructions, each pair stretched together to black and white.
+
+    X, reconstructed (N, D): images and what `reconstruct` gives for them
+    image_shape: (h, w) of the D pixels, by default a square
+    Raises ValueError or TypeError for other arrays, or where D pixels make no such image.
+    """
+    function = "show_reconstructions"
+    X, reconstructed = checks.floats(function, X=(X, "N D"), reconstructed=(reconstructed, "N D"))
+    checks.not_empty(function, "X", X)
+    shown = min(checks.integer(function, "count", count, minimum=1), len(X))
+    shape = _shape(function, "X", X.shape[1], image_shape)
+    pairs = np.stack((X[:shown], reconstructed[:shown]))  # (2, shown, D)
+    low, high = pairs.min(axis=(0, 2), keepdims=True), pairs.max(axis=(0, 2), keepdims=True)
+    pairs = (pairs - low) / np.where(high > low, high - low, 1)
+    return _draw(_tiles(pairs.reshape(2 * shown, *shape), shown), "above: images; below: reconstructions", path)
+
+
+def _shape(function: str, name: str, pixels: int, image_shape: Sequence[int] | None) -> tuple[int, int]:
+    side = math.isqrt(pixels)
+    height, width = (side, side) if image_shape is None else checks.pair(function, "image_shape", image_shape, 1)
+    if height * width != pixels:
+        raise ValueError(
+            f"{function}: {name} has {pixels} pixels, which form no image of {height} x {width}; expected "
+            f"{'a square' if image_shape is None else 'height times width'}; pass image_shape=(height, width)"
+        )
+    return height, width
+
+
+def _tiles(images: np.ndarray, columns: int) -> np.ndarray:
+    """Images (N, h, w) of values 0 to 1 in rows of `columns`, on white."""
+    N, h, w = images.shape
+    rows = -(-N // columns)
+    canvas = np.ones((rows * (h + _GAP) - _GAP, columns * (w + _GAP) - _GAP))
+    for n in range(N):
+        top, left = n // columns * (h + _GAP), n % columns * (w + _GAP)
+        canvas[top : top + h, left : left + w] = images[n]
+    return canvas
+
+
+def _draw(canvas: np.ndarray, title: str, path: str | os.PathLike | None) -> "Figure":
+    from matplotlib.figure import Figure
+
+    width = 4.8 if canvas.shape[1] <= 2 * canvas.shape[0] else 9.6
+    height = width * canvas.shape[0] / canvas.shape[1] + 0.3
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    axes.set_title(title, loc="left", fontsize=11, color=_INK)
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
