@@ -16,6 +16,8 @@ from fastnn.data_utils import cut_patches, get_CIFAR10_data, preprocess_patches
 from fastnn.vis_features import show_autoencoder_features, show_reconstructions
 
 SIZE = 16  # pixels
+# rho = 0.01 and lambd = 1e-4, usual for 8 x 8 pixels, leave the noise of the initial weights in the features; a lambd
+# between the two gives sharper reconstructions and less simple features.
 PENALTIES = {"rho": 0.05, "beta": 3.0, "lambd": 1e-3}
 BATCHES = {"num_epochs": 100, "batch_size": 100, "learning_rate": 3e-3, "update_rule": "adam"}
 
