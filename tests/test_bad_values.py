@@ -61,6 +61,8 @@ VALID |= {
     "softmax_loss": {"x": SCORES, "y": np.array([0, 3, 1])},
     "svm_loss": {"x": SCORES, "y": np.array([0, 3, 1])},
     "mse_loss": {"x": CUBE, "target": OTHER},
+    "dropout_forward": {"x": CUBE, "p": 0.5, "seed": 7},
+    "dropout_backward": {"dout": OTHER, "mask": CUBE > 0, "p": 0.5},
 }
 ADAM = {"t": 3, "learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8}
 for kind, states, numbers in (
@@ -112,13 +114,16 @@ def bad_values(name, parameter):
         return [None, 5, "abcd", (), (2, 3), (2, 3, 6, 5, 1), (-2, 3, 6, 5), (2, 3, 0, 5), (2, 3, 6, 5.5), (1, 3, 6, 5)]
     if isinstance(good, (int, float)):
         values = [None, "a", True, np.nan, np.inf, -np.inf, 1j, [0.1, 0.2], np.ones(1), {}]
-        values += [0, -1, 1.5] if isinstance(good, int) else []
+        values += [-1, 1.5] if isinstance(good, int) else []
+        values += [0] if isinstance(good, int) and parameter != "seed" else []
         return values + ([-0.5] if parameter not in ("slope", "alpha") else [])
     values = [None, "a", object(), {}, [[1.0, 2.0], [3.0]], good.astype(complex), good.astype(str), good.astype(object)]
     if (name, parameter) not in ANY_RANK:
         values += [good[0], good[None], np.stack([good, good], axis=-1)]
     if good.dtype.kind == "f":
         return [*values, good.astype(np.float16), good.astype("M8[s]")]
+    if good.dtype.kind == "b":
+        return [*values, good.astype(float), good.astype(np.uint8), good[..., :1]]
     return [*values, good.astype(float), good > 0, good + 250, good - 1 - good.max(), good[..., :1]]
 
 

@@ -29,6 +29,7 @@ PAIRS = {
     "tanh": ((normal(3, 4),), 1),
     "gelu": ((normal(3, 4),), 1),
     "maxout": ((normal(3, 6, 2), 3), 1),
+    "dropout": ((normal(3, 4), {"p": 0.6, "mode": "train", "seed": 1}), 1),
     "conv": ((normal(2, 3, 5, 4), normal(2, 3, 3, 2, seed=1), normal(2, seed=2), {"stride": (2, 1), "pad": (1, 0)}), 3),
     "max_pool": ((normal(2, 3, 5, 4), {"pool_height": 3, "pool_width": 2, "stride": 1}), 1),
     "avg_pool": ((normal(2, 3, 5, 4), {"pool_height": 3, "pool_width": 2, "stride": (2, 1), "pad": 1}), 1),

@@ -6,6 +6,8 @@ any layout, never modified; errors are ValueError and TypeError. Loss functions 
 
 conv_param is a dict with `stride` and `pad`; pool_param a dict with `pool_height`, `pool_width`, `stride` and, if the
 image is to be padded, `pad`. Stride and pad are whole numbers (also as floats: 3.0) or (height, width) pairs.
+dropout_param is a dict with `p`, the probability to keep an element, `mode`, and, if each call is to draw one and the
+same mask, `seed`.
 """
 
 from fastnn.kernels.losses import mse_loss, softmax_loss, svm_loss
@@ -46,6 +48,7 @@ from .convolution import (
     max_pool_forward,
     max_pool_forward_naive,
 )
+from .dropout import dropout_backward, dropout_forward
 
 __all__ = [
     "affine_backward",
@@ -56,6 +59,8 @@ __all__ = [
     "conv_backward_naive",
     "conv_forward",
     "conv_forward_naive",
+    "dropout_backward",
+    "dropout_forward",
     "elu_backward",
     "elu_forward",
     "gelu_backward",

@@ -1,0 +1,34 @@
+"""Dropout."""
+
+import numpy as np
+
+from fastnn.kernels import checks, dropout
+
+
+def dropout_forward(x, dropout_param):
+    """Keep each element with probability p and divide it by p, set the others to 0; in test mode, change nothing.
+
+    dropout_param: p, the probability to keep; mode, 'train' or 'test'; seed, a whole number from 0 up, which gives the
+        same mask on every call and every backend, or None: a seed is drawn from NumPy's global state
+    Returns out (in test mode a copy of x), cache.
+    """
+    function = "dropout_forward"
+    checks.keys(function, "dropout_param", dropout_param, ("p", "mode"), ("seed",))
+    p = dropout.keep_probability(function, dropout_param["p"])
+    seed = dropout_param.get("seed")
+    if checks.choice(function, "mode", dropout_param["mode"], ("train", "test")) == "test":
+        (x,) = checks.floats(function, x=(x, "..."))
+        return x.copy(), (None, p)
+    if seed is None:
+        seed = int(np.random.randint(2**64, dtype=np.uint64))
+    out, mask = dropout.dropout_forward(x, p, seed)
+    return out, (mask, p)
+
+
+def dropout_backward(dout, cache):
+    """dx = dout / p where the element was kept, else 0; in test mode, a copy of dout."""
+    mask, p = cache
+    if mask is None:
+        (dout,) = checks.floats("dropout_backward", dout=(dout, "..."))
+        return dout.copy()
+    return dropout.dropout_backward(dout, mask, p)

@@ -1,0 +1,68 @@
+"""Inverted dropout, with a mask that is a function of the seed alone.
+
+Common to both. Floating inputs are float32 or float64 of any shape and layout (integers are computed in float64) and
+are never modified; results are C-contiguous, in the shape of x, floats in its dtype. Every backend: an element that is
+dropped gives 0 whatever it was, also NaN or infinity; one that is kept gives what the formula says; empty arrays give
+empty results. Raises ValueError for shapes that do not belong together and for numbers out of range, TypeError for
+dtypes other than float32, float64, integers and booleans.
+"""
+
+from .. import arrays, checks, switch
+
+_variant = switch.operation(__name__)
+
+
+def dropout_forward(x, p, seed):
+    """Keep each element with probability p, divided by p; set the others to 0.
+
+        mask[i] = word[i] < round(p * 2**32)
+        out[i] = x[i] / p where mask[i], else 0
+
+    i counts the elements in C order. word[i] is the 32-bit word i % 4 of block i // 4 of Philox4x32-10: the counter is
+    the number of the block, the key the seed, both with their low 32 bits first.
+
+    Inputs: x (...); p: the probability to keep an element, at most 1 and so large that round(p * 2**32) is not 0; seed:
+    a whole number, 0 <= seed < 2**64. Returns out (...), mask (...), bool.
+    Every backend: the same mask; p = 1 keeps every element.
+    Cost: 25 integer operations an element; reads x, writes out and a byte of mask for each element.
+    Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, Dropout (2014), section 10 (the scaling in
+    training); Salmon, Moraes, Dror & Shaw, Parallel random numbers: as easy as 1, 2, 3 (2011), section 4.
+    """
+    function = "dropout_forward"
+    (x,) = checks.floats(function, x=(x, "..."))
+    p = keep_probability(function, p)
+    return _variant().dropout_forward(x, p, checks.integer(function, "seed", seed, minimum=0, maximum=2**64 - 1))
+
+
+def dropout_backward(dout, mask, p):
+    """Gradient of `dropout_forward`: dx = dout / p where mask, else 0.
+
+    Inputs: dout (...); mask (...), bool, and p of the forward pass. Returns dx (...).
+    Cost: reads dout and mask, writes dx.
+    """
+    function = "dropout_backward"
+    (dout,) = checks.floats(function, dout=(dout, "..."))
+    mask = checks.array(function, "mask", mask)
+    if mask.dtype.kind != "b":
+        raise TypeError(
+            f"{function}: mask.dtype = {mask.dtype} is no mask; expected bool; "
+            "pass the mask that dropout_forward returned"
+        )
+    checks.shape(function, "mask", mask, dout.shape)
+    return _variant().dropout_backward(dout, arrays.contiguous(mask, mask.dtype), keep_probability(function, p))
+
+
+def keep_probability(function, p):
+    """p, the probability to keep an element: more than 0, at most 1."""
+    p = checks.number(function, "p", p, minimum=0, maximum=1)
+    if threshold(p) == 0:
+        raise ValueError(
+            f"{function}: p={p!r} keeps nothing, and out is divided by it; expected the probability to keep an "
+            "element, more than 0 and at most 1; pass 1 - p where p is the probability to drop"
+        )
+    return p
+
+
+def threshold(p):
+    """An element is kept where its word, of 32 bits, is less than this."""
+    return round(p * 2**32)
