@@ -6,7 +6,7 @@ the same function as plain loops (the specification), `vectorized.py` as NumPy, 
     conv2d       convolution                        affine       x @ w + b
     pool2d       max, average, global average       activations  ReLU and its relatives
     losses       softmax, SVM, mean squared error   updates      SGD to AdamW
-    dropout      dropout, its mask from a seed
+    dropout      its mask from a seed               augment      images shifted, mirrored, erased
     sandwich     neighbours fused: affine-relu, conv-relu, conv-relu-pool
 
 Axes, in docstrings, names and loop indices (lower case):
@@ -18,6 +18,6 @@ Axes, in docstrings, names and loop indices (lower case):
 
 from .switch import BackendUnavailable, backends, get_backend, set_backend, use_backend
 
-OPERATIONS = ("conv2d", "pool2d", "affine", "activations", "losses", "updates", "dropout", "sandwich")
+OPERATIONS = ("conv2d", "pool2d", "affine", "activations", "losses", "updates", "dropout", "augment", "sandwich")
 
 __all__ = ["OPERATIONS", "BackendUnavailable", "backends", "get_backend", "set_backend", "use_backend"]

@@ -63,7 +63,10 @@ VALID |= {
     "mse_loss": {"x": CUBE, "target": OTHER},
     "dropout_forward": {"x": CUBE, "p": 0.5, "seed": 7},
     "dropout_backward": {"dout": OTHER, "mask": CUBE > 0, "p": 0.5},
+    "augment_images": {"x": X, "flip": np.array([True, False])},
 }
+for place in ("top", "left", "hole_top", "hole_left", "hole_size"):
+    VALID["augment_images"][place] = np.array([2, 1])
 ADAM = {"t": 3, "learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8}
 for kind, states, numbers in (
     ("sgd", "", {"learning_rate": 0.1}),
@@ -84,7 +87,7 @@ FUNCTIONS = {
     name: function
     for operation in kernels.OPERATIONS
     for name, function in inspect.getmembers(importlib.import_module(f"fastnn.kernels.{operation}"), inspect.isfunction)
-    if name.endswith(("_forward", "_backward", "_loss", "_update"))
+    if name.endswith(("_forward", "_backward", "_loss", "_update", "_images"))
 }
 
 
@@ -124,7 +127,8 @@ def bad_values(name, parameter):
         return [*values, good.astype(np.float16), good.astype("M8[s]")]
     if good.dtype.kind == "b":
         return [*values, good.astype(float), good.astype(np.uint8), good[..., :1]]
-    return [*values, good.astype(float), good > 0, good + 250, good - 1 - good.max(), good[..., :1]]
+    beyond = 2**32 if name == "augment_images" else 250
+    return [*values, good.astype(float), good > 0, good + beyond, good - beyond, good[..., :1]]
 
 
 def refusal(function, arguments, backend):
