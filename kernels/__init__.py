@@ -3,11 +3,12 @@
 Open an operation's folder: `__init__.py` is its contract (meaning, shapes, errors, checks, dispatch), `naive.py`
 the same function as plain loops (the specification), `vectorized.py` as NumPy, `njit.py` as Numba for the CPU.
 
-    conv2d       convolution                        affine       x @ w + b
-    pool2d       max, average, global average       activations  ReLU and its relatives
-    losses       softmax, SVM, mean squared error   updates      SGD to AdamW
-    dropout      its mask from a seed               augment      images shifted, mirrored, erased
-    sandwich     neighbours fused: affine-relu, conv-relu, conv-relu-pool
+    conv2d       convolution                        affine         x @ w + b
+    pool2d       max, average, global average       activations    ReLU and its relatives
+    norm         batch, layer and group norm        dropout        its mask from a seed
+    losses       softmax, SVM, mean squared error   linear_losses  the first two, from the weights at once
+    updates      SGD to AdamW                       augment        images shifted, mirrored, erased
+    sandwich     neighbours fused: affine-relu, conv-relu, conv-relu-pool, with batch and layer norm
 
 Axes, in docstrings, names and loop indices (lower case):
 
@@ -18,6 +19,17 @@ Axes, in docstrings, names and loop indices (lower case):
 
 from .switch import BackendUnavailable, backends, get_backend, set_backend, use_backend
 
-OPERATIONS = ("conv2d", "pool2d", "affine", "activations", "losses", "updates", "dropout", "augment", "sandwich")
+OPERATIONS = (
+    "conv2d",
+    "pool2d",
+    "affine",
+    "activations",
+    "norm",
+    "dropout",
+    "losses",
+    "updates",
+    "augment",
+    "sandwich",
+)
 
 __all__ = ["OPERATIONS", "BackendUnavailable", "backends", "get_backend", "set_backend", "use_backend"]

@@ -5,9 +5,10 @@ loops whatever the backend. A cache may be read on another backend than it was m
 any layout, never modified; errors are ValueError and TypeError. Loss functions return `(loss, dx)` at once.
 
 conv_param is a dict with `stride` and `pad`; pool_param a dict with `pool_height`, `pool_width`, `stride` and, if the
-image is to be padded, `pad`. Stride and pad are whole numbers (also as floats: 3.0) or (height, width) pairs.
-dropout_param is a dict with `p`, the probability to keep an element, `mode`, and, if each call is to draw one and the
-same mask, `seed`.
+image is to be padded, `pad`. Stride and pad are whole numbers (also as floats: 3.0) or (height, width) pairs. bn_param
+holds the mode and the running averages of batch norm, which a forward pass in training mode updates in it: see
+`normalization`. dropout_param has `p`, the probability to keep an element, `mode`, and, if each call is to draw one and
+the same mask, `seed`.
 """
 
 from fastnn.kernels.losses import mse_loss, softmax_loss, svm_loss
@@ -49,12 +50,26 @@ from .convolution import (
     max_pool_forward_naive,
 )
 from .dropout import dropout_backward, dropout_forward
+from .normalization import (
+    batchnorm_backward,
+    batchnorm_backward_alt,
+    batchnorm_forward,
+    layernorm_backward,
+    layernorm_forward,
+    spatial_batchnorm_backward,
+    spatial_batchnorm_forward,
+    spatial_groupnorm_backward,
+    spatial_groupnorm_forward,
+)
 
 __all__ = [
     "affine_backward",
     "affine_forward",
     "avg_pool_backward",
     "avg_pool_forward",
+    "batchnorm_backward",
+    "batchnorm_backward_alt",
+    "batchnorm_forward",
     "conv_backward",
     "conv_backward_naive",
     "conv_forward",
@@ -67,6 +82,8 @@ __all__ = [
     "gelu_forward",
     "global_avg_pool_backward",
     "global_avg_pool_forward",
+    "layernorm_backward",
+    "layernorm_forward",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "max_pool_backward",
@@ -83,6 +100,10 @@ __all__ = [
     "sigmoid_backward",
     "sigmoid_forward",
     "softmax_loss",
+    "spatial_batchnorm_backward",
+    "spatial_batchnorm_forward",
+    "spatial_groupnorm_backward",
+    "spatial_groupnorm_forward",
     "svm_loss",
     "tanh_backward",
     "tanh_forward",

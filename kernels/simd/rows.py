@@ -82,7 +82,7 @@ def fill_gradients(dout, relu, index, size, stride, n, layout, planes, base):
     for f in range(F):
         start = base + f * layout.plane + layout.start
         if index.size:
-            _unpool(dout[n, f], index[n, f], size, stride, planes, start, layout.row, layout.plane - layout.start)
+            unpool(dout[n, f], index[n, f], size, stride, planes, start, layout.row, layout.plane - layout.start)
             continue
         for i in range(rows):
             target = planes.ctypes.data + (start + i * layout.row) * itemsize
@@ -94,7 +94,7 @@ def fill_gradients(dout, relu, index, size, stride, n, layout, planes, base):
 
 
 @threads.serial
-def _unpool(dout, index, size, stride, planes, start, row, length):
+def unpool(dout, index, size, stride, planes, start, row, length):
     """Each pooled gradient to where its winner was."""
     zero, itemsize = planes.dtype.type(0), planes.itemsize
     rows, columns = dout.shape

@@ -1,0 +1,120 @@
+"""Batch, layer and group normalisation.
+
+bn_param is a dict with `mode` ('train' or 'test') and, if wanted, `eps` (1e-5), `momentum` (0.9), `running_mean` and
+`running_var` (C,), which are zeros at first; a forward pass writes these two back, in training mode as
+`running = momentum * running + (1 - momentum) * batch`, with the biased variance. ln_param and gn_param may have `eps`.
+"""
+
+import numpy as np
+
+from fastnn.kernels import checks, norm
+
+MODES = ("train", "test")
+
+
+def batchnorm_forward(x, gamma, beta, bn_param):
+    """Normalise each feature of x (N, D) over the batch, or by the running averages; gamma, beta (D,).
+
+    Returns out (N, D), cache. Both `batchnorm_backward` and `batchnorm_backward_alt` read it.
+    """
+    return _forward("batchnorm_forward", x, "N D", gamma, beta, bn_param)
+
+
+def batchnorm_backward(dout, cache):
+    """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), step by step through the graph."""
+    return _backward(norm.batchnorm_backward, dout, cache)
+
+
+def batchnorm_backward_alt(dout, cache):
+    """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), in closed form."""
+    return _backward(norm.batchnorm_backward_alt, dout, cache)
+
+
+def spatial_batchnorm_forward(x, gamma, beta, bn_param):
+    """`batchnorm_forward` of x (N, C, H, W) with statistics over N, H and W; gamma, beta (C,). Returns out, cache."""
+    return _forward("spatial_batchnorm_forward", x, "N C H W", gamma, beta, bn_param)
+
+
+def spatial_batchnorm_backward(dout, cache):
+    """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (C,), dbeta (C,)."""
+    return _backward(norm.batchnorm_backward_alt, dout, cache)
+
+
+def layernorm_forward(x, gamma, beta, ln_param):
+    """Normalise each row of x (N, D) by its own mean and variance; gamma, beta (D,). Returns out (N, D), cache."""
+    function = "layernorm_forward"
+    checks.floats(function, x=(x, "N D"), gamma=(gamma, "D"), beta=(beta, "D"))
+    eps = epsilon(function, "ln_param", ln_param)
+    out, mean, var = norm.groupnorm_forward(x, gamma, beta, 1, eps)
+    return out, (x, gamma, 1, mean, var, eps)
+
+
+def layernorm_backward(dout, cache):
+    """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,)."""
+    return norm.groupnorm_backward(dout, *cache)
+
+
+def spatial_groupnorm_forward(x, gamma, beta, G, gn_param):
+    """Normalise each of G groups of channels of each image of x (N, C, H, W); gamma, beta (1, C, 1, 1).
+
+    G divides C. Returns out (N, C, H, W), cache.
+    """
+    function = "spatial_groupnorm_forward"
+    x, gamma, beta = checks.floats(function, x=(x, "N C H W"), gamma=(gamma, "1 C 1 1"), beta=(beta, "1 C 1 1"))
+    eps = epsilon(function, "gn_param", gn_param)
+    gamma = gamma.reshape(-1)
+    out, mean, var = norm.groupnorm_forward(x, gamma, beta.reshape(-1), G, eps)
+    return out, (x, gamma, G, mean, var, eps)
+
+
+def spatial_groupnorm_backward(dout, cache):
+    """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (1, C, 1, 1), dbeta (1, C, 1, 1)."""
+    dx, dgamma, dbeta = norm.groupnorm_backward(dout, *cache)
+    return dx, dgamma.reshape(1, -1, 1, 1), dbeta.reshape(1, -1, 1, 1)
+
+
+def _forward(function, x, pattern, gamma, beta, bn_param):
+    channels = pattern.split()[1]
+    checks.floats(function, x=(x, pattern), gamma=(gamma, channels), beta=(beta, channels))
+    training, eps = batchnorm_settings(function, bn_param, gamma)
+    if training:
+        out, mean, var = norm.batchnorm_forward(x, gamma, beta, eps)
+        update_running(bn_param, mean, var)
+    else:
+        mean, var = bn_param["running_mean"], bn_param["running_var"]
+        out = norm.batchnorm_inference(x, gamma, beta, mean, var, eps)
+    return out, (training, x, gamma, mean, var, eps)
+
+
+def _backward(backward, dout, cache):
+    training, *others = cache
+    return (backward if training else norm.batchnorm_inference_backward)(dout, *others)
+
+
+def batchnorm_settings(function, bn_param, gamma):
+    """Whether bn_param is in training mode, and its eps; running averages it lacks become zeros like gamma."""
+    optional = ("eps", "momentum", "running_mean", "running_var")
+    checks.keys(function, "bn_param", bn_param, ("mode",), optional)
+    training = checks.choice(function, "bn_param['mode']", bn_param["mode"], MODES) == "train"
+    eps = checks.number(function, "bn_param['eps']", bn_param.get("eps", 1e-5), above=0)
+    checks.number(function, "bn_param['momentum']", bn_param.get("momentum", 0.9), minimum=0, maximum=1)
+    (gamma,) = checks.floats(function, gamma=(gamma, "C"))
+    for name in ("running_mean", "running_var"):
+        running = bn_param.get(name)
+        running = np.zeros_like(gamma) if running is None else checks.array(function, f"bn_param[{name!r}]", running)
+        checks.shape(function, f"bn_param[{name!r}]", running, gamma.shape)
+        bn_param[name] = running
+    return training, eps
+
+
+def update_running(bn_param, mean, var):
+    """Move the running averages of bn_param towards the statistics of a batch."""
+    momentum = bn_param.get("momentum", 0.9)
+    for name, batch in (("running_mean", mean), ("running_var", var)):
+        bn_param[name] = momentum * bn_param[name] + (1 - momentum) * batch
+
+
+def epsilon(function, name, param):
+    """eps of a dict that has no other key."""
+    checks.keys(function, name, param, (), ("eps",))
+    return checks.number(function, f"{name}['eps']", param.get("eps", 1e-5), above=0)
