@@ -12,6 +12,8 @@ epsilon <= 0 and negative variances, TypeError for dtypes other than float32, fl
 
 import math
 
+import numpy as np
+
 from .. import checks, switch
 
 _variant = switch.operation(__name__)
@@ -31,7 +33,7 @@ def batchnorm_forward(x, gamma, beta, epsilon):
     function = "batchnorm_forward"
     x, gamma, beta = checks.floats(function, x=(x, "N C ..."), gamma=(gamma, "C"), beta=(beta, "C"))
     epsilon = checks.number(function, "epsilon", epsilon, above=0)
-    flat = planes(x)
+    flat = _planes(x)
     if flat.shape[0] * flat.shape[2] == 0:
         raise ValueError(
             f"{function}: x.shape = {x.shape} has no elements in a channel; expected at least one, to take the mean "
@@ -53,7 +55,7 @@ def batchnorm_inference(x, gamma, beta, mean, var, epsilon):
     x, *others = checks.floats(function, x=(x, "N C ..."), **{name: (value, "C") for name, value in named.items()})
     _not_negative(function, others[-1])
     epsilon = checks.number(function, "epsilon", epsilon, above=0)
-    return _variant().batchnorm_inference(planes(x), *others, epsilon).reshape(x.shape)
+    return _variant().batchnorm_inference(_planes(x), *others, epsilon).reshape(x.shape)
 
 
 def batchnorm_backward(dout, x, gamma, mean, var, epsilon):
@@ -70,7 +72,8 @@ def batchnorm_backward(dout, x, gamma, mean, var, epsilon):
     Cost: 10 flops an element; reads dout and x twice, writes dx.
     Source: Ioffe & Szegedy, Batch normalization (2015), section 3.
     """
-    return _batchnorm_gradients("batchnorm_backward", dout, x, gamma, mean, var, epsilon)
+    arguments = _backward_arguments("batchnorm_backward", dout, x, gamma, mean, var, epsilon)
+    return _in_shape(x, *_variant().batchnorm_backward(*arguments))
 
 
 def batchnorm_backward_alt(dout, x, gamma, mean, var, epsilon):
@@ -80,7 +83,8 @@ def batchnorm_backward_alt(dout, x, gamma, mean, var, epsilon):
 
     Inputs, results and cost as of `batchnorm_backward`, with which it agrees to rounding.
     """
-    return _batchnorm_gradients("batchnorm_backward_alt", dout, x, gamma, mean, var, epsilon)
+    arguments = _backward_arguments("batchnorm_backward_alt", dout, x, gamma, mean, var, epsilon)
+    return _in_shape(x, *_variant().batchnorm_backward_alt(*arguments))
 
 
 def batchnorm_inference_backward(dout, x, gamma, mean, var, epsilon):
@@ -91,7 +95,8 @@ def batchnorm_inference_backward(dout, x, gamma, mean, var, epsilon):
     Inputs: dout and x (N, C, ...); gamma, mean, var (C,). Returns dx (N, C, ...); dgamma (C,) and dbeta (C,) as of
     `batchnorm_backward`.
     """
-    return _batchnorm_gradients("batchnorm_inference_backward", dout, x, gamma, mean, var, epsilon)
+    arguments = _backward_arguments("batchnorm_inference_backward", dout, x, gamma, mean, var, epsilon)
+    return _in_shape(x, *_variant().batchnorm_inference_backward(*arguments))
 
 
 def groupnorm_forward(x, gamma, beta, groups, epsilon):
@@ -110,7 +115,7 @@ def groupnorm_forward(x, gamma, beta, groups, epsilon):
     x, gamma, beta = checks.floats(function, x=(x, "N C ..."), gamma=(gamma, "C"), beta=(beta, "C"))
     groups = _groups(function, x, groups)
     epsilon = checks.number(function, "epsilon", epsilon, above=0)
-    out, mean, var = _variant().groupnorm_forward(planes(x), gamma, beta, groups, epsilon)
+    out, mean, var = _variant().groupnorm_forward(_planes(x), gamma, beta, groups, epsilon)
     return out.reshape(x.shape), mean, var
 
 
@@ -133,25 +138,26 @@ def groupnorm_backward(dout, x, gamma, groups, mean, var, epsilon):
     checks.shape(function, "mean", mean, (len(x), groups))
     _not_negative(function, var)
     epsilon = checks.number(function, "epsilon", epsilon, above=0)
-    dx, dgamma, dbeta = _variant().groupnorm_backward(planes(dout), planes(x), gamma, groups, mean, var, epsilon)
-    return dx.reshape(x.shape), dgamma, dbeta
+    return _in_shape(x, *_variant().groupnorm_backward(_planes(dout), _planes(x), gamma, groups, mean, var, epsilon))
 
 
-def planes(x):
+def _planes(x):
     """x (N, C, ...) as (N, C, S)."""
     return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
-def _batchnorm_gradients(function, dout, x, gamma, mean, var, epsilon):
+def _backward_arguments(function, dout, x, gamma, mean, var, epsilon):
     dout, x, gamma, mean, var = checks.floats(
         function, dout=(dout, "N C ..."), x=(x, "N C ..."), gamma=(gamma, "C"), mean=(mean, "C"), var=(var, "C")
     )
     checks.shape(function, "dout", dout, x.shape)
     _not_negative(function, var)
     epsilon = checks.number(function, "epsilon", epsilon, above=0)
-    backward = getattr(_variant(), function)
-    dx, dgamma, dbeta = backward(planes(dout), planes(x), gamma, mean, var, epsilon)
-    return dx.reshape(x.shape), dgamma, dbeta
+    return _planes(dout), _planes(x), gamma, mean, var, epsilon
+
+
+def _in_shape(x, dx, dgamma, dbeta):
+    return dx.reshape(np.shape(x)), dgamma, dbeta
 
 
 def _groups(function, x, groups):
