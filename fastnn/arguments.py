@@ -23,6 +23,16 @@ def count_or_none(function: str, name: str, value: Any) -> int | None:
     return None if value is None else checks.integer(function, name, value, minimum=1)
 
 
+def function_or_none(function: str, name: str, value: Any) -> Any:
+    """A function, or None."""
+    if value is not None and not callable(value):
+        raise TypeError(
+            f"{function}: {name}={value!r} is no function; expected a function or None; pass its name, without "
+            f"parentheses, or an object that can be called"
+        )
+    return value
+
+
 def callbacks(function: str, name: str, values: Iterable[Callable]) -> list[Callable]:
     """Functions, as a list."""
     given = list(values)

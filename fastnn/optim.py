@@ -104,6 +104,18 @@ def checked_config(function: str, rule: Callable, config: dict | None) -> dict:
     return checks.keys(function, "optim_config", config or {}, optional=allowed)
 
 
+def base_rate(function: str, rule: Callable, config: dict) -> float:
+    """The learning rate that a schedule multiplies: that of the hyperparameters, else the rule's default."""
+    default = DEFAULTS[rule.__name__]["learning_rate"] if rule in RULES.values() else None
+    rate = config.get("learning_rate", default)
+    if rate is None:
+        raise ValueError(
+            f"{function}: optim_config={config!r} has no learning_rate that a schedule could multiply; expected one, "
+            f"as the update rule reads it; add it"
+        )
+    return checks.number(function, "optim_config['learning_rate']", rate, minimum=0)
+
+
 def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
     """Scale all gradients by one factor, so that the norm of all their elements together is at most `limit`.
 

@@ -352,7 +352,7 @@ def run(**options):
 @pytest.mark.parametrize("snapshot_every", [2, 50])
 @pytest.mark.parametrize("options", [{}, {"sampling": "epoch"}, {"update_rule": "sgd_momentum", "seed": None}])
 def test_interrupted_anywhere_it_goes_on_exactly(options, snapshot_every, monkeypatch):
-    monkeypatch.setattr("fastnn.solver._SNAPSHOT_EVERY", snapshot_every)
+    monkeypatch.setattr("fastnn.resumable._SNAPSHOT_EVERY", snapshot_every)
     np.random.seed(231)
     expected, counter = everything(run(**options)), Interruption(10**9)
     with counter:

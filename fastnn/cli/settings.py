@@ -46,13 +46,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 UPDATE_RULES = ("sgd", "sgd_momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw")
 MODELS = ("three-layer-conv", "two-layer")
+SCHEDULES = ("none", "step", "exponential", "cosine", "warmup-cosine", "one-cycle", "plateau")
 
 _ONLY_CONVOLUTIONAL = ("num_filters", "filter_size")
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything that decides what a run computes; stored in its checkpoints."""
+    """Everything that decides what a run computes; stored in its checkpoints, the older of which lack the last ones."""
 
     model: str
     data: str
@@ -70,6 +71,11 @@ class Settings:
     num_train: int
     num_validation: int
     num_test: int
+    lr_decay: float = 1.0
+    schedule: str = "none"
+    weight_decay: float | None = None
+    sampling: str = "with_replacement"
+    early_stopping: int | None = None
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> "Settings":
@@ -91,12 +97,13 @@ class Settings:
     def from_checkpoint(cls, tree: dict, path: Path) -> "Settings":
         """The settings of the run that wrote a checkpoint."""
         stored = tree.get("settings")
-        if not isinstance(stored, dict) or set(stored) != _NAMES or not {"solver", "backend"} <= set(tree):
+        known = isinstance(stored, dict) and _REQUIRED <= set(stored) <= _NAMES
+        if not known or not {"solver", "backend"} <= set(tree):
             raise ValueError(
                 f"resume: path={str(path)!r} is no checkpoint of a run (it has {list(tree)}); expected one that "
                 f"`fastnn train` wrote; use Solver.load_state for others"
             )
-        return cls(**stored)
+        return cls(**tree["settings"])
 
     def load_data(self) -> dict:
         """The data set, as a dict of float32 images and integer labels."""
@@ -134,15 +141,36 @@ class Settings:
 
     def solver_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `Solver`."""
+        decay = {} if self.weight_decay is None else {"weight_decay": self.weight_decay}
         return {
             "update_rule": self.update_rule,
-            "optim_config": {"learning_rate": self.learning_rate},
+            "optim_config": {"learning_rate": self.learning_rate, **decay},
+            "lr_decay": self.lr_decay,
+            "schedule": self.build_schedule(),
             "batch_size": self.batch_size,
             "num_epochs": self.epochs,
+            "sampling": self.sampling,
+            "early_stopping": self.early_stopping,
         }
+
+    def build_schedule(self) -> Any:
+        """The schedule of that name, with the lengths that suit the number of epochs; None: none."""
+        from fastnn.schedules import Cosine, Exponential, OneCycle, Plateau, Step, Warmup
+
+        epochs = max(self.epochs, 1)  # fewer are refused by the Solver
+        return {
+            "none": None,
+            "step": Step(max(epochs // 3, 1), 0.1),
+            "exponential": Exponential(0.01 ** (1 / epochs)),
+            "cosine": Cosine(),
+            "warmup-cosine": Warmup(0.05 * epochs, then=Cosine()),
+            "one-cycle": OneCycle(),
+            "plateau": Plateau(0.3, patience=2),
+        }[self.schedule]
 
 
 _NAMES = {field.name for field in dataclasses.fields(Settings)}
+_REQUIRED = {field.name for field in dataclasses.fields(Settings) if field.default is dataclasses.MISSING}
 
 
 def defaults_of(name: str) -> str:

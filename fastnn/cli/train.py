@@ -13,13 +13,15 @@ from typing import Any
 
 from fastnn import get_backend, use_backend
 from fastnn.kernels.switch import CHOICES, VARIABLE
+from fastnn.sampling import METHODS
 
-from .settings import DEFAULTS, MODELS, UPDATE_RULES, Settings, defaults_of
+from .settings import DEFAULTS, MODELS, SCHEDULES, UPDATE_RULES, Settings, defaults_of
 
 _TRAIN_EXAMPLES = """examples:
   fastnn train
   fastnn train --data cifar10 --epochs 5 --out runs/first
   fastnn train --model two-layer --hidden-dim 200 --learning-rate 3e-4
+  fastnn train --epochs 10 --schedule one-cycle --sampling epoch
   fastnn train --data cifar10 --num-train 1000 --epochs 20 --backend vectorized
 Ctrl-C saves the state of the run; `fastnn resume FOLDER` goes on from there."""
 
@@ -27,6 +29,10 @@ _RESUME_EXAMPLES = """examples:
   fastnn resume runs/shapes-three-layer-conv                after an interruption
   fastnn resume runs/shapes-three-layer-conv --epochs 10    five more epochs after the first five
   fastnn resume runs/first/checkpoint.h5.prev               from the checkpoint before the last"""
+
+_SCHEDULE_HELP = """further factor for the learning rate: step: 1/10 after each third of the epochs; exponential: down
+to 1/100; cosine: down to 0; warmup-cosine: up in the first twentieth of the steps, then so; one-cycle: up, then down;
+plateau: 0.3 after more than 2 checks without a better validation accuracy; default none"""
 
 
 def add_parser(commands: Any) -> None:
@@ -40,6 +46,11 @@ def add_parser(commands: Any) -> None:
     add("--batch-size", type=int, metavar="N", help=defaults_of("batch_size"))
     add("--learning-rate", type=float, metavar="X", help=defaults_of("learning_rate"))
     add("--update-rule", choices=UPDATE_RULES, help=defaults_of("update_rule"))
+    add("--lr-decay", type=float, metavar="X", help="factor for the learning rate after each epoch; default 1")
+    add("--schedule", choices=SCHEDULES, help=_SCHEDULE_HELP)
+    add("--weight-decay", type=float, metavar="X", help="of the update rule; default: the rule's")
+    add("--sampling", choices=METHODS, help="how batches are drawn; default with_replacement")
+    add("--early-stopping", type=int, metavar="N", help="stop after N epochs without a better validation accuracy")
     add("--reg", type=float, metavar="X", help=f"strength of the penalty on weights; {defaults_of('reg')}")
     add("--num-filters", type=int, metavar="N", help=defaults_of("num_filters"))
     add("--filter-size", type=int, metavar="N", help=defaults_of("filter_size"))

@@ -1,0 +1,182 @@
+"""How a Solver is broken off at any instant, and goes on as if it had not been.
+
+Work is done in units: one iteration, one evaluation. A unit first only reads: it draws a batch and computes; what was
+broken off there is undone by putting the generator and the model's buffers back. Then it writes: parameters, optimiser
+state and histories, in place, between `_writing = True` and `_writing = False`. What was broken off there cannot be
+told apart, so everything goes back to the last snapshot, a copy made before every `_SNAPSHOT_EVERY`-th iteration. From
+either point training repeats exactly, to the last bit.
+"""
+
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels import checks
+
+from . import random
+from .sampling import Sampler
+
+_SNAPSHOT_EVERY = 200  # iterations; a copy of everything costs about as much as an iteration
+_NUMBERS = ("iteration", "epoch", "evaluated", "run_from", "finished", "best_val_acc")
+_HISTORIES = ("loss_history", "train_acc_history", "val_acc_history")
+_TREES = ("params", "best_params", "optim_configs", "generator", "order")
+_LATER = ("buffers", "best_buffers")  # states saved before there were buffers lack them
+
+
+class Resumable:
+    """The state of a Solver: saved, loaded, and put back where a unit was broken off."""
+
+    model: Any
+    update_rule: Callable
+    sampler: Sampler
+    optim_configs: dict[str, dict]
+
+    def __init__(self, generator: Any) -> None:
+        self.epoch = 0
+        self.iteration = 0
+        self.evaluated = 0  # the iteration after which accuracies were last checked
+        self.run_from = 0  # the iteration at which the call of train began that is under way or was broken off
+        self.finished = True  # there is no such call
+        self.loss_history: list[float] = []
+        self.train_acc_history: list[float] = []
+        self.val_acc_history: list[float] = []
+        self.best_val_acc = 0.0
+        self.best_params: dict[str, np.ndarray] = {}
+        self.best_buffers: dict[str, np.ndarray] = {}
+
+        self._generator = generator
+        self._reading_from: dict | None = None  # generator and buffers at the beginning of a unit under way
+        self._writing = False
+        self._snapshot: dict | None = None
+
+    def state(self) -> dict[str, Any]:
+        """Everything that is needed to go on exactly from here, as a nested dict of numbers, strings, lists and arrays.
+
+        `load_state` of a solver made with the same arguments takes it. Between iterations (in callbacks, and after an
+        interruption) it is the state of that moment. Arrays are copies.
+        """
+        if self._writing and self._snapshot is not None:
+            return self._snapshot
+        return {
+            **self._fingerprint(),
+            **{name: getattr(self, name) for name in _NUMBERS},
+            **{name: list(getattr(self, name)) for name in _HISTORIES},
+            "params": copied(self.model.params),
+            "best_params": copied(self.best_params),
+            "best_buffers": copied(self.best_buffers),
+            "optim_configs": {name: copied(config) for name, config in self.optim_configs.items()},
+            "order": self.sampler.order.copy(),
+            **(self._reading_from or self._origin()),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned; what is compared with this solver is the model's and the data's sizes.
+
+        Training goes on exactly where lr_decay, num_epochs, schedule, transform, clip_norm and early_stopping are
+        those of then; they may differ, and from here on this solver's apply. With a schedule this includes the
+        learning rate in optim_config; without one the rate of the state stays. A state saved before models had buffers
+        loads for a model without.
+
+        Raises ValueError where the state lacks something or belongs to another model, data set, batch size, sampling,
+        update rule or kind of seed; the solver then stays as it was.
+        """
+        required = [*self._fingerprint(), *_NUMBERS, *_HISTORIES, *_TREES]
+        state = {name: {} for name in _LATER} | checks.keys(
+            "Solver.load_state", "state", state, required=required, optional=_LATER
+        )
+        for name, expected in self._fingerprint().items():
+            if state[name] != expected:
+                raise ValueError(
+                    f"Solver.load_state: {name}={state[name]!r} in the state; expected {expected!r} as in this solver, "
+                    f"else training could not go on exactly; make the solver with the arguments of the saved one"
+                )
+        for name, arrays in (("params", self.model.params), ("buffers", self._buffers)):
+            given = {key: np.shape(value) for key, value in state[name].items()}
+            shapes = {key: np.shape(value) for key, value in arrays.items()}
+            if given != shapes:
+                raise ValueError(
+                    f"Solver.load_state: {name} have the shapes {given}; expected {shapes} as in the model; "
+                    f"make the model with the arguments of the saved one"
+                )
+        self._recover()
+        self._snapshot = self.state()
+        random.set_state(self._generator, state["generator"])
+        self._restore(state)
+        self._snapshot = None
+
+    @property
+    def _buffers(self) -> MutableMapping[str, np.ndarray]:
+        """The model's buffers, where it has any."""
+        buffers = getattr(self.model, "buffers", None)
+        return buffers if isinstance(buffers, MutableMapping) else {}
+
+    def _origin(self) -> dict[str, Any]:
+        """What the reading part of a unit may change."""
+        return {"generator": random.get_state(self._generator), "buffers": copied(self._buffers)}
+
+    def _begin_reading(self) -> None:
+        """A unit begins; before every so many iterations, and where there is none, a snapshot is taken."""
+        if self._snapshot is None or self.iteration >= self._snapshot["iteration"] + _SNAPSHOT_EVERY:
+            self._snapshot = self.state()
+        self._reading_from = self._origin()
+
+    def _begin_writing(self) -> None:
+        self._writing = True
+
+    def _end_writing(self) -> None:
+        self._reading_from = None
+        self._writing = False
+
+    def _put_back_best(self, finished: bool) -> None:
+        self._writing = True
+        _assign(self.model.params, self.best_params)
+        _assign(self._buffers, self.best_buffers)
+        self.finished = finished
+        self._writing = False
+
+    def _recover(self) -> None:
+        """Undo a unit that was broken off; may itself be broken off and called again."""
+        if self._writing and self._snapshot is not None:
+            self._restore(self._snapshot)
+        elif self._reading_from is not None:
+            random.set_state(self._generator, self._reading_from["generator"])
+            _assign(self._buffers, self._reading_from["buffers"])
+            self._reading_from = None
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._writing = True
+        _assign(self.model.params, state["params"])
+        _assign(self._buffers, state["buffers"])
+        self.optim_configs = {name: copied(config) for name, config in state["optim_configs"].items()}
+        self.best_params = copied(state["best_params"])
+        self.best_buffers = copied(state["best_buffers"])
+        for name in _NUMBERS:
+            setattr(self, name, type(getattr(self, name))(state[name]))
+        for name in _HISTORIES:
+            setattr(self, name, [float(value) for value in state[name]])
+        self.sampler.order = np.array(state["order"])
+        random.set_state(self._generator, state["generator"])
+        self._reading_from = None
+        self._writing = False
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """What a solver must share with the one whose state it loads."""
+        return {
+            "version": 1,
+            "update_rule": getattr(self.update_rule, "__name__", type(self.update_rule).__name__),
+            "sampling": self.sampler.method,
+            "batch_size": self.sampler.batch_size,
+            "num_train": self.sampler.count,
+        }
+
+
+def copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A dict with copies of its arrays."""
+    return {name: np.array(value) if isinstance(value, np.ndarray) else value for name, value in values.items()}
+
+
+def _assign(arrays: MutableMapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
+    """Put copies of the values in place of the arrays, in their dtypes."""
+    for name, value in values.items():
+        arrays[name] = np.array(value, dtype=arrays[name].dtype)

@@ -1,0 +1,180 @@
+"""Learning-rate schedules: functions of where training stands that return a factor on the learning rate.
+
+    Solver(model, data, optim_config={"learning_rate": 0.1}, schedule=Warmup(1, then=Cosine()))
+
+The rate in an iteration is learning_rate * lr_decay**epoch * schedule(position). Any function from a `Position` to a
+number from 0 up is a schedule; those here have no state, so a run that goes on needs nothing but its own position. A
+schedule spans one call of `Solver.train`; the next call begins it again.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from fastnn.kernels import checks
+
+__all__ = ["Cosine", "Exponential", "OneCycle", "Plateau", "Position", "Step", "Warmup"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """Where training stands before an iteration.
+
+    iteration: of this call of `train`, from 0; total: iterations in this call
+    iterations_per_epoch: the length of an epoch
+    val_acc_history: validation accuracies checked so far, in all calls
+    """
+
+    iteration: int
+    total: int
+    iterations_per_epoch: int
+    val_acc_history: tuple[float, ...] = ()
+
+
+Schedule = Callable[[Position], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """factor ** k after k times `every` epochs: the rate falls in steps."""
+
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        checks.integer("Step", "every", self.every, minimum=1)
+        checks.number("Step", "factor", self.factor, above=0)
+
+    def __call__(self, position: Position) -> float:
+        return self.factor ** (position.iteration // (self.every * position.iterations_per_epoch))
+
+
+@dataclasses.dataclass(frozen=True)
+class Exponential:
+    """factor ** (epochs done), in every iteration a little: `lr_decay` without its steps."""
+
+    factor: float
+
+    def __post_init__(self) -> None:
+        checks.number("Exponential", "factor", self.factor, above=0)
+
+    def __call__(self, position: Position) -> float:
+        return self.factor ** (position.iteration / position.iterations_per_epoch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cosine:
+    """From 1 to `final` along half a period of the cosine: final + (1 - final) * (1 + cos(pi * done)) / 2.
+
+    done is the fraction of this call's iterations that are done.
+    Source: Loshchilov & Hutter, SGDR: stochastic gradient descent with warm restarts (2017), equation 5.
+    """
+
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks.number("Cosine", "final", self.final, minimum=0)
+
+    def __call__(self, position: Position) -> float:
+        return _cosine(1.0, self.final, position.iteration / position.total)
+
+
+@dataclasses.dataclass(frozen=True)
+class Warmup:
+    """From 0 to 1 in a straight line during `length` epochs, then another schedule over the rest; None: 1.
+
+    With n iterations in `length` epochs (rounded, at least 1) the factors are 1/n, 2/n, ..., 1.
+    Source: Goyal et al., Accurate, large minibatch SGD (2017), section 2.2.
+    """
+
+    length: float
+    then: Schedule | None = None
+
+    def __post_init__(self) -> None:
+        checks.number("Warmup", "length", self.length, above=0)
+        if self.then is not None and not callable(self.then):
+            raise TypeError(
+                f"Warmup: then={self.then!r} is no schedule; expected a function of a Position, or None; "
+                f"pass one such as Cosine()"
+            )
+
+    def __call__(self, position: Position) -> float:
+        length = max(round(self.length * position.iterations_per_epoch), 1)
+        if position.iteration < length:
+            return (position.iteration + 1) / length
+        if self.then is None:
+            return 1.0
+        iteration, total = position.iteration - length, position.total - length
+        return self.then(dataclasses.replace(position, iteration=iteration, total=total))
+
+
+@dataclasses.dataclass(frozen=True)
+class OneCycle:
+    """From `start` up to 1, then down to `final`; the learning rate is the peak.
+
+    peak_at: the fraction of this call's iterations at whose end the peak is
+    anneal: both ways lead along half a period of the "cosine", or are "linear"
+    The last iteration has `final`. The momentum stays as it is.
+    Source: Smith & Topin, Super-convergence (2018), section 4; along the cosine as PyTorch and fastai have it.
+    """
+
+    peak_at: float = 0.3
+    start: float = 1 / 25
+    final: float = 1e-4
+    anneal: str = "cosine"
+
+    def __post_init__(self) -> None:
+        checks.number("OneCycle", "peak_at", self.peak_at, minimum=0, maximum=1)
+        checks.number("OneCycle", "start", self.start, minimum=0)
+        checks.number("OneCycle", "final", self.final, minimum=0)
+        checks.choice("OneCycle", "anneal", self.anneal, _ANNEAL)
+
+    def __call__(self, position: Position) -> float:
+        between = _ANNEAL[self.anneal]
+        here, last = position.iteration, position.total - 1
+        peak = max(self.peak_at * position.total - 1, 0)
+        if here < peak:
+            return between(self.start, 1.0, here / peak)
+        return between(1.0, self.final, (here - peak) / (last - peak) if last > peak else 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plateau:
+    """Times `factor` whenever the validation accuracy was checked more than `patience` times without a better one.
+
+    threshold: what an accuracy must be above the best one to be better; minimum: the least factor
+    Accuracies are checked after each epoch, and after the first iteration of each call of `train`.
+    """
+
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 0.0
+    minimum: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks.number("Plateau", "factor", self.factor, above=0, below=1)
+        checks.integer("Plateau", "patience", self.patience, minimum=0)
+        checks.number("Plateau", "threshold", self.threshold, minimum=0)
+        checks.number("Plateau", "minimum", self.minimum, minimum=0, maximum=1)
+
+    def __call__(self, position: Position) -> float:
+        result, best, worse = 1.0, -math.inf, 0
+        for accuracy in position.val_acc_history:
+            if accuracy > best + self.threshold:
+                best, worse = accuracy, 0
+            else:
+                worse += 1
+            if worse > self.patience:
+                result, worse = max(result * self.factor, self.minimum), 0
+        return result
+
+
+def _cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
+
+
+def _linear(start: float, end: float, fraction: float) -> float:
+    return start + (end - start) * fraction
+
+
+_ANNEAL = {"cosine": _cosine, "linear": _linear}
