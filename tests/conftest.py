@@ -27,6 +27,13 @@ def backend(request):
         yield request.param
 
 
+@pytest.fixture
+def one_backend():
+    """For tests of what is the same on every backend; one that asks for `backend` too has its own."""
+    with fastnn.use_backend("vectorized"):
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _switch_as_in_a_new_process(monkeypatch):
     """Every test begins with the switch untouched, whatever the environment says."""

@@ -1,0 +1,66 @@
+"""The options of `fastnn train` that decide how it is trained."""
+
+import pytest
+from test_cli import _tiny_runs_in_a_new_folder, assert_identical, error_of, solver_state, stop_after  # noqa: F401
+
+from fastnn import checkpoint
+from fastnn.cli import main, settings
+
+
+@pytest.mark.parametrize("schedule", settings.SCHEDULES)
+def test_schedules(capsys, stop_after, schedule):  # noqa: F811
+    options = ["--schedule", schedule, "--sampling", "blocks", "--lr-decay", "0.9", "--update-rule", "adamw"]
+    options += ["--weight-decay", "0.1", "--early-stopping", "5"]
+    assert main(["train", "--out", "whole", *options]) == 0
+    out = capsys.readouterr().out
+    assert (f"learning rate 0.001, {schedule} schedule\n" in out) == (schedule != "none")
+    stored = checkpoint.load("whole/checkpoint.h5")["settings"]
+    assert (stored["schedule"], stored["sampling"], stored["lr_decay"]) == (schedule, "blocks", 0.9)
+    restore = stop_after(4)
+    assert main(["train", "--out", "part", *options]) == 130
+    restore()
+    assert main(["resume", "part"]) == 0
+    assert_identical(solver_state("part"), solver_state("whole"))
+    config = solver_state("whole")["optim_configs"]["W1"]
+    assert config["weight_decay"] == 0.1
+    assert (config["learning_rate"] == 1e-3 * 0.9 * 0.9) == (schedule == "none")
+
+
+def test_early_stopping(capsys):
+    assert main(["train", "--out", "part", "--early-stopping", "1", "--epochs", "9", "--learning-rate", "1e-12"]) == 0
+    assert "(Epoch 1 / 9) stopped early: no better val_acc for 1 epochs\n" in capsys.readouterr().out
+    assert solver_state("part")["iteration"] == 3
+
+
+def test_checkpoints_from_before_there_were_these_settings():
+    assert main(["train", "--out", "whole", "--epochs", "4"]) == 0
+    assert main(["train", "--out", "part"]) == 0
+    tree = checkpoint.load("part/checkpoint.h5")
+    for name in ("lr_decay", "schedule", "weight_decay", "sampling", "early_stopping"):
+        del tree["settings"][name]
+    for name in ("buffers", "best_buffers"):
+        del tree["solver"][name]
+    checkpoint.save("part/checkpoint.h5", tree)
+    assert main(["resume", "part", "--epochs", "4"]) == 0
+    assert_identical(solver_state("part"), solver_state("whole"))
+
+
+def test_settings_of_a_later_version_are_refused(capsys):
+    assert main(["train", "--out", "part"]) == 0
+    tree = checkpoint.load("part/checkpoint.h5")
+    tree["settings"]["dropout"] = 0.5
+    checkpoint.save("part/checkpoint.h5", tree)
+    capsys.readouterr()
+    assert "is no checkpoint of a run" in error_of(capsys, "resume", "part")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--early-stopping", "0"], "early_stopping=0 is out of range"),
+        (["--lr-decay", "0"], "lr_decay=0.0 is out of range"),
+        (["--schedule", "cosine", "--epochs", "0"], "num_epochs=0 is out of range"),
+    ],
+)
+def test_errors_are_one_line(capsys, arguments, message):
+    assert message in error_of(capsys, "train", *arguments)
