@@ -1,7 +1,15 @@
-"""The classifiers of the course: thin networks of `fastnn.nn` under the course's names."""
+"""The classifiers of the course: thin networks of `fastnn.nn` under the course's names, and linear classifiers."""
 
 from .autoencoder import SparseAutoencoder
 from .cnn import ThreeLayerConvNet
 from .fc_net import TwoLayerNet
+from .linear_classifier import LinearClassifier, LinearSVM, Softmax
 
-__all__ = ["SparseAutoencoder", "ThreeLayerConvNet", "TwoLayerNet"]
+__all__ = [
+    "LinearClassifier",
+    "LinearSVM",
+    "Softmax",
+    "SparseAutoencoder",
+    "ThreeLayerConvNet",
+    "TwoLayerNet",
+]
