@@ -73,24 +73,27 @@ def train_linear_classifier(
     Raises FloatingPointError where a loss is not finite; ValueError and TypeError for arguments that do not fit.
     """
     function, generator = "train_linear_classifier", random.generator(seed)
-    _check_data(function, X, y)
-    W = _initial(X, y, generator) if W is None else np.array(W, order="C")
+    X, y = _data(function, X, y)
+    W = _weights(function, W, X, y, generator)
     history = _train(function, loss_func, W, X, y, learning_rate, reg, num_iters, batch_size, verbose, generator)
     return W, history
 
 
 def predict_linear_classifier(W: np.ndarray, X: Any) -> np.ndarray:
     """The class of the highest score of each image: X (N, D), W (D, K) -> labels (N,) int64."""
-    predicted, no_bias = np.empty(len(X), np.int64), np.zeros(np.shape(W)[-1:], np.asarray(W).dtype)
+    function = "predict_linear_classifier"
+    (W,) = checks.floats(function, W=(W, "D K"))
+    checks.not_empty(function, "W", W)
+    predicted, no_bias = np.empty(len(X), np.int64), np.zeros(W.shape[1], W.dtype)
     for start in range(0, len(X), _BLOCK):
         block = slice(start, min(start + _BLOCK, len(X)))
-        scores = affine_forward(_converted(rows(X, block), no_bias.dtype), W, no_bias)
+        scores = affine_forward(_converted(function, rows(X, block), W.dtype), W, no_bias)
         predicted[block] = np.argmax(scores, axis=1)
     return predicted
 
 
 class LinearClassifier:
-    """What LinearSVM and Softmax share; a classifier of your own derives from this and defines `loss_function`.
+    """What LinearSVM and Softmax share; a classifier of your own derives from this and defines `loss`.
 
         classifier = Softmax()
         loss_history = classifier.train(X_train, y_train, learning_rate=1e-2, reg=1e-4, num_iters=1500)
@@ -104,14 +107,6 @@ class LinearClassifier:
         self.W: np.ndarray | None = None
         self._generator = random.generator(seed)
 
-    @staticmethod
-    def loss_function(W: np.ndarray, X: np.ndarray, y: np.ndarray, reg: float) -> tuple[float, np.ndarray]:
-        """The loss and its gradient dW."""
-        raise NotImplementedError(
-            "LinearClassifier: loss_function is missing; expected a static method (W, X, y, reg) -> (loss, dW); define "
-            "it, or use LinearSVM or Softmax"
-        )
-
     def train(
         self,
         X: Any,
@@ -124,34 +119,36 @@ class LinearClassifier:
     ) -> list[float]:
         """Train W, from where it is, by `num_iters` steps; see `train_linear_classifier`. Returns their losses."""
         function = f"{type(self).__name__}.train"
-        _check_data(function, X, y)
-        self.W = _initial(X, y, self._generator) if self.W is None else np.array(self.W, order="C")
+        X, y = _data(function, X, y)
+        self.W = _weights(function, self.W, X, y, self._generator)  # trained in place: so `loss` sees it
         return _train(
-            function, self._batch_loss, self.W, X, y,
+            function, lambda _, *batch: self.loss(*batch), self.W, X, y,
             learning_rate, reg, num_iters, batch_size, verbose, self._generator,
         )  # fmt: skip
 
     def predict(self, X: Any) -> np.ndarray:
         """The class of the highest score of each image: X (N, D) -> labels (N,) int64."""
-        return predict_linear_classifier(self._weights("predict"), X)
+        return predict_linear_classifier(self._trained("predict"), X)
 
     def loss(self, X: Any, y: Any, reg: float) -> tuple[float, np.ndarray]:
         """The loss of images X (N, D) with labels y (N,), its penalty reg * sum(W * W) included, and dW (D, K)."""
-        return self._batch_loss(self._weights("loss"), X, y, reg)
+        raise NotImplementedError(
+            f"{type(self).__name__}: loss is missing; expected loss(X, y, reg) -> (loss, dW); define it, or use "
+            f"LinearSVM or Softmax"
+        )
 
     def save(self, name: str | os.PathLike) -> None:
         """Write W to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
-        files.save(name, {"W": self._weights("save")})
+        files.save(name, {"W": self._trained("save")})
         print(f"{os.fspath(name)} saved.")
 
     def load(self, name: str | os.PathLike) -> None:
         """Read the W that `save` wrote, without executing anything in the file. ValueError for another file."""
-        self.W = checks.keys(f"{type(self).__name__}.load", "params", files.load(name), required=["W"])["W"]
+        function = f"{type(self).__name__}.load"
+        params = checks.keys(function, "the file", files.load(name), required=["W"])
+        (self.W,) = checks.floats(function, W=(params["W"], "D K"))
 
-    def _batch_loss(self, W: np.ndarray, X: Any, y: Any, reg: float) -> tuple[float, np.ndarray]:
-        return self.loss_function(W, X, y, reg)
-
-    def _weights(self, method: str) -> np.ndarray:
+    def _trained(self, method: str) -> np.ndarray:
         if self.W is None:
             raise ValueError(
                 f"{type(self).__name__}.{method}: there are no weights, W=None; expected (D, K); call train or load "
@@ -163,13 +160,15 @@ class LinearClassifier:
 class LinearSVM(LinearClassifier):
     """A linear classifier with the multiclass hinge loss."""
 
-    loss_function = staticmethod(linear_svm_loss)
+    def loss(self, X: Any, y: Any, reg: float) -> tuple[float, np.ndarray]:
+        return linear_svm_loss(self._trained("loss"), X, y, reg)
 
 
 class Softmax(LinearClassifier):
     """A linear classifier with the cross-entropy of the softmax of its scores."""
 
-    loss_function = staticmethod(linear_softmax_loss)
+    def loss(self, X: Any, y: Any, reg: float) -> tuple[float, np.ndarray]:
+        return linear_softmax_loss(self._trained("loss"), X, y, reg)
 
 
 def test_one_param_set(
@@ -211,7 +210,7 @@ def _train(
     history: list[float] = []
     for iteration in range(num_iters):
         images, labels = sample_batch(X, y, len(X), batch_size, seed=generator)
-        loss, dW = loss_func(W, _converted(images, W.dtype), labels, reg)
+        loss, dW = loss_func(W, _converted(function, images, W.dtype), labels, reg)
         check_finite(function, float(loss), iteration, learning_rate)
         history.append(float(loss))
         optim.sgd(W, dW, config, out=W)
@@ -229,20 +228,30 @@ def check_finite(function: str, loss: float, iteration: int, learning_rate: floa
         )
 
 
-def _check_data(function: str, X: Any, y: Any) -> None:
-    """X (N, D) holds real numbers, at least one row, and y as many labels."""
-    shape, dtype = np.shape(X), getattr(X, "dtype", None)
-    if len(shape) != 2 or shape[0] == 0 or np.shape(y) != shape[:1] or dtype is None or dtype.kind not in "fiub":
+def _data(function: str, X: Any, y: Any) -> tuple[Any, Any]:
+    """X (N, D) and y (N,), N at least 1: arrays, or data sets in a file; lists become arrays."""
+    X, y = (np.asarray(given) if isinstance(given, (list, tuple)) else given for given in (X, y))
+    if len(np.shape(X)) != 2 or len(X) == 0 or np.shape(y) != (len(X),):
         raise ValueError(
-            f"{function}: X.shape = {shape} of {dtype} and y.shape = {np.shape(y)} are no data to train on; expected "
-            f"(N, D) real numbers and (N,) labels, N at least 1; reshape the images to rows with X.reshape(len(X), -1)"
+            f"{function}: X.shape = {np.shape(X)} and y.shape = {np.shape(y)} are no data to train on; expected (N, D) "
+            f"and (N,), N at least 1; make images rows with X.reshape(len(X), -1)"
         )
+    return X, y
 
 
-def _initial(X: Any, y: Any, generator: Any) -> np.ndarray:
+def _weights(function: str, W: Any, X: Any, y: Any, generator: Any) -> np.ndarray:
+    """A copy of W, or small random weights where it is None."""
+    if W is not None:
+        return checks.floats(function, W=(np.array(W), "D K"))[0]
     dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     return (0.001 * generator.standard_normal((X.shape[1], int(np.max(y)) + 1))).astype(dtype)
 
 
-def _converted(images: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    return images.astype(dtype, copy=False)
+def _converted(function: str, X: Any, dtype: np.dtype) -> np.ndarray:
+    X = checks.array(function, "X", X)
+    if X.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{function}: X.dtype = {X.dtype} holds no real numbers; expected floats or integers; convert X with "
+            f"np.asarray(X, dtype=np.float32)"
+        )
+    return X.astype(dtype, copy=False)

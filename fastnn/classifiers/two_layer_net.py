@@ -1,0 +1,199 @@
+"""A two-layer net in functional style, and as a class: scores = max(0, X @ W1 + b1) @ W2 + b2, softmax loss.
+
+`params` is a dict of W1 (D, H), b1 (H,), W2 (H, K), b2 (K,). Images are rows X (N, D) of any real dtype, or (N, d1, ...)
+that are flattened to them, and are converted to the dtype of W1. The penalty is reg * (sum(W1*W1) + sum(W2*W2)), without
+the factor 1/2 of `fc_net`.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn import optim, random
+from fastnn.kernels import checks
+from fastnn.layer_utils import affine_relu_backward, affine_relu_forward
+from fastnn.layers import affine_backward, affine_forward, softmax_loss
+from fastnn.nn import files
+from fastnn.nn.module import checked_params
+from fastnn.sampling import rows
+
+from .linear_classifier import check_finite, sample_batch
+
+__all__ = ["TwoLayerNet", "nn_forward_backward", "nn_forward_pass", "nn_predict", "nn_train"]
+
+_NAMES = ("W1", "b1", "W2", "b2")
+_BLOCK = 1000  # images that are predicted at a time
+
+
+def nn_forward_pass(params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Returns scores (N, K) and hidden (N, H), the output of ReLU."""
+    scores, hidden, _ = _forward("nn_forward_pass", params, X)
+    return scores, hidden
+
+
+def nn_forward_backward(params: dict[str, np.ndarray], X: Any, y: Any = None, reg: float = 0.0) -> Any:
+    """Scores (N, K) where y is None, else the loss with its penalty, and a dict of its gradients.
+
+    y (N,): labels, integers from 0 to K - 1; reg >= 0: strength of the penalty
+    """
+    function = "nn_forward_backward"
+    scores, hidden, cache = _forward(function, params, X)
+    if y is None:
+        return scores
+    reg = checks.number(function, "reg", reg, minimum=0)
+    loss, dscores = softmax_loss(scores, y)
+    dhidden, dW2, db2 = affine_backward(dscores, (hidden, params["W2"], params["b2"]))
+    _, dW1, db1 = affine_relu_backward(dhidden, cache, need_dx=False)
+    if reg:
+        for W, dW in ((params["W1"], dW1), (params["W2"], dW2)):
+            loss += reg * float(np.sum(np.square(W)))
+            dW += dW.dtype.type(2 * reg) * W
+    return loss, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
+
+
+def nn_train(
+    params: dict[str, np.ndarray],
+    loss_func: Callable,
+    pred_func: Callable,
+    X: Any,
+    y: Any,
+    X_val: Any,
+    y_val: Any,
+    learning_rate: float = 1e-3,
+    learning_rate_decay: float = 0.95,
+    reg: float = 5e-6,
+    num_iters: int = 100,
+    batch_size: int = 200,
+    verbose: bool = False,
+    *,
+    seed: Any = None,
+) -> dict[str, list[float]]:
+    """Train `params`, which are updated in place, by stochastic gradient descent on batches drawn with replacement.
+
+    loss_func: function (params, X, y, reg) -> (loss, grads), such as `nn_forward_backward`
+    pred_func: function (params, loss_func, X) -> labels, such as `nn_predict`
+    X, y, X_val, y_val: images and labels to train on and to validate with
+    learning_rate_decay: factor for the learning rate after each epoch of max(N // batch_size, 1) iterations
+    verbose: print the loss of every 100th iteration; seed: where batches are drawn from (see `fastnn.random`)
+    Returns loss_history, a loss for each iteration, and train_acc_history, of the batch, and val_acc_history. As in
+    the course an epoch is closed with its first iteration: accuracies are taken and the rate decays after iteration 0,
+    after the first of the second epoch, and so on.
+    Raises FloatingPointError where a loss is not finite, ValueError for arguments that do not fit.
+    """
+    function, generator = "nn_train", random.generator(seed)
+    count = len(X)
+    learning_rate = checks.number(function, "learning_rate", learning_rate, minimum=0)
+    learning_rate_decay = checks.number(function, "learning_rate_decay", learning_rate_decay, above=0)
+    num_iters = checks.integer(function, "num_iters", num_iters, minimum=0)
+    batch_size = checks.integer(function, "batch_size", batch_size, minimum=1)
+    iterations_per_epoch = max(count // batch_size, 1)
+    stats: dict[str, list[float]] = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
+    for iteration in range(num_iters):
+        images, labels = sample_batch(X, y, count, batch_size, seed=generator)
+        loss, grads = loss_func(params, images, y=labels, reg=reg)
+        check_finite(function, float(loss), iteration, learning_rate)
+        stats["loss_history"].append(float(loss))
+        for name, w in params.items():
+            optim.sgd(w, grads[name], {"learning_rate": learning_rate}, out=w)
+        if verbose and iteration % 100 == 0:
+            print(f"iteration {iteration} / {num_iters}: loss {float(loss):f}")
+        if iteration % iterations_per_epoch == 0:
+            for name, X_part, y_part in (("train", images, labels), ("val", X_val, y_val)):
+                right = pred_func(params, loss_func, X_part) == np.asarray(y_part)
+                stats[f"{name}_acc_history"].append(float(np.mean(right)))
+            learning_rate *= learning_rate_decay
+    return stats
+
+
+def nn_predict(params: dict[str, np.ndarray], loss_func: Callable, X: Any) -> np.ndarray:
+    """The class of the highest score of each image: labels (N,) int64.
+
+    loss_func: function (params, X) -> scores (N, K), such as `nn_forward_backward`
+    """
+    predicted = np.empty(len(X), np.int64)
+    for start in range(0, len(X), _BLOCK):
+        block = slice(start, min(start + _BLOCK, len(X)))
+        predicted[block] = np.argmax(loss_func(params, rows(X, block)), axis=1)
+    return predicted
+
+
+class TwoLayerNet:
+    """affine - ReLU - affine - softmax with its own training; `params` holds W1, b1, W2, b2.
+
+    input_size, hidden_size, output_size: D, H, K; dtype: of the parameters
+    std: standard deviation of the initial weights; biases begin as zeros
+    seed: where weights and batches are drawn from (see `fastnn.random`)
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        dtype: Any = np.float32,
+        std: float = 1e-4,
+        *,
+        seed: Any = None,
+    ) -> None:
+        D, H, K = (
+            checks.integer("TwoLayerNet", name, size, minimum=1)
+            for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size))
+        )
+        std = checks.number("TwoLayerNet", "std", std, minimum=0)
+        self._generator = random.generator(seed)
+        self.params: dict[str, np.ndarray] = {}
+        self.params["W1"] = (std * self._generator.standard_normal((D, H))).astype(dtype)
+        self.params["b1"] = np.zeros(H, dtype)
+        self.params["W2"] = (std * self._generator.standard_normal((H, K))).astype(dtype)
+        self.params["b2"] = np.zeros(K, dtype)
+
+    def loss(self, X: Any, y: Any = None, reg: float = 0.0) -> Any:
+        """`nn_forward_backward` of these parameters: scores, or (loss, grads)."""
+        return nn_forward_backward(self.params, X, y, reg)
+
+    def train(
+        self,
+        X: Any,
+        y: Any,
+        X_val: Any,
+        y_val: Any,
+        learning_rate: float = 1e-3,
+        learning_rate_decay: float = 0.95,
+        reg: float = 5e-6,
+        num_iters: int = 100,
+        batch_size: int = 200,
+        verbose: bool = False,
+    ) -> dict[str, list[float]]:
+        """`nn_train` of these parameters. Returns loss_history, train_acc_history, val_acc_history."""
+        return nn_train(
+            self.params, nn_forward_backward, nn_predict, X, y, X_val, y_val,
+            learning_rate, learning_rate_decay, reg, num_iters, batch_size, verbose, seed=self._generator,
+        )  # fmt: skip
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The class of the highest score of each image: labels (N,) int64."""
+        return nn_predict(self.params, nn_forward_backward, X)
+
+    def save(self, name: str | os.PathLike) -> None:
+        """Write the parameters to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
+        files.save(name, self.params)
+        print(f"{os.fspath(name)} saved.")
+
+    def load(self, name: str | os.PathLike) -> None:
+        """Read the parameters that `save` wrote, without executing anything in the file.
+
+        Raises ValueError where their names or shapes are not those of this net, or the file is of another kind.
+        """
+        self.params = checked_params("TwoLayerNet.load", self.params, files.load(name))
+
+
+def _forward(function: str, params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Scores, hidden activations, and what the backward pass of the first layer needs."""
+    W1, b1, W2, b2 = (checks.keys(function, "params", params, required=_NAMES)[name] for name in _NAMES)
+    X = checks.array(function, "X", X)
+    if X.dtype.kind in "fiub":  # else the layer says what is wrong
+        X = X.astype(np.asarray(W1).dtype, copy=False)
+    hidden, cache = affine_relu_forward(X, W1, b1)
+    return affine_forward(hidden, W2, b2)[0], hidden, cache
