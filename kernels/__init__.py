@@ -3,7 +3,6 @@
 Open an operation's folder: `__init__.py` is its contract (meaning, shapes, errors, checks, dispatch), `naive.py`
 the same function as plain loops (the specification), `vectorized.py` as NumPy, `njit.py` as Numba for the CPU.
 
-<<<<<<< HEAD
     conv2d       convolution                        affine         x @ w + b
     pool2d       max, average, global average       activations    ReLU and its relatives
     norm         batch, layer and group norm        dropout        its mask from a seed

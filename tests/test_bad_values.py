@@ -64,6 +64,8 @@ VALID |= {
     "dropout_forward": {"x": CUBE, "p": 0.5, "seed": 7},
     "dropout_backward": {"dout": OTHER, "mask": CUBE > 0, "p": 0.5},
     "augment_images": {"x": X, "flip": np.array([True, False])},
+    "linear_svm_loss": {"W": MATRIX, "X": ROWS, "y": np.array([0, 3, 1]), "reg": 0.1},
+    "linear_softmax_loss": {"W": MATRIX, "X": ROWS, "y": np.array([0, 3, 1]), "reg": 0.1},
 }
 for place in ("top", "left", "hole_top", "hole_left", "hole_size"):
     VALID["augment_images"][place] = np.array([2, 1])

@@ -172,7 +172,11 @@ class Softmax(LinearClassifier):
 
 
 def test_one_param_set(
-    classifier: LinearClassifier, data_dict: dict[str, Any], lr: float, reg: float, num_iters: int = 2000
+    classifier: LinearClassifier,
+    data_dict: dict[str, Any],
+    lr: float,
+    reg: float,
+    num_iters: int = 2000,  # noqa: PT028
 ) -> tuple[LinearClassifier, float, float]:
     """Train a classifier with one learning rate and penalty. Returns it, its training and its validation accuracy.
 
@@ -213,7 +217,8 @@ def _train(
         loss, dW = loss_func(W, _converted(function, images, W.dtype), labels, reg)
         check_finite(function, float(loss), iteration, learning_rate)
         history.append(float(loss))
-        optim.sgd(W, dW, config, out=W)
+        with np.errstate(over="ignore", invalid="ignore"):  # the next loss tells
+            optim.sgd(W, dW, config, out=W)
         if verbose and iteration % 100 == 0:
             print(f"iteration {iteration} / {num_iters}: loss {history[-1]:f}")
     return history
@@ -223,8 +228,8 @@ def check_finite(function: str, loss: float, iteration: int, learning_rate: floa
     """Raise FloatingPointError unless the loss is finite."""
     if not math.isfinite(loss):
         raise FloatingPointError(
-            f"{function}: loss = {loss} in iteration {iteration} with learning_rate={learning_rate:g}; expected a finite "
-            f"number; lower learning_rate or reg, and check that the data holds no NaN or infinity"
+            f"{function}: loss = {loss} in iteration {iteration} with learning_rate={learning_rate:g}; expected a "
+            f"finite number; lower learning_rate or reg, and check that the data holds no NaN or infinity"
         )
 
 

@@ -1,8 +1,8 @@
 """A two-layer net in functional style, and as a class: scores = max(0, X @ W1 + b1) @ W2 + b2, softmax loss.
 
-`params` is a dict of W1 (D, H), b1 (H,), W2 (H, K), b2 (K,). Images are rows X (N, D) of any real dtype, or (N, d1, ...)
-that are flattened to them, and are converted to the dtype of W1. The penalty is reg * (sum(W1*W1) + sum(W2*W2)), without
-the factor 1/2 of `fc_net`.
+`params` is a dict of W1 (D, H), b1 (H,), W2 (H, K), b2 (K,). Images X of any real dtype, (N, D) or
+(N, d1, ...), are made rows and converted to the dtype of W1. The penalty is reg * (sum(W1*W1) + sum(W2*W2)),
+without the factor 1/2 of `fc_net`.
 """
 
 import os
@@ -95,8 +95,9 @@ def nn_train(
         loss, grads = loss_func(params, images, y=labels, reg=reg)
         check_finite(function, float(loss), iteration, learning_rate)
         stats["loss_history"].append(float(loss))
-        for name, w in params.items():
-            optim.sgd(w, grads[name], {"learning_rate": learning_rate}, out=w)
+        with np.errstate(over="ignore", invalid="ignore"):  # the next loss tells
+            for name, w in params.items():
+                optim.sgd(w, grads[name], {"learning_rate": learning_rate}, out=w)
         if verbose and iteration % 100 == 0:
             print(f"iteration {iteration} / {num_iters}: loss {float(loss):f}")
         if iteration % iterations_per_epoch == 0:
@@ -191,7 +192,8 @@ class TwoLayerNet:
 
 def _forward(function: str, params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, np.ndarray, Any]:
     """Scores, hidden activations, and what the backward pass of the first layer needs."""
-    W1, b1, W2, b2 = (checks.keys(function, "params", params, required=_NAMES)[name] for name in _NAMES)
+    params = checks.keys(function, "params", params, required=_NAMES)
+    W1, b1, W2, b2 = (params[name] for name in _NAMES)
     X = checks.array(function, "X", X)
     if X.dtype.kind in "fiub":  # else the layer says what is wrong
         X = X.astype(np.asarray(W1).dtype, copy=False)

@@ -16,13 +16,13 @@ def linear_svm_loss(W, X, y, reg):
                 continue
             margin = scores[k] - scores[label] + 1
             if not margin <= 0:  # so NaN is added
-                loss += margin / N
+                loss += margin
             if margin > 0:
                 slopes[k] += 1 / N
                 slopes[label] -= 1 / N
         for k in range(K):
             dW[:, k] += slopes[k] * X[n]
-    return loss + _penalize(W, dW, reg), dW
+    return loss / max(1, N) + _penalize(W, dW, reg), dW
 
 
 def linear_softmax_loss(W, X, y, reg):

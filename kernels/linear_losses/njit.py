@@ -40,12 +40,13 @@ def _loss(W, X, y, reg, hinge):
     _over_chunks(chunks, weights, X, y, hinge, *tables, lanes, losses, parts)
     squares = np.empty(-(-D // FEATURES))
     _finish(squares.size, W, parts, reg, dW, squares)
-    return float(losses.sum() + (reg * squares.sum() if reg else 0.0)), dW
+    loss = losses.sum() / max(1, N) if hinge else losses.sum()
+    return float(loss + (reg * squares.sum() if reg else 0.0)), dW
 
 
 @threads.parallel(grain=1)
 def _over_chunks(start, stop, weights, X, y, hinge, steps, classes, images, lanes, losses, parts):
-    (N, D), chunks, K = X.shape, parts.shape[0], parts.shape[1]
+    N, chunks, K = len(X), parts.shape[0], parts.shape[1]
     scores = np.empty((ROWS + 4, weights.shape[0]), X.dtype)
     for chunk in range(start, stop):
         last = (chunk + 1) * N // chunks
@@ -87,7 +88,7 @@ def _score(X, first, count, weights, steps, classes, lanes, scores):
 
 @threads.serial
 def _svm_row(scores, label, N):
-    """The loss of an image, divided by N; its gradient takes the place of the scores."""
+    """The loss of an image; its gradient, divided by N, takes the place of the scores."""
     dtype, score = scores.dtype.type, np.float64(scores[label])
     zero, step = dtype(0), dtype(1 / N)
     loss, violations = 0.0, 0
@@ -99,12 +100,12 @@ def _svm_row(scores, label, N):
         violations += 1 if violated else 0
         scores[k] = step if violated else zero
     scores[label] = dtype(-violations / N)
-    return loss / N
+    return loss
 
 
 @threads.serial
 def _softmax_row(scores, label, N):
-    """The loss of an image, divided by N; its gradient takes the place of the scores."""
+    """The loss of an image and its gradient, both divided by N; the latter takes the place of the scores."""
     dtype, score = scores.dtype.type, np.float64(scores[label])
     largest = np.float64(scores[0])
     for k in range(1, scores.size):
