@@ -1,0 +1,215 @@
+"""The ledger of a sweep: a text file of one JSON object per line, one line per trial that is done.
+
+    {"params": {"reg": 0.1}, "status": "finished", "reason": null, "train_acc": 0.5, "val_acc": 0.4, "seconds": 6.1, ...
+
+Lines are only ever appended, each flushed to the disk before the next trial begins. A line that was broken off by a
+kill is dropped when the sweep goes on. A trial that was tried again has two lines, of which the later counts. While a
+sweep writes, it holds a lock on the file, which ends with its process.
+"""
+
+import contextlib
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FINISHED, FAILED = "finished", "failed"
+
+_REQUIRED = {"params", "status", "reason", "train_acc", "val_acc", "seconds", "number"}
+_BEGINNING = b'{"params": {'
+
+
+class Ledger:
+    """The records of a sweep, by the key of their params; with a path, also on disk. A context manager.
+
+    names: of the hyperparameters; those of a ledger that is there already must be the same
+    """
+
+    def __init__(self, path: str | os.PathLike | None, names: list[str]) -> None:
+        self.path = None if path is None else Path(path)
+        self.names = names
+        self._records: dict[Any, dict[str, Any]] = {}
+        self._file: Any = None
+
+    def __enter__(self) -> "Ledger":
+        if self.path is None:
+            return self
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "a+b", buffering=0)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            _lock(self._file, self.path)
+            self._file.seek(0)
+            self._take_over(self._file.read())
+        except BaseException:
+            self._file.close()
+            raise
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, key: Any) -> dict[str, Any]:
+        return self._records[key]
+
+    def get(self, key: Any) -> dict[str, Any] | None:
+        """The record of a trial, if it is done."""
+        return self._records.get(key)
+
+    def add(self, key: Any, record: dict[str, Any]) -> None:
+        """Keep a record; it is on the disk when this returns."""
+        if self._file is not None:
+            self._append((json.dumps(record, allow_nan=False) + "\n").encode())
+        self._records[key] = record
+
+    @staticmethod
+    def key(value: Any) -> Any:
+        """What is equal for equal params, whatever the order of their names; 1 equals 1.0 but not True."""
+        if isinstance(value, dict):
+            return frozenset((name, Ledger.key(inner)) for name, inner in value.items())
+        if isinstance(value, list):
+            return tuple(map(Ledger.key, value))
+        return (type(value), value) if isinstance(value, bool) else value
+
+    def _take_over(self, content: bytes) -> None:
+        """Read what is there, and repair its end; nothing is changed before everything was found to be in order."""
+        records, length = _parse("sweep", self.path, content)
+        for record in records:
+            if self.names and set(record["params"]) != set(self.names):
+                raise ValueError(
+                    f"sweep: ledger={str(self.path)!r} holds trials over {list(record['params'])}; expected "
+                    f"{self.names} as in this sweep; choose another ledger"
+                )
+            self._records[self.key(record["params"])] = record
+        if length < len(content):
+            self._file.truncate(length)
+        elif content and not content.endswith(b"\n"):
+            self._append(b"\n")
+
+    def _append(self, line: bytes) -> None:
+        length = self._file.seek(0, os.SEEK_END)
+        try:
+            written = 0
+            while written < len(line):
+                written += self._file.write(line[written:])
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(length)
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> OSError:
+        return type(error)(
+            f"sweep: ledger={str(self.path)!r} could not be written: {error}; expected a file in a writable folder "
+            f"with enough space; choose another ledger"
+        )
+
+
+def load_ledger(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """The records of a ledger in the order of their numbers, also while a sweep writes it; the file is only read.
+
+    Raises FileNotFoundError or another OSError where it cannot be read, ValueError where it is no ledger.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"load_ledger: path={str(path)!r} is no file; expected the ledger of a sweep; check the name"
+        )
+    records, _ = _parse("load_ledger", path, path.read_bytes())
+    latest = {Ledger.key(record["params"]): record for record in records}
+    return sorted(latest.values(), key=lambda record: record["number"])
+
+
+def plain(function: str, where: str, value: Any, not_finite: list[str]) -> Any:
+    """The value as JSON can hold it; numbers that are not finite become None, and are listed in `not_finite`."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{function}: {where} has the key {key!r}; expected strings; use {str(key)!r}")
+        return {key: plain(function, f"{where}[{key!r}]", inner, not_finite) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(function, f"{where}[{i}]", inner, not_finite) for i, inner in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        not_finite.append(f"{where} = {value}")
+        return None
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    raise TypeError(
+        f"{function}: {where} is a {type(value).__name__}; expected numbers, text, lists and dicts, as JSON has; "
+        f"convert it or leave it out"
+    )
+
+
+def _parse(function: str, path: Path | None, content: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The records of a file, and how many of its bytes they are; beyond those a kill broke a line off."""
+    records: list[dict[str, Any]] = []
+    length = 0
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        record = _record(line)
+        if record is not None:
+            records.append(record)
+        elif line.strip():
+            # a whole line ends in a newline, and no part of a JSON object but the whole of it is JSON
+            is_torn = not line.endswith(b"\n") and (records or line.startswith(_BEGINNING[: len(line)]))
+            if is_torn:
+                break
+            raise ValueError(
+                f"{function}: line {number} of ledger={str(path)!r} is no record of a trial: {line[:60]!r}; expected a "
+                f"file that `sweep` wrote; choose another one, or take out the line"
+            )
+        length += len(line)
+    return records, length
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or not set(record) >= _REQUIRED:
+        return None
+    numbers = [record["number"], *([record["val_acc"]] if record["status"] == FINISHED else [])]
+    if not all(isinstance(value, (int, float)) for value in numbers):
+        return None
+    return record if isinstance(record["params"], dict) and record["status"] in (FINISHED, FAILED) else None
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+def _lock(file: Any, path: Path) -> None:
+    """Keep other processes from writing, until the file is closed."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(2**30)  # a byte that nobody reads
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        raise BlockingIOError(
+            f"sweep: ledger={str(path)!r} is being written by another sweep; expected one sweep at a time; wait for "
+            f"its end, or choose another ledger"
+        ) from error
+    except OSError as error:
+        raise type(error)(
+            f"sweep: ledger={str(path)!r} cannot be locked: {error}; expected a file system with locks; choose a "
+            f"ledger on another one"
+        ) from error

@@ -1,0 +1,103 @@
+"""Which params to try: all combinations, or some drawn at random."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import random
+from fastnn.kernels import checks
+
+Distribution = Callable[[Any], Any]  # draws a value from what `fastnn.random.generator` returns
+
+
+def grid(**choices: Iterable[Any]) -> list[dict[str, Any]]:
+    """All combinations, the last name varying fastest.
+
+        grid(learning_rate=[1e-3, 1e-2], reg=[0, 1e-2])  # 4 dicts, the first {"learning_rate": 0.001, "reg": 0}
+
+    choices: the values to try of each hyperparameter
+    Raises TypeError for what is no list of values, ValueError for an empty one.
+    """
+    values = [_values("grid", name, value) for name, value in choices.items()]
+    return [dict(zip(choices, combination, strict=True)) for combination in itertools.product(*values)]
+
+
+def random_search(count: int, seed: Any = None, **distributions: Distribution | Iterable[Any]) -> list[dict[str, Any]]:
+    """`count` trials whose params are drawn independently.
+
+        random_search(20, seed=0, learning_rate=log_uniform(1e-4, 1e-1), hidden_dim=[50, 100, 200])
+
+    seed: see `fastnn.random`. One seed gives the same trials always; a larger count begins with those of a smaller one
+    distributions: by name, what `log_uniform`, `uniform`, `integers`, `choice` return, a list of values to choose from,
+        or any function that draws a value from a NumPy generator
+    Bergstra, Bengio, "Random search for hyper-parameter optimization", JMLR 13, 2012.
+    Raises TypeError or ValueError for anything else.
+    """
+    count = checks.integer("random_search", "count", count, minimum=1)
+    generator = random.generator(seed)
+    draws = {
+        name: value if callable(value) else choice(_values("random_search", name, value))
+        for name, value in distributions.items()
+    }
+    return [{name: draw(generator) for name, draw in draws.items()} for _ in range(count)]
+
+
+def log_uniform(low: float, high: float) -> Distribution:
+    """Numbers whose logarithm is uniform between those of 0 < low <= high, rounded to 6 significant digits."""
+    low, high = _limits("log_uniform", low, high, positive=True)
+
+    def draw(generator: Any) -> float:
+        # rounded, as the last bits of exp differ between machines, and a ledger knows trials by their exact params
+        value = float(f"{math.exp(generator.uniform(math.log(low), math.log(high))):.6g}")
+        return min(max(value, low), high)
+
+    return draw
+
+
+def uniform(low: float, high: float) -> Distribution:
+    """Numbers uniform between low and high."""
+    low, high = _limits("uniform", low, high)
+    return lambda generator: float(generator.uniform(low, high))
+
+
+def integers(low: int, high: int, log: bool = False) -> Distribution:
+    """Whole numbers from low to high, both included; log: their logarithm is about uniform, and low at least 1."""
+    low = checks.integer("integers", "low", low, minimum=1 if log else None)
+    high = checks.integer("integers", "high", high, minimum=low)
+
+    def draw(generator: Any) -> int:
+        if log:
+            value = math.exp(generator.uniform(math.log(low), math.log(high + 1)))
+        else:
+            value = generator.uniform(low, high + 1)
+        return min(max(math.floor(value), low), high)
+
+    return draw
+
+
+def choice(values: Iterable[Any]) -> Distribution:
+    """One of the values, each as likely as the others."""
+    given = _values("choice", "values", values)
+    return lambda generator: given[min(int(generator.uniform(0, len(given))), len(given) - 1)]
+
+
+def _limits(function: str, low: Any, high: Any, positive: bool = False) -> tuple[float, float]:
+    low = checks.number(function, "low", low, above=0 if positive else None)
+    return low, checks.number(function, "high", high, minimum=low)
+
+
+def _values(function: str, name: str, value: Any) -> Sequence[Any]:
+    """A list of values; an array as a list of Python numbers."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
+        raise TypeError(f"{function}: {name}={value!r} is no list of values; expected one; pass [{value!r}]")
+    values = list(value)
+    if not values:
+        raise ValueError(
+            f"{function}: {name}={values!r} is empty; expected at least one value; add one or leave it out"
+        )
+    return values
