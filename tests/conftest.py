@@ -1,5 +1,6 @@
 """Fixtures that every test may ask for."""
 
+import functools
 import os
 import signal
 
@@ -7,6 +8,8 @@ import hypothesis
 import pytest
 
 import fastnn
+from fastnn import data_utils, vis_utils
+from fastnn.cli import main, settings
 from fastnn.kernels import switch
 
 # On a developer's machine every run draws new examples; CI draws the same ones, so that it fails for a change alone.
@@ -40,3 +43,47 @@ def _switch_as_in_a_new_process(monkeypatch):
     monkeypatch.setattr(switch, "_chosen", None)
     if switch.VARIABLE in os.environ:
         monkeypatch.delenv(switch.VARIABLE)
+
+
+# ---- the command line ----
+
+TINY = {
+    "epochs": 2,
+    "batch_size": 4,
+    "num_filters": 2,
+    "filter_size": 3,
+    "hidden_dim": 5,
+    "weight_scale": 0.1,
+    "num_train": 12,
+    "num_validation": 6,
+    "num_test": 5,
+}
+_get_shapes_data = functools.cache(data_utils.get_shapes_data)
+
+
+@pytest.fixture
+def tiny_runs(tmp_path, monkeypatch):
+    """Commands run in a new folder, on a handful of tiny images, and draw no pictures."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASTNN_BACKEND", "vectorized")
+    for table in (*settings.DEFAULTS.values(), *settings.SWEEP_DEFAULTS.values()):
+        for name, value in TINY.items():
+            monkeypatch.setitem(table, name, value)
+    monkeypatch.setattr(data_utils, "get_shapes_data", _get_shapes_data)
+    monkeypatch.setattr(vis_utils, "training_picture", lambda solver, weights, path: path.touch())
+    monkeypatch.setattr(vis_utils, "plot_sweep", lambda trials, path: path.touch(), raising=False)
+
+
+@pytest.fixture
+def error_of(capsys):
+    """A function that runs a command which fails, and returns the line that it leaves on stderr."""
+
+    def error(*arguments):
+        capsys.readouterr()
+        assert main(list(arguments)) == 2
+        err = capsys.readouterr().err
+        assert len(err.splitlines()) == 1
+        assert err.startswith(f"fastnn {arguments[0]}: error: ")
+        return err
+
+    return error

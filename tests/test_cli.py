@@ -1,9 +1,7 @@
-"""The command line, in process, on a handful of tiny images; one real process for what only a process shows."""
+"""The command line, in process: errors, usage, info; one real process for what only a process shows."""
 
-import functools
 import json
 import os
-import signal
 import subprocess
 import sys
 import warnings
@@ -12,331 +10,10 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import checkpoint, data_utils, vis_utils
-from fastnn.benchmarking import report
-from fastnn.benchmarking.cases import Convolution, MaxPooling
-from fastnn.cli import bench, main, run, settings
+from fastnn import checkpoint
+from fastnn.cli import main, settings
 
-TINY = {
-    "epochs": 2,
-    "batch_size": 4,
-    "num_filters": 2,
-    "filter_size": 3,
-    "hidden_dim": 5,
-    "weight_scale": 0.1,
-    "num_train": 12,
-    "num_validation": 6,
-    "num_test": 5,
-}
-
-
-shapes = functools.cache(data_utils.get_shapes_data)
-training_picture = vis_utils.training_picture
-
-
-@pytest.fixture(autouse=True)
-def _tiny_runs_in_a_new_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FASTNN_BACKEND", "vectorized")
-    for table in settings.DEFAULTS.values():
-        for name, value in TINY.items():
-            monkeypatch.setitem(table, name, value)
-    monkeypatch.setattr(data_utils, "get_shapes_data", shapes)
-    monkeypatch.setattr(vis_utils, "training_picture", lambda solver, weights, path: path.touch())
-
-
-@pytest.fixture
-def stop_after(monkeypatch):
-    """A function that lets Ctrl-C be pressed after so many steps."""
-
-    def after(steps, press=lambda: signal.raise_signal(signal.SIGINT)):
-        original = run.Run._after_iteration
-
-        def callback(self, solver):
-            original(self, solver)
-            if solver.iteration == steps:
-                press()
-
-        monkeypatch.setattr(run.Run, "_after_iteration", callback)
-        return lambda: monkeypatch.setattr(run.Run, "_after_iteration", original)
-
-    return after
-
-
-def solver_state(folder):
-    return checkpoint.load(f"{folder}/checkpoint.h5")["solver"]
-
-
-def assert_identical(actual, expected):
-    if isinstance(expected, dict):
-        assert actual.keys() == expected.keys()
-        for key in expected:
-            assert_identical(actual[key], expected[key])
-    else:
-        np.testing.assert_array_equal(actual, expected)
-
-
-def error_of(capsys, *arguments):
-    """The line that a failing command leaves on stderr."""
-    assert main(list(arguments)) == 2
-    err = capsys.readouterr().err
-    assert len(err.splitlines()) == 1
-    assert err.startswith(f"fastnn {arguments[0]}: error: ")
-    return err
-
-
-# train
-
-
-def test_train_writes_a_checkpoint_and_a_picture(capsys, monkeypatch):
-    monkeypatch.setattr(vis_utils, "training_picture", training_picture)
-    assert main(["train"]) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    folder = "runs/shapes-three-layer-conv"
-    assert "ThreeLayerConvNet: 2 filters 3x3, hidden 5, 2,681 parameters" in out
-    assert "shapes: 12 training, 6 validation, 5 test images" in out
-    assert "vectorized" in out
-    assert "2 epochs, 6 steps of 4 images; adam, learning rate 0.001" in out
-    assert "(Iteration 1 / 6) loss: " in out
-    assert "(Epoch 2 / 2) train acc: " in out
-    for label in ("validation accuracy", "test accuracy", "time per step"):
-        assert f"\n{label}" in out
-    assert f"fastnn resume {folder} --epochs 4" in out
-    assert sorted(os.listdir(folder)) == ["checkpoint.h5", "checkpoint.h5.prev", "training.png"]
-    assert os.path.getsize(f"{folder}/training.png") > 10_000
-
-
-def test_train_prints_json_alone_on_stdout(capsys):
-    assert main(["train", "--json", "--out", "here", "--model", "two-layer", "--seed", "3"]) == 0
-    out, err = capsys.readouterr()
-    result = json.loads(out)
-    assert 0 <= result["validation_accuracy"] <= 1
-    assert 0 <= result["test_accuracy"] <= 1
-    assert result["seconds_per_step"] > 0
-    assert (result["steps"], result["epochs"], result["backend"]) == (6, 2, "vectorized")
-    assert result["settings"]["seed"] == 3
-    assert os.path.exists(result["checkpoint"])
-    assert os.path.exists(result["picture"])
-    assert "TwoLayerNet: hidden 5, 15,425 parameters" in err
-
-
-def test_options_reach_the_run():
-    options = (
-        "--epochs 1 --batch-size 3 --learning-rate 0.5 --update-rule sgd --reg 0.25 --num-filters 3 --filter-size 5 "
-        "--hidden-dim 7 --weight-scale 0.01 --num-train 9 --backend naive --seed 8"
-    )
-    assert main(["train", "--out", "here", *options.split()]) == 0
-    tree = checkpoint.load("here/checkpoint.h5")
-    expected = {"epochs": 1, "batch_size": 3, "learning_rate": 0.5, "update_rule": "sgd", "reg": 0.25, "seed": 8}
-    assert expected.items() <= tree["settings"].items()
-    assert tree["backend"] == "naive"
-    assert tree["solver"]["params"]["W1"].shape == (3, 3, 5, 5)
-    assert tree["solver"]["params"]["W3"].shape == (7, 10)
-    assert all(value.dtype == np.float32 for value in tree["solver"]["params"].values())
-    assert tree["solver"]["iteration"] == 3
-
-
-def test_backend_is_chosen_for_the_command_alone():
-    main(["train", "--backend", "naive", "--epochs", "1", "--num-train", "4"])
-    assert fastnn.get_backend() == "vectorized"
-
-
-def test_seed_decides():
-    for out, seed in (("a", "1"), ("b", "1"), ("c", "2")):
-        assert main(["train", "--out", out, "--seed", seed]) == 0
-    assert_identical(solver_state("a"), solver_state("b"))
-    assert (solver_state("a")["params"]["W2"] != solver_state("c")["params"]["W2"]).any()
-
-
-def test_global_random_state_is_left_alone():
-    np.random.seed(5)
-    expected = np.random.random()
-    np.random.seed(5)
-    main(["train"])
-    assert np.random.random() == expected
-
-
-def test_runs_do_not_overwrite_each_other(capsys):
-    for _ in range(3):
-        main(["train", "--epochs", "1"])
-    assert sorted(os.listdir("runs")) == ["shapes-three-layer-conv" + suffix for suffix in ("", "-2", "-3")]
-    assert "holds a run already; expected a folder for a new one" in error_after(
-        capsys, "train", "--out", "runs/shapes-three-layer-conv"
-    )
-
-
-def error_after(capsys, *arguments):
-    capsys.readouterr()
-    return error_of(capsys, *arguments)
-
-
-def test_cifar10_has_the_settings_of_the_course(monkeypatch):
-    monkeypatch.undo()
-    arguments = _parsed("train", "--data", "cifar10", "--data-root", "somewhere")
-    actual = settings.Settings.from_arguments(arguments)
-    assert (actual.num_filters, actual.filter_size, actual.hidden_dim) == (32, 7, 500)
-    assert (actual.reg, actual.weight_scale, actual.update_rule, actual.learning_rate) == (1e-3, 1e-3, "adam", 1e-3)
-    assert (actual.batch_size, actual.num_train, actual.num_validation) == (50, 49_000, 1000)
-    assert actual.data_root == os.path.abspath("somewhere")
-
-
-def _parsed(*arguments):
-    from fastnn.cli import _parser
-
-    return _parser().parse_args(arguments)
-
-
-def test_cifar10_is_read_from_the_given_folder(monkeypatch):
-    given = []
-
-    def load(*sizes, root):
-        given.append((sizes, root))
-        return shapes(12, 6, 5)
-
-    monkeypatch.setattr(data_utils, "get_CIFAR10_data", load)
-    assert main(["train", "--data", "cifar10", "--data-root", "folder"]) == 0
-    assert given == [((12, 6, 5), os.path.abspath("folder"))]
-    assert os.path.exists("runs/cifar10-three-layer-conv/checkpoint.h5")
-
-
-def test_terminal_shows_a_progress_bar(capsys, monkeypatch):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert main(["train"]) == 0
-    out, err = capsys.readouterr()
-    assert "(Iteration" not in out
-    assert "epoch 2/2: 100%" in err
-    assert "6/6" in err
-    assert "loss 2." in err
-    assert "validation 0." in err
-
-
-def test_slow_preparation_is_announced(capsys, monkeypatch):
-    monkeypatch.setattr(run, "_SILENT_SECONDS", 0.0)
-    monkeypatch.setitem(sys.modules, "numba", sys.modules.get("numba", object()))
-    assert main(["train"]) == 0
-    assert "compiling kernels, first run only ..." in capsys.readouterr().out
-
-
-# interruption and resumption
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 6])
-def test_interrupted_run_goes_on_as_if_it_had_not_been(capsys, stop_after, steps):
-    assert main(["train", "--out", "whole"]) == 0
-    restore = stop_after(steps)
-    assert main(["train", "--out", "part"]) == 130
-    out, err = capsys.readouterr()
-    assert err == ""
-    assert f"interrupted          after {steps} of 6 steps" in out
-    assert "go on with           fastnn resume part\n" in out
-    assert solver_state("part")["iteration"] == steps
-    restore()
-    if steps < 6:
-        assert main(["resume", "part"]) == 0
-        assert f"6 steps of 4 images, {steps} done" in capsys.readouterr().out
-    assert_identical(solver_state("part"), solver_state("whole"))
-
-
-def test_callback_that_raises_is_an_interruption_too(stop_after):
-    def press():
-        raise KeyboardInterrupt
-
-    stop_after(2, press)
-    assert main(["train", "--out", "part"]) == 130
-    assert solver_state("part")["iteration"] == 2
-
-
-def test_interruption_in_the_middle_of_a_step(monkeypatch):
-    from fastnn.classifiers import ThreeLayerConvNet
-
-    assert main(["train", "--out", "whole"]) == 0
-    original, calls = ThreeLayerConvNet.loss, []
-
-    def loss(self, X, y=None):
-        calls.append(y is not None and len(X) == 4)
-        if sum(calls) == 5:
-            raise KeyboardInterrupt
-        return original(self, X, y)
-
-    monkeypatch.setattr(ThreeLayerConvNet, "loss", loss)
-    assert main(["train", "--out", "part"]) == 130
-    monkeypatch.setattr(ThreeLayerConvNet, "loss", original)
-    assert solver_state("part")["iteration"] == 4
-    assert main(["resume", "part/checkpoint.h5"]) == 0
-    assert_identical(solver_state("part"), solver_state("whole"))
-
-
-def test_finished_run_goes_on_for_more_epochs(capsys):
-    assert main(["train", "--out", "whole", "--epochs", "4"]) == 0
-    assert main(["train", "--out", "part"]) == 0
-    assert "epochs=2 are done; expected some left to do; pass --epochs 4" in error_after(capsys, "resume", "part")
-    assert main(["resume", "part", "--epochs", "4", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["epochs"] == 4
-    assert_identical(solver_state("part"), solver_state("whole"))
-
-
-def test_resume_uses_the_backend_of_the_run(monkeypatch, stop_after):
-    restore = stop_after(3)
-    main(["train", "--out", "part", "--backend", "naive"])
-    restore()
-    monkeypatch.delenv("FASTNN_BACKEND")
-    assert main(["resume", "part"]) == 0
-    assert checkpoint.load("part/checkpoint.h5")["backend"] == "naive"
-
-
-def test_resume_from_the_previous_checkpoint():
-    assert main(["train", "--out", "part"]) == 0
-    expected = solver_state("part")
-    assert main(["resume", "part/checkpoint.h5.prev"]) == 0
-    assert_identical(solver_state("part"), expected)
-
-
-def test_checkpoints_are_also_written_within_an_epoch(monkeypatch):
-    saved = []
-    monkeypatch.setattr(run, "_SECONDS_BETWEEN_CHECKPOINTS", 0)
-    monkeypatch.setattr(run.Run, "save", lambda self: saved.append(self.solver.iteration))
-    assert main(["train"]) == 0
-    assert saved == [1, 2, 3, 4, 5, 6]
-
-
-def test_interruption_waits_for_the_checkpoint():
-    steps = []
-
-    def save():
-        with run._without_interruptions():
-            signal.raise_signal(signal.SIGINT)
-            steps.append("saved")
-
-    with pytest.raises(KeyboardInterrupt):
-        save()
-    assert steps == ["saved"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_interruption_before_training(capsys, monkeypatch):
-    monkeypatch.setattr(settings.Settings, "load_data", lambda self: signal.raise_signal(signal.SIGINT))
-    assert main(["train"]) == 130
-    assert capsys.readouterr().err == "\nfastnn train: interrupted\n"
-    assert not os.path.exists("runs")
-
-
-def test_loss_that_is_not_finite_ends_the_run(capsys, monkeypatch):
-    from fastnn.classifiers import ThreeLayerConvNet
-
-    original = ThreeLayerConvNet.loss
-
-    def loss(self, X, y=None):
-        result = original(self, X, y)
-        return result if y is None or len(X) == 1 or self.steps.pop() else (float("nan"), result[1])
-
-    monkeypatch.setattr(ThreeLayerConvNet, "loss", loss)
-    monkeypatch.setattr(ThreeLayerConvNet, "steps", [False, True, True, True], raising=False)
-    assert main(["train", "--out", "part"]) == 1
-    err = capsys.readouterr().err
-    assert "fastnn train: Solver: loss = nan in iteration 4; expected a finite number" in err
-    assert f"The best parameters so far are in {os.path.join('part', 'checkpoint.h5')}" in err
-    assert solver_state("part")["iteration"] == 3
+pytestmark = pytest.mark.usefixtures("tiny_runs")
 
 
 # errors
@@ -361,10 +38,10 @@ def test_loss_that_is_not_finite_ends_the_run(capsys, monkeypatch):
         (["bench", "--json", "nowhere/results.json"], "nowhere"),
     ],
 )
-def test_errors_are_one_line(capsys, arguments, message):
+def test_errors_are_one_line(error_of, arguments, message):
     open("file", "w").close()
     checkpoint.save("other.h5", {"params": {}})
-    assert message in error_of(capsys, *arguments)
+    assert message in error_of(*arguments)
     assert not os.path.exists("runs")
 
 
@@ -376,17 +53,17 @@ def test_warnings_are_one_line_too(capsys, monkeypatch):
     assert capsys.readouterr().err == "fastnn train: warning: watch out\n"
 
 
-def test_unknown_backend_in_the_environment(capsys, monkeypatch):
+def test_unknown_backend_in_the_environment(error_of, monkeypatch):
     monkeypatch.setenv("FASTNN_BACKEND", "vectorised")
-    assert "backend='vectorised' is unknown; expected one of" in error_of(capsys, "train")
+    assert "backend='vectorised' is unknown; expected one of" in error_of("train")
 
 
-@pytest.mark.parametrize("command", ["train", "bench"])
-def test_backend_that_cannot_run(capsys, command):
+@pytest.mark.parametrize("command", ["train", "sweep", "bench"])
+def test_backend_that_cannot_run(error_of, command):
     missing = [line.name for line in fastnn.backends() if not line.available]
     if not missing:
         pytest.skip("every backend runs here")
-    assert f"backend={missing[0]!r} cannot run here" in error_of(capsys, command, "--backend", missing[0])
+    assert f"backend={missing[0]!r} cannot run here" in error_of(command, "--backend", missing[0])
 
 
 @pytest.mark.parametrize(
@@ -399,7 +76,7 @@ def test_wrong_usage(capsys, arguments):
     assert "usage: fastnn" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "bench"])
+@pytest.mark.parametrize("command", ["train", "resume", "sweep", "bench"])
 def test_help_has_examples(capsys, command):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
@@ -440,52 +117,6 @@ def test_info_says_where_cifar10_is(capsys, monkeypatch, tmp_path):
     assert main(["info"]) == 0
     assert f"not in {tmp_path / 'data'} or {tmp_path / 'cache'}" in capsys.readouterr().out
     assert not (tmp_path / "cache").exists()
-
-
-# bench
-
-
-@pytest.fixture
-def tiny_cases(monkeypatch):
-    cases = (Convolution((2, 2, 6, 6), filters=3, kernel=3, pad=1), MaxPooling((2, 2, 4, 4), size=2, slow=True))
-    monkeypatch.setattr(report, "CASES", cases)
-
-
-def test_bench_prints_a_table_and_writes_json(capsys, tiny_cases, monkeypatch):
-    monkeypatch.setattr(bench, "backends", lambda: fastnn.backends()[:2])
-    assert main(["bench", "--quick", "--repeat", "1", "--no-torch", "--json", "results.json"]) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    assert "conv (2,2,6,6), 3 3x3, stride 1, pad 1" in out
-    assert "max pool (2,2,4,4), 2x2" in out
-    assert "speedup of vectorized over" in out
-    with open("results.json") as file:
-        results = json.load(file)
-    assert results["rounds"] == 1
-    assert [result["pass"] for result in results["results"]] == ["forward", "backward"] * 2
-    assert results["results"][0]["speedup"]["naive"] > 1
-    assert "naive" not in results["results"][2]["seconds"]
-
-
-def test_bench_of_chosen_backends_as_json(capsys, tiny_cases):
-    assert main(["bench", "--quick", "--full", "--no-torch", "--json", "-", "--backend", "vectorized", "naive"]) == 0
-    results = json.loads(capsys.readouterr().out)
-    assert results["subject"] == "naive"
-    assert all(result["seconds"].keys() == {"vectorized", "naive"} for result in results["results"])
-
-
-def test_bench_of_a_wrong_kernel(capsys, tiny_cases, monkeypatch):
-    from fastnn.kernels.conv2d import naive
-
-    monkeypatch.setattr(naive, "conv2d_forward", lambda x, *_: np.zeros((len(x), 3, 6, 6), x.dtype))
-    assert main(["bench", "--quick", "--no-torch", "--backend", "naive"]) == 1
-    assert "naive computes conv (1,2,6,6), 3 3x3, stride 1, pad 1, forward, wrongly" in capsys.readouterr().err
-
-
-def test_bench_shows_what_it_does_on_a_terminal(capsys, tiny_cases, monkeypatch):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert main(["bench", "--quick", "--repeat", "1", "--no-torch", "--backend", "vectorized"]) == 0
-    assert "max pool (2,2,4,4), 2x2: backward, vectorized in turns" in capsys.readouterr().err
 
 
 # the process

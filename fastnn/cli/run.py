@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import signal
 import statistics
 import sys
@@ -14,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from .common import check_writable
 from .settings import Settings
 
 CHECKPOINT, PICTURE = "checkpoint.h5", "training.png"
 
 _SECONDS_BETWEEN_CHECKPOINTS = 300  # within an epoch; one is written at its end in any case
-_SILENT_SECONDS = 1.5  # of preparation, before it is announced
 
 
 class Run:
@@ -34,15 +33,11 @@ class Run:
     def __init__(
         self, settings: Settings, data: dict, backend: str, folder: Path, state: dict | None, log: Any
     ) -> None:
-        from fastnn.solver import Solver
-
         self.settings, self.data, self.backend, self.folder, self.log = settings, data, backend, folder, log
         self.on_terminal = sys.stderr.isatty()
         self.step_seconds: list[float] = []
-        model_seed, solver_seed = map(np.random.default_rng, np.random.SeedSequence(settings.seed).spawn(2))
-        self.model = settings.build_model(model_seed, data)
-        arguments = settings.solver_arguments()
-        self.solver = Solver(self.model, data, seed=solver_seed, verbose=not self.on_terminal, **arguments)
+        self.solver = settings.build_solver(data, verbose=not self.on_terminal)
+        self.model = self.solver.model
         self.solver.callbacks.append(self._after_iteration)
         per_epoch = self.solver.iterations_per_epoch
         self.solver.print_every = max(n for n in (1, 2, 5, 10, 20, 50, 100) if n == 1 or 8 * n <= per_epoch)
@@ -54,7 +49,7 @@ class Run:
                     f"resume: epochs={settings.epochs} are done; expected some left to do; "
                     f"pass --epochs {2 * settings.epochs} to go on"
                 )
-        _check_writable(folder)
+        check_writable("train", folder)
         self._bar: Any = None
         self._evaluations = len(self.solver.val_acc_history)
         self._saved_at = self._step_began = 0.0
@@ -83,26 +78,6 @@ class Run:
                 + ("" if settings.schedule == "none" else f", {settings.schedule} schedule"),
             ),
         ]
-
-    def prepare(self) -> float:
-        """Load or compile all kernels by training a copy on one image; returns the seconds that took."""
-        from fastnn.solver import Solver
-
-        def announce():
-            if "numba" in sys.modules:
-                print("compiling kernels, first run only ...", file=self.log, flush=True)
-
-        began = time.perf_counter()
-        one_image = {name: array[:1] for name, array in self.data.items()}
-        model = self.settings.build_model(np.random.default_rng(0), self.data)
-        arguments = {**self.settings.solver_arguments(), "batch_size": 1, "num_epochs": 1}
-        timer = threading.Timer(_SILENT_SECONDS, announce)
-        timer.start()
-        try:
-            Solver(model, one_image, seed=0, verbose=False, **arguments).train()
-        finally:
-            timer.cancel()
-        return time.perf_counter() - began
 
     def train(self) -> float:
         """Train to the end, saving after each epoch; returns the seconds that took."""
@@ -173,16 +148,6 @@ class Run:
                 yield
             finally:
                 self._bar = None
-
-
-def _check_writable(folder: Path) -> None:
-    """Fail before training, not after it, where nothing can be written."""
-    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise OSError(
-            f"train: out={str(folder)!r} cannot be written, because of {str(existing)!r}; expected a folder, or a name "
-            f"for a new one, where you may write; choose another --out"
-        )
 
 
 @contextlib.contextmanager

@@ -44,6 +44,24 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "num_test": 1000,
     },
 }
+# of a sweep, whose trials are many: fewer images and epochs
+SWEEP_DEFAULTS: dict[str, dict[str, Any]] = {
+    "shapes": {**DEFAULTS["shapes"], "epochs": 2, "num_train": 2000, "num_test": 0},
+    "cifar10": {**DEFAULTS["cifar10"], "num_train": 10_000, "num_test": 0},
+}
+# type and meaning of what can be chosen per number or word
+OPTIONS: dict[str, tuple[type, str]] = {
+    "epochs": (int, ""),
+    "batch_size": (int, ""),
+    "learning_rate": (float, ""),
+    "update_rule": (str, ""),
+    "reg": (float, "strength of the penalty on weights; "),
+    "num_filters": (int, ""),
+    "filter_size": (int, ""),
+    "hidden_dim": (int, ""),
+    "weight_scale": (float, "of the initial weights; "),
+    "num_train": (int, "training images; "),
+}
 UPDATE_RULES = ("sgd", "sgd_momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw")
 MODELS = ("three-layer-conv", "two-layer")
 SCHEDULES = ("none", "step", "exponential", "cosine", "warmup-cosine", "one-cycle", "plateau")
@@ -78,7 +96,7 @@ class Settings:
     early_stopping: int | None = None
 
     @classmethod
-    def from_arguments(cls, arguments: argparse.Namespace) -> "Settings":
+    def from_arguments(cls, arguments: argparse.Namespace, defaults: dict[str, dict] = DEFAULTS) -> "Settings":
         """The defaults of the data set, overridden by what was given on the command line."""
         given = {name: value for name, value in vars(arguments).items() if name in _NAMES and value is not None}
         for name in _ONLY_CONVOLUTIONAL:
@@ -90,8 +108,8 @@ class Settings:
                 )
         if arguments.data_root is not None:
             given["data_root"] = str(Path(arguments.data_root).expanduser().resolve())
-        checks.integer("train", "seed", arguments.seed, minimum=0)
-        return cls(**{"data_root": None, **DEFAULTS[arguments.data], **given})
+        checks.integer(arguments.command, "seed", arguments.seed, minimum=0)
+        return cls(**{"data_root": None, **defaults[arguments.data], **given})
 
     @classmethod
     def from_checkpoint(cls, tree: dict, path: Path) -> "Settings":
@@ -153,6 +171,14 @@ class Settings:
             "early_stopping": self.early_stopping,
         }
 
+    def build_solver(self, data: dict, verbose: bool = False) -> Any:
+        """A new model and the Solver that trains it; equal settings give equal results."""
+        from fastnn.solver import Solver
+
+        model_seed, solver_seed = map(np.random.default_rng, np.random.SeedSequence(self.seed).spawn(2))
+        model = self.build_model(model_seed, data)
+        return Solver(model, data, seed=solver_seed, verbose=verbose, **self.solver_arguments())
+
     def build_schedule(self) -> Any:
         """The schedule of that name, with the lengths that suit the number of epochs; None: none."""
         from fastnn.schedules import Cosine, Exponential, OneCycle, Plateau, Step, Warmup
@@ -173,9 +199,9 @@ _NAMES = {field.name for field in dataclasses.fields(Settings)}
 _REQUIRED = {field.name for field in dataclasses.fields(Settings) if field.default is dataclasses.MISSING}
 
 
-def defaults_of(name: str) -> str:
+def defaults_of(name: str, defaults: dict[str, dict]) -> str:
     """The defaults of a setting in words, for --help: one value, or one per data set."""
-    values = {data: table[name] for data, table in DEFAULTS.items()}
+    values = {data: table[name] for data, table in defaults.items()}
     if len(set(values.values())) == 1:
         return f"default {next(iter(values.values()))}"
     return "default " + ", ".join(f"{value} for {data}" for data, value in values.items())

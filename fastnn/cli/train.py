@@ -5,17 +5,16 @@ import contextlib
 import dataclasses
 import json
 import os
-import shlex
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from fastnn import get_backend, use_backend
-from fastnn.kernels.switch import CHOICES, VARIABLE
+from fastnn.kernels.switch import VARIABLE
 from fastnn.sampling import METHODS
 
-from .settings import DEFAULTS, MODELS, SCHEDULES, UPDATE_RULES, Settings, defaults_of
+from .common import add_common, add_settings, command, numbered, prepare, say_to, typed
+from .settings import DEFAULTS, SCHEDULES, Settings
 
 _TRAIN_EXAMPLES = """examples:
   fastnn train
@@ -36,34 +35,21 @@ plateau: 0.3 after more than 2 checks without a better validation accuracy; defa
 
 
 def add_parser(commands: Any) -> None:
-    parser = _command(commands, "train", "train a network and save it", _TRAIN_EXAMPLES, run_train)
+    parser = command(commands, "train", "train a network and save it", _TRAIN_EXAMPLES, run_train)
     add = parser.add_argument
-    add("--model", choices=MODELS, default=MODELS[0], help="default %(default)s")
-    add("--data", choices=DEFAULTS, default=next(iter(DEFAULTS)), help="default %(default)s, which are generated")
-    add("--data-root", metavar="DIR", help="folder that holds the data set; default: where FASTNN_DATA says")
     add("--out", metavar="DIR", help="folder for the checkpoint and the picture; default runs/DATA-MODEL")
-    add("--epochs", type=int, metavar="N", help=defaults_of("epochs"))
-    add("--batch-size", type=int, metavar="N", help=defaults_of("batch_size"))
-    add("--learning-rate", type=float, metavar="X", help=defaults_of("learning_rate"))
-    add("--update-rule", choices=UPDATE_RULES, help=defaults_of("update_rule"))
     add("--lr-decay", type=float, metavar="X", help="factor for the learning rate after each epoch; default 1")
     add("--schedule", choices=SCHEDULES, help=_SCHEDULE_HELP)
     add("--weight-decay", type=float, metavar="X", help="of the update rule; default: the rule's")
     add("--sampling", choices=METHODS, help="how batches are drawn; default with_replacement")
     add("--early-stopping", type=int, metavar="N", help="stop after N epochs without a better validation accuracy")
-    add("--reg", type=float, metavar="X", help=f"strength of the penalty on weights; {defaults_of('reg')}")
-    add("--num-filters", type=int, metavar="N", help=defaults_of("num_filters"))
-    add("--filter-size", type=int, metavar="N", help=defaults_of("filter_size"))
-    add("--hidden-dim", type=int, metavar="N", help=defaults_of("hidden_dim"))
-    add("--weight-scale", type=float, metavar="X", help=f"of the initial weights; {defaults_of('weight_scale')}")
-    add("--num-train", type=int, metavar="N", help=f"training images; {defaults_of('num_train')}")
-    add("--seed", type=int, default=0, metavar="N", help="default %(default)s")
-    _add_common(parser, f"default: as {VARIABLE} says")
+    add_settings(parser, DEFAULTS)
+    add_common(parser, f"default: as {VARIABLE} says")
 
-    parser = _command(commands, "resume", "go on with a run", _RESUME_EXAMPLES, run_resume)
+    parser = command(commands, "resume", "go on with a run", _RESUME_EXAMPLES, run_resume)
     parser.add_argument("path", type=Path, help="folder of the run, or a checkpoint in it")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs in all; default: as the run began")
-    _add_common(parser, f"default: as {VARIABLE} says, else that of the run")
+    add_common(parser, f"default: as {VARIABLE} says, else that of the run")
 
 
 def run_train(arguments: argparse.Namespace) -> int:
@@ -88,46 +74,21 @@ def run_resume(arguments: argparse.Namespace) -> int:
     return _run(settings, arguments, backend, path.parent, state)
 
 
-def _command(commands: Any, name: str, summary: str, examples: str, run: Any) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _add_common(parser: argparse.ArgumentParser, backend: str) -> None:
-    parser.add_argument("--backend", choices=CHOICES, help=backend)
-    parser.add_argument("--json", action="store_true", help="print the result as JSON, everything else on stderr")
-
-
 def _new_folder(out: str | None, settings: Settings) -> Path:
     """The folder for a new run: the one asked for, or the first free one under runs/; it holds no other run."""
     from .run import CHECKPOINT
 
     if out is None:
         first = Path("runs", f"{settings.data}-{settings.model}")
-        candidates = (first if n == 1 else first.with_name(f"{first.name}-{n}") for n in range(1, sys.maxsize))
-        folder = next(candidate for candidate in candidates if not (candidate / CHECKPOINT).exists())
+        folder = next(candidate for candidate in numbered(first) if not (candidate / CHECKPOINT).exists())
     else:
         folder = Path(out)
         if (folder / CHECKPOINT).exists():
             raise ValueError(
                 f"train: out={out!r} holds a run already; expected a folder for a new one; choose another one, or go "
-                f"on with the run: {_resume_command(folder)}"
+                f"on with the run: {typed('resume', str(folder))}"
             )
     return folder
-
-
-def _resume_command(folder: Path) -> str:
-    """What to type; with the path of the program where its name alone would not find it."""
-    unknown = Path(sys.argv[0]).name == "fastnn" and shutil.which("fastnn") is None
-    program = os.path.relpath(sys.argv[0]) if unknown else "fastnn"
-    return shlex.join([program, "resume", str(folder)])
 
 
 def _run(
@@ -137,16 +98,14 @@ def _run(
     from .run import Run
 
     log = sys.stderr if arguments.json else sys.stdout
-
-    def say(label: str, text: str) -> None:
-        print(f"{label:20} {text}", file=log, flush=True)
+    say = say_to(log)
 
     with use_backend(backend) if backend else contextlib.nullcontext():
         name = get_backend()
         run = Run(settings, settings.load_data(), name, folder, state, log)
         for label, text in run.introduction():
             say(label, text)
-        warm_up = run.prepare()
+        warm_up = prepare(settings, run.data, log)
         try:
             seconds = run.train()
         except KeyboardInterrupt:
@@ -154,7 +113,7 @@ def _run(
             print(file=log)
             say("interrupted", f"after {run.solver.iteration} of {run.total} steps")
             say("saved", str(run.checkpoint))
-            say("go on with", _resume_command(run.folder))
+            say("go on with", typed("resume", str(run.folder)))
             return 130
         except FloatingPointError as error:
             run.save()
@@ -176,4 +135,4 @@ def _report(result: dict, say: Any) -> None:
         say("time per step", f"{1000 * step:.1f} ms (median), {result['seconds']:.1f} s in all")
     say("checkpoint", result["checkpoint"])
     say("picture", result["picture"])
-    say("go on with", f"{_resume_command(Path(result['folder']))} --epochs {2 * result['settings']['epochs']}")
+    say("go on with", f"{typed('resume', result['folder'])} --epochs {2 * result['settings']['epochs']}")

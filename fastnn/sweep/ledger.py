@@ -162,9 +162,7 @@ def _parse(function: str, path: Path | None, content: bytes) -> tuple[list[dict[
         if record is not None:
             records.append(record)
         elif line.strip():
-            # a whole line ends in a newline, and no part of a JSON object but the whole of it is JSON
-            is_torn = not line.endswith(b"\n") and (records or line.startswith(_BEGINNING[: len(line)]))
-            if is_torn:
+            if (records or line.startswith(_BEGINNING[: len(line)])) and _is_torn(line):
                 break
             raise ValueError(
                 f"{function}: line {number} of ledger={str(path)!r} is no record of a trial: {line[:60]!r}; expected a "
@@ -172,6 +170,15 @@ def _parse(function: str, path: Path | None, content: bytes) -> tuple[list[dict[
             )
         length += len(line)
     return records, length
+
+
+def _is_torn(line: bytes) -> bool:
+    """A whole line ends in a newline, and no part of a JSON object but the whole of it is JSON."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return not line.endswith(b"\n")
+    return False
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

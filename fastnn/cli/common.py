@@ -1,0 +1,113 @@
+"""What the commands that train share: their options, what is checked and compiled before, and what is said."""
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels.switch import CHOICES
+
+from .settings import DEFAULTS, MODELS, OPTIONS, UPDATE_RULES, Settings, defaults_of
+
+_SILENT_SECONDS = 1.5  # of preparation, before it is announced
+
+
+def command(commands: Any, name: str, summary: str, examples: str, run: Callable) -> argparse.ArgumentParser:
+    """The parser of a command, whose --help ends with examples."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_settings(
+    parser: argparse.ArgumentParser, defaults: dict[str, dict], several: Iterable[str] = (), kind_of: Callable = type
+) -> None:
+    """Options for everything in `Settings`.
+
+    several: names that take more than one value, each read by `kind_of(type)`
+    """
+    add = parser.add_argument
+    add("--model", choices=MODELS, default=MODELS[0], help="default %(default)s")
+    add("--data", choices=DEFAULTS, default=next(iter(DEFAULTS)), help="default %(default)s, which are generated")
+    add("--data-root", metavar="DIR", help="folder that holds the data set; default: where FASTNN_DATA says")
+    for name, (kind, meaning) in OPTIONS.items():
+        many: dict[str, Any] = {"nargs": "+"} if name in several else {}
+        if kind is str:
+            many["choices"] = UPDATE_RULES
+        else:
+            many["type"] = kind_of(kind) if name in several else kind
+            many["metavar"] = "N" if kind is int else "X"
+        add(f"--{name.replace('_', '-')}", help=meaning + defaults_of(name, defaults), **many)
+    add("--seed", type=int, default=0, metavar="N", help="default %(default)s")
+
+
+def add_common(parser: argparse.ArgumentParser, backend: str) -> None:
+    """Options of every command that computes; `backend` says what is the default."""
+    parser.add_argument("--backend", choices=CHOICES, help=backend)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, everything else on stderr")
+
+
+def numbered(first: Path) -> Iterable[Path]:
+    """The folder, then the same with -2, -3, ... after its name."""
+    return (first if n == 1 else first.with_name(f"{first.name}-{n}") for n in range(1, sys.maxsize))
+
+
+def check_writable(command: str, folder: Path) -> None:
+    """Fail before training, not after it, where nothing can be written."""
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise OSError(
+            f"{command}: out={str(folder)!r} cannot be written, because of {str(existing)!r}; expected a folder, or a "
+            f"name for a new one, where you may write; choose another --out"
+        )
+
+
+def prepare(settings: Settings, data: dict, log: Any) -> float:
+    """Load or compile all kernels by training a copy on one image; returns the seconds that took."""
+    from fastnn.solver import Solver
+
+    def announce():
+        if "numba" in sys.modules:
+            print("compiling kernels, first run only ...", file=log, flush=True)
+
+    began = time.perf_counter()
+    one_image = {name: array[:1] for name, array in data.items()}
+    model = settings.build_model(np.random.default_rng(0), data)
+    arguments = {**settings.solver_arguments(), "batch_size": 1, "num_epochs": 1}
+    timer = threading.Timer(_SILENT_SECONDS, announce)
+    timer.start()
+    try:
+        Solver(model, one_image, seed=0, verbose=False, **arguments).train()
+    finally:
+        timer.cancel()
+    return time.perf_counter() - began
+
+
+def typed(*arguments: str) -> str:
+    """What to type for a command; with the path of the program where its name alone would not find it."""
+    unknown = Path(sys.argv[0]).name == "fastnn" and shutil.which("fastnn") is None
+    program = os.path.relpath(sys.argv[0]) if unknown else "fastnn"
+    return shlex.join([program, *arguments])
+
+
+def say_to(log: Any) -> Callable[[str, str], None]:
+    """A function that prints a labelled line."""
+
+    def say(label: str, text: str) -> None:
+        print(f"{label:20} {text}", file=log, flush=True)
+
+    return say

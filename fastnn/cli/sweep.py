@@ -1,0 +1,257 @@
+"""`fastnn sweep`."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastnn import get_backend, use_backend
+from fastnn.kernels import checks
+from fastnn.kernels.switch import VARIABLE
+
+from .common import add_common, add_settings, check_writable, command, numbered, prepare, say_to, typed
+from .settings import OPTIONS, SWEEP_DEFAULTS, Settings
+
+LEDGER, PICTURE, RECORD = "ledger.jsonl", "sweep.png", "sweep.json"
+
+_EXAMPLES = """examples:
+  fastnn sweep                                              20 trials on generated images, about a minute
+  fastnn sweep --learning-rate 1e-4 1e-3 1e-2 --reg 0 1e-3 --epochs 1
+  fastnn sweep --random 20 --learning-rate 1e-4:1e-2 --reg 1e-5:1e-1
+  fastnn sweep --random 20 --hidden-dim 50:500 --update-rule adam nesterov --out runs/widths
+Several values are tried in all combinations. With --random, LOW:HIGH draws numbers whose logarithm is uniform, and from
+several values one is chosen. Each trial is recorded when it is done: after an interruption the same command goes on,
+and one with other values adds to the table."""
+
+_SWEPT = [name for name in OPTIONS if name not in ("epochs", "num_train")]
+_ALWAYS = ("learning_rate", "reg")  # the axes of the picture
+_GRID: dict[str, list] = {"learning_rate": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2], "reg": [1e-4, 1e-3, 1e-2, 1e-1]}
+_RANGES: dict[str, list] = {"learning_rate": [(1e-4, 1e-2)], "reg": [(1e-5, 1e-1)]}
+
+
+def add_parser(commands: Any) -> None:
+    parser = command(commands, "sweep", "train with many learning rates, penalties and sizes", _EXAMPLES, run_sweep)
+    add = parser.add_argument
+    add("--random", type=int, metavar="N", help="draw N trials at random, instead of all combinations")
+    add("--retry-failed", action="store_true", help="run those trials again that failed")
+    add("--out", metavar="DIR", help="folder for the ledger and the picture; default runs/sweep-DATA-MODEL")
+    add_settings(parser, _shown_defaults(), _SWEPT, _value_or_range)
+    add_common(parser, f"default: as {VARIABLE} says")
+
+
+def run_sweep(arguments: argparse.Namespace) -> int:
+    """Run all trials that are not done yet, and report on all; returns the exit code: 1 where none finished."""
+    from fastnn import sweep, vis_utils
+
+    choices = _choices(arguments)
+    settings = _settings(arguments, choices)
+    trials = _trials(arguments, settings, choices)
+    fixed = {name: value for name, value in dataclasses.asdict(settings).items() if name not in choices}
+    folder = _folder(arguments, settings, {"over": list(choices), "settings": {**fixed, "data_root": None}})
+    ledger, picture = folder / LEDGER, folder / PICTURE
+    log = sys.stderr if arguments.json else sys.stdout
+    say = say_to(log)
+
+    with use_backend(arguments.backend) if arguments.backend else contextlib.nullcontext():
+        backend = get_backend()
+        data = settings.load_data()
+        say("data", f"{settings.data}: {len(data['X_train']):,} training, {len(data['X_val']):,} validation images")
+        say("backend", f"{backend} (choose with {VARIABLE} or --backend)")
+        say("trials", f"{len(trials)} of {settings.epochs} epoch{'s' * (settings.epochs != 1)}, {settings.model}")
+        prepare(dataclasses.replace(settings, **trials[0]), data, log)
+        try:
+            with contextlib.redirect_stdout(log):
+                sweep.sweep(
+                    lambda params: _run_trial(dataclasses.replace(settings, **params), data, backend),
+                    trials,
+                    ledger,
+                    retry_failed=arguments.retry_failed,
+                )
+        except KeyboardInterrupt:
+            print(file=log)
+            say("interrupted", f"after {len(sweep.load_ledger(ledger))} trials")
+            say("saved", str(ledger))
+            say("go on with", _go_on(arguments, folder))
+            return 130
+    records = sorted(sweep.load_ledger(ledger), key=lambda record: -(record["val_acc"] or 0.0))
+    records.sort(key=lambda record: record["status"] == "failed")
+    print(f"\n{_table(records, list(choices))}\n", file=log)
+    vis_utils.plot_sweep(records, picture)
+    say("ledger", str(ledger))
+    say("picture", str(picture))
+    best = records[0] if records[0]["status"] == "finished" else None
+    if best:
+        say("best", f"validation accuracy {best['val_acc']:.3f} with {sweep.describe(best['params'])}")
+    if arguments.json:
+        paths = {"folder": str(folder), "ledger": str(ledger), "picture": str(picture)}
+        result = {"best": best, "trials": records, **paths, "backend": backend, "settings": fixed}
+        print(json.dumps(result, indent=2))
+    if best is None:
+        print(f"fastnn sweep: none of {len(records)} trials finished; {records[0]['reason']}", file=sys.stderr)
+    return 0 if best else 1
+
+
+def _run_trial(settings: Settings, data: dict, backend: str) -> dict[str, Any]:
+    """Train once; the accuracies are those of the best parameters on validation images."""
+    solver = settings.build_solver(data)
+    solver.train()
+    at = solver.val_acc_history.index(solver.best_val_acc)
+    return {
+        "train_acc": solver.train_acc_history[at],
+        "val_acc": solver.best_val_acc,
+        "loss": solver.loss_history[-1],
+        "steps": solver.iteration,
+        "backend": backend,
+    }
+
+
+def _value_or_range(kind: Callable) -> Callable:
+    def read(text: str) -> Any:
+        low, colon, high = text.partition(":")
+        return (kind(low), kind(high)) if colon else kind(text)
+
+    read.__name__ = kind.__name__  # which argparse shows in errors
+    return read
+
+
+def _shown_defaults() -> dict[str, dict]:
+    """Defaults for --help, with the values that are tried unless said otherwise."""
+    words = {}
+    for name in _ALWAYS:
+        low, high = _RANGES[name][0]
+        words[name] = f"{' '.join(f'{value:g}' for value in _GRID[name])}, with --random {low:g}:{high:g}"
+    return {data: {**table, **words} for data, table in SWEEP_DEFAULTS.items()}
+
+
+def _choices(arguments: argparse.Namespace) -> dict[str, list]:
+    """The values and ranges of what is swept, by name."""
+    choices = {}
+    for name in _SWEPT:
+        values = getattr(arguments, name)
+        if values is None and name in _ALWAYS:
+            values = (_GRID if arguments.random is None else _RANGES)[name]
+        if values is None:
+            continue
+        option, is_range = "--" + name.replace("_", "-"), [isinstance(value, tuple) for value in values]
+        if any(is_range) and (arguments.random is None or len(values) > 1):
+            raise ValueError(
+                f"sweep: {option} has a range beside other values, or without --random; expected values, or with "
+                f"--random one range LOW:HIGH; add --random 20, or list values"
+            )
+        for value in values[0] if any(is_range) else values:
+            _check(name, value)
+        if len(values) > 1 or any(is_range) or name in _ALWAYS:
+            choices[name] = values
+    return choices
+
+
+def _check(name: str, value: Any) -> None:
+    """A value that no trial could run with is refused before the first."""
+    if OPTIONS[name][0] is int:
+        checks.integer("sweep", name, value, minimum=1)
+    elif name == "learning_rate":
+        checks.number("sweep", name, value, above=0)
+    elif OPTIONS[name][0] is float:
+        checks.number("sweep", name, value, minimum=0)
+
+
+def _settings(arguments: argparse.Namespace, choices: dict[str, list]) -> Settings:
+    """What all trials share, with the first values of what is swept."""
+    first: dict[str, Any] = {}
+    for name in _SWEPT:
+        values = choices.get(name) or getattr(arguments, name) or [None]
+        first[name] = values[0][0] if isinstance(values[0], tuple) else values[0]
+    settings = Settings.from_arguments(argparse.Namespace(**{**vars(arguments), **first}), SWEEP_DEFAULTS)
+    checks.integer("sweep", "epochs", settings.epochs, minimum=1)
+    return settings
+
+
+def _trials(arguments: argparse.Namespace, settings: Settings, choices: dict[str, list]) -> list[dict[str, Any]]:
+    from fastnn import sweep
+
+    if arguments.random is None:
+        return sweep.grid(**choices)
+    distributions: dict[str, Any] = dict(choices)
+    for name, values in choices.items():
+        if isinstance(values[0], tuple):
+            low, high = values[0]
+            is_whole = OPTIONS[name][0] is int
+            distributions[name] = sweep.integers(low, high, log=True) if is_whole else sweep.log_uniform(low, high)
+    return sweep.random_search(arguments.random, settings.seed, **distributions)
+
+
+def _folder(arguments: argparse.Namespace, settings: Settings, record: dict[str, Any]) -> Path:
+    """The folder of a sweep like this one, or a new one, with the record of what all its trials share."""
+    if arguments.out is None:
+        places = numbered(Path("runs", f"sweep-{settings.data}-{settings.model}"))
+        folder = next(place for place in places if _recorded(place) in (None, record))
+    else:
+        folder = Path(arguments.out)
+    check_writable("sweep", folder)
+    found = _recorded(folder)
+    if found is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / (RECORD + ".tmp")
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, folder / RECORD)
+    elif found != record:
+        raise ValueError(
+            f"sweep: out={str(folder)!r} holds another sweep: {_difference(found, record)}; expected one over the same "
+            f"names with the same settings; choose another --out"
+        )
+    return folder
+
+
+def _recorded(folder: Path) -> Any:
+    """What the sweep in a folder is over, None where there is none."""
+    path = folder / RECORD
+    if path.is_file():
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            return "a file that is not readable"
+    return "a ledger without " + RECORD if (folder / LEDGER).exists() else None
+
+
+def _difference(found: Any, record: dict[str, Any]) -> str:
+    if not isinstance(found, dict) or found.keys() != record.keys():
+        return str(found)
+    if found["over"] != record["over"]:
+        return f"over {found['over']}, not {record['over']}"
+    there, here = found["settings"], record["settings"]
+    different = [name for name in here if there.get(name) != here[name]]
+    return ", ".join(f"{name}={there.get(name)!r}, not {here[name]!r}" for name in different)
+
+
+def _go_on(arguments: argparse.Namespace, folder: Path) -> str:
+    """The command that goes on with this sweep."""
+    words = ["sweep", "--out", str(folder)]
+    for name, value in vars(arguments).items():
+        if name in ("command", "run", "out", "json") or value is None or value is False:
+            continue
+        words.append("--" + name.replace("_", "-"))
+        for one in [] if value is True else value if isinstance(value, list) else [value]:
+            words.append(":".join(map(str, one)) if isinstance(one, tuple) else str(one))
+    return typed(*words)
+
+
+def _table(records: list[dict[str, Any]], names: list[str]) -> str:
+    """Records as aligned columns."""
+    heads = ["trial", *names, "train acc", "val acc", "seconds", ""]
+    rows = [heads]
+    for record in records:
+        values = [record["params"][name] for name in names]
+        params = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
+        accuracies = ["-" if record[name] is None else f"{record[name]:.3f}" for name in ("train_acc", "val_acc")]
+        seconds = f"{record['seconds']:.1f}"
+        rows.append([str(record["number"]), *params, *accuracies, seconds, record["reason"] or ""])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([*(f"{cell:>{width}}" for cell, width in zip(row[:-1], widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
+    )
