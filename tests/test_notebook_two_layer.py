@@ -6,7 +6,7 @@ import pytest
 import fastnn
 from fastnn.classifiers.fc_net import TwoLayerNet
 from fastnn.classifiers.two_layer_net import nn_forward_backward, nn_forward_pass, nn_predict, nn_train
-from fastnn.data_utils import get_shapes_data, get_toy_data
+from fastnn.data_utils import get_toy_data
 from fastnn.gradient_check import compute_numeric_gradient, eval_numerical_gradient, rel_error
 from fastnn.layer_utils import affine_relu_backward, affine_relu_forward
 from fastnn.layers import softmax_loss, svm_loss
@@ -34,11 +34,11 @@ def test_loss_layers(backend):
     dx_num = eval_numerical_gradient(lambda x: svm_loss(x, y)[0], x, verbose=False)
     loss, dx = svm_loss(x, y)
     assert loss == pytest.approx(8.999602749096233, rel=1e-13)
-    assert rel_error(dx_num, dx) < 2e-9
+    assert rel_error(dx_num, dx) < 1e-8  # rounding of f: eps * loss / (h * 0.02)
     dx_num = eval_numerical_gradient(lambda x: softmax_loss(x, y)[0], x, verbose=False)
     loss, dx = softmax_loss(x, y)
     assert loss == pytest.approx(2.3025458445007376, rel=1e-13)
-    assert rel_error(dx_num, dx) < 2e-8
+    assert rel_error(dx_num, dx) < 3e-8
 
 
 def test_two_layer_net(backend):
@@ -78,16 +78,20 @@ def test_two_layer_net(backend):
 
 
 def test_solver(backend):
-    few, epochs = (60, 1) if backend == "naive" else (600, 6)
-    data = get_shapes_data(few, 100, 10)
-    model = TwoLayerNet(hidden_dim=50, weight_scale=1e-2, reg=1e-3, dtype="float32", seed=0)
+    generator = np.random.default_rng(0)
+    templates, data = generator.standard_normal((10, 3, 32, 32)), {}
+    for part, count in (("train", 100 if backend == "naive" else 600), ("val", 50)):
+        y = generator.integers(0, 10, count)
+        data[f"X_{part}"], data[f"y_{part}"] = 0.5 * templates[y] + generator.standard_normal((count, 3, 32, 32)), y
+    model = TwoLayerNet(hidden_dim=10 if backend == "naive" else 50, weight_scale=1e-2, reg=1e-3, seed=0)
     solver = Solver(
-        model, data, update_rule="sgd", optim_config={"learning_rate": 1e-4}, lr_decay=0.95, num_epochs=epochs,
+        model, data, update_rule="sgd", optim_config={"learning_rate": 2e-2}, lr_decay=0.95, num_epochs=4,
         batch_size=50, print_every=0, verbose=False, seed=0,
     )  # fmt: skip
     solver.train()
-    assert len(solver.val_acc_history) == epochs + 1
+    assert len(solver.val_acc_history) == 5
     assert solver.loss_history[-1] < solver.loss_history[0]
+    assert backend == "naive" or solver.best_val_acc > 0.5
     np.testing.assert_array_equal(model.params["W1"], solver.best_params["W1"])
 
 
@@ -108,8 +112,8 @@ def test_functional_training_on_toy_data(backend):
     toy_X, toy_y, params = get_toy_data()
     stats = nn_train(
         params, nn_forward_backward, nn_predict, toy_X, toy_y, toy_X, toy_y, learning_rate=1e-1, reg=1e-6,
-        num_iters=200, verbose=False,
+        num_iters=100, verbose=False,
     )  # fmt: skip
-    assert len(stats["loss_history"]) == 200
+    assert len(stats["loss_history"]) == 100
     assert stats["loss_history"][-1] < 0.05
     assert np.mean(nn_predict(params, nn_forward_backward, toy_X) == toy_y) == 1.0
