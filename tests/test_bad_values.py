@@ -58,7 +58,7 @@ for kind, stored, number in (
 VALID |= {
     "maxout_forward": {"x": CUBE, "pieces": 2},
     "maxout_backward": {"dout": HALF, "index": RNG.integers(0, 2, (3, 2, 2)), "pieces": 2},
-    "softmax_loss": {"x": SCORES, "y": np.array([0, 3, 1])},
+    "softmax_loss": {"x": SCORES, "y": np.array([0, 3, 1]), "label_smoothing": 0.1},
     "svm_loss": {"x": SCORES, "y": np.array([0, 3, 1])},
     "mse_loss": {"x": CUBE, "target": OTHER},
     "dropout_forward": {"x": CUBE, "p": 0.5, "seed": 7},

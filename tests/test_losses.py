@@ -168,6 +168,64 @@ def test_not_a_number_in_the_scores_gives_a_loss_that_is_not_a_number(backend):
     assert losses.svm_loss([[0.0, np.inf]], [1])[0] == 0.0
 
 
+@anything
+@given(
+    N=st.integers(0, 20),
+    K=st.integers(1, 40),
+    smoothing=st.one_of(st.sampled_from([1e-300, 0.1, np.nextafter(1, 0)]), st.floats(0, 1, exclude_max=True)),
+    scale=st.sampled_from([1e-3, 1, 1e4, 1e30]),
+    seed=st.integers(0, 2**32 - 1),
+    dtype=st.sampled_from(DTYPES),
+)
+def test_every_backend_smooths_as_the_loops_do(backend, N, K, smoothing, scale, seed, dtype):
+    x, y = draw(N, K, dtype, seed)
+    loss, dx = against_naive(losses.softmax_loss, x * dtype(scale), y, smoothing, terms=N * K)
+    assert type(loss) is float
+    assert dx.sum() == pytest.approx(0, abs=1e-6 if dtype == np.float32 else 1e-14)
+
+
+def test_smoothed_labels_worked_by_hand(backend):
+    # p = (1, 2, 1)/4 and targets (0.1, 0.8, 0.1)
+    loss, dx = losses.softmax_loss([[0.0, math.log(2), 0.0]], [1], label_smoothing=0.3)
+    assert loss == pytest.approx(0.2 * math.log(4) + 0.8 * math.log(2), rel=1e-15)
+    np.testing.assert_allclose(dx, [[0.15, -0.3, 0.15]], rtol=1e-15)
+    x, y = draw(9, 5, np.float64)
+    expected = losses.softmax_loss(x, y)
+    actual = losses.softmax_loss(x, y, 0)
+    assert actual[0] == expected[0]
+    np.testing.assert_array_equal(actual[1], expected[1])
+    one_class = losses.softmax_loss([[5.0], [7.0]], [0, 0], 0.25)
+    assert one_class[0] == 0
+    np.testing.assert_allclose(one_class[1], [[0], [0]], atol=1e-16)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_smoothing_of_large_scores_is_finite(backend, dtype):
+    largest = float(np.finfo(dtype).max)
+    for big in (1e4, min(1e300, largest), largest):
+        loss, dx = losses.softmax_loss(
+            np.array([[big, 0], [big, 0], [big, big], [-big, big]], dtype), [0, 1, 0, 0], 0.5
+        )
+        gaps = [0.25 * min(big, 1e308), 0.75 * min(big, 1e308), math.log(2), 0.75 * min(2 * big, 1e308)]
+        assert loss == pytest.approx(sum(gap / 4 for gap in gaps), rel=1e-7)
+        np.testing.assert_array_equal(dx, np.array([[1, -1], [3, -3], [-1, 1], [-3, 3]]) / 16)
+    many = np.full((5, 7), -largest, dtype)
+    many[:, 0] = largest
+    loss, dx = losses.softmax_loss(many, [1] * 5, 0.9)
+    assert math.isfinite(loss)
+    assert np.isfinite(dx).all()
+
+
+def test_smoothing_of_scores_that_are_not_finite(backend):
+    for x in ([[np.nan, 0.0]], [[0.0, np.nan]], [[np.inf, 0.0]]):
+        loss, _ = against_naive(losses.softmax_loss, np.array(x), np.array([0]), 0.1)
+        assert math.isnan(loss)
+    loss, dx = losses.softmax_loss([[0.0, -np.inf]], [0], 0.5)
+    assert loss == np.inf
+    np.testing.assert_array_equal(dx, [[0.25, -0.25]])
+    assert losses.softmax_loss([[0.0, -np.inf]], [0])[0] == 0
+
+
 def test_no_rows_and_one_class(backend):
     for function in LABELLED:
         loss, dx = function(np.empty((0, 3), np.float32), [])
@@ -183,9 +241,14 @@ def test_gradients_of_the_loops_are_the_numeric_ones():
     x, y = draw(5, 4, np.float64, seed=3)
     x += np.random.default_rng(1).uniform(0.01, 0.1, x.shape)  # away from the kinks
     with use_backend("naive"):
-        for function, target in [(losses.softmax_loss, y), (losses.svm_loss, y), (losses.mse_loss, x[::-1].copy())]:
-            expected = numeric_gradient(lambda x, f=function, target=target: f(x, target)[0], x, h=1e-6)
-            np.testing.assert_allclose(function(x, target)[1], expected, rtol=1e-7, atol=1e-9)
+        for function, *others in [
+            (losses.softmax_loss, y),
+            (losses.softmax_loss, y, 0.2),
+            (losses.svm_loss, y),
+            (losses.mse_loss, x[::-1].copy()),
+        ]:
+            expected = numeric_gradient(lambda x, f=function, others=others: f(x, *others)[0], x, h=1e-6)
+            np.testing.assert_allclose(function(x, *others)[1], expected, rtol=1e-7, atol=1e-9)
 
 
 def test_results_agree_with_torch(backend):
@@ -203,6 +266,11 @@ def test_results_agree_with_torch(backend):
         expected.backward()
         actual = function(tensor.detach().numpy(), other)
         assert_same(actual, (expected.item(), tensor.grad.numpy()), terms=x.size)
+    for smoothing in (0.1, 0.75):
+        tensor = torch.tensor(x, requires_grad=True)
+        expected = torch.nn.functional.cross_entropy(tensor, torch.tensor(y), label_smoothing=smoothing)
+        expected.backward()
+        assert_same(losses.softmax_loss(x, y, smoothing), (expected.item(), tensor.grad.numpy()), terms=x.size)
 
 
 ERRORS = [
@@ -222,6 +290,17 @@ ERRORS = [
 def test_errors_are_the_same_on_every_backend(backend, function, call, error, message):
     with pytest.raises(error, match=f"^{function.__name__}: .*{message}"):
         call(function)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1, 1.5])
+def test_smoothing_out_of_range(backend, smoothing):
+    for rows in (0, 2):
+        with pytest.raises(
+            ValueError, match=f"^softmax_loss: label_smoothing={smoothing} is out of range; .*less than 1"
+        ):
+            losses.softmax_loss(np.ones((rows, 3)), [0] * rows, smoothing)
+    with pytest.raises(TypeError, match=r"^softmax_loss: label_smoothing='0.1' is not a number"):
+        losses.softmax_loss(np.ones((2, 3)), [0, 0], "0.1")
 
 
 def test_errors_of_mse_loss(backend):

@@ -12,23 +12,28 @@ from .. import checks, switch
 _variant = switch.operation(__name__)
 
 
-def softmax_loss(x, y):
-    """Cross-entropy of the softmax of the scores, mean over the rows.
+def softmax_loss(x, y, label_smoothing=0.0):
+    """Cross-entropy of the softmax of the scores, mean over the rows; with smoothing, against softened labels.
 
         p[n, k] = exp(x[n, k]) / sum_j exp(x[n, j])
-        loss = -1/N sum_n log(p[n, y[n]]),    dx[n, k] = (p[n, k] - (k == y[n])) / N
+        target[n, k] = (1 - label_smoothing) * (k == y[n]) + label_smoothing / K
+        loss = -1/N sum_{n, k} target[n, k] * log(p[n, k]),    dx[n, k] = (p[n, k] - target[n, k]) / N
 
-    Inputs: x (N, K) scores, K >= 1; y (N,) labels, integers from 0 to K - 1. Returns loss, dx (N, K).
+    Inputs: x (N, K) scores, K >= 1; y (N,) labels, integers from 0 to K - 1; 0 <= label_smoothing < 1.
+    Returns loss, dx (N, K).
     Every backend: exponents are taken relative to the largest score of the row, so finite scores give a finite loss and
-    gradient; the loss of one row counts as 1e308 at most. A row with NaN or infinity as its largest
-    score has a gradient of NaN.
-    Raises also: ValueError for labels out of range or K = 0, TypeError for labels that are not integers.
-    Cost: N*K exponentials; reads x twice, writes dx twice.
+    gradient; -log(p) counts as 1e308 at most. A row with NaN or infinity as its largest score has a gradient of NaN;
+    a score of minus infinity whose target is not 0 makes the loss infinite.
+    Raises also: ValueError for labels or label_smoothing out of range or K = 0, TypeError for labels that are not
+    integers.
+    Cost: N*K exponentials; reads x twice, once more to smooth, writes dx twice.
     Source: Bridle, Probabilistic interpretation of feedforward classification network outputs (1990); Blanchard, Higham
-    & Higham, Accurately computing the log-sum-exp and softmax functions (2021), section 3.
+    & Higham, Accurately computing the log-sum-exp and softmax functions (2021), section 3; Szegedy, Vanhoucke, Ioffe,
+    Shlens & Wojna, Rethinking the Inception architecture (2016), section 7.
     """
     x, y = _scores_and_labels("softmax_loss", x, y)
-    return _variant().softmax_loss(x, y) if len(x) else (0.0, x.copy())
+    smoothing = checks.number("softmax_loss", "label_smoothing", label_smoothing, minimum=0, below=1)
+    return _variant().softmax_loss(x, y, smoothing) if len(x) else (0.0, x.copy())
 
 
 def svm_loss(x, y):

@@ -5,21 +5,26 @@ import math
 import numpy as np
 
 
-def softmax_loss(x, y):
+def softmax_loss(x, y, label_smoothing):
     N, K = x.shape
     loss, dx = 0.0, np.empty_like(x)
     for n in range(N):
-        scores, label = x[n].tolist(), y[n]
+        scores, label = x[n].tolist(), int(y[n])
         largest = max(scores)
         exponentials = [math.exp(score - largest) for score in scores]
         total = sum(exponentials)
-        gap = largest - scores[label]
-        if gap > 1e308 and math.isfinite(scores[label]):
-            gap = 1e308  # the mean of such gaps is finite
-        loss += (math.log(total) + gap) / N
+        targets = [(1 - label_smoothing) * (k == label) + label_smoothing / K for k in range(K)]
+        gaps = [target * _gap(largest, score) for target, score in zip(targets, scores, strict=True) if target > 0]
+        loss += (math.log(total) + sum(gaps)) / N
         for k in range(K):
-            dx[n, k] = (exponentials[k] / total - (k == label)) / N
+            dx[n, k] = (exponentials[k] / total - targets[k]) / N
     return loss, dx
+
+
+def _gap(largest, score):
+    """How far a score is below the largest; between finite ones at most 1e308, so that the mean of gaps is finite."""
+    gap = largest - score
+    return 1e308 if gap > 1e308 and math.isfinite(score) else gap
 
 
 def svm_loss(x, y):

@@ -14,7 +14,7 @@ CHUNKS = 64  # as many, whatever the number of threads
 
 
 @threads.parallel(grain=64)
-def _softmax_loss(start, stop, x, y, losses, dx):
+def _softmax_loss(start, stop, x, y, smoothing, losses, dx):
     N, K = x.shape
     dtype = dx.dtype.type
     for n in range(start, stop):
@@ -26,20 +26,27 @@ def _softmax_loss(start, stop, x, y, losses, dx):
             exponential = exponentials(np.float64(x[n, k]) - largest)[0]
             dx[n, k] = dtype(exponential)
             total += exponential
-        score = np.float64(x[n, y[n]])
-        gap = largest - score
-        if gap > 1e308 and score > -np.inf:
-            gap = np.float64(1e308)  # the mean of such gaps is finite
-        losses[n] = (math.log(total) + gap) / N
-        scale = dtype(1 / (total * N))
+        gap = largest - np.float64(x[n, y[n]])
+        mean = (1 - smoothing) * _limited(gap, x[n, y[n]])
+        if smoothing > 0:
+            for k in range(K):
+                mean += smoothing / K * _limited(largest - np.float64(x[n, k]), x[n, k])
+        losses[n] = (math.log(total) + mean) / N
+        scale, share = dtype(1 / (total * N)), dtype(smoothing / K / N)
         for k in range(K):
-            dx[n, k] *= scale
-        dx[n, y[n]] = dtype((exponentials(-gap)[0] / total - 1) / N)
+            dx[n, k] = dx[n, k] * scale - share
+        dx[n, y[n]] = dtype((exponentials(-gap)[0] / total - (1 - smoothing) - smoothing / K) / N)
 
 
-def softmax_loss(x, y):
+@threads.serial
+def _limited(gap, score):
+    """Between finite scores at most 1e308, so that the mean of gaps is finite."""
+    return 1e308 if gap > 1e308 and score > -np.inf else gap
+
+
+def softmax_loss(x, y, label_smoothing):
     losses, dx = np.empty(len(x)), np.empty_like(x)
-    _softmax_loss(len(x), x, y, losses, dx)
+    _softmax_loss(len(x), x, y, label_smoothing, losses, dx)
     return float(losses.sum()), dx
 
 

@@ -3,21 +3,30 @@
 import numpy as np
 
 
-def softmax_loss(x, y):
-    N = len(x)
+def softmax_loss(x, y, label_smoothing):
+    N, K = x.shape
     rows = np.arange(N)
     largest = x.max(axis=1)
     with np.errstate(over="ignore", invalid="ignore"):  # exp(-infinity) = 0 is right; infinite scores give NaN
         p = np.subtract(x, largest[:, None], dtype=np.float64)
-    gaps = -p[rows, y]
-    np.copyto(gaps, 1e308, where=(gaps > 1e308) & np.isfinite(x[rows, y]))
+    gaps = _limited(-p[rows, y], x[rows, y])
+    if label_smoothing:
+        gaps *= 1 - label_smoothing
+        gaps += np.sum(_limited(-p, x) * (label_smoothing / K), axis=1)
     np.exp(p, out=p)
     totals = p.sum(axis=1)
     loss = np.sum((np.log(totals) + gaps) / N)
     p /= totals[:, None]
-    p[rows, y] -= 1
+    p[rows, y] -= 1 - label_smoothing
+    p -= label_smoothing / K
     p /= N
     return float(loss), p.astype(x.dtype, copy=False)
+
+
+def _limited(gaps, scores):
+    """Gaps below the largest score, in place: between finite ones at most 1e308, so that their mean is finite."""
+    np.copyto(gaps, 1e308, where=(gaps > 1e308) & np.isfinite(scores))
+    return gaps
 
 
 def svm_loss(x, y):
