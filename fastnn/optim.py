@@ -4,6 +4,9 @@ w is a parameter and dw the gradient of the loss with respect to it, of one shap
 hyperparameters and state; keys that it lacks get the values in `DEFAULTS`, state arrays begin as zeros in the shape of
 w, and all of them are updated in the dict itself, which is also returned. None stands for an empty dict.
 
+weight_decay is the factor of an L2 penalty, weight_decay/2 * sum(w^2) in the loss: every rule but `adamw` first adds
+weight_decay * w to dw. A penalty in the model, its `reg`, comes on top of that.
+
 next_w is a new array, or written to `out` where that is given; with `out=w` the update happens in place, in one pass.
 dw is never modified. Raises ValueError for keys that the rule does not know and for values out of range.
 """
@@ -14,14 +17,15 @@ import numpy as np
 
 from fastnn.kernels import checks, updates
 
+_ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 0}
 DEFAULTS: dict[str, dict[str, float]] = {
-    "sgd": {"learning_rate": 1e-2},
-    "sgd_momentum": {"learning_rate": 1e-2, "momentum": 0.9},
-    "nesterov": {"learning_rate": 1e-2, "momentum": 0.9},
-    "rmsprop": {"learning_rate": 1e-2, "decay_rate": 0.99, "epsilon": 1e-8},
-    "adagrad": {"learning_rate": 1e-2, "epsilon": 1e-8},
-    "adam": {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 0},
-    "adamw": {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 1e-2, "t": 0},
+    "sgd": {"learning_rate": 1e-2, "weight_decay": 0.0},
+    "sgd_momentum": {"learning_rate": 1e-2, "momentum": 0.9, "weight_decay": 0.0},
+    "nesterov": {"learning_rate": 1e-2, "momentum": 0.9, "weight_decay": 0.0},
+    "rmsprop": {"learning_rate": 1e-2, "decay_rate": 0.99, "epsilon": 1e-8, "weight_decay": 0.0},
+    "adagrad": {"learning_rate": 1e-2, "epsilon": 1e-8, "weight_decay": 0.0},
+    "adam": {**_ADAM, "weight_decay": 0.0},
+    "adamw": {**_ADAM, "weight_decay": 1e-2},
 }
 STATE: dict[str, tuple[str, ...]] = {
     "sgd": (),

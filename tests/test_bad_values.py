@@ -77,10 +77,10 @@ for kind, states, numbers in (
     ("rmsprop", "cache", {"learning_rate": 0.1, "decay_rate": 0.9, "epsilon": 1e-8}),
     ("adagrad", "cache", {"learning_rate": 0.1, "epsilon": 1e-8}),
     ("adam", "m v", ADAM),
-    ("adamw", "m v", {**ADAM, "weight_decay": 0.01}),
+    ("adamw", "m v", ADAM),
 ):
     written = {state: np.ones_like(CUBE) for state in (*states.split(), "out")}
-    VALID[f"{kind}_update"] = {"w": CUBE, "dw": OTHER, **written, **numbers}
+    VALID[f"{kind}_update"] = {"w": CUBE, "dw": OTHER, **written, **numbers, "weight_decay": 0.01}
 PAIRS = {"stride", "pad", "size", "pool_size", "pool_stride"}
 ANY_RANK = {(name, "x") for name in VALID if name.endswith(("lu_forward", "id_forward", "nh_forward", "ut_forward"))}
 

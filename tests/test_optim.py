@@ -61,7 +61,7 @@ def test_missing_keys_get_the_defaults(backend, rule, expected):
     w, dw = course_arrays()
     _, config = optim.RULES[rule](w, dw)
     actual = {key: value for key, value in config.items() if not isinstance(value, np.ndarray)}
-    assert actual == expected
+    assert actual == {"weight_decay": 0.0} | expected
     assert all(config[key].shape == w.shape and config[key].dtype == w.dtype for key in optim.STATE[rule])
 
 
@@ -84,15 +84,16 @@ TORCH = {
 }
 
 
+@pytest.mark.parametrize("decay", [{}, {"weight_decay": 0.2}], ids=["", "decay"])
 @pytest.mark.parametrize("rule", RULES)
-def test_five_steps_agree_with_torch(backend, rule):
+def test_five_steps_agree_with_torch(backend, rule, decay):
     torch = pytest.importorskip("torch", reason="torch is not installed: nothing to compare with")
     name, options, config = TORCH[rule]
     generator = np.random.default_rng(3)
     w = generator.standard_normal((3, 4))
     parameter = torch.tensor(w, requires_grad=True)
-    optimiser = getattr(torch.optim, name)([parameter], **options)
-    config = dict(config)
+    optimiser = getattr(torch.optim, name)([parameter], **options | decay)
+    config = config | decay
     for _ in range(5):
         dw = generator.standard_normal((3, 4))
         w, config = optim.RULES[rule](w, dw, config)
@@ -117,6 +118,17 @@ def test_in_place_is_the_same_update(backend, rule, dtype):
     optim.RULES[rule](w, dw, config, out=w)
     np.testing.assert_array_equal(w, expected)
     np.testing.assert_array_equal(dw, gradient)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "adamw"])
+def test_a_config_from_before_weight_decay_goes_on(backend, rule):
+    w, dw = course_arrays()
+    _, config = optim.RULES[rule](w, dw)
+    old = {key: copy.deepcopy(value) for key, value in config.items() if key != "weight_decay"}
+    expected, _ = optim.RULES[rule](w, dw, config)
+    actual, old = optim.RULES[rule](w, dw, old)
+    np.testing.assert_array_equal(actual, expected)
+    assert old["weight_decay"] == 0
 
 
 @pytest.mark.parametrize("rule", RULES)

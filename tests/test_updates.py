@@ -1,5 +1,7 @@
 """`fastnn.kernels.updates`: every backend against the naive loops, the naive loops against numbers and torch."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,18 +12,17 @@ from fastnn.kernels import updates
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
+ADAM = {"t": 3, "learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.1}
 RULES = {  # the arrays of state, and numbers for the rest
-    updates.sgd_update: (0, {"learning_rate": 0.1}),
-    updates.momentum_update: (1, {"learning_rate": 0.1, "momentum": 0.9}),
-    updates.nesterov_update: (1, {"learning_rate": 0.1, "momentum": 0.9}),
-    updates.rmsprop_update: (1, {"learning_rate": 0.01, "decay_rate": 0.99, "epsilon": 1e-8}),
-    updates.adagrad_update: (1, {"learning_rate": 0.01, "epsilon": 1e-8}),
-    updates.adam_update: (2, {"t": 3, "learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}),
-    updates.adamw_update: (
-        2,
-        {"t": 3, "learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.1},
-    ),
+    updates.sgd_update: (0, {"learning_rate": 0.1, "weight_decay": 0.1}),
+    updates.momentum_update: (1, {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
+    updates.nesterov_update: (1, {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
+    updates.rmsprop_update: (1, {"learning_rate": 0.01, "decay_rate": 0.99, "epsilon": 1e-8, "weight_decay": 0.1}),
+    updates.adagrad_update: (1, {"learning_rate": 0.01, "epsilon": 1e-8, "weight_decay": 0.1}),
+    updates.adam_update: (2, ADAM),
+    updates.adamw_update: (2, ADAM),
 }
+PENALISED = [rule for rule in RULES if rule is not updates.adamw_update]  # whose weight decay is part of the gradient
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 anything = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -34,13 +35,13 @@ def draw(rule, shape, dtype, seed=0):
     return [np.array(values, dtype) for values in (w, dw, *state)]
 
 
-def updated(rule, in_place=False):
+def updated(rule, in_place=False, **changed):
     """The rule as a function that leaves its arguments alone and returns the new weights and the new state."""
 
     def apply(w, dw, *state):
         w, state = w.copy(order="C"), [array.copy(order="C") for array in state]
         out = w if in_place else np.full_like(w, np.nan)
-        assert rule(w, dw, *state, out, **RULES[rule][1]) is None
+        assert rule(w, dw, *state, out, **RULES[rule][1] | changed) is None
         return (out, *state)
 
     return apply
@@ -51,21 +52,44 @@ def updated(rule, in_place=False):
 @pytest.mark.parametrize("shape", [(0, 3), (), (1,), (7, 11, 13), (20_011,)], ids=str)
 def test_every_backend_agrees_with_the_loops(backend, rule, dtype, shape):
     arrays = draw(rule, shape, dtype)
-    into_another_array = against_naive(updated(rule), *arrays)
-    in_place = against_naive(updated(rule, in_place=True), *arrays)
-    for actual, expected in zip(in_place, into_another_array, strict=True):
-        np.testing.assert_array_equal(actual, expected)
+    for decay in (0.0, 0.1):
+        into_another_array = against_naive(updated(rule, weight_decay=decay), *arrays)
+        in_place = against_naive(updated(rule, in_place=True, weight_decay=decay), *arrays)
+        for actual, expected in zip(in_place, into_another_array, strict=True):
+            np.testing.assert_array_equal(actual, expected)
 
 
 @anything
 @given(
     rule=st.sampled_from(list(RULES)),
     shape=array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9),
+    decay=st.sampled_from([0.0, 1e-4, 2.0]),
     dtype=st.sampled_from(DTYPES),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_every_backend_agrees_on_any_shape(backend, rule, shape, dtype, seed):
-    against_naive(updated(rule), *draw(rule, shape, dtype, seed))
+def test_every_backend_agrees_on_any_shape(backend, rule, shape, decay, dtype, seed):
+    against_naive(updated(rule, weight_decay=decay), *draw(rule, shape, dtype, seed))
+
+
+@pytest.mark.parametrize("rule", PENALISED, ids=lambda rule: rule.__name__)
+def test_weight_decay_is_part_of_the_gradient(backend, rule):
+    w, dw, *state = draw(rule, (9,), np.float64)
+    expected = updated(rule, weight_decay=0)(w, dw + 0.3 * w, *state)
+    assert_same(updated(rule, weight_decay=0.3)(w, dw, *state), expected)
+    without = {name: value for name, value in RULES[rule][1].items() if name != "weight_decay"}
+    rule(w, dw + 0.3 * w, *state, w, **without)  # none is the default
+    assert_same((w, *state), expected)
+
+
+@each_rule
+def test_without_weight_decay_the_weights_do_not_matter(backend, rule):
+    w, dw, *state = draw(rule, (3,), np.float64)
+    expected = updated(rule, weight_decay=0)(w, dw, *state)
+    w[1] = np.inf
+    actual = updated(rule, weight_decay=0)(w, dw, *state)
+    assert actual[0][1] == np.inf
+    for one, other in zip(actual[1:], expected[1:], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @each_rule
@@ -127,6 +151,8 @@ def test_numbers_worked_by_hand(backend):
     w, dw, out = np.array([1.0, -2.0]), np.array([0.5, 3.0]), np.empty(2)
     updates.sgd_update(w, dw, out, 0.1)
     assert_same(out, np.array([0.95, -2.3]))
+    updates.sgd_update(w, dw, out, 0.1, 0.5)  # gradients 1, 2
+    assert_same(out, np.array([0.9, -2.2]))
     velocity = np.array([1.0, 0.0])
     updates.nesterov_update(w, dw, velocity, out, 0.1, 0.5)  # velocity 0.45, -0.3
     assert_same(velocity, np.array([0.45, -0.3]))
@@ -145,19 +171,20 @@ def test_three_steps_agree_with_torch(backend):
     torch = pytest.importorskip("torch", reason="parity with PyTorch needs torch (the extra `peers`)")
     optim = torch.optim
     peers = {
-        updates.sgd_update: lambda w: optim.SGD(w, lr=0.1),
-        updates.momentum_update: lambda w: optim.SGD(w, lr=0.1, momentum=0.9),
-        updates.rmsprop_update: lambda w: optim.RMSprop(w, lr=0.01, alpha=0.99),
-        updates.adagrad_update: lambda w: optim.Adagrad(w, lr=0.01, eps=1e-8),
-        updates.adam_update: lambda w: optim.Adam(w, lr=0.01),
-        updates.adamw_update: lambda w: optim.AdamW(w, lr=0.01, weight_decay=0.1),
+        updates.sgd_update: lambda w, decay: optim.SGD(w, lr=0.1, weight_decay=decay),
+        updates.momentum_update: lambda w, decay: optim.SGD(w, lr=0.1, momentum=0.9, weight_decay=decay),
+        updates.nesterov_update: lambda w, decay: optim.SGD(w, lr=0.1, momentum=0.9, nesterov=True, weight_decay=decay),
+        updates.rmsprop_update: lambda w, decay: optim.RMSprop(w, lr=0.01, alpha=0.99, weight_decay=decay),
+        updates.adagrad_update: lambda w, decay: optim.Adagrad(w, lr=0.01, eps=1e-8, weight_decay=decay),
+        updates.adam_update: lambda w, decay: optim.Adam(w, lr=0.01, weight_decay=decay),
+        updates.adamw_update: lambda w, decay: optim.AdamW(w, lr=0.01, weight_decay=decay),
     }
     start, gradients = np.random.default_rng(0).standard_normal(7), np.random.default_rng(1).standard_normal((3, 7))
-    for rule, peer in peers.items():
-        count, numbers = RULES[rule]
+    for (rule, peer), decay in itertools.product(peers.items(), (0.0, 0.1)):
+        count, numbers = RULES[rule][0], RULES[rule][1] | {"weight_decay": decay}
         w, state = start.copy(), [np.zeros(7) for _ in range(count)]
         tensor = torch.tensor(start, requires_grad=True)
-        optimizer = peer([tensor])
+        optimizer = peer([tensor], decay)
         for t, gradient in enumerate(gradients, 1):
             rule(w, gradient, *state, w, **(numbers | {"t": t} if "t" in numbers else numbers))
             tensor.grad = torch.tensor(gradient)
@@ -236,7 +263,8 @@ NUMBER_ERRORS = [
     ({"t": 1.5}, ValueError, "t=1.5 is not whole"),
     ({"beta1": 1.0}, ValueError, "beta1=1.0 is out of range"),
     ({"beta2": "0.9"}, TypeError, "beta2='0.9' is not a number"),
-    ({"weight_decay": -1e-4}, ValueError, "weight_decay=-0.0001 is out of range"),
+    ({"weight_decay": -1e-4}, ValueError, "weight_decay=-0.0001 is out of range; expected at least 0"),
+    ({"weight_decay": None}, TypeError, "weight_decay=None is not a number"),
 ]
 
 

@@ -4,7 +4,9 @@ Common to all of them. w and dw have one shape, any; float32 or float64 (integer
 not modified. The new weights are written to `out`, which may be w itself; state arrays (velocity, cache, m, v) are
 updated in place; the functions return None. Arrays that are written must be writeable C-contiguous NumPy arrays in the
 shape and dtype of w, since a converted copy would lose the update, and share memory with no other (but out with w). dw
-is converted to the dtype of w where it differs. In the formulas g is dw; every operation is element by element.
+is converted to the dtype of w where it differs. Every operation is element by element. In the formulas g is
+dw + weight_decay * w, the gradient of the loss plus a penalty weight_decay/2 * sum(w**2), and for weight_decay = 0 just
+dw, whatever w; in `adamw_update` it always is dw. weight_decay >= 0.
 
 Every backend: computed in the dtype of w; NaN spreads as the formula says; empty arrays are left as they are. Raises
 ValueError for shapes, layouts and numbers that do not fit, TypeError for dtypes that do not; then nothing was written.
@@ -20,7 +22,7 @@ from .. import arrays, checks, switch
 _variant = switch.operation(__name__)
 
 
-def sgd_update(w, dw, out, learning_rate):
+def sgd_update(w, dw, out, learning_rate, weight_decay=0.0):
     """Gradient descent: out = w - learning_rate * g.
 
     Inputs: w, dw, out (...); learning_rate >= 0.
@@ -28,10 +30,11 @@ def sgd_update(w, dw, out, learning_rate):
     """
     function = "sgd_update"
     w, dw, out = _arrays(function, w, dw, out=out)
-    _variant().sgd_update(w, dw, out, _learning_rate(function, learning_rate))
+    rate, decay = _learning_rate(function, learning_rate), _weight_decay(function, weight_decay)
+    _variant().sgd_update(w, dw, out, rate, decay)
 
 
-def momentum_update(w, dw, velocity, out, learning_rate, momentum):
+def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=0.0):
     """Gradient descent with momentum: velocity = momentum * velocity - learning_rate * g, then out = w + velocity.
 
     Inputs: w, dw, velocity, out (...); learning_rate >= 0; 0 <= momentum < 1.
@@ -41,10 +44,10 @@ def momentum_update(w, dw, velocity, out, learning_rate, momentum):
     function = "momentum_update"
     w, dw, velocity, out = _arrays(function, w, dw, velocity=velocity, out=out)
     rates = _learning_rate(function, learning_rate), _fraction(function, "momentum", momentum)
-    _variant().momentum_update(w, dw, velocity, out, *rates)
+    _variant().momentum_update(w, dw, velocity, out, *rates, _weight_decay(function, weight_decay))
 
 
-def nesterov_update(w, dw, velocity, out, learning_rate, momentum):
+def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=0.0):
     """Nesterov's accelerated gradient, with w standing for the point looked ahead to.
 
         velocity' = momentum * velocity - learning_rate * g
@@ -57,10 +60,10 @@ def nesterov_update(w, dw, velocity, out, learning_rate, momentum):
     function = "nesterov_update"
     w, dw, velocity, out = _arrays(function, w, dw, velocity=velocity, out=out)
     rates = _learning_rate(function, learning_rate), _fraction(function, "momentum", momentum)
-    _variant().nesterov_update(w, dw, velocity, out, *rates)
+    _variant().nesterov_update(w, dw, velocity, out, *rates, _weight_decay(function, weight_decay))
 
 
-def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon):
+def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight_decay=0.0):
     """RMSProp: steps divided by a running root mean square of the gradient.
 
         cache = decay_rate * cache + (1 - decay_rate) * g**2,    out = w - learning_rate * g / (sqrt(cache) + epsilon)
@@ -71,10 +74,11 @@ def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon):
     function = "rmsprop_update"
     w, dw, cache, out = _arrays(function, w, dw, cache=cache, out=out)
     rates = _learning_rate(function, learning_rate), _fraction(function, "decay_rate", decay_rate)
-    _variant().rmsprop_update(w, dw, cache, out, *rates, _epsilon(function, epsilon))
+    numbers = *rates, _epsilon(function, epsilon), _weight_decay(function, weight_decay)
+    _variant().rmsprop_update(w, dw, cache, out, *numbers)
 
 
-def adagrad_update(w, dw, cache, out, learning_rate, epsilon):
+def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay=0.0):
     """AdaGrad: cache = cache + g**2, then out = w - learning_rate * g / (sqrt(cache) + epsilon).
 
     Inputs: w, dw, cache (from 0 up), out (...); learning_rate >= 0; epsilon > 0.
@@ -82,10 +86,11 @@ def adagrad_update(w, dw, cache, out, learning_rate, epsilon):
     """
     function = "adagrad_update"
     w, dw, cache, out = _arrays(function, w, dw, cache=cache, out=out)
-    _variant().adagrad_update(w, dw, cache, out, _learning_rate(function, learning_rate), _epsilon(function, epsilon))
+    rate, decay = _learning_rate(function, learning_rate), _weight_decay(function, weight_decay)
+    _variant().adagrad_update(w, dw, cache, out, rate, _epsilon(function, epsilon), decay)
 
 
-def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon):
+def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay=0.0):
     """Adam: momentum and RMSProp, both corrected for having begun at zero.
 
         m = beta1 * m + (1 - beta1) * g,    v = beta2 * v + (1 - beta2) * g**2
@@ -97,7 +102,8 @@ def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon):
     """
     function = "adam_update"
     w, dw, m, v, out = _arrays(function, w, dw, m=m, v=v, out=out)
-    _variant().adam_update(w, dw, m, v, out, *_adam(function, t, learning_rate, beta1, beta2, epsilon))
+    numbers = _adam(function, t, learning_rate, beta1, beta2, epsilon)
+    _variant().adam_update(w, dw, m, v, out, *numbers, _weight_decay(function, weight_decay))
 
 
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
@@ -105,19 +111,22 @@ def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weig
 
         out = w - learning_rate * ((m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + epsilon) + weight_decay * w)
 
-    Inputs: as of `adam_update`; weight_decay >= 0.
+    Inputs: as of `adam_update`.
     Source: Loshchilov & Hutter, Decoupled weight decay regularization (2019), algorithm 2, with the learning rate as
     its schedule.
     """
     function = "adamw_update"
     w, dw, m, v, out = _arrays(function, w, dw, m=m, v=v, out=out)
     numbers = _adam(function, t, learning_rate, beta1, beta2, epsilon)
-    decay = checks.number(function, "weight_decay", weight_decay, minimum=0)
-    _variant().adamw_update(w, dw, m, v, out, *numbers, decay)
+    _variant().adamw_update(w, dw, m, v, out, *numbers, _weight_decay(function, weight_decay))
 
 
 def _learning_rate(function, learning_rate):
     return checks.number(function, "learning_rate", learning_rate, minimum=0)
+
+
+def _weight_decay(function, weight_decay):
+    return checks.number(function, "weight_decay", weight_decay, minimum=0)
 
 
 def _fraction(function, name, value):
