@@ -134,6 +134,21 @@ def multiply(guards, dtype, N, D, M):
     finite(out, *sandwich.affine_relu_backward(dout, x, w, out))
 
 
+def change(guards, dtype, shape):
+    from fastnn.kernels import augment, dropout
+
+    generator = np.random.default_rng(0)
+    x = guards.copy(generator.normal(size=shape).astype(dtype))
+    out, mask = map(guards.copy, dropout.dropout_forward(x, 0.5, 1))
+    finite(out, dropout.dropout_backward(x, mask, 0.5))
+    reach = max(shape) + 1
+    for flip in (False, True):
+        numbers = generator.integers(-reach, reach + 1, (5, shape[0]))
+        top, left, hole_top, hole_left, size = map(guards.copy, numbers)
+        flips = guards.copy(np.full(shape[0], flip))
+        finite(augment.augment_images(x, top, left, flips, hole_top, hole_left, abs(size)))
+
+
 def geometries():
     for F, C, rows, stride in ((1, 3, 1, 1), (3, 1, 4, 1), (4, 5, 3, 2), (5, 4, 2, 1), (7, 1, 2, 3)):
         for width in (1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65):
@@ -142,17 +157,20 @@ def geometries():
 
 
 def main(place):
+    from fastnn.kernels.augment import njit as augmenting
+    from fastnn.kernels.dropout import njit as dropping
     from fastnn.kernels.pool2d import njit as pooling
     from fastnn.kernels.simd import convolution, matmul
 
     guards = Guards(place == "end")
     for guarded in (False, True):  # compile first: the compiler must see numpy itself
         if guarded:
-            convolution.np = matmul.np = pooling.np = guards
+            convolution.np = matmul.np = pooling.np = augmenting.np = dropping.np = guards
         for dtype in (np.float32, np.float64):
             for geometry in list(geometries()) if guarded else list(geometries())[::40]:
                 convolve(guards, dtype, *geometry)
                 pool(guards, dtype, geometry[0])
+                change(guards, dtype, geometry[0])
                 guards.forget()
             for N in (1, 2, 3, 4, 5, 17):
                 for D, M in ((1, 1), (3, 5), (1, 63), (63, 1), (2, 64), (3, 65), (257, 5), (5, 129)):
