@@ -69,6 +69,17 @@ VALID |= {
 }
 for place in ("top", "left", "hole_top", "hole_left", "hole_size"):
     VALID["augment_images"][place] = np.array([2, 1])
+GIVEN = {"gamma": B, "mean": B, "var": B * B, "epsilon": 1e-5}
+OF_GROUPS = {"gamma": B, "groups": 2, "mean": CUBE[:, :2, 0], "var": CUBE[:, :2, 1] ** 2, "epsilon": 1e-5}
+VALID |= {
+    "batchnorm_forward": {"x": CUBE, "gamma": B, "beta": B, "epsilon": 1e-5},
+    "batchnorm_inference": {"x": CUBE, "beta": B, **GIVEN},
+    "batchnorm_backward": {"dout": OTHER, "x": CUBE, **GIVEN},
+    "batchnorm_backward_alt": {"dout": OTHER, "x": CUBE, **GIVEN},
+    "batchnorm_inference_backward": {"dout": OTHER, "x": CUBE, **GIVEN},
+    "groupnorm_forward": {"x": CUBE, "gamma": B, "beta": B, "groups": 2, "epsilon": 1e-5},
+    "groupnorm_backward": {"dout": OTHER, "x": CUBE, **OF_GROUPS},
+}
 ADAM = {"t": 3, "learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8}
 for kind, states, numbers in (
     ("sgd", "", {"learning_rate": 0.1}),
@@ -83,6 +94,7 @@ for kind, states, numbers in (
     VALID[f"{kind}_update"] = {"w": CUBE, "dw": OTHER, **written, **numbers, "weight_decay": 0.01}
 PAIRS = {"stride", "pad", "size", "pool_size", "pool_stride"}
 ANY_RANK = {(name, "x") for name in VALID if name.endswith(("lu_forward", "id_forward", "nh_forward", "ut_forward"))}
+ANY_RANK |= {(name, "x") for name in ("batchnorm_forward", "batchnorm_inference", "groupnorm_forward")}
 
 
 FUNCTIONS = {
@@ -90,6 +102,7 @@ FUNCTIONS = {
     for operation in kernels.OPERATIONS
     for name, function in inspect.getmembers(importlib.import_module(f"fastnn.kernels.{operation}"), inspect.isfunction)
     if name.endswith(("_forward", "_backward", "_loss", "_update", "_images"))
+    if name.endswith(("_forward", "_inference", "_backward", "_alt", "_loss", "_update"))
 }
 
 

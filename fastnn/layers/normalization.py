@@ -109,7 +109,7 @@ def batchnorm_settings(function, bn_param, gamma):
 
 def update_running(bn_param, mean, var):
     """Move the running averages of bn_param towards the statistics of a batch."""
-    momentum = bn_param.get("momentum", 0.9)
+    momentum = float(bn_param.get("momentum", 0.9))
     for name, batch in (("running_mean", mean), ("running_var", var)):
         bn_param[name] = momentum * bn_param[name] + (1 - momentum) * batch
 
