@@ -2,6 +2,7 @@
 
 import os
 import struct
+import types
 from pathlib import Path
 
 import numpy as np
@@ -190,18 +191,19 @@ def test_preprocess_draws_examples(root, tmp_path, monkeypatch, capsys):
     assert Path("cifar10_examples.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_preprocess_shows_examples_in_a_notebook(root, tmp_path, monkeypatch):
+@pytest.mark.parametrize("notebook", [True, False])
+def test_preprocess_shows_examples_in_a_notebook(root, tmp_path, monkeypatch, notebook):
     shown = []
 
-    class Notebook:
-        get_ipython = staticmethod(lambda: True)
-        display = type("display", (), {"display": staticmethod(shown.append)})
+    class IPython:
+        get_ipython = staticmethod(lambda: types.SimpleNamespace(**({"kernel": None} if notebook else {})))
+        display = types.SimpleNamespace(display=shown.append)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(cifar10.sys.modules, "IPython", Notebook)
+    monkeypatch.setitem(cifar10.sys.modules, "IPython", IPython)
     preprocess_cifar10(show_examples=True, root=root)
-    assert [type(figure).__name__ for figure in shown] == ["Figure"]
-    assert not Path("cifar10_examples.png").exists()
+    assert [type(figure).__name__ for figure in shown] == ["Figure"] * notebook
+    assert Path("cifar10_examples.png").exists() != notebook
 
 
 def test_found_in_the_argument_then_the_variable_then_the_cache(tmp_path, monkeypatch):

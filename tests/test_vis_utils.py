@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from fastnn import vis_utils
 from fastnn.vis_utils import (
+    histories,
     plot_acc_curves,
     plot_stats,
     show_examples,
@@ -91,10 +91,10 @@ def test_smoothing_is_a_mean_and_skips_what_is_not_finite():
     values = np.ones(200)
     values[50] = np.nan
     values[120] = np.inf
-    np.testing.assert_allclose(vis_utils._smoothed(values), np.ones(200))
+    np.testing.assert_allclose(histories._smoothed(values), np.ones(200))
     ramp = np.arange(200.0)
-    np.testing.assert_allclose(vis_utils._smoothed(ramp)[10:-10], ramp[10:-10])
-    assert np.isnan(vis_utils._smoothed(np.full(3, np.nan))).all()
+    np.testing.assert_allclose(histories._smoothed(ramp)[10:-10], ramp[10:-10])
+    assert np.isnan(histories._smoothed(np.full(3, np.nan))).all()
 
 
 def test_accuracy_curves():

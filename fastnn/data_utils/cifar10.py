@@ -156,9 +156,11 @@ def user_cache() -> Path:
 def _show(images: np.ndarray, labels: np.ndarray) -> None:
     from fastnn import vis_utils
 
-    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
-        sys.modules["IPython"].display.display(vis_utils.show_examples(images, labels, CIFAR10_CLASSES))
+    figure = vis_utils.show_examples(images, labels, CIFAR10_CLASSES)
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if hasattr(shell, "kernel"):  # a notebook; IPython in a terminal has none
+        sys.modules["IPython"].display.display(figure)
     else:
         path = "cifar10_examples.png"
-        vis_utils.show_examples(images, labels, CIFAR10_CLASSES, path=path)
+        figure.savefig(path, dpi=150)
         print(f"{path} saved.")

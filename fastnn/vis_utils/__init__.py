@@ -1,0 +1,23 @@
+"""Pictures of images, weights, training and sweeps, drawn with matplotlib.
+
+Every function returns its Figure (or array) and, given a path, also saves it; none touches the state of pyplot, so they
+work without a display. In a notebook the Figure is shown where it is the last expression of a cell.
+"""
+
+from .histories import plot_acc_curves, plot_stats, training_picture
+from .images import show_examples, visualize_grid
+from .responses import show_filter_responses
+from .sweeps import plot_sweep
+from .weights import show_class_templates, show_net_weights
+
+__all__ = [
+    "plot_acc_curves",
+    "plot_stats",
+    "plot_sweep",
+    "show_class_templates",
+    "show_examples",
+    "show_filter_responses",
+    "show_net_weights",
+    "training_picture",
+    "visualize_grid",
+]

@@ -1,0 +1,99 @@
+"""Images side by side: the course's grid, a mosaic on white, samples of each class."""
+
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.kernels import checks
+
+from . import figures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def visualize_grid(Xs: Any, ubound: float = 255.0, padding: int = 1) -> np.ndarray:
+    """Lay images out in a square grid, each stretched to the range 0 to `ubound`.
+
+    Xs (N, H, W, C): images, channels last, any numbers; padding: black pixels between them
+    Returns the grid (G*H + (G-1)*padding, G*W + (G-1)*padding, C), float64, with G = ceil(sqrt(N)); places without an
+    image, and images whose pixels are all equal, are 0.
+    Raises ValueError or TypeError for an array of another shape or dtype.
+    """
+    function = "visualize_grid"
+    (Xs,) = checks.floats(function, Xs=(Xs, "N H W C"))
+    ubound = checks.number(function, "ubound", ubound)
+    padding = checks.integer(function, "padding", padding, minimum=0)
+    N, H, W, C = Xs.shape
+    size = math.isqrt(N - 1) + 1 if N else 0
+    grid = np.zeros((max(0, size * (H + padding) - padding), max(0, size * (W + padding) - padding), C))
+    for n in range(N if H * W * C else 0):
+        top, left = n // size * (H + padding), n % size * (W + padding)
+        grid[top : top + H, left : left + W] = ubound * stretched(Xs[n])
+    return grid
+
+
+def stretched(image: np.ndarray) -> np.ndarray:
+    """Numbers of any range as 0 to 1, all 0 where they are equal."""
+    low, high = image.min(), image.max()
+    return (image - low) / (high - low) if low != high else np.zeros_like(image)
+
+
+def mosaic(images: np.ndarray, padding: int) -> np.ndarray:
+    """Images (N, H, W, C), each stretched to 0 to 1, on white: a full rectangle, at most twice as high as wide, or
+    failing that nearly a square."""
+    N, H, W, C = images.shape
+    columns = next(n for n in range(math.isqrt(N), 0, -1) if N % n == 0)
+    if 2 * columns * columns < N:
+        columns = math.isqrt(N - 1) + 1
+    rows = -(-N // columns)
+    grid = np.ones((rows * (H + padding) - padding, columns * (W + padding) - padding, C))
+    for n in range(N):
+        top, left = n // columns * (H + padding), n % columns * (W + padding)
+        grid[top : top + H, left : left + W] = stretched(images[n])
+    return grid
+
+
+def show_examples(
+    X: Any,
+    y: Any,
+    class_names: Sequence[str],
+    samples_per_class: int = 7,
+    path: str | os.PathLike | None = None,
+) -> "Figure":
+    """Draw the first `samples_per_class` images of each class, one class per column.
+
+    X (N, C, H, W) or (N, H, W, C) with C of 1 or 3: numbers of any range, stretched together to black and white
+    y (N,): labels from 0 to len(class_names) - 1
+    Raises ValueError where X is empty or holds no images, or a label has no name.
+    """
+    function = "show_examples"
+    (X,) = checks.floats(function, X=(X, "N A B C"))
+    labels = checks.labels(function, "y", y, len(X), len(class_names))
+    count = checks.integer(function, "samples_per_class", samples_per_class, minimum=1)
+    picked = [np.flatnonzero(labels == label)[:count] for label in range(len(class_names))]
+    rows = max(map(len, picked), default=0)
+    if not rows:
+        raise ValueError(f"{function}: X.shape = {X.shape} is empty; expected one image at least; pass images")
+    images = X if X.shape[1] not in (1, 3) else X.transpose(0, 2, 3, 1)
+    if images.shape[3] not in (1, 3):
+        raise ValueError(
+            f"{function}: X.shape = {X.shape} holds no images; expected (N, C, H, W) or (N, H, W, C) with C of 1 or 3; "
+            f"reshape X to that"
+        )
+    everything = images[np.concatenate(picked)]
+    low, high = np.nanmin(everything), np.nanmax(everything)
+    figure = figures.new(0.95 * len(class_names), 0.95 * rows + 0.25)
+    columns = figure.subplots(rows, len(class_names), squeeze=False)
+    for label, name in enumerate(class_names):
+        columns[0, label].set_title(name, fontsize=9, color=figures.INK, pad=4)
+        for row in range(rows):
+            axes = columns[row, label]
+            axes.set_axis_off()
+            if row < len(picked[label]):
+                figures.draw_image(axes, (images[picked[label][row]] - low) / ((high - low) or 1))
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
+    return figures.finish(figure, path)

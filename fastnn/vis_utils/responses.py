@@ -1,0 +1,106 @@
+"""What the first convolutional layer answers to one image."""
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.kernels import arrays, checks
+from fastnn.layers import conv_forward
+
+from . import figures, images, weights
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_WITHIN, _BETWEEN = 0.06, 0.3  # gaps in a pair of filter and map, and between pairs: in widths of a map
+_COLOURS = "RdBu_r"
+
+
+def show_filter_responses(
+    net: Any,
+    image: Any,
+    path: str | os.PathLike | None = None,
+    stride: Any = 1,
+    pad: Any = None,
+) -> "Figure":
+    """Draw the maps that the filters of the first convolutional layer make of one image, each beside its filter.
+
+    net: a model with `params["W1"]` and, where it has a bias, `params["b1"]`; or the filters (F, C, KH, KW) themselves
+    image (C, H, W): as the network receives it, so with the mean image removed where the training data had it removed
+    stride, pad: of the convolution, as in conv_param; pad=None is ((KH - 1) // 2, (KW - 1) // 2), which keeps the size
+        of the image under odd filters
+    The maps are what comes before any activation, on the active backend, in one scale of colours for all: red above
+    0, blue below, white at 0, full beyond 99.5 % of the values. Each filter is stretched to black and white by itself.
+    Raises ValueError or TypeError where these do not belong together, or are empty.
+    """
+    function = "show_filter_responses"
+    filters = weights.first_layer(function, net)
+    bias = getattr(net, "params", {}).get("b1", np.zeros(filters.shape[:1], dtype=filters.dtype))
+    filters, image, bias = checks.floats(
+        function,
+        W1=(filters, "F C KH KW"),
+        image=(arrays.to_numpy(image), "C H W"),
+        b1=(arrays.to_numpy(bias), "F"),
+    )
+    checks.not_empty(function, "W1", filters)
+    KH, KW = filters.shape[2:]
+    pad = ((KH - 1) // 2, (KW - 1) // 2) if pad is None else pad
+    maps = conv_forward(image[None], filters, bias, {"stride": stride, "pad": pad})[0][0]
+    return figures.finish(_draw(filters, image, maps), path)
+
+
+def _draw(filters: np.ndarray, image: np.ndarray, maps: np.ndarray) -> "Figure":
+    """The image to the left, then the pairs in rows; one unit is the width of a map."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    height = min(max(maps.shape[1] / maps.shape[2], 0.25), 4.0)
+    columns = _columns(len(maps), height + _BETWEEN)
+    rows = -(-len(maps) // columns)
+    pair = 2 + _WITHIN + _BETWEEN
+    inches = min(1.2, 10.0 / (columns * pair), 8.0 / (rows * (height + _BETWEEN)))
+    side = 1.6 / inches  # of the image
+    left = side + 2 * _BETWEEN
+    width = left + columns * pair - _BETWEEN
+    bottom = max(rows * (height + _BETWEEN) - _BETWEEN, side)
+    figure = figures.new(inches * width + 0.9, inches * bottom + 0.6)
+    axes = figure.subplots()
+    _place(axes, images.stretched(weights.in_colour(image[None])[0]), 0, 0, side, side)
+    spread = float(np.percentile(np.abs(maps), 99.5)) if np.isfinite(maps).all() else 1.0
+    scale = Normalize(-(spread or 1.0), spread or 1.0)
+    for f, (picture, response) in enumerate(zip(weights.in_colour(filters), maps, strict=True)):
+        x, y = left + f % columns * pair, -(f // columns) * (height + _BETWEEN)
+        _place(axes, images.stretched(picture), x, y, 1, height)
+        _place(axes, response, x + 1 + _WITHIN, y, 1, height, cmap=_COLOURS, norm=scale)
+        axes.annotate(str(f), (x, y), (0, 2), textcoords="offset points", fontsize=8, color=figures.INK)
+    for x, title in ((0, "image"), (left, "filters and their responses")):
+        axes.annotate(title, (x, 0), (0, 15), textcoords="offset points", fontsize=11, color=figures.INK)
+    axes.set(xlim=(-0.02, width + 0.02), ylim=(-bottom - 0.02, 0.32 / inches), aspect="equal")
+    axes.set_axis_off()
+    bar = figure.colorbar(ScalarMappable(scale, _COLOURS), ax=axes, fraction=0.02, aspect=40, pad=0.02, extend="both")
+    figures.style_bar(bar, "response")
+    return figure
+
+
+def _place(axes: "Axes", picture: np.ndarray, x: float, y: float, width: float, height: float, **colours: Any) -> None:
+    """A picture (H, W) or (H, W, C) below and to the right of (x, y), as large as the box allows, pixels square."""
+    from matplotlib.patches import Rectangle
+
+    unit = min(width / picture.shape[1], height / picture.shape[0])
+    right, bottom = x + unit * picture.shape[1], y - unit * picture.shape[0]
+    figures.draw_pixels(axes, picture, extent=(x, right, bottom, y), **colours)
+    axes.add_patch(Rectangle((x, bottom), right - x, y - bottom, fill=False, edgecolor=figures.MUTED, linewidth=0.4))
+
+
+def _columns(count: int, height: float) -> int:
+    """How many pairs stand in a row: a picture near 4 : 3, with few places empty."""
+
+    def unfit(columns: int) -> float:
+        rows = -(-count // columns)
+        shape = columns * (2 + _WITHIN + _BETWEEN) / (rows * height)
+        return abs(math.log(shape * 3 / 4)) + 6 * (rows * columns - count) / count
+
+    return min(range(1, count + 1), key=unfit)

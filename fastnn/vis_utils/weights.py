@@ -1,0 +1,115 @@
+"""Weights as images: the first layer of a network, the class templates of a linear classifier."""
+
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.kernels import arrays, checks
+
+from . import figures, images
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def show_net_weights(
+    net: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] = (3, 32, 32)
+) -> "Figure":
+    """Draw the first layer's weights as images, one per filter or hidden unit, each stretched to black and white.
+
+    net: a model with `params["W1"]`, or W1 itself: filters (F, C, KH, KW) or affine weights (D, M)
+    image_shape: how the D weights of a unit form an image: (C, H, W), or (H, W, C) with C of 1 or 3
+    Raises ValueError where there are no such weights.
+    """
+    grid = first_layer_mosaic("show_net_weights", net, image_shape)
+    figure = figures.new(4.8, 4.8)
+    axes = figure.subplots()
+    figures.draw_image(axes, grid)
+    axes.set_title("first-layer weights", loc="left", fontsize=11, color=figures.INK)
+    return figures.finish(figure, path)
+
+
+def show_class_templates(
+    W: Any,
+    class_names: Sequence[str],
+    path: str | os.PathLike | None = None,
+    image_shape: Sequence[int] = (3, 32, 32),
+) -> "Figure":
+    """Draw what a linear classifier looks for: the weights of each class as an image, stretched to black and white.
+
+    W (D, K): weights, or an object that holds them as its attribute W; (D + 1, K) with the bias as the last row, where
+        the bias trick appends a 1 to every image, is accepted too: that row is not drawn
+    class_names: K of them
+    image_shape: how the D weights of a class form an image: (C, H, W), or (H, W, C) with C of 1 or 3
+    Raises ValueError where W does not form images, or has another number of classes; TypeError where W is no array.
+    """
+    function = "show_class_templates"
+    given = arrays.to_numpy(getattr(W, "W", W))
+    if given.dtype == object:
+        raise TypeError(
+            f"{function}: W={W!r} holds no weights; expected (D, K), or a classifier with them as its attribute W; "
+            f"train the classifier first"
+        )
+    (weights,) = checks.floats(function, W=(given, "D K"))
+    pixels = math.prod(image_shape)
+    templates = as_images(function, "W", weights[:-1] if len(weights) == pixels + 1 else weights, image_shape)
+    if len(class_names) != len(templates) or not len(templates):
+        raise ValueError(
+            f"{function}: class_names={list(class_names)} do not fit W.shape = {weights.shape}; expected a name for "
+            f"each of at least one column; pass {len(templates)} names"
+        )
+    columns = -(-len(templates) // -(-len(templates) // 5))  # rows of equal length, five at most
+    rows = -(-len(templates) // columns)
+    figure = figures.new(1.5 * columns, 1.5 * rows * templates.shape[1] / templates.shape[2] + 0.25 * rows)
+    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in places:
+        axes.set_axis_off()
+    for axes, template, name in zip(places, templates, class_names, strict=False):
+        figures.draw_image(axes, images.stretched(template))
+        axes.set_title(name, fontsize=10, color=figures.INK, pad=4)
+    return figures.finish(figure, path)
+
+
+def first_layer(function: str, net: Any) -> np.ndarray:
+    """params["W1"] of a model, or the array itself."""
+    params = getattr(net, "params", None)
+    if params is not None and "W1" not in params:
+        raise ValueError(
+            f"{function}: net.params has no 'W1' (it has {list(params)}); expected first-layer weights; pass the array"
+        )
+    return arrays.to_numpy(params["W1"] if params is not None else net)
+
+
+def first_layer_mosaic(function: str, net: Any, image_shape: Sequence[int]) -> np.ndarray:
+    """The first layer's weights as one picture (H, W, C), 0 to 1."""
+    weights = first_layer(function, net)
+    if weights.ndim == 2:
+        pictures = as_images(function, "W1", weights, image_shape)
+    else:
+        (weights,) = checks.floats(function, W1=(weights, "F C KH KW"))
+        pictures = in_colour(weights)
+    checks.not_empty(function, "W1", weights)
+    return images.mosaic(pictures, padding=1 if pictures.shape[1] < 16 else 2)
+
+
+def as_images(function: str, name: str, weights: np.ndarray, image_shape: Sequence[int]) -> np.ndarray:
+    """The columns of (D, M) as images (M, H, W, C) with C of 1 or 3."""
+    if len(image_shape) != 3 or weights.shape[0] != math.prod(image_shape):
+        raise ValueError(
+            f"{function}: {name}.shape = {weights.shape} does not form images of image_shape={tuple(image_shape)}; "
+            f"expected {math.prod(image_shape)} rows for a (C, H, W) or (H, W, C); pass the image_shape of the data"
+        )
+    (weights,) = checks.floats(function, **{name: (weights, "D M")})
+    columns = weights.T.reshape(-1, *image_shape)
+    last = image_shape[0] not in (1, 3) and image_shape[2] in (1, 3)
+    return columns if last else in_colour(columns)
+
+
+def in_colour(filters: np.ndarray) -> np.ndarray:
+    """Filters (F, C, KH, KW) as images (F, KH, KW, C); where C is not 1 or 3, the mean over the channels, in grey."""
+    if filters.shape[1] not in (1, 3):
+        filters = filters.mean(axis=1, keepdims=True)
+    return filters.transpose(0, 2, 3, 1)
