@@ -130,11 +130,9 @@ class Solver(Resumable):
                 self._save_checkpoint()
                 for callback in self.callbacks:
                     callback(self)
-            if self.verbose and self._is_stopped_early():
-                print(
-                    f"(Epoch {self.epoch} / {self.num_epochs}) stopped early: no better val_acc for "
-                    f"{self.early_stopping} epochs"
-                )
+            if self.verbose and self.iteration < self._end():
+                epochs = f"{self.early_stopping} epoch{'s' * (self.early_stopping != 1)}"
+                print(f"(Epoch {self.epoch} / {self.num_epochs}) stopped early: no better val_acc for {epochs}")
             self._put_back_best(finished=True)
             self._snapshot = None
         except BaseException:
@@ -195,7 +193,7 @@ class Solver(Resumable):
             return None
         position = Position(
             self.iteration - self.run_from,
-            self.num_epochs * self.iterations_per_epoch,
+            self._end() - self.run_from,
             self.iterations_per_epoch,
             tuple(self.val_acc_history),
         )
@@ -204,8 +202,12 @@ class Solver(Resumable):
 
     def _is_over(self) -> bool:
         """Whether this call of `train` has done all its iterations and evaluations."""
-        enough = self.iteration >= self.run_from + self.num_epochs * self.iterations_per_epoch
-        return (enough or self._is_stopped_early()) and not self._evaluation_is_due()
+        enough = self.iteration >= self._end() or self._is_stopped_early()
+        return enough and not self._evaluation_is_due()
+
+    def _end(self) -> int:
+        """The iteration at which this call of `train` ends, unless it stops early."""
+        return self.run_from + self.num_epochs * self.iterations_per_epoch
 
     def _is_stopped_early(self) -> bool:
         """Whether the last `early_stopping` epochs of this call, or more, brought no better validation accuracy."""
@@ -267,8 +269,7 @@ class Solver(Resumable):
     def _print_loss(self) -> None:
         number = self.iteration - self.run_from
         if self.verbose and self.print_every and (number - 1) % self.print_every == 0:
-            length = self.num_epochs * self.iterations_per_epoch
-            print(f"(Iteration {number} / {length}) loss: {self.loss_history[-1]:f}")
+            print(f"(Iteration {number} / {self._end() - self.run_from}) loss: {self.loss_history[-1]:f}")
 
     def _check_finite(self, what: str, value: float, images: np.ndarray) -> None:
         """Raise FloatingPointError, with the best parameters in the model, unless the value is finite."""

@@ -28,7 +28,7 @@ def test_schedules(capsys, stop_after, schedule):  # noqa: F811
 
 def test_early_stopping(capsys):
     assert main(["train", "--out", "part", "--early-stopping", "1", "--epochs", "9", "--learning-rate", "1e-12"]) == 0
-    assert "(Epoch 1 / 9) stopped early: no better val_acc for 1 epochs\n" in capsys.readouterr().out
+    assert "(Epoch 1 / 9) stopped early: no better val_acc for 1 epoch\n" in capsys.readouterr().out
     assert solver_state("part")["iteration"] == 3
 
 

@@ -148,10 +148,11 @@ def test_early_stopping(early_stopping, right, epochs, capsys):
     assert (solver.epoch, solver.finished, len(solver.val_acc_history)) == (epochs, True, len(right))
     assert solver.best_val_acc == max(right) / 8
     assert_identical(solver.model.params, solver.best_params)
-    expected = f"(Epoch {epochs} / 10) stopped early: no better val_acc for {early_stopping} epochs"
+    unit = "epoch" if early_stopping == 1 else "epochs"
+    expected = f"(Epoch {epochs} / 10) stopped early: no better val_acc for {early_stopping} {unit}"
     lines = capsys.readouterr().out.splitlines()
-    assert (lines[-1] == expected) == (early_stopping is not None)
-    assert sum("stopped" in line for line in lines) == (early_stopping is not None)
+    assert (lines[-1] == expected) == (epochs < 10)
+    assert sum("stopped" in line for line in lines) == (epochs < 10)
 
 
 def test_after_an_early_end_the_next_call_counts_anew():

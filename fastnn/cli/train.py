@@ -48,7 +48,7 @@ def add_parser(commands: Any) -> None:
 
     parser = command(commands, "resume", "go on with a run", _RESUME_EXAMPLES, run_resume)
     parser.add_argument("path", type=Path, help="folder of the run, or a checkpoint in it")
-    parser.add_argument("--epochs", type=int, metavar="N", help="epochs in all; default: as the run began")
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs in all, for a schedule too; default: as begun")
     add_common(parser, f"default: as {VARIABLE} says, else that of the run")
 
 
