@@ -1,9 +1,16 @@
 """The options of `fastnn train` that decide how it is trained."""
 
 import pytest
-from test_cli import _tiny_runs_in_a_new_folder, assert_identical, error_of, solver_state, stop_after  # noqa: F401
+from test_cli import (
+    _tiny_runs_in_a_new_folder,  # noqa: F401
+    assert_identical,
+    error_of,
+    shapes,
+    solver_state,
+    stop_after,  # noqa: F401
+)
 
-from fastnn import checkpoint
+from fastnn import checkpoint, data_utils
 from fastnn.cli import main, settings
 
 
@@ -32,11 +39,27 @@ def test_early_stopping(capsys):
     assert solver_state("part")["iteration"] == 3
 
 
+def test_augmentation(capsys, monkeypatch, stop_after):  # noqa: F811
+    def photographs(*sizes, root):
+        return {name: array.copy() for name, array in shapes(*sizes).items()}
+
+    monkeypatch.setattr(data_utils, "get_CIFAR10_data", photographs)
+    assert main(["train", "--out", "plain", "--data", "cifar10"]) == 0
+    assert main(["train", "--out", "whole", "--data", "cifar10", "--augment"]) == 0
+    assert "learning rate 0.001, augmented\n" in capsys.readouterr().out
+    restore = stop_after(4)
+    assert main(["train", "--out", "part", "--data", "cifar10", "--augment"]) == 130
+    restore()
+    assert main(["resume", "part"]) == 0
+    assert_identical(solver_state("part"), solver_state("whole"))
+    assert solver_state("plain")["loss_history"] != solver_state("whole")["loss_history"]
+
+
 def test_checkpoints_from_before_there_were_these_settings():
     assert main(["train", "--out", "whole", "--epochs", "4"]) == 0
     assert main(["train", "--out", "part"]) == 0
     tree = checkpoint.load("part/checkpoint.h5")
-    for name in ("lr_decay", "schedule", "weight_decay", "sampling", "early_stopping"):
+    for name in ("lr_decay", "schedule", "weight_decay", "sampling", "early_stopping", "augment"):
         del tree["settings"][name]
     for name in ("buffers", "best_buffers"):
         del tree["solver"][name]
@@ -57,6 +80,7 @@ def test_settings_of_a_later_version_are_refused(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--augment"], "--augment does not apply to --data shapes; expected photographs"),
         (["--early-stopping", "0"], "early_stopping=0 is out of range"),
         (["--lr-decay", "0"], "lr_decay=0.0 is out of range"),
         (["--schedule", "cosine", "--epochs", "0"], "num_epochs=0 is out of range"),

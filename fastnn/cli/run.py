@@ -75,7 +75,8 @@ class Run:
                 "training",
                 f"{epochs}, {self.total:,} steps of {settings.batch_size} images{done}; "
                 f"{settings.update_rule}, learning rate {settings.learning_rate:g}"
-                + ("" if settings.schedule == "none" else f", {settings.schedule} schedule"),
+                + ("" if settings.schedule == "none" else f", {settings.schedule} schedule")
+                + (", augmented" if settings.augment else ""),
             ),
         ]
 

@@ -94,6 +94,7 @@ class Settings:
     weight_decay: float | None = None
     sampling: str = "with_replacement"
     early_stopping: int | None = None
+    augment: bool = False
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace, defaults: dict[str, dict] = DEFAULTS) -> "Settings":
@@ -106,6 +107,11 @@ class Settings:
                     f"{option}={given[name]} does not apply to --model two-layer; expected a model with filters; "
                     f"leave it out or choose --model three-layer-conv"
                 )
+        if arguments.augment and arguments.data != "cifar10":
+            raise ValueError(
+                f"--augment does not apply to --data {arguments.data}; expected photographs, whose mirror images have "
+                f"their class; leave it out or choose --data cifar10"
+            )
         if arguments.data_root is not None:
             given["data_root"] = str(Path(arguments.data_root).expanduser().resolve())
         checks.integer(arguments.command, "seed", arguments.seed, minimum=0)
@@ -159,6 +165,8 @@ class Settings:
 
     def solver_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `Solver`."""
+        from fastnn.augment import Augment
+
         decay = {} if self.weight_decay is None else {"weight_decay": self.weight_decay}
         return {
             "update_rule": self.update_rule,
@@ -169,6 +177,7 @@ class Settings:
             "num_epochs": self.epochs,
             "sampling": self.sampling,
             "early_stopping": self.early_stopping,
+            "transform": Augment(padding=4, flip=0.5) if self.augment else None,
         }
 
     def build_solver(self, data: dict, verbose: bool = False) -> Any:

@@ -42,6 +42,7 @@ def add_parser(commands: Any) -> None:
     add("--schedule", choices=SCHEDULES, help=_SCHEDULE_HELP)
     add("--weight-decay", type=float, metavar="X", help="of the update rule; default: the rule's")
     add("--sampling", choices=METHODS, help="how batches are drawn; default with_replacement")
+    add("--augment", action="store_true", help="mirror and move the training images of cifar10 at random")
     add("--early-stopping", type=int, metavar="N", help="stop after N epochs without a better validation accuracy")
     add_settings(parser, DEFAULTS)
     add_common(parser, f"default: as {VARIABLE} says")
