@@ -190,7 +190,7 @@ def test_other_settings_make_another_folder(error_of):
 
 
 def test_failed_trials_are_in_the_table(capsys, fail_at):
-    fail_at(1e-2, FloatingPointError("Solver: loss = nan in iteration 3"))
+    fail_at(1e-2, FloatingPointError("Solver: loss = nan in iteration 3; lower it"))
     assert main(["sweep", *SMALL]) == 0
     out = capsys.readouterr().out
     assert out.count("  -        -      0.0  FloatingPointError: Solver: loss = nan in iteration 3\n") == 2

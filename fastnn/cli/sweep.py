@@ -249,7 +249,7 @@ def _table(records: list[dict[str, Any]], names: list[str]) -> str:
         params = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
         accuracies = ["-" if record[name] is None else f"{record[name]:.3f}" for name in ("train_acc", "val_acc")]
         seconds = f"{record['seconds']:.1f}"
-        rows.append([str(record["number"]), *params, *accuracies, seconds, record["reason"] or ""])
+        rows.append([str(record["number"]), *params, *accuracies, seconds, (record["reason"] or "").split(";")[0]])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join([*(f"{cell:>{width}}" for cell, width in zip(row[:-1], widths, strict=False)), row[-1]]).rstrip()
