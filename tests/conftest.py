@@ -71,7 +71,7 @@ def tiny_runs(tmp_path, monkeypatch):
             monkeypatch.setitem(table, name, value)
     monkeypatch.setattr(data_utils, "get_shapes_data", _get_shapes_data)
     monkeypatch.setattr(vis_utils, "training_picture", lambda solver, weights, path: path.touch())
-    monkeypatch.setattr(vis_utils, "plot_sweep", lambda trials, path: path.touch(), raising=False)
+    monkeypatch.setattr(vis_utils, "plot_sweep", lambda trials, path: path.touch())
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from fastnn.classifiers import ThreeLayerConvNet
 from fastnn.cli import main, settings
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
-plot_sweep = getattr(vis_utils, "plot_sweep", None)
+plot_sweep = vis_utils.plot_sweep
 
 FOLDER = "runs/sweep-shapes-three-layer-conv"
 SMALL = ("--learning-rate", "1e-3", "1e-2", "--reg", "0", "0.1")
