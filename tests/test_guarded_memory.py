@@ -149,6 +149,15 @@ def change(guards, dtype, shape):
         finite(augment.augment_images(x, top, left, flips, hole_top, hole_left, abs(size)))
 
 
+def classify(guards, dtype, N, D, K):
+    from fastnn.kernels import linear_losses
+
+    rng = np.random.default_rng(0)
+    W, X = (guards.copy(rng.normal(size=shape).astype(dtype)) for shape in ((D, K), (N, D)))
+    for loss in (linear_losses.linear_svm_loss, linear_losses.linear_softmax_loss):
+        finite(*loss(W, X, rng.integers(K, size=N), 0.1))
+
+
 def geometries():
     for F, C, rows, stride in ((1, 3, 1, 1), (3, 1, 4, 1), (4, 5, 3, 2), (5, 4, 2, 1), (7, 1, 2, 3)):
         for width in (1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65):
@@ -159,6 +168,7 @@ def geometries():
 def main(place):
     from fastnn.kernels.augment import njit as augmenting
     from fastnn.kernels.dropout import njit as dropping
+    from fastnn.kernels.linear_losses import njit as linear
     from fastnn.kernels.pool2d import njit as pooling
     from fastnn.kernels.simd import convolution, matmul
 
@@ -166,6 +176,7 @@ def main(place):
     for guarded in (False, True):  # compile first: the compiler must see numpy itself
         if guarded:
             convolution.np = matmul.np = pooling.np = augmenting.np = dropping.np = guards
+            convolution.np = matmul.np = pooling.np = linear.np = guards
         for dtype in (np.float32, np.float64):
             for geometry in list(geometries()) if guarded else list(geometries())[::40]:
                 convolve(guards, dtype, *geometry)
@@ -175,6 +186,7 @@ def main(place):
             for N in (1, 2, 3, 4, 5, 17):
                 for D, M in ((1, 1), (3, 5), (1, 63), (63, 1), (2, 64), (3, 65), (257, 5), (5, 129)):
                     multiply(guards, dtype, N, D, M)
+                    classify(guards, dtype, 7 * N, D, M)
                     guards.forget()
 
 
