@@ -80,11 +80,19 @@ def test_three_layer_conv_net_figures(backend):
     assert scores_loss == pytest.approx(2.508, abs=2e-3)
 
 
-def test_three_layer_conv_net_gradients(backend):
+@pytest.mark.parametrize("use_batchnorm", [False, True])
+def test_three_layer_conv_net_gradients(backend, use_batchnorm):
     np.random.seed(231)
     X, y = np.random.randn(2, 3, 16, 16), np.random.randint(10, size=2)
     model = ThreeLayerConvNet(
-        num_filters=3, filter_size=3, input_dim=(3, 16, 16), hidden_dim=7, weight_scale=0.1, reg=0.1, dtype=np.float64
+        num_filters=3,
+        filter_size=3,
+        input_dim=(3, 16, 16),
+        hidden_dim=7,
+        weight_scale=0.1,
+        reg=0.1,
+        dtype=np.float64,
+        use_batchnorm=use_batchnorm,
     )
     _, grads = model.loss(X, y)
     generator = np.random.default_rng(0)
@@ -97,7 +105,25 @@ def test_three_layer_conv_net_gradients(backend):
             value[index] = before - 1e-6
             below = model.loss(X, y)[0]
             value[index] = before
-            assert rel_error((above - below) / 2e-6, grads[name][index]) < 1e-4
+            expected = (above - below) / 2e-6
+            assert rel_error(expected, grads[name][index]) < 1e-4 or abs(expected - grads[name][index]) < 1e-9
+
+
+def test_three_layer_conv_net_with_batch_norm():
+    np.random.seed(3)
+    plain = ThreeLayerConvNet((2, 6, 8), 4, 3, 5, 3)
+    np.random.seed(3)
+    model = ThreeLayerConvNet((2, 6, 8), 4, 3, 5, 3, use_batchnorm=True)
+    names = ["W1", "b1", "gamma1", "beta1", "W2", "b2", "gamma2", "beta2", "W3", "b3"]
+    assert list(model.params) == names
+    assert [model.params[name].shape for name in names[2:4] + names[6:8]] == [(4,), (4,), (5,), (5,)]
+    assert model.regularized == plain.regularized == ("W1", "W2", "W3")
+    for name, value in plain.params.items():
+        np.testing.assert_array_equal(model.params[name], value)
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds == ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d", "Flatten", "Linear", "BatchNorm1d", "ReLU", "Linear"]
+    model.loss(np.random.randn(2, 2, 6, 8), np.array([0, 1]))
+    assert model.buffers["1.num_batches_tracked"] == model.buffers["6.num_batches_tracked"] == 1
 
 
 def test_even_filters_and_odd_images(backend):
@@ -131,6 +157,10 @@ def few_images(count, shape, classes):
         (lambda: TwoLayerNet(12, 20, 3, weight_scale=0.1, seed=0), (3, 2, 2)),
         (
             lambda: ThreeLayerConvNet((3, 4, 4), 4, 3, 10, 3, weight_scale=0.3, dtype=np.float64, seed=0),
+            (3, 4, 4),
+        ),
+        (
+            lambda: ThreeLayerConvNet((3, 4, 4), 4, 3, 10, 3, 0.3, dtype=np.float64, use_batchnorm=True, seed=0),
             (3, 4, 4),
         ),
     ],

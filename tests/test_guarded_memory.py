@@ -175,8 +175,8 @@ def main(place):
     guards = Guards(place == "end")
     for guarded in (False, True):  # compile first: the compiler must see numpy itself
         if guarded:
-            convolution.np = matmul.np = pooling.np = augmenting.np = dropping.np = guards
-            convolution.np = matmul.np = pooling.np = linear.np = guards
+            for module in (convolution, matmul, pooling, augmenting, dropping, linear):
+                module.np = guards
         for dtype in (np.float32, np.float64):
             for geometry in list(geometries()) if guarded else list(geometries())[::40]:
                 convolve(guards, dtype, *geometry)

@@ -2,10 +2,11 @@
 
 from .autoencoder import SparseAutoencoder
 from .cnn import ThreeLayerConvNet
-from .fc_net import TwoLayerNet
+from .fc_net import FullyConnectedNet, TwoLayerNet
 from .linear_classifier import LinearClassifier, LinearSVM, Softmax
 
 __all__ = [
+    "FullyConnectedNet",
     "LinearClassifier",
     "LinearSVM",
     "Softmax",

@@ -7,22 +7,26 @@ import numpy as np
 
 from fastnn import random
 from fastnn.kernels import checks
-from fastnn.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, init
+from fastnn.nn import BatchNorm1d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, init
 
 __all__ = ["ThreeLayerConvNet"]
 
+_PLAIN = ("W1", "b1", "W2", "b2", "W3", "b3")
+_NORMALIZED = ("W1", "b1", "gamma1", "beta1", "W2", "b2", "gamma2", "beta2", "W3", "b3")
+
 
 class ThreeLayerConvNet(Sequential):
-    """conv - ReLU - 2x2 max pool - affine - ReLU - affine - softmax.
+    """conv - ReLU - 2x2 max pool - affine - ReLU - affine - softmax; batch normalization before each ReLU if wanted.
 
     Parameters: W1 (F, C, filter_size, filter_size), b1 (F,); W2 (F*PH*PW, hidden_dim), b2; W3 (hidden_dim, K), b3,
-    with PH x PW the pooled image. The convolution pads by (filter_size - 1) // 2, which keeps the size of the image
-    where filter_size is odd.
+    with PH x PW the pooled image; with use_batchnorm gamma1, beta1 (F,) after b1 and gamma2, beta2 (hidden_dim,) after
+    b2. The convolution pads by (filter_size - 1) // 2, which keeps the size of the image where filter_size is odd.
 
     input_dim: (C, H, W); num_filters: F; num_classes: K
     weight_scale: standard deviation of the initial weights; biases begin as zeros
     reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + sum(W2*W2) + sum(W3*W3))
     dtype, seed: of the parameters (see `fastnn.random`)
+    use_batchnorm: conv - batch norm - ReLU - pool - affine - batch norm - ReLU - affine
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class ThreeLayerConvNet(Sequential):
         weight_scale: float = 1e-3,
         reg: float = 0.0,
         dtype: Any = np.float32,
+        use_batchnorm: bool = False,
         *,
         seed: Any = None,
     ) -> None:
@@ -57,14 +62,18 @@ class ThreeLayerConvNet(Sequential):
             "init": functools.partial(init.normal, std=weight_scale),
             "seed": random.generator(seed),
         }
+        spatial = (BatchNorm2d(num_filters, dtype=dtype),) if use_batchnorm else ()
+        flat = (BatchNorm1d(hidden_dim, dtype=dtype),) if use_batchnorm else ()
         super().__init__(
             Conv2d(channels, num_filters, filter_size, padding=pad, **options),
+            *spatial,
             ReLU(),
             MaxPool2d(2),
             Flatten(),
             Linear(num_filters * pooled[0] * pooled[1], hidden_dim, **options),
+            *flat,
             ReLU(),
             Linear(hidden_dim, num_classes, **options),
             reg=reg,
-            names=("W1", "b1", "W2", "b2", "W3", "b3"),
+            names=_NORMALIZED if use_batchnorm else _PLAIN,
         )

@@ -1,14 +1,19 @@
 """Fully connected networks."""
 
 import functools
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn import random
-from fastnn.nn import Linear, ReLU, Sequential, init
+from fastnn.kernels import checks
+from fastnn.nn import BatchNorm1d, Dropout, LayerNorm, Linear, Module, ReLU, Sequential, init
 
-__all__ = ["TwoLayerNet"]
+__all__ = ["FullyConnectedNet", "TwoLayerNet"]
+
+_NORMALIZATIONS = {"batchnorm": BatchNorm1d, "layernorm": LayerNorm}
 
 
 class TwoLayerNet(Sequential):
@@ -43,3 +48,67 @@ class TwoLayerNet(Sequential):
             reg=reg,
             names=("W1", "b1", "W2", "b2"),
         )
+
+
+class FullyConnectedNet(Sequential):
+    """[affine - normalization - ReLU - dropout] x (L - 1) - affine - softmax, for L - 1 hidden layers.
+
+    Parameters: W1 (D, H1), b1 (H1,), with a normalization gamma1, beta1 (H1,), then W2 (H1, H2), ... up to WL, bL.
+
+    hidden_dims: H1, H2, ...; input_dim: D; num_classes: K; inputs (N, d1, ..., dk) are flattened to (N, D)
+    dropout_keep_ratio: probability to keep an element; 1: no dropout layers
+    normalization: None, "batchnorm" or "layernorm"
+    reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + ... + sum(WL*WL)); none on gamma, beta and biases
+    weight_scale: standard deviation of the initial weights; biases and beta begin as zeros, gamma as ones
+    dtype: of the parameters
+    seed: of dropout, as in the course: an int gives the same masks in every call, for gradient checks; None lets them
+        vary from call to call, from keys drawn from `generator` after the weights
+    generator: where the weights are drawn from, W1, W2, ... in order (see `fastnn.random`, of which this is the `seed`)
+    """
+
+    def __init__(
+        self,
+        hidden_dims: Sequence[int],
+        input_dim: int = 3072,
+        num_classes: int = 10,
+        dropout_keep_ratio: float = 1,
+        normalization: str | None = None,
+        reg: float = 0.0,
+        weight_scale: float = 1e-2,
+        dtype: Any = np.float32,
+        seed: int | None = None,
+        *,
+        generator: Any = None,
+    ) -> None:
+        function = "FullyConnectedNet"
+        if normalization is not None:
+            checks.choice(function, "normalization", normalization, _NORMALIZATIONS)
+        keep = checks.number(function, "dropout_keep_ratio", dropout_keep_ratio, above=0, maximum=1)
+        source = random.generator(generator)
+        initialiser = functools.partial(init.normal, std=weight_scale)
+        sizes = [input_dim, *_sizes(function, hidden_dims), num_classes]
+        affine = [Linear(*size, dtype=dtype, init=initialiser, seed=source) for size in itertools.pairwise(sizes)]
+        keys = source if seed is None else random.generator(seed)
+        layers: list[Module] = []
+        names: list[str] = []
+        for number, linear in enumerate(affine, start=1):
+            layers.append(linear)
+            names += [f"W{number}", f"b{number}"]
+            if number == len(affine):
+                break
+            if normalization is not None:
+                layers.append(_NORMALIZATIONS[normalization](linear.out_features, dtype=dtype))
+                names += [f"gamma{number}", f"beta{number}"]
+            layers.append(ReLU())
+            if keep < 1:
+                layers.append(Dropout(1 - keep, seed=keys, fixed=seed is not None))
+        super().__init__(*layers, reg=reg, names=names)
+
+
+def _sizes(function: str, hidden_dims: Any) -> list[int]:
+    if not isinstance(hidden_dims, (tuple, list, np.ndarray)):
+        raise TypeError(
+            f"{function}: hidden_dims={hidden_dims!r} is no list; expected the sizes of the hidden layers; "
+            f"pass a list such as [100, 100]"
+        )
+    return [checks.integer(function, "hidden_dims", size, minimum=1) for size in hidden_dims]

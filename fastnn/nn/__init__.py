@@ -8,25 +8,34 @@
 
 from . import init
 from .activations import ELU, GELU, LeakyReLU, Maxout, PReLU, ReLU, Sigmoid, Tanh
+from .blocks import DenseBlock, Residual
+from .dropout import Dropout
 from .layers import AvgPool2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
-from .module import Module, Parameters, evaluating
+from .module import Module, evaluating
+from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from .sequential import Sequential
 
 __all__ = [
     "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Conv2d",
+    "DenseBlock",
+    "Dropout",
     "ELU",
     "Flatten",
     "GELU",
     "GlobalAvgPool2d",
+    "GroupNorm",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "MaxPool2d",
     "Maxout",
     "Module",
     "PReLU",
-    "Parameters",
     "ReLU",
+    "Residual",
     "Sequential",
     "Sigmoid",
     "Tanh",

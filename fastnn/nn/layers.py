@@ -2,7 +2,7 @@
 
 Beyond them, layers with parameters take the keywords `dtype` (float32 or float64), `init` (for the weights: a name in
 `nn.init`, or an initialiser like those; biases begin as zeros) and `seed` (see `fastnn.random`). Unlike torch, Linear's
-weight is (in, out).
+weight is (in, out); `state_dict` turns it into torch's (out, in).
 """
 
 import math
@@ -38,7 +38,7 @@ class Weighted(Module):
         if bias:
             params["bias"] = np.zeros(outputs, dtype)
         super().__init__(**params)
-        self._outputs = outputs
+        self.outputs = outputs
 
     def check(self, x: np.ndarray) -> None:
         """Raise ValueError where x is no input for this layer."""
@@ -47,7 +47,7 @@ class Weighted(Module):
     def weight_and_bias(self) -> tuple[np.ndarray, np.ndarray]:
         """Both parameters, with zeros for a bias that the layer does not have."""
         weight = self.params["weight"]
-        return weight, self.params["bias"] if "bias" in self.params else np.zeros(self._outputs, weight.dtype)
+        return weight, self.params["bias"] if "bias" in self.params else np.zeros(self.outputs, weight.dtype)
 
     def gradients(self, dw: np.ndarray, db: np.ndarray) -> dict[str, np.ndarray]:
         """The gradients of the parameters that the layer has."""
@@ -59,6 +59,8 @@ class Linear(Weighted):
 
     Parameters: weight (in_features, out_features), bias (out_features,).
     """
+
+    transposed = ("weight",)
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What every layer and every network is: a Module, with parameters under names, and no memory between calls."""
+"""What every layer and every network is: a Module, with arrays under names."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import checks
+from . import state
+from .named import all_fitting
 
 _evaluating: ContextVar[bool] = ContextVar("fastnn_evaluating", default=False)
 
@@ -28,15 +29,25 @@ class Module:
         out, cache = module.forward(x)
         dx, grads = module.backward(dout, cache)         # grads has the keys of module.params
 
-    What the backward pass needs travels in `cache`, never on the module, so that threads may share it. A layer of your
-    own derives from Module, hands its arrays to `super().__init__(name=array, ...)` and defines the two methods; both
-    return arrays of their own, which the caller may modify.
+    What the backward pass needs travels in `cache`, never on the module, so that threads may share it. What a forward
+    pass in training mode does leave behind, such as running statistics, is in `buffers`: a module with buffers is for
+    one thread while it trains. A layer of your own derives from Module, hands its parameters to
+    `super().__init__(name=array, ...)`, puts arrays that are not trained into `self.buffers`, and defines the two
+    methods. Neither modifies its arguments, which out and dx may share memory with; gradients of parameters are arrays
+    of their own.
+
+    regularized: the names of the parameters on which weights are penalized
+    transposed: the names of the parameters whose torch layout is the transpose
+    private: the names of the buffers that torch does not have, and `state_dict` leaves out
     """
 
-    regularized: tuple[str, ...] = ()  # the names of the parameters on which weights are penalized
+    regularized: tuple[str, ...] = ()
+    transposed: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
 
     def __init__(self, **params: np.ndarray) -> None:
         self._params: MutableMapping[str, np.ndarray] = params
+        self._buffers: MutableMapping[str, np.ndarray] = {}
         self._training = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -63,18 +74,48 @@ class Module:
 
     @params.setter
     def params(self, values: Mapping[str, np.ndarray]) -> None:
-        checked = checked_params(f"{type(self).__name__}.params", self._params, values)
-        for name, value in checked.items():
-            self._params[name] = value
+        checked = all_fitting(f"{type(self).__name__}.params", "params", self._params, values)
+        self._params.update(checked)
+
+    @property
+    def buffers(self) -> MutableMapping[str, np.ndarray]:
+        """The arrays that are state but not trained, by name; assigned to as `params` are."""
+        return self._buffers
+
+    @buffers.setter
+    def buffers(self, values: Mapping[str, np.ndarray]) -> None:
+        checked = all_fitting(f"{type(self).__name__}.buffers", "buffers", self._buffers, values)
+        self._buffers.update(checked)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers under torch's names and in torch's layouts.
+
+        "2.weight" is the weight of the layer at position 2, "2.0.weight" that of the first layer inside it. Linear's
+        weight is (out, in) here. Dropout's state, which torch does not have, is left out.
+        """
+        return state.collect(self)
+
+    def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> state.Differences:
+        """Put arrays in the form of `state_dict` into the module; also a torch network's, as tensors on the CPU.
+
+        strict: every name has to be there, and no other; else what the module and `values` share is taken
+        Returns (missing_keys, unexpected_keys), both empty where strict. Raises KeyError for missing and unexpected
+        names, ValueError for another shape, TypeError for what is no such array; nothing is then changed.
+        """
+        return state.restore(self, values, strict)
 
     @property
     def training(self) -> bool:
         """Whether the module is in training mode, as it is at first; see `train` and `eval`."""
         return self._training and not _evaluating.get()
 
+    def named_children(self) -> dict[str, "Module"]:
+        """The modules directly inside this one, by name. A module has these or arrays of its own, not both."""
+        return {}
+
     def children(self) -> tuple["Module", ...]:
         """The modules directly inside this one."""
-        return ()
+        return tuple(self.named_children().values())
 
     def train(self, mode: bool = True) -> "Module":
         """Put the module and those inside it into training mode (or eval mode, for False). Returns the module."""
@@ -89,63 +130,6 @@ class Module:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
-
-
-class Parameters(MutableMapping):
-    """The parameters of several modules as one dict: each name stands for a key of a module's own dict.
-
-    Reading gives the module's array itself; assigning puts a copy, in the parameter's dtype, into the module. No name
-    can be added or removed. Raises KeyError for an unknown name, ValueError for another shape.
-    """
-
-    def __init__(self, places: dict[str, tuple[MutableMapping[str, np.ndarray], str]]) -> None:
-        self._places = places
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        params, key = self._place(name)
-        return params[key]
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        params, key = self._place(name)
-        params[key] = _checked_param("params", name, params[key], value)
-
-    def __delitem__(self, name: str) -> None:
-        raise TypeError(f"params: {name!r} cannot be removed; expected every parameter to stay; assign to it instead")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __repr__(self) -> str:
-        lines = (f"{name!r}: {value.dtype} {value.shape}" for name, value in self.items())
-        return f"{{{', '.join(lines)}}}"
-
-    def _place(self, name: str) -> tuple[MutableMapping[str, np.ndarray], str]:
-        if name not in self._places:
-            raise KeyError(
-                f"params: there is no parameter {name!r}; expected one of {list(self._places)}"
-                f"{checks.suggestion(name, self._places)}"
-            )
-        return self._places[name]
-
-
-def checked_params(
-    function: str, params: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Copies of `values` in the dtypes of `params`; ValueError where the names or a shape differ."""
-    values = checks.keys(function, "params", values, required=params)
-    return {name: _checked_param(function, name, params[name], values[name]) for name in params}
-
-
-def _checked_param(function: str, name: str, current: np.ndarray, value: Any) -> np.ndarray:
-    if np.shape(value) != current.shape:
-        raise ValueError(
-            f"{function}: {name!r} has shape {np.shape(value)}; expected {current.shape}, the shape of the parameter; "
-            f"pass the parameters of a model of the same sizes"
-        )
-    return np.array(value, dtype=current.dtype, order="C")
 
 
 def check_input(module: Module, x: np.ndarray, *axes: int | str) -> None:

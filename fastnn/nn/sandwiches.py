@@ -1,7 +1,7 @@
 """Neighbouring layers that the kernels compute as one."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from fastnn import layer_utils
 from .activations import ReLU
 from .layers import Conv2d, Linear, MaxPool2d, Weighted
 from .module import Module
+from .normalization import BatchNorm, Normalization
 
 # The longest match wins; a subclass of one of these may compute something else and does not match.
 SANDWICHES: dict[tuple[type, ...], tuple[Callable, Callable]] = {
@@ -19,43 +20,79 @@ SANDWICHES: dict[tuple[type, ...], tuple[Callable, Callable]] = {
 }
 
 
+class Step(NamedTuple):
+    """What a Sequential computes at once: a layer or a Sandwich.
+
+    position: of its first layer; names: from the keys of its gradients to the names of the parameters in the network
+    """
+
+    position: int
+    module: Module
+    names: dict[str, str]
+
+
 class Sandwich(Module):
-    """A layer with weights and the ones right after it, as one step; its parameters are those of the first."""
+    """A layer with weights and the ones right after it, as one step.
+
+    The keys of its gradients are those of its layers behind their positions in it: "0.weight", "1.weight".
+    """
 
     def __init__(self, *layers: Any) -> None:
         super().__init__()
         self._layers = layers
-        self._head: Weighted = layers[0]
-        self._params = self._head.params
         self._functions = SANDWICHES[tuple(type(layer) for layer in layers)]
-        self._arguments = tuple(argument for layer in layers for argument in layer.arguments)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
-        self._head.check(x)
-        return self._functions[0](x, *self._head.weight_and_bias(), *self._arguments)
+        self._layers[0].check(x)
+        arrays = [array for layer in self._layers if layer.params for array in layer.weight_and_bias()]
+        arguments = [layer.arguments for layer in self._layers]
+        out, cache = self._functions[0](x, *arrays, *(argument for own in arguments for argument in own))
+        for layer, own in zip(self._layers, arguments, strict=True):
+            if isinstance(layer, BatchNorm):
+                layer.keep(*own)
+        return out, cache
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
-        dx, dw, db = self._functions[1](dout, cache, need_dx)
-        return dx, self._head.gradients(dw, db)
+        dx, *gradients = self._functions[1](dout, cache, need_dx)
+        grads = {}
+        for position, layer in enumerate(self._layers):
+            if layer.params:
+                own = layer.gradients(*gradients[:2])
+                grads.update({f"{position}.{key}": gradient for key, gradient in own.items()})
+                gradients = gradients[2:]
+        return dx, grads
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self._layers))
 
 
-def fuse(layers: Sequence[Module]) -> list[tuple[int, Module]]:
-    """The steps that compute `layers`: each with the position of its first layer."""
-    steps: list[tuple[int, Module]] = []
+def fuse(layers: Sequence[Module]) -> list[Step]:
+    """The steps that compute `layers`."""
+    steps: list[Step] = []
     position = 0
     while position < len(layers):
         length = next((len(kinds) for kinds in SANDWICHES if _matches(kinds, layers[position:])), 1)
         run = layers[position : position + length]
-        steps.append((position, run[0] if length == 1 else Sandwich(*run)))
+        if length == 1:
+            steps.append(Step(position, run[0], {key: f"{position}.{key}" for key in run[0].params}))
+        else:
+            keys = [(offset, key) for offset, layer in enumerate(run) for key in layer.params]
+            names = {f"{offset}.{key}": f"{position + offset}.{key}" for offset, key in keys}
+            steps.append(Step(position, Sandwich(*run), names))
         position += length
     return steps
 
 
-def _matches(kinds: tuple[type, ...], layers: Sequence[Module]) -> bool:
-    """Whether the layers begin with these kinds; a pooling with padding is no part of a sandwich."""
+def _matches(kinds: tuple[type, ...], layers: Sequence[Any]) -> bool:
+    """Whether the layers begin with these kinds, in a form that the kernels know."""
     run = layers[: len(kinds)]
-    padded = any(isinstance(layer, MaxPool2d) and any(layer.padding) for layer in run)
-    return tuple(map(type, run)) == kinds and not padded
+    return tuple(map(type, run)) == kinds and all(_fits(run[0], layer) for layer in run[1:])
+
+
+def _fits(head: Weighted, layer: Module) -> bool:
+    """A pooling without padding; a normalization with weight and bias, one for each output of the first layer."""
+    if isinstance(layer, MaxPool2d):
+        return not any(layer.padding)
+    if isinstance(layer, Normalization):
+        return len(layer.params) == 2 and layer.shape == (head.outputs,)
+    return True

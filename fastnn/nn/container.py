@@ -1,0 +1,114 @@
+"""What Sequential, Residual and DenseBlock share: modules under names, whose arrays are the container's."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .module import Module
+from .named import NamedArrays
+
+
+class Container(Module):
+    """Modules under names; an array is called `<name of its module>.<its name there>`.
+
+    names: other names for the parameters, in order
+    """
+
+    def __init__(self, children: Mapping[str, Module], names: Iterable[str] | None = None) -> None:
+        super().__init__()
+        _check_children(type(self).__name__, children)
+        self._children = dict(children)
+        places = {
+            f"{name}.{key}": (child.params, key) for name, child in self._children.items() for key in child.params
+        }
+        self._names = _names(type(self).__name__, list(places), names)
+        self._params = NamedArrays("params", {self._names[usual]: place for usual, place in places.items()})
+        self._buffers = NamedArrays(
+            "buffers",
+            {f"{name}.{key}": (child.buffers, key) for name, child in self._children.items() for key in child.buffers},
+        )
+
+    @property
+    def regularized(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The names of the parameters on which the penalty lies."""
+        return tuple(
+            self._names[f"{name}.{key}"] for name, child in self._children.items() for key in child.regularized
+        )
+
+    def named_children(self) -> dict[str, Module]:
+        return dict(self._children)
+
+    def __repr__(self) -> str:
+        rows = _table(self, "")
+        width, shapes_width = (max((len(row[column]) for row in rows if row[2]), default=0) for column in (0, 1))
+        count = f"{sum(value.size for value in self.params.values()):,}"
+        lines = [
+            f"{text:<{width}}    {shapes:<{shapes_width}}    {size:>{len(count)}}" if size else text
+            for text, shapes, size in rows
+        ]
+        return "\n".join([f"{type(self).__name__}(", *lines, f")  {count} parameters"])
+
+    def _cast(self, x: Any) -> np.ndarray:
+        """x in the dtype of the parameters."""
+        dtype = next((value.dtype for value in self.params.values()), None)
+        return np.asarray(x, dtype=dtype)
+
+    def _named(self, child: str, grads: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The gradients of a child under the names that its parameters have here."""
+        return {self._names[f"{child}.{key}"]: gradient for key, gradient in grads.items()}
+
+
+def run(function: Callable, x: np.ndarray, name: Any, layer: Module) -> Any:
+    """function(x); its errors carry a note that names the layer."""
+    try:
+        return function(x)
+    except (TypeError, ValueError) as error:
+        text = type(layer).__name__ if isinstance(layer, Container) else repr(layer)
+        error.add_note(f"raised by layer {name}, {text}, given x of shape {x.shape}")
+        raise
+
+
+def numbered(layers: Iterable[Module]) -> dict[str, Module]:
+    """Layers under their positions."""
+    return {str(position): layer for position, layer in enumerate(layers)}
+
+
+def _check_children(function: str, children: Mapping[str, Module]) -> None:
+    seen: dict[int, str] = {}
+    for name, layer in children.items():
+        if not isinstance(layer, Module):
+            raise TypeError(
+                f"{function}: layer {name} is {layer!r}; expected a Module; pass layers one by one, with their "
+                f"parentheses: Sequential(Flatten(), Linear(12, 3))"
+            )
+        if (layer.params or layer.buffers) and seen.setdefault(id(layer), name) != name:
+            raise ValueError(
+                f"{function}: layer {name} is layer {seen[id(layer)]} again, {layer!r}; expected parameters and "
+                f"buffers to occur once, since they would be updated twice; create a second layer"
+            )
+
+
+def _names(function: str, usual: list[str], names: Iterable[str] | None) -> dict[str, str]:
+    """From the usual names of the parameters to the given ones."""
+    given = usual if names is None else list(names)
+    if len(given) != len(usual) or len(set(given)) != len(given):
+        raise ValueError(
+            f"{function}: names={given} do not fit; expected {len(usual)} different names, for {usual}; "
+            f"leave names out to get these"
+        )
+    return dict(zip(usual, given, strict=True))
+
+
+def _table(container: Container, indent: str) -> list[tuple[str, str, str]]:
+    """A row for each layer inside, at any depth: its constructor, the shapes of its parameters, their count."""
+    rows = []
+    inner = indent + "  "
+    for name, child in container.named_children().items():
+        if isinstance(child, Container):
+            rows += [(f"{inner}({name}) {type(child).__name__}(", "", ""), *_table(child, inner), (f"{inner})", "", "")]
+        else:
+            shapes = ", ".join(f"{key} {value.shape}" for key, value in child.params.items())
+            size = f"{sum(value.size for value in child.params.values()):,}" if child.params else ""
+            rows.append((f"{inner}({name}) {child!r}", shapes, size))
+    return rows

@@ -1,0 +1,53 @@
+"""Dropout."""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn import random
+from fastnn.kernels import checks, dropout
+
+from .module import Module
+
+
+class Dropout(Module):
+    """In training mode each element is 0 with probability p, else divided by 1 - p; in eval mode out is x.
+
+    p: the probability to drop an element, as in torch; at least 0, less than 1
+    seed: where the key of the masks is drawn from (see `fastnn.random`), once, when the layer is made
+    fixed: the same mask in every call, as numeric gradients need it
+
+    Buffers, both of which `state_dict` leaves out: key, and draws, the number of forward passes in training mode. They
+    determine the next mask, which is the same on every backend.
+    Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, Dropout (2014), section 10.
+    """
+
+    private = ("key", "draws")
+
+    def __init__(self, p: float = 0.5, *, seed: Any = None, fixed: bool = False) -> None:
+        super().__init__()
+        self.p = checks.number("Dropout", "p", p, minimum=0, below=1)
+        self.fixed = bool(fixed)
+        self.buffers["key"] = np.frombuffer(random.generator(seed).bytes(8), "<u8").astype(np.uint64).reshape(())
+        self.buffers["draws"] = np.zeros((), np.uint64)
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        if not self.training:
+            return x, None
+        draws = self.buffers["draws"]
+        out, mask = dropout.dropout_forward(x, 1 - self.p, self._seed(int(draws)))
+        self.buffers["draws"] = np.array(int(draws) + 1, np.uint64)
+        return out, mask
+
+    def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        if not need_dx:
+            return None, {}
+        return (dout if cache is None else dropout.dropout_backward(dout, cache, 1 - self.p)), {}
+
+    def _seed(self, draws: int) -> int:
+        """The seed of a mask: the key, or for masks that vary a number mixed from the key and the count of draws."""
+        key = int(self.buffers["key"])
+        return key if self.fixed else int(np.random.SeedSequence((key, draws)).generate_state(1, np.uint64)[0])
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.p}{', fixed=True' if self.fixed else ''})"

@@ -1,0 +1,243 @@
+"""Normalization layers. Constructor arguments are those of the torch.nn namesakes.
+
+Parameters: weight, which begins as ones, and bias, as zeros; neither where the layer is not affine.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastnn.kernels import checks, norm
+from fastnn.layers.normalization import update_running
+
+from .layers import float_dtype
+from .module import Module, check_input
+
+
+class Normalization(Module):
+    """What the normalizations share: eps, weight and bias of one shape, and their gradients."""
+
+    usual: ClassVar[Mapping[str, Any]] = {"eps": 1e-5}  # arguments that repr leaves out where they are these
+
+    def __init__(self, shape: tuple[int, ...], eps: float, weight: bool, bias: bool, dtype: Any) -> None:
+        name = type(self).__name__
+        self.eps = checks.number(name, "eps", eps, above=0)
+        self.shape = shape
+        self.dtype = float_dtype(name, dtype)
+        starts = {"weight": (weight, np.ones), "bias": (bias, np.zeros)}
+        super().__init__(**{key: make(shape, self.dtype) for key, (wanted, make) in starts.items() if wanted})
+
+    def weight_and_bias(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both parameters, with ones and zeros for those that the layer does not have."""
+        weight, bias = self.params.get("weight"), self.params.get("bias")
+        return (
+            np.ones(self.shape, self.dtype) if weight is None else weight,
+            np.zeros(self.shape, self.dtype) if bias is None else bias,
+        )
+
+    def gradients(self, dweight: np.ndarray, dbias: np.ndarray) -> dict[str, np.ndarray]:
+        """The gradients of the parameters that the layer has."""
+        both = {"weight": dweight, "bias": dbias}
+        return {key: both[key].reshape(self.shape) for key in self.params}
+
+    def _text(self, *sizes: Any) -> str:
+        given = [f"{key}={getattr(self, key)}" for key, value in self.usual.items() if getattr(self, key) != value]
+        return f"{type(self).__name__}({', '.join([*map(str, sizes), *given])})"
+
+
+class BatchNorm(Normalization):
+    """What BatchNorm1d and BatchNorm2d share.
+
+    In training mode each channel is normalized with its mean and its biased variance in the batch. These also enter the
+    buffers running_mean and running_var (num_features,), with the weight `momentum`:
+
+        running = (1 - momentum) * running + momentum * batch
+
+    or, where momentum is None, with the weight 1 / num_batches_tracked, which gives the mean over all batches. In eval
+    mode the running statistics take the place of the batch's. Unlike torch's, running_var takes in the biased variance,
+    as in the course.
+    Source: Ioffe & Szegedy, Batch normalization (2015), algorithms 1 and 2.
+    """
+
+    usual: ClassVar = {**Normalization.usual, "momentum": 0.1, "affine": True}
+    trailing: tuple[tuple[str, ...], ...]  # what may follow the axes N and C of x
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        *,
+        dtype: Any = np.float32,
+    ) -> None:
+        name = type(self).__name__
+        self.num_features = checks.integer(name, "num_features", num_features, minimum=1)
+        self.momentum = None if momentum is None else checks.number(name, "momentum", momentum, minimum=0, maximum=1)
+        self.affine = bool(affine)
+        super().__init__((self.num_features,), eps, self.affine, self.affine, dtype)
+        self.buffers["running_mean"] = np.zeros(self.num_features, self.dtype)
+        self.buffers["running_var"] = np.ones(self.num_features, self.dtype)
+        self.buffers["num_batches_tracked"] = np.zeros((), np.int64)
+
+    def check(self, x: np.ndarray) -> None:
+        """Raise ValueError where x is no input for this layer."""
+        rest = next((axes for axes in self.trailing if len(axes) + 2 == np.ndim(x)), self.trailing[0])
+        check_input(self, x, "N", self.num_features, *rest)
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        self.check(x)
+        weight, bias = self.weight_and_bias()
+        if not self.training:
+            mean, var = self.buffers["running_mean"], self.buffers["running_var"]
+            out = norm.batchnorm_inference(x, weight, bias, mean, var, self.eps)
+            return out, (norm.batchnorm_inference_backward, x, weight, mean, var)
+        out, mean, var = norm.batchnorm_forward(x, weight, bias, self.eps)
+        (bn_param,) = self.arguments
+        update_running(bn_param, mean, var)
+        self.keep(bn_param)
+        return out, (norm.batchnorm_backward_alt, x, weight, mean, var)
+
+    def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        backward, *arrays = cache
+        dx, dweight, dbias = backward(dout, *arrays, self.eps)
+        return dx if need_dx else None, self.gradients(dweight, dbias)
+
+    @property
+    def arguments(self) -> tuple[dict[str, Any]]:
+        """A new bn_param for `fastnn.layers`; `keep` takes it back after a forward pass."""
+        count = int(self.buffers["num_batches_tracked"]) + 1
+        bn_param = {
+            "mode": "train" if self.training else "test",
+            "eps": self.eps,
+            "momentum": 1 - (1 / count if self.momentum is None else self.momentum),
+            "running_mean": self.buffers["running_mean"],
+            "running_var": self.buffers["running_var"],
+        }
+        return (bn_param,)
+
+    def keep(self, bn_param: Mapping[str, Any]) -> None:
+        """Take over the running statistics that a forward pass in training mode left in a bn_param."""
+        if bn_param["mode"] == "train":
+            for key in ("running_mean", "running_var"):
+                self.buffers[key] = np.asarray(bn_param[key], self.dtype)
+            self.buffers["num_batches_tracked"] = np.array(int(self.buffers["num_batches_tracked"]) + 1, np.int64)
+
+    def __repr__(self) -> str:
+        return self._text(self.num_features)
+
+
+class BatchNorm1d(BatchNorm):
+    """Normalizes each column of (N, num_features), or each channel of (N, num_features, L), over the batch.
+
+    num_features, eps, momentum, affine: as in torch; `BatchNorm` says what is computed
+    """
+
+    trailing = ((), ("L",))
+
+
+class BatchNorm2d(BatchNorm):
+    """Normalizes each channel of images (N, num_features, H, W) over batch and image.
+
+    num_features, eps, momentum, affine: as in torch; `BatchNorm` says what is computed
+    """
+
+    trailing = (("H", "W"),)
+
+
+class LayerNorm(Normalization):
+    """Normalizes over the last axes of x (..., *normalized_shape), each of the leading places by itself.
+
+    Mean and biased variance are those of the normalized axes, in training and eval mode alike.
+    normalized_shape: lengths of the last axes, or one length; weight and bias have this shape
+    eps, elementwise_affine, bias: as in torch
+    Source: Ba, Kiros & Hinton, Layer normalization (2016), section 3.
+    """
+
+    usual: ClassVar = {**Normalization.usual, "elementwise_affine": True, "bias": True}
+
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: Any = np.float32,
+    ) -> None:
+        lengths = normalized_shape if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
+        if not lengths:
+            raise ValueError(
+                f"LayerNorm: normalized_shape={normalized_shape} has no axes; expected the lengths of the last axes; "
+                f"pass x.shape[1:]"
+            )
+        self.normalized_shape = tuple(
+            checks.integer("LayerNorm", "normalized_shape", length, minimum=1) for length in lengths
+        )
+        self.elementwise_affine, self.bias = bool(elementwise_affine), bool(bias)
+        super().__init__(
+            self.normalized_shape, eps, self.elementwise_affine, self.elementwise_affine and self.bias, dtype
+        )
+        self.arguments = ({"eps": self.eps},)
+
+    def check(self, x: np.ndarray) -> None:
+        """Raise ValueError where x is no input for this layer."""
+        if np.shape(x)[-len(self.shape) :] != self.shape or np.ndim(x) == len(self.shape):
+            check_input(self, x, "N", "...", *self.shape)
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        self.check(x)
+        x = checks.array(repr(self), "x", x)
+        weight, bias = (array.reshape(-1) for array in self.weight_and_bias())
+        rows = x.reshape(math.prod(x.shape[: x.ndim - len(self.shape)]), len(weight))
+        out, mean, var = norm.groupnorm_forward(rows, weight, bias, 1, self.eps)
+        return out.reshape(x.shape), (rows, weight, mean, var)
+
+    def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        rows, weight, mean, var = cache
+        drows, dweight, dbias = norm.groupnorm_backward(dout.reshape(rows.shape), rows, weight, 1, mean, var, self.eps)
+        return drows.reshape(dout.shape) if need_dx else None, self.gradients(dweight, dbias)
+
+    def __repr__(self) -> str:
+        return self._text(self.shape[0] if len(self.shape) == 1 else self.shape)
+
+
+class GroupNorm(Normalization):
+    """Normalizes each of num_groups groups of neighbouring channels of (N, num_channels, ...), each image by itself.
+
+    Mean and biased variance are those of the group in the image, in training and eval mode alike.
+    num_groups, num_channels, eps, affine: as in torch; weight and bias are (num_channels,)
+    Source: Wu & He, Group normalization (2018), section 3.
+    """
+
+    usual: ClassVar = {**Normalization.usual, "affine": True}
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = np.float32
+    ) -> None:
+        self.num_groups = checks.integer("GroupNorm", "num_groups", num_groups, minimum=1)
+        self.num_channels = checks.integer("GroupNorm", "num_channels", num_channels, minimum=1)
+        if self.num_channels % self.num_groups:
+            raise ValueError(
+                f"GroupNorm: num_channels={num_channels} is no multiple of num_groups={num_groups}; expected groups of "
+                f"equally many channels; choose a divisor of num_channels"
+            )
+        self.affine = bool(affine)
+        super().__init__((self.num_channels,), eps, self.affine, self.affine, dtype)
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        if np.shape(x)[1:2] != self.shape:
+            check_input(self, x, "N", self.num_channels, "...")
+        weight, bias = self.weight_and_bias()
+        out, mean, var = norm.groupnorm_forward(x, weight, bias, self.num_groups, self.eps)
+        return out, (x, weight, mean, var)
+
+    def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        x, weight, mean, var = cache
+        dx, dweight, dbias = norm.groupnorm_backward(dout, x, weight, self.num_groups, mean, var, self.eps)
+        return dx if need_dx else None, self.gradients(dweight, dbias)
+
+    def __repr__(self) -> str:
+        return self._text(self.num_groups, self.num_channels)
