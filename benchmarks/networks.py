@@ -17,6 +17,7 @@ from fastnn.schedules import OneCycle
 
 FLIPS = Augment(flip=0.5)
 FLIPS_AND_CROPS = Augment(padding=4, flip=0.5)
+SMALL = functools.partial(nn.init.normal, std=1e-3)
 SMOOTH_LOSS = functools.partial(softmax_loss, label_smoothing=0.1)
 
 
@@ -41,7 +42,7 @@ class Network:
 
 def linear(generator: Any, loss: Callable, reg: float) -> nn.Sequential:
     """One affine layer."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10, init="zeros", seed=generator), loss=loss, reg=reg)
+    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10, init=SMALL, seed=generator), loss=loss, reg=reg)
 
 
 def two_layer(generator: Any) -> nn.Sequential:
@@ -113,12 +114,12 @@ NETWORKS: tuple[Network, ...] = (
         {**nesterov(1e-2), "batch_size": 256, "num_epochs": 10, "transform": FLIPS},
     ),
     Network(
-        "linear SVM", 0.40, functools.partial(linear, loss=svm_loss, reg=1e-1),
-        {**nesterov(1e-3), "batch_size": 256, "num_epochs": 10, "transform": FLIPS},
+        "linear SVM", 0.40, functools.partial(linear, loss=svm_loss, reg=3e-2),
+        {**nesterov(3e-4), "batch_size": 256, "num_epochs": 10, "transform": FLIPS},
     ),
     Network(
         "two-layer, 256 hidden", 0.56, two_layer,
-        {**nesterov(2e-2), "batch_size": 128, "num_epochs": 15, "transform": FLIPS},
+        {**nesterov(5e-2), "batch_size": 128, "num_epochs": 15, "transform": FLIPS},
     ),
     Network(
         "five-layer, 256 wide, batch norm, dropout", 0.575, five_layer,

@@ -11,7 +11,7 @@ from fastnn.kernels import checks
 from fastnn.layers.affine import rows
 from fastnn.nn import files
 from fastnn.nn.layers import float_dtype
-from fastnn.nn.module import checked_params
+from fastnn.nn.named import all_fitting
 from fastnn.sampling import Sampler
 
 __all__ = ["SparseAutoencoder"]
@@ -73,7 +73,7 @@ class SparseAutoencoder:
 
     @params.setter
     def params(self, values: Mapping[str, np.ndarray]) -> None:
-        self._params.update(checked_params("SparseAutoencoder.params", self._params, values))
+        self._params.update(all_fitting("SparseAutoencoder.params", "params", self._params, values))
 
     def encode(self, X: np.ndarray) -> np.ndarray:
         """The activations (N, H) of the hidden units for X (N, D)."""
@@ -175,7 +175,7 @@ class SparseAutoencoder:
 
         Raises ValueError where their names or shapes are not those of this model, or the file is of another kind.
         """
-        self.params = files.load(name)
+        self.params = files.load(name)[0]
 
     def __repr__(self) -> str:
         return (

@@ -145,7 +145,7 @@ class LinearClassifier:
     def load(self, name: str | os.PathLike) -> None:
         """Read the W that `save` wrote, without executing anything in the file. ValueError for another file."""
         function = f"{type(self).__name__}.load"
-        params = checks.keys(function, "the file", files.load(name), required=["W"])
+        params = checks.keys(function, "the file", files.load(name)[0], required=["W"])
         (self.W,) = checks.floats(function, W=(params["W"], "D K"))
 
     def _trained(self, method: str) -> np.ndarray:

@@ -16,7 +16,7 @@ from fastnn.kernels import checks
 from fastnn.layer_utils import affine_relu_backward, affine_relu_forward
 from fastnn.layers import affine_backward, affine_forward, softmax_loss
 from fastnn.nn import files
-from fastnn.nn.module import checked_params
+from fastnn.nn.named import all_fitting
 from fastnn.sampling import rows
 
 from .linear_classifier import check_finite, sample_batch
@@ -187,7 +187,7 @@ class TwoLayerNet:
 
         Raises ValueError where their names or shapes are not those of this net, or the file is of another kind.
         """
-        self.params = checked_params("TwoLayerNet.load", self.params, files.load(name))
+        self.params = all_fitting("TwoLayerNet.load", "params", self.params, files.load(name)[0])
 
 
 def _forward(function: str, params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, np.ndarray, Any]:

@@ -11,16 +11,18 @@ _HDF5 = (".h5", ".hdf5")
 _BUFFERS = "buffers/"  # in front of a buffer's name in an npz file, where parameters stand under their own
 
 
-def save(name: str | os.PathLike, params: Mapping[str, np.ndarray], buffers: Mapping[str, np.ndarray]) -> None:
+def save(
+    name: str | os.PathLike, params: Mapping[str, np.ndarray], buffers: Mapping[str, np.ndarray] | None = None
+) -> None:
     """Write arrays to the file `name`: HDF5 (see `fastnn.checkpoint`) where it ends in .h5 or .hdf5, else npz.
 
     The file that was there stays whole until the new one is.
     """
-    path = Path(name)
+    path, buffers = Path(name), dict(buffers or {})
     if path.suffix in _HDF5:
         from fastnn import checkpoint
 
-        checkpoint.save(path, {"params": dict(params), "buffers": dict(buffers)})
+        checkpoint.save(path, {"params": dict(params), "buffers": buffers})
         return
     arrays: dict[str, Any] = {**params, **{_BUFFERS + key: value for key, value in buffers.items()}}
     temporary = path.with_name(path.name + ".tmp")
