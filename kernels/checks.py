@@ -63,6 +63,24 @@ def not_empty(function: str, name: str, value: np.ndarray) -> None:
         )
 
 
+def has_statistics(function: str, name: str, shape: tuple[int, ...]) -> None:
+    """A batch of this shape (N, C, ...) has at least one element in each channel."""
+    if math.prod((shape[0], *shape[2:])) == 0:
+        raise ValueError(
+            f"{function}: {name}.shape = {shape} has no elements in a channel; expected at least one, to take the mean "
+            f"of; pass a batch that is not empty, or use statistics of your own"
+        )
+
+
+def not_negative(function: str, name: str, value: np.ndarray) -> None:
+    """No element of the array is below 0."""
+    if (value < 0).any():
+        raise ValueError(
+            f"{function}: {name} contains {value[value < 0][0]}; expected no number below 0; pass {name} as the "
+            f"forward pass returned it, or running averages of it"
+        )
+
+
 def index(function: str, name: str, value: Any, expected: tuple[int, ...], maximum: int, dtype: np.dtype) -> np.ndarray:
     """The places of a pooling's winners: whole numbers from 0 to `maximum`, in the expected shape, as `dtype`."""
     given = array(function, name, value)

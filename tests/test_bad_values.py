@@ -80,6 +80,25 @@ VALID |= {
     "groupnorm_forward": {"x": CUBE, "gamma": B, "beta": B, "groups": 2, "epsilon": 1e-5},
     "groupnorm_backward": {"dout": OTHER, "x": CUBE, **OF_GROUPS},
 }
+HIDDEN = {"dout": SCORES, "between": -SCORES, "out": abs(SCORES)}
+for name, layer, images in (
+    ("affine", {"x": ROWS, "w": MATRIX}, HIDDEN),
+    ("conv2d", {"x": X, "w": W, **CONVOLUTION}, {"dout": OUT, "between": -OUT, "out": abs(OUT)}),
+):
+    without_between = {key: value for key, value in images.items() if key != "between"}
+    VALID |= {
+        f"{name}_batchnorm_relu_forward": {**layer, "b": B, "gamma": B, "beta": B, "epsilon": 1e-5},
+        f"{name}_batchnorm_relu_inference": {**layer, "b": B, "beta": B, **GIVEN},
+        f"{name}_batchnorm_relu_backward": {**layer, **images, **GIVEN},
+        f"{name}_batchnorm_relu_inference_backward": {**layer, **without_between, "b": B, **GIVEN},
+    }
+VALID |= {
+    "affine_layernorm_relu_forward": {"x": ROWS, "w": MATRIX, "b": B, "gamma": B, "beta": B, "epsilon": 1e-5},
+    "affine_layernorm_relu_backward": {
+        "x": ROWS, "w": MATRIX, **HIDDEN,
+        "gamma": B, "mean": SCORES[:, :1], "var": abs(SCORES[:, :1]), "epsilon": 1e-5,
+    },
+}  # fmt: skip
 ADAM = {"t": 3, "learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8}
 for kind, states, numbers in (
     ("sgd", "", {"learning_rate": 0.1}),

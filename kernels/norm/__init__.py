@@ -33,13 +33,8 @@ def batchnorm_forward(x, gamma, beta, epsilon):
     function = "batchnorm_forward"
     x, gamma, beta = checks.floats(function, x=(x, "N C ..."), gamma=(gamma, "C"), beta=(beta, "C"))
     epsilon = checks.number(function, "epsilon", epsilon, above=0)
-    flat = _planes(x)
-    if flat.shape[0] * flat.shape[2] == 0:
-        raise ValueError(
-            f"{function}: x.shape = {x.shape} has no elements in a channel; expected at least one, to take the mean "
-            f"of; use batchnorm_inference with statistics of your own"
-        )
-    out, mean, var = _variant().batchnorm_forward(flat, gamma, beta, epsilon)
+    checks.has_statistics(function, "x", x.shape)
+    out, mean, var = _variant().batchnorm_forward(_planes(x), gamma, beta, epsilon)
     return out.reshape(x.shape), mean, var
 
 
@@ -53,7 +48,7 @@ def batchnorm_inference(x, gamma, beta, mean, var, epsilon):
     function = "batchnorm_inference"
     named = {"gamma": gamma, "beta": beta, "mean": mean, "var": var}
     x, *others = checks.floats(function, x=(x, "N C ..."), **{name: (value, "C") for name, value in named.items()})
-    _not_negative(function, others[-1])
+    checks.not_negative(function, "var", others[-1])
     epsilon = checks.number(function, "epsilon", epsilon, above=0)
     return _variant().batchnorm_inference(_planes(x), *others, epsilon).reshape(x.shape)
 
@@ -136,7 +131,7 @@ def groupnorm_backward(dout, x, gamma, groups, mean, var, epsilon):
     checks.shape(function, "dout", dout, x.shape)
     groups = _groups(function, x, groups)
     checks.shape(function, "mean", mean, (len(x), groups))
-    _not_negative(function, var)
+    checks.not_negative(function, "var", var)
     epsilon = checks.number(function, "epsilon", epsilon, above=0)
     return _in_shape(x, *_variant().groupnorm_backward(_planes(dout), _planes(x), gamma, groups, mean, var, epsilon))
 
@@ -151,7 +146,7 @@ def _backward_arguments(function, dout, x, gamma, mean, var, epsilon):
         function, dout=(dout, "N C ..."), x=(x, "N C ..."), gamma=(gamma, "C"), mean=(mean, "C"), var=(var, "C")
     )
     checks.shape(function, "dout", dout, x.shape)
-    _not_negative(function, var)
+    checks.not_negative(function, "var", var)
     epsilon = checks.number(function, "epsilon", epsilon, above=0)
     return _planes(dout), _planes(x), gamma, mean, var, epsilon
 
@@ -173,11 +168,3 @@ def _groups(function, x, groups):
             f"check how x was made"
         )
     return groups
-
-
-def _not_negative(function, var):
-    if (var < 0).any():
-        raise ValueError(
-            f"{function}: var contains {var[var < 0][0]}; expected variances, none below 0; pass var as the forward "
-            f"pass returned it, or running averages of it"
-        )

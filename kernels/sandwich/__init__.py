@@ -1,7 +1,11 @@
-"""Neighbouring layers as one operation: affine-relu, conv-relu and conv-relu-pool.
+"""Neighbouring layers as one operation: affine or convolution, then batch or layer norm, ReLU and max pooling.
 
 Each is defined as the composition of its parts, and naive and vectorized compute it so; a faster backend passes over
 memory once, and the array between the parts need not exist. This is the only operation that leans on others.
+
+Functions with a norm take gamma, beta and epsilon as in `fastnn.kernels.norm`. `*_forward` normalises by statistics of
+`between`, the output of the affine layer or the convolution, and returns between, mean and var for the backward pass;
+batch norm then needs N >= 1. `*_inference` normalises by the mean and var given, which may be folded into w and b.
 """
 
 from .. import checks, switch
@@ -29,6 +33,77 @@ def affine_relu_backward(dout, x, w, out, need_dx=True):
     return _variant().affine_relu_backward(dout, x, w, out, bool(need_dx))
 
 
+def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
+    """`affine_forward`, `batchnorm_forward`, `relu_forward`: x (N, D), w (D, M); b, gamma, beta (M,).
+
+    Returns out (N, M), between (N, M), mean (M,), var (M,).
+    """
+    function = "affine_batchnorm_relu_forward"
+    arrays = checks.floats(function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), beta=(beta, "M"))
+    checks.has_statistics(function, "x", arrays[0].shape[:1])
+    return _variant().affine_batchnorm_relu_forward(*arrays, _positive(function, epsilon))
+
+
+def affine_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx=True):
+    """Gradients of `affine_batchnorm_relu_forward`, given dout (N, M) and what it got and gave.
+
+    Returns dx (or None), dw, db, dgamma, dbeta.
+    """
+    function = "affine_batchnorm_relu_backward"
+    x, w, gamma, mean, var, dout, between, out = checks.floats(
+        function, x=(x, "N D"), w=(w, "D M"), gamma=(gamma, "M"), mean=(mean, "M"), var=(var, "M"), dout=(dout, "N M"),
+        between=(between, "N M"), out=(out, "N M"),
+    )  # fmt: skip
+    epsilon = _positive(function, epsilon, var)
+    return _variant().affine_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, bool(need_dx))
+
+
+def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
+    """`affine_forward`, `batchnorm_inference`, `relu_forward`: mean, var (M,); others as in training. Returns out."""
+    function = "affine_batchnorm_relu_inference"
+    arrays = checks.floats(
+        function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), beta=(beta, "M"), mean=(mean, "M"),
+        var=(var, "M"),
+    )  # fmt: skip
+    return _variant().affine_batchnorm_relu_inference(*arrays, _positive(function, epsilon, arrays[-1]))
+
+
+def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, need_dx=True):
+    """Gradients of `affine_batchnorm_relu_inference`: dx (or None), dw, db, dgamma, dbeta; mean, var are constants."""
+    function = "affine_batchnorm_relu_inference_backward"
+    x, w, b, gamma, mean, var, dout, out = checks.floats(
+        function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), mean=(mean, "M"), var=(var, "M"),
+        dout=(dout, "N M"), out=(out, "N M"),
+    )  # fmt: skip
+    epsilon = _positive(function, epsilon, var)
+    return _variant().affine_batchnorm_relu_inference_backward(
+        dout, x, w, b, gamma, mean, var, epsilon, out, bool(need_dx)
+    )
+
+
+def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
+    """`affine_forward`, `groupnorm_forward` with one group, `relu_forward`; arguments as with batch norm, M >= 1.
+
+    Returns out (N, M), between (N, M), mean (N, 1), var (N, 1).
+    """
+    function = "affine_layernorm_relu_forward"
+    arrays = checks.floats(function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), beta=(beta, "M"))
+    checks.not_empty(function, "b", arrays[2])
+    return _variant().affine_layernorm_relu_forward(*arrays, _positive(function, epsilon))
+
+
+def affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx=True):
+    """Gradients of `affine_layernorm_relu_forward`: mean, var (N, 1); dx (or None), dw, db, dgamma, dbeta."""
+    function = "affine_layernorm_relu_backward"
+    x, w, gamma, mean, var, dout, between, out = checks.floats(
+        function, x=(x, "N D"), w=(w, "D M"), gamma=(gamma, "M"), mean=(mean, "N 1"), var=(var, "N 1"),
+        dout=(dout, "N M"), between=(between, "N M"), out=(out, "N M"),
+    )  # fmt: skip
+    checks.not_empty(function, "gamma", gamma)
+    epsilon = _positive(function, epsilon, var)
+    return _variant().affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, bool(need_dx))
+
+
 def conv2d_relu_forward(x, w, b, stride=1, pad=0):
     """out = max(0, conv2d(x, w, b)): `conv2d_forward`, then `relu_forward`; arguments as there."""
     function = "conv2d_relu_forward"
@@ -46,6 +121,57 @@ def conv2d_relu_backward(dout, x, w, out, stride=1, pad=0, need_dx=True):
     stride, pad, size = conv_geometry(function, x, w, stride, pad)
     checks.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
     return _variant().conv2d_relu_backward(dout, x, w, out, stride, pad, bool(need_dx))
+
+
+def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride=1, pad=0):
+    """`conv2d_forward`, `batchnorm_forward`, `relu_forward`: x (N, C, H, W), w (F, C, KH, KW); b, gamma, beta (F,).
+
+    Returns out (N, F, OH, OW), between (N, F, OH, OW), mean (F,), var (F,).
+    """
+    function = "conv2d_batchnorm_relu_forward"
+    arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta)
+    stride, pad, _ = conv_geometry(function, *arrays[:2], stride, pad)
+    checks.has_statistics(function, "x", arrays[0].shape)
+    return _variant().conv2d_batchnorm_relu_forward(*arrays, _positive(function, epsilon), stride, pad)
+
+
+def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True):
+    """Gradients of `conv2d_batchnorm_relu_forward`, given dout (N, F, OH, OW) and what it got and gave.
+
+    Returns dx (or None), dw, db, dgamma, dbeta.
+    """
+    function = "conv2d_batchnorm_relu_backward"
+    images = {"dout": dout, "between": between, "out": out}
+    x, w, gamma, mean, var, dout, between, out = _convolution(function, x, w, images, gamma=gamma, mean=mean, var=var)
+    stride, pad, size = conv_geometry(function, x, w, stride, pad)
+    checks.shape(function, "dout", dout, (len(x), len(w), *size))
+    epsilon = _positive(function, epsilon, var)
+    return _variant().conv2d_batchnorm_relu_backward(
+        dout, x, w, between, gamma, mean, var, epsilon, out, stride, pad, bool(need_dx)
+    )
+
+
+def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride=1, pad=0):
+    """`conv2d_forward`, `batchnorm_inference`, `relu_forward`: mean, var (F,); others as in training. Returns out."""
+    function = "conv2d_batchnorm_relu_inference"
+    arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
+    stride, pad, _ = conv_geometry(function, *arrays[:2], stride, pad)
+    return _variant().conv2d_batchnorm_relu_inference(*arrays, _positive(function, epsilon, arrays[-1]), stride, pad)
+
+
+def conv2d_batchnorm_relu_inference_backward(
+    dout, x, w, b, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True
+):
+    """Gradients of `conv2d_batchnorm_relu_inference`: dx (or None), dw, db, dgamma, dbeta; mean, var are constants."""
+    function = "conv2d_batchnorm_relu_inference_backward"
+    images = {"dout": dout, "out": out}
+    x, w, b, gamma, mean, var, dout, out = _convolution(function, x, w, images, b=b, gamma=gamma, mean=mean, var=var)
+    stride, pad, size = conv_geometry(function, x, w, stride, pad)
+    checks.shape(function, "dout", dout, (len(x), len(w), *size))
+    epsilon = _positive(function, epsilon, var)
+    return _variant().conv2d_batchnorm_relu_inference_backward(
+        dout, x, w, b, gamma, mean, var, epsilon, out, stride, pad, bool(need_dx)
+    )
 
 
 def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
@@ -79,3 +205,18 @@ def _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride):
     between = (x.shape[0], w.shape[0], *size)
     pool_size, pool_stride, _, out_size = pool_geometry(function, between, pool_size, pool_stride, 0)
     return stride, pad, pool_size, pool_stride, out_size
+
+
+def _convolution(function, x, w, images=None, **channels):
+    """x, w, then an array for each channel of the output, then images of its size, all of one dtype."""
+    return checks.floats(
+        function, x=(x, "N C H W"), w=(w, "F C KH KW"), **{name: (value, "F") for name, value in channels.items()},
+        **{name: (value, "N F OH OW") for name, value in (images or {}).items()},
+    )  # fmt: skip
+
+
+def _positive(function, epsilon, var=None):
+    """epsilon, and no variance below 0."""
+    if var is not None:
+        checks.not_negative(function, "var", var)
+    return checks.number(function, "epsilon", epsilon, above=0)

@@ -1,10 +1,20 @@
 """The specification of `sandwich`: the naive parts, one after the other."""
 
+import math
+
 import numpy as np
 
 from ..activations.naive import relu_backward, relu_forward
 from ..affine.naive import affine_backward, affine_forward
 from ..conv2d.naive import conv2d_backward, conv2d_forward
+from ..norm.naive import (
+    batchnorm_backward_alt,
+    batchnorm_forward,
+    batchnorm_inference,
+    batchnorm_inference_backward,
+    groupnorm_backward,
+    groupnorm_forward,
+)
 from ..pool2d.naive import max_pool2d_backward, max_pool2d_forward
 
 
@@ -16,12 +26,70 @@ def affine_relu_backward(dout, x, w, out, need_dx):
     return affine_backward(relu_backward(dout, out), x, w, need_dx)
 
 
+def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
+    between = affine_forward(x, w, b)
+    out, mean, var = batchnorm_forward(_planes(between), gamma, beta, epsilon)
+    return relu_forward(out).reshape(between.shape), between, mean, var
+
+
+def affine_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
+    dnorm = _planes(relu_backward(dout, out))
+    dbetween, dgamma, dbeta = batchnorm_backward_alt(dnorm, _planes(between), gamma, mean, var, epsilon)
+    return *affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+
+
+def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
+    between = affine_forward(x, w, b)
+    return relu_forward(batchnorm_inference(_planes(between), gamma, beta, mean, var, epsilon)).reshape(between.shape)
+
+
+def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, need_dx):
+    dnorm, between = _planes(relu_backward(dout, out)), _planes(affine_forward(x, w, b))
+    dbetween, dgamma, dbeta = batchnorm_inference_backward(dnorm, between, gamma, mean, var, epsilon)
+    return *affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+
+
+def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
+    between = affine_forward(x, w, b)
+    out, mean, var = groupnorm_forward(_planes(between), gamma, beta, 1, epsilon)
+    return relu_forward(out).reshape(between.shape), between, mean, var
+
+
+def affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
+    dnorm = _planes(relu_backward(dout, out))
+    dbetween, dgamma, dbeta = groupnorm_backward(dnorm, _planes(between), gamma, 1, mean, var, epsilon)
+    return *affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+
+
 def conv2d_relu_forward(x, w, b, stride, pad):
     return relu_forward(conv2d_forward(x, w, b, stride, pad))
 
 
 def conv2d_relu_backward(dout, x, w, out, stride, pad, need_dx):
     return conv2d_backward(relu_backward(dout, out), x, w, stride, pad, need_dx)
+
+
+def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride, pad):
+    between = conv2d_forward(x, w, b, stride, pad)
+    out, mean, var = batchnorm_forward(_planes(between), gamma, beta, epsilon)
+    return relu_forward(out).reshape(between.shape), between, mean, var
+
+
+def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, stride, pad, need_dx):
+    dnorm = _planes(relu_backward(dout, out))
+    dbetween, dgamma, dbeta = batchnorm_backward_alt(dnorm, _planes(between), gamma, mean, var, epsilon)
+    return *conv2d_backward(dbetween.reshape(dout.shape), x, w, stride, pad, need_dx), dgamma, dbeta
+
+
+def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad):
+    between = conv2d_forward(x, w, b, stride, pad)
+    return relu_forward(batchnorm_inference(_planes(between), gamma, beta, mean, var, epsilon)).reshape(between.shape)
+
+
+def conv2d_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, stride, pad, need_dx):
+    dnorm, between = _planes(relu_backward(dout, out)), _planes(conv2d_forward(x, w, b, stride, pad))
+    dbetween, dgamma, dbeta = batchnorm_inference_backward(dnorm, between, gamma, mean, var, epsilon)
+    return *conv2d_backward(dbetween.reshape(dout.shape), x, w, stride, pad, need_dx), dgamma, dbeta
 
 
 def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
@@ -35,3 +103,8 @@ def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_st
     between = (x.shape[0], w.shape[0], int(OH), int(OW))
     dbetween = max_pool2d_backward(dout, index, between, pool_size, pool_stride, (0, 0))
     return conv2d_backward(dbetween, x, w, stride, pad, need_dx)
+
+
+def _planes(x):
+    """x (N, C, ...) as (N, C, S)."""
+    return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))

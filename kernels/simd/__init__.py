@@ -6,4 +6,6 @@ geometry     where things lie when a convolution runs on tiles (worked out once,
 convolution  forward, dx, dw, db, with ReLU and pooling fused in
 rows         rows moved into and out of zero-bordered planes
 matmul       matrix products of the affine layer
+normalize    batch norm, with ReLU and pooling fused in
+groups       group norm, with ReLU fused in
 """

@@ -26,9 +26,9 @@ U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled
 
 
 def forward(x, gamma, beta, epsilon, relu=False):
-    """x normalised, passed through ReLU if asked; mean and variance of each channel."""
+    """x (N, C, ...) normalised, passed through ReLU if asked; mean and variance of each channel."""
     out, mean, var = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
-    _forward(*_tasks(x.shape), x.reshape(-1), gamma, beta, epsilon, _floor(x, relu), out.reshape(-1), mean, var)
+    _forward(*_tasks(x), x.reshape(-1), gamma, beta, epsilon, _floor(x, relu), out.reshape(-1), mean, var)
     return out, mean, var
 
 
@@ -38,7 +38,7 @@ def forward_pooled(x, gamma, beta, epsilon, size, stride, index_dtype):
     out = np.empty((N, C, 1 + (H - size[0]) // stride[0], 1 + (W - size[1]) // stride[1]), x.dtype)
     index, mean, var = np.empty(out.shape, index_dtype), np.empty_like(gamma), np.empty_like(gamma)
     _forward_pooled(
-        *_tasks((N, C, H * W)), x.reshape(-1), W, gamma, beta, epsilon, _floor(x, True), size, stride, out, index,
+        *_tasks(x), x.reshape(-1), W, gamma, beta, epsilon, _floor(x, True), size, stride, out, index,
         mean, var,
     )  # fmt: skip
     return out, index, mean, var
@@ -48,7 +48,7 @@ def inference(x, gamma, beta, mean, var, epsilon):
     """x normalised by the statistics given."""
     out = np.empty_like(x)
     scale = (gamma / np.sqrt(np.add(var, epsilon, dtype=np.float64))).astype(x.dtype)
-    _inference(*_tasks(x.shape), x.reshape(-1), mean, scale, beta, out.reshape(-1))
+    _inference(*_tasks(x), x.reshape(-1), mean, scale, beta, out.reshape(-1))
     return out
 
 
@@ -61,9 +61,8 @@ def backward(dout, x, gamma, mean, var, epsilon, frozen=False, relu=None, index=
     pooled, index = (dout[:0].reshape(0, 0, 0, 0), NO_INDEX) if index is None else (dout, index)
     mask = dout[:0] if relu is None else relu
     width = x.shape[3] if x.ndim == 4 else 0
-    planes = (*x.shape[:2], math.prod(x.shape[2:]))
     _backward(
-        *_tasks(planes), dout.reshape(-1), mask.reshape(-1), pooled, index, size, stride, width, x.reshape(-1), gamma,
+        *_tasks(x), dout.reshape(-1), mask.reshape(-1), pooled, index, size, stride, width, x.reshape(-1), gamma,
         mean, var, epsilon, frozen, dx.reshape(-1), dgamma, dbeta,
     )  # fmt: skip
     return dx, dgamma, dbeta
@@ -73,11 +72,11 @@ def _floor(x, relu):
     return x.dtype.type(0 if relu else -np.inf)
 
 
-def _tasks(shape):
-    """The number of tasks, the channels of each, and the shape itself."""
-    N, C, S = shape
+def _tasks(x):
+    """The number of tasks, the channels of each, and the shape of x as (N, C, S)."""
+    N, C, S = *x.shape[:2], math.prod(x.shape[2:])
     channels = max(1, -(-COLUMNS // max(1, S)), ELEMENTS // max(1, N * S))
-    return -(-C // channels), channels, shape
+    return -(-C // channels), channels, (N, C, S)
 
 
 @threads.parallel(grain=1)

@@ -1,0 +1,205 @@
+"""The sandwiches with a norm are what their parts give one after the other, on every backend."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastnn import use_backend
+from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
+from fastnn.kernels import norm, sandwich
+from fastnn.kernels.activations import relu_backward, relu_forward
+from fastnn.kernels.affine import affine_backward, affine_forward
+from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
+from fastnn.testing import against_naive, assert_same
+
+DTYPES = [np.float32, np.float64]
+EPSILON = 0.1  # few elements may have a variance near 0, which costs digits on every backend
+by_hypothesis = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+def draw(x_shape, w_shape, dtype, seed=0):
+    """x, w, b, gamma, beta, mean, var."""
+    generator = np.random.default_rng(seed)
+    channels = w_shape[0] if len(w_shape) == 4 else w_shape[1]
+    x, w = generator.standard_normal(x_shape), generator.standard_normal(w_shape)
+    others = generator.standard_normal((5, channels))
+    others[-1] = 0.5 + others[-1] ** 2
+    return [value.astype(dtype) for value in (x, w, *others)]
+
+
+def functions(name):
+    return (getattr(sandwich, f"{name}_{kind}") for kind in ("forward", "backward", "inference", "inference_backward"))
+
+
+def check(name, arrays, geometry=(), seed=1):
+    """Every function of a sandwich against the naive loops, which compose the parts."""
+    forward, backward, inference, inference_backward = functions(name)
+    x, w, b, gamma, beta, mean, var = arrays
+    terms = 4 * (x.size + w.size)
+    out, between, *statistics = against_naive(forward, x, w, b, gamma, beta, EPSILON, *geometry, terms=terms)
+    dout = np.random.default_rng(seed).standard_normal(out.shape).astype(x.dtype)
+    given_back = (dout, x, w, between, gamma, *statistics, EPSILON, out, *geometry)
+    gradients = against_naive(backward, *given_back, terms=terms + 4 * dout.size)  # db is 0 but for rounding
+    assert_same(backward(*given_back, need_dx=False), (None, *gradients[1:]))
+    out = against_naive(inference, x, w, b, gamma, beta, mean, var, EPSILON, *geometry, terms=terms)
+    given_back = (dout, x, w, b, gamma, mean, var, EPSILON, out, *geometry)
+    gradients = against_naive(inference_backward, *given_back, terms=terms + dout.size)
+    assert_same(inference_backward(*given_back, need_dx=False), (None, *gradients[1:]))
+
+
+@by_hypothesis
+@given(
+    sizes=st.tuples(st.integers(1, 20), st.integers(0, 30), st.integers(1, 40)),
+    dtype=st.sampled_from(DTYPES),
+    seed=st.integers(0, 999),
+)
+def test_any_affine_batchnorm_relu(backend, sizes, dtype, seed):
+    N, D, M = sizes
+    check("affine_batchnorm_relu", draw((N, D), (D, M), dtype, seed))
+
+
+@by_hypothesis
+@given(
+    sizes=st.tuples(st.integers(0, 20), st.integers(0, 30), st.integers(1, 40)),
+    dtype=st.sampled_from(DTYPES),
+    seed=st.integers(0, 999),
+)
+def test_any_affine_layernorm_relu(backend, sizes, dtype, seed):
+    N, D, M = sizes
+    x, w, b, gamma, beta, *_ = draw((N, D), (D, M), dtype, seed)
+    out, between, *statistics = against_naive(
+        sandwich.affine_layernorm_relu_forward, x, w, b, gamma, beta, EPSILON, terms=x.size + w.size
+    )
+    dout = np.random.default_rng(seed).standard_normal((N, M)).astype(dtype)
+    given_back = (dout, x, w, between, gamma, *statistics, EPSILON, out)
+    gradients = against_naive(sandwich.affine_layernorm_relu_backward, *given_back, terms=x.size + w.size)
+    without = sandwich.affine_layernorm_relu_backward(*given_back, need_dx=False)
+    assert_same(without, (None, *gradients[1:]))
+
+
+@st.composite
+def geometries(draw):
+    """Shapes of x and w, stride and pad such that the window fits at least once."""
+    kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    stride, pad = (draw(st.tuples(st.integers(low, 2), st.integers(low, 2))) for low in (1, 0))
+    size = draw(st.tuples(*[st.integers(max(1, kernel[a] - 2 * pad[a]), 9) for a in (0, 1)]))
+    N, C, F = draw(st.integers(1, 4)), draw(st.integers(1, 4)), draw(st.integers(1, 7))
+    return (N, C, *size), (F, C, *kernel), stride, pad
+
+
+@by_hypothesis
+@given(geometry=geometries(), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 999))
+def test_any_conv_batchnorm_relu(backend, geometry, dtype, seed):
+    check("conv2d_batchnorm_relu", draw(*geometry[:2], dtype, seed), geometry[2:])
+
+
+def test_the_naive_sandwich_is_its_parts():
+    with use_backend("naive"):
+        x, w, b, gamma, beta, mean, var = draw((3, 2, 5, 4), (4, 2, 3, 2), np.float64)
+        before = conv2d_forward(x, w, b, 1, 1)
+        normal, *statistics = norm.batchnorm_forward(before, gamma, beta, EPSILON)
+        actual = sandwich.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, EPSILON, 1, 1)
+        assert_same(actual, (relu_forward(normal), before, *statistics))
+        dnormal = relu_backward(normal[::-1], normal)
+        dbefore, *others = norm.batchnorm_backward(dnormal, before, gamma, *statistics, EPSILON)
+        actual = sandwich.conv2d_batchnorm_relu_backward(
+            normal[::-1], x, w, before, gamma, *statistics, EPSILON, actual[0], 1, 1
+        )
+        assert_same(actual, (*conv2d_backward(dbefore, x, w, 1, 1), *others), terms=100)
+        normal = norm.batchnorm_inference(before, gamma, beta, mean, var, EPSILON)
+        actual = sandwich.conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, EPSILON, 1, 1)
+        assert_same(actual, relu_forward(normal))
+
+        x, w, b, gamma, beta, *_ = draw((5, 4), (4, 6), np.float64)
+        before = affine_forward(x, w, b)
+        normal, *statistics = norm.groupnorm_forward(before, gamma, beta, 1, EPSILON)
+        actual = sandwich.affine_layernorm_relu_forward(x, w, b, gamma, beta, EPSILON)
+        assert_same(actual, (relu_forward(normal), before, *statistics))
+        dbefore, *others = norm.groupnorm_backward(
+            relu_backward(normal[::-1], normal), before, gamma, 1, *statistics, EPSILON
+        )
+        actual = sandwich.affine_layernorm_relu_backward(
+            normal[::-1], x, w, before, gamma, *statistics, EPSILON, actual[0]
+        )
+        assert_same(actual, (*affine_backward(dbefore, x, w), *others), terms=100)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_large_enough_for_several_tasks(backend, dtype):
+    if backend == "naive":
+        pytest.skip("the loops are what the others are compared with")
+    arrays = draw((20, 3, 12, 12), (8, 3, 3, 3), dtype)
+    with use_backend("vectorized"):
+        forward, backward, *_ = functions("conv2d_batchnorm_relu")
+        expected = forward(*arrays[:5], EPSILON, 1, 1)
+        dout = expected[0][::-1].copy()
+        given_back = (dout, *arrays[:2], expected[1], arrays[3], *expected[2:], EPSILON, expected[0], 1, 1)
+        expected_back = backward(*given_back)
+    assert_same(forward(*arrays[:5], EPSILON, 1, 1), expected, terms=27)
+    assert_same(backward(*given_back), expected_back, terms=4 * dout.size)
+
+
+@pytest.mark.parametrize("name", ["affine_batchnorm_relu", "conv2d_batchnorm_relu"])
+def test_gradients_with_given_statistics_are_the_numeric_ones(backend, name):
+    """dgamma comes from dw where the norm is folded into the weights; at gamma = 0 too."""
+    shapes, geometry = (((4, 3), (3, 5)), ()) if "affine" in name else (((2, 2, 4, 3), (3, 2, 2, 2)), (1, 1))
+    x, w, b, gamma, beta, mean, var = draw(*shapes, np.float64)
+    gamma[1] = 0
+    _, _, inference, backward = functions(name)
+
+    def forward(_):
+        return inference(x, w, b, gamma, beta, mean, var, EPSILON, *geometry)
+
+    out = forward(None)
+    dout = np.random.default_rng(5).standard_normal(out.shape)
+    gradients = backward(dout, x, w, b, gamma, mean, var, EPSILON, out, *geometry)
+    for array, actual in zip((x, w, b, gamma, beta), gradients, strict=True):
+        expected = eval_numerical_gradient_array(forward, array, dout)
+        assert rel_error(expected, actual) < 1e-6
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_agrees_with_torch(backend, dtype):
+    torch = pytest.importorskip("torch", reason="parity with PyTorch needs torch (the extra `peers`)")
+    functional = torch.nn.functional
+    x, w, b, gamma, beta, mean, var = draw((4, 3, 7, 6), (5, 3, 3, 3), dtype)
+    forward, backward, inference, inference_backward = functions("conv2d_batchnorm_relu")
+    out, between, *statistics = forward(x, w, b, gamma, beta, EPSILON, 2, 1)
+    dout = np.random.default_rng(0).standard_normal(out.shape).astype(dtype)
+    trained = out, backward(dout, x, w, between, gamma, *statistics, EPSILON, out, 2, 1)
+    out = inference(x, w, b, gamma, beta, mean, var, EPSILON, 2, 1)
+    frozen = out, inference_backward(dout, x, w, b, gamma, mean, var, EPSILON, out, 2, 1)
+    for (out, gradients), training in ((trained, True), (frozen, False)):
+        tensors = [torch.tensor(value, requires_grad=True) for value in (x, w, b, gamma, beta)]
+        running = (None, None) if training else (torch.tensor(mean), torch.tensor(var))
+        between = functional.conv2d(*tensors[:3], stride=2, padding=1)
+        expected = functional.relu(functional.batch_norm(between, *running, *tensors[3:], training, 0, EPSILON))
+        expected.backward(torch.tensor(dout))
+        assert_same(out, expected.detach().numpy(), terms=x.size)
+        assert_same(gradients, tuple(tensor.grad.numpy() for tensor in tensors), terms=x.size)
+
+
+@pytest.mark.parametrize("name", ["affine_batchnorm_relu", "conv2d_batchnorm_relu"])
+def test_errors(backend, name):
+    shapes = ((2, 3), (3, 4)) if "affine" in name else ((2, 3, 4, 4), (4, 3, 3, 3))
+    x, w, b, gamma, beta, mean, var = draw(*shapes, np.float64)
+    forward, backward, inference, inference_backward = functions(name)
+    with pytest.raises(ValueError, match=f"^{name}_forward: x.shape = .* has no elements in a channel; expected"):
+        forward(x[:0], w, b, gamma, beta, EPSILON)
+    with pytest.raises(ValueError, match=f"^{name}_inference: var contains -.*; expected no number below 0"):
+        inference(x, w, b, gamma, beta, mean, -var, EPSILON)
+    out = inference(x, w, b, gamma, beta, mean, var, EPSILON)
+    with pytest.raises(ValueError, match=f"^{name}_backward: epsilon=0 is out of range"):
+        backward(out, x, w, out, gamma, mean, var, 0, out)
+    with pytest.raises(ValueError, match=f"^{name}_inference_backward: .* has length 3 on axis 1"):
+        inference_backward(out[:, :3], x, w, b, gamma, mean, var, EPSILON, out)
+    empty = inference(x[:0], w, b, gamma, beta, mean, var, EPSILON)
+    assert empty.shape == (0, *out.shape[1:])
+    with pytest.raises(ValueError, match=r"^affine_layernorm_relu_forward: b.shape = \(0,\) is empty"):
+        sandwich.affine_layernorm_relu_forward(np.ones((2, 3)), np.ones((3, 0)), [], [], [], EPSILON)
+    none = np.ones((2, 0))
+    with pytest.raises(ValueError, match=r"^affine_layernorm_relu_backward: gamma.shape = \(0,\) is empty"):
+        sandwich.affine_layernorm_relu_backward(none, none, np.ones((0, 0)), none, [], [[1], [1]], [[1], [1]], 1, none)
