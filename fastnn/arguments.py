@@ -1,8 +1,10 @@
-"""Checks of keyword arguments, beyond those of arrays and numbers in `fastnn.kernels.checks`."""
+"""Checks of arguments, beyond those of arrays and numbers in `fastnn.kernels.checks`."""
 
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
+
+import numpy as np
 
 from fastnn.kernels import checks
 
@@ -42,3 +44,14 @@ def callbacks(function: str, name: str, values: Iterable[Callable]) -> list[Call
                 f"{function}: {name} contains {value!r}; expected functions; pass their names, without parentheses"
             )
     return given
+
+
+def movable(function: str, name: str, x: Any) -> np.ndarray:
+    """An array of floats, whose elements a numeric gradient moves in place."""
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+        kind = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
+        raise TypeError(
+            f"{function}: {name} is {kind}; expected an array of floats, whose elements can be moved by h; "
+            f"convert it with np.asarray({name}, dtype=np.float64)"
+        )
+    return x

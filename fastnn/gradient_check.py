@@ -2,7 +2,7 @@
 
 Every function changes one element of x at a time, in place, since f often reads the very array (a model's parameter),
 and puts it back, also where f raises. x is a float array of any layout; use float64, where h = 1e-5 gives about
-nine correct digits.
+nine correct digits. `diagnose` chooses h itself, and tells why two gradients differ.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import arguments
+from fastnn.gradient_doctor import Diagnosis, diagnose
+
 __all__ = [
+    "Diagnosis",
     "compute_numeric_gradient",
+    "diagnose",
     "eval_numerical_gradient",
     "eval_numerical_gradient_array",
     "eval_numerical_gradient_blobs",
@@ -27,7 +32,7 @@ def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h:
     verbose: print each index and its derivative. Cost: two calls of f per element.
     Raises TypeError where x is not an array of floats.
     """
-    gradient = np.zeros_like(_checked("eval_numerical_gradient", "x", x))
+    gradient = np.zeros_like(arguments.movable("eval_numerical_gradient", "x", x))
     for index in np.ndindex(x.shape):
         gradient[index] = _difference(f, x, index, h) / (2 * h)
         if verbose:
@@ -37,7 +42,7 @@ def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h:
 
 def eval_numerical_gradient_array(f: Callable, x: np.ndarray, df: Any, h: float = 1e-5) -> np.ndarray:
     """The gradient of sum(f(x) * df), where f returns an array and df is the gradient of a loss with respect to it."""
-    gradient = np.zeros_like(_checked("eval_numerical_gradient_array", "x", x))
+    gradient = np.zeros_like(arguments.movable("eval_numerical_gradient_array", "x", x))
     for index in np.ndindex(x.shape):
         gradient[index] = np.sum(_difference(f, x, index, h) * df) / (2 * h)
     return gradient
@@ -66,7 +71,7 @@ def grad_check_sparse(
     f: Callable, x: np.ndarray, analytic_grad: np.ndarray, num_checks: int = 10, h: float = 1e-5
 ) -> None:
     """Print numeric and analytic derivative of f at some elements of x, drawn from NumPy's global state."""
-    _checked("grad_check_sparse", "x", x)
+    arguments.movable("grad_check_sparse", "x", x)
     for _ in range(num_checks):
         index = tuple(np.random.randint(length) for length in x.shape)
         numerical, analytic = float(_difference(f, x, index, h)) / (2 * h), float(analytic_grad[index])
@@ -77,7 +82,7 @@ def grad_check_sparse(
 def compute_numeric_gradient(f: Callable, x: np.ndarray, dLdf: Any = None, h: float = 1e-7) -> np.ndarray:
     """The gradient of sum(f(x) * dLdf), of sum(f(x)) where dLdf is None, in the shape of x."""
     return eval_numerical_gradient_array(
-        f, _checked("compute_numeric_gradient", "x", x), 1 if dLdf is None else dLdf, h
+        f, arguments.movable("compute_numeric_gradient", "x", x), 1 if dLdf is None else dLdf, h
     )
 
 
@@ -97,13 +102,3 @@ def _difference(f: Callable, x: np.ndarray, index: tuple[int, ...], h: float) ->
         return above - np.asarray(f(x))
     finally:
         x[index] = before
-
-
-def _checked(function: str, name: str, x: Any) -> np.ndarray:
-    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
-        kind = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
-        raise TypeError(
-            f"{function}: {name} is {kind}; expected an array of floats, whose elements can be moved by h; "
-            f"convert it with np.asarray({name}, dtype=np.float64)"
-        )
-    return x
