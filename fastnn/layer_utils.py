@@ -1,4 +1,4 @@
-"""Neighbouring layers as one: forward and backward of affine-relu, conv-relu and conv-relu-pool.
+"""Neighbouring layers as one: affine or convolution, then batch norm (bn) or layer norm (ln), ReLU and max pooling.
 
 Each gives what its parts in `fastnn.layers` give one after the other; a backend may pass over memory only once. The
 backward functions take `need_dx=False` where nobody asks for dx, and then return None in its place.
@@ -10,10 +10,19 @@ from fastnn.kernels import checks, sandwich
 
 from .layers.affine import rows
 from .layers.convolution import conv_geometry, pool_geometry
+from .layers.normalization import batchnorm_settings, epsilon, update_running
 
 __all__ = [
+    "affine_bn_relu_backward",
+    "affine_bn_relu_forward",
+    "affine_ln_relu_backward",
+    "affine_ln_relu_forward",
     "affine_relu_backward",
     "affine_relu_forward",
+    "conv_bn_relu_backward",
+    "conv_bn_relu_forward",
+    "conv_bn_relu_pool_backward",
+    "conv_bn_relu_pool_forward",
     "conv_relu_backward",
     "conv_relu_forward",
     "conv_relu_pool_backward",
@@ -34,6 +43,46 @@ def affine_relu_backward(dout, cache, need_dx=True):
     return dx if dx is None else dx.reshape(np.shape(x)), dw, db
 
 
+def affine_bn_relu_forward(x, w, b, gamma, beta, bn_param):
+    """`affine_forward`, `batchnorm_forward`, `relu_forward`; gamma, beta (M,). Returns out (N, M), cache."""
+    function = "affine_bn_relu_forward"
+    training, eps = batchnorm_settings(function, bn_param, gamma)
+    if training:
+        flat = rows(function, x)
+        out, between, mean, var = sandwich.affine_batchnorm_relu_forward(flat, w, b, gamma, beta, eps)
+        update_running(bn_param, mean, var)
+        return out, (training, x, w, between, gamma, mean, var, eps, out)
+    mean, var = bn_param["running_mean"], bn_param["running_var"]
+    out = sandwich.affine_batchnorm_relu_inference(rows(function, x), w, b, gamma, beta, mean, var, eps)
+    return out, (training, x, w, b, gamma, mean, var, eps, out)
+
+
+def affine_bn_relu_backward(dout, cache, need_dx=True):
+    """dout (N, M) -> dx in the shape of x, dw (D, M), db, dgamma, dbeta (M,)."""
+    training, x, *others = cache
+    backward = (
+        sandwich.affine_batchnorm_relu_backward if training else sandwich.affine_batchnorm_relu_inference_backward
+    )
+    dx, *gradients = backward(dout, rows("affine_bn_relu_backward", x), *others, need_dx)
+    return dx if dx is None else dx.reshape(np.shape(x)), *gradients
+
+
+def affine_ln_relu_forward(x, w, b, gamma, beta, ln_param):
+    """`affine_forward`, `layernorm_forward`, `relu_forward`; gamma, beta (M,). Returns out (N, M), cache."""
+    function = "affine_ln_relu_forward"
+    eps, flat = epsilon(function, "ln_param", ln_param), rows(function, x)
+    out, between, mean, var = sandwich.affine_layernorm_relu_forward(flat, w, b, gamma, beta, eps)
+    return out, (x, w, between, gamma, mean, var, eps, out)
+
+
+def affine_ln_relu_backward(dout, cache, need_dx=True):
+    """dout (N, M) -> dx in the shape of x, dw (D, M), db, dgamma, dbeta (M,)."""
+    x, *others = cache
+    flat = rows("affine_ln_relu_backward", x)
+    dx, *gradients = sandwich.affine_layernorm_relu_backward(dout, flat, *others, need_dx)
+    return dx if dx is None else dx.reshape(np.shape(x)), *gradients
+
+
 def conv_relu_forward(x, w, b, conv_param):
     """`conv_forward`, then `relu_forward`; arguments as in `conv_forward`. Returns out (N, F, H', W'), cache."""
     geometry = conv_geometry("conv_relu_forward", conv_param)
@@ -46,12 +95,32 @@ def conv_relu_backward(dout, cache, need_dx=True):
     return sandwich.conv2d_relu_backward(dout, *cache, need_dx)
 
 
+def conv_bn_relu_forward(x, w, b, gamma, beta, conv_param, bn_param):
+    """`conv_forward`, `spatial_batchnorm_forward`, `relu_forward`; gamma, beta (F,). Returns out, cache."""
+    function = "conv_bn_relu_forward"
+    geometry, (training, eps) = conv_geometry(function, conv_param), batchnorm_settings(function, bn_param, gamma)
+    if training:
+        out, between, mean, var = sandwich.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, eps, *geometry)
+        update_running(bn_param, mean, var)
+        return out, (training, x, w, between, gamma, mean, var, eps, out, *geometry)
+    mean, var = bn_param["running_mean"], bn_param["running_var"]
+    out = sandwich.conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, eps, *geometry)
+    return out, (training, x, w, b, gamma, mean, var, eps, out, *geometry)
+
+
+def conv_bn_relu_backward(dout, cache, need_dx=True):
+    """dout (N, F, H', W') -> dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,)."""
+    training, *others = cache
+    backward = (
+        sandwich.conv2d_batchnorm_relu_backward if training else sandwich.conv2d_batchnorm_relu_inference_backward
+    )
+    return backward(dout, *others, need_dx)
+
+
 def conv_relu_pool_forward(x, w, b, conv_param, pool_param):
     """`conv_forward`, `relu_forward`, `max_pool_forward`; the pooling without `pad`. Returns out, cache."""
     function = "conv_relu_pool_forward"
-    checks.keys(function, "pool_param", pool_param, ("pool_height", "pool_width", "stride"))
-    size, stride, _ = pool_geometry(function, pool_param)
-    geometry = (*conv_geometry(function, conv_param), size, stride)
+    geometry = (*conv_geometry(function, conv_param), *_unpadded(function, pool_param))
     out, index = sandwich.conv2d_relu_pool_forward(x, w, b, *geometry)
     return out, (x, w, index, *geometry)
 
@@ -59,3 +128,37 @@ def conv_relu_pool_forward(x, w, b, conv_param, pool_param):
 def conv_relu_pool_backward(dout, cache, need_dx=True):
     """dout in the shape of the pooled image -> dx (N, C, H, W), dw (F, C, HH, WW), db (F,)."""
     return sandwich.conv2d_relu_pool_backward(dout, *cache, need_dx)
+
+
+def conv_bn_relu_pool_forward(x, w, b, gamma, beta, conv_param, bn_param, pool_param):
+    """`conv_bn_relu_forward`, then `max_pool_forward`; the pooling without `pad`. Returns out, cache."""
+    function = "conv_bn_relu_pool_forward"
+    geometry = (*conv_geometry(function, conv_param), *_unpadded(function, pool_param))
+    training, eps = batchnorm_settings(function, bn_param, gamma)
+    if training:
+        out, index, between, mean, var = sandwich.conv2d_batchnorm_relu_pool_forward(
+            x, w, b, gamma, beta, eps, *geometry
+        )
+        update_running(bn_param, mean, var)
+        return out, (training, x, w, between, gamma, mean, var, eps, index, *geometry)
+    mean, var = bn_param["running_mean"], bn_param["running_var"]
+    out, index = sandwich.conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, eps, *geometry)
+    return out, (training, x, w, b, gamma, mean, var, eps, index, *geometry)
+
+
+def conv_bn_relu_pool_backward(dout, cache, need_dx=True):
+    """dout in the shape of the pooled image -> dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,)."""
+    training, *others = cache
+    backward = (
+        sandwich.conv2d_batchnorm_relu_pool_backward
+        if training
+        else sandwich.conv2d_batchnorm_relu_pool_inference_backward
+    )
+    return backward(dout, *others, need_dx)
+
+
+def _unpadded(function, pool_param):
+    """The size and the stride of a pooling that has no padding."""
+    checks.keys(function, "pool_param", pool_param, ("pool_height", "pool_width", "stride"))
+    size, stride, _ = pool_geometry(function, pool_param)
+    return size, stride

@@ -92,7 +92,12 @@ for name, layer, images in (
         f"{name}_batchnorm_relu_backward": {**layer, **images, **GIVEN},
         f"{name}_batchnorm_relu_inference_backward": {**layer, **without_between, "b": B, **GIVEN},
     }
+CONVOLVED, SPREAD = {"x": X, "w": W, **POOLING}, {"dout": OUT[:, :, :3, :3], "index": POOLED}
 VALID |= {
+    "conv2d_batchnorm_relu_pool_forward": {**CONVOLVED, "b": B, "gamma": B, "beta": B, "epsilon": 1e-5},
+    "conv2d_batchnorm_relu_pool_inference": {**CONVOLVED, "b": B, "beta": B, **GIVEN},
+    "conv2d_batchnorm_relu_pool_backward": {**CONVOLVED, **SPREAD, "between": OUT, **GIVEN},
+    "conv2d_batchnorm_relu_pool_inference_backward": {**CONVOLVED, **SPREAD, "b": B, **GIVEN},
     "affine_layernorm_relu_forward": {"x": ROWS, "w": MATRIX, "b": B, "gamma": B, "beta": B, "epsilon": 1e-5},
     "affine_layernorm_relu_backward": {
         "x": ROWS, "w": MATRIX, **HIDDEN,

@@ -49,6 +49,80 @@ CASES = {
 }
 
 
+def parts_norm(kind, arrays, params):
+    """The parts of a sandwich with a norm, one after the other: out, and what gives all gradients from dout."""
+    x, w, b, gamma, beta = arrays
+    params, pool_param = (params[:-1], params[-1]) if kind.endswith("pool") else (params, None)
+    *conv_param, norm_param = params
+    layer, norm = ("conv", "spatial_batchnorm") if conv_param else ("affine", "batchnorm")
+    norm = "layernorm" if "_ln_" in kind else norm
+    between, layer_cache = getattr(layers, f"{layer}_forward")(x, w, b, *conv_param)
+    normal, norm_cache = getattr(layers, f"{norm}_forward")(between, gamma, beta, norm_param)
+    out, relu_cache = layers.relu_forward(normal)
+    out, pool_cache = layers.max_pool_forward(out, pool_param) if pool_param else (out, None)
+
+    def backward(dout):
+        dout = layers.max_pool_backward(dout, pool_cache) if pool_param else dout
+        dbetween, *others = getattr(layers, f"{norm}_backward")(layers.relu_backward(dout, relu_cache), norm_cache)
+        return *getattr(layers, f"{layer}_backward")(dbetween, layer_cache), *others
+
+    return out, backward
+
+
+NORMS = ["affine_bn_relu", "affine_ln_relu", "conv_bn_relu", "conv_bn_relu_pool"]
+
+
+def norm_case(name, mode, dtype=np.float64):
+    """The arrays of a sandwich with a norm, and its params."""
+    arrays = affine_arguments(dtype) if name.startswith("affine") else conv_arguments(dtype)
+    channels = len(arrays[-1])
+    arrays = *arrays, *normal(2, channels, dtype=dtype, seed=3)
+    averages = {"running_mean": normal(channels, dtype=dtype), "running_var": normal(channels, dtype=dtype) ** 2}
+    norm_param = {"eps": 1e-2} if "_ln_" in name else {"mode": mode, "eps": 1e-2, "momentum": 0.7, **averages}
+    return arrays, (*([CONV] if "conv" in name else []), norm_param, *([POOL] if "pool" in name else []))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("mode", ["train", "test"])
+@pytest.mark.parametrize("name", NORMS)
+def test_sandwich_with_a_norm_is_its_parts(backend, name, mode, dtype):
+    forward, backward = functions(name)
+    (arrays, params), (_, expected_params) = norm_case(name, mode, dtype), norm_case(name, mode, dtype)
+    out, cache = forward(*arrays, *params)
+    expected, expected_backward = parts_norm(name, arrays, expected_params)
+    assert out.dtype == dtype
+    assert_same(out, expected, terms=100)
+    assert_same([param for param in params if "eps" in param], [p for p in expected_params if "eps" in p], terms=100)
+    dout = normal(*out.shape, dtype=dtype, seed=4)
+    gradients = backward(dout, cache)
+    assert_same(gradients, expected_backward(dout), terms=1000)
+    assert_same(backward(dout, cache, need_dx=False), (None, *gradients[1:]))
+    with fastnn.use_backend("naive"):
+        assert_same(backward(dout, cache), gradients, terms=1000)
+
+
+@pytest.mark.parametrize("mode", ["train", "test"])
+@pytest.mark.parametrize("name", NORMS)
+def test_gradients_with_a_norm_agree_with_numeric_ones(backend, name, mode):
+    forward, backward = functions(name)
+    arrays, params = norm_case(name, mode)
+    arrays = [array.copy() for array in arrays]
+    arrays[0] = arrays[0][:, :, :5, :5].copy() if arrays[0].ndim == 4 else arrays[0]
+
+    def run():
+        return forward(*arrays, *[dict(param) for param in params])
+
+    out, cache = run()
+    dout = normal(*out.shape, seed=4)
+    for position, actual in enumerate(backward(dout, cache)):
+        if position == 2 and mode == "train" and "_bn_" in name:
+            np.testing.assert_allclose(actual, 0, atol=1e-12)  # the mean takes b away
+            continue
+        expected = eval_numerical_gradient_array(lambda _: run()[0], arrays[position], dout)
+        assert actual.shape == arrays[position].shape
+        assert rel_error(expected, actual) < 1e-6
+
+
 def functions(name):
     return getattr(layer_utils, f"{name}_forward"), getattr(layer_utils, f"{name}_backward")
 
@@ -103,3 +177,13 @@ def test_faulty_parameters(backend):
         layer_utils.conv_relu_forward(*conv_arguments(), {"pad": 0})
     with pytest.raises(ValueError, match=r"conv_relu_pool_forward: pool_param\['pad'\] is unknown"):
         layer_utils.conv_relu_pool_forward(*conv_arguments(), CONV, {**POOL, "pad": 1})
+    x, w, b = conv_arguments()
+    with pytest.raises(ValueError, match="conv_bn_relu_forward: bn_param lacks the key 'mode'"):
+        layer_utils.conv_bn_relu_forward(x, w, b, b, b, CONV, {})
+    with pytest.raises(ValueError, match=r"conv_bn_relu_pool_forward: pool_param\['pad'\] is unknown"):
+        layer_utils.conv_bn_relu_pool_forward(x, w, b, b, b, CONV, {"mode": "train"}, {**POOL, "pad": 1})
+    x, w, b = affine_arguments()
+    with pytest.raises(ValueError, match=r"affine_bn_relu_forward: .*'trian' is unknown"):
+        layer_utils.affine_bn_relu_forward(x, w, b, b, b, {"mode": "trian"})
+    with pytest.raises(ValueError, match=r"affine_ln_relu_forward: ln_param\['mode'\] is unknown"):
+        layer_utils.affine_ln_relu_forward(x, w, b, b, b, {"mode": "train"})

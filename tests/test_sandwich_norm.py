@@ -11,6 +11,7 @@ from fastnn.kernels import norm, sandwich
 from fastnn.kernels.activations import relu_backward, relu_forward
 from fastnn.kernels.affine import affine_backward, affine_forward
 from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
+from fastnn.kernels.pool2d import max_pool2d_backward, max_pool2d_forward
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
@@ -94,6 +95,74 @@ def geometries(draw):
 @given(geometry=geometries(), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 999))
 def test_any_conv_batchnorm_relu(backend, geometry, dtype, seed):
     check("conv2d_batchnorm_relu", draw(*geometry[:2], dtype, seed), geometry[2:])
+
+
+@by_hypothesis
+@given(
+    geometry=geometries(),
+    pool_size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    pool_stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    usual=st.booleans(),
+    dtype=st.sampled_from(DTYPES),
+    seed=st.integers(0, 999),
+)
+def test_any_conv_batchnorm_relu_pool(backend, geometry, pool_size, pool_stride, usual, dtype, seed):
+    if usual:
+        pool_size = pool_stride = (2, 2)
+    (N, C, H, W), w_shape, stride, pad = geometry
+    x_shape = (N, C, H + 2 * pool_size[0], W + 2 * pool_size[1])
+    check_pooled(draw(x_shape, w_shape, dtype, seed), (stride, pad, pool_size, pool_stride), seed)
+
+
+def check_pooled(arrays, geometry, seed=1):
+    forward, backward, inference, inference_backward = functions("conv2d_batchnorm_relu_pool")
+    x, w, b, gamma, beta, mean, var = arrays
+    terms = 4 * (x.size + w.size)
+
+    def compare(function, *arguments):
+        """Everything but the index, where rounding may decide which of two neighbours is larger."""
+        out, index, *others = function(*arguments)
+        with use_backend("naive"):
+            wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in arguments]
+            expected, places, *expected_others = function(*wide)
+        assert_same((out, others), (expected, expected_others), terms)
+        if x.dtype == np.float64:
+            np.testing.assert_array_equal(index, places, strict=True)
+        np.testing.assert_array_equal(index == np.prod(geometry[2]), ~(out > 0))
+        return out, index, *others
+
+    out, index, between, *statistics = compare(forward, x, w, b, gamma, beta, EPSILON, *geometry)
+    dout = np.random.default_rng(seed).standard_normal(out.shape).astype(x.dtype)
+    given_back = (dout, x, w, between, gamma, *statistics, EPSILON, index, *geometry)
+    gradients = against_naive(backward, *given_back, terms=terms + 4 * between.size)
+    assert_same(backward(*given_back, need_dx=False), (None, *gradients[1:]))
+    out, index = compare(inference, x, w, b, gamma, beta, mean, var, EPSILON, *geometry)
+    given_back = (dout, x, w, b, gamma, mean, var, EPSILON, index, *geometry)
+    gradients = against_naive(inference_backward, *given_back, terms=terms + 4 * between.size)
+    assert_same(inference_backward(*given_back, need_dx=False), (None, *gradients[1:]))
+
+
+@pytest.mark.parametrize("pool_size", [1, 3, (2, 3), (16, 16)])
+def test_pools_of_any_size(backend, pool_size):
+    arrays = draw((3, 2, 18, 17), (3, 2, 3, 3), np.float64)
+    size = pool_size if isinstance(pool_size, tuple) else (pool_size, pool_size)
+    check_pooled(arrays, ((1, 1), (1, 1), size, (2, 1)))
+
+
+def test_pooled_gradients_are_those_of_the_parts(backend):
+    """Through the whole image, which `conv2d_batchnorm_relu_pool` does without."""
+    x, w, b, gamma, beta, *_ = draw((3, 2, 7, 8), (4, 2, 3, 3), np.float64)
+    geometry = (1, 1, 2, 2)
+    normal, before, *statistics = sandwich.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, EPSILON, 1, 1)
+    expected, index = max_pool2d_forward(normal, 2, 2)
+    forward, backward, *_ = functions("conv2d_batchnorm_relu_pool")
+    out, places, *others = forward(x, w, b, gamma, beta, EPSILON, *geometry)
+    assert_same([out, *others], [expected, before, *statistics])
+    np.testing.assert_array_equal(places, np.where(out > 0, index, 4))
+    dout = np.random.default_rng(0).standard_normal(out.shape)
+    dnormal = max_pool2d_backward(dout, index, normal.shape, 2, 2)
+    expected = sandwich.conv2d_batchnorm_relu_backward(dnormal, x, w, before, gamma, *statistics, EPSILON, normal, 1, 1)
+    assert_same(backward(dout, x, w, before, gamma, *statistics, EPSILON, places, *geometry), expected, terms=999)
 
 
 def test_the_naive_sandwich_is_its_parts():
@@ -203,3 +272,14 @@ def test_errors(backend, name):
     none = np.ones((2, 0))
     with pytest.raises(ValueError, match=r"^affine_layernorm_relu_backward: gamma.shape = \(0,\) is empty"):
         sandwich.affine_layernorm_relu_backward(none, none, np.ones((0, 0)), none, [], [[1], [1]], [[1], [1]], 1, none)
+    if name == "conv2d_batchnorm_relu":
+        forward, backward, inference, inference_backward = functions(f"{name}_pool")
+        geometry, index = (1, 0, 2, 2), np.zeros((2, 4, 1, 1), np.uint8)
+        with pytest.raises(ValueError, match=r"^conv2d_batchnorm_relu_pool_forward: x.shape = .* has no elements in a"):
+            forward(x[:0], w, b, gamma, beta, EPSILON, *geometry)
+        with pytest.raises(ValueError, match=r"^conv2d_batchnorm_relu_pool_backward: between.shape = .* does not fit"):
+            backward(index * 1.0, x, w, x[:, :1].repeat(4, 1), gamma, mean, var, EPSILON, index, *geometry)
+        with pytest.raises(
+            ValueError, match=r"^conv2d_batchnorm_relu_pool_inference_backward: dout.shape = .* does not"
+        ):
+            inference_backward(out, x, w, b, gamma, mean, var, EPSILON, index, *geometry)

@@ -195,9 +195,66 @@ def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_st
     function = "conv2d_relu_pool_backward"
     x, w, dout = checks.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F PH PW"))
     stride, pad, pool_size, pool_stride, size = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
-    checks.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
-    index = checks.index(function, "index", index, dout.shape, pool_size[0] * pool_size[1], index_dtype(pool_size))
+    index = _pool_index(function, index, dout, (len(x), len(w), *size), pool_size)
     return _variant().conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, bool(need_dx))
+
+
+def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride):
+    """`conv2d_batchnorm_relu_forward`, then `max_pool2d_forward` without padding.
+
+    Returns out and index (N, F, PH, PW) as of `conv2d_relu_pool_forward`, between (N, F, OH, OW), mean (F,), var (F,).
+    """
+    function = "conv2d_batchnorm_relu_pool_forward"
+    arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta)
+    *geometry, _ = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride)
+    checks.has_statistics(function, "x", arrays[0].shape)
+    return _variant().conv2d_batchnorm_relu_pool_forward(*arrays, _positive(function, epsilon), *geometry)
+
+
+def conv2d_batchnorm_relu_pool_backward(
+    dout, x, w, between, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True
+):
+    """Gradients of `conv2d_batchnorm_relu_pool_forward`, given dout (N, F, PH, PW) and what it got and gave.
+
+    Returns dx (or None), dw, db, dgamma, dbeta.
+    """
+    function = "conv2d_batchnorm_relu_pool_backward"
+    images, pooled = {"between": between}, {"dout": dout}
+    x, w, gamma, mean, var, between, dout = _convolution(
+        function, x, w, images, pooled, gamma=gamma, mean=mean, var=var
+    )
+    *geometry, size = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    checks.shape(function, "between", between, (len(x), len(w), *conv_geometry(function, x, w, stride, pad)[2]))
+    index = _pool_index(function, index, dout, (len(x), len(w), *size), geometry[2])
+    epsilon = _positive(function, epsilon, var)
+    return _variant().conv2d_batchnorm_relu_pool_backward(
+        dout, x, w, between, gamma, mean, var, epsilon, index, *geometry, bool(need_dx)
+    )
+
+
+def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride):
+    """`conv2d_batchnorm_relu_inference`, then `max_pool2d_forward` without padding. Returns out and index."""
+    function = "conv2d_batchnorm_relu_pool_inference"
+    arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
+    *geometry, _ = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride)
+    epsilon = _positive(function, epsilon, arrays[-1])
+    return _variant().conv2d_batchnorm_relu_pool_inference(*arrays, epsilon, *geometry)
+
+
+def conv2d_batchnorm_relu_pool_inference_backward(
+    dout, x, w, b, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True
+):
+    """Gradients of `conv2d_batchnorm_relu_pool_inference`: dx (or None), dw, db, dgamma, dbeta."""
+    function = "conv2d_batchnorm_relu_pool_inference_backward"
+    x, w, b, gamma, mean, var, dout = _convolution(
+        function, x, w, {}, {"dout": dout}, b=b, gamma=gamma, mean=mean, var=var
+    )
+    *geometry, size = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    index = _pool_index(function, index, dout, (len(x), len(w), *size), geometry[2])
+    epsilon = _positive(function, epsilon, var)
+    return _variant().conv2d_batchnorm_relu_pool_inference_backward(
+        dout, x, w, b, gamma, mean, var, epsilon, index, *geometry, bool(need_dx)
+    )
 
 
 def _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride):
@@ -207,11 +264,18 @@ def _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride):
     return stride, pad, pool_size, pool_stride, out_size
 
 
-def _convolution(function, x, w, images=None, **channels):
-    """x, w, then an array for each channel of the output, then images of its size, all of one dtype."""
+def _pool_index(function, index, dout, shape, pool_size):
+    """The index of a pooling whose gradient dout, of that shape, was."""
+    checks.shape(function, "dout", dout, shape)
+    return checks.index(function, "index", index, shape, pool_size[0] * pool_size[1], index_dtype(pool_size))
+
+
+def _convolution(function, x, w, images=None, pooled=None, **channels):
+    """x, w, then an array for each channel of the output, images of its size, pooled ones, all of one dtype."""
     return checks.floats(
         function, x=(x, "N C H W"), w=(w, "F C KH KW"), **{name: (value, "F") for name, value in channels.items()},
         **{name: (value, "N F OH OW") for name, value in (images or {}).items()},
+        **{name: (value, "N F PH PW") for name, value in (pooled or {}).items()},
     )  # fmt: skip
 
 

@@ -89,6 +89,34 @@ def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_st
     return convolution.backward(dout, x, w, stride, pad, need_dx, None, index, pool_size, pool_stride)
 
 
+def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride):
+    between, dtype = convolution.forward(x, w, b, stride, pad), index_dtype(pool_size)
+    out, index, mean, var = normalize.forward_pooled(between, gamma, beta, epsilon, pool_size, pool_stride, dtype)
+    return out, index, between, mean, var
+
+
+def conv2d_batchnorm_relu_pool_backward(
+    dout, x, w, between, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx
+):
+    dbetween, dgamma, dbeta = normalize.backward_pooled(
+        dout, between, gamma, mean, var, epsilon, index, pool_size, pool_stride
+    )
+    return *convolution.backward(dbetween, x, w, stride, pad, need_dx), dgamma, dbeta
+
+
+def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride):
+    w, b = _fold(w, b, gamma, beta, mean, var, epsilon)
+    return convolution.forward_pooled(x, w, b, stride, pad, pool_size, pool_stride, index_dtype(pool_size))
+
+
+def conv2d_batchnorm_relu_pool_inference_backward(
+    dout, x, w, b, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx
+):
+    folded, _ = _fold(w, b, gamma, b, mean, var, epsilon)
+    dx, dw, db = convolution.backward(dout, x, folded, stride, pad, need_dx, None, index, pool_size, pool_stride)
+    return dx, *_unfold(dw, db, w, b, gamma, mean, var, epsilon)
+
+
 def _fold(w, b, gamma, beta, mean, var, epsilon):
     """The weights and bias that do what w, b and batch norm with given statistics do.
 

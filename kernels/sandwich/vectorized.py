@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from ..activations.vectorized import relu_backward, relu_forward
 from ..affine.vectorized import affine_backward, affine_forward
 from ..conv2d.vectorized import conv2d_backward, conv2d_forward
@@ -93,18 +91,57 @@ def conv2d_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, ep
 
 
 def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
-    out, index = max_pool2d_forward(relu_forward(conv2d_forward(x, w, b, stride, pad)), pool_size, pool_stride, (0, 0))
-    index[~(out > 0)] = pool_size[0] * pool_size[1]
-    return out, index
+    return _pool(conv2d_relu_forward(x, w, b, stride, pad), pool_size, pool_stride)
 
 
 def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx):
-    OH, OW = 1 + (np.array(x.shape[2:]) + 2 * np.array(pad) - w.shape[2:]) // stride
-    between = (x.shape[0], w.shape[0], int(OH), int(OW))
-    dbetween = max_pool2d_backward(dout, index, between, pool_size, pool_stride, (0, 0))
+    dbetween = max_pool2d_backward(dout, index, _between_shape(x, w, stride, pad), pool_size, pool_stride, (0, 0))
     return conv2d_backward(dbetween, x, w, stride, pad, need_dx)
+
+
+def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride):
+    out, *others = conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride, pad)
+    return *_pool(out, pool_size, pool_stride), *others
+
+
+def conv2d_batchnorm_relu_pool_backward(
+    dout, x, w, between, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx
+):
+    dnorm = _planes(max_pool2d_backward(dout, index, between.shape, pool_size, pool_stride, (0, 0)))
+    dbetween, dgamma, dbeta = batchnorm_backward_alt(dnorm, _planes(between), gamma, mean, var, epsilon)
+    return *conv2d_backward(dbetween.reshape(between.shape), x, w, stride, pad, need_dx), dgamma, dbeta
+
+
+def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride):
+    out = conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad)
+    return _pool(out, pool_size, pool_stride)
+
+
+def conv2d_batchnorm_relu_pool_inference_backward(
+    dout, x, w, b, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx
+):
+    between = conv2d_forward(x, w, b, stride, pad)
+    dnorm = _planes(max_pool2d_backward(dout, index, between.shape, pool_size, pool_stride, (0, 0)))
+    dbetween, dgamma, dbeta = batchnorm_inference_backward(dnorm, _planes(between), gamma, mean, var, epsilon)
+    return *conv2d_backward(dbetween.reshape(between.shape), x, w, stride, pad, need_dx), dgamma, dbeta
 
 
 def _planes(x):
     """x (N, C, ...) as (N, C, S)."""
     return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+
+
+def _between_shape(x, w, stride, pad):
+    """The shape of the convolution's output."""
+    return (
+        *x.shape[:1],
+        *w.shape[:1],
+        *(1 + (x.shape[a + 2] + 2 * pad[a] - w.shape[a + 2]) // stride[a] for a in (0, 1)),
+    )
+
+
+def _pool(out, size, stride):
+    """The pooled output of a ReLU, and the index, "none" where ReLU stops the winner's gradient."""
+    out, index = max_pool2d_forward(out, size, stride, (0, 0))
+    index[~(out > 0)] = size[0] * size[1]
+    return out, index

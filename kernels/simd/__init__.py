@@ -7,5 +7,6 @@ convolution  forward, dx, dw, db, with ReLU and pooling fused in
 rows         rows moved into and out of zero-bordered planes
 matmul       matrix products of the affine layer
 normalize    batch norm, with ReLU and pooling fused in
+columns      its loops over memory
 groups       group norm, with ReLU fused in
 """

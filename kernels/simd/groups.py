@@ -100,18 +100,17 @@ def _moments(x, at, length, center):
 
 @threads.serial
 def _normalise_row(x, at, center, inv, offset, gamma, beta, floor, out):
-    start = U(at)
-    for j in range(U(gamma.size)):
-        value = ((x[start + j] - center) * inv + offset) * gamma[j] + beta[j]
-        out[start + j] = floor if value <= floor else value
+    source, row = x[at : at + gamma.size], out[at : at + gamma.size]
+    for j in range(row.size):
+        value = ((source[j] - center) * inv + offset) * gamma[j] + beta[j]
+        row[j] = floor if value <= floor else value
 
 
 @threads.serial
 def _normalise_plane(x, at, S, center, scale, shift, floor, out):
-    start = U(at)
-    for j in range(U(S)):
-        value = (x[start + j] - center) * scale + shift
-        out[start + j] = floor if value <= floor else value
+    for i in range(U(at), U(at + S)):
+        value = (x[i] - center) * scale + shift
+        out[i] = floor if value <= floor else value
 
 
 @threads.parallel(grain=1)
@@ -153,13 +152,13 @@ def _backward(start, stop, N, dout, mask, x, gamma, groups, S, mean, var, epsilo
 def _row_products(g, x, at, center, gamma):
     """The sums of g * gamma and of g * gamma * (x - center)."""
     total, products = 0.0, 0.0
+    gradients, row = g[at : at + gamma.size], x[at : at + gamma.size]
     for block in range(0, gamma.size, BLOCK):
         partial, product = x.dtype.type(0), x.dtype.type(0)
-        start = U(at)
         for j in range(U(block), U(min(block + BLOCK, gamma.size))):
-            value = g[start + j] * gamma[j]
+            value = gradients[j] * gamma[j]
             partial += value
-            product += value * (x[start + j] - center)
+            product += value * (row[j] - center)
         total += np.float64(partial)
         products += np.float64(product)
     return total, products
@@ -167,10 +166,10 @@ def _row_products(g, x, at, center, gamma):
 
 @threads.serial
 def _add_row(g, x, at, center, inv, dgamma, dbeta):
-    start = U(at)
-    for j in range(U(dgamma.size)):
-        gradient = np.float64(g[start + j])
-        dgamma[j] += gradient * (np.float64(x[start + j] - center) * inv)
+    gradients, row = g[at : at + dgamma.size], x[at : at + dgamma.size]
+    for j in range(dgamma.size):
+        gradient = np.float64(gradients[j])
+        dgamma[j] += gradient * (np.float64(row[j] - center) * inv)
         dbeta[j] += gradient
 
 
@@ -190,13 +189,12 @@ def _plane_products(g, x, at, S, center):
 
 @threads.serial
 def _write_row(x, at, center, inv, gamma, shift, slope, dx):
-    start = U(at)
-    for j in range(U(gamma.size)):
-        dx[start + j] = inv * gamma[j] * dx[start + j] - (shift + slope * (x[start + j] - center))
+    source, row = x[at : at + gamma.size], dx[at : at + gamma.size]
+    for j in range(row.size):
+        row[j] = inv * gamma[j] * row[j] - (shift + slope * (source[j] - center))
 
 
 @threads.serial
 def _write_plane(x, at, S, center, scale, shift, slope, dx):
-    start = U(at)
-    for j in range(U(S)):
-        dx[start + j] = scale * dx[start + j] - (shift + slope * (x[start + j] - center))
+    for i in range(U(at), U(at + S)):
+        dx[i] = scale * dx[i] - (shift + slope * (x[i] - center))
