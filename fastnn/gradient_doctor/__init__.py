@@ -43,8 +43,9 @@ def diagnose(
         "wrong": they differ by more than the numeric derivative can be off
     and a cause: "factor", "sign", "transpose", "flip", "penalty", "sum", "offset", "place", "zero", "unread",
         "not finite", "shape" or None.
-    Where one step does not show agreement, slopes over eight steps decide, so that f is called 2 times an element of a
-    right gradient and 18 times one of a wrong.
+    Where one step does not show agreement, slopes over up to eight steps decide, as does what f(x) jitters by: f is
+    called 2 times for an element of a right gradient, up to 18 times for another. Where f rounds a float64 x to
+    float32, as a model with float32 parameters does, that is noticed, and epsilon is that of float32.
     Raises TypeError and ValueError for x that is empty or holds no finite floats, for f that returns no number, is not
     finite or not repeatable, or changes x, and for h, num_checks and seed out of range.
     """
@@ -113,16 +114,18 @@ def _judge(
         return "wrong", central.value, error
     if not math.isfinite(central.value):
         return "precision", math.nan, math.nan
-    jump, sure = abs(right.value - left.value), 4 * (right.error + left.error)
     near = _near(relative, value, central.value)
-    if abs(value - central.value) > near + error:
+    jump, sure = abs(right.value - left.value), 4 * (right.error + left.error)
+    if sure + near < jump < 4 * error:  # at a kink no central slope is sure; elsewhere such a jump is chance
         between = min(right.value, left.value) - near <= value <= max(right.value, left.value) + near
-        return "kink" if between and jump > sure + near else "wrong", central.value, error
+        return "kink" if between else "wrong", central.value, error
+    if abs(value - central.value) > near + error:
+        return "wrong", central.value, error
     if error > _VISIBLE * scale and not value == central.value == right.value == left.value == 0:
         return "precision", central.value, error
     if slope is not None and abs(value - slope.central) > near + 4 * slope.noise and slope.step > central.step:
         low, high = sorted((slope.right, slope.left))
-        smooth = 4 * (jump + sure) * slope.step / central.step  # a curve's slopes differ in proportion to the step
+        smooth = 4 * (central.bend + error) * slope.step / central.step  # a curve bends in proportion to the step
         if low - near <= value <= high + near and high - low > smooth:
             return "kink", central.value, error
     return "precision" if step_given else "ok", central.value, error
