@@ -57,6 +57,8 @@ def test_what_is_no_sandwich_is_computed_by_its_layers():
         assert len(nn.Sequential(*layers)._steps) == 2
     padded = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.MaxPool2d(2, padding=1))
     assert [step.position for step in padded._steps] == [0, 2]
+    layers = (nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.ReLU(), nn.MaxPool2d(2, padding=1))
+    assert [step.position for step in nn.Sequential(*layers)._steps] == [0, 3]
 
 
 def test_sandwich_without_bias(backend):

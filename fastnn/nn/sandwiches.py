@@ -10,12 +10,19 @@ from fastnn import layer_utils
 from .activations import ReLU
 from .layers import Conv2d, Linear, MaxPool2d, Weighted
 from .module import Module
-from .normalization import BatchNorm, Normalization
+from .normalization import BatchNorm, BatchNorm1d, BatchNorm2d, LayerNorm, Normalization
 
 # The longest match wins; a subclass of one of these may compute something else and does not match.
 SANDWICHES: dict[tuple[type, ...], tuple[Callable, Callable]] = {
+    (Conv2d, BatchNorm2d, ReLU, MaxPool2d): (
+        layer_utils.conv_bn_relu_pool_forward,
+        layer_utils.conv_bn_relu_pool_backward,
+    ),
+    (Conv2d, BatchNorm2d, ReLU): (layer_utils.conv_bn_relu_forward, layer_utils.conv_bn_relu_backward),
     (Conv2d, ReLU, MaxPool2d): (layer_utils.conv_relu_pool_forward, layer_utils.conv_relu_pool_backward),
     (Conv2d, ReLU): (layer_utils.conv_relu_forward, layer_utils.conv_relu_backward),
+    (Linear, BatchNorm1d, ReLU): (layer_utils.affine_bn_relu_forward, layer_utils.affine_bn_relu_backward),
+    (Linear, LayerNorm, ReLU): (layer_utils.affine_ln_relu_forward, layer_utils.affine_ln_relu_backward),
     (Linear, ReLU): (layer_utils.affine_relu_forward, layer_utils.affine_relu_backward),
 }
 
