@@ -27,7 +27,7 @@ def _translated(module: nn.Module) -> torch_nn.Module:
         case nn.Residual():
             return _Residual(module)
         case nn.Sequential():
-            return torch_nn.Sequential(*map(_translated, module.layers))
+            return torch_nn.Sequential(*map(_translated, module.children()))
         case nn.Linear():
             return _Linear(module.in_features, module.out_features, "bias" in module.params)
         case nn.Conv2d():
@@ -57,7 +57,7 @@ class _Linear(torch_nn.Linear):
 
 class _Residual(torch_nn.Sequential):
     def __init__(self, module: nn.Residual) -> None:
-        super().__init__(*map(_translated, module.layers))
+        super().__init__(*map(_translated, module.children()))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x) + x
