@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fastnn.classifiers import SparseAutoencoder
 from fastnn.data_utils import cut_patches, get_CIFAR10_data, preprocess_patches
-from fastnn.vis_features import show_autoencoder_features, show_reconstructions
+from fastnn.vis_utils import show_autoencoder_features, show_reconstructions
 
 SIZE = 16  # pixels
 # rho = 0.01 and lambd = 1e-4, usual for 8 x 8 pixels, leave the noise of the initial weights in the features; a lambd

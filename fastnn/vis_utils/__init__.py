@@ -4,6 +4,7 @@ Every function returns its Figure (or array) and, given a path, also saves it; n
 work without a display. In a notebook the Figure is shown where it is the last expression of a cell.
 """
 
+from .autoencoder import show_autoencoder_features, show_reconstructions
 from .histories import plot_acc_curves, plot_stats, training_picture
 from .images import show_examples, visualize_grid
 from .responses import show_filter_responses
@@ -14,10 +15,12 @@ __all__ = [
     "plot_acc_curves",
     "plot_stats",
     "plot_sweep",
+    "show_autoencoder_features",
     "show_class_templates",
     "show_examples",
     "show_filter_responses",
     "show_net_weights",
+    "show_reconstructions",
     "training_picture",
     "visualize_grid",
 ]

@@ -1,4 +1,4 @@
-"""Pictures of what an autoencoder has learnt. Each function returns its Figure and, given a path, also saves it."""
+"""What an autoencoder has learnt: its features, and images beside what it makes of them."""
 
 import math
 import os
@@ -9,10 +9,11 @@ import numpy as np
 
 from fastnn.kernels import arrays, checks
 
+from . import figures
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_INK = "#333333"
 _GAP = 1  # white pixels between two tiles
 
 
@@ -88,15 +89,9 @@ def _tiles(images: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _draw(canvas: np.ndarray, title: str, path: str | os.PathLike | None) -> "Figure":
-    from matplotlib.figure import Figure
-
     width = 4.8 if canvas.shape[1] <= 2 * canvas.shape[0] else 9.6
-    height = width * canvas.shape[0] / canvas.shape[1] + 0.3
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = figures.new(width, width * canvas.shape[0] / canvas.shape[1] + 0.3)
     axes = figure.subplots()
-    axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_axis_off()
-    axes.set_title(title, loc="left", fontsize=11, color=_INK)
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
+    figures.draw_image(axes, canvas[..., None])
+    axes.set_title(title, loc="left", fontsize=11, color=figures.INK)
+    return figures.finish(figure, path)

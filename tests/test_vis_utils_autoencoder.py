@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from fastnn.classifiers import SparseAutoencoder
-from fastnn.vis_features import show_autoencoder_features, show_reconstructions
+from fastnn.vis_utils import show_autoencoder_features, show_reconstructions
 
 
 def canvas(figure):
