@@ -9,7 +9,7 @@ import pytest
 
 import fastnn
 from fastnn import data_utils, vis_utils
-from fastnn.cli import main, settings
+from fastnn.cli import main, run, settings
 from fastnn.kernels import switch
 
 # On a developer's machine every run draws new examples; CI draws the same ones, so that it fails for a change alone.
@@ -87,3 +87,21 @@ def error_of(capsys):
         return err
 
     return error
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """A function that lets Ctrl-C be pressed after so many steps."""
+
+    def after(steps, press=lambda: signal.raise_signal(signal.SIGINT)):
+        original = run.Run._after_iteration
+
+        def callback(self, solver):
+            original(self, solver)
+            if solver.iteration == steps:
+                press()
+
+        monkeypatch.setattr(run.Run, "_after_iteration", callback)
+        return lambda: monkeypatch.setattr(run.Run, "_after_iteration", original)
+
+    return after

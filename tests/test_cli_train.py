@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from runs import assert_identical, solver_state
 
 import fastnn
 from fastnn import checkpoint, data_utils, vis_utils
@@ -14,37 +15,6 @@ from fastnn.cli import common, main, run, settings
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
 training_picture = vis_utils.training_picture
-
-
-@pytest.fixture
-def stop_after(monkeypatch):
-    """A function that lets Ctrl-C be pressed after so many steps."""
-
-    def after(steps, press=lambda: signal.raise_signal(signal.SIGINT)):
-        original = run.Run._after_iteration
-
-        def callback(self, solver):
-            original(self, solver)
-            if solver.iteration == steps:
-                press()
-
-        monkeypatch.setattr(run.Run, "_after_iteration", callback)
-        return lambda: monkeypatch.setattr(run.Run, "_after_iteration", original)
-
-    return after
-
-
-def solver_state(folder):
-    return checkpoint.load(f"{folder}/checkpoint.h5")["solver"]
-
-
-def assert_identical(actual, expected):
-    if isinstance(expected, dict):
-        assert actual.keys() == expected.keys()
-        for key in expected:
-            assert_identical(actual[key], expected[key])
-    else:
-        np.testing.assert_array_equal(actual, expected)
 
 
 # train

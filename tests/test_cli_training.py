@@ -1,21 +1,16 @@
 """The options of `fastnn train` that decide how it is trained."""
 
 import pytest
-from test_cli import (
-    _tiny_runs_in_a_new_folder,  # noqa: F401
-    assert_identical,
-    error_of,
-    shapes,
-    solver_state,
-    stop_after,  # noqa: F401
-)
+from runs import assert_identical, solver_state
 
 from fastnn import checkpoint, data_utils
 from fastnn.cli import main, settings
 
+pytestmark = pytest.mark.usefixtures("tiny_runs")
+
 
 @pytest.mark.parametrize("schedule", settings.SCHEDULES)
-def test_schedules(capsys, stop_after, schedule):  # noqa: F811
+def test_schedules(capsys, stop_after, schedule):
     options = ["--schedule", schedule, "--sampling", "blocks", "--lr-decay", "0.9", "--update-rule", "adamw"]
     options += ["--weight-decay", "0.1", "--early-stopping", "5"]
     assert main(["train", "--out", "whole", *options]) == 0
@@ -39,9 +34,9 @@ def test_early_stopping(capsys):
     assert solver_state("part")["iteration"] == 3
 
 
-def test_augmentation(capsys, monkeypatch, stop_after):  # noqa: F811
+def test_augmentation(capsys, monkeypatch, stop_after):
     def photographs(*sizes, root):
-        return {name: array.copy() for name, array in shapes(*sizes).items()}
+        return {name: array.copy() for name, array in data_utils.get_shapes_data(*sizes).items()}
 
     monkeypatch.setattr(data_utils, "get_CIFAR10_data", photographs)
     assert main(["train", "--out", "plain", "--data", "cifar10"]) == 0
@@ -68,13 +63,12 @@ def test_checkpoints_from_before_there_were_these_settings():
     assert_identical(solver_state("part"), solver_state("whole"))
 
 
-def test_settings_of_a_later_version_are_refused(capsys):
+def test_settings_of_a_later_version_are_refused(error_of):
     assert main(["train", "--out", "part"]) == 0
     tree = checkpoint.load("part/checkpoint.h5")
     tree["settings"]["dropout"] = 0.5
     checkpoint.save("part/checkpoint.h5", tree)
-    capsys.readouterr()
-    assert "is no checkpoint of a run" in error_of(capsys, "resume", "part")
+    assert "is no checkpoint of a run" in error_of("resume", "part")
 
 
 @pytest.mark.parametrize(
@@ -86,5 +80,5 @@ def test_settings_of_a_later_version_are_refused(capsys):
         (["--schedule", "cosine", "--epochs", "0"], "num_epochs=0 is out of range"),
     ],
 )
-def test_errors_are_one_line(capsys, arguments, message):
-    assert message in error_of(capsys, "train", *arguments)
+def test_errors_are_one_line(error_of, arguments, message):
+    assert message in error_of("train", *arguments)

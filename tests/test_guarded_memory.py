@@ -158,6 +158,28 @@ def classify(guards, dtype, N, D, K):
         finite(*loss(W, X, rng.integers(K, size=N), 0.1))
 
 
+def normalise(guards, dtype, shape):
+    from fastnn.kernels import norm, sandwich
+
+    rng = np.random.default_rng(0)
+    x, dout = (guards.copy(rng.normal(size=shape).astype(dtype)) for _ in range(2))
+    gamma, beta = (guards.copy(rng.normal(size=shape[1]).astype(dtype)) for _ in range(2))
+    out, mean, var = map(guards.copy, norm.batchnorm_forward(x, gamma, beta, 1))
+    finite(out, norm.batchnorm_inference(x, gamma, beta, mean, var, 1))
+    finite(*norm.batchnorm_backward(dout, x, gamma, mean, var, 1))
+    finite(*norm.batchnorm_inference_backward(dout, x, gamma, mean, var, 1))
+    out, *statistics = map(guards.copy, norm.groupnorm_forward(x, gamma, beta, 1, 1))
+    finite(out, *norm.groupnorm_backward(dout, x, gamma, 1, *statistics, 1))
+    w, b = guards.zeros((shape[1], shape[1], 1, 1), dtype), guards.zeros(shape[1], dtype)
+    statistics = sandwich.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, 1)
+    finite(*sandwich.conv2d_batchnorm_relu_backward(dout, x, w, *statistics[1:2], gamma, *statistics[2:], 1, x))
+    if min(shape[2:]) > 1:
+        pooled, index, *statistics = sandwich.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, 1, 1, 0, 2, 2)
+        between, mean, var = map(guards.copy, statistics)
+        given_back = guards.copy(pooled), x, w, between, gamma, mean, var, 1, guards.copy(index), 1, 0, 2, 2
+        finite(*sandwich.conv2d_batchnorm_relu_pool_backward(*given_back))
+
+
 def geometries():
     for F, C, rows, stride in ((1, 3, 1, 1), (3, 1, 4, 1), (4, 5, 3, 2), (5, 4, 2, 1), (7, 1, 2, 3)):
         for width in (1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65):
@@ -170,18 +192,28 @@ def main(place):
     from fastnn.kernels.dropout import njit as dropping
     from fastnn.kernels.linear_losses import njit as linear
     from fastnn.kernels.pool2d import njit as pooling
-    from fastnn.kernels.simd import convolution, matmul
+    from fastnn.kernels.simd import convolution, groups, matmul, normalize
 
     guards = Guards(place == "end")
     for guarded in (False, True):  # compile first: the compiler must see numpy itself
         if guarded:
-            for module in (convolution, matmul, pooling, augmenting, dropping, linear):
+            for module in (convolution, groups, matmul, normalize, pooling, augmenting, dropping, linear):
                 module.np = guards
         for dtype in (np.float32, np.float64):
             for geometry in list(geometries()) if guarded else list(geometries())[::40]:
                 convolve(guards, dtype, *geometry)
                 pool(guards, dtype, geometry[0])
                 change(guards, dtype, geometry[0])
+                guards.forget()
+            for N, C, H, W in (
+                (1, 3, 1, 1),
+                (2, 1, 5, 3),
+                (5, 7, 4, 4),
+                (17, 3, 9, 15),
+                (3, 2, 27, 23),
+                (4, 130, 2, 1),
+            ):
+                normalise(guards, dtype, (N, C, H, W))
                 guards.forget()
             for N in (1, 2, 3, 4, 5, 17):
                 for D, M in ((1, 1), (3, 5), (1, 63), (63, 1), (2, 64), (3, 65), (257, 5), (5, 129)):

@@ -208,7 +208,8 @@ def test_large_enough_for_several_tasks(backend, dtype):
         given_back = (dout, *arrays[:2], expected[1], arrays[3], *expected[2:], EPSILON, expected[0], 1, 1)
         expected_back = backward(*given_back)
     assert_same(forward(*arrays[:5], EPSILON, 1, 1), expected, terms=27)
-    assert_same(backward(*given_back), expected_back, terms=4 * dout.size)
+    for position, (actual, wanted) in enumerate(zip(backward(*given_back), expected_back, strict=True)):
+        assert_same(actual, wanted, terms=dout.size * (100 if position == 2 else 1))  # db is 0 but for rounding
 
 
 @pytest.mark.parametrize("name", ["affine_batchnorm_relu", "conv2d_batchnorm_relu"])

@@ -107,7 +107,7 @@ class Settings:
                     f"{option}={given[name]} does not apply to --model two-layer; expected a model with filters; "
                     f"leave it out or choose --model three-layer-conv"
                 )
-        if arguments.augment and arguments.data != "cifar10":
+        if given.get("augment") and arguments.data != "cifar10":
             raise ValueError(
                 f"--augment does not apply to --data {arguments.data}; expected photographs, whose mirror images have "
                 f"their class; leave it out or choose --data cifar10"

@@ -164,8 +164,9 @@ def _backward_pooled(
     for task in range(start, stop):
         first, last = task * channels, min(task * channels + channels, C)
         for n in range(N):
-            for i in range(U((n * C + first) * S), U((n * C + last) * S)):
-                dx[i] = 0
+            if 4 * dout.shape[2] * dout.shape[3] != S:  # windows of 2 x 2 leave nothing else out
+                for i in range(U((n * C + first) * S), U((n * C + last) * S)):
+                    dx[i] = 0
             for c in range(first, last):
                 unpool(dout[n, c], index[n, c], size, stride, dx, (n * C + c) * S, W, S)
         _finish(x, shape, first, last, gamma, mean, var, epsilon, False, dx, dgamma, dbeta)
@@ -175,7 +176,7 @@ def _backward_pooled(
 def _finish(x, shape, first, last, gamma, mean, var, epsilon, frozen, dx, dgamma, dbeta):
     """What is left to do once dx holds the gradient with respect to the output."""
     N, _, S = shape
-    dtype = x.dtype.type
+    dtype, count = x.dtype.type, max(1, N * S)
     sums, factors = np.zeros((2, last - first)), np.zeros((3, last - first), x.dtype)
     add_products(dx, x, shape, first, last, mean[first:last], sums)
     for c in range(last - first):
@@ -183,6 +184,6 @@ def _finish(x, shape, first, last, gamma, mean, var, epsilon, frozen, dx, dgamma
         dbeta[first + c], dgamma[first + c] = dtype(sums[0, c]), dtype(sums[1, c] * inv)
         factors[0, c] = dtype(np.float64(gamma[first + c]) * inv)
         if not frozen:
-            factors[1, c] = dtype(sums[0, c] / (N * S))
-            factors[2, c] = dtype(inv * inv * sums[1, c] / (N * S))
+            factors[1, c] = dtype(sums[0, c] / count)
+            factors[2, c] = dtype(inv * inv * sums[1, c] / count)
     write_dx(x, shape, first, last, mean[first:last], factors, frozen, dx)
