@@ -8,7 +8,7 @@ the same function as plain loops (the specification), `vectorized.py` as NumPy, 
     norm         batch, layer and group norm        dropout        its mask from a seed
     losses       softmax, SVM, mean squared error   linear_losses  the first two, from the weights at once
     updates      SGD to AdamW                       augment        images shifted, mirrored, erased
-    sandwich     neighbours fused: affine-relu, conv-relu, conv-relu-pool, with batch and layer norm
+    sandwich     neighbours fused: affine or convolution, norm, ReLU, pooling
 
 Axes, in docstrings, names and loop indices (lower case):
 
