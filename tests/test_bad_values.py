@@ -125,8 +125,7 @@ FUNCTIONS = {
     name: function
     for operation in kernels.OPERATIONS
     for name, function in inspect.getmembers(importlib.import_module(f"fastnn.kernels.{operation}"), inspect.isfunction)
-    if name.endswith(("_forward", "_backward", "_loss", "_update", "_images"))
-    if name.endswith(("_forward", "_inference", "_backward", "_alt", "_loss", "_update"))
+    if name.endswith(("_forward", "_inference", "_backward", "_alt", "_loss", "_update", "_images"))
 }
 
 

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.usefixtures("one_backend")
 @pytest.mark.parametrize("rule", sorted(optim.RULES))
 def test_resumed_from_a_file_it_goes_on_exactly(tmp_path, rule, sampling, seed):
     def begin(**options):
-        model = nn.Sequential(nn.Linear(4, CLASSES, seed=1))
-        model.buffers = {"kept": np.arange(3.0)}
+        model = nn.Sequential(nn.Linear(4, 8, seed=1), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2, seed=2))
+        model = nn.Sequential(model, nn.Linear(8, CLASSES, seed=3))
         return make(model, seed, update_rule=rule, sampling=sampling, **options)
 
     def stop(solver):
