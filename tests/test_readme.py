@@ -1,0 +1,38 @@
+"""What the README shows is what the project's own commands print."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results" / "accuracy.json"
+
+
+def test_the_table_of_accuracies_is_the_one_of_the_results():
+    command = [sys.executable, str(ROOT / "benchmarks" / "accuracy.py"), "--table", str(RESULTS)]
+    expected = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    actual = re.search(r"<!-- accuracy -->\n(.*)<!-- /accuracy -->", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert actual and actual[1] == expected
+
+
+def test_the_code_of_the_readme_runs(monkeypatch):
+    """The Python blocks one after the other, on fewer images."""
+    from fastnn import data_utils
+
+    get_shapes_data = data_utils.get_shapes_data
+    monkeypatch.setattr(data_utils, "get_shapes_data", lambda: get_shapes_data(200, 50, 50))
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["solver"].iteration == 3 * 2
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README.read_text(encoding="utf-8")))
+def test_links_lead_somewhere(link):
+    assert (ROOT / link).exists()
