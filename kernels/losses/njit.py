@@ -1,47 +1,17 @@
-"""`losses` row by row on all cores; the rows' losses are added in order, so the sum does not depend on the cores.
-
-Exponentials come from `simd.elementary`: the C library's exp is a call, which keeps a loop from vectorising.
-"""
-
-import math
+"""`losses` row by row on all cores; the rows' losses are added in order, so the sum does not depend on the cores."""
 
 import numpy as np
 
 from .. import threads
-from ..simd.elementary import exponentials
+from ..simd.scores import softmax_row, svm_row
 
 CHUNKS = 64  # as many, whatever the number of threads
 
 
 @threads.parallel(grain=64)
 def _softmax_loss(start, stop, x, y, smoothing, losses, dx):
-    N, K = x.shape
-    dtype = dx.dtype.type
     for n in range(start, stop):
-        largest = np.float64(x[n, 0])
-        for k in range(1, K):
-            largest = max(largest, np.float64(x[n, k]))
-        total = 0.0
-        for k in range(K):
-            exponential = exponentials(np.float64(x[n, k]) - largest)[0]
-            dx[n, k] = dtype(exponential)
-            total += exponential
-        gap = largest - np.float64(x[n, y[n]])
-        mean = (1 - smoothing) * _limited(gap, x[n, y[n]])
-        if smoothing > 0:
-            for k in range(K):
-                mean += smoothing / K * _limited(largest - np.float64(x[n, k]), x[n, k])
-        losses[n] = (math.log(total) + mean) / N
-        scale, share = dtype(1 / (total * N)), dtype(smoothing / K / N)
-        for k in range(K):
-            dx[n, k] = dx[n, k] * scale - share
-        dx[n, y[n]] = dtype((exponentials(-gap)[0] / total - (1 - smoothing) - smoothing / K) / N)
-
-
-@threads.serial
-def _limited(gap, score):
-    """Between finite scores at most 1e308, so that the mean of gaps is finite."""
-    return 1e308 if gap > 1e308 and score > -np.inf else gap
+        losses[n] = softmax_row(x[n], y[n], len(x), smoothing, dx[n])
 
 
 def softmax_loss(x, y, label_smoothing):
@@ -52,21 +22,8 @@ def softmax_loss(x, y, label_smoothing):
 
 @threads.parallel(grain=64)
 def _svm_loss(start, stop, x, y, losses, dx):
-    N, K = x.shape
-    zero, step = dx.dtype.type(0), dx.dtype.type(1 / N)
     for n in range(start, stop):
-        label = y[n]
-        score = np.float64(x[n, label])
-        loss, violations = 0.0, 0
-        for k in range(K):
-            gap = np.float64(x[n, k]) - score
-            other = k != label
-            loss += gap + 1.0 if other and not gap <= -1.0 else 0.0  # so NaN is added
-            violated = other and gap > -1.0
-            violations += 1 if violated else 0
-            dx[n, k] = step if violated else zero
-        losses[n] = loss
-        dx[n, label] = dx.dtype.type(-violations / N)
+        losses[n] = svm_row(x[n], y[n], len(x), dx[n])
 
 
 def svm_loss(x, y):

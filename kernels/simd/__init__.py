@@ -1,7 +1,7 @@
 """The engine under the njit backend: register tiles emitted as vector code, and what is built from them.
 
 host         the registers of this CPU, and the tile shapes that follow
-intrinsics   the tiles: functions that emit LLVM instructions
+emitter      vector code, instruction by instruction; tiles and strips are emitted with it
 geometry     where things lie when a convolution runs on tiles (worked out once, in NumPy)
 convolution  forward, dx, dw, db, with ReLU and pooling fused in
 rows         rows moved into and out of zero-bordered planes
@@ -9,4 +9,6 @@ matmul       matrix products of the affine layer
 normalize    batch norm, with ReLU and pooling fused in
 columns      its loops over memory
 groups       group norm, with ReLU fused in
+scores       the losses of one image's scores
+elementary   exponentials and the normal distribution, inside loops that vectorise
 """
