@@ -2,12 +2,17 @@
 
 Each gives what its parts in `fastnn.layers` give one after the other; a backend may pass over memory only once. The
 backward functions take `need_dx=False` where nobody asks for dx, and then return None in its place.
+
+As in the course, `from fastnn.layer_utils import *` brings the parts too: all of `layers` and `fast_layers`.
 """
 
 import numpy as np
 
 from fastnn.kernels import checks, sandwich
 
+from . import fast_layers, layers
+from .fast_layers import *  # noqa: F403
+from .layers import *  # noqa: F403
 from .layers.affine import rows
 from .layers.convolution import conv_geometry, pool_geometry
 from .layers.normalization import batchnorm_settings, epsilon, update_running
@@ -28,6 +33,7 @@ __all__ = [
     "conv_relu_pool_backward",
     "conv_relu_pool_forward",
 ]
+__all__ += layers.__all__ + fast_layers.__all__
 
 
 def affine_relu_forward(x, w, b):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import layer_utils, layers
+from fastnn import fast_layers, layer_utils, layers
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
 from fastnn.testing import assert_same
 
@@ -185,5 +185,15 @@ def test_faulty_parameters(backend):
     x, w, b = affine_arguments()
     with pytest.raises(ValueError, match=r"affine_bn_relu_forward: .*'trian' is unknown"):
         layer_utils.affine_bn_relu_forward(x, w, b, b, b, {"mode": "trian"})
-    with pytest.raises(ValueError, match=r"affine_ln_relu_forward: ln_param\['mode'\] is unknown"):
-        layer_utils.affine_ln_relu_forward(x, w, b, b, b, {"mode": "train"})
+    with pytest.raises(ValueError, match=r"affine_ln_relu_forward: ln_param\['momentum'\] is unknown"):
+        layer_utils.affine_ln_relu_forward(x, w, b, b, b, {"momentum": 0.9})
+
+
+@pytest.mark.parametrize("module", ["layer_utils", "classifiers.fc_net", "classifiers.cnn"])
+def test_a_star_import_brings_the_layers_as_in_the_course(module):
+    names: dict = {}
+    exec(f"from fastnn.{module} import *", names)
+    for source in (layers, fast_layers, layer_utils):
+        for name in source.__all__:
+            assert names[name] is getattr(source, name)
+    assert module == "layer_utils" or "FullyConnectedNet" in names or "ThreeLayerConvNet" in names

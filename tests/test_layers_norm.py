@@ -223,8 +223,10 @@ def test_faulty_arguments(backend):
         layers.batchnorm_forward(images, GAMMA, GAMMA, {"mode": "train"})
     with pytest.raises(ValueError, match=r"spatial_batchnorm_forward: x.shape = \(2, 4\) has 2 axes"):
         layers.spatial_batchnorm_forward(ROWS, GAMMA, GAMMA, {"mode": "train"})
-    with pytest.raises(ValueError, match=r"layernorm_forward: ln_param\['mode'\] is unknown; expected only \['eps'\]"):
-        layers.layernorm_forward(ROWS, GAMMA, GAMMA, {"mode": "train"})
+    with pytest.raises(ValueError, match=r"layernorm_forward: ln_param\['momentum'\] is unknown; expected only"):
+        layers.layernorm_forward(ROWS, GAMMA, GAMMA, {"momentum": 0.9})
+    with pytest.raises(ValueError, match=r"layernorm_forward: ln_param\['mode'\]='trian' is unknown"):
+        layers.layernorm_forward(ROWS, GAMMA, GAMMA, {"mode": "trian"})
     with pytest.raises(ValueError, match=r"spatial_groupnorm_forward: gamma.shape = \(4,\) has 1 axes"):
         layers.spatial_groupnorm_forward(images, GAMMA, GAMMA, 2, {})
     columns = GAMMA.reshape(1, 4, 1, 1)

@@ -160,7 +160,7 @@ def test_spatial_groupnorm(backend):
     np.random.seed(231)
     N, C, H, W, G = 2, 6, 4, 5, 2
     x = 4 * np.random.randn(N, C, H, W) + 10
-    out, _ = spatial_groupnorm_forward(x, np.ones((1, C, 1, 1)), np.zeros((1, C, 1, 1)), G, {})
+    out, _ = spatial_groupnorm_forward(x, np.ones((1, C, 1, 1)), np.zeros((1, C, 1, 1)), G, {"mode": "train"})
     groups = out.reshape(N * G, -1)
     np.testing.assert_allclose(groups.mean(axis=1), 0, atol=1e-12)
     np.testing.assert_allclose(groups.std(axis=1), 1, atol=1e-5)

@@ -1,15 +1,20 @@
-"""Convolutional networks."""
+"""Convolutional networks.
+
+As in the course, `from fastnn.classifiers.cnn import *` brings the layers too: all of `fastnn.layer_utils`.
+"""
 
 import functools
 from typing import Any
 
 import numpy as np
 
-from fastnn import random
+from fastnn import layer_utils, random
 from fastnn.kernels import checks
+from fastnn.layer_utils import *  # noqa: F403
 from fastnn.nn import BatchNorm1d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, init
 
 __all__ = ["ThreeLayerConvNet"]
+__all__ += layer_utils.__all__
 
 _PLAIN = ("W1", "b1", "W2", "b2", "W3", "b3")
 _NORMALIZED = ("W1", "b1", "gamma1", "beta1", "W2", "b2", "gamma2", "beta2", "W3", "b3")

@@ -1,4 +1,7 @@
-"""Fully connected networks."""
+"""Fully connected networks.
+
+As in the course, `from fastnn.classifiers.fc_net import *` brings the layers too: all of `fastnn.layer_utils`.
+"""
 
 import functools
 import itertools

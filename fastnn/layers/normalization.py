@@ -2,7 +2,8 @@
 
 bn_param is a dict with `mode` ('train' or 'test') and, if wanted, `eps` (1e-5), `momentum` (0.9), `running_mean` and
 `running_var` (C,), which are zeros at first; a forward pass writes these two back, in training mode as
-`running = momentum * running + (1 - momentum) * batch`, with the biased variance. ln_param and gn_param may have `eps`.
+`running = momentum * running + (1 - momentum) * batch`, with the biased variance. ln_param and gn_param may have `eps`,
+and a `mode`, as the notebooks give it, which changes nothing.
 """
 
 import numpy as np
@@ -115,6 +116,8 @@ def update_running(bn_param, mean, var):
 
 
 def epsilon(function, name, param):
-    """eps of a dict that has no other key."""
-    checks.keys(function, name, param, (), ("eps",))
+    """eps of a dict that has no other key, except a mode."""
+    checks.keys(function, name, param, (), ("eps", "mode"))
+    if "mode" in param:
+        checks.choice(function, f"{name}['mode']", param["mode"], MODES)
     return checks.number(function, f"{name}['eps']", param.get("eps", 1e-5), above=0)
