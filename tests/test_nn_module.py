@@ -72,6 +72,13 @@ def test_faulty_assignments():
         del model.params["0.bias"]
 
 
+def test_the_copy_of_params_is_a_plain_dict():
+    model = nn.Sequential(nn.Linear(2, 3))
+    params = model.params.copy()
+    assert type(params) is dict
+    assert params["0.weight"] is model.params["0.weight"]
+
+
 def test_copies_are_independent():
     model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
     other = copy.deepcopy(model)

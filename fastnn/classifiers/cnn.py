@@ -62,6 +62,7 @@ class ThreeLayerConvNet(Sequential):
                 f"ThreeLayerConvNet: input_dim={input_dim} is too small for filter_size={filter_size}; expected images "
                 f"of which at least 2x2 pixels reach the pooling; use larger images"
             )
+        weight_scale = checks.number("ThreeLayerConvNet", "weight_scale", weight_scale, minimum=0)
         options: dict[str, Any] = {
             "dtype": dtype,
             "init": functools.partial(init.normal, std=weight_scale),

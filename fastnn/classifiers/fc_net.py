@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import random
+from fastnn import layer_utils, random
 from fastnn.kernels import checks
+from fastnn.layer_utils import *  # noqa: F403
 from fastnn.nn import BatchNorm1d, Dropout, LayerNorm, Linear, Module, ReLU, Sequential, init
 
 __all__ = ["FullyConnectedNet", "TwoLayerNet"]
+__all__ += layer_utils.__all__
 
 _NORMALIZATIONS = {"batchnorm": BatchNorm1d, "layernorm": LayerNorm}
 
@@ -39,6 +41,7 @@ class TwoLayerNet(Sequential):
         dtype: Any = np.float64,
         seed: Any = None,
     ) -> None:
+        weight_scale = checks.number("TwoLayerNet", "weight_scale", weight_scale, minimum=0)
         options: dict[str, Any] = {
             "dtype": dtype,
             "init": functools.partial(init.normal, std=weight_scale),
@@ -87,6 +90,7 @@ class FullyConnectedNet(Sequential):
         if normalization is not None:
             checks.choice(function, "normalization", normalization, _NORMALIZATIONS)
         keep = checks.number(function, "dropout_keep_ratio", dropout_keep_ratio, above=0, maximum=1)
+        weight_scale = checks.number(function, "weight_scale", weight_scale, minimum=0)
         source = random.generator(generator)
         initialiser = functools.partial(init.normal, std=weight_scale)
         sizes = [input_dim, *_sizes(function, hidden_dims), num_classes]

@@ -47,8 +47,10 @@ def load(name: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, np.n
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"load: name={str(name)!r} is no file; expected one written by save; check the name and the folder"
+        ) from error
     except Exception as error:  # NumPy and zipfile have a dozen ways to say that a file is not theirs
         raise ValueError(
             f"load: name={str(name)!r} holds no named arrays ({error}); expected a file written by save; check the name"

@@ -35,6 +35,10 @@ class NamedArrays(MutableMapping):
             f"assign to it instead"
         )
 
+    def copy(self) -> dict[str, np.ndarray]:
+        """A plain dict of the arrays themselves, as `dict.copy` gives it."""
+        return dict(self)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
