@@ -40,7 +40,7 @@ def test_losses_of_the_notebooks(backend, normalization, expected):
 def test_gradients(backend, normalization, keep):
     np.random.seed(231)
     X, y = np.random.randn(4, 2, 3), np.random.randint(3, size=4)
-    model = FullyConnectedNet([5, 4], 6, 3, keep, normalization, 0.7, 0.5, np.float64, seed=123)
+    model = FullyConnectedNet([7, 8], 6, 3, keep, normalization, 0.7, 0.5, np.float64, seed=123)
     _, grads = model.loss(X, y)
     assert list(grads) == list(model.params)
     for name, value in model.params.items():
@@ -96,7 +96,7 @@ def test_an_int_seed_fixes_the_masks(backend):
     fixed, varying = make(seed=3), make()
     assert fixed.loss(X, y)[0] == fixed.loss(X, y)[0] == make(seed=3).loss(X, y)[0]
     assert fixed.loss(X, y)[0] != make(seed=4).loss(X, y)[0]
-    assert fixed.buffers["2.key"] != fixed.buffers["5.key"]
+    assert fixed.buffers["2.key"] == fixed.buffers["5.key"] == 3  # as with dropout_param["seed"]
     losses = [varying.loss(X, y)[0] for _ in range(3)]
     assert len(set(losses)) == 3
     with fastnn.use_backend("naive"):

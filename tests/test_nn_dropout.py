@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import nn
+from fastnn import layers, nn
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
 
 ONES = np.ones((50, 40), np.float32)
@@ -99,3 +99,15 @@ def test_repr_and_faulty_arguments():
             nn.Dropout(p)
     with pytest.raises(TypeError, match="generator: seed='a' is no seed"):
         nn.Dropout(seed="a")
+
+
+def test_a_fixed_mask_is_that_of_the_layer_function(backend):
+    x = np.ones((7, 5), np.float32)
+    expected, _ = layers.dropout_forward(x, {"p": 0.6, "mode": "train", "seed": 123})
+    actual, _ = nn.Dropout(0.4, seed=123, fixed=True).forward(x)
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_a_key_has_64_bits():
+    with pytest.raises(ValueError, match=r"Dropout: seed=18446744073709551616 is out of range"):
+        nn.Dropout(seed=2**64, fixed=True)

@@ -136,17 +136,16 @@ def test_dropout(backend, p):
     assert rel_error(expected, dropout_backward(dout, cache)) < 1e-9
 
 
-@pytest.mark.parametrize("dropout_keep_ratio", [1, 0.75, 0.5])
-def test_fully_connected_net_with_dropout(backend, dropout_keep_ratio):
+def test_fully_connected_net_with_dropout(backend):
+    """The weights of the three nets come from one random stream, as in the notebook."""
     X, y = inputs()
-    model = FullyConnectedNet(
-        [H1, H2], input_dim=D, num_classes=C, weight_scale=5e-2, dtype=np.float64,
-        dropout_keep_ratio=dropout_keep_ratio, seed=123,
-    )  # fmt: skip
-    loss, grads = model.loss(X, y)
-    if dropout_keep_ratio == 1:
-        assert loss == pytest.approx(2.300479089768492, rel=1e-12)
-    assert loss == pytest.approx(np.log(10), rel=0.02)
-    for name in sorted(grads):
-        grad_num = eval_numerical_gradient(lambda _: model.loss(X, y)[0], model.params[name], verbose=False, h=1e-5)
-        assert rel_error(grad_num, grads[name]) < 1e-4, name  # of tiny elements
+    for dropout_keep_ratio in (1, 0.75, 0.5):
+        model = FullyConnectedNet(
+            [H1, H2], input_dim=D, num_classes=C, weight_scale=5e-2, dtype=np.float64,
+            dropout_keep_ratio=dropout_keep_ratio, seed=123,
+        )  # fmt: skip
+        loss, grads = model.loss(X, y)
+        assert loss == pytest.approx(2.300479089768492, rel=1e-12 if dropout_keep_ratio == 1 else 2e-2)
+        for name in sorted(grads):
+            grad_num = eval_numerical_gradient(lambda _, m=model: m.loss(X, y)[0], model.params[name], verbose=False)
+            assert rel_error(grad_num, grads[name]) < 1e-4, name  # of tiny elements

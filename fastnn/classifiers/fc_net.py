@@ -67,8 +67,8 @@ class FullyConnectedNet(Sequential):
     reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + ... + sum(WL*WL)); none on gamma, beta and biases
     weight_scale: standard deviation of the initial weights; biases and beta begin as zeros, gamma as ones
     dtype: of the parameters
-    seed: of dropout, as in the course: an int gives the same masks in every call, for gradient checks; None lets them
-        vary from call to call, from keys drawn from `generator` after the weights
+    seed: of dropout, as in the course: an int gives every layer the masks of `dropout_param["seed"]`, the same in every
+        call, for gradient checks; None lets them vary, from keys drawn from `generator` after the weights
     generator: where the weights are drawn from, W1, W2, ... in order (see `fastnn.random`, of which this is the `seed`)
     """
 
@@ -95,7 +95,6 @@ class FullyConnectedNet(Sequential):
         initialiser = functools.partial(init.normal, std=weight_scale)
         sizes = [input_dim, *_sizes(function, hidden_dims), num_classes]
         affine = [Linear(*size, dtype=dtype, init=initialiser, seed=source) for size in itertools.pairwise(sizes)]
-        keys = source if seed is None else random.generator(seed)
         layers: list[Module] = []
         names: list[str] = []
         for number, linear in enumerate(affine, start=1):
@@ -108,7 +107,7 @@ class FullyConnectedNet(Sequential):
                 names += [f"gamma{number}", f"beta{number}"]
             layers.append(ReLU())
             if keep < 1:
-                layers.append(Dropout(1 - keep, seed=keys, fixed=seed is not None))
+                layers.append(Dropout(1 - keep, seed=source if seed is None else seed, fixed=seed is not None))
         super().__init__(*layers, reg=reg, names=names)
 
 

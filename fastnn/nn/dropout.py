@@ -15,7 +15,8 @@ class Dropout(Module):
 
     p: the probability to drop an element, as in torch; at least 0, less than 1
     seed: where the key of the masks is drawn from (see `fastnn.random`), once, when the layer is made
-    fixed: the same mask in every call, as numeric gradients need it
+    fixed: the same mask in every call, as numeric gradients need it; where seed is an int, the mask of that seed in
+        `fastnn.layers.dropout_forward`
 
     Buffers, both of which `state_dict` leaves out: key, and draws, the number of forward passes in training mode. They
     determine the next mask, which is the same on every backend.
@@ -28,7 +29,11 @@ class Dropout(Module):
         super().__init__()
         self.p = checks.number("Dropout", "p", p, minimum=0, below=1)
         self.fixed = bool(fixed)
-        self.buffers["key"] = np.frombuffer(random.generator(seed).bytes(8), "<u8").astype(np.uint64).reshape(())
+        if self.fixed and isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
+            key = checks.integer("Dropout", "seed", seed, minimum=0, maximum=2**64 - 1)
+        else:
+            key = int.from_bytes(random.generator(seed).bytes(8), "little")
+        self.buffers["key"] = np.array(key, np.uint64)
         self.buffers["draws"] = np.zeros((), np.uint64)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
