@@ -87,6 +87,17 @@ def test_a_network_with_a_kink_near_every_weight(dtype):
         assert found.counts["wrong"] > 0 and found.cause in ("factor", None if dtype == np.float32 else "factor")
 
 
+@pytest.mark.parametrize("seed", [3, 5])
+def test_kinks_on_both_sides_of_every_step_do_not_make_a_right_gradient_wrong(seed):
+    draw = np.random.default_rng(seed)
+    model = ThreeLayerConvNet((3, 8, 8), 4, 3, 10, 4, dtype=np.float32, seed=draw)  # the small weights of the course
+    X, y = draw.standard_normal((6, 3, 8, 8)), draw.integers(4, size=6)
+    _, gradients = model.loss(X, y)
+    for name, array in model.params.items():
+        found = diagnose(lambda _: model.loss(X, y)[0], array, gradients[name], num_checks=40, seed=0)
+        assert found.counts["wrong"] == 0 and found.cause is None, f"{name}: {found}"
+
+
 def test_a_gradient_of_zero_is_ok_where_f_is_constant():
     for dtype in (np.float32, np.float64):
         assert diagnose(lambda x: 3.0, np.ones(3, dtype), np.zeros(3, dtype)).ok

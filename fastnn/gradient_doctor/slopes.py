@@ -10,6 +10,7 @@ from fastnn.kernels import checks
 
 _SINGLE = float(np.finfo(np.float32).eps)
 _RATIO, _LADDER = 8.0, range(-3, 5)  # from 1/512 of the usual step up; float32 inside float64 needs 800 times as much
+_FINER = range(-6, 5)
 _LONGEST = 8 * _SINGLE ** (1 / 3)  # relative to max(|x|, 1): beyond this, f may be quite another function
 
 
@@ -93,10 +94,13 @@ class Slopes:
             bool(moved.any()),
         )
 
-    def ladder(self, index: tuple[int, ...]) -> tuple[Estimate, Estimate, Estimate]:
-        """Central, right and left slope, each from that of several steps which promises the least error."""
+    def ladder(self, index: tuple[int, ...], finer: bool = False) -> tuple[Estimate, Estimate, Estimate]:
+        """Central, right and left slope, each from that of several steps which promises the least error.
+
+        finer: try shorter steps too, which cross fewer kinks, and in which rounding weighs more
+        """
         base, longest = self.usual_step(index), _LONGEST * max(abs(float(self.x[index])), 1.0)
-        steps = [base * _RATIO**k for k in _LADDER if base * _RATIO**k <= longest]
+        steps = [base * _RATIO**k for k in (_FINER if finer else _LADDER) if base * _RATIO**k <= longest]
         rungs = self._doubted([slope for step in steps if (slope := self.at(index, step)) is not None])
         return _best(rungs, "central"), _best(rungs, "right"), _best(rungs, "left")
 
