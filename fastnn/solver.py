@@ -121,7 +121,7 @@ class Solver(Resumable):
             self.run_from = self.iteration
             self.finished = False
         try:
-            while not self._is_over():
+            while not self.is_over():
                 if not self._evaluation_is_due():
                     self._iterate()
                     self._print_loss()
@@ -200,7 +200,7 @@ class Solver(Resumable):
         factor = checks.number("Solver", "schedule(position)", self.schedule(position), minimum=0)
         return self._base_rate * self.lr_decay**self.epoch * factor
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether this call of `train` has done all its iterations and evaluations."""
         enough = self.iteration >= self._end() or self._is_stopped_early()
         return enough and not self._evaluation_is_due()
@@ -261,7 +261,7 @@ class Solver(Resumable):
         from fastnn import checkpoint
 
         if self.checkpoint_every is not None:
-            if self.iteration % self.checkpoint_every == 0 or self._is_over():
+            if self.iteration % self.checkpoint_every == 0 or self.is_over():
                 checkpoint.save(f"{str(self.checkpoint_name).removesuffix('.h5')}.h5", self.state())
         elif self.iteration % self.iterations_per_epoch == 0:
             checkpoint.save(f"{self.checkpoint_name}_epoch_{self.epoch}.h5", self.state())

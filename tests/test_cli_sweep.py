@@ -228,6 +228,18 @@ def test_loss_that_overflows_is_a_failed_trial(monkeypatch):
     assert ledger()[1]["reason"].startswith("FloatingPointError: Solver: loss = inf in iteration 1; expected a finite")
 
 
+def test_loss_that_overflows_in_preparation_is_a_failed_trial_too(monkeypatch):
+    original = ThreeLayerConvNet.loss
+
+    def loss(self, X, y=None):
+        result = original(self, X, y)
+        return result if y is None or self.reg > 0 else (float("inf"), result[1])
+
+    monkeypatch.setattr(ThreeLayerConvNet, "loss", loss)
+    assert main(["sweep", *SMALL]) == 0
+    assert [record["status"] for record in ledger()] == ["failed", "finished"] * 2
+
+
 def test_data_are_loaded_and_kernels_prepared_once(monkeypatch):
     calls = []
     load_data = settings.Settings.load_data

@@ -4,6 +4,7 @@ import pytest
 from runs import assert_identical, solver_state
 
 from fastnn import checkpoint, data_utils
+from fastnn.classifiers import ThreeLayerConvNet
 from fastnn.cli import main, settings
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
@@ -28,10 +29,31 @@ def test_schedules(capsys, stop_after, schedule):
     assert (config["learning_rate"] == 1e-3 * 0.9 * 0.9) == (schedule == "none")
 
 
-def test_early_stopping(capsys):
+def test_early_stopping(capsys, error_of):
     assert main(["train", "--out", "part", "--early-stopping", "1", "--epochs", "9", "--learning-rate", "1e-12"]) == 0
     assert "(Epoch 1 / 9) stopped early: no better val_acc for 1 epoch\n" in capsys.readouterr().out
     assert solver_state("part")["iteration"] == 3
+    expected = "resume: early_stopping=1 ended this run after epoch 1 of 18; expected some left to do; train anew"
+    assert expected in error_of("resume", "part", "--epochs", "18")
+
+
+def test_only_a_run_that_can_go_on_is_said_to(capsys):
+    assert main(["train", "--out", "part", "--early-stopping", "1", "--epochs", "9", "--learning-rate", "1e-12"]) == 0
+    assert "go on with" not in capsys.readouterr().out
+    assert main(["train", "--out", "whole", "--early-stopping", "9"]) == 0
+    assert "go on with           fastnn resume whole --epochs 4" in capsys.readouterr().out
+
+
+def test_loss_that_is_not_finite_from_the_beginning(capsys, monkeypatch):
+    original = ThreeLayerConvNet.loss
+
+    def loss(self, X, y=None):
+        result = original(self, X, y)
+        return result if y is None else (float("nan"), result[1])
+
+    monkeypatch.setattr(ThreeLayerConvNet, "loss", loss)
+    assert main(["train", "--out", "part"]) == 1
+    assert "fastnn train: Solver: loss = nan in iteration 1; expected a finite number" in capsys.readouterr().err
 
 
 def test_augmentation(capsys, monkeypatch, stop_after):

@@ -1,6 +1,7 @@
 """What the commands that train share: their options, what is checked and compiled before, and what is said."""
 
 import argparse
+import contextlib
 import os
 import shlex
 import shutil
@@ -91,7 +92,8 @@ def prepare(settings: Settings, data: dict, log: Any) -> float:
     timer = threading.Timer(_SILENT_SECONDS, announce)
     timer.start()
     try:
-        Solver(model, one_image, seed=0, verbose=False, **arguments).train()
+        with contextlib.suppress(FloatingPointError):  # the run itself will tell
+            Solver(model, one_image, seed=0, verbose=False, **arguments).train()
     finally:
         timer.cancel()
     return time.perf_counter() - began

@@ -44,7 +44,12 @@ class Run:
         self.total = settings.epochs * self.solver.iterations_per_epoch
         if state is not None:
             self.solver.load_state(state)
-            if state["iteration"] >= self.total and state["evaluated"] == state["iteration"]:
+            if self.solver.is_over() and self.solver.iteration < self.total:
+                raise ValueError(
+                    f"resume: early_stopping={settings.early_stopping} ended this run after epoch {self.solver.epoch} "
+                    f"of {settings.epochs}; expected some left to do; train anew with a larger --early-stopping"
+                )
+            if self.solver.is_over():
                 raise ValueError(
                     f"resume: epochs={settings.epochs} are done; expected some left to do; "
                     f"pass --epochs {2 * settings.epochs} to go on"
@@ -109,6 +114,7 @@ class Run:
             "test_accuracy": solver.check_accuracy(self.data["X_test"], self.data["y_test"]),
             "epochs": solver.epoch,
             "steps": solver.iteration,
+            "stopped_early": solver.iteration < self.total,
             "seconds_per_step": statistics.median(self.step_seconds) if self.step_seconds else None,
             "backend": self.backend,
             "folder": str(self.folder),

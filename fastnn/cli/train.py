@@ -136,4 +136,5 @@ def _report(result: dict, say: Any) -> None:
         say("time per step", f"{1000 * step:.1f} ms (median), {result['seconds']:.1f} s in all")
     say("checkpoint", result["checkpoint"])
     say("picture", result["picture"])
-    say("go on with", f"{typed('resume', result['folder'])} --epochs {2 * result['settings']['epochs']}")
+    if not result["stopped_early"]:
+        say("go on with", f"{typed('resume', result['folder'])} --epochs {2 * result['settings']['epochs']}")
