@@ -101,7 +101,12 @@ class Resumable:
                 )
         self._recover()
         self._snapshot = self.state()
-        random.set_state(self._generator, state["generator"])
+        self._reading_from = self._origin()
+        try:
+            random.set_state(self._generator, state["generator"])
+        except ValueError:  # of another kind: it stays as it was
+            self._reading_from = None
+            raise
         self._restore(state)
         self._snapshot = None
 

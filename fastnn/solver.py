@@ -121,6 +121,8 @@ class Solver(Resumable):
             self.run_from = self.iteration
             self.finished = False
         try:
+            if self.iteration > self.run_from:  # the interruption may have come before the last state was saved
+                self._save_checkpoint()
             while not self.is_over():
                 if not self._evaluation_is_due():
                     self._iterate()

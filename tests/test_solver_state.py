@@ -203,3 +203,37 @@ def test_with_a_schedule_the_rate_follows_the_solver_not_the_state():
     scheduled.load_state(states[2])
     scheduled.train()
     assert scheduled.optim_configs["W"]["learning_rate"] == 0.1 * 0.1**3 * 0.5
+
+
+@pytest.mark.parametrize("every", [3, None])
+def test_the_last_checkpoint_is_written_after_an_interruption(tmp_path, monkeypatch, every):
+    solver = make(checkpoint_name=str(tmp_path / "run"), checkpoint_every=every, num_epochs=4)
+    last = 4 * solver.iterations_per_epoch
+    save = checkpoint.save
+
+    def interrupted(path, state):
+        if state["iteration"] == last:
+            raise KeyboardInterrupt
+        save(path, state)
+
+    monkeypatch.setattr(checkpoint, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        solver.train()
+    monkeypatch.setattr(checkpoint, "save", save)
+    solver.train()
+    name = "run.h5" if every else "run_epoch_4.h5"
+    assert checkpoint.load(tmp_path / name)["iteration"] == last
+
+
+def test_a_load_broken_off_leaves_the_generator(monkeypatch):
+    solver, other = make(), make(seed=4)
+    other.train()
+    state = other.state()
+    monkeypatch.setattr(solver, "_restore", lambda state: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        solver.load_state(state)
+    monkeypatch.undo()
+    solver.train()
+    expected = make()
+    expected.train()
+    assert_identical(everything(solver), everything(expected))
