@@ -1,7 +1,8 @@
 """The engine under the njit backend: register tiles emitted as vector code, and what is built from them.
 
 host         the registers of this CPU, and the tile shapes that follow
-emitter      vector code, instruction by instruction; tiles and strips are emitted with it
+emitter      vector code, instruction by instruction
+tiles        the register tiles, emitted with it; strips: rows moved and pooled, likewise
 geometry     where things lie when a convolution runs on tiles (worked out once, in NumPy)
 convolution  forward, dx, dw, db, with ReLU and pooling fused in
 rows         rows moved into and out of zero-bordered planes
@@ -11,4 +12,5 @@ columns      its loops over memory
 groups       group norm, with ReLU fused in
 scores       the losses of one image's scores
 elementary   exponentials and the normal distribution, inside loops that vectorise
+twins        what stands in for the emitted code where compilation is switched off
 """
