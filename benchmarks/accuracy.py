@@ -110,7 +110,7 @@ def line(result: dict[str, Any]) -> str:
     if "goals" in result:
         validation, test = result["goals"]
         parts = [
-            f"validation {result['validation_accuracy']:.3f} (goal {validation})",
+            f"validation {result['validation_accuracy']:.3f}" + (f" (goal {validation})" if validation else ""),
             f"test {result['test_accuracy']:.4f}" + (f" (goal {test})" if test else ""),
             "reached" if _has_reached(result) else "MISSED",
             f"{result['epochs']} epochs, {result['seconds']:.0f} s",
