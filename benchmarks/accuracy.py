@@ -113,7 +113,7 @@ def line(result: dict[str, Any]) -> str:
             f"validation {result['validation_accuracy']:.3f}" + (f" (goal {validation})" if validation else ""),
             f"test {result['test_accuracy']:.4f}" + (f" (goal {test})" if test else ""),
             "reached" if _has_reached(result) else "MISSED",
-            f"{result['epochs']} epochs, {result['seconds']:.0f} s",
+            f"{result['epochs']} epoch{'s' * (result['epochs'] != 1)}, {result['seconds']:.0f} s",
         ]
     if "torch_over_fastnn" in result:
         parts.append(f"PyTorch's step / ours {result['torch_over_fastnn']:.2f}")
