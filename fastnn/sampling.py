@@ -1,8 +1,6 @@
 """Rows of a data set: the two parts that a Solver needs, batches of them, whether in memory or in a file.
 
-A file is read in slices, one for each run of neighbouring rows: h5py takes about twenty times as long for a list of a
-hundred rows (chunked by 1 or by 100 images of 3 kB: 20 and 17 ms; as slices: 0.9 and 2.3 ms; in blocks: 0.3 and 0.1 ms
-for each batch).
+A file is read in slices, one for each run of neighbouring rows: h5py is much slower with a list of rows.
 """
 
 from collections.abc import Mapping

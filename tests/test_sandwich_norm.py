@@ -198,8 +198,6 @@ def test_the_naive_sandwich_is_its_parts():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_large_enough_for_several_tasks(backend, dtype):
-    if backend == "naive":
-        pytest.skip("the loops are what the others are compared with")
     arrays = draw((20, 3, 12, 12), (8, 3, 3, 3), dtype)
     with use_backend("vectorized"):
         forward, backward, *_ = functions("conv2d_batchnorm_relu")

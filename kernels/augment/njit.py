@@ -1,6 +1,6 @@
 """`augment` row by row on all cores: a row is copied, forwards or backwards, between the zeros on its two sides.
 
-Rows are places in flat arrays: a slice for each, which numba counts references to, took 5 times as long.
+Rows are places in flat arrays, not slices: numba would count references to each of them.
 """
 
 import numpy as np

@@ -3,8 +3,6 @@
 That is: its scores, on `dot_tile`s of images times classes; its losses and the gradients of its scores; its share of
 dW, on `outer_tile`s of classes times features. Both want W and dW as (K, D), so that the features lie in a row.
 Chunks of images have a dW of their own, as many chunks whatever the number of threads, added up in order.
-
-Blocks of 64 or 128 images were no faster (both 20 us for the dW of 32 images with 3073 features and 10 classes).
 """
 
 import numpy as np
