@@ -55,15 +55,23 @@ class Emitter:
     def multiply_add(self, a, b, c):
         return self.builder.call(self._multiply_add, [a, b, c])
 
-    def sum_of_lanes(self, vector):
-        """The sum over a vector, halves first: one fixed order."""
-        width = self.lanes
+    def sums_of_lanes(self, vectors):
+        """The sum over each of so many vectors, a power of two up to the lanes: one vector of as many sums.
+
+        Halves are added first, always in the same order; two vectors share an addition while there are two.
+        """
+        used = width = self.lanes
         while width > 1:
-            half = width // 2
-            low = self.shuffle(vector, vector, list(range(half)))
-            high = self.shuffle(vector, vector, list(range(half, width)))
-            vector, width = self.builder.fadd(low, high), half
-        return self.builder.extract_element(vector, LANE(0))
+            width //= 2
+            low = [start + lane for start in range(0, used, 2 * width) for lane in range(width)]
+            if len(vectors) > 1:
+                low += [used + lane for lane in low]
+                pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
+            else:
+                pairs, used = [(vectors[0], vectors[0])], used // 2
+            high = [lane + width for lane in low]
+            vectors = [self.builder.fadd(self.shuffle(a, b, low), self.shuffle(a, b, high)) for a, b in pairs]
+        return vectors[0]
 
     def accumulate(self, count, starts, step):
         """A loop of `count` >= 1 rounds over accumulators: `step(round, accumulators)` returns the next ones."""
@@ -105,7 +113,7 @@ def keep_rolled(module, branch):
 
 def in_strips(builder, zero, count, body):
     """`body(emit, start)` for neighbouring vectors that cover `count` elements: full ones, then ever shorter ones."""
-    lanes = host.outer_tile(as_dtype(zero)).lanes
+    lanes = host.lanes(as_dtype(zero))
     full = builder.and_(count, INDEX(-lanes))
     with cgutils.for_range_slice(builder, INDEX(0), full, INDEX(lanes)) as (start, _):
         body(Emitter(builder, zero, lanes), start)
@@ -115,3 +123,27 @@ def in_strips(builder, zero, count, body):
         with builder.if_then(builder.icmp_unsigned("!=", rest, INDEX(0))):
             body(Emitter(builder, zero, lanes), start)
         start, lanes = builder.add(start, rest), lanes // 2
+
+
+def in_overlapping_strips(builder, zero, rows, count, body):
+    """`body(emit, row, start)` for vectors of one length that cover `count` elements of each of `rows` rows.
+
+    The last vector of a row overlaps the one before it, so this is for what may be done twice: it takes fewer steps and
+    branches than `in_strips` where rows are short and odd.
+    """
+    lanes = host.lanes(as_dtype(zero))
+    sizes = sorted({lanes, lanes // 2, max(1, lanes // 4), 1}, reverse=True)
+    done = builder.append_basic_block()
+    for size in sizes:
+        here, after = builder.append_basic_block(), builder.append_basic_block()
+        builder.cbranch(builder.icmp_signed(">=", count, INDEX(size)), here, after)
+        builder.position_at_end(here)
+        last = builder.sub(count, INDEX(size))
+        with cgutils.for_range_slice(builder, INDEX(0), rows, INDEX(1)) as (row, _):
+            with cgutils.for_range_slice(builder, INDEX(0), count, INDEX(size)) as (start, _):
+                start = builder.select(builder.icmp_signed("<", start, last), start, last)
+                body(Emitter(builder, zero, size), row, start)
+        builder.branch(done)
+        builder.position_at_end(after)
+    builder.branch(done)
+    builder.position_at_end(done)

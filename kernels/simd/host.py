@@ -31,13 +31,50 @@ def registers() -> tuple[int, int]:
     return (32, 16) if "avx" in has else (16, 16)
 
 
-def outer_tile(dtype: np.dtype) -> Tile:
-    """The tile of `intrinsics.outer_tile`: measured best with 32 and with 16 registers."""
-    size, count = registers()
-    return Tile(4, 4 if count == 32 else 3, size // dtype.itemsize)
+def lanes(dtype: np.dtype) -> int:
+    """Elements of a vector register."""
+    return registers()[0] // dtype.itemsize
 
 
-def dot_tile(dtype: np.dtype) -> Tile:
-    """The tile of `intrinsics.dot_tile`."""
-    size, count = registers()
-    return Tile(4, 5, size // dtype.itemsize) if count == 32 else Tile(3, 3, size // dtype.itemsize)
+def panel_tile(dtype: np.dtype) -> Tile:
+    """The tile of `tiles.panel_tile`."""
+    return Tile(4, 4 if registers()[1] == 32 else 3, lanes(dtype))
+
+
+# Vectors for a number of rows, and what share of the peak such a tile reaches: with 32 registers, and with 16.
+_OUTER = {
+    32: {8: (2, 0.96), 6: (4, 0.96), 5: (4, 0.96), 4: (4, 0.95), 3: (6, 0.93), 2: (8, 0.72), 1: (8, 0.37)},
+    16: {4: (3, 1.00), 3: (3, 0.90), 2: (5, 0.80), 1: (8, 0.40)},
+}
+SHORT_SUM = 64
+_DOT = {32: {8: (3, 0.96), 6: (4, 0.94), 5: (5, 0.92), 4: (5, 0.92)}, 16: {3: (3, 0.9)}}
+
+
+def outer_tile(rows: int, terms: int, dtype: np.dtype) -> Tile:
+    """The tile of `tiles.outer_tile` that suits a matrix of so many rows, each element of it a sum of so many terms.
+
+    The last block of rows overlaps the one before. Where the sums are short, writing them takes most of the time, and
+    a low tile writes longer rows.
+    """
+    return _best(_OUTER, rows, dtype, at_most=min(rows, 4 if terms < SHORT_SUM else rows))
+
+
+def dot_tile(rows: int, dtype: np.dtype) -> Tile:
+    """The tile of `tiles.dot_tile` that suits a matrix of so many rows, which are rounded up to whole tiles."""
+    return _best(_DOT, rows, dtype, at_most=rows + 7)
+
+
+def outer_vectors(rows: int) -> int:
+    """The vectors of an outer tile with this many rows."""
+    return _OUTER[registers()[1]].get(rows, (1, 0.0))[0]
+
+
+def dot_vectors(rows: int) -> int:
+    """The vectors of a dot tile with this many rows."""
+    return _DOT[registers()[1]].get(rows, (1, 0.0))[0]
+
+
+def _best(tiles: dict, rows: int, dtype: np.dtype, at_most: int) -> Tile:
+    fitting = {height: tile for height, tile in tiles[registers()[1]].items() if height <= at_most}
+    best = max(fitting, key=lambda height: fitting[height][1] * rows / (-(-rows // height) * height))
+    return Tile(best, fitting[best][0], lanes(dtype))

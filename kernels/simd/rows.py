@@ -1,9 +1,14 @@
-"""Rows moved for the convolution engine: into zero-bordered planes, and from scratch planes to where they belong."""
+"""Rows moved for the convolution engine: into zero-bordered planes, and from scratch planes to where they belong.
+
+Images come in groups of `together`, the last of which may hold fewer (`count`). `spare` is memory for one channel of
+each image of a group, where it takes two steps.
+"""
 
 import numpy as np
 
 from .. import threads
-from .strips import copy_passed, copy_row, copy_second, pool_row, unpool_row
+from .interleave import mix_rows, part_rows
+from .strips import copy_rows, merge_rows, pass_rows, pool_rows, split_rows, unpool_rows
 
 
 @threads.serial
@@ -13,39 +18,128 @@ def _are_halves(size, stride):
 
 
 @threads.serial
-def fill_planes(x, n, layout, planes, base):
-    """Copy image n into its planes; their borders are zero already."""
-    H, W, SH, SW, PH, PW = layout.H, layout.W, layout.SH, layout.SW, layout.PH, layout.PW
+def fill_planes(x, first, count, layout, planes, base, spare):
+    """Copy a group of images into its planes; their borders are zero already, and images that lack become zero."""
+    H, W, SH, SW, together = layout.H, layout.W, layout.SH, layout.SW, layout.together
     zero, size = planes.dtype.type(0), planes.itemsize
-    image, target = x[n].ctypes.data, planes.ctypes.data + base * size
+    line, image, row = W * size, layout.C * H * W * size, layout.row * size
+    ways = layout.columns.shape[0]
+    if count < together:
+        spare[:] = zero
     for c in range(layout.C):
-        for h in range(H):
-            source = image + (c * H + h) * W * size
-            row = (c * SH + (h + PH) % SH) * SW * layout.plane + (h + PH) // SH * layout.row
-            if SW == 1:
-                copy_row(zero, target + (row + PW) * size, source, W)
-            elif SW == 2:
-                for w in range(min(2, W)):
-                    start = row + (w + PW) % 2 * layout.plane + (w + PW) // 2
-                    count = (W - w + 1) // 2
-                    copy_second(zero, target + start * size, source + w * size, count - 1)
-                    copy_row(zero, target + (start + count - 1) * size, source + (w + 2 * count - 2) * size, 1)
-            else:
-                for w in range(W):
-                    place = row + (w + PW) % SW * layout.plane + (w + PW) // SW
-                    planes[base + place] = x[n, c, h, w]
+        channel = x.ctypes.data + (first * layout.C + c) * H * line
+        plane = planes.ctypes.data + (base + c * SH * SW * layout.plane) * size
+        for a in range(min(SH, H)):
+            source, target, rows = channel + a * line, plane + layout.lines[a] * size, (H - a + SH - 1) // SH
+            if together == 1 and SW == 2:
+                even, odd = target + layout.columns[0, 0] * size, target + layout.columns[ways - 1, 0] * size
+                split_rows(zero, even, row, odd, row, source, SH * line, rows, W // 2)
+                if W % 2:
+                    copy_rows(zero, even + W // 2 * size, row, source + line - size, SH * line, rows, 1)
+                continue
+            for b in range(ways):
+                place, columns = target + layout.columns[b, 0] * size, layout.columns[b, 1]
+                here, here_row, here_image = source + b * size, SH * line, image
+                if SW > 1 or count < together:
+                    here, here_row, here_image = spare.ctypes.data, columns * size, rows * columns * size
+                    for e in range(count):
+                        for j in range(columns):
+                            copy_rows(
+                                zero, here + e * here_image + j * size, here_row,
+                                source + e * image + (b + j * SW) * size, SH * line, rows, 1,
+                            )  # fmt: skip
+                if together == 1:
+                    copy_rows(zero, place, row, here, here_row, rows, columns)
+                else:
+                    mix_rows(together, zero, place, row, here, here_row, here_image, rows, columns)
 
 
 @threads.serial
-def copy_rows(scratch, base, row, size, out):
-    """The valid part of a scratch plane to a plane of the output."""
+def fill_gradients(dout, relu, index, size, stride, out_size, first, count, layout, planes, base, spare):
+    """The gradient of a group with respect to the convolution's own output, in zero-bordered planes."""
+    F, together, itemsize, zero = dout.shape[1], layout.together, planes.itemsize, planes.dtype.type(0)
+    rows, columns = out_size
+    row, line, pooled = layout.row * itemsize, columns * itemsize, index.size > 0
+    if count < together:
+        spare[:] = zero
+    for f in range(F):
+        start = base + f * layout.plane + layout.start
+        target, source = planes.ctypes.data + start * itemsize, dout.ctypes.data + (first * F + f) * rows * line
+        image = F * rows * line
+        if together == 1:
+            if pooled:
+                length = layout.plane - layout.start
+                unpool(dout[first, f], index[first, f], size, stride, planes, start, layout.row, length)
+            elif relu.size:
+                mask = relu.ctypes.data + (first * F + f) * rows * line
+                pass_rows(zero, target, row, source, line, mask, line, rows, columns)
+            else:
+                copy_rows(zero, target, row, source, line, rows, columns)
+            continue
+        if pooled or relu.size or count < together:
+            for e in range(count):
+                place = e * rows * columns
+                if pooled:
+                    unpool(
+                        dout[first + e, f], index[first + e, f], size, stride, spare, place, columns, rows * columns
+                    )
+                elif relu.size:
+                    mask = relu.ctypes.data + ((first + e) * F + f) * rows * line
+                    target_e = spare.ctypes.data + place * itemsize
+                    pass_rows(zero, target_e, 0, source + e * image, 0, mask, 0, 1, rows * columns)
+                else:
+                    copy_rows(zero, spare.ctypes.data + place * itemsize, 0, source + e * image, 0, 1, rows * columns)
+            source, image = spare.ctypes.data, rows * line
+        mix_rows(together, zero, target, row, source, line, image, rows, columns)
+
+
+@threads.serial
+def unpool(dout, index, size, stride, planes, start, row, length):
+    """Each pooled gradient to where its winner was."""
+    zero, itemsize = planes.dtype.type(0), planes.itemsize
+    rows, columns = dout.shape
+    if _are_halves(size, stride):
+        top, line = planes.ctypes.data + start * itemsize, row * itemsize
+        unpool_rows(
+            zero, top, 2 * line, top + line, 2 * line, dout.ctypes.data, columns * itemsize, index.ctypes.data, columns,
+            rows, columns,
+        )  # fmt: skip
+        return
+    planes[start : start + length] = zero
+    for i in range(rows):
+        for j in range(columns):
+            place = np.int64(index[i, j])
+            if place < size[0] * size[1]:
+                target = start + (i * stride[0] + place // size[1]) * row + j * stride[1] + place % size[1]
+                planes[target] += dout[i, j]
+
+
+@threads.serial
+def give_out(scratch, base, row, size, together, out, first, count, f, spare):
+    """The valid part of a scratch plane to plane f of the output of a group of images."""
     zero, itemsize = out.dtype.type(0), out.itemsize
     rows, columns = size
-    if row == columns:  # no gaps: one long row
+    target = out.ctypes.data + (first * out.shape[1] + f) * rows * columns * itemsize
+    image = out.shape[1] * rows * columns * itemsize
+    part_planes(scratch, base, row, rows, columns, together, zero, target, columns * itemsize, image, count, spare)
+
+
+@threads.serial
+def part_planes(scratch, base, row, rows, columns, together, zero, target, target_row, image, count, spare):
+    """Interleaved rows in scratch to `count` images, `image` bytes apart, whose rows are `target_row` bytes apart."""
+    itemsize = scratch.itemsize
+    source = scratch.ctypes.data + base * itemsize
+    if row == columns * together and target_row == columns * itemsize:  # no gaps: one long row
         rows, columns = 1, rows * columns
-    for i in range(rows):
-        source = scratch.ctypes.data + (base + i * row) * itemsize
-        copy_row(zero, out.ctypes.data + i * columns * itemsize, source, columns)
+    line = columns * itemsize
+    if together == 1:
+        copy_rows(zero, target, target_row, source, row * itemsize, rows, columns)
+    elif count == together:
+        part_rows(together, zero, target, target_row, image, source, row * itemsize, rows, columns)
+    else:
+        part_rows(together, zero, spare.ctypes.data, line, rows * line, source, row * itemsize, rows, columns)
+        for e in range(count):
+            copy_rows(zero, target + e * image, target_row, spare.ctypes.data + e * rows * line, line, rows, columns)
 
 
 @threads.serial
@@ -54,10 +148,11 @@ def pool(scratch, base, row, size, stride, out, index):
     none, zero, itemsize = size[0] * size[1], out.dtype.type(0), out.itemsize
     rows, columns = out.shape
     if _are_halves(size, stride):
-        for i in range(rows):
-            top = scratch.ctypes.data + (base + 2 * i * row) * itemsize
-            target, places = out.ctypes.data + i * columns * itemsize, index.ctypes.data + i * columns
-            pool_row(zero, target, places, top, top + row * itemsize, columns)
+        top, line = scratch.ctypes.data + base * itemsize, row * itemsize
+        pool_rows(
+            zero, out.ctypes.data, columns * itemsize, index.ctypes.data, columns, top, 2 * line, top + line, 2 * line,
+            rows, columns,
+        )  # fmt: skip
         return
     for i in range(rows):
         for j in range(columns):
@@ -73,66 +168,23 @@ def pool(scratch, base, row, size, stride, out, index):
 
 
 @threads.serial
-def fill_gradients(dout, relu, index, size, stride, n, layout, planes, base):
-    """The gradient of image n with respect to the convolution's own output, in zero-bordered planes."""
-    F, rows, columns = dout.shape[1], dout.shape[2], dout.shape[3]
-    zero, itemsize = planes.dtype.type(0), planes.itemsize
-    if layout.row == columns and not index.size:  # no gaps: one long row
-        rows, columns = 1, rows * columns
-    for f in range(F):
-        start = base + f * layout.plane + layout.start
-        if index.size:
-            unpool(dout[n, f], index[n, f], size, stride, planes, start, layout.row, layout.plane - layout.start)
-            continue
-        for i in range(rows):
-            target = planes.ctypes.data + (start + i * layout.row) * itemsize
-            at = ((n * F + f) * rows + i) * columns * itemsize
-            if relu.size:
-                copy_passed(zero, target, dout.ctypes.data + at, relu.ctypes.data + at, columns)
-            else:
-                copy_row(zero, target, dout.ctypes.data + at, columns)
-
-
-@threads.serial
-def unpool(dout, index, size, stride, planes, start, row, length):
-    """Each pooled gradient to where its winner was."""
-    zero, itemsize = planes.dtype.type(0), planes.itemsize
-    rows, columns = dout.shape
-    if _are_halves(size, stride):
-        for i in range(rows):
-            top = planes.ctypes.data + (start + 2 * i * row) * itemsize
-            source, places = dout.ctypes.data + i * columns * itemsize, index.ctypes.data + i * columns
-            unpool_row(zero, top, top + row * itemsize, source, places, columns)
-        return
-    planes[start : start + length] = zero
-    for i in range(rows):
-        for j in range(columns):
-            place = np.int64(index[i, j])
-            if place < size[0] * size[1]:
-                target = start + (i * stride[0] + place // size[1]) * row + j * stride[1] + place % size[1]
-                planes[target] += dout[i, j]
-
-
-@threads.serial
-def sum_gradients(layout, planes, base, db):
-    """db of one image; the borders add zeros."""
-    for f in range(db.size):
-        total = db.dtype.type(0)
-        start = base + f * layout.plane + layout.start
-        for place in range(layout.plane - layout.start):
-            total += planes[np.uintp(start + place)]
-        db[f] += total
-
-
-@threads.serial
-def deal_out(scratch, base, row, rows, columns, dx, top, left, SH, SW):
+def deal_out(scratch, base, row, rows, columns, dx, first, count, c, top, left, SH, SW, together, spare):
     """One phase of a channel of dx: every SH-th row and SW-th column of it, from (top, left) on."""
-    target, W, zero, size = dx.reshape(-1), dx.shape[1], dx.dtype.type(0), dx.itemsize
-    for i in range(rows):
-        start = (top + i * SH) * W + left
-        if SW == 1:
-            source = scratch.ctypes.data + (base + i * row) * size
-            copy_row(zero, dx.ctypes.data + start * size, source, columns)
-        else:
-            for j in range(columns):
-                target[np.uintp(start + j * SW)] = scratch[np.uintp(base + i * row + j)]
+    C, H, W = dx.shape[1], dx.shape[2], dx.shape[3]
+    zero, size = dx.dtype.type(0), dx.itemsize
+    image, line, target_row = C * H * W * size, columns * size, SH * W * size
+    target = dx.ctypes.data + ((first * C + c) * H * W + top * W + left) * size
+    if SW == 1:
+        part_planes(scratch, base, row, rows, columns, together, zero, target, target_row, image, count, spare)
+        return
+    source, source_row = scratch.ctypes.data + base * size, row * size
+    if together > 1:
+        part_rows(together, zero, spare.ctypes.data, line, rows * line, source, source_row, rows, columns)
+        source, source_row = spare.ctypes.data, line
+    for e in range(count):
+        here, begin = source + e * rows * line, 0
+        if SW == 2:  # all but the last column: what lies beyond that may be another thread's
+            begin = columns - 1
+            merge_rows(zero, target + e * image, target_row, here, source_row, rows, begin)
+        for j in range(begin, columns):
+            copy_rows(zero, target + e * image + j * SW * size, target_row, here + j * size, source_row, rows, 1)

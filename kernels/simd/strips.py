@@ -1,26 +1,37 @@
 """Rows moved a vector at a time, down to the shortest: images and windows are often narrower than a register.
 
 LLVM's vectoriser handles whole vectors and leaves the rest of a row to a scalar loop, which for rows of 8 to 31
-elements is all of them. Arguments are addresses in bytes; the dtype is that of `zero`.
+elements is all of them. Here the last vector of a row overlaps the one before it, so no target may be a source.
+Each function does `rows` rows of `count` elements. Arguments are addresses and the bytes from one row to the next; the
+dtype is that of `zero`.
 """
 
 from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
-from .emitter import INDEX, in_strips
+from .emitter import INDEX, in_overlapping_strips
 
 BYTE = ir.IntType(8)
 
 
 def _strip(pointers, body):
-    """The code generator of an intrinsic (zero, *pointers, count): body(emit, start, arguments) for each vector."""
+    """The code generator of an intrinsic (zero, (address, bytes between rows) of each pointer, rows, count).
+
+    body(emit, start, addresses of the row) is what is done to each vector.
+    """
 
     def codegen(context, builder, signature, arguments):
-        in_strips(builder, signature.args[0], arguments[-1], lambda emit, at: body(emit, at, arguments[1:-1]))
+        *places, rows, count = arguments[1:]
+
+        def step(emit, row, start):
+            pairs = zip(places[::2], places[1::2], strict=True)
+            body(emit, start, [builder.add(address, builder.mul(row, stride)) for address, stride in pairs])
+
+        in_overlapping_strips(builder, signature.args[0], rows, count, step)
         return context.get_dummy_value()
 
-    return lambda zero: (types.void(zero, *[types.intp] * (pointers + 1)), codegen)
+    return lambda zero: (types.void(zero, *[types.intp] * (2 * pointers + 2)), codegen)
 
 
 def _load_bytes(emit, address, at):
@@ -47,7 +58,7 @@ def _every_second(emit, address, at):
 
 
 @intrinsic
-def copy_row(context, zero, target, source, count):
+def copy_rows(context, zero, target, target_row, source, source_row, rows, count):
     """target[j] = source[j]"""
 
     def body(emit, at, arguments):
@@ -58,19 +69,34 @@ def copy_row(context, zero, target, source, count):
 
 
 @intrinsic
-def copy_second(context, zero, target, source, count):
-    """target[j] = source[2*j]; reads 2*count elements of source."""
+def split_rows(context, zero, even, even_row, odd, odd_row, source, source_row, rows, count):
+    """even[j] = source[2*j], odd[j] = source[2*j + 1]"""
+
+    def body(emit, at, arguments):
+        even, odd, source = arguments
+        for target, vector in zip((even, odd), _every_second(emit, source, at), strict=True):
+            emit.store(vector, emit.pointer(target), at)
+
+    return _strip(3, body)(zero)
+
+
+@intrinsic
+def merge_rows(context, zero, target, target_row, source, source_row, rows, count):
+    """target[2*j] = source[j]; every target[2*j + 1] is read and written back as it was."""
 
     def body(emit, at, arguments):
         target, source = arguments
-        even, _ = _every_second(emit, source, at)
-        emit.store(even, emit.pointer(target), at)
+        pointer, lanes = emit.at(emit.pointer(target), emit.builder.mul(at, INDEX(2))), emit.lanes
+        new = emit.load(emit.pointer(source), at)
+        for half in (0, 1):
+            mixed = [lane if lane % 2 else lanes + (half * lanes + lane) // 2 for lane in range(lanes)]
+            emit.store(emit.shuffle(emit.load(pointer, half * lanes), new, mixed), pointer, half * lanes)
 
     return _strip(2, body)(zero)
 
 
 @intrinsic
-def copy_passed(context, zero, target, source, relu, count):
+def pass_rows(context, zero, target, target_row, source, source_row, relu, relu_row, rows, count):
     """target[j] = source[j] where relu[j] > 0, else 0"""
 
     def body(emit, at, arguments):
@@ -82,7 +108,7 @@ def copy_passed(context, zero, target, source, relu, count):
 
 
 @intrinsic
-def pool_row(context, zero, target, index, top, bottom, count):
+def pool_rows(context, zero, target, target_row, index, index_row, top, top_row, bottom, bottom_row, rows, count):
     """target[j] = the largest of top[2*j], top[2*j + 1], bottom[2*j], bottom[2*j + 1]; index[j] = which, 4 if none > 0.
 
     Of equal ones the first wins, of NaN the first wins over all. `index` holds bytes.
@@ -105,8 +131,8 @@ def pool_row(context, zero, target, index, top, bottom, count):
 
 
 @intrinsic
-def unpool_row(context, zero, top, bottom, source, index, count):
-    """The inverse of `pool_row`: source[j] goes to the place index[j] of its 2 x 2 window, zero to the others."""
+def unpool_rows(context, zero, top, top_row, bottom, bottom_row, source, source_row, index, index_row, rows, count):
+    """The inverse of `pool_rows`: source[j] goes to the place index[j] of its 2 x 2 window, zero to the others."""
 
     def body(emit, at, arguments):
         builder, (top, bottom, source, index) = emit.builder, arguments
@@ -126,4 +152,4 @@ def unpool_row(context, zero, top, bottom, source, index, count):
 
 
 if config.DISABLE_JIT:
-    from .twins import copy_passed, copy_row, copy_second, pool_row, unpool_row  # noqa: F401
+    from .twins import copy_rows, merge_rows, pass_rows, pool_rows, split_rows, unpool_rows  # noqa: F401

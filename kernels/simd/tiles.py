@@ -20,7 +20,7 @@ def _outer_tile_of(rows):
 
     @intrinsic
     def tile(context, zero, x, positions, offsets, weights, count, out, row_stride, places, bias):
-        _, vectors, lanes = host.outer_tile(as_dtype(zero))
+        vectors, lanes = host.outer_vectors(rows), host.lanes(as_dtype(zero))
         signature = types.void(zero, *[types.intp] * 9)
 
         def codegen(context, builder, signature, arguments):
@@ -59,6 +59,7 @@ def _outer_tile_of(rows):
 
 
 _outer_tile_1, _outer_tile_2, _outer_tile_3, _outer_tile_4 = map(_outer_tile_of, (1, 2, 3, 4))
+_outer_tile_5, _outer_tile_6, _outer_tile_8 = map(_outer_tile_of, (5, 6, 8))
 
 
 @njit(error_model="numpy")
@@ -66,9 +67,15 @@ def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stri
     """out[row*row_stride + places[v] + lane] = max(floor, bias[row] + sum_k weights[k*rows + row] * x[offsets[k] + ...
 
     ... positions[v] + lane]) for rows x vectors x lanes outputs that stay in registers while k walks the sum.
-    NaN passes the maximum. 1 <= rows <= 4.
+    NaN passes the maximum. `rows` is that of a tile in `host`, which says how many vectors come with it.
     """
-    if rows == 4:
+    if rows == 8:
+        _outer_tile_8(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
+    elif rows == 6:
+        _outer_tile_6(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
+    elif rows == 5:
+        _outer_tile_5(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
+    elif rows == 4:
         _outer_tile_4(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
     elif rows == 3:
         _outer_tile_3(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
@@ -83,7 +90,7 @@ def _panel_tile_of(rows):
 
     @intrinsic
     def tile(context, zero, a, a_row, a_step, panel, count, out, out_row):
-        _, vectors, lanes = host.outer_tile(as_dtype(zero))
+        _, vectors, lanes = host.panel_tile(as_dtype(zero))
         signature = types.void(zero, *[types.intp] * 7)
 
         def codegen(context, builder, signature, arguments):
@@ -134,76 +141,139 @@ def panel_tile(rows, zero, a, a_row, a_step, panel, count, out, out_row):
         _panel_tile_1(zero, a, a_row, a_step, panel, count, out, out_row)
 
 
-@intrinsic
-def dot_tile(context, zero, x, x_positions, offsets, d, d_stride, d_positions, count, out, out_stride):
-    """out[row*out_stride + q] += sum_t sum_lane d[row*d_stride + d_positions[t] + lane] * x[offsets[q] + ...
+def _dot_tile_of(rows):
+    """The dot tile with this many rows."""
 
-    ... x_positions[t] + lane]: rows x vectors dot products at once, whose lanes are added up at the end.
-    """
-    rows, vectors, lanes = host.dot_tile(as_dtype(zero))
-    signature = types.void(zero, *[types.intp] * 9)
+    @intrinsic
+    def tile(context, zero, x, positions, offsets, packed, count, out):
+        vectors, lanes = host.dot_vectors(rows), host.lanes(as_dtype(zero))
+        signature = types.void(zero, *[types.intp] * 6)
 
-    def codegen(context, builder, signature, arguments):
-        _, x, x_positions, offsets, d, d_stride, d_positions, count, out, out_stride = arguments
-        emit = Emitter(builder, zero_type, lanes)
-        x, d, out = (emit.pointer(address) for address in (x, d, out))
-        x_positions, offsets, d_positions = (emit.pointer(a, INDEX) for a in (x_positions, offsets, d_positions))
-        x_bases = [emit.at(x, emit.scalar(offsets, q)) for q in range(vectors)]
-        d_bases = [emit.at(d, builder.mul(d_stride, INDEX(row))) for row in range(rows)]
+        def codegen(context, builder, signature, arguments):
+            _, x, positions, offsets, packed, count, out = arguments
+            emit = Emitter(builder, zero_type, lanes)
+            x, packed, out = (emit.pointer(address) for address in (x, packed, out))
+            positions, offsets = (emit.pointer(address, INDEX) for address in (positions, offsets))
+            bases = [emit.at(x, emit.scalar(offsets, q)) for q in range(vectors)]
 
-        def step(t, accumulators):
-            at_x, at_d = emit.scalar(x_positions, t), emit.scalar(d_positions, t)
-            left = [emit.load(base, at_d) for base in d_bases]
-            results = list(accumulators)
-            for q in range(vectors):
-                right = emit.load(x_bases[q], at_x)
+            def step(t, accumulators):
+                place = emit.scalar(positions, t)
+                line = emit.at(packed, builder.mul(t, INDEX(rows * lanes)))
+                right = [emit.load(base, place) for base in bases]
+                results = []
                 for row in range(rows):
-                    place = row * vectors + q
-                    results[place] = emit.multiply_add(left[row], right, accumulators[place])
-            return results
+                    left = emit.load(line, row * lanes)
+                    for q in range(vectors):
+                        results.append(emit.multiply_add(left, right[q], accumulators[row * vectors + q]))
+                return results
 
-        sums = emit.accumulate(count, [emit.constant(0.0)] * (rows * vectors), step)
-        for row in range(rows):
-            for q in range(vectors):
-                place = emit.at(out, builder.add(builder.mul(INDEX(row), out_stride), INDEX(q)))
-                builder.store(builder.fadd(builder.load(place), emit.sum_of_lanes(sums[row * vectors + q])), place)
-        return context.get_dummy_value()
+            sums = emit.accumulate(count, [emit.constant(0.0)] * (rows * vectors), step)
+            sums = [sums[row * vectors + q] for q in range(vectors) for row in range(rows)]
+            _add_sums(emit, zero_type, sums, out)
+            return context.get_dummy_value()
 
-    zero_type = zero
-    return signature, codegen
+        zero_type = zero
+        return signature, codegen
+
+    return tile
+
+
+def _add_sums(emit, zero_type, vectors, out):
+    """out[i] += the sum over vector i"""
+    at = 0
+    while at < len(vectors):
+        some = min(emit.lanes, 1 << (len(vectors) - at).bit_length() - 1)
+        short = Emitter(emit.builder, zero_type, some)
+        total = emit.sums_of_lanes(vectors[at : at + some])
+        short.store(emit.builder.fadd(short.load(out, at), total), out, at)
+        at += some
+
+
+def _packing_of(rows):
+    """What packs the rows of a dot tile."""
+
+    @intrinsic
+    def pack(context, zero, packed, d, stride, last, positions, count, sums):
+        lanes = host.lanes(as_dtype(zero))
+        signature = types.void(zero, *[types.intp] * 7)
+
+        def codegen(context, builder, signature, arguments):
+            _, packed, d, stride, last, positions, count, sums = arguments
+            emit = Emitter(builder, zero_type, lanes)
+            packed, d, sums = (emit.pointer(address) for address in (packed, d, sums))
+            positions = emit.pointer(positions, INDEX)
+            lines = []
+            for row in range(rows):
+                exists = builder.icmp_signed("<=", INDEX(row), last)
+                lines.append(emit.at(d, builder.mul(builder.select(exists, INDEX(row), last), stride)))
+
+            def step(t, totals):
+                place, target = emit.scalar(positions, t), emit.at(packed, builder.mul(t, INDEX(rows * lanes)))
+                results = []
+                for row, total in enumerate(totals):
+                    vector = emit.load(lines[row], place)
+                    emit.store(vector, target, row * lanes)
+                    results.append(builder.fadd(total, vector))
+                return results
+
+            _add_sums(emit, zero_type, emit.accumulate(count, [emit.constant(0.0)] * rows, step), sums)
+            return context.get_dummy_value()
+
+        zero_type = zero
+        return signature, codegen
+
+    return pack
+
+
+_pack_3, _pack_4, _pack_5, _pack_6, _pack_8 = map(_packing_of, (3, 4, 5, 6, 8))
+
+
+@njit(error_model="numpy")
+def pack_rows(rows, zero, packed, d, stride, last, positions, count, sums):
+    """packed[(t*rows + row)*lanes + lane] = d[min(row, last)*stride + positions[t] + lane], as `dot_tile` reads it.
+
+    sums[row] grows by the sum over all of them.
+    """
+    if rows == 8:
+        _pack_8(zero, packed, d, stride, last, positions, count, sums)
+    elif rows == 6:
+        _pack_6(zero, packed, d, stride, last, positions, count, sums)
+    elif rows == 5:
+        _pack_5(zero, packed, d, stride, last, positions, count, sums)
+    elif rows == 4:
+        _pack_4(zero, packed, d, stride, last, positions, count, sums)
+    else:
+        _pack_3(zero, packed, d, stride, last, positions, count, sums)
+
+
+_dot_tile_3, _dot_tile_4, _dot_tile_5, _dot_tile_6, _dot_tile_8 = map(_dot_tile_of, (3, 4, 5, 6, 8))
+
+
+@njit(error_model="numpy")
+def dot_tile(rows, zero, x, positions, offsets, packed, count, out):
+    """out[q*rows + row] += sum_t sum_lane packed[(t*rows + row)*lanes + lane] * x[offsets[q] + positions[t] + lane].
+
+    Dot products of `rows` rows, whose vectors are packed together, with as many of x as come with a tile of that many
+    rows in `host`; their lanes are added up at the end.
+    """
+    if rows == 8:
+        _dot_tile_8(zero, x, positions, offsets, packed, count, out)
+    elif rows == 6:
+        _dot_tile_6(zero, x, positions, offsets, packed, count, out)
+    elif rows == 5:
+        _dot_tile_5(zero, x, positions, offsets, packed, count, out)
+    elif rows == 4:
+        _dot_tile_4(zero, x, positions, offsets, packed, count, out)
+    else:
+        _dot_tile_3(zero, x, positions, offsets, packed, count, out)
 
 
 @intrinsic
 def panel_width(context, zero):
     """The columns of a panel of `panel_tile`, a constant of the compiled kernel."""
-    _, vectors, lanes = host.outer_tile(as_dtype(zero))
+    _, vectors, lanes = host.panel_tile(as_dtype(zero))
     return types.intp(zero), lambda context, builder, signature, arguments: INDEX(vectors * lanes)
 
 
-@intrinsic
-def outer_tile_vectors(context, zero):
-    """The vectors in a row of `outer_tile`, a constant of the compiled kernel."""
-    vectors = host.outer_tile(as_dtype(zero)).vectors
-    return types.intp(zero), lambda context, builder, signature, arguments: INDEX(vectors)
-
-
-@intrinsic
-def dot_tile_shape(context, zero):
-    """The rows and vectors of `dot_tile`, constants of the compiled kernel."""
-    rows, vectors, _ = host.dot_tile(as_dtype(zero))
-
-    def codegen(context, builder, signature, arguments):
-        return context.make_tuple(builder, signature.return_type, [INDEX(rows), INDEX(vectors)])
-
-    return types.UniTuple(types.intp, 2)(zero), codegen
-
-
 if config.DISABLE_JIT:
-    from .twins import (  # noqa: F401
-        dot_tile,
-        dot_tile_shape,
-        outer_tile,
-        outer_tile_vectors,
-        panel_tile,
-        panel_width,
-    )
+    from .twins import dot_tile, outer_tile, pack_rows, panel_tile, panel_width  # noqa: F401

@@ -22,7 +22,7 @@ def _table(address, count):
 
 def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stride, places, bias):
     dtype = floor.dtype
-    _, vectors, lanes = host.outer_tile(dtype)
+    vectors, lanes = host.outer_vectors(rows), host.lanes(dtype)
     factors = _memory(weights, dtype, rows * count).reshape(count, rows)
     starts, targets = _table(positions, vectors), _table(places, vectors)
     taps = _table(offsets, count)[:, None] + np.arange(lanes)
@@ -43,57 +43,98 @@ def panel_tile(rows, zero, a, a_row, a_step, panel, count, out, out_row):
         line += factors[row] @ _memory(panel, dtype, count * width).reshape(count, width)
 
 
-def dot_tile(zero, x, x_positions, offsets, d, d_stride, d_positions, count, out, out_stride):
+def dot_tile(rows, zero, x, positions, offsets, packed, count, out):
     dtype = zero.dtype
-    rows, vectors, lanes = host.dot_tile(dtype)
-    at_x = _table(x_positions, count)[:, None] + np.arange(lanes)
-    at_d = _table(d_positions, count)[:, None] + np.arange(lanes)
+    vectors, lanes = host.dot_vectors(rows), host.lanes(dtype)
+    places = _table(positions, count)[:, None] + np.arange(lanes)
+    left = _memory(packed, dtype, count * rows * lanes).reshape(count, rows, lanes)
+    sums = _memory(out, dtype, vectors * rows).reshape(vectors, rows)
     for q, offset in enumerate(_table(offsets, vectors)):
-        right = _memory(x + offset * dtype.itemsize, dtype, at_x.max() + 1)[at_x]
-        for row in range(rows):
-            left = _memory(d + row * d_stride * dtype.itemsize, dtype, at_d.max() + 1)[at_d]
-            _memory(out + (row * out_stride + q) * dtype.itemsize, dtype, 1)[0] += np.sum(left * right)
+        right = _memory(x + offset * dtype.itemsize, dtype, places.max() + 1)[places]
+        sums[q] += np.einsum("trl,tl->r", left, right)
+
+
+def pack_rows(rows, zero, packed, d, stride, last, positions, count, sums):
+    dtype, lanes = zero.dtype, host.lanes(zero.dtype)
+    places = _table(positions, count)[:, None] + np.arange(lanes)
+    vectors = _memory(packed, dtype, count * rows * lanes).reshape(count, rows, lanes)
+    for row in range(rows):
+        line = d + min(row, last) * stride * dtype.itemsize
+        vectors[:, row] = _memory(line, dtype, places.max() + 1)[places]
+    _memory(sums, dtype, rows)[:] += vectors.sum(axis=(0, 2))
 
 
 def panel_width(zero):
-    _, vectors, lanes = host.outer_tile(zero.dtype)
+    _, vectors, lanes = host.panel_tile(zero.dtype)
     return vectors * lanes
 
 
-def outer_tile_vectors(zero):
-    return host.outer_tile(zero.dtype).vectors
+def mix_rows(together, zero, target, target_row, source, source_row, stride, rows, count):
+    for row in range(rows):
+        mixed = _memory(target + row * target_row, zero.dtype, count * together).reshape(count, together)
+        for e in range(together):
+            mixed[:, e] = _memory(source + row * source_row + e * stride, zero.dtype, count)
 
 
-def dot_tile_shape(zero):
-    rows, vectors, _ = host.dot_tile(zero.dtype)
-    return rows, vectors
+def part_rows(together, zero, target, target_row, stride, source, source_row, rows, count):
+    for row in range(rows):
+        mixed = _memory(source + row * source_row, zero.dtype, count * together).reshape(count, together)
+        for e in range(together):
+            _memory(target + row * target_row + e * stride, zero.dtype, count)[:] = mixed[:, e]
 
 
-def copy_row(zero, target, source, count):
-    _memory(target, zero.dtype, count)[:] = _memory(source, zero.dtype, count)
+def prefetch(address, size):
+    pass
 
 
-def copy_second(zero, target, source, count):
-    _memory(target, zero.dtype, count)[:] = _memory(source, zero.dtype, 2 * count)[::2]
+def _each_row(function):
+    """function(dtype, addresses of a row, count) for every row."""
+
+    def all_rows(zero, *arguments):
+        *places, rows, count = arguments
+        for row in range(rows):
+            pairs = zip(places[::2], places[1::2], strict=True)
+            function(zero.dtype, *[address + row * stride for address, stride in pairs], count)
+
+    return all_rows
 
 
-def copy_passed(zero, target, source, relu, count):
-    passes = _memory(relu, zero.dtype, count) > 0
-    _memory(target, zero.dtype, count)[:] = np.where(passes, _memory(source, zero.dtype, count), zero)
+@_each_row
+def copy_rows(dtype, target, source, count):
+    _memory(target, dtype, count)[:] = _memory(source, dtype, count)
 
 
-def pool_row(zero, target, index, top, bottom, count):
-    rows = (_memory(line, zero.dtype, 2 * count).reshape(count, 2) for line in (top, bottom))
-    windows = np.concatenate(list(rows), axis=1)
+@_each_row
+def split_rows(dtype, even, odd, source, count):
+    pairs = _memory(source, dtype, 2 * count).reshape(count, 2)
+    _memory(even, dtype, count)[:], _memory(odd, dtype, count)[:] = pairs.T
+
+
+@_each_row
+def merge_rows(dtype, target, source, count):
+    _memory(target, dtype, 2 * count)[::2] = _memory(source, dtype, count)
+
+
+@_each_row
+def pass_rows(dtype, target, source, relu, count):
+    passes = _memory(relu, dtype, count) > 0
+    _memory(target, dtype, count)[:] = np.where(passes, _memory(source, dtype, count), 0)
+
+
+@_each_row
+def pool_rows(dtype, target, index, top, bottom, count):
+    lines = (_memory(line, dtype, 2 * count).reshape(count, 2) for line in (top, bottom))
+    windows = np.concatenate(list(lines), axis=1)
     place = np.argmax(windows, axis=1)  # the first maximum, or the first NaN
     best = windows[np.arange(count), place]
-    _memory(target, zero.dtype, count)[:] = best
+    _memory(target, dtype, count)[:] = best
     _memory(index, np.dtype(np.uint8), count)[:] = np.where(best > 0, place, 4)
 
 
-def unpool_row(zero, top, bottom, source, index, count):
-    values, places = _memory(source, zero.dtype, count), _memory(index, np.dtype(np.uint8), count)
+@_each_row
+def unpool_rows(dtype, top, bottom, source, index, count):
+    values, places = _memory(source, dtype, count), _memory(index, np.dtype(np.uint8), count)
     for line, first in ((top, 0), (bottom, 2)):
-        pairs = _memory(line, zero.dtype, 2 * count).reshape(count, 2)
+        pairs = _memory(line, dtype, 2 * count).reshape(count, 2)
         for column in (0, 1):
-            pairs[:, column] = np.where(places == first + column, values, zero)
+            pairs[:, column] = np.where(places == first + column, values, 0)
