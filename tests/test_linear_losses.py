@@ -44,9 +44,9 @@ def rounded(function):
 
 @anything
 @given(
-    N=st.integers(0, 70),
-    D=st.integers(0, 150),
-    K=st.integers(1, 23),
+    N=st.integers(0, 40),
+    D=st.integers(0, 70),
+    K=st.integers(1, 13),
     reg=st.sampled_from([0, 0.25, 1e3]),
     seed=st.integers(0, 2**32 - 1),
     dtype=st.sampled_from(DTYPES),
@@ -60,7 +60,7 @@ def test_every_backend_agrees_with_the_loops(backend, N, D, K, reg, seed, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(128, 3073, 10), (1031, 67, 3), (33, 64, 4), (31, 15, 11), (2, 1, 2)])
+@pytest.mark.parametrize("shape", [(33, 517, 10), (517, 67, 3), (33, 64, 4), (31, 15, 11), (2, 1, 2)])
 def test_sizes_around_those_of_blocks_and_tiles(backend, shape, dtype):
     N, D, K = shape
     generator = np.random.default_rng(4)

@@ -1,4 +1,4 @@
-"""The specification of `linear_losses`: one image and one class at a time."""
+"""The specification of `linear_losses`: one image, one class and one feature at a time."""
 
 import math
 
@@ -20,8 +20,7 @@ def linear_svm_loss(W, X, y, reg):
             if margin > 0:
                 slopes[k] += 1 / N
                 slopes[label] -= 1 / N
-        for k in range(K):
-            dW[:, k] += slopes[k] * X[n]
+        _add_gradient(dW, X[n], slopes)
     return loss / max(1, N) + _penalize(W, dW, reg), dW
 
 
@@ -37,21 +36,36 @@ def linear_softmax_loss(W, X, y, reg):
         if gap > 1e308 and math.isfinite(scores[label]):
             gap = 1e308  # the mean of such gaps is finite
         loss += (math.log(total) + gap) / N
-        for k in range(K):
-            dW[:, k] += (exponentials[k] / total - (k == label)) / N * X[n]
+        _add_gradient(dW, X[n], [(exponentials[k] / total - (k == label)) / N for k in range(K)])
     return loss + _penalize(W, dW, reg), dW
 
 
 def _scores(W, x):
-    return [float(np.sum(x * W[:, k])) for k in range(W.shape[1])]
+    """The scores of one image, as Python floats."""
+    scores = []
+    for k in range(W.shape[1]):
+        score = W.dtype.type(0)
+        for d in range(W.shape[0]):
+            score += x[d] * W[d, k]
+        scores.append(float(score))
+    return scores
+
+
+def _add_gradient(dW, x, slopes):
+    """dW of one image, from the gradient of the loss with respect to its scores."""
+    for k in range(dW.shape[1]):
+        slope = dW.dtype.type(slopes[k])
+        for d in range(dW.shape[0]):
+            dW[d, k] += slope * x[d]
 
 
 def _penalize(W, dW, reg):
     """The penalty; its gradient is added to dW."""
     if reg == 0:
         return 0.0
-    penalty = 0.0
+    penalty, strength = 0.0, W.dtype.type(2 * reg)
     for k in range(W.shape[1]):
-        penalty += reg * float(np.sum(np.square(W[:, k], dtype=np.float64)))
-        dW[:, k] += 2 * reg * W[:, k]
+        for d in range(W.shape[0]):
+            penalty += reg * (float(W[d, k]) * float(W[d, k]))
+            dW[d, k] += strength * W[d, k]
     return penalty
