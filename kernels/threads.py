@@ -1,25 +1,22 @@
-"""How the njit kernels are compiled and how they use the cores.
+"""How the njit kernels use the cores.
 
-`serial` compiles a plain kernel. `parallel` compiles kernel(start, stop, ...) and returns a function that is called as
-kernel(count, ...): it runs the kernel over parts of range(count) on a few persistent threads, without the GIL. Items
-are independent, and kernels that sum over items do so in chunks of their own, in order: no bit of a result depends on
-the number of threads.
+`serial` compiles a plain kernel (see `compiling`). `parallel` compiles kernel(start, stop, ...) and returns a function
+that is called as kernel(count, ...): it runs the kernel over parts of range(count) on a few persistent threads, without
+the GIL. Items are independent, and kernels that sum over items do so in chunks of their own, in order: no bit of a
+result depends on the number of threads.
 
 The calling thread takes part after part itself; a helper joins in when it wakes up and takes what is left. So a launch
 waits for nobody who has not begun, and on a busy machine costs next to nothing. numba's own parallel layers were tried
-first. OpenMP launches in 1.4 us, but its threads meet at a barrier: with other processes on the cores each launch took
-8 to 16 ms, and a training step 175 ms. It also kills a forked child, the layer `workqueue` aborts the process when two
-Python threads enter it, and kernels with `prange` take longer to compile.
+first; `benchmarks/launch.py` prints what their launches cost. OpenMP is fastest on an idle machine, but its threads
+meet at a barrier: with other processes on the cores each launch waits for them. It also kills a forked child, the layer
+`workqueue` aborts the process when two Python threads enter it, and kernels with `prange` take longer to compile.
 """
 
 import contextlib
 import functools
-import hashlib
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -29,51 +26,14 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-# IEEE semantics for NaN and infinity are kept: only contraction to fused multiply-adds and reordering of sums.
-FASTMATH = frozenset({"contract", "nsz", "reassoc"})
+from .compiling import serial
+
 VARIABLE = "FASTNN_NUM_THREADS"
-PARTS = 4  # for each thread at most: enough to balance; each costs some 5 us
-_PATIENCE = 1 << 18  # glances, some 0.1 ms: a helper that sleeps between launches wakes up 0.05 ms late
+PARTS = 4  # for each thread at most: enough to balance, and each costs a call
+_PATIENCE = 1 << 18  # glances, longer than the pause between most launches: a helper that sleeps wakes up late
 
 _limit: int | None = None
 _helpers: list["_Helper"] = []
-
-
-def serial(function: Callable) -> Callable:
-    """Compile a kernel that runs on the calling thread; its machine code is kept beside the source."""
-    kernel = numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
-    if hasattr(kernel, "enable_caching"):  # under NUMBA_DISABLE_JIT it is the plain function
-        _keep_on_disk(kernel)
-    return kernel
-
-
-@functools.cache
-def _source_stamp() -> str:
-    """A digest that changes when any file of the kernels does: machine code contains what was inlined from others.
-
-    numba looks at the file of the function alone, and would run old code with new layouts after an update.
-    """
-    folder = Path(__file__).parent
-    files = ((path.relative_to(folder).as_posix(), path.stat()) for path in sorted(folder.rglob("*.py")))
-    return hashlib.sha256(repr([(name, file.st_mtime_ns, file.st_size) for name, file in files]).encode()).hexdigest()
-
-
-def _keep_on_disk(kernel: Any) -> None:
-    try:
-        kernel.enable_caching()
-        kernel._cache._cache_file._source_stamp = _source_stamp()
-    except RuntimeError:  # no folder that can be written
-        _warn_once()
-
-
-@functools.cache
-def _warn_once() -> None:
-    warnings.warn(
-        f"fastnn: compiled kernels cannot be kept on disk, neither in {Path(__file__).parent} nor in the user's cache, "
-        "and are compiled anew in every process; set NUMBA_CACHE_DIR to a folder that can be written",
-        RuntimeWarning,
-        stacklevel=4,
-    )
 
 
 def parallel(grain: int) -> Callable[[Callable], Callable]:
@@ -168,6 +128,7 @@ class _Helper:
     def __init__(self, number: int) -> None:
         self._queue: SimpleQueue = SimpleQueue()
         self._called = np.zeros(1, np.int64)
+        _watch(self._called, 0, 0)  # compiled here, or loaded, before a thread needs it
         threading.Thread(target=self._live, daemon=True, name=f"fastnn-{number}").start()
 
     def call(self, launch: _Launch, lock: Any) -> None:

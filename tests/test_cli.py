@@ -76,7 +76,7 @@ def test_wrong_usage(capsys, arguments):
     assert "usage: fastnn" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "sweep", "bench"])
+@pytest.mark.parametrize("command", ["train", "resume", "sweep", "warmup", "bench"])
 def test_help_has_examples(capsys, command):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])

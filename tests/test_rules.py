@@ -24,7 +24,7 @@ SOURCES = [
     for path in sorted(KERNELS.rglob("*.py"))
 ]
 VARIANTS = ("naive", "vectorized", "njit", "cuda")
-SHARED = {"arrays", "checks", "switch", "threads", "windows", "simd"}
+SHARED = {"arrays", "checks", "compiling", "switch", "threads", "windows", "simd"}
 FIRST_PARTY = [(module, path) for module, path in SOURCES if module[1] != "kernels"]
 IN_KERNELS = [(module, path) for module, path in SOURCES if module[1] == "kernels"]
 IN_OPERATIONS = [(module, path) for module, path in IN_KERNELS if len(module) == 4 and module[2] in kernels.OPERATIONS]
@@ -193,9 +193,9 @@ def test_no_flag_assumes_that_nan_and_infinity_do_not_exist(module, path):
 
 def test_the_flags_are_harmless():
     pytest.importorskip("numba")
-    from fastnn.kernels import threads
+    from fastnn.kernels import compiling
 
-    assert threads.FASTMATH.issubset(HARMLESS)
+    assert compiling.FASTMATH.issubset(HARMLESS)
 
 
 @each(IN_KERNELS)

@@ -1,4 +1,4 @@
-"""The command `fastnn`: train, resume, sweep, info, bench.
+"""The command `fastnn`: train, resume, sweep, warmup, info, bench.
 
 Every command is a module with `add_parser(commands)` and the function that runs it; what a command needs beyond the
 standard library is imported when it runs.
@@ -12,13 +12,14 @@ from collections.abc import Sequence
 
 from fastnn import BackendUnavailable, __version__
 
-from . import bench, info, sweep, train
+from . import bench, info, sweep, train, warmup
 
 _EXAMPLES = """examples:
   fastnn train                                  train a convolutional network on generated images
   fastnn train --data cifar10 --epochs 5        on CIFAR-10
   fastnn resume runs/shapes-three-layer-conv    go on where training stopped
   fastnn sweep                                  find a learning rate and penalty
+  fastnn warmup                                 compile all kernels now
   fastnn info                                   which backends work here, and why not
   fastnn bench --quick                          time the kernels
 
@@ -70,6 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (train, sweep, info, bench):
+    for module in (train, sweep, warmup, info, bench):
         module.add_parser(commands)
     return parser

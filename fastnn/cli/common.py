@@ -82,7 +82,7 @@ def prepare(settings: Settings, data: dict, log: Any) -> float:
     from fastnn.solver import Solver
 
     def announce():
-        if "numba" in sys.modules:
+        if "numba" in sys.modules and not sys.stderr.isatty():  # a terminal is told by the kernels themselves
             print("compiling kernels, first run only ...", file=log, flush=True)
 
     began = time.perf_counter()

@@ -95,7 +95,7 @@ class Emitter:
 
 
 def keep_rolled(module, branch):
-    """Forbid LLVM to unroll the loop that ends in `branch`: unrolled, its accumulators spill (26 not 107 GFLOP/s)."""
+    """Forbid LLVM to unroll the loop that ends in `branch`: unrolled, its accumulators spill."""
 
     class Itself(ir.MDValue):
         def __hash__(self):
