@@ -7,8 +7,8 @@ result depends on the number of threads.
 
 The calling thread takes part after part itself; a helper joins in when it wakes up and takes what is left. So a launch
 waits for nobody who has not begun, and on a busy machine costs next to nothing. numba's own parallel layers were tried
-first; `benchmarks/launch.py` prints what their launches cost. OpenMP is fastest on an idle machine, but its threads
-meet at a barrier: with other processes on the cores each launch waits for them. It also kills a forked child, the layer
+first, whose launches `benchmarks/launch.py` times beside these: OpenMP's threads meet at a barrier, so that after a
+pause, or with other processes on the cores, a launch waits for them. It also kills a forked child, the layer
 `workqueue` aborts the process when two Python threads enter it, and kernels with `prange` take longer to compile.
 """
 

@@ -1,13 +1,18 @@
 """The threads of the njit kernels: every part runs once, on any number of threads, and errors come back."""
 
+import ast
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+from fastnn import kernels
 
 threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
 
@@ -74,6 +79,13 @@ def test_the_number_of_threads_is_put_back():
     assert threads.get_num_threads() == before
 
 
+def test_the_number_of_threads_is_put_back_after_an_error():
+    before = threads.get_num_threads()
+    with pytest.raises(ZeroDivisionError), threads.use_num_threads(before + 3):
+        raise ZeroDivisionError
+    assert threads.get_num_threads() == before
+
+
 @pytest.mark.parametrize("count", [0, -1, "two", 1.5, None])
 def test_impossible_numbers_of_threads(count):
     message = rf"use_num_threads: '{count}' is no number of threads; expected a whole number from 1 up"
@@ -88,3 +100,68 @@ def test_the_environment_sets_the_number(value, expected):
     environment = {**os.environ, threads.VARIABLE: value}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == (expected or str(len(os.sched_getaffinity(0)))), done.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "two", "-1", "1.5"])
+def test_impossible_numbers_in_the_environment(monkeypatch, value):
+    monkeypatch.setattr(threads, "_limit", None)
+    monkeypatch.setenv(threads.VARIABLE, value)
+    with pytest.raises(ValueError, match=f"FASTNN_NUM_THREADS: '{value}' is no number of threads; expected a whole"):
+        threads.get_num_threads()
+
+
+# ---- no more threads than cores, and none of BLAS ----
+
+
+def test_kernels_leave_matrix_products_to_nobody_else():
+    """OpenBLAS has threads of its own, which go on spinning after a call and take the cores from the next kernel."""
+    folder = Path(kernels.__file__).parent
+    files = [*folder.glob("*/njit.py"), *(path for path in folder.glob("simd/*.py") if path.stem != "twins")]
+    assert len(files) > 20
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not isinstance(node, ast.MatMult), f"{path} multiplies matrices"
+            if isinstance(node, ast.Attribute):
+                blas = {"dot", "matmul", "einsum", "tensordot", "inner", "vdot", "linalg"}
+                assert node.attr not in blas, f"{path}:{node.lineno} calls {node.attr}"
+
+
+TRAIN = """
+    import os, threading, time
+    import numpy as np
+    from fastnn.classifiers.cnn import ThreeLayerConvNet
+    from fastnn.solver import Solver
+
+    def ticks():
+        \"\"\"Processor time of our threads, and of all others.\"\"\"
+        own, spent = {thread.native_id for thread in threading.enumerate()}, [0, 0]
+        for task in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{task}/stat") as file:
+                user, system = file.read().rpartition(")")[2].split()[11:13]
+            spent[int(task) not in own] += int(user) + int(system)
+        return spent
+
+    X, y = np.ones((40, 3, 32, 32), np.float32), np.zeros(40, int)
+    data = {"X_train": X, "y_train": y, "X_val": X, "y_val": y}
+    model = ThreeLayerConvNet(num_filters=16, seed=0, reg=1e-3)
+    options = dict(update_rule="adam", batch_size=20, verbose=False, seed=0)
+    Solver(model, data, num_epochs=1, **options).train()
+    time.sleep(0.3)  # the threads of BLAS spin for a while when they are born
+    before = ticks()
+    Solver(model, data, num_epochs=20, **options).train()
+    helpers = [thread.name for thread in threading.enumerate() if thread.name.startswith("fastnn-")]
+    print(len(helpers), *(now - then for now, then in zip(ticks(), before)))
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="this system does not tell the time of each thread")
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_training_keeps_as_many_threads_busy_as_asked_for_and_none_of_blas(number):
+    environment = {**os.environ, threads.VARIABLE: str(number), "FASTNN_BACKEND": "njit", "OPENBLAS_NUM_THREADS": "4"}
+    code = textwrap.dedent(TRAIN)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    helpers, own, others = map(int, done.stdout.split())
+    assert helpers == number - 1
+    assert own > 10
+    assert others <= 0.05 * own, "threads that are not ours worked"
