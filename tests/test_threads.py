@@ -154,6 +154,7 @@ TRAIN = """
 """
 
 
+@pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="uncompiled kernels take minutes")
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="this system does not tell the time of each thread")
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_training_keeps_as_many_threads_busy_as_asked_for_and_none_of_blas(number):

@@ -16,6 +16,10 @@ import fastnn
 from fastnn import kernels, warmup
 from fastnn.cli import main
 
+compiles = pytest.mark.skipif(
+    "njit" not in AVAILABLE or "NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled"
+)
+
 
 class Recorder:
     """Stands in for a variant of an operation and notes which of its functions are used."""
@@ -100,7 +104,7 @@ def asked_for(code):
     return set(asked), compiled
 
 
-@pytest.mark.skipif("njit" not in AVAILABLE or "NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")
+@compiles
 def test_training_asks_for_nothing_that_was_not_compiled_before():
     """Compared is what is asked for: whether it was in the cache before says nothing."""
     warm, _ = asked_for(WARMUP)
@@ -125,7 +129,7 @@ def two_steps(monkeypatch):
     monkeypatch.setattr(warmup, "steps", steps)
 
 
-@pytest.mark.skipif("njit" not in AVAILABLE, reason="numba is not installed")
+@compiles
 @pytest.mark.parametrize(("arguments", "expected"), [([], ["float32"]), (["--dtype", "both"], ["float32", "float64"])])
 def test_the_command_says_what_it_does(two_steps, capsys, arguments, expected):
     with fastnn.use_backend("naive"):
