@@ -55,6 +55,10 @@ class _Cache(caching.FunctionCache):
         super().__init__(function)
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, _source_stamp())
 
+    def _index_key(self, sig: Any, codegen: Any) -> tuple:
+        """Types and processor. numba adds the function's code and closure, which the source stamp covers."""
+        return sig, codegen.magic_tuple()
+
     def save_overload(self, *arguments: Any) -> None:
         try:
             super().save_overload(*arguments)

@@ -22,11 +22,10 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
+from . import mailbox
 from .compiling import serial
+from .mailbox import serve, share
 
 VARIABLE = "FASTNN_NUM_THREADS"
 PARTS = 4  # for each thread at most: enough to balance, and each costs a call
@@ -41,20 +40,32 @@ def parallel(grain: int) -> Callable[[Callable], Callable]:
 
     def compile_kernel(function: Callable) -> Callable:
         kernel = serial(function)
+        drive = _driver(kernel, f"{function.__module__}.{function.__qualname__}")
 
         @functools.wraps(function)
         def launch(count: int, *arguments: Any) -> None:
-            threads = get_num_threads()
-            parts = min(PARTS * threads, -(-count // grain)) if threads > 1 else 1
-            if parts > 1:
-                _run(kernel, count, parts, arguments)
-            elif count:
+            if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
                 kernel(0, count, *arguments)
+            elif count:
+                threads = get_num_threads()
+                parts = min(PARTS * threads, -(-count // grain)) if threads > 1 else 1
+                mailboxes = _mailboxes(min(threads, parts) - 1)
+                if drive(mailboxes, count, parts, *arguments):
+                    raise MemoryError(f"{function.__module__}: {function.__name__} found no memory; use smaller batches")
 
-        launch.kernel = kernel  # type: ignore[attr-defined]
         return launch
 
     return compile_kernel
+
+
+def _driver(kernel: Callable, name: str) -> Callable:
+    """A compiled drive(mailboxes, count, parts, ...) that runs the parts of a kernel (see `mailbox.share`)."""
+
+    def drive(mailboxes, count, parts, *arguments):
+        return share(kernel, mailboxes.ctypes.data, mailboxes.size, count, parts, arguments)
+
+    drive.__qualname__ = name.replace(".", "_")
+    return serial(drive)
 
 
 def get_num_threads() -> int:
@@ -86,92 +97,42 @@ def _checked(origin: str, value: str) -> int:
     return int(value)
 
 
-class _Launch:
-    """One kernel over all its parts; whoever works on it takes the next part until none is left."""
-
-    def __init__(self, kernel: Callable, count: int, parts: int, arguments: tuple) -> None:
-        self._kernel, self._count, self._parts, self._arguments = kernel, count, parts, arguments
-        self._next = iter(range(parts))
-        self.error: BaseException | None = None
-
-    def work(self) -> None:
-        for part in self._next:
-            start, stop = part * self._count // self._parts, (part + 1) * self._count // self._parts
-            self._kernel(start, stop, *self._arguments)
-
-    def help(self) -> None:
-        try:
-            self.work()
-        except BaseException as error:
-            self.error = error
-
-
-def _run(kernel: Callable, count: int, parts: int, arguments: tuple) -> None:
-    launch = _Launch(kernel, count, parts, arguments)
-    # Who holds a helper's lock: the helper while it works; the caller once it wants no more help from it.
-    locks = []
-    for helper in _awake(min(get_num_threads(), parts) - 1):
-        locks.append(threading.Lock())
-        helper.call(launch, locks[-1])
-    try:
-        launch.work()
-    finally:
-        for lock in locks:
-            lock.acquire()
-    if launch.error is not None:
-        raise launch.error
+def _mailboxes(count: int) -> np.ndarray:
+    """The addresses of so many helpers' mailboxes; helpers that do not exist yet are born, those asleep are woken."""
+    while len(_helpers) < count:
+        _helpers.append(_Helper(len(_helpers) + 1))
+    for helper in _helpers[:count]:
+        helper.wake()
+    return np.array([helper.address for helper in _helpers[:count]], np.int64)
 
 
 class _Helper:
-    """A thread that waits for launches: awake for a moment, since they come in quick succession, then asleep."""
+    """A thread that waits for work: awake for a moment, since launches come in quick succession, then asleep."""
 
     def __init__(self, number: int) -> None:
-        self._queue: SimpleQueue = SimpleQueue()
-        self._called = np.zeros(1, np.int64)
-        _watch(self._called, 0, 0)  # compiled here, or loaded, before a thread needs it
+        self._mailbox = np.zeros(2 * mailbox.SIZE, np.int64)
+        self.address = -(-self._mailbox.ctypes.data // 64) * 64
+        self._asleep = self._mailbox[(self.address - self._mailbox.ctypes.data) // 8 + mailbox.ASLEEP :]
+        self._calls: SimpleQueue = SimpleQueue()
+        _wait(self.address, 0)  # compiled here, or loaded, before a thread needs it
         threading.Thread(target=self._live, daemon=True, name=f"fastnn-{number}").start()
 
-    def call(self, launch: _Launch, lock: Any) -> None:
-        self._queue.put((launch, lock))
-        self._called[0] += 1
+    def wake(self) -> None:
+        if self._asleep[0]:
+            self._asleep[0] = 0
+            self._calls.put(None)
 
     def _live(self) -> None:
-        answered = 0
         while True:
-            if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-                _watch(self._called, answered, _PATIENCE)
-            launch, lock = self._queue.get()
-            answered += 1
-            if lock.acquire(blocking=False):
-                launch.help()
-                lock.release()
-            del launch  # and with it the arrays
-
-
-def _awake(count: int) -> list[_Helper]:
-    """So many helpers; those that do not exist yet are born."""
-    while len(_helpers) < count:
-        _helpers.append(_Helper(len(_helpers) + 1))
-    return _helpers[:count]
-
-
-@intrinsic
-def _load(context, address):
-    """The int64 at an address, loaded anew each time."""
-
-    def codegen(context, builder, signature, arguments):
-        pointer = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
-        return builder.load_atomic(pointer, "acquire", 8)
-
-    return types.int64(types.intp), codegen
+            _wait(self.address, _PATIENCE)
+            self._asleep[0] = 1
+            self._calls.get()
 
 
 @serial
-def _watch(called, answered, patience):
-    """Return as soon as called[0] exceeds `answered`, or when patience is at an end."""
-    address = called.ctypes.data
-    while patience > 0 and _load(address) <= answered:
-        patience -= 1
+def _wait(address, patience):
+    """Do what is posted to a mailbox, until nothing has come for so long."""
+    serve(address, patience)
 
 
 # A forked child has none of its parent's threads; it starts its own.
