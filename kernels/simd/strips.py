@@ -89,7 +89,8 @@ def merge_rows(context, zero, target, target_row, source, source_row, rows, coun
         pointer, lanes = emit.at(emit.pointer(target), emit.builder.mul(at, INDEX(2))), emit.lanes
         new = emit.load(emit.pointer(source), at)
         for half in (0, 1):
-            mixed = [lane if lane % 2 else lanes + (half * lanes + lane) // 2 for lane in range(lanes)]
+            places = range(half * lanes, (half + 1) * lanes)
+            mixed = [place - half * lanes if place % 2 else lanes + place // 2 for place in places]
             emit.store(emit.shuffle(emit.load(pointer, half * lanes), new, mixed), pointer, half * lanes)
 
     return _strip(2, body)(zero)
