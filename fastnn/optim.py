@@ -11,11 +11,12 @@ next_w is a new array, or written to `out` where that is given; with `out=w` the
 dw is never modified. Raises ValueError for keys that the rule does not know and for values out of range.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import checks, updates
+from fastnn.kernels import checks, squares, updates
 
 _ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 0}
 DEFAULTS: dict[str, dict[str, float]] = {
@@ -36,11 +37,20 @@ STATE: dict[str, tuple[str, ...]] = {
     "adam": ("m", "v"),
     "adamw": ("m", "v"),
 }
+_KERNELS: dict[str, Callable] = {
+    "sgd": updates.sgd_update,
+    "sgd_momentum": updates.momentum_update,
+    "nesterov": updates.nesterov_update,
+    "rmsprop": updates.rmsprop_update,
+    "adagrad": updates.adagrad_update,
+    "adam": updates.adam_update,
+    "adamw": updates.adamw_update,
+}
 
 
 def sgd(w, dw, config=None, out=None):
     """Stochastic gradient descent: next_w = w - learning_rate * dw."""
-    return _apply("sgd", updates.sgd_update, w, dw, config, out)
+    return _one("sgd", w, dw, config, out)
 
 
 def sgd_momentum(w, dw, config=None, out=None):
@@ -49,7 +59,7 @@ def sgd_momentum(w, dw, config=None, out=None):
     velocity = momentum * velocity - learning_rate * dw
     next_w = w + velocity
     """
-    return _apply("sgd_momentum", updates.momentum_update, w, dw, config, out)
+    return _one("sgd_momentum", w, dw, config, out)
 
 
 def nesterov(w, dw, config=None, out=None):
@@ -58,7 +68,7 @@ def nesterov(w, dw, config=None, out=None):
     velocity = momentum * velocity - learning_rate * dw
     next_w = w + momentum * velocity - learning_rate * dw
     """
-    return _apply("nesterov", updates.nesterov_update, w, dw, config, out)
+    return _one("nesterov", w, dw, config, out)
 
 
 def rmsprop(w, dw, config=None, out=None):
@@ -67,7 +77,7 @@ def rmsprop(w, dw, config=None, out=None):
     cache = decay_rate * cache + (1 - decay_rate) * dw^2
     next_w = w - learning_rate * dw / (sqrt(cache) + epsilon)
     """
-    return _apply("rmsprop", updates.rmsprop_update, w, dw, config, out)
+    return _one("rmsprop", w, dw, config, out)
 
 
 def adagrad(w, dw, config=None, out=None):
@@ -76,7 +86,7 @@ def adagrad(w, dw, config=None, out=None):
     cache = cache + dw^2
     next_w = w - learning_rate * dw / (sqrt(cache) + epsilon)
     """
-    return _apply("adagrad", updates.adagrad_update, w, dw, config, out)
+    return _one("adagrad", w, dw, config, out)
 
 
 def adam(w, dw, config=None, out=None):
@@ -86,12 +96,12 @@ def adam(w, dw, config=None, out=None):
     v = beta2 * v + (1 - beta2) * dw^2
     next_w = w - learning_rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
     """
-    return _apply("adam", updates.adam_update, w, dw, config, out)
+    return _one("adam", w, dw, config, out)
 
 
 def adamw(w, dw, config=None, out=None):
     """Adam with decoupled weight decay: next_w as in `adam`, less learning_rate * weight_decay * w."""
-    return _apply("adamw", updates.adamw_update, w, dw, config, out)
+    return _one("adamw", w, dw, config, out)
 
 
 RULES = {rule.__name__: rule for rule in (sgd, sgd_momentum, nesterov, rmsprop, adagrad, adam, adamw)}
@@ -127,25 +137,58 @@ def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
     that is not finite, no factor helps, and they stay as they are.
     Source: Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks (2013), section 3.2.
     """
-    norm = float(np.sqrt(sum(np.square(dw, dtype=np.float64).sum() for dw in gradients.values())))
+    norm = squares.gradient_norm(list(gradients.values()))
     if not limit < norm < np.inf:
         return gradients, norm
     return {name: dw * dw.dtype.type(limit / norm) for name, dw in gradients.items()}, norm
 
 
-def _apply(name: str, kernel: Callable, w: np.ndarray, dw: np.ndarray, config: dict | None, out: np.ndarray | None):
+def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: MutableMapping) -> None:
+    """Update the parameters that `configs` names, which has a config of the rule for each: those in `params`, in place.
+
+    The result is that of `params[name], configs[name] = rule(params[name], grads[name], configs[name])` for one after
+    the other. But a rule of this module updates all C-contiguous arrays at once, in one pass over memory, and where one
+    of these cannot be updated, none is, nor is any of their configs.
+    """
+    together = [name for name in configs if params[name].flags.carray] if rule in RULES.values() else []
+    if together:
+        w, dw, given = ([values[name] for name in together] for values in (params, grads, configs))
+        _all(rule.__name__, w, dw, given)
+    for name in configs:
+        if name not in together:
+            params[name], configs[name] = rule(params[name], grads[name], configs[name])
+
+
+def _one(name: str, w: Any, dw: Any, config: dict | None, out: np.ndarray | None) -> tuple[np.ndarray, dict]:
     (w,) = checks.floats(name, w=(w, "..."))
     config = {} if config is None else config
-    checks.keys(name, "config", config, optional=[*DEFAULTS[name], *STATE[name]])
-    for key, value in DEFAULTS[name].items():
-        config.setdefault(key, value)
-    for key in STATE[name]:
-        config.setdefault(key, np.zeros(w.shape, w.dtype))
     out = np.empty(w.shape, w.dtype) if out is None else out
-    hyperparameters = {key: config[key] for key in DEFAULTS[name]}
-    if "t" in hyperparameters:
-        hyperparameters["t"] += 1
-    kernel(w, dw, *(config[key] for key in STATE[name]), out, **hyperparameters)
-    if "t" in hyperparameters:  # counted once the update is done: one that raises leaves t as it was
-        config["t"] = hyperparameters["t"]
+    complete = _completed(name, config, w)
+    _KERNELS[name](w, dw, out=out, **complete)
+    config.update(complete)
     return out, config
+
+
+def _all(name: str, w: list[np.ndarray], dw: list, configs: list[dict]) -> None:
+    complete = [_completed(name, config, one) for config, one in zip(configs, w, strict=True)]
+    columns: dict[str, Any] = {key: [config[key] for config in complete] for key in complete[0]}
+    for key in DEFAULTS[name]:
+        if all(value is columns[key][0] for value in columns[key]):  # then it is checked once
+            columns[key] = columns[key][0]
+    _KERNELS[name](w, dw, out=w, **columns)
+    for config, one in zip(configs, complete, strict=True):
+        config.update(one)
+
+
+def _completed(name: str, config: dict, w: np.ndarray) -> dict:
+    """What the config is after an update: t is counted, what it lacked are defaults, and zeros in the shape of w.
+
+    Once the update is done, the config becomes that: one that raises leaves it as it was.
+    """
+    checks.keys(name, "config", config, optional=[*DEFAULTS[name], *STATE[name]])
+    complete = {key: config.get(key, value) for key, value in DEFAULTS[name].items()}
+    for key in STATE[name]:
+        complete[key] = config[key] if key in config else np.zeros(w.shape, w.dtype)
+    if "t" in complete:
+        complete["t"] += 1
+    return complete

@@ -175,16 +175,11 @@ class Solver(Resumable):
             self._check_finite("norm of the gradients", norm, images)
         checks.keys("Solver", "gradients", grads, required=self.optim_configs, optional=grads)
 
-        in_place = self.update_rule in optim.RULES.values()
         self._begin_writing()
-        for name, config in self.optim_configs.items():
-            if rate is not None:
+        if rate is not None:
+            for config in self.optim_configs.values():
                 config["learning_rate"] = rate
-            w = self.model.params[name]
-            if in_place and w.flags.carray:
-                self.update_rule(w, grads[name], config, out=w)
-            else:
-                self.model.params[name], self.optim_configs[name] = self.update_rule(w, grads[name], config)
+        optim.update(self.update_rule, self.model.params, grads, self.optim_configs)
         self.loss_history.append(float(loss))
         self.iteration += 1
         self._end_writing()

@@ -7,7 +7,8 @@ the same function as plain loops (the specification), `vectorized.py` as NumPy, 
     pool2d       max, average, global average       activations    ReLU and its relatives
     norm         batch, layer and group norm        dropout        its mask from a seed
     losses       softmax, SVM, mean squared error   linear_losses  the first two, from the weights at once
-    updates      SGD to AdamW                       augment        images shifted, mirrored, erased
+    updates      SGD to AdamW                       squares        the penalty on weights, the norm of gradients
+    augment      images shifted, mirrored, erased
     sandwich     neighbours fused: affine or convolution, norm, ReLU, pooling
 
 Axes, in docstrings, names and loop indices (lower case):
@@ -29,6 +30,7 @@ OPERATIONS = (
     "losses",
     "linear_losses",
     "updates",
+    "squares",
     "augment",
     "sandwich",
 )

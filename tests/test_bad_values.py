@@ -116,16 +116,24 @@ for kind, states, numbers in (
 ):
     written = {state: np.ones_like(CUBE) for state in (*states.split(), "out")}
     VALID[f"{kind}_update"] = {"w": CUBE, "dw": OTHER, **written, **numbers, "weight_decay": 0.01}
+VALID |= {
+    "weight_penalty": {"w": CUBE, "dw": OTHER.copy(), "reg": 0.1},
+    "gradient_norm": {"dw": CUBE},
+}
 PAIRS = {"stride", "pad", "size", "pool_size", "pool_stride"}
 ANY_RANK = {(name, "x") for name in VALID if name.endswith(("lu_forward", "id_forward", "nh_forward", "ut_forward"))}
 ANY_RANK |= {(name, "x") for name in ("batchnorm_forward", "batchnorm_inference", "groupnorm_forward")}
+ANY_RANK |= {("gradient_norm", "dw")}
 
+ENDINGS = ("_forward", "_inference", "_backward", "_alt", "_loss", "_update", "_images", "_penalty", "_norm")
 
 FUNCTIONS = {
     name: function
     for operation in kernels.OPERATIONS
     for name, function in inspect.getmembers(importlib.import_module(f"fastnn.kernels.{operation}"), inspect.isfunction)
-    if name.endswith(("_forward", "_inference", "_backward", "_alt", "_loss", "_update", "_images"))
+    if name.endswith(
+        ("_forward", "_inference", "_backward", "_alt", "_loss", "_update", "_images", "_penalty", "_norm")
+    )
 }
 
 

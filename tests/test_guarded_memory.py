@@ -180,6 +180,21 @@ def normalise(guards, dtype, shape):
         finite(*sandwich.conv2d_batchnorm_relu_pool_backward(*given_back))
 
 
+def learn(guards, dtype, shapes):
+    from fastnn.kernels import squares, updates
+
+    rng = np.random.default_rng(0)
+    w, dw, m, v = ([guards.copy(abs(rng.normal(size=shape)).astype(dtype)) for shape in shapes] for _ in range(4))
+    squares.weight_penalty(w, dw, 0.1)
+    finite(squares.gradient_norm(dw))
+    updates.sgd_update(w, dw, w, 0.1)
+    updates.momentum_update(w, dw, m, w, 0.1, 0.9)
+    updates.nesterov_update(w, dw, m, w, 0.1, 0.9)
+    updates.adagrad_update(w, dw, v, w, 0.1, 1e-8)
+    updates.adam_update(w, dw, m, v, w, 1, 0.1, 0.9, 0.99, 1e-8)
+    finite(*w, *m, *v)
+
+
 def geometries():
     for F, C, rows, stride in ((1, 3, 1, 1), (3, 1, 4, 1), (4, 5, 3, 2), (5, 4, 2, 1), (7, 1, 2, 3)):
         for width in (1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65):
@@ -204,6 +219,9 @@ def main(place):
                 convolve(guards, dtype, *geometry)
                 pool(guards, dtype, geometry[0])
                 change(guards, dtype, geometry[0])
+                guards.forget()
+            for size in (1, 15, 17, 4095, 4096, 4097, 8193):
+                learn(guards, dtype, [(size,), (0, 3), (size, 2), ()])
                 guards.forget()
             for N, C, H, W in (
                 (1, 3, 1, 1),

@@ -123,12 +123,7 @@ class SparseAutoencoder:
                 cost, grads = self.cost(X[sampler.draw(batch, source)])
                 _check_finite(function, cost, f"lower learning_rate={learning_rate}, or check that X is finite")
                 history.append(cost)
-                for name, config in configs.items():
-                    w = self.params[name]
-                    if rule in optim.RULES.values() and w.flags.carray:
-                        rule(w, grads[name], config, out=w)
-                    else:
-                        self.params[name], configs[name] = rule(w, grads[name], config)
+                optim.update(rule, self.params, grads, configs)
             if verbose:
                 print(f"(Epoch {epoch + 1} / {num_epochs}) cost: {np.mean(history[-sampler.batches :]):f}")
         return history

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import optim, random
-from fastnn.kernels import checks
+from fastnn.kernels import checks, squares
 from fastnn.layer_utils import affine_relu_backward, affine_relu_forward
 from fastnn.layers import affine_backward, affine_forward, softmax_loss
 from fastnn.nn import files
@@ -47,9 +47,7 @@ def nn_forward_backward(params: dict[str, np.ndarray], X: Any, y: Any = None, re
     dhidden, dW2, db2 = affine_backward(dscores, (hidden, params["W2"], params["b2"]))
     _, dW1, db1 = affine_relu_backward(dhidden, cache, need_dx=False)
     if reg:
-        for W, dW in ((params["W1"], dW1), (params["W2"], dW2)):
-            loss += reg * float(np.sum(np.square(W)))
-            dW += dW.dtype.type(2 * reg) * W
+        loss += squares.weight_penalty([params["W1"], params["W2"]], [dW1, dW2], 2 * reg)
     return loss, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
 
 
@@ -96,8 +94,7 @@ def nn_train(
         check_finite(function, float(loss), iteration, learning_rate)
         stats["loss_history"].append(float(loss))
         with np.errstate(over="ignore", invalid="ignore"):  # the next loss tells
-            for name, w in params.items():
-                optim.sgd(w, grads[name], {"learning_rate": learning_rate}, out=w)
+            optim.update(optim.sgd, params, grads, {name: {"learning_rate": learning_rate} for name in params})
         if verbose and iteration % 100 == 0:
             print(f"iteration {iteration} / {num_iters}: loss {float(loss):f}")
         if iteration % iterations_per_epoch == 0:

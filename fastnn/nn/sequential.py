@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import checks
+from fastnn.kernels import checks, squares
 from fastnn.layers import softmax_loss
 
 from . import files
@@ -13,8 +13,6 @@ from .container import Container, numbered, run
 from .module import Module, evaluating
 from .named import all_fitting
 from .sandwiches import fuse
-
-_PENALTY_BLOCK = 1 << 16  # elements
 
 
 class Sequential(Container):
@@ -60,8 +58,11 @@ class Sequential(Container):
         loss, dscores = self.loss_function(scores, y)
         _, grads = self.backward(dscores, cache, need_dx=False)
         if self.reg:
-            for name in self.regularized:
-                loss += _penalize(self.params[name], grads[name], self.reg)
+            names = self.regularized
+            weights = [self.params[name] for name in names]
+            for name, weight in zip(names, weights, strict=True):
+                grads[name] = np.require(grads[name], weight.dtype, ("C", "A", "W"))
+            loss += squares.weight_penalty(weights, [grads[name] for name in names], self.reg)
         return loss, grads
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, list]:
@@ -106,19 +107,3 @@ class Sequential(Container):
         params = all_fitting(f"{kind}.params", "params", self.params, params)
         self.buffers = all_fitting(f"{kind}.buffers", "buffers", self.buffers, buffers)
         self.params = params
-
-
-def _penalize(weight: np.ndarray, gradient: np.ndarray, reg: float) -> float:
-    """Add reg * weight to the gradient in place and return 0.5 * reg * sum(weight * weight).
-
-    In blocks of rows, whose products stay in the cache: for 8192 x 500 float32, 2.3 ms where whole arrays take 2.8.
-    """
-    rows = max(1, _PENALTY_BLOCK * len(weight) // weight.size)
-    total = 0.0
-    for start in range(0, len(weight), rows):
-        block = weight[start : start + rows]
-        scaled = block * weight.dtype.type(reg)
-        gradient[start : start + rows] += scaled
-        scaled *= block
-        total += float(scaled.sum())
-    return 0.5 * total

@@ -11,6 +11,7 @@ normalize    batch norm, with ReLU and pooling fused in
 columns      its loops over memory
 groups       group norm, with ReLU fused in
 scores       the losses of one image's scores
+chunks       many arrays in one launch
 elementary   exponentials and the normal distribution, inside loops that vectorise
 twins        what stands in for the emitted code where compilation is switched off
 """

@@ -138,3 +138,7 @@ def unpool_rows(dtype, top, bottom, source, index, count):
         pairs = _memory(line, dtype, 2 * count).reshape(count, 2)
         for column in (0, 1):
             pairs[:, column] = np.where(places == first + column, values, 0)
+
+
+def memory(address, start, count, zero):
+    return _memory(address + start * zero.itemsize, zero.dtype, count)

@@ -8,16 +8,15 @@ is converted to the dtype of w where it differs. Every operation is element by e
 dw + weight_decay * w, the gradient of the loss plus a penalty weight_decay/2 * sum(w**2), and for weight_decay = 0 just
 dw, whatever w; in `adamw_update` it always is dw. weight_decay >= 0.
 
+For many parameters at once, w and every other array may be lists of as many arrays, and any number a list of as many
+numbers, else it holds for all of them. The result is that of updating one after the other.
+
 Every backend: computed in the dtype of w; NaN spreads as the formula says; empty arrays are left as they are. Raises
-ValueError for shapes, layouts and numbers that do not fit, TypeError for dtypes that do not; then nothing was written.
-Cost: one pass over memory.
+ValueError for shapes, layouts, numbers and lengths of lists that do not fit, TypeError for dtypes that do not; then
+nothing was written, to none of the parameters. Cost: one pass over memory.
 """
 
-import itertools
-
-import numpy as np
-
-from .. import arrays, checks, switch
+from .. import checks, parameters, switch
 
 _variant = switch.operation(__name__)
 
@@ -29,8 +28,8 @@ def sgd_update(w, dw, out, learning_rate, weight_decay=0.0):
     Source: Robbins & Monro, A stochastic approximation method (1951).
     """
     function = "sgd_update"
-    w, dw, out = _arrays(function, w, dw, out=out)
-    rate, decay = _learning_rate(function, learning_rate), _weight_decay(function, weight_decay)
+    places, w, dw, out = _arrays(function, w, dw, out=out)
+    rate, decay = _learning_rate(function, places, learning_rate), _weight_decay(function, places, weight_decay)
     _variant().sgd_update(w, dw, out, rate, decay)
 
 
@@ -42,9 +41,9 @@ def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=
     Martens, Dahl & Hinton, On the importance of initialization and momentum in deep learning (2013), section 2.
     """
     function = "momentum_update"
-    w, dw, velocity, out = _arrays(function, w, dw, velocity=velocity, out=out)
-    rates = _learning_rate(function, learning_rate), _fraction(function, "momentum", momentum)
-    _variant().momentum_update(w, dw, velocity, out, *rates, _weight_decay(function, weight_decay))
+    places, w, dw, velocity, out = _arrays(function, w, dw, velocity=velocity, out=out)
+    rates = _learning_rate(function, places, learning_rate), _fraction(function, places, "momentum", momentum)
+    _variant().momentum_update(w, dw, velocity, out, *rates, _weight_decay(function, places, weight_decay))
 
 
 def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=0.0):
@@ -58,9 +57,9 @@ def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=
     form Bengio, Boulanger-Lewandowski & Pascanu, Advances in optimizing recurrent networks (2013), section 3.5.
     """
     function = "nesterov_update"
-    w, dw, velocity, out = _arrays(function, w, dw, velocity=velocity, out=out)
-    rates = _learning_rate(function, learning_rate), _fraction(function, "momentum", momentum)
-    _variant().nesterov_update(w, dw, velocity, out, *rates, _weight_decay(function, weight_decay))
+    places, w, dw, velocity, out = _arrays(function, w, dw, velocity=velocity, out=out)
+    rates = _learning_rate(function, places, learning_rate), _fraction(function, places, "momentum", momentum)
+    _variant().nesterov_update(w, dw, velocity, out, *rates, _weight_decay(function, places, weight_decay))
 
 
 def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight_decay=0.0):
@@ -72,9 +71,9 @@ def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight
     Source: Tieleman & Hinton, Neural networks for machine learning, lecture 6.5 (2012).
     """
     function = "rmsprop_update"
-    w, dw, cache, out = _arrays(function, w, dw, cache=cache, out=out)
-    rates = _learning_rate(function, learning_rate), _fraction(function, "decay_rate", decay_rate)
-    numbers = *rates, _epsilon(function, epsilon), _weight_decay(function, weight_decay)
+    places, w, dw, cache, out = _arrays(function, w, dw, cache=cache, out=out)
+    rates = _learning_rate(function, places, learning_rate), _fraction(function, places, "decay_rate", decay_rate)
+    numbers = *rates, _epsilon(function, places, epsilon), _weight_decay(function, places, weight_decay)
     _variant().rmsprop_update(w, dw, cache, out, *numbers)
 
 
@@ -85,9 +84,9 @@ def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay=0.0):
     Source: Duchi, Hazan & Singer, Adaptive subgradient methods (2011), section 1.1, the diagonal form.
     """
     function = "adagrad_update"
-    w, dw, cache, out = _arrays(function, w, dw, cache=cache, out=out)
-    rate, decay = _learning_rate(function, learning_rate), _weight_decay(function, weight_decay)
-    _variant().adagrad_update(w, dw, cache, out, rate, _epsilon(function, epsilon), decay)
+    places, w, dw, cache, out = _arrays(function, w, dw, cache=cache, out=out)
+    rate, decay = _learning_rate(function, places, learning_rate), _weight_decay(function, places, weight_decay)
+    _variant().adagrad_update(w, dw, cache, out, rate, _epsilon(function, places, epsilon), decay)
 
 
 def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay=0.0):
@@ -101,9 +100,9 @@ def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weigh
     Source: Kingma & Ba, Adam: a method for stochastic optimization (2015), algorithm 1.
     """
     function = "adam_update"
-    w, dw, m, v, out = _arrays(function, w, dw, m=m, v=v, out=out)
-    numbers = _adam(function, t, learning_rate, beta1, beta2, epsilon)
-    _variant().adam_update(w, dw, m, v, out, *numbers, _weight_decay(function, weight_decay))
+    places, w, dw, m, v, out = _arrays(function, w, dw, m=m, v=v, out=out)
+    numbers = _adam(function, places, t, learning_rate, beta1, beta2, epsilon)
+    _variant().adam_update(w, dw, m, v, out, *numbers, _weight_decay(function, places, weight_decay))
 
 
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
@@ -116,74 +115,38 @@ def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weig
     its schedule.
     """
     function = "adamw_update"
-    w, dw, m, v, out = _arrays(function, w, dw, m=m, v=v, out=out)
-    numbers = _adam(function, t, learning_rate, beta1, beta2, epsilon)
-    _variant().adamw_update(w, dw, m, v, out, *numbers, _weight_decay(function, weight_decay))
+    places, w, dw, m, v, out = _arrays(function, w, dw, m=m, v=v, out=out)
+    numbers = _adam(function, places, t, learning_rate, beta1, beta2, epsilon)
+    _variant().adamw_update(w, dw, m, v, out, *numbers, _weight_decay(function, places, weight_decay))
 
 
-def _learning_rate(function, learning_rate):
-    return checks.number(function, "learning_rate", learning_rate, minimum=0)
+def _learning_rate(function, places, learning_rate):
+    return parameters.each(checks.number, function, "learning_rate", learning_rate, places, minimum=0)
 
 
-def _weight_decay(function, weight_decay):
-    return checks.number(function, "weight_decay", weight_decay, minimum=0)
+def _weight_decay(function, places, weight_decay):
+    return parameters.each(checks.number, function, "weight_decay", weight_decay, places, minimum=0)
 
 
-def _fraction(function, name, value):
-    return checks.number(function, name, value, minimum=0, below=1)
+def _fraction(function, places, name, value):
+    return parameters.each(checks.number, function, name, value, places, minimum=0, below=1)
 
 
-def _epsilon(function, epsilon):
-    return checks.number(function, "epsilon", epsilon, above=0)
+def _epsilon(function, places, epsilon):
+    return parameters.each(checks.number, function, "epsilon", epsilon, places, above=0)
 
 
-def _adam(function, t, learning_rate, beta1, beta2, epsilon):
+def _adam(function, places, t, learning_rate, beta1, beta2, epsilon):
     return (
-        checks.integer(function, "t", t, minimum=1),
-        _learning_rate(function, learning_rate),
-        _fraction(function, "beta1", beta1),
-        _fraction(function, "beta2", beta2),
-        _epsilon(function, epsilon),
+        parameters.each(checks.integer, function, "t", t, places, minimum=1),
+        _learning_rate(function, places, learning_rate),
+        _fraction(function, places, "beta1", beta1),
+        _fraction(function, places, "beta2", beta2),
+        _epsilon(function, places, epsilon),
     )
 
 
 def _arrays(function, w, dw, **written):
-    """w and dw as the kernels want them, then the arrays that are written, checked."""
-    (w,) = checks.floats(function, w=(w, "..."))
-    (dw,) = checks.floats(function, dw=(dw, "..."))
-    checks.shape(function, "dw", dw, w.shape)
-    dw = arrays.contiguous(dw, w.dtype)
-    for name, value in written.items():
-        _check_written(function, name, value, w)
-    written = {name: arrays.asarray(value) for name, value in written.items()}  # of a memory map, its array
-    _check_apart(function, {"w": w, "dw": dw, **written})
-    return w, dw, *written.values()
-
-
-def _check_written(function, name, value, w):
-    if not isinstance(value, np.ndarray) or value.dtype != w.dtype:
-        what = f"{name}.dtype = {value.dtype}" if isinstance(value, np.ndarray) else f"{name}={value!r}"
-        raise TypeError(
-            f"{function}: {what} cannot be updated in place; expected a NumPy array of {w.dtype}, the dtype of w; "
-            "make it with np.zeros_like(w)"
-        )
-    checks.shape(function, name, value, w.shape)
-    if not value.flags.carray:
-        raise ValueError(
-            f"{function}: {name} cannot be updated in place: c_contiguous={value.flags.c_contiguous}, "
-            f"aligned={value.flags.aligned}, writeable={value.flags.writeable}; expected True for each; "
-            "make it with np.zeros(w.shape, w.dtype)"
-        )
-
-
-def _check_apart(function, given):
-    for name, other in itertools.combinations(given, 2):
-        first, second = given[name], given[other]
-        if (name, other) == ("w", "dw") or not np.may_share_memory(first, second):
-            continue
-        if (name, other) == ("w", "out") and (first is second or first.ctypes.data == second.ctypes.data):
-            continue
-        raise ValueError(
-            f"{function}: {name} and {other} share memory, so that one would overwrite the other; "
-            "expected separate arrays (but out may be w itself); pass a copy of one"
-        )
+    """The places, then lists of the arrays as the kernels want them."""
+    places, columns = parameters.checked(function, {"w": w, "dw": dw}, written)
+    return places, *columns

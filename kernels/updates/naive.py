@@ -2,6 +2,8 @@
 
 import math
 
+from ..parameters import one_by_one
+
 
 def _elements(*arrays):
     """The index and the elements at each position."""
@@ -12,11 +14,13 @@ def _with_decay(g, weight, weight_decay):
     return g + weight_decay * weight if weight_decay else g
 
 
+@one_by_one
 def sgd_update(w, dw, out, learning_rate, weight_decay):
     for i, (weight, g) in _elements(w, dw):
         out.flat[i] = weight - learning_rate * _with_decay(g, weight, weight_decay)
 
 
+@one_by_one
 def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay):
     for i, (weight, g, old) in _elements(w, dw, velocity):
         new = momentum * old - learning_rate * _with_decay(g, weight, weight_decay)
@@ -24,6 +28,7 @@ def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay)
         out.flat[i] = weight + new
 
 
+@one_by_one
 def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay):
     for i, (weight, g, old) in _elements(w, dw, velocity):
         new = momentum * old - learning_rate * _with_decay(g, weight, weight_decay)
@@ -31,6 +36,7 @@ def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay)
         out.flat[i] = weight - momentum * old + (1 + momentum) * new
 
 
+@one_by_one
 def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight_decay):
     for i, (weight, g, old) in _elements(w, dw, cache):
         g = _with_decay(g, weight, weight_decay)
@@ -39,6 +45,7 @@ def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight
         out.flat[i] = weight - learning_rate * g / (math.sqrt(new) + epsilon)
 
 
+@one_by_one
 def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay):
     for i, (weight, g, old) in _elements(w, dw, cache):
         g = _with_decay(g, weight, weight_decay)
@@ -47,6 +54,7 @@ def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay):
         out.flat[i] = weight - learning_rate * g / (math.sqrt(new) + epsilon)
 
 
+@one_by_one
 def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
     for i, (weight, g, old_m, old_v) in _elements(w, dw, m, v):
         g = _with_decay(g, weight, weight_decay)
@@ -54,6 +62,7 @@ def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weigh
         out.flat[i] = weight - learning_rate * step
 
 
+@one_by_one
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
     for i, (weight, g, old_m, old_v) in _elements(w, dw, m, v):
         m.flat[i], v.flat[i], step = _adam_step(g, old_m, old_v, t, beta1, beta2, epsilon)

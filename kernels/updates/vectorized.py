@@ -1,22 +1,27 @@
-"""`updates` with NumPy: whole arrays at a time, the weights written last since `out` may be `w`."""
+"""`updates` with NumPy: a whole array at a time, the weights written last since `out` may be `w`."""
 
 import numpy as np
+
+from ..parameters import one_by_one
 
 
 def _with_decay(g, w, weight_decay):
     return g + weight_decay * w if weight_decay else g
 
 
+@one_by_one
 def sgd_update(w, dw, out, learning_rate, weight_decay):
     np.subtract(w, learning_rate * _with_decay(dw, w, weight_decay), out=out)
 
 
+@one_by_one
 def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay):
     velocity *= momentum
     velocity -= learning_rate * _with_decay(dw, w, weight_decay)
     np.add(w, velocity, out=out)
 
 
+@one_by_one
 def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay):
     step = -momentum * velocity
     velocity *= momentum
@@ -25,6 +30,7 @@ def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay)
     np.add(w, step, out=out)
 
 
+@one_by_one
 def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight_decay):
     g = _with_decay(dw, w, weight_decay)
     cache *= decay_rate
@@ -32,17 +38,20 @@ def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight
     np.subtract(w, learning_rate * g / (np.sqrt(cache) + epsilon), out=out)
 
 
+@one_by_one
 def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay):
     g = _with_decay(dw, w, weight_decay)
     cache += g * g
     np.subtract(w, learning_rate * g / (np.sqrt(cache) + epsilon), out=out)
 
 
+@one_by_one
 def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
     g = _with_decay(dw, w, weight_decay)
     np.subtract(w, learning_rate * _adam_step(g, m, v, t, beta1, beta2, epsilon), out=out)
 
 
+@one_by_one
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
     step = _adam_step(dw, m, v, t, beta1, beta2, epsilon)
     np.subtract(w, learning_rate * _with_decay(step, w, weight_decay), out=out)

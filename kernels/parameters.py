@@ -1,0 +1,125 @@
+"""What operations on many parameters at once are given: an array of each kind, or lists of as many arrays.
+
+Behind the front door there are lists only, one entry for each parameter; `places` are what stands behind the name of an
+argument in an error: "[0]", "[1]", ... for lists, "" for arrays alone.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import arrays, checks
+
+
+def checked(function: str, read: dict[str, Any], written: dict[str, Any]) -> tuple[list[str], list[list[np.ndarray]]]:
+    """The places, and for each argument the list of its arrays, in the order given.
+
+    The first that is read sets shape and dtype for the others of its parameter; what is read is converted to it, what
+    is written has to have it already. What is written shares no memory with anything of its parameter, but `out` may be
+    the first itself. They are lists if the first is one and all that are written.
+    """
+    given = {**read, **written}
+    first = next(iter(read.values()))
+    places, columns = _listed(
+        function, given, all(isinstance(value, (list, tuple)) for value in (first, *written.values()))
+    )
+    rows = (
+        _row(function, place, dict(zip(given, row, strict=True)), len(read))
+        for place, *row in zip(places, *columns, strict=True)
+    )
+    for position, row in enumerate(rows):
+        for column, value in zip(columns, row, strict=True):
+            column[position] = value
+    return places, columns
+
+
+def each(check: Callable, function: str, name: str, value: Any, places: list[str], **limits: float) -> list:
+    """`check(function, name, value, **limits)` for each parameter: of one number for all, or of a list beside lists."""
+    if places == [""] or not isinstance(value, (list, tuple)):
+        return [check(function, name, value, **limits)] * len(places)
+    _check_count(function, name, value, len(places))
+    return [check(function, f"{name}{place}", one, **limits) for place, one in zip(places, value, strict=True)]
+
+
+def one_by_one(function: Callable) -> Callable:
+    """A function of single arguments as one of lists, called for one entry after the other."""
+
+    @functools.wraps(function)
+    def called(*columns):
+        for row in zip(*columns, strict=True):
+            function(*row)
+
+    return called
+
+
+def _listed(function: str, given: dict[str, Any], many: bool) -> tuple[list[str], list[list]]:
+    if not many:
+        return [""], [[value] for value in given.values()]
+    for name, value in given.items():
+        if not isinstance(value, (list, tuple)):
+            kind = type(value).__name__
+            raise TypeError(
+                f"{function}: {name} is of type {kind} beside lists; expected a list of arrays, one for each "
+                f"parameter; pass lists of arrays for {', '.join(given)}, or for none"
+            )
+        _check_count(function, name, value, len(next(iter(given.values()))))
+    return [f"[{place}]" for place in range(len(value))], [list(value) for value in given.values()]
+
+
+def _check_count(function: str, name: str, value: Any, count: int) -> None:
+    if len(value) != count:
+        raise ValueError(
+            f"{function}: len({name}) = {len(value)} does not fit; expected {count}, one for each parameter; "
+            f"pass lists of one length"
+        )
+
+
+def _row(function: str, place: str, given: dict[str, Any], read: int) -> list[np.ndarray]:
+    """The arrays of one parameter, checked; the first `read` of them are not written."""
+    names = [f"{name}{place}" for name in given]
+    first, *others = given.values()
+    (first,) = checks.floats(function, **{names[0]: (first, "...")})
+    row = [first]
+    for name, value in zip(names[1:read], others[: read - 1], strict=True):
+        (value,) = checks.floats(function, **{name: (value, "...")})
+        checks.shape(function, name, value, first.shape)
+        row.append(arrays.contiguous(value, first.dtype))
+    for name, value in zip(names[read:], others[read - 1 :], strict=True):
+        _check_written(function, name, value, names[0], first)
+        row.append(arrays.asarray(value))  # of a memory map, its array
+    pairs = itertools.chain(
+        itertools.product(range(read), range(read, len(row))), itertools.combinations(range(read, len(row)), 2)
+    )
+    for one, other in pairs:
+        if not np.may_share_memory(row[one], row[other]):
+            continue
+        if one == 0 and names[other] == f"out{place}" and _is_same(first, row[other]):
+            continue
+        raise ValueError(
+            f"{function}: {names[one]} and {names[other]} share memory, so that one would overwrite the other; "
+            "expected separate arrays (but out may be w itself); pass a copy of one"
+        )
+    return row
+
+
+def _check_written(function: str, name: str, value: Any, origin: str, first: np.ndarray) -> None:
+    if not isinstance(value, np.ndarray) or value.dtype != first.dtype:
+        what = f"{name}.dtype = {value.dtype}" if isinstance(value, np.ndarray) else f"{name}={value!r}"
+        raise TypeError(
+            f"{function}: {what} cannot be updated in place; expected a NumPy array of {first.dtype}, the dtype of "
+            f"{origin}; make it with np.zeros_like({origin})"
+        )
+    checks.shape(function, name, value, first.shape)
+    if not value.flags.carray:
+        raise ValueError(
+            f"{function}: {name} cannot be updated in place: c_contiguous={value.flags.c_contiguous}, "
+            f"aligned={value.flags.aligned}, writeable={value.flags.writeable}; expected True for each; "
+            f"make it with np.zeros({origin}.shape, {origin}.dtype)"
+        )
+
+
+def _is_same(first: np.ndarray, second: np.ndarray) -> bool:
+    return first is second or first.ctypes.data == second.ctypes.data

@@ -1,0 +1,144 @@
+"""`fastnn.kernels.squares`: the penalty on weights and the norm of gradients, of one array and of many."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes
+
+import fastnn
+from fastnn.gradient_check import eval_numerical_gradient
+from fastnn.kernels import squares
+from fastnn.testing import against_naive, assert_same
+
+DTYPES = [np.float32, np.float64]
+MANY = [(3, 4), (), (0, 2), (4096,), (5000, 2), (1,)]
+anything = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def draw(shapes, dtype=np.float64, seed=0):
+    generator = np.random.default_rng(seed)
+    return [np.asarray(generator.standard_normal(shape), dtype) for shape in shapes]
+
+
+def penalised(w, dw, reg):
+    """`weight_penalty` as a function that leaves its arguments alone and returns the new gradient too."""
+    dw = dw.copy(order="C")
+    return squares.weight_penalty(w, dw, reg), dw
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", MANY, ids=str)
+def test_every_backend_agrees_with_the_loops(backend, dtype, shape):
+    w, dw = draw([shape, shape], dtype)
+    loss, _ = against_naive(penalised, w, dw, 0.3, terms=w.size)
+    assert isinstance(loss, float)
+    assert loss == pytest.approx(0.15 * np.sum(w.astype(np.float64) ** 2), rel=1e-13)  # summed in float64
+    norm = against_naive(squares.gradient_norm, dw, terms=w.size)
+    assert isinstance(norm, float)
+    assert norm == pytest.approx(math.sqrt(np.sum(dw.astype(np.float64) ** 2)), rel=1e-13)
+
+
+@anything
+@given(
+    shapes=st.lists(array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=40), max_size=5),
+    dtypes=st.sampled_from([DTYPES[:1], DTYPES[1:], DTYPES]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_many_at_once_are_one_after_the_other(backend, shapes, dtypes, seed):
+    def some(seed):
+        return [array.astype(dtypes[place % len(dtypes)]) for place, array in enumerate(draw(shapes, seed=seed))]
+
+    w, dw = some(seed), some(seed + 1)
+    each = [penalised(*pair, 0.7) for pair in zip(w, dw, strict=True)]
+    norms = [squares.gradient_norm(array) for array in dw]
+    assert squares.gradient_norm(dw) == pytest.approx(math.hypot(*norms), rel=1e-13)
+    assert squares.gradient_norm(tuple(dw)) == squares.gradient_norm(dw)
+    assert squares.weight_penalty(w, dw, 0.7) == pytest.approx(sum(loss for loss, _ in each), rel=1e-13)
+    for actual, (_, expected) in zip(dw, each, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+def test_numbers_worked_by_hand(backend):
+    w, dw = [np.array([[1.0, -2.0]]), np.array([3.0])], [np.array([[0.5, 0.5]]), np.array([-1.0])]
+    assert squares.weight_penalty(w, dw, 0.5) == 0.25 * (1 + 4 + 9)
+    assert_same(dw, [np.array([[1.0, -0.5]]), np.array([0.5])])
+    assert squares.gradient_norm([np.array([3.0, 0.0]), np.array(4)]) == 5
+    assert squares.gradient_norm([]) == squares.weight_penalty([], [], 1.0) == 0
+
+
+def test_the_gradient_is_that_of_the_penalty(backend):
+    (w,), dw = draw([(3, 5)]), np.zeros((3, 5))
+    squares.weight_penalty(w, dw, 0.8)
+    expected = eval_numerical_gradient(lambda w: squares.weight_penalty(w, np.zeros_like(w), 0.8), w, verbose=False)
+    np.testing.assert_allclose(dw, expected, rtol=1e-7, atol=1e-9)
+
+
+def test_without_strength_nothing_happens(backend):
+    dw = np.ones(3)
+    assert squares.weight_penalty(np.array([np.inf, np.nan, 1]), dw, 0) == 0
+    assert dw.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("value", "expected"), [(np.nan, np.nan), (np.inf, np.inf), (-1e200, np.inf)])
+def test_what_is_not_finite_spreads_and_nothing_warns(backend, value, expected):
+    w, dw = np.array([1.0, value, 2.0]), np.zeros(3)
+    np.testing.assert_equal(squares.gradient_norm(w), expected)
+    np.testing.assert_equal(squares.weight_penalty(w, dw, 1e200 if value == -1e200 else 0.5), expected)
+    assert (dw[0] > 0) & (dw[2] > 0)
+    np.testing.assert_equal(abs(dw[1]), np.inf if value < 0 else value)
+
+
+def test_a_gradient_that_weights_share_gets_every_penalty(backend):
+    w, dw = draw([(5000,), (5000,)]), np.zeros(5000)
+    squares.weight_penalty(w, [dw, dw], 1.0)
+    np.testing.assert_allclose(dw, w[0] + w[1], rtol=1e-15, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_sum_does_not_depend_on_the_threads(dtype):
+    threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+    w, results = draw([(100, 1000), (7,), (300, 300)], dtype), []
+    for count in (1, 2, 4):
+        dw = draw([array.shape for array in w], dtype, seed=1)
+        with threads.use_num_threads(count), fastnn.use_backend("njit"):
+            results.append((squares.weight_penalty(w, dw, 0.1), squares.gradient_norm(dw), [a.tobytes() for a in dw]))
+    assert results[0] == results[1] == results[2]
+
+
+def test_any_layout_and_dtype_is_read(backend):
+    (w,) = draw([(4, 6)], np.float32)
+    expected = squares.gradient_norm(w)
+    for seen in (np.asfortranarray(w), np.repeat(w, 2, axis=1)[:, ::2], w.tolist()):
+        assert squares.gradient_norm(seen) == pytest.approx(expected, rel=1e-13)
+    assert squares.gradient_norm([[3, 0], [0, 4]]) == 5
+    actual, expected = np.zeros((4, 6), np.float32), np.zeros((4, 6), np.float32)
+    assert squares.weight_penalty(np.asfortranarray(w), actual, 0.5) == squares.weight_penalty(w, expected, 0.5)
+    np.testing.assert_array_equal(actual, expected)
+
+
+ERRORS = [
+    (lambda w, dw: (w, dw[:1]), ValueError, r"len\(dw\) = 1 does not fit; expected 2, one for each parameter"),
+    (lambda w, dw: (w[:1], dw), ValueError, r"len\(dw\) = 2 does not fit; expected 1"),
+    (lambda w, dw: (w, [dw[0], dw[1][:2].copy()]), ValueError, r"dw\[1\].shape = \(2,\) does not fit; expected \(3,\)"),
+    (lambda w, dw: (w, [dw[0], w[1]]), ValueError, r"w\[1\] and dw\[1\] share memory"),
+    (lambda w, dw: (w, [dw[0], dw[1].astype("f4")]), TypeError, r"dw\[1\].dtype = float32 cannot be updated in place"),
+    (lambda w, dw: (w[0], dw[0].astype(np.float32)), TypeError, "dw.dtype = float32 cannot be updated in place"),
+    (lambda w, dw: (w, [dw[0], [1, 2, 3]]), TypeError, r"dw\[1\]=\[1, 2, 3\] cannot be updated in place"),
+    (lambda w, dw: ([w[0], None], dw), TypeError, r"w\[1\].dtype = object"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "message"), ERRORS)
+def test_where_one_array_does_not_fit_nothing_is_written(backend, wrong, error, message):
+    w, dw = draw([(4,), (3,)]), [np.zeros(4), np.zeros(3)]
+    with pytest.raises(error, match=f"^weight_penalty: {message}"):
+        squares.weight_penalty(*wrong(w, dw), 0.1)
+    assert not any(array.any() for array in dw)
+
+
+def test_gradients_that_have_no_norm(backend):
+    with pytest.raises(TypeError, match=r"^gradient_norm: dw\[1\].dtype = complex128"):
+        squares.gradient_norm([np.ones(2), np.ones(2, complex)])
