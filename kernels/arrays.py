@@ -13,7 +13,9 @@ def asarray(value: Any) -> np.ndarray:
 
 def common_dtype(given: Iterable[np.ndarray]) -> np.dtype:
     """The dtype to compute in: that of the floating arrays, float64 where they differ or where there are none."""
-    kinds = {array.dtype.newbyteorder("=") for array in given if array.dtype.kind == "f"}
+    kinds = {array.dtype for array in given if array.dtype.kind == "f"}
+    if any(not dtype.isnative for dtype in kinds):
+        kinds = {dtype.newbyteorder("=") for dtype in kinds}
     return kinds.pop() if len(kinds) == 1 else np.dtype(np.float64)
 
 

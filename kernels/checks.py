@@ -5,6 +5,7 @@ Each check returns the value in the form the kernels want, or raises ValueError 
 """
 
 import difflib
+import functools
 import math
 import numbers
 import reprlib
@@ -106,21 +107,30 @@ def _check_float(function: str, name: str, dtype: np.dtype) -> None:
         )
 
 
+@functools.cache
+def _axes(pattern: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words of a pattern, and those that stand for one axis each: the same tuple where all do."""
+    axes = tuple(pattern.split())
+    return axes, axes[:-1] if axes and axes[-1] == "..." else axes
+
+
+def _spelled(axes: tuple[str, ...]) -> str:
+    return "(" + ", ".join(axes) + ("," if len(axes) == 1 else "") + ")"
+
+
 def _unify(function: str, name: str, shape: tuple, pattern: str, lengths: dict[str, tuple[int, str]]) -> None:
-    axes = pattern.split()
-    fixed = axes[:-1] if axes and axes[-1] == "..." else axes
-    rank_fits = len(shape) >= len(fixed) if fixed is not axes else len(shape) == len(fixed)
-    spelled = "(" + ", ".join(axes) + ("," if len(axes) == 1 else "") + ")"
-    if not rank_fits:
+    axes, fixed = _axes(pattern)
+    if len(shape) != len(fixed) and (len(shape) < len(fixed) or fixed is axes):
         raise ValueError(
-            f"{function}: {name}.shape = {shape} has {len(shape)} axes; expected {spelled}; reshape {name} to that"
+            f"{function}: {name}.shape = {shape} has {len(shape)} axes; expected {_spelled(axes)}; "
+            f"reshape {name} to that"
         )
     for axis, (label, length) in enumerate(zip(fixed, shape, strict=False)):
         expected, origin = (int(label), "the definition") if label.isdigit() else lengths.get(label, (length, name))
         if length != expected:
             raise ValueError(
-                f"{function}: {name}.shape = {shape} has length {length} on axis {axis}; expected {spelled} with "
-                f"{label} = {expected} as in {origin}; pass arrays that belong together"
+                f"{function}: {name}.shape = {shape} has length {length} on axis {axis}; expected {_spelled(axes)} "
+                f"with {label} = {expected} as in {origin}; pass arrays that belong together"
             )
         lengths.setdefault(label, (length, name))
 
@@ -167,6 +177,8 @@ def number(
 
 
 def _real(function: str, name: str, value: Any, expected: str, remedy: str) -> Any:
+    if type(value) is float or type(value) is int:
+        return value
     if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -183,18 +195,16 @@ def _in_range(
     above: float | None = None,
     below: float | None = None,
 ) -> None:
-    limits = []
-    if minimum is not None:
-        limits.append((f"at least {minimum}", value >= minimum))
-    if above is not None:
-        limits.append((f"more than {above}", value > above))
-    if maximum is not None:
-        limits.append((f"at most {maximum}", value <= maximum))
-    if below is not None:
-        limits.append((f"less than {below}", value < below))
-    if not all(kept for _, kept in limits):
-        expected = " and ".join(text for text, _ in limits)
-        raise ValueError(f"{function}: {name}={value!r} is out of range; expected {expected}; choose such a value")
+    if (
+        (minimum is None or value >= minimum)
+        and (above is None or value > above)
+        and (maximum is None or value <= maximum)
+        and (below is None or value < below)
+    ):
+        return
+    limits = {"at least": minimum, "more than": above, "at most": maximum, "less than": below}
+    expected = " and ".join(f"{words} {limit}" for words, limit in limits.items() if limit is not None)
+    raise ValueError(f"{function}: {name}={value!r} is out of range; expected {expected}; choose such a value")
 
 
 def choice(function: str, name: str, value: Any, choices: Iterable[str]) -> str:

@@ -5,13 +5,14 @@ argument in an error: "[0]", "[1]", ... for lists, "" for arrays alone.
 """
 
 import functools
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from . import arrays, checks
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def checked(function: str, read: dict[str, Any], written: dict[str, Any]) -> tuple[list[str], list[list[np.ndarray]]]:
@@ -26,13 +27,13 @@ def checked(function: str, read: dict[str, Any], written: dict[str, Any]) -> tup
     places, columns = _listed(
         function, given, all(isinstance(value, (list, tuple)) for value in (first, *written.values()))
     )
-    rows = (
-        _row(function, place, dict(zip(given, row, strict=True)), len(read))
-        for place, *row in zip(places, *columns, strict=True)
-    )
-    for position, row in enumerate(rows):
-        for column, value in zip(columns, row, strict=True):
-            column[position] = value
+    for position, place in enumerate(places):
+        row = [column[position] for column in columns]
+        if not _are_plain(row):
+            names = [f"{name}{place}" for name in given]
+            for column, value in zip(columns, _converted(function, names, row, len(read)), strict=True):
+                column[position] = value
+        _check_apart(function, list(given), place, [column[position] for column in columns], len(read))
     return places, columns
 
 
@@ -77,32 +78,44 @@ def _check_count(function: str, name: str, value: Any, count: int) -> None:
         )
 
 
-def _row(function: str, place: str, given: dict[str, Any], read: int) -> list[np.ndarray]:
+def _are_plain(row: list) -> bool:
+    """Whether they are what the kernels want already: the usual case, to be found out quickly."""
+    first = row[0]
+    return (
+        isinstance(first, np.ndarray)
+        and first.dtype in _DTYPES
+        and all(
+            type(one) is np.ndarray and one.dtype == first.dtype and one.shape == first.shape and one.flags.carray
+            for one in row
+        )
+    )
+
+
+def _converted(function: str, names: list[str], row: list, read: int) -> list[np.ndarray]:
     """The arrays of one parameter, checked; the first `read` of them are not written."""
-    names = [f"{name}{place}" for name in given]
-    first, *others = given.values()
-    (first,) = checks.floats(function, **{names[0]: (first, "...")})
-    row = [first]
-    for name, value in zip(names[1:read], others[: read - 1], strict=True):
+    (first,) = checks.floats(function, **{names[0]: (row[0], "...")})
+    converted = [first]
+    for name, value in zip(names[1:read], row[1:read], strict=True):
         (value,) = checks.floats(function, **{name: (value, "...")})
         checks.shape(function, name, value, first.shape)
-        row.append(arrays.contiguous(value, first.dtype))
-    for name, value in zip(names[read:], others[read - 1 :], strict=True):
+        converted.append(arrays.contiguous(value, first.dtype))
+    for name, value in zip(names[read:], row[read:], strict=True):
         _check_written(function, name, value, names[0], first)
-        row.append(arrays.asarray(value))  # of a memory map, its array
-    pairs = itertools.chain(
-        itertools.product(range(read), range(read, len(row))), itertools.combinations(range(read, len(row)), 2)
-    )
-    for one, other in pairs:
-        if not np.may_share_memory(row[one], row[other]):
-            continue
-        if one == 0 and names[other] == f"out{place}" and _is_same(first, row[other]):
-            continue
-        raise ValueError(
-            f"{function}: {names[one]} and {names[other]} share memory, so that one would overwrite the other; "
-            "expected separate arrays (but out may be w itself); pass a copy of one"
-        )
-    return row
+        converted.append(arrays.asarray(value))  # of a memory map, its array
+    return converted
+
+
+def _check_apart(function: str, names: list[str], place: str, row: list[np.ndarray], read: int) -> None:
+    for other in range(read, len(row)):
+        for one in range(other):
+            if not np.may_share_memory(row[one], row[other]):
+                continue
+            if one == 0 and names[other] == "out" and _is_same(row[0], row[other]):
+                continue
+            raise ValueError(
+                f"{function}: {names[one]}{place} and {names[other]}{place} share memory, so that one would overwrite "
+                "the other; expected separate arrays (but out may be w itself); pass a copy of one"
+            )
 
 
 def _check_written(function: str, name: str, value: Any, origin: str, first: np.ndarray) -> None:

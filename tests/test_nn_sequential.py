@@ -122,6 +122,17 @@ def test_penalty_of_many_weights():
     np.testing.assert_allclose(grads["0.weight"], 0.5 * w, rtol=1e-6)
 
 
+def test_penalty_on_gradients_in_any_layout(backend):
+    class Transposed(nn.Linear):
+        def backward(self, dout, cache, need_dx=True):
+            dx, grads = super().backward(dout, cache, need_dx)
+            return dx, grads | {"weight": np.asfortranarray(grads["weight"], np.float64)}
+
+    X, y = normal(4, 3), np.array([0, 1, 1, 0])
+    expected, actual = (nn.Sequential(kind(3, 2, seed=1), reg=0.4).loss(X, y) for kind in (nn.Linear, Transposed))
+    assert_same(actual, expected)
+
+
 @pytest.mark.parametrize("loss", [svm_loss, mse_loss])
 def test_other_losses(backend, loss):
     model = nn.Sequential(nn.Linear(3, 4, **DOUBLE), loss=loss)

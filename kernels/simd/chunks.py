@@ -35,9 +35,14 @@ def _table(rows: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, int]:
     """For each row its first chunk, its elements and the addresses of its arrays; and the number of all chunks."""
     lines, chunks = [], 0
     for row in rows:
-        lines.append([chunks, row[0].size, *(array.ctypes.data for array in row)])
+        lines.append([chunks, row[0].size, *(_address(array.reshape(-1)) for array in row)])
         chunks += -(-row[0].size // CHUNK)
     return np.array(lines, np.int64), chunks
+
+
+@threads.serial
+def _address(array):
+    return array.ctypes.data
 
 
 def _are_apart(table: np.ndarray, itemsize: int) -> bool:
