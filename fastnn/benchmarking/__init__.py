@@ -1,9 +1,11 @@
 """Timing of the kernels on every backend, and of PyTorch beside them: what `fastnn bench` and benchmarks/ share.
 
-    cases     what is timed: operations on arrays of given shapes; their cost; each as calls of ours and of PyTorch's
+    cases     what is timed: every operation on arrays of given shapes; its cost; as calls of ours and of PyTorch's
     measure   how it is timed: peers in alternation, medians
-    machine   where it is timed: processor, versions, commit
-    report    all of it in one run: values checked, timed, compared; a table and JSON
+    machine   where it is timed: processor, versions, commit; peak: what it gives at most
+    malloc    how memory is had, on which PyTorch's times depend; a run in a process of its own with malloc tuned
+    report    all of it in one run: values checked, timed, compared; ready for JSON; summary: its geometric means
+    table     a report as text; chart: as a picture
 
 Nothing is imported here: numba, torch and the kernels are loaded by whoever runs a case.
 """

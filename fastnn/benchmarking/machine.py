@@ -35,6 +35,11 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def threads() -> int:
+    """The threads that kernels run on, and PyTorch beside them: FASTNN_NUM_THREADS, else one for each core."""
+    return int(os.environ.get("FASTNN_NUM_THREADS") or cores())
+
+
 def versions() -> dict[str, str | None]:
     """Python and the packages that decide about speed; None where one is not installed."""
     from fastnn import __version__

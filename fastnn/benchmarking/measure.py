@@ -47,13 +47,14 @@ def alternate(
     for _ in range(rounds):
         for name, call in calls.items():
             with around(name):
-                samples[name] += _turn(call, settle)
+                samples[name] += turn(call, settle)
         if time.perf_counter() > end:
             break
     return {name: timing(values) for name, values in samples.items()}
 
 
-def _turn(call: Callable[[], Any], settle: float) -> list[float]:
+def turn(call: Callable[[], Any], settle: float) -> list[float]:
+    """Seconds of each timed call of a turn, which begins with untimed ones: see `alternate`."""
     settled = time.perf_counter() + settle
     call()
     while time.perf_counter() < settled:

@@ -12,11 +12,11 @@ import numpy as np
 from fastnn.kernels import use_backend
 from fastnn.testing import assert_same
 
-from . import machine, measure
-from .cases import CASES, PASSES, Calls, Case, in_float64, with_images
+from . import machine, malloc, measure, peak, summary
+from .cases import CASES, Arrays, Calls, Case, in_float64, with_images
+from .cases.base import REFERENCE  # in float64, it says what every result must be
 
 SPECIFICATION = "naive"  # timed alone and seldom: its loops take seconds
-REFERENCE = "vectorized"  # in float64, it says what every result must be
 PEER = "torch"
 
 
@@ -36,7 +36,7 @@ def run(
     slow: bool = False,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict:
-    """Check and time each case, forward and backward.
+    """Check and time each case, every pass.
 
     cases: what to time; None: all of `cases.CASES`
     backends: the backends to time; subject: the one whose speedup over the others is given
@@ -45,79 +45,104 @@ def run(
     peer: PyTorch too, where it is installed
     slow: the naive loops also where they take minutes
     progress: called with a line about what comes next
-    Returns seconds per call, rates, speedups, the machine, versions and commit.
+    Returns seconds per call, rates, shares of the measured peak, speedups and their summary, the machine, versions and
+    commit, all as JSON has it: "results" is a list with an entry for each pass of each case,
+
+        case, operation, function, pass, images: what was timed
+        seconds: {name: {median, fastest, samples}}; with "images" too where fewer were timed and the rest was scaled
+        unit, rate: FLOP/s or B/s, {name: rate}
+        share: {name: fraction of the peak}; empty where the peak cannot be measured
+        speedup: {name: seconds of it over seconds of the subject}
+
     Raises WrongResult where a value differs from the reference by more than rounding.
     """
     backends, results = list(backends), []
     peer = peer and importlib.util.find_spec(PEER) is not None
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    progress("measuring the machine's peak")
+    peaks = peak.measured()
     for case in CASES if cases is None else cases:
         arrays = case.inputs(dtype)
         calls = {name: case.calls(arrays) for name in backends if name != SPECIFICATION}
-        if peer:
-            calls[PEER] = _on_all_cores(case.torch_calls(arrays))
+        if peer and (theirs := torch_calls(case, arrays)):
+            calls[PEER] = theirs
         progress(f"{case.name}: checking values")
+        expected = reference(case, arrays)
         for name, of_name in calls.items():
-            check(case, arrays, name, of_name)
-        for direction in PASSES:
+            check(case, expected, name, of_name, dtype)
+        for direction in expected:
             seconds: dict[str, dict] = {}
             if SPECIFICATION in backends and (slow or not case.slow):
                 progress(f"{case.name}: {direction}, {SPECIFICATION}")
-                seconds[SPECIFICATION] = _time_loops(case, direction, dtype, patience)
-            progress(f"{case.name}: {direction}, {', '.join(calls)} in turns")
-            turns = {name: of_name[direction] for name, of_name in calls.items()}
-            timings = measure.alternate(turns, rounds, settle, around=_around)
+                seconds[SPECIFICATION] = time_loops(case, direction, dtype, patience)
+            turns = {name: of_name[direction] for name, of_name in calls.items() if direction in of_name}
+            progress(f"{case.name}: {direction}, {', '.join(turns)} in turns")
+            timings = measure.alternate(turns, rounds, settle, around=around)
             seconds |= {name: timing._asdict() for name, timing in timings.items()}
-            results.append(_result(case, direction, np.dtype(dtype).itemsize, seconds, subject))
+            results.append(_result(case, direction, np.dtype(dtype), seconds, subject))
     return {
         "subject": subject,
         "dtype": np.dtype(dtype).name,
         "rounds": rounds,
         "machine": machine.describe(),
+        "threads": machine.threads(),
+        "malloc": malloc.state(),
+        "peak": peaks,
         "load_before": load,
         "results": results,
+        "summary": summary.of(results, subject),
     }
 
 
-def _around(name: str) -> AbstractContextManager:
+def around(name: str) -> AbstractContextManager:
     """The context that a call under this name needs."""
     return contextlib.nullcontext() if name == PEER else use_backend(name)
 
 
-def _on_all_cores(calls: Calls) -> Calls:
+def torch_calls(case: Case, arrays: Arrays) -> Calls:
+    """PyTorch's calls, on as many threads as the kernels have."""
     import torch
 
-    torch.set_num_threads(machine.cores())
-    return calls
+    torch.set_num_threads(machine.threads())
+    return case.torch_calls(arrays)
 
 
-def check(case: Case, arrays: dict, name: str, calls: Calls) -> None:
-    """Compare what the calls return with the reference on the same arrays in float64."""
+def reference(case: Case, arrays: Arrays) -> dict[str, tuple]:
+    """What each pass returns, computed in float64."""
     with use_backend(REFERENCE):
-        expected = {direction: call() for direction, call in case.calls(in_float64(arrays)).items()}
+        return {direction: _as_tuple(call(), float) for direction, call in case.calls(in_float64(arrays)).items()}
+
+
+def check(case: Case, expected: dict[str, tuple], name: str, calls: Calls, dtype: Any) -> None:
+    """Call each pass once and compare what it returns with the reference.
+
+    PyTorch may return less: the first of the results. Where it draws numbers of its own, shapes are compared.
+    """
     for direction, call in calls.items():
-        with _around(name):
-            actual = _as_numpy(call())
-        wanted = expected[direction]
-        if isinstance(actual, tuple):
-            wanted = wanted[: len(actual)]
+        with around(name):
+            actual = _as_tuple(call(), dtype)
+        wanted = expected[direction][: len(actual)] if name == PEER else expected[direction]
+        if name == PEER and direction in case.random_peer:
+            actual, wanted = (tuple(np.zeros(result.shape) for result in results) for results in (actual, wanted))
         try:
             assert_same(actual, wanted, case.terms())
         except AssertionError as error:
             raise WrongResult(f"bench: {name} computes {case.name}, {direction}, wrongly: {error}") from error
 
 
-def _as_numpy(result: Any) -> Any:
-    if isinstance(result, (tuple, list)):
-        return tuple(map(_as_numpy, result))
-    return np.asarray(result)
+def _as_tuple(results: Any, dtype: Any) -> tuple:
+    """The results as arrays; numbers of Python are as exact as the dtype."""
+    results = results if isinstance(results, (tuple, list)) else (results,)
+    return tuple(np.asarray(result, dtype if isinstance(result, float) else None) for result in results)
 
 
-def _time_loops(case: Case, direction: str, dtype: Any, patience: float) -> dict:
+def time_loops(case: Case, direction: str, dtype: Any, patience: float) -> dict:
     """Time the naive loops: on the whole batch where that takes less than `patience` seconds, else on a part of it."""
     one = _time_images(with_images(case, 1), direction, dtype, times=1)
     images = case.x[0]
-    part = images if one.median * images <= patience else max(1, round(patience / 4 / one.median))
+    part = images
+    if one.median * images > patience and not case.whole:
+        part = max(1, round(patience / 4 / one.median))
     timing = _time_images(with_images(case, part), direction, dtype, times=3 if one.median * part < 1 else 1)
     scale = images / part
     return {**timing._replace(median=timing.median * scale, fastest=timing.fastest * scale)._asdict(), "images": part}
@@ -127,21 +152,28 @@ def _time_images(case: Case, direction: str, dtype: Any, times: int) -> measure.
     arrays = case.inputs(dtype)
     call = case.calls(arrays)[direction]
     if case.x[0] == 1:
-        check(case, arrays, SPECIFICATION, {direction: call})
+        check(case, reference(case, arrays), SPECIFICATION, {direction: call}, dtype)
     with use_backend(SPECIFICATION):
         return measure.timing([measure.seconds(call) for _ in range(times)])
 
 
-def _result(case: Case, direction: str, itemsize: int, seconds: dict[str, dict], subject: str) -> dict:
-    cost, unit = case.cost(direction, itemsize)
+def _result(case: Case, direction: str, dtype: np.dtype, seconds: dict[str, dict], subject: str) -> dict:
+    cost, unit = case.cost(direction, dtype.itemsize)
     medians = {name: timing["median"] for name, timing in seconds.items()}
-    own = medians.get(subject)
+    rates, most, own = (
+        {name: cost / median for name, median in medians.items()},
+        peak.of(unit, dtype),
+        medians.get(subject),
+    )
     return {
         "case": case.name,
+        "operation": case.operation,
+        "function": case.function,
         "pass": direction,
         "images": case.x[0],
         "seconds": seconds,
-        "rate": {name: cost / median for name, median in medians.items()},
+        "rate": rates,
         "unit": unit,
+        "share": {name: rate / most for name, rate in rates.items()} if most else {},
         "speedup": {name: median / own for name, median in medians.items() if name != subject} if own else {},
     }

@@ -2,31 +2,33 @@
 
 from .report import PEER, REFERENCE, SPECIFICATION
 
-_PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def columns(report: dict) -> list[str]:
+    """The names that were timed: the loops first, PyTorch last."""
+    present = {name for result in report["results"] for name in result["seconds"]}
+    first = [name for name in (SPECIFICATION, REFERENCE) if name in present]
+    return first + sorted(present - {SPECIFICATION, REFERENCE, PEER}) + [PEER] * (PEER in present)
 
 
 def render(report: dict) -> str:
     """The table that `fastnn bench` prints."""
-    machine, subject, results = report["machine"], report["subject"], report["results"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
-    present = {name for result in results for name in result["seconds"]}
-    columns = [name for name in (SPECIFICATION, REFERENCE) if name in present]
-    columns += sorted(present - {SPECIFICATION, REFERENCE, PEER}) + [PEER] * (PEER in present)
-    others = [name for name in columns if name != subject]
-    widths = [max(9, len(name) + 3) for name in others]
+    subject, results = report["subject"], report["results"]
+    names = columns(report)
+    others = [name for name in names if name != subject]
+    widths = [max(9, len(name) + 2) for name in others]
     lines = [
-        f"{machine['cpu']}, {machine['cores']} cores, {' '.join(machine['vector_features'])}",
-        f"{versions}{', commit ' + machine['commit'] if machine['commit'] else ''}",
-        f"{report['dtype']}; medians of {report['rounds']} rounds in which the peers take turns",
+        *_conditions(report),
         "",
         " " * 10
-        + f"{'time per call':>{11 * len(columns) - 1}} "
+        + f"{'time per call':>{10 * len(names)}}"
         + (f"{'speedup of ' + subject + ' over':>{sum(widths)}}" if others else "")
-        + f"{'rate of':>14}",
+        + f"{'rate of ' + subject + ',':>19}",
         " " * 10
-        + "".join(f"{name:>10} " for name in columns)
+        + "".join(f"{name + ' ':>10}" for name in names)
         + "".join(f"{name:>{width}}" for name, width in zip(others, widths, strict=True))
-        + f"{subject:>14}",
+        + f"{'share of peak':>19}",
     ]
     notes: dict[str, str] = {}
     case = None
@@ -34,18 +36,18 @@ def render(report: dict) -> str:
         if result["case"] != case:
             case = result["case"]
             lines.append(case)
-        cells = [_time(result, name, notes) for name in columns]
+        cells = [_time(result, name, notes) for name in names]
         ratios = [_ratio(result["speedup"].get(name)) for name in others]
-        rate = result["rate"].get(subject)
         lines.append(
             f"  {result['pass']:8}"
-            + "".join(f"{cell:>11}" for cell in cells)
+            + "".join(f"{cell:>10}" for cell in cells)
             + "".join(f"{ratio:>{width}}" for ratio, width in zip(ratios, widths, strict=True))
-            + f"{_si(rate, result['unit']) if rate else '-':>14}"
+            + _rate(result, subject)
         )
     lines += [""] * bool(notes) + [f"{mark} {text}" for mark, text in notes.items()]
-    load = report["load_before"]
-    if load is not None and load > machine["cores"] / 2:
+    lines += _summary(report, others)
+    load, cores = report["load_before"], report["machine"]["cores"]
+    if load is not None and load > cores / 2:
         lines += [
             "",
             f"The machine was busy with something else (load {load:.1f} before the run): do not trust the figures.",
@@ -53,15 +55,60 @@ def render(report: dict) -> str:
     return "\n".join(lines)
 
 
+def _conditions(report: dict) -> list[str]:
+    """Where and how it was timed."""
+    machine, peak = report["machine"], report["peak"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores, {' '.join(machine['vector_features'])}",
+        f"{versions}{', commit ' + machine['commit'] if machine['commit'] else ''}",
+        f"{report['dtype']}, {report['threads']} threads, malloc {report['malloc']}; "
+        f"medians of {report['rounds']} rounds in which the peers take turns",
+    ]
+    if peak:
+        flops, copied = peak["FLOP/s"][report["dtype"]], peak["B/s"]
+        lines.append(f"measured peak: {_si(flops, 'FLOP/s')} between registers, {_si(copied, 'B/s')} copied in memory")
+    return lines
+
+
+def _summary(report: dict, others: list[str]) -> list[str]:
+    """Geometric means for each function, where there is anything to compare with."""
+    means, entries = report["summary"]["functions"], report["summary"]["cases"]
+    if not others or not any(means.values()):
+        return []
+    width = max(map(len, means)) + 2
+    counts = {name: 0 for name in means}
+    for case, function in {result["case"]: result["function"] for result in report["results"]}.items():
+        counts[function] += case in entries
+    lines = [
+        "",
+        f"speedup of {report['subject']}, all passes together, geometric mean over the cases",
+        f"  {'':{width}}cases" + "".join(f"{name:>13}" for name in others),
+    ]
+    for name, ratios in means.items():
+        lines.append(
+            f"  {name:{width}}{counts[name]:>5}" + "".join(f"{_ratio(ratios.get(other)):>13}" for other in others)
+        )
+    return lines
+
+
 def _time(result: dict, name: str, notes: dict[str, str]) -> str:
     timing = result["seconds"].get(name)
     if timing is None:
-        notes["-"] = "not timed: the loops take minutes there; --full times them too"
+        if name == SPECIFICATION:
+            notes["-"] = "not timed: the loops take minutes there; --full times them too"
         return "- "
     if timing.get("images", result["images"]) < result["images"]:
         notes["*"] = "timed on fewer images and scaled to the whole batch"
         return _duration(timing["median"]) + "*"
     return _duration(timing["median"]) + " "
+
+
+def _rate(result: dict, subject: str) -> str:
+    rate, share = result["rate"].get(subject), result["share"].get(subject)
+    if rate is None:
+        return f"{'-':>19}"
+    return f"{_si(rate, result['unit']):>14}" + ("" if share is None else f"{100 * share:>4.0f}%")
 
 
 def _duration(seconds: float) -> str:

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from fastnn import backends, get_backend, use_backend
+from fastnn.kernels import OPERATIONS
 from fastnn.kernels.switch import BACKENDS
 
 _EXAMPLES = """examples:
-  fastnn bench                                every backend and PyTorch, a few minutes
+  fastnn bench                                one case of each operation, a few minutes
   fastnn bench --quick                        the same with fewer repetitions and shorter loops
-  fastnn bench --backend njit --no-torch      one backend alone
+  fastnn bench --operation conv2d sandwich    every case of these operations
+  fastnn bench --all --backend njit           every case of every operation, one backend beside PyTorch
   fastnn bench --json results.json            the table, and all figures as JSON
+  fastnn bench --chart speedups.png           the table, and a picture of it
 
 Values are checked before anything is timed. PyTorch takes part where it is installed."""
 
@@ -22,40 +25,48 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "bench",
         help="time the kernels of every backend",
-        description="Time convolution and max pooling, forward and backward, on every backend and on PyTorch.",
+        description="Time the operations of neural networks, forward and backward, on every backend and on PyTorch.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
+    add("--operation", nargs="+", choices=OPERATIONS, metavar="NAME", help="all cases of: " + ", ".join(OPERATIONS))
+    add("--all", action="store_true", help="all cases of all operations: the better part of an hour")
     add("--backend", nargs="+", choices=BACKENDS, metavar="NAME", help="default: all that can run here")
     add("--dtype", choices=("float32", "float64"), default="float32", help="default %(default)s")
-    add("--repeat", type=_positive, metavar="N", help="rounds of measurement; default 20, with --quick 5")
+    add("--repeat", type=_positive, metavar="N", help="rounds of measurement; default 10, with --quick 3")
     add("--quick", action="store_true", help="fewer rounds; the naive loops on fewer images")
     add("--full", action="store_true", help="the naive loops also where they take minutes")
     add("--no-torch", action="store_true", help="leave PyTorch out")
     add("--json", metavar="FILE", help="write all figures to a file; - for the terminal, without the table")
+    add("--chart", metavar="FILE", help="draw the speedups: .png, .svg or .pdf")
     parser.set_defaults(run=run_bench)
 
 
 def run_bench(arguments: argparse.Namespace) -> int:
-    """Check and time all cases; returns the exit code: 1 where a backend computes wrongly."""
-    from fastnn.benchmarking import report, table
+    """Check and time the cases chosen; returns the exit code: 1 where a backend computes wrongly."""
+    from fastnn.benchmarking import cases, report, table
 
     names = arguments.backend or [line.name for line in backends() if line.available]
     for name in names:
         with use_backend(name):  # raises now what would be raised minutes later
             pass
     subject = names[-1] if arguments.backend else get_backend()
-    short: dict[str, Any] = {"rounds": 5, "settle": 0.1, "patience": 1.0} if arguments.quick else {}
+    chosen = cases.CASES if arguments.all else cases.HEADLINE
+    if arguments.operation:
+        chosen = cases.select(arguments.operation)
+    short: dict[str, Any] = {"rounds": 3, "settle": 0.1, "patience": 1.0} if arguments.quick else {"rounds": 10}
     if arguments.repeat:
         short["rounds"] = arguments.repeat
     target = None if arguments.json in (None, "-") else Path(arguments.json)
-    if target is not None:
-        target.touch()  # a folder that cannot be written is better known before than after
+    picture = Path(arguments.chart) if arguments.chart else None
+    for path in filter(None, (target, picture)):
+        path.touch()  # a folder that cannot be written is better known before than after
     try:
         result = report.run(
             names,
             subject,
+            chosen,
             dtype=arguments.dtype,
             peer=not arguments.no_torch,
             slow=arguments.full,
@@ -70,6 +81,10 @@ def run_bench(arguments: argparse.Namespace) -> int:
             _show("")
     if target is not None:
         target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if picture is not None:
+        from fastnn.benchmarking import chart
+
+        chart.draw(result, picture)
     print(json.dumps(result, indent=2) if arguments.json == "-" else table.render(result))
     return 0
 

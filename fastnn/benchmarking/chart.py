@@ -1,0 +1,78 @@
+"""A benchmark report as a picture: how much faster than the slowest of them each case runs, on a logarithmic axis."""
+
+import os
+from typing import TYPE_CHECKING
+
+from fastnn.vis_utils import figures
+
+from .table import columns
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = {"naive": figures.MUTED, "vectorized": "#56b4e9", "njit": figures.BLUE, "torch": figures.ORANGE}
+_OTHER = "#009e73"
+
+
+def draw(report: dict, path: str | os.PathLike | None = None) -> "Figure":
+    """Draw bars for each case, all its passes together: the first backend's time over that of each name.
+
+    The first backend is the naive loops where they took part. Cases that it was not timed in are left out.
+    """
+    names = columns(report)
+    times = {case: seconds for case, seconds in totals(report).items() if names[0] in seconds}
+    figure = figures.new(9.6, 1.6 + 0.17 * len(times) * (len(names) + 0.6))
+    axes = figure.subplots()
+    height = 0.86 / len(names)
+    for row, name in enumerate(names):
+        for place, seconds in enumerate(times.values()):
+            if name in seconds:
+                speedup = seconds[names[0]] / seconds[name]
+                at = place + (row - (len(names) - 1) / 2) * height
+                axes.barh(at, speedup, height * 0.92, left=0, color=COLOURS.get(name, _OTHER), label=name)
+                axes.annotate(
+                    _written(speedup), (speedup, at), (3, 0), textcoords="offset points", va="center", fontsize=7.5,
+                    color=figures.INK,
+                )  # fmt: skip
+    _style(axes, list(times), names[0], report)
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    figure.legend(
+        [handles[name] for name in names if name in handles],
+        [name for name in names if name in handles],
+        loc="outside lower center",
+        ncols=len(names),
+        frameon=False,
+        fontsize=9,
+        labelcolor=figures.INK,
+    )
+    return figures.finish(figure, path)
+
+
+def totals(report: dict) -> dict[str, dict[str, float]]:
+    """For each case, the median seconds of all its passes together, of those that were timed in every pass."""
+    entries: dict[str, list[dict]] = {}
+    for result in report["results"]:
+        entries.setdefault(result["case"], []).append(result["seconds"])
+    return {
+        case: {
+            name: sum(seconds[name]["median"] for seconds in passes)
+            for name in passes[0]
+            if all(name in seconds for seconds in passes)
+        }
+        for case, passes in entries.items()
+    }
+
+
+def _style(axes: "Axes", cases: list[str], first: str, report: dict) -> None:
+    title = f"{report['machine']['cpu']}, {report['threads']} threads, {report['dtype']}"
+    figures.style(axes, title, f"times as fast as {first}, forward and backward together", "")
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(cases)), cases)
+    axes.set_ylim(len(cases) - 0.45, -0.55)
+    axes.set_xlim(right=axes.get_xlim()[1] * 2)  # room for the figures
+    axes.grid(axis="y", visible=False)
+
+
+def _written(speedup: float) -> str:
+    return f"{speedup:,.0f}x" if speedup >= 10 else f"{speedup:.2g}x"

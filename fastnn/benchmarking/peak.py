@@ -1,0 +1,36 @@
+"""What this machine gives at most, as rates that shares are taken of."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from fastnn import backends
+from fastnn.kernels.switch import DEFAULT
+
+SECONDS = 0.5  # of each measurement: long enough for the clock to settle, and for a quiet moment
+
+
+@functools.cache
+def measured() -> dict[str, Any] | None:
+    """Measured once in a process, on all threads of the kernels; None where there is no compiler to measure with.
+
+    "FLOP/s": for float32 and float64, two for each multiply-add, in a loop that leaves the registers never
+    "B/s": read and written by a copy of arrays that no cache holds; a kernel whose arrays stay in a cache exceeds it
+    """
+    if not any(line.available for line in backends() if line.name == DEFAULT):
+        return None
+    from fastnn.kernels import peak
+
+    if not peak.MEASURABLE:
+        return None
+    flops = {name: peak.multiply_adds(np.dtype(name), SECONDS) for name in ("float32", "float64")}
+    return {"FLOP/s": flops, "B/s": peak.copy(SECONDS)}
+
+
+def of(unit: str, dtype: Any) -> float | None:
+    """The peak in the unit of a rate, for arrays of this dtype."""
+    peaks = measured()
+    if peaks is None:
+        return None
+    return peaks[unit][np.dtype(dtype).name] if unit == "FLOP/s" else peaks[unit]
