@@ -1,49 +1,72 @@
-"""The cases of `fastnn bench` under pytest-benchmark, one test for each case, pass and backend.
+"""The cases of `fastnn bench` under pytest-benchmark: every operation x pass x dtype x backend.
 
-    pytest benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=param:case,param:direction
-    pytest benchmarks --benchmark-enable --benchmark-only -k "not naive" --benchmark-json=results.json
+    pytest benchmarks/bench_operations.py --benchmark-enable --benchmark-only -k "conv2d and njit and float32"
+    pytest benchmarks/bench_operations.py --benchmark-enable --benchmark-json=results.json -k "not naive"
 
-Without --benchmark-enable every test runs once, on a few small images; with it the naive loops run on one image. Values
-are checked first. `extra_info` holds the rate and, timed in alternation with it, the speedup over vectorized.
+Values are checked first. Without --benchmark-enable every test runs once, on tiny arrays. With it vectorized and
+PyTorch have a turn before each timed call, and `extra_info` holds the rate (FLOP/s or B/s), the share of the machine's
+measured peak and the speedups over them and over the naive loops, which are timed on fewer images and scaled. As a
+backend of its own, naive runs on one image.
 """
 
-import dataclasses
+import functools
+import statistics
+import time
 
 import pytest
 
 import fastnn
-from fastnn.benchmarking import measure, report
-from fastnn.benchmarking.cases import CASES, PASSES, MaxPooling, with_images
+from fastnn.benchmarking import measure, peak, report
+from fastnn.benchmarking.cases import CASES, with_images
 
 BACKENDS = [line.name for line in fastnn.backends() if line.available]
+PASSES = [(case, direction) for case in CASES for direction in case.passes]
+ROUNDS, SETTLE, PATIENCE = 10, 0.25, 1.0
 
-
-def tiny(case):
-    """The same operation on two images with few channels."""
-    small = dataclasses.replace(case, x=(2, min(case.x[1], 2), 9, 8))
-    return small if isinstance(case, MaxPooling) else dataclasses.replace(small, filters=3)
+time_loops = functools.cache(report.time_loops)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("direction", PASSES)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_operation(benchmark, case, direction, backend, dtype):
+@pytest.mark.parametrize(("case", "direction"), PASSES, ids=[f"{case.name}, {direction}" for case, direction in PASSES])
+def test_operation(benchmark, case, direction, dtype, backend):
+    loops = backend == report.SPECIFICATION
+    timed = case.tiny() if benchmark.disabled else with_images(case, 1) if loops else case
+    arrays = timed.inputs(dtype)
+    own = timed.calls(arrays)[direction]
+    report.check(timed, report.reference(timed, arrays), backend, {direction: own}, dtype)
     if benchmark.disabled:
-        case = tiny(case)
-    elif backend == report.SPECIFICATION:
-        case = with_images(case, 1)
-    arrays = case.inputs(dtype)
-    calls = case.calls(arrays)
-    report.check(case, arrays, backend, calls)
+        with fastnn.use_backend(backend):
+            benchmark(own)
+        return
+    calls = {} if loops else peers(timed, arrays, direction, backend)
+    samples = {name: [] for name in calls}
+
+    def others_first():
+        for name, call in calls.items():
+            with report.around(name):
+                samples[name] += measure.turn(call, SETTLE)
+        settled = time.perf_counter() + SETTLE
+        while time.perf_counter() < settled:
+            own()
+
     with fastnn.use_backend(backend):
-        benchmark(calls[direction])
-    if not benchmark.disabled:
-        benchmark.extra_info["images"] = case.x[0]
-        cost, unit = case.cost(direction, arrays["x"].itemsize)
-        benchmark.extra_info[unit] = cost / benchmark.stats.stats.median
-        if backend not in (report.SPECIFICATION, report.REFERENCE):
-            peers = dict.fromkeys((report.REFERENCE, backend), calls[direction])
-            timings = measure.alternate(peers, around=fastnn.use_backend)
-            ratio = timings[report.REFERENCE].median / timings[backend].median
-            benchmark.extra_info[f"speedup over {report.REFERENCE}"] = ratio
+        benchmark.pedantic(own, setup=others_first, rounds=3 if loops else ROUNDS)
+    median = benchmark.stats.stats.median
+    cost, unit = timed.cost(direction, arrays[next(iter(timed.shapes()))].itemsize)
+    benchmark.extra_info |= {"images": timed.x[0], unit: cost / median}
+    if most := peak.of(unit, dtype):
+        benchmark.extra_info["share of peak"] = cost / median / most
+    medians = {name: statistics.median(seconds) for name, seconds in samples.items()}
+    if not (loops or case.slow):
+        medians[report.SPECIFICATION] = time_loops(case, direction, dtype, PATIENCE)["median"]
+    benchmark.extra_info |= {f"speedup over {name}": other / median for name, other in medians.items()}
+
+
+def peers(case, arrays, direction, backend):
+    """The calls that take turns with this backend's."""
+    calls = {report.REFERENCE: case.calls(arrays)[direction]} if backend != report.REFERENCE else {}
+    if report.has_peer():
+        theirs = report.torch_calls(case, arrays)
+        calls |= {report.PEER: theirs[direction]} if direction in theirs else {}
+    return calls

@@ -37,13 +37,13 @@ def copy(seconds: float) -> float:
 
 
 def _fastest(call, seconds):
-    call()
-    end, best = time.perf_counter() + seconds, np.inf
-    while time.perf_counter() < end:
+    call()  # compiles
+    end, samples = time.perf_counter() + seconds, []
+    while not samples or time.perf_counter() < end:
         start = time.perf_counter()
         call()
-        best = min(best, time.perf_counter() - start)
-    return best
+        samples.append(time.perf_counter() - start)
+    return min(samples)
 
 
 @intrinsic

@@ -1,64 +1,30 @@
-"""The benchmark: what it times is right, checked and compared as it says. No test looks at a time."""
+"""The benchmark run: peers in turns, values checked, results in the form that others read. No test looks at a time."""
 
 import contextlib
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-import fastnn
-from fastnn.benchmarking import machine, measure, report, table
-from fastnn.benchmarking.cases import CASES, PASSES, Convolution, MaxPooling, in_float64, with_images
+from fastnn.benchmarking import machine, malloc, measure, peak, report
+from fastnn.benchmarking.cases import with_images
+from fastnn.benchmarking.cases.augment import Augmentation
+from fastnn.benchmarking.cases.convolution import Convolution
+from fastnn.benchmarking.cases.losses import Loss
+from fastnn.benchmarking.cases.pooling import MaxPooling
 
-TINY = (Convolution((2, 2, 6, 5), filters=3, kernel=3, stride=2, pad=1), MaxPooling((2, 2, 5, 4), size=2))
-
-
-def test_cost_worked_by_hand():
-    convolution, pooling = TINY
-    assert convolution.inputs("float32")["dout"].shape == (2, 3, 3, 3)
-    assert convolution.cost("forward", 4) == (2 * (2 * 3 * 3 * 3) * (2 * 3 * 3), "FLOP/s")
-    assert convolution.cost("backward", 4) == (2 * convolution.cost("forward", 4)[0], "FLOP/s")
-    assert pooling.cost("forward", 8) == (8 * (80 + 16) + 16, "B/s")
-
-
-def test_names_tell_cases_apart():
-    assert len({case.name for case in CASES}) == len(CASES)
+TINY = (
+    Convolution((2, 2, 6, 5), 3, 3, stride=2, pad=1),
+    MaxPooling((2, 2, 5, 4), 2, 2),
+    Loss((5, 4), "softmax_loss"),
+    Augmentation((2, 2, 5, 4)),
+)
+PEAK = {"FLOP/s": {"float32": 4e11, "float64": 2e11}, "B/s": 5e10}
 
 
-@pytest.mark.parametrize("case", TINY, ids=lambda case: case.name)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_backends_and_torch_agree(case, dtype, backend):
-    arrays = case.inputs(dtype)
-    report.check(case, arrays, backend, case.calls(arrays))
-    pytest.importorskip("torch")
-    report.check(case, arrays, report.PEER, case.torch_calls(arrays))
-
-
-@pytest.mark.parametrize("case", TINY, ids=lambda case: case.name)
-@pytest.mark.parametrize("direction", PASSES)
-def test_wrong_results_are_found(case, direction):
-    arrays = case.inputs("float64")
-    with fastnn.use_backend(report.REFERENCE):
-        right = case.calls(arrays)[direction]()
-
-    def wrong():
-        results = [result.copy() for result in (right if isinstance(right, tuple) else (right,))]
-        results[-1].flat[0] += 1
-        return tuple(results) if isinstance(right, tuple) else results[0]
-
-    with pytest.raises(report.WrongResult, match=f"bench: torch computes .*, {direction}, wrongly"):
-        report.check(case, arrays, report.PEER, {direction: wrong})
-
-
-def test_inputs_are_the_same_every_time():
-    for case in TINY:
-        first, second = case.inputs("float32"), case.inputs("float32")
-        for name in first:
-            np.testing.assert_array_equal(first[name], second[name])
-        widened = in_float64(first)
-        assert {name: array.dtype.name for name, array in widened.items() if name != "index"} == dict.fromkeys(
-            (name for name in first if name != "index"), "float64"
-        )
+# ---- how it is timed ----
 
 
 def test_peers_take_turns():
@@ -89,12 +55,17 @@ def test_median_is_quoted():
     assert measure.timing([3.0, 1.0, 2.0]) == (2.0, 1.0, 3)
 
 
+# ---- the run ----
+
+
 @pytest.fixture(scope="module")
 def tiny_report():
     lines = []
-    result = report.run(
-        ["naive", "vectorized"], "vectorized", TINY, rounds=2, settle=0.0, patience=0.0, progress=lines.append
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(peak, "measured", lambda: PEAK)
+        result = report.run(
+            ["naive", "vectorized"], "vectorized", TINY, rounds=2, settle=0.0, patience=0.0, progress=lines.append
+        )
     return result, lines
 
 
@@ -102,8 +73,9 @@ def test_report_is_json(tiny_report):
     result, lines = tiny_report
     assert json.loads(json.dumps(result)) == result
     assert any("backward, naive" in line for line in lines)
-    assert [(line["case"], line["pass"]) for line in result["results"]] == [
-        (case.name, direction) for case in TINY for direction in PASSES
+    assert (result["subject"], result["dtype"], result["rounds"], result["peak"]) == ("vectorized", "float32", 2, PEAK)
+    assert [(line["case"], line["operation"], line["function"], line["pass"]) for line in result["results"]] == [
+        (case.name, case.operation, case.function, direction) for case in TINY for direction in case.passes
     ]
 
 
@@ -115,59 +87,39 @@ def test_report_compares_medians(tiny_report):
         assert line["seconds"]["naive"]["images"] == 1
 
 
+def test_report_takes_shares_of_the_peak(tiny_report):
+    for line in tiny_report[0]["results"]:
+        most = 4e11 if line["unit"] == "FLOP/s" else 5e10
+        assert line["share"] == {name: rate / most for name, rate in line["rate"].items()}
+
+
+def test_report_without_a_peak(monkeypatch):
+    monkeypatch.setattr(peak, "measured", lambda: None)
+    result = report.run(["vectorized"], "vectorized", TINY[:1], rounds=1, settle=0.0, peer=False)
+    assert result["peak"] is None
+    assert [line["share"] for line in result["results"]] == [{}, {}]
+
+
+def test_torch_takes_part_where_it_can(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(peak, "measured", lambda: None)
+    result = report.run(["vectorized"], "vectorized", TINY, np.float64, rounds=1, settle=0.0)
+    timed = {line["case"]: "torch" in line["seconds"] for line in result["results"]}
+    assert timed == {case.name: case.operation != "augment" for case in TINY}
+
+
 def test_part_of_a_batch_is_scaled(monkeypatch):
     monkeypatch.setattr(report, "_time_images", lambda case, *_, times: measure.Timing(2.0 * case.x[0], 1.0, times))
     case = with_images(TINY[0], 100)
-    actual = report._time_loops(case, "forward", "float32", patience=40.0)
+    actual = report.time_loops(case, "forward", "float32", patience=40.0)
     assert actual == {"median": 200.0, "fastest": 20.0, "samples": 1, "images": 5}
-    whole = report._time_loops(case, "forward", "float32", patience=200.0)
+    whole = report.time_loops(case, "forward", "float32", patience=200.0)
     assert (whole["median"], whole["images"]) == (200.0, 100)
+    always = Convolution((100, 2, 6, 5), 3, 3, whole=True)
+    assert report.time_loops(always, "forward", "float32", patience=0.0)["images"] == 100
 
 
-def made_up_report():
-    def line(case, direction, **seconds):
-        timings = {name: {"median": value, "fastest": value, "samples": 1} for name, value in seconds.items()}
-        speedup = {name: value / seconds["njit"] for name, value in seconds.items() if name != "njit"}
-        return {
-            "case": case,
-            "pass": direction,
-            "images": 100,
-            "seconds": timings,
-            "rate": {name: 1e8 / value for name, value in seconds.items()},
-            "unit": "FLOP/s",
-            "speedup": speedup,
-        }
-
-    lines = [
-        line("one", "forward", naive=12.34, vectorized=0.0056, njit=0.000308, torch=0.000347),
-        line("one", "backward", vectorized=1.0, njit=0.0123, torch=0.5),
-    ]
-    lines[0]["seconds"]["naive"]["images"] = 10
-    known = {"cpu": "CPU", "cores": 2, "vector_features": ["AVX2"], "versions": {"numpy": "2"}, "commit": "abc"}
-    return {
-        "subject": "njit",
-        "dtype": "float32",
-        "rounds": 20,
-        "machine": known,
-        "load_before": 1.5,
-        "results": lines,
-    }
-
-
-def test_table():
-    lines = table.render(made_up_report()).splitlines()
-    assert max(map(len, lines)) <= 100
-    forward, backward = (" ".join(line.split()) for line in lines if line.startswith(("  forward", "  backward")))
-    assert forward == "forward 12.3 s* 5.60 ms 308 us 347 us 40,065x 18.2x 1.13x 325 GFLOP/s"
-    assert backward == "backward - 1.00 s 12.3 ms 500 ms - 81.3x 40.7x 8.13 GFLOP/s"
-    assert "* timed on fewer images and scaled to the whole batch" in lines
-    assert "- not timed: the loops take minutes there; --full times them too" in lines
-    assert lines[-1].startswith("The machine was busy with something else (load 1.5 before the run)")
-
-
-def test_table_of_a_quiet_machine():
-    assert "busy" not in table.render(made_up_report() | {"load_before": 0.1})
-    assert "busy" not in table.render(made_up_report() | {"load_before": None})
+# ---- where it is timed ----
 
 
 def test_machine(monkeypatch):
@@ -185,3 +137,78 @@ def test_package_that_is_not_installed(monkeypatch):
 
     monkeypatch.setattr(machine.importlib.metadata, "version", version)
     assert machine.versions()["torch"] is None
+
+
+def test_threads_are_those_of_the_kernels(monkeypatch):
+    threads = pytest.importorskip("fastnn.kernels.threads")
+    for asked in ("3", ""):
+        monkeypatch.setenv("FASTNN_NUM_THREADS", asked)
+        monkeypatch.setattr(threads, "_limit", None)
+        assert machine.threads() == threads.get_num_threads()
+
+
+def test_peak_is_measured_once(monkeypatch):
+    pytest.importorskip("numba")
+    from fastnn.kernels import peak as kernels
+
+    monkeypatch.setattr(kernels, "_COPIED", 1 << 20)
+    monkeypatch.setattr(kernels, "_ROUNDS", 1 << 10)
+    monkeypatch.setattr(peak, "SECONDS", 0.0)
+    peak.measured.cache_clear()
+    found = peak.measured()
+    assert found is peak.measured()
+    assert peak.of("FLOP/s", np.float64) == found["FLOP/s"]["float64"] > 0
+    assert peak.of("B/s", np.float64) == peak.of("B/s", "float32") == found["B/s"] > 0
+    monkeypatch.setattr(kernels, "MEASURABLE", False)
+    peak.measured.cache_clear()
+    assert peak.measured() is None
+    assert peak.of("B/s", "float32") is None
+    monkeypatch.setattr(peak, "backends", list)
+    peak.measured.cache_clear()
+    assert peak.measured() is None
+    peak.measured.cache_clear()
+
+
+def test_the_peak_is_that_of_multiply_adds_and_copies():
+    """Accumulators of a tile, a -> a/2 + 1, that end at 2 each; an array copied whole."""
+    pytest.importorskip("numba")
+    from fastnn.kernels import peak as kernels
+    from fastnn.kernels.simd import host
+
+    for name in ("float32", "float64"):
+        dtype = np.dtype(name)
+        sums = np.zeros(3, dtype)
+        kernels._multiply_add(3, 100, dtype.type(0), sums)
+        np.testing.assert_array_equal(sums, 2 * np.prod(host.outer_tile(dtype)))
+    source, target = np.arange(100_000.0), np.zeros(100_000)
+    kernels._copy(source.size, source, target)
+    np.testing.assert_array_equal(target, source)
+
+
+# ---- malloc ----
+
+
+def test_malloc_is_told(monkeypatch):
+    for name in malloc.TUNED:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in malloc.TUNED.items():
+        assert malloc.state() == "default"
+        monkeypatch.setenv(name, value)
+    assert malloc.state() == "tuned"
+
+
+def test_tuned_run_is_a_process_of_its_own(monkeypatch):
+    def run(command, env, **_):
+        assert command == [sys.executable, "-m", "fastnn", "bench", "--quick", "--json", "-"]
+        assert malloc.TUNED.items() <= env.items()
+        return subprocess.CompletedProcess(command, 0, stdout='{"malloc": "tuned"}', stderr="")
+
+    monkeypatch.setattr(malloc.subprocess, "run", run)
+    assert malloc.run_tuned(["--quick"]) == {"malloc": "tuned"}
+
+
+def test_tuned_run_that_fails(monkeypatch):
+    failed = subprocess.CompletedProcess([], 2, stdout="", stderr="fastnn bench: error: no\n")
+    monkeypatch.setattr(malloc.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(RuntimeError, match=r"run_tuned: .* exit code 2; expected 0; it said: fastnn bench: error: no$"):
+        malloc.run_tuned()

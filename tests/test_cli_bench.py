@@ -7,26 +7,30 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.benchmarking import report
-from fastnn.benchmarking.cases import Convolution, MaxPooling
+from fastnn.benchmarking import cases, peak
+from fastnn.benchmarking.cases.affine import Affine
+from fastnn.benchmarking.cases.convolution import Convolution
+from fastnn.benchmarking.cases.pooling import MaxPooling
 from fastnn.cli import bench, main
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def tiny_cases(monkeypatch):
-    cases = (Convolution((2, 2, 6, 6), filters=3, kernel=3, pad=1), MaxPooling((2, 2, 4, 4), size=2, slow=True))
-    monkeypatch.setattr(report, "CASES", cases)
+    headline = (Convolution((2, 2, 6, 6), 3, 3, pad=1), MaxPooling((2, 2, 4, 4), 2, 2, slow=True))
+    monkeypatch.setattr(cases, "HEADLINE", headline)
+    monkeypatch.setattr(cases, "CASES", (*headline, Affine((2, 3), 4)))
+    monkeypatch.setattr(peak, "measured", lambda: {"FLOP/s": {"float32": 1e12, "float64": 5e11}, "B/s": 1e11})
 
 
-def test_bench_prints_a_table_and_writes_json(capsys, tiny_cases, monkeypatch):
+def test_bench_prints_a_table_and_writes_json(capsys, monkeypatch):
     monkeypatch.setattr(bench, "backends", lambda: fastnn.backends()[:2])
     assert main(["bench", "--quick", "--repeat", "1", "--no-torch", "--json", "results.json"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert "conv (2,2,6,6), 3 3x3, stride 1, pad 1" in out
-    assert "max pool (2,2,4,4), 2x2" in out
+    assert "conv2d 2x2x6x6 3f3x3 p1" in out
+    assert "max_pool2d 2x2x4x4 2x2 s2" in out
     assert "speedup of vectorized over" in out
     with open("results.json") as file:
         results = json.load(file)
@@ -36,22 +40,50 @@ def test_bench_prints_a_table_and_writes_json(capsys, tiny_cases, monkeypatch):
     assert "naive" not in results["results"][2]["seconds"]
 
 
-def test_bench_of_chosen_backends_as_json(capsys, tiny_cases):
+def timed(capsys, *arguments):
+    """The names of the cases that these arguments choose."""
+    assert (
+        main(["bench", "--quick", "--repeat", "1", "--no-torch", "--backend", "vectorized", "--json", "-", *arguments])
+        == 0
+    )
+    return list(dict.fromkeys(result["case"] for result in json.loads(capsys.readouterr().out)["results"]))
+
+
+def test_bench_of_chosen_operations(capsys):
+    headline = ["conv2d 2x2x6x6 3f3x3 p1", "max_pool2d 2x2x4x4 2x2 s2"]
+    assert timed(capsys) == headline
+    assert timed(capsys, "--all") == [*headline, "affine 2x3x4"]
+    assert timed(capsys, "--operation", "affine", "pool2d") == [headline[1], "affine 2x3x4"]
+
+
+def test_bench_of_an_unknown_operation(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", "--operation", "fft"])
+    assert "invalid choice: 'fft'" in capsys.readouterr().err
+
+
+def test_bench_of_chosen_backends_as_json(capsys):
     assert main(["bench", "--quick", "--full", "--no-torch", "--json", "-", "--backend", "vectorized", "naive"]) == 0
     results = json.loads(capsys.readouterr().out)
     assert results["subject"] == "naive"
     assert all(result["seconds"].keys() == {"vectorized", "naive"} for result in results["results"])
 
 
-def test_bench_of_a_wrong_kernel(capsys, tiny_cases, monkeypatch):
+def test_bench_draws_a_chart(capsys, tmp_path):
+    arguments = ["bench", "--quick", "--repeat", "1", "--no-torch", "--backend", "vectorized", "--chart", "chart.png"]
+    assert main(arguments) == 0
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_of_a_wrong_kernel(capsys, monkeypatch):
     from fastnn.kernels.conv2d import naive
 
     monkeypatch.setattr(naive, "conv2d_forward", lambda x, *_: np.zeros((len(x), 3, 6, 6), x.dtype))
     assert main(["bench", "--quick", "--no-torch", "--backend", "naive"]) == 1
-    assert "naive computes conv (1,2,6,6), 3 3x3, stride 1, pad 1, forward, wrongly" in capsys.readouterr().err
+    assert "naive computes conv2d 1x2x6x6 3f3x3 p1, forward, wrongly" in capsys.readouterr().err
 
 
-def test_bench_shows_what_it_does_on_a_terminal(capsys, tiny_cases, monkeypatch):
+def test_bench_shows_what_it_does_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main(["bench", "--quick", "--repeat", "1", "--no-torch", "--backend", "vectorized"]) == 0
-    assert "max pool (2,2,4,4), 2x2: backward, vectorized in turns" in capsys.readouterr().err
+    assert "max_pool2d 2x2x4x4 2x2 s2: backward, vectorized in turns" in capsys.readouterr().err

@@ -30,7 +30,7 @@ def draw(report: dict, path: str | os.PathLike | None = None) -> "Figure":
             if name in seconds:
                 speedup = seconds[names[0]] / seconds[name]
                 at = place + (row - (len(names) - 1) / 2) * height
-                axes.barh(at, speedup, height * 0.92, left=0, color=COLOURS.get(name, _OTHER), label=name)
+                axes.barh(at, speedup, height * 0.92, color=COLOURS.get(name, _OTHER), label=name)
                 axes.annotate(
                     _written(speedup), (speedup, at), (3, 0), textcoords="offset points", va="center", fontsize=7.5,
                     color=figures.INK,
@@ -65,12 +65,16 @@ def totals(report: dict) -> dict[str, dict[str, float]]:
 
 
 def _style(axes: "Axes", cases: list[str], first: str, report: dict) -> None:
+    from matplotlib.ticker import FuncFormatter
+
     title = f"{report['machine']['cpu']}, {report['threads']} threads, {report['dtype']}"
     figures.style(axes, title, f"times as fast as {first}, forward and backward together", "")
     axes.set_xscale("log")
     axes.set_yticks(range(len(cases)), cases)
     axes.set_ylim(len(cases) - 0.45, -0.55)
-    axes.set_xlim(right=axes.get_xlim()[1] * 2)  # room for the figures
+    left, right = axes.get_xlim()
+    axes.set_xlim(min(left, 0.5), right * 2)  # so that 1 is a bar too; room for the figures
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}x"))
     axes.grid(axis="y", visible=False)
 
 

@@ -8,14 +8,14 @@ import numpy as np
 from fastnn import backends
 from fastnn.kernels.switch import DEFAULT
 
-SECONDS = 0.5  # of each measurement: long enough for the clock to settle, and for a quiet moment
+SECONDS = 1.0  # of each measurement: long enough for the clock to settle, and for a quiet moment
 
 
 @functools.cache
 def measured() -> dict[str, Any] | None:
     """Measured once in a process, on all threads of the kernels; None where there is no compiler to measure with.
 
-    "FLOP/s": for float32 and float64, two for each multiply-add, in a loop that leaves the registers never
+    "FLOP/s": for float32 and float64, two for each multiply-add, in a loop that never leaves the registers
     "B/s": read and written by a copy of arrays that no cache holds; a kernel whose arrays stay in a cache exceeds it
     """
     if not any(line.available for line in backends() if line.name == DEFAULT):

@@ -77,7 +77,7 @@ def _summary(report: dict, others: list[str]) -> list[str]:
     if not others or not any(means.values()):
         return []
     width = max(map(len, means)) + 2
-    counts = {name: 0 for name in means}
+    counts = dict.fromkeys(means, 0)
     for case, function in {result["case"]: result["function"] for result in report["results"]}.items():
         counts[function] += case in entries
     lines = [

@@ -15,6 +15,7 @@ class Augmentation(Case):
     """Images (N, C, H, W) shifted by up to four pixels, mirrored, and a square of eight erased. PyTorch has no peer."""
 
     operation: ClassVar[str] = "augment"
+    passes: ClassVar[tuple[str, ...]] = ("forward",)
 
     x: tuple[int, int, int, int]
 

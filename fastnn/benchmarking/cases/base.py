@@ -26,6 +26,7 @@ class Case(abc.ABC):
     """
 
     operation: ClassVar[str]
+    passes: ClassVar[tuple[str, ...]] = ("forward", "backward")
     random_peer: ClassVar[tuple[str, ...]] = ()  # passes in which PyTorch draws numbers of its own
 
     x: tuple[int, ...]

@@ -15,6 +15,7 @@ class Loss(Case):
     """`rule` of scores x (N, K) and labels, or of x and a target of its shape."""
 
     operation: ClassVar[str] = "losses"
+    passes: ClassVar[tuple[str, ...]] = ("loss",)
 
     rule: str
 
@@ -66,6 +67,7 @@ class LinearLoss(Case):
     """`rule` of the scores of images (N, D) under weights (D, classes), with a penalty; gives the loss and dW."""
 
     operation: ClassVar[str] = "linear_losses"
+    passes: ClassVar[tuple[str, ...]] = ("loss",)
 
     rule: str
     classes: int

@@ -25,6 +25,7 @@ class Update(Case):
     """One step of a rule on x parameters: w and the rule's state are overwritten, here copies of the inputs."""
 
     operation: ClassVar[str] = "updates"
+    passes: ClassVar[tuple[str, ...]] = ("update",)
 
     x: tuple[int]
     rule: str
