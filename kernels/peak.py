@@ -17,7 +17,7 @@ from .simd.emitter import Emitter
 
 MEASURABLE = not config.DISABLE_JIT  # type: ignore[attr-defined]  # without a compiler there is no fast loop
 
-_ROUNDS = 1 << 16  # of a task: a millisecond or so
+_ROUNDS = 1 << 14  # of a task: some 0.1 ms, so that some calls have the cores to themselves on a busy machine too
 _COPIED = 1 << 28  # bytes: several times the last cache of a processor with many cores
 
 
