@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from networks import NETWORKS, Network
+from steps import time_steps
 
 import fastnn
 from fastnn.benchmarking import machine
@@ -60,10 +61,8 @@ def _training(chosen: list[Network], arguments: argparse.Namespace) -> Iterator[
 
 
 def _steps(chosen: list[Network]) -> Iterator[tuple[Network, dict[str, Any]]]:
-    from peers import step_ratio
-
     for network in chosen:
-        yield network, {"torch_over_fastnn": step_ratio(network)}
+        yield network, {"torch_over_fastnn": time_steps(network, fused=True)["speedup"]["torch"]}
 
 
 def train(network: Network, data: dict[str, np.ndarray], seed: int, verbose: bool) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The networks of the courses, as they are trained on CIFAR-10: what each is, how it is trained, what it must reach.
 
-`NETWORKS` is the one table of them: `benchmarks/accuracy.py` trains them, and what times training steps takes them from
-here. Images are (N, 3, 32, 32), the pixels less the training set's mean image and divided by 64, except where `raw`.
+`NETWORKS` is the one table of those that `benchmarks/accuracy.py` trains; `STEPS` holds those whose training steps are
+timed: `TARGETED`, for which there is a target, and all of `NETWORKS` that differ in their work. Images are
+(N, 3, 32, 32), the pixels less the training set's mean image and divided by 64, except where `raw`.
 """
 
 import dataclasses
@@ -84,6 +85,12 @@ def three_convolutions(generator: Any) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 10, seed=generator), reg=5e-4)
 
 
+def three_convolutions_without_penalty(generator: Any) -> nn.Sequential:
+    model = three_convolutions(generator)
+    model.reg = 0.0
+    return model
+
+
 def residual(generator: Any) -> nn.Sequential:
     """A small residual network: two of its four stages have a shortcut around two convolutions."""
 
@@ -156,3 +163,40 @@ NETWORKS: tuple[Network, ...] = (
         {**nesterov(1e-1), "batch_size": 128, "num_epochs": 10, "transform": FLIPS_AND_CROPS},
     ),
 )  # fmt: skip
+
+
+def adam(learning_rate: float) -> dict[str, Any]:
+    return {"update_rule": "adam", "optim_config": {"learning_rate": learning_rate}}
+
+
+def as_in_the_course(training: dict[str, Any], batch_size: int) -> dict[str, Any]:
+    """Batches drawn with replacement, a constant learning rate."""
+    return {**training, "batch_size": batch_size, "sampling": "with_replacement", "schedule": None}
+
+
+TARGETED: tuple[Network, ...] = (
+    Network(
+        "two-layer, 3072-100-10", (0.0, 0.0), lambda generator: TwoLayerNet(dtype="float32", seed=generator),
+        as_in_the_course({"update_rule": "sgd", "optim_config": {"learning_rate": 1e-3}}, 100),
+    ),
+    Network(
+        "five-layer, 200 wide", (0.0, 0.0), lambda generator: FullyConnectedNet([200] * 4, generator=generator),
+        as_in_the_course(adam(1e-3), 256),
+    ),
+    Network(
+        "conv 32 7x7 - pool - 500 - 10", (0.0, 0.0),
+        lambda generator: ThreeLayerConvNet(hidden_dim=500, seed=generator),
+        as_in_the_course(adam(1e-3), 50),
+    ),
+    Network(
+        "conv 64 3x3 - pool - 500 - 10", (0.0, 0.0),
+        lambda generator: ThreeLayerConvNet(num_filters=64, filter_size=3, hidden_dim=500, seed=generator),
+        as_in_the_course(adam(1e-3), 500),
+    ),
+    Network(
+        "(conv-bn-relu-pool) x 3, no penalty", (0.0, 0.0), three_convolutions_without_penalty,
+        as_in_the_course(nesterov(5e-2), 64),
+    ),
+)  # fmt: skip
+
+STEPS: tuple[Network, ...] = TARGETED + tuple(network for network in NETWORKS if not network.raw)

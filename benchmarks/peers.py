@@ -1,5 +1,7 @@
-"""The same networks in PyTorch, and how long its training steps take beside ours."""
+"""The same networks in PyTorch: their layers, their loss, a step of their training, and that it computes the same."""
 
+import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,11 +10,27 @@ from networks import Network
 from torch import nn as torch_nn
 
 from fastnn import nn
-from fastnn.benchmarking import measure
+from fastnn.benchmarking import machine
 from fastnn.layers import svm_loss
-from fastnn.solver import Solver
 
-STEPS = 20  # in one timed call
+# Under glibc a large new array is a new mapping, each page of which costs a fault when it is first touched. With these,
+# which count only where they are set before a process starts, memory is kept and used again; PyTorch gains most by it.
+TUNED = {
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "20000000000",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+LARGEST_DIFFERENCE = 1e-3  # relative, in norm: where rounding makes a tie, max pooling may choose otherwise
+NEGLIGIBLE = 1e-4  # of the largest gradient's norm: that of a bias before batch norm is nothing but rounding
+
+
+class WrongTwin(RuntimeError):
+    """The network in PyTorch does not compute what ours does, so that their times cannot be compared."""
+
+
+def is_tuned(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process was started with `TUNED`; PyTorch's optimisers then are its fused ones as well."""
+    return all(environment.get(name) == value for name, value in TUNED.items())
 
 
 def twin(module: nn.Module) -> torch_nn.Module:
@@ -63,49 +81,72 @@ class _Residual(torch_nn.Sequential):
         return super().forward(x) + x
 
 
-def step_ratio(network: Network) -> float:
-    """PyTorch's time for a training step over ours, both without augmentation: medians of turns in alternation.
-
-    Images are noise. Ours is a step of Solver, with all that it does besides.
-
-    PyTorch runs eagerly, with the fused form of its optimiser, on as many threads as there are cores.
-    """
-    arguments = {**network.solver_arguments(), "transform": None, "schedule": None, "num_epochs": 1}
-    generator = np.random.default_rng(0)
-    data: dict[str, np.ndarray] = {}
-    for part, count in (("train", STEPS * arguments["batch_size"]), ("val", 1)):
-        data[f"X_{part}"] = generator.standard_normal((count, 3, 32, 32), dtype=np.float32)
-        data[f"y_{part}"] = generator.integers(0, 10, count)
-    arguments["num_train_samples"] = 1
-    solver = Solver(network.build(generator), data, seed=0, verbose=False, print_every=0, **arguments)
-    train_torch = _torch_epoch(network, arguments, data)
-    timings = measure.alternate({"fastnn": solver.train, "torch": train_torch}, rounds=8)
-    return timings["torch"].median / timings["fastnn"].median
-
-
-def _torch_epoch(network: Network, arguments: dict[str, Any], data: dict[str, np.ndarray]):
-    model = network.build(np.random.default_rng(0))
-    peer, loss = twin(model), _loss(model)
-    rate = arguments["optim_config"]["learning_rate"]
-    if arguments["update_rule"] == "adam":
-        optimiser: torch.optim.Optimizer = torch.optim.Adam(peer.parameters(), rate, weight_decay=model.reg, fused=True)
-    else:
-        optimiser = torch.optim.SGD(
-            peer.parameters(), rate, momentum=0.9, nesterov=True, weight_decay=model.reg, fused=True
-        )
-    X, y = torch.from_numpy(data["X_train"]), torch.from_numpy(data["y_train"])
-
-    def epoch() -> None:
-        for places in torch.randperm(len(X)).split(arguments["batch_size"]):
-            optimiser.zero_grad()
-            loss(peer(X[places]), y[places]).backward()
-            optimiser.step()
-
-    return epoch
-
-
-def _loss(model: nn.Sequential) -> torch_nn.Module:
+def torch_loss(model: nn.Sequential) -> torch_nn.Module:
+    """What the model's loss function is called in PyTorch."""
     if model.loss_function is svm_loss:
-        return torch_nn.MultiMarginLoss()
+        return _SumOfMargins()
     smoothing = getattr(model.loss_function, "keywords", {}).get("label_smoothing", 0.0)
     return torch_nn.CrossEntropyLoss(label_smoothing=smoothing)
+
+
+class _SumOfMargins(torch_nn.MultiMarginLoss):
+    """PyTorch's loss is the mean over classes, the course's is the sum."""
+
+    def forward(self, scores: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return super().forward(scores, y) * scores.shape[1]
+
+
+def check(network: Network, images: int) -> None:
+    """Compare loss and gradients of one batch with those of the twin: WrongTwin where they differ.
+
+    The penalty is left out, which PyTorch takes into account in its optimiser, and so is dropout, which is random.
+    """
+    model, of_torch = network.build(np.random.default_rng(0)), network.build(np.random.default_rng(0))
+    model.reg = 0.0
+    for layer in model.children():
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.0
+    generator = np.random.default_rng(1)
+    X, y = generator.standard_normal((images, 3, 32, 32), dtype=np.float32), generator.integers(0, 10, images)
+    peer = twin(model)
+    expected_loss = torch_loss(model)(peer(torch.from_numpy(X)), torch.from_numpy(y))
+    expected_loss.backward()
+    loss, grads = model.loss(X, y)
+    of_torch.params = grads  # to have them in PyTorch's names and layouts
+    gradients = of_torch.state_dict()
+    pairs = {"loss": (np.array(loss), expected_loss.detach().numpy())}
+    pairs |= {name: (gradients[name], parameter.grad.numpy()) for name, parameter in peer.named_parameters()}
+    negligible = NEGLIGIBLE * max(np.linalg.norm(expected) for _, expected in list(pairs.values())[1:])
+    for name, (actual, expected) in pairs.items():
+        difference = np.linalg.norm(actual - expected) / max(np.linalg.norm(expected), negligible)
+        if not difference <= LARGEST_DIFFERENCE:
+            raise WrongTwin(f"check: {name} of {network.name} differs from PyTorch's by {difference:.1e} of its norm")
+
+
+def torch_step(network: Network, rate: float, data: dict[str, np.ndarray], fused: bool) -> Callable[[], Any]:
+    """A step of training, eagerly, on as many threads as there are cores: a batch drawn, gradients, the update.
+
+    rate: the learning rate; fused: the form of the optimisers in which an update is one call
+    """
+    torch.set_num_threads(machine.cores())
+    model = network.build(np.random.default_rng(0))
+    peer, loss, size = twin(model), torch_loss(model), network.solver_arguments()["batch_size"]
+    X, y = torch.from_numpy(data["X_train"]), torch.from_numpy(data["y_train"])
+    rule, common = network.training["update_rule"], {"lr": rate, "weight_decay": model.reg, "fused": fused or None}
+    optimiser: torch.optim.Optimizer
+    if rule == "adam":
+        optimiser = torch.optim.Adam(peer.parameters(), **common)
+    elif rule == "nesterov":
+        optimiser = torch.optim.SGD(peer.parameters(), momentum=0.9, nesterov=True, **common)
+    elif rule == "sgd":
+        optimiser = torch.optim.SGD(peer.parameters(), **common)
+    else:
+        raise ValueError(f"torch_step: {rule!r} has no translation here; expected a rule of the table; add it")
+
+    def step() -> None:
+        places = torch.randint(len(X), (size,))
+        optimiser.zero_grad()
+        loss(peer(X[places]), y[places]).backward()
+        optimiser.step()
+
+    return step

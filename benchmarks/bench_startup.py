@@ -1,0 +1,101 @@
+"""What a new process waits for: the import, and the compilation of a network's kernels. Each is a series of its own.
+
+    pytest benchmarks/bench_startup.py --benchmark-enable --benchmark-only
+
+    import      `import fastnn`, where NumPy is imported already
+    cold        the kernels of a training step of ThreeLayerConvNet, and of its evaluation, compiled from nothing
+    warm        the same kernels, loaded from the folder where the process before kept them
+
+Compilation is what the first call of `Solver.train` takes beyond a second one. Without --benchmark-enable every test
+runs once, on a backend that compiles nothing.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+IMPORT = """
+import json, time
+import numpy
+began = time.perf_counter()
+import fastnn
+print(json.dumps({"import": time.perf_counter() - began, "version": fastnn.__version__}))
+"""
+TRAIN = """
+import json, time
+import numpy as np
+from fastnn.classifiers.cnn import ThreeLayerConvNet
+from fastnn.solver import Solver
+generator = np.random.default_rng(0)
+data = {"X_train": generator.standard_normal((50, 3, 32, 32), dtype=np.float32), "y_train": np.arange(50) % 10}
+data |= {"X_val": data["X_train"][:10], "y_val": data["y_train"][:10]}
+options = {"update_rule": "adam", "batch_size": 50, "num_epochs": 1, "num_train_samples": 10, "verbose": False}
+solver = Solver(ThreeLayerConvNet(seed=generator), data, seed=0, **options)
+times = [time.perf_counter()]
+for _ in range(2):
+    solver.train()
+    times.append(time.perf_counter())
+first, second = np.diff(times)
+print(json.dumps({"compilation": first - second, "losses": solver.loss_history}))
+"""
+
+
+def in_new_process(program: str, **environment: str) -> dict[str, Any]:
+    """What a program prints as its last line, read as JSON."""
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    if run.returncode:
+        raise RuntimeError(f"in_new_process: the program failed with exit code {run.returncode}:\n{run.stderr}")
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def time_startup(repeats: int = 7, compilations: int = 2) -> dict[str, float]:
+    """Seconds of each series: the median of `repeats` imports, and of `compilations`, each in a new folder, twice."""
+    in_new_process(IMPORT)  # the first one may have to write its byte code
+    seconds: dict[str, list[float]] = {"import": [in_new_process(IMPORT)["import"] for _ in range(repeats)]}
+    for _ in range(compilations):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("cold", "warm"):
+                took = in_new_process(TRAIN, NUMBA_CACHE_DIR=folder)["compilation"]
+                seconds.setdefault(name, []).append(took)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+@pytest.fixture
+def environment(benchmark, tmp_path):
+    """A new folder for what is compiled; where nothing is timed, a backend that compiles nothing."""
+    backend = {"FASTNN_BACKEND": "vectorized"} if benchmark.disabled else {}
+    return {"NUMBA_CACHE_DIR": str(tmp_path), **backend}
+
+
+def test_import(benchmark):
+    found = benchmark.pedantic(in_new_process, args=(IMPORT,), rounds=7)
+    benchmark.extra_info["seconds beyond NumPy"] = found["import"]
+    assert found["import"] > 0
+
+
+def test_cold(benchmark, environment):
+    found = benchmark.pedantic(in_new_process, args=(TRAIN,), kwargs=environment, rounds=1)
+    benchmark.extra_info["seconds of compilation"] = found["compilation"]
+    assert len(found["losses"]) == 2
+
+
+def test_warm(benchmark, environment):
+    if not benchmark.disabled:
+        in_new_process(TRAIN, **environment)
+        assert list(Path(environment["NUMBA_CACHE_DIR"]).rglob("*.nbi"))
+    found = benchmark.pedantic(in_new_process, args=(TRAIN,), kwargs=environment, rounds=3)
+    benchmark.extra_info["seconds of compilation"] = found["compilation"]
+    assert len(found["losses"]) == 2
+
+
+def test_a_program_that_fails_says_why():
+    with pytest.raises(RuntimeError, match=r"(?s)exit code 1:.*ZeroDivisionError"):
+        in_new_process("1 / 0")

@@ -1,0 +1,36 @@
+"""Training steps of the courses' networks under pytest-benchmark, one test for each network; see `networks.STEPS`.
+
+    pytest benchmarks/bench_steps.py --benchmark-enable --benchmark-only
+    pytest benchmarks/bench_steps.py --benchmark-enable --benchmark-only -k conv --benchmark-json=steps.json
+
+Without --benchmark-enable every test runs once, on eight images. PyTorch's network is checked to compute the same
+before any is timed. `extra_info` holds the speedup over it, timed in alternation; without PyTorch, ours is timed alone.
+For PyTorch at its best start the process with the variables of `peers.TUNED`; its optimisers then are the fused ones.
+"""
+
+import importlib.util
+
+import pytest
+import steps
+from networks import STEPS
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+
+
+@pytest.mark.parametrize("network", STEPS, ids=lambda network: network.name)
+def test_step(benchmark, network):
+    if benchmark.disabled:
+        network = steps.with_batches_of(network, 8)
+    if not HAS_TORCH:
+        benchmark(steps.solver_step(network, steps.noise(network)))
+        return
+    from peers import is_tuned
+
+    calls = steps.peers(network, fused=is_tuned())
+    benchmark(calls["fastnn"])
+    if benchmark.disabled:
+        calls["torch"]()
+    else:
+        benchmark.extra_info["fused"] = is_tuned()
+        timings = steps.measure.alternate(calls)
+        benchmark.extra_info["speedup over torch"] = timings["torch"].median / timings["fastnn"].median

@@ -1,0 +1,63 @@
+"""Training steps of one network on the same images: ours by Solver, with all that it does besides, and PyTorch's."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from networks import Network
+
+from fastnn.benchmarking import measure
+from fastnn.solver import Solver
+
+BATCHES = 10  # in the data set: more than the caches hold of the larger networks
+RATE = 1e-8  # of learning: the network stays as it began, however often it is timed
+
+
+def with_batches_of(network: Network, images: int) -> Network:
+    """The same network, trained on batches of another size."""
+    return dataclasses.replace(network, training={**network.training, "batch_size": images})
+
+
+def noise(network: Network) -> dict[str, np.ndarray]:
+    """Images and labels that mean nothing, for training and for validation."""
+    generator = np.random.default_rng(0)
+    data: dict[str, np.ndarray] = {}
+    for part, count in (("train", BATCHES * network.solver_arguments()["batch_size"]), ("val", 1)):
+        data[f"X_{part}"] = generator.standard_normal((count, 3, 32, 32), dtype=np.float32)
+        data[f"y_{part}"] = generator.integers(0, 10, count)
+    return data
+
+
+def solver_step(network: Network, data: dict[str, np.ndarray]) -> Callable[[], Any]:
+    """An iteration of Solver, without augmentation: a batch drawn, gradients, the update, checks, histories, snapshots.
+
+    A snapshot is taken before the first and every two hundredth iteration, as in training.
+    """
+    arguments = {**network.solver_arguments(), "transform": None, "schedule": None}
+    arguments["optim_config"] = {**arguments["optim_config"], "learning_rate": RATE}
+    model = network.build(np.random.default_rng(0))
+    return Solver(model, data, seed=0, verbose=False, **arguments)._iterate
+
+
+def peers(network: Network, fused: bool) -> dict[str, Callable[[], Any]]:
+    """A step of each, as calls without arguments, after a check that they compute the same.
+
+    Raises peers.WrongTwin where they do not.
+    """
+    from peers import check, torch_step  # PyTorch
+
+    check(network, network.solver_arguments()["batch_size"])
+    data = noise(network)
+    return {"fastnn": solver_step(network, data), "torch": torch_step(network, RATE, data, fused)}
+
+
+def time_steps(network: Network, fused: bool, rounds: int = 8, settle: float = 0.25) -> dict[str, Any]:
+    """Seconds per step of ours and of PyTorch's, in turns, and PyTorch's over ours."""
+    timings = measure.alternate(peers(network, fused), rounds, settle)
+    return {
+        "network": network.name,
+        "images": network.solver_arguments()["batch_size"],
+        "seconds": {name: timing._asdict() for name, timing in timings.items()},
+        "speedup": {"torch": timings["torch"].median / timings["fastnn"].median},
+    }
