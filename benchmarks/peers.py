@@ -1,7 +1,6 @@
 """The same networks in PyTorch: their layers, their loss, a step of their training, and that it computes the same."""
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,24 +12,12 @@ from fastnn import nn
 from fastnn.benchmarking import machine
 from fastnn.layers import svm_loss
 
-# Under glibc a large new array is a new mapping, each page of which costs a fault when it is first touched. With these,
-# which count only where they are set before a process starts, memory is kept and used again; PyTorch gains most by it.
-TUNED = {
-    "MALLOC_MMAP_THRESHOLD_": "4000000000",
-    "MALLOC_TRIM_THRESHOLD_": "20000000000",
-    "MALLOC_TOP_PAD_": "67108864",
-}
 LARGEST_DIFFERENCE = 1e-3  # relative, in norm: where rounding makes a tie, max pooling may choose otherwise
 NEGLIGIBLE = 1e-4  # of the largest gradient's norm: that of a bias before batch norm is nothing but rounding
 
 
 class WrongTwin(RuntimeError):
     """The network in PyTorch does not compute what ours does, so that their times cannot be compared."""
-
-
-def is_tuned(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process was started with `TUNED`; PyTorch's optimisers then are its fused ones as well."""
-    return all(environment.get(name) == value for name, value in TUNED.items())
 
 
 def twin(module: nn.Module) -> torch_nn.Module:

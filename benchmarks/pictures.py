@@ -1,0 +1,115 @@
+"""The charts of the report: speedups by operation, and ratios over commits."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from summary import Parts, by_operation, case_ratios, geometric_mean
+
+from fastnn.vis_utils import figures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAMES = {
+    "conv2d": "convolution",
+    "sandwich": "fused layers",
+    "pool2d": "pooling",
+    "affine": "affine layer",
+    "activations": "activations",
+    "norm": "normalization",
+    "dropout": "dropout",
+    "losses": "losses",
+    "linear_losses": "linear losses",
+    "updates": "optimisers",
+    "augment": "augmentation",
+}
+HEIGHT = 0.62  # of a bar, of the distance between two operations
+SHORT = 7  # letters of a commit
+
+
+def speedups(parts: Parts, path: Path) -> None:
+    """Draw for each operation how many times the loops, NumPy and PyTorch take our time: geometric means, float32."""
+    default, tuned = (parts.get(f"operations float32 {mode}") for mode in ("default", "tuned"))
+    operations = list(by_operation(default)) if default else []
+    figure = figures.new(9.6, 1.6 + 0.34 * len(operations))
+    panels = figure.subplots(1, 3, sharey=True)
+    for axes, title, other in zip(panels, ("Python loops", "NumPy", "PyTorch"), ("naive", "vectorized", "torch"),
+                                  strict=True):  # fmt: skip
+        means = [geometric_mean(case_ratios(default, name, other).values()) for name in operations]
+        figures.style(axes, title, "time / ours", "")
+        axes.grid(visible=False, axis="y")
+        if other != "torch":
+            _bars(axes, means, 0.0, HEIGHT, figures.BLUE)
+            axes.set_xscale("log")
+            axes.set_xlim(left=1)
+        else:
+            _bars(axes, means, -HEIGHT / 4, HEIGHT / 2, figures.ORANGE, "default")
+            means = [geometric_mean(case_ratios(tuned, name, other).values()) for name in operations]
+            _bars(axes, means, HEIGHT / 4, HEIGHT / 2, figures.COLORS[4], "tuned malloc")
+            axes.axvline(1, color=figures.INK, linewidth=1)
+            axes.set_xlim(left=0)
+        axes.margins(x=0.18)
+    panels[0].set_yticks(range(len(operations)), [NAMES.get(name, name) for name in operations])
+    panels[0].set_ylim(len(operations) - 0.5, -0.5)
+    panels[2].legend(fontsize=8, frameon=False, loc="lower right")
+    figure.suptitle("How many times longer the others take", x=0.01, ha="left", fontsize=12, color=figures.INK)
+    _save(figure, path)
+
+
+def _bars(axes: "Axes", values: list, offset: float, height: float, color: str, label: str = "") -> None:
+    places = [place + offset for place, value in enumerate(values) if value is not None]
+    known = [value for value in values if value is not None]
+    drawn = axes.barh(places, known, height, color=color, label=label)
+    texts = [f"{value:,.{0 if value >= 9.95 else 1}f}" for value in known]
+    axes.bar_label(drawn, texts, padding=3, fontsize=7 if label else 8, color=figures.INK)
+
+
+def history(lines: list[dict[str, Any]], path: Path) -> None:
+    """Draw how the ratios to PyTorch, the training steps and the start-up went, commit by commit."""
+    figure = figures.new(9.6, 6.4)
+    panels = figure.subplots(2, 2)
+    kinds = [f"operations {dtype} {mode}" for dtype in ("float32", "float64") for mode in ("default", "tuned")]
+    for axes, operation, title in ((panels[0, 0], "conv2d", "Convolutions"), (panels[0, 1], None, "All operations")):
+        for kind in kinds:
+            found = [line.get(kind, {}) for line in lines]
+            means = [_mean(values, operation) for values in found]
+            _line(axes, means, kind.removeprefix("operations "), kinds.index(kind))
+        figures.style(axes, f"{title}: PyTorch / ours, geometric mean", "", "")
+    for place, mode in enumerate(("default", "tuned")):
+        _line(panels[1, 0], [_mean(line.get(f"steps {mode}", {}), None) for line in lines], mode, place)
+    figures.style(panels[1, 0], "Training steps: PyTorch / ours, geometric mean", "", "")
+    for place, name in enumerate(("cold", "warm", "import")):
+        values = [line.get("startup", {}).get(name) for line in lines]
+        _line(panels[1, 1], values, {"cold": "compiled", "warm": "loaded from disk"}.get(name, "import"), place)
+    figures.style(panels[1, 1], "Start-up: seconds", "", "")
+    panels[1, 1].set_yscale("log")
+    for axes in panels.flat:
+        if axes is not panels[1, 1]:
+            axes.axhline(1, color=figures.MUTED, linewidth=1)
+            axes.set_ylim(bottom=0)
+        marks = _thinned(len(lines))
+        axes.set_xticks(marks, [lines[place]["commit"][:SHORT] for place in marks], rotation=30, ha="right")
+        axes.set_xlim(-0.5, len(lines) - 0.5)
+        axes.legend(fontsize=8, frameon=False)
+    _save(figure, path)
+
+
+def _mean(values: dict[str, float], name: str | None) -> float | None:
+    return geometric_mean(value for key, value in values.items() if name in (None, key))
+
+
+def _line(axes: "Axes", values: list, label: str, place: int) -> None:
+    known = [(index, value) for index, value in enumerate(values) if value is not None]
+    if known:
+        axes.plot(*zip(*known, strict=True), marker="o", markersize=4, color=figures.COLORS[place], label=label)
+
+
+def _thinned(count: int, most: int = 12) -> list[int]:
+    """Places of at most so many marks, the last one among them."""
+    return list(range(count - 1, -1, -(-count // most)))[::-1]
+
+
+def _save(figure: Any, path: Path) -> None:
+    """Without the version of matplotlib, so that the same figures give the same file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, metadata={"Software": None})

@@ -1,0 +1,209 @@
+"""Write benchmarks/REPORT.md and the charts from the results of `benchmarks/run.py`.
+
+    python benchmarks/report.py                results/*.json -> REPORT.md, docs/speedups.png, results/history.png
+
+The charts show the machine that was measured last.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pictures
+from summary import (
+    KINDS,
+    TARGETS,
+    Part,
+    Parts,
+    by_operation,
+    case_ratios,
+    geometric_mean,
+    ratio,
+    startup,
+    step_ratios,
+)
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results"
+REPORT = FOLDER / "REPORT.md"
+SPEEDUPS = FOLDER.parent / "docs" / "speedups.png"
+HISTORY = RESULTS / "history.png"
+
+INTRODUCTION = """# Benchmarks
+
+Measured by `python benchmarks/run.py`, written by `benchmarks/report.py`; nothing here is typed by hand.
+
+A figure such as *PyTorch / ours* is PyTorch's time over ours, medians of turns in alternation: above 1, ours is faster.
+*default*: as a user meets PyTorch. *tuned*: at its best, with malloc told to keep its memory (`steps.TUNED`) and, in
+training steps, the fused form of its optimisers; ours runs in the same process. *loops* are the naive backend, *NumPy*
+the vectorized one. Values were checked before anything was timed.
+"""
+HISTORY_NOTE = """## Over time
+
+![Geometric means over PyTorch, training steps and start-up, commit by commit](results/history.png)
+"""
+SERIES = {
+    "import": "`import fastnn`, NumPy being imported already",
+    "cold": "kernels of ThreeLayerConvNet compiled, nothing kept from before",
+    "warm": "the same kernels loaded from disk",
+}
+
+
+def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    machines = load(RESULTS)
+    if not machines:
+        sys.exit(f"report: {RESULTS} holds no results of a machine; expected a file; run benchmarks/run.py first")
+    REPORT.write_text(render(machines), encoding="utf-8")
+    latest = max(machines, key=lambda name: max(part["machine"]["date"] for part in machines[name].values()))
+    pictures.speedups(machines[latest], SPEEDUPS)
+    history = [json.loads(line) for line in (RESULTS / "history" / f"{latest}.jsonl").read_text().splitlines()]
+    pictures.history(history, HISTORY)
+    for path in (REPORT, SPEEDUPS, HISTORY):
+        print(f"{path} written.")
+    return 0
+
+
+def load(folder: Path) -> dict[str, Parts]:
+    """The parts of each machine, by the names of their files; other results have no parts."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    return {name: content["parts"] for name, content in found.items() if "parts" in content}
+
+
+def render(machines: dict[str, Parts]) -> str:
+    """The report in Markdown."""
+    sections = [INTRODUCTION]
+    for parts in machines.values():
+        sections += [_machine(parts), _targets(parts), _overview(parts), _steps(parts), _startup(parts)]
+    sections.append(HISTORY_NOTE)
+    for parts in machines.values():
+        sections += _operations(parts)
+    return "\n".join(sections)
+
+
+def _machine(parts: Parts) -> str:
+    machine = next(iter(parts.values()))["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
+    lines = [
+        f"## {machine['cpu']}, {machine['cores']} cores",
+        "",
+        f"{' '.join(machine['vector_features'])}; {versions}.",
+    ]
+    commits = dict.fromkeys((part["machine"]["commit"], part["machine"]["date"]) for part in parts.values())
+    lines += ["Measured at " + ", ".join(f"commit {commit} ({date})" for commit, date in commits) + ".", ""]
+    return "\n".join(lines)
+
+
+def _targets(parts: Parts) -> str:
+    rows = []
+    for target in TARGETS:
+        worst = target.worst(parts)
+        sign = "at most" if target.at_most else "at least"
+        cells = ["not measured", "", ""]
+        if worst:
+            name, value = worst
+            cells = [f"{digits(value)}{target.unit}", name, "met" if target.is_met(value) else "**missed**"]
+        rows.append([target.text, f"{sign} {target.wanted:,}{target.unit}", *cells])
+    return "### Targets\n\n" + table(["target", "wanted", "worst measured", "where", ""], rows, left=(0, 3, 4))
+
+
+def _overview(parts: Parts) -> str:
+    present = {kind: parts[f"operations {kind}"] for kind in KINDS if f"operations {kind}" in parts}
+    if not present:
+        return ""
+    names = dict.fromkeys(name for part in present.values() for name in by_operation(part))
+    rows = []
+    for name in names:
+        rows.append([f"[{name}](#{name})"])
+        for part in present.values():
+            found = list(case_ratios(part, name, "torch").values())
+            slower = sum(value < 1 for value in found)
+            rows[-1].append(digits(geometric_mean(found)) + (f" ({slower} of {len(found)} slower)" if slower else ""))
+    text = "### Operations: PyTorch / ours\n\nGeometric means over the cases, all passes of a case together.\n\n"
+    return text + table(["operation", *present], rows)
+
+
+def _steps(parts: Parts) -> str:
+    default, tuned = (parts.get(f"steps {mode}") for mode in ("default", "tuned"))
+    part = default or tuned
+    if part is None:
+        return ""
+    ratios = [step_ratios(default), step_ratios(tuned)]
+    rows = []
+    for result in part["results"]:
+        own = duration(result["seconds"]["fastnn"]["median"])
+        found = [digits(values.get(result["network"])) for values in ratios]
+        rows.append([result["network"], str(result["images"]), own, *found])
+    text = "### Training steps\n\nFloat32, through `Solver`, with all that it does besides.\n\n"
+    headings = ["network", "batch", "ours", "PyTorch / ours, default", "PyTorch / ours, tuned"]
+    return text + table(headings, rows)
+
+
+def _startup(parts: Parts) -> str:
+    rows = [[SERIES[name], duration(value)] for name, value in startup(parts).items()]
+    return "### Start-up\n\n" + table(["what a new process waits for", "time"], rows) if rows else ""
+
+
+def _operations(parts: Parts) -> Iterable[str]:
+    """A section for each operation, with a table for each dtype."""
+    by_dtype = {dtype: [parts.get(f"operations {dtype} {mode}") for mode in ("default", "tuned")]
+                for dtype in ("float32", "float64")}  # fmt: skip
+    present = [part for pair in by_dtype.values() for part in pair if part]
+    for operation in dict.fromkeys(name for part in present for name in by_operation(part)):
+        yield f"## {operation}\n"
+        for dtype, (default, tuned) in by_dtype.items():
+            part = default or tuned
+            if part and operation in by_operation(part):
+                yield _cases(operation, dtype, part, tuned)
+
+
+def _cases(operation: str, dtype: str, part: Part, tuned: Part | None) -> str:
+    of_tuned = by_operation(tuned).get(operation, {}) if tuned else {}
+    subject, rows = part["subject"], []
+    for case, results in by_operation(part)[operation].items():
+        for group in [[result] for result in results] + [results] * (len(results) > 1):
+            passes = {result["pass"] for result in group}
+            same = [result for result in of_tuned.get(case, []) if result["pass"] in passes]
+            shares = [result["share"].get(subject) for result in group]
+            rows.append(
+                [
+                    case if group[0] is results[0] and len(group) == 1 else "",
+                    group[0]["pass"] if len(group) == 1 else "together",
+                    duration(sum(result["seconds"][subject]["median"] for result in group)),
+                    digits(ratio(group, subject, "torch")),
+                    digits(ratio(same, subject, "torch")),
+                    digits(ratio(group, subject, "vectorized")),
+                    digits(ratio(group, subject, "naive")),
+                    f"{100 * shares[0]:.0f} %" if len(group) == 1 and shares[0] else "",
+                ]
+            )
+    headings = ["case", "pass", "ours", "PyTorch / ours", "tuned", "NumPy / ours", "loops / ours", "of peak"]
+    return f"{dtype}:\n\n" + table(headings, rows, left=(0, 1))
+
+
+def table(headings: list[str], rows: list[list[str]], left: tuple[int, ...] = (0,)) -> str:
+    """A Markdown table; the columns `left` begin at the left, the others end at the right."""
+    rule = [" --- " if column in left else " ---: " for column in range(len(headings))]
+    lines = [f"| {' | '.join(cells)} |" for cells in (headings, *rows)]
+    return "\n".join([lines[0], f"|{'|'.join(rule)}|", *lines[1:], ""])
+
+
+def duration(seconds: float) -> str:
+    for limit, factor, unit in ((1e-3, 1e6, "us"), (1.0, 1e3, "ms")):
+        if seconds < limit:
+            return f"{digits(seconds * factor)} {unit}"
+    return f"{digits(seconds)} s"
+
+
+def digits(value: Any) -> str:
+    """Three digits, whole from 100 up; a dash for None."""
+    if value is None:
+        return "-"
+    return f"{value:,.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

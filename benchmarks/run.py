@@ -1,0 +1,175 @@
+"""Measure everything on this machine and write the report: operations, training steps, start-up.
+
+    python benchmarks/run.py                               all of it, less than half an hour on two cores
+    python benchmarks/run.py --only steps startup          these parts; what was measured of the others stays
+    python benchmarks/run.py --only operations --cases conv pool       cases whose names contain one of these words
+    python benchmarks/run.py --rough                       quickly and roughly, to see that everything runs
+
+Each part runs in a process of its own, `default` with malloc as it is and `tuned` as `steps.TUNED` sets it, where
+PyTorch's optimisers are the fused ones too. Values are checked before anything is timed. The figures go to
+results/<machine>.json, a line of ratios to results/history/<machine>.jsonl; `benchmarks/report.py` makes the rest.
+Wants PyTorch, and a machine with nothing else to do.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import summary
+from bench_startup import time_startup
+from networks import STEPS
+from steps import TUNED, time_steps
+
+import fastnn
+from fastnn.benchmarking import machine
+from fastnn.benchmarking import report as operations
+from fastnn.benchmarking.cases import CASES
+
+FOLDER = Path(__file__).parent / "results"
+SERIES = ("operations", "steps", "startup")
+PARTS = (
+    "operations float32 default",
+    "operations float32 tuned",
+    "operations float64 default",
+    "operations float64 tuned",
+    "steps default",
+    "steps tuned",
+    "startup",
+)
+ACCURATE: dict[str, Any] = {"rounds": 5, "settle": 0.1}
+ROUGH: dict[str, Any] = {"rounds": 1, "settle": 0.0}
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    if arguments.part:
+        measured = measure_part(arguments.part, arguments.cases, ROUGH if arguments.rough else ACCURATE)
+        arguments.out.write_text(json.dumps(measured), encoding="utf-8")
+        return 0
+    about = {**machine.describe(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
+    path = arguments.out or FOLDER / f"{machine_name()}.json"
+    known: dict[str, Any] = {"parts": {}}
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
+    for part in PARTS:
+        if part.split()[0] not in arguments.only:
+            continue
+        print(f"{part} ...", flush=True)
+        measured = {"machine": about, **_in_new_process(part, arguments)}
+        before = known["parts"].get(part) if arguments.cases else None
+        known["parts"][part] = merged(before, measured)
+        known["parts"] = {name: known["parts"][name] for name in PARTS if name in known["parts"]}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dump(known), encoding="utf-8")
+    print(f"{path} written.")
+    add_to_history(path.parent / "history" / f"{path.stem}.jsonl", about, summary.ratios(known["parts"]))
+    if arguments.out is None:
+        return subprocess.run([sys.executable, str(Path(__file__).parent / "report.py")]).returncode
+    return 0
+
+
+def measure_part(part: str, words: list[str], effort: dict[str, Any]) -> dict[str, Any]:
+    """Measure one of `PARTS`, in this process."""
+    series, *kinds = part.split()
+    tuned = kinds[-1:] == ["tuned"]
+    if series == "startup":
+        repeats = {"repeats": 1, "compilations": 1} if effort is ROUGH else {}
+        return {"results": [{"series": name, "seconds": value} for name, value in time_startup(**repeats).items()]}
+    if series == "steps":
+        chosen = [network for network in STEPS if is_meant(network.name, words)]
+        return {"results": [time_steps(network, fused=tuned, **effort) for network in chosen]}
+    subject = fastnn.get_backend()
+    names = [line.name for line in fastnn.backends() if line.available]
+    if tuned:
+        names = [subject]
+    elif kinds[0] == "float64":
+        names.remove(operations.SPECIFICATION)  # its loops take as long as in float32
+    patience = 0.1 if effort is ROUGH else 1.0
+    cases = [case for case in CASES if is_meant(case.name, words)]
+    return operations.run(names, subject, cases, dtype=kinds[0], patience=patience, progress=print, **effort)
+
+
+def is_meant(name: str, words: list[str]) -> bool:
+    """Whether a name contains one of the words; every name does where there are none."""
+    return not words or any(word.lower() in name.lower() for word in words)
+
+
+def _in_new_process(part: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    environment = {name: value for name, value in os.environ.items() if name not in TUNED}
+    if part.endswith("tuned"):
+        environment |= TUNED
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "measured.json"
+        command = [sys.executable, __file__, "--part", part, "--out", str(out)]
+        command += ["--rough"] * arguments.rough + (["--cases", *arguments.cases] if arguments.cases else [])
+        subprocess.run(command, env=environment, check=True)
+        return json.loads(out.read_text(encoding="utf-8"))
+
+
+def merged(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]:
+    """A part measured anew, with the results of before that were not measured again."""
+    if before is None:
+        return now
+    results = {_key(result): result for result in (*before["results"], *now["results"])}
+    return {**now, "results": list(results.values())}
+
+
+def _key(result: dict[str, Any]) -> tuple:
+    return tuple(result.get(name) for name in ("case", "pass", "network", "series"))
+
+
+def add_to_history(path: Path, about: dict[str, Any], ratios: dict[str, Any]) -> None:
+    """Append the line of this commit; one that it has already is replaced."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = [line for line in lines if json.loads(line)["commit"] != about["commit"]]
+    lines.append(dump({"commit": about["commit"], "date": about["date"], **ratios}, wide=True))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def machine_name() -> str:
+    """A file name that tells machines apart: the processor, its design as LLVM calls it, the cores."""
+    import llvmlite.binding
+
+    design = llvmlite.binding.get_host_cpu_name().replace("znver", "zen")
+    words = re.sub(r"\(\w+\)", " ", f"{machine.cpu_name()} {design} {machine.cores()} cores")
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+
+
+def dump(value: Any, wide: bool = False, indent: str = "") -> str:
+    """JSON with floats of four digits and one line for each result, so that a change can be read."""
+    if isinstance(value, dict) and not wide and indent != "   ":
+        inner = [f"{indent} {json.dumps(key)}: {dump(item, wide, indent + ' ')}" for key, item in value.items()]
+        return "{\n" + ",\n".join(inner) + f"\n{indent}}}" + ("" if indent else "\n")
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(f"{indent} {dump(item, True)}" for item in value) + f"\n{indent}]"
+    return json.dumps(_rounded(value))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=SERIES, default=SERIES, help="default all")
+    parser.add_argument("--cases", nargs="+", default=[], metavar="WORD", help="cases with such a word in their names")
+    parser.add_argument("--rough", action="store_true", help="once each, for a try")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="another file than that of this machine; no report")
+    parser.add_argument("--part", choices=PARTS, metavar="PART", help="measure one part in this process, into --out")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

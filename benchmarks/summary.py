@@ -1,0 +1,180 @@
+"""What the figures of a machine say: ratios, geometric means, and which targets they meet.
+
+`parts` is what `benchmarks/run.py` wrote, by the names of its `PARTS`. A ratio is another's time over ours, medians of
+turns in alternation: above 1, ours is faster.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from networks import TARGETED
+
+Part = dict[str, Any]
+Parts = dict[str, Part]
+
+KINDS = ("float32 default", "float32 tuned", "float64 default", "float64 tuned")
+
+
+def geometric_mean(values: Iterable[float]) -> float | None:
+    values = list(values)
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else None
+
+
+def by_operation(part: Part) -> dict[str, dict[str, list[dict]]]:
+    """The results of each operation, and in it of each case: one for each pass."""
+    tree: dict[str, dict[str, list[dict]]] = {}
+    for result in part["results"]:
+        tree.setdefault(result["operation"], {}).setdefault(result["case"], []).append(result)
+    return tree
+
+
+def ratio(results: Iterable[dict], subject: str, other: str) -> float | None:
+    """The time of `other` over that of the subject, in all the passes together that both have; None: there is none."""
+    shared = [result["seconds"] for result in results if {subject, other} <= result["seconds"].keys()]
+    if not shared:
+        return None
+    return sum(times[other]["median"] for times in shared) / sum(times[subject]["median"] for times in shared)
+
+
+def case_ratios(part: Part | None, operation: str, other: str) -> dict[str, float]:
+    """The ratio of each case of an operation that has one."""
+    cases = by_operation(part).get(operation, {}) if part else {}
+    found = {case: ratio(results, part["subject"], other) for case, results in cases.items()} if part else {}
+    return {case: value for case, value in found.items() if value is not None}
+
+
+def step_ratios(part: Part | None) -> dict[str, float]:
+    return {result["network"]: result["speedup"]["torch"] for result in part["results"]} if part else {}
+
+
+def startup(parts: Parts) -> dict[str, float]:
+    """Seconds of each series."""
+    return {result["series"]: result["seconds"] for result in parts.get("startup", {"results": []})["results"]}
+
+
+def ratios(parts: Parts) -> dict[str, Any]:
+    """A line of the history: geometric means over PyTorch by operation, steps over PyTorch, seconds of start-up."""
+    line: dict[str, Any] = {}
+    for kind in KINDS:
+        part = parts.get(f"operations {kind}")
+        if part:
+            means = {name: geometric_mean(case_ratios(part, name, "torch").values()) for name in by_operation(part)}
+            line[f"operations {kind}"] = {name: mean for name, mean in means.items() if mean is not None}
+    for name in ("steps default", "steps tuned"):
+        if name in parts:
+            line[name] = step_ratios(parts[name])
+    return line | ({"startup": startup(parts)} if "startup" in parts else {})
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Something to be reached.
+
+    values: function of the parts that returns figures under names, of which the worst counts; none: not measured
+    at_most: the figure should be small instead of large
+    """
+
+    text: str
+    wanted: float
+    values: Callable[[Parts], dict[str, float]]
+    unit: str = "x"
+    at_most: bool = False
+
+    def worst(self, parts: Parts) -> tuple[str, float] | None:
+        """The figure that counts, with its name."""
+        values = self.values(parts)
+        if not values:
+            return None
+        return (max if self.at_most else min)(values.items(), key=lambda item: item[1])
+
+    def is_met(self, value: float) -> bool:
+        return value <= self.wanted if self.at_most else value >= self.wanted
+
+
+def _convolutions(kind: str) -> Callable[[Parts], dict[str, float]]:
+    return lambda parts: case_ratios(parts.get(f"operations {kind}"), "conv2d", "torch")
+
+
+def _mean_of_convolutions(kind: str) -> Callable[[Parts], dict[str, float]]:
+    def values(parts: Parts) -> dict[str, float]:
+        found = _convolutions(kind)(parts)
+        mean = geometric_mean(found.values())
+        return {} if mean is None else {f"{len(found)} shapes": mean}
+
+    return values
+
+
+def _shares(dtype: str, direction: str) -> Callable[[Parts], dict[str, float]]:
+    """Percent of the measured peak, of convolutions with enough work whose rows fill the vectors."""
+
+    def values(parts: Parts) -> dict[str, float]:
+        part = parts.get(f"operations {dtype} default")
+        found = {}
+        for result in part["results"] if part else []:
+            shares = result["share"].get(part["subject"]) if part else None
+            if result["pass"] == direction and shares and _fills_vectors(result["case"], dtype, part):
+                found[result["case"]] = 100 * shares
+        return found
+
+    return values
+
+
+def _fills_vectors(case: str, dtype: str, part: Part | None) -> bool:
+    sizes = re.fullmatch(r"conv2d \d+x(\d+)x\d+x(\d+) \d+f(\d+)x\d+ p(\d+)", case)  # those with a stride have an s too
+    if not sizes or part is None:
+        return False
+    C, W, KW, pad = map(int, sizes.groups())
+    features = " ".join(part["machine"]["vector_features"])
+    width = 64 if re.search("AVX512|X86_V4", features) else 32 if re.search("AVX2|X86_V3", features) else 16  # bytes
+    return C * KW**2 >= 64 and (W + 2 * pad - KW + 1) % (width // (4 if dtype == "float32" else 8)) == 0
+
+
+def _pooling_sandwiches(kind: str) -> Callable[[Parts], dict[str, float]]:
+    def values(parts: Parts) -> dict[str, float]:
+        found = case_ratios(parts.get(f"operations {kind}"), "sandwich", "torch")
+        return {case: value for case, value in found.items() if case.startswith("conv2d_relu_pool ")}
+
+    return values
+
+
+def _over_loops(operation: str, start: str) -> Callable[[Parts], dict[str, float]]:
+    def values(parts: Parts) -> dict[str, float]:
+        found = case_ratios(parts.get("operations float32 default"), operation, "naive")
+        return {case: value for case, value in found.items() if case.startswith(start)}
+
+    return values
+
+
+def _steps(mode: str) -> Callable[[Parts], dict[str, float]]:
+    names = [network.name for network in TARGETED]
+
+    def values(parts: Parts) -> dict[str, float]:
+        return {name: value for name, value in step_ratios(parts.get(f"steps {mode}")).items() if name in names}
+
+    return values
+
+
+def _cold(parts: Parts) -> dict[str, float]:
+    return {"cold": startup(parts)["cold"]} if "cold" in startup(parts) else {}
+
+
+MEANS = dict(zip(KINDS, (1.7, 1.4, 2.8, 2.0), strict=True))
+
+TARGETS: tuple[Target, ...] = (
+    *(Target(f"PyTorch / ours, {kind}: convolutions, geometric mean", MEANS[kind], _mean_of_convolutions(kind))
+      for kind in KINDS),
+    *(Target(f"PyTorch / ours, {kind}: slowest convolution", 1.0, _convolutions(kind)) for kind in KINDS),
+    *(Target(f"PyTorch / ours, {kind}: convolution, ReLU and pooling in one", 2.0, _pooling_sandwiches(kind))
+      for kind in KINDS if kind.endswith("tuned")),
+    Target("PyTorch / ours, default: training steps", 1.5, _steps("default")),
+    Target("PyTorch / ours, tuned: training steps", 1.2, _steps("tuned")),
+    *(Target(f"share of peak, {dtype}: convolutions, {direction}", wanted, _shares(dtype, direction), "%")
+      for dtype in ("float32", "float64") for direction, wanted in (("forward", 90), ("backward", 80))),
+    Target("loops / ours: the notebook's convolution", 5000, _over_loops("conv2d", "conv2d 100x3x31x31 ")),
+    Target("loops / ours: max pooling", 1000, _over_loops("pool2d", "max_pool2d ")),
+    Target("loops / ours: linear losses", 1000, _over_loops("linear_losses", "linear_")),
+    Target("compilation of ThreeLayerConvNet", 30, _cold, " s", at_most=True),
+)  # fmt: skip
