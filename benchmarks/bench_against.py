@@ -165,7 +165,7 @@ class Requests:
                 case = self._cases[name]
                 arrays = case.inputs(dtype)
                 self._calls = case.calls(arrays)
-                report.check(case, arrays, fastnn.get_backend(), self._calls)
+                report.check(case, report.reference(case, arrays), fastnn.get_backend(), self._calls, dtype)
         except Exception as error:
             return f"{type(error).__name__}: {error}".splitlines()[0][:200]
         return list(self._calls)

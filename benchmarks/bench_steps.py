@@ -5,7 +5,7 @@
 
 Without --benchmark-enable every test runs once, on eight images. PyTorch's network is checked to compute the same
 before any is timed. `extra_info` holds the speedup over it, timed in alternation; without PyTorch, ours is timed alone.
-For PyTorch at its best start the process with the variables of `steps.TUNED`; its optimisers then are the fused ones.
+For PyTorch at its best start the process as `fastnn.benchmarking.malloc` says; its optimisers then are the fused ones.
 """
 
 import importlib.util
@@ -14,7 +14,10 @@ import pytest
 import steps
 from networks import STEPS
 
+from fastnn.benchmarking import malloc, measure
+
 HAS_TORCH = importlib.util.find_spec("torch") is not None
+IS_TUNED = malloc.state() == "tuned"
 
 
 @pytest.mark.parametrize("network", STEPS, ids=lambda network: network.name)
@@ -24,11 +27,11 @@ def test_step(benchmark, network):
     if not HAS_TORCH:
         benchmark(steps.solver_step(network, steps.noise(network)))
         return
-    calls = steps.peers(network, fused=steps.is_tuned())
+    calls = steps.peers(network, fused=IS_TUNED)
     benchmark(calls["fastnn"])
     if benchmark.disabled:
         calls["torch"]()
     else:
-        benchmark.extra_info["fused"] = steps.is_tuned()
-        timings = steps.measure.alternate(calls)
+        benchmark.extra_info["fused"] = IS_TUNED
+        timings = measure.alternate(calls)
         benchmark.extra_info["speedup over torch"] = timings["torch"].median / timings["fastnn"].median

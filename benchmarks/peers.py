@@ -111,11 +111,11 @@ def check(network: Network, images: int) -> None:
 
 
 def torch_step(network: Network, rate: float, data: dict[str, np.ndarray], fused: bool) -> Callable[[], Any]:
-    """A step of training, eagerly, on as many threads as there are cores: a batch drawn, gradients, the update.
+    """A step of training, eagerly, on as many threads as the kernels have: a batch drawn, gradients, the update.
 
     rate: the learning rate; fused: the form of the optimisers in which an update is one call
     """
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(machine.threads())
     model = network.build(np.random.default_rng(0))
     peer, loss, size = twin(model), torch_loss(model), network.solver_arguments()["batch_size"]
     X, y = torch.from_numpy(data["X_train"]), torch.from_numpy(data["y_train"])

@@ -37,9 +37,9 @@ INTRODUCTION = """# Benchmarks
 Measured by `python benchmarks/run.py`, written by `benchmarks/report.py`; nothing here is typed by hand.
 
 A figure such as *PyTorch / ours* is PyTorch's time over ours, medians of turns in alternation: above 1, ours is faster.
-*default*: as a user meets PyTorch. *tuned*: at its best, with malloc told to keep its memory (`steps.TUNED`) and, in
-training steps, the fused form of its optimisers; ours runs in the same process. *loops* are the naive backend, *NumPy*
-the vectorized one. Values were checked before anything was timed.
+*default*: as a user meets PyTorch. *tuned*: at its best, with malloc told to keep its memory
+(`fastnn.benchmarking.malloc`) and, in training steps, the fused form of its optimisers; ours runs in the same process.
+*loops* are the naive backend, *NumPy* the vectorized one. Values were checked before anything was timed.
 """
 HISTORY_NOTE = """## Over time
 

@@ -5,8 +5,8 @@
     python benchmarks/run.py --only operations --cases conv pool       cases whose names contain one of these words
     python benchmarks/run.py --rough                       quickly and roughly, to see that everything runs
 
-Each part runs in a process of its own, `default` with malloc as it is and `tuned` as `steps.TUNED` sets it, where
-PyTorch's optimisers are the fused ones too. Values are checked before anything is timed. The figures go to
+Each part runs in a process of its own, `default` with malloc as it is and `tuned` as `fastnn.benchmarking.malloc`
+says, where PyTorch's optimisers are the fused ones too. Values are checked before anything is timed. The figures go to
 results/<machine>.json, a line of ratios to results/history/<machine>.jsonl; `benchmarks/report.py` makes the rest.
 Wants PyTorch, and a machine with nothing else to do.
 """
@@ -25,10 +25,10 @@ from typing import Any
 import summary
 from bench_startup import time_startup
 from networks import STEPS
-from steps import TUNED, time_steps
+from steps import time_steps
 
 import fastnn
-from fastnn.benchmarking import machine
+from fastnn.benchmarking import machine, malloc
 from fastnn.benchmarking import report as operations
 from fastnn.benchmarking.cases import CASES
 
@@ -93,7 +93,9 @@ def measure_part(part: str, words: list[str], effort: dict[str, Any]) -> dict[st
         names.remove(operations.SPECIFICATION)  # its loops take as long as in float32
     patience = 0.1 if effort is ROUGH else 1.0
     cases = [case for case in CASES if is_meant(case.name, words)]
-    return operations.run(names, subject, cases, dtype=kinds[0], patience=patience, progress=print, **effort)
+    measured = operations.run(names, subject, cases, dtype=kinds[0], patience=patience, **effort)
+    del measured["summary"]  # it follows from the rest
+    return measured
 
 
 def is_meant(name: str, words: list[str]) -> bool:
@@ -102,9 +104,9 @@ def is_meant(name: str, words: list[str]) -> bool:
 
 
 def _in_new_process(part: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    environment = {name: value for name, value in os.environ.items() if name not in TUNED}
+    environment = {name: value for name, value in os.environ.items() if name not in malloc.TUNED}
     if part.endswith("tuned"):
-        environment |= TUNED
+        environment |= malloc.TUNED
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "measured.json"
         command = [sys.executable, __file__, "--part", part, "--out", str(out)]

@@ -1,8 +1,7 @@
 """Training steps of one network on the same images: ours by Solver, with all that it does besides, and PyTorch's."""
 
 import dataclasses
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,18 +12,6 @@ from fastnn.solver import Solver
 
 BATCHES = 10  # in the data set: more than the caches hold of the larger networks
 RATE = 1e-8  # of learning: the network stays as it began, however often it is timed
-# Under glibc a large new array is a new mapping, each page of which costs a fault when it is first touched. With these,
-# which count only where they are set before a process starts, memory is kept and used again; PyTorch gains most by it.
-TUNED = {
-    "MALLOC_MMAP_THRESHOLD_": "4000000000",
-    "MALLOC_TRIM_THRESHOLD_": "20000000000",
-    "MALLOC_TOP_PAD_": "67108864",
-}
-
-
-def is_tuned(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process was started with `TUNED`; PyTorch's optimisers then are its fused ones as well."""
-    return all(environment.get(name) == value for name, value in TUNED.items())
 
 
 def with_batches_of(network: Network, images: int) -> Network:

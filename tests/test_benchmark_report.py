@@ -30,7 +30,7 @@ def line(operation, case, direction, share=None, **seconds):
 
 
 def parts():
-    """Figures made up, of one convolution, one pooling and one augmentation, the same for both dtypes and kinds of malloc."""
+    """Figures made up, the same for both dtypes and both kinds of malloc."""
     large, small = "conv2d 50x3x32x32 32f7x7 p3", "conv2d 100x3x31x31 25f3x3 s2 p1"
     results = [
         line("conv2d", large, "forward", 0.95, naive=60.0, vectorized=0.06, njit=0.002, torch=0.003),

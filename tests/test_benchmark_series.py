@@ -112,12 +112,6 @@ def test_rules_without_translation_are_refused():
         peers.torch_step(other, 0.1, steps.noise(TINY), fused=False)
 
 
-def test_tuned_is_what_the_process_was_started_with():
-    assert steps.is_tuned({**steps.TUNED, "HOME": "here"})
-    assert not steps.is_tuned({**steps.TUNED, "MALLOC_TOP_PAD_": "0"})
-    assert not steps.is_tuned({})
-
-
 # ---- all of it ----
 
 
