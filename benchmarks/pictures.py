@@ -28,40 +28,67 @@ SHORT = 7  # letters of a commit
 
 
 def speedups(parts: Parts, path: Path) -> None:
-    """Draw for each operation how many times the loops, NumPy and PyTorch take our time: geometric means, float32."""
+    """Draw for each operation how many times the loops, NumPy and PyTorch take our time: geometric means, float32.
+
+    Bars begin at 1: to the right of it ours is faster.
+    """
     default, tuned = (parts.get(f"operations float32 {mode}") for mode in ("default", "tuned"))
     operations = list(by_operation(default)) if default else []
-    figure = figures.new(9.6, 1.6 + 0.34 * len(operations))
+    figure = figures.new(9.6, 1.5 + 0.36 * len(operations))
     panels = figure.subplots(1, 3, sharey=True)
-    for axes, title, other in zip(panels, ("Python loops", "NumPy", "PyTorch"), ("naive", "vectorized", "torch"),
-                                  strict=True):  # fmt: skip
-        means = [geometric_mean(case_ratios(default, name, other).values()) for name in operations]
-        figures.style(axes, title, "time / ours", "")
+    for axes, (title, *rows) in zip(
+        panels,
+        (
+            ("over Python loops", (default, "naive", "", figures.BLUE)),
+            ("over NumPy", (default, "vectorized", "", figures.BLUE)),
+            ("over PyTorch", (default, "torch", "as installed", figures.BLUE),
+             (tuned, "torch", "with tuned malloc", figures.COLORS[5])),
+        ),
+        strict=True,
+    ):  # fmt: skip
+        figures.style(axes, title, "", "")
         axes.grid(visible=False, axis="y")
-        if other != "torch":
-            _bars(axes, means, 0.0, HEIGHT, figures.BLUE)
-            axes.set_xscale("log")
-            axes.set_xlim(left=1)
-        else:
-            _bars(axes, means, -HEIGHT / 4, HEIGHT / 2, figures.ORANGE, "default")
-            means = [geometric_mean(case_ratios(tuned, name, other).values()) for name in operations]
-            _bars(axes, means, HEIGHT / 4, HEIGHT / 2, figures.COLORS[4], "tuned malloc")
-            axes.axvline(1, color=figures.INK, linewidth=1)
-            axes.set_xlim(left=0)
-        axes.margins(x=0.18)
+        axes.set_xscale("log")
+        for place, (part, other, label, color) in enumerate(rows):
+            means = [geometric_mean(case_ratios(part, name, other).values()) for name in operations]
+            height = HEIGHT / len(rows)
+            _bars(axes, means, (place - (len(rows) - 1) / 2) * height, height, color, label)
+        _scale(axes)
     panels[0].set_yticks(range(len(operations)), [NAMES.get(name, name) for name in operations])
     panels[0].set_ylim(len(operations) - 0.5, -0.5)
-    panels[2].legend(fontsize=8, frameon=False, loc="lower right")
-    figure.suptitle("How many times longer the others take", x=0.01, ha="left", fontsize=12, color=figures.INK)
+    handles, labels = panels[2].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, frameon=False, loc="outside lower right", ncols=2)
+    figure.suptitle("How many times faster each operation runs", x=0.01, ha="left", fontsize=12, color=figures.INK)
     _save(figure, path)
 
 
-def _bars(axes: "Axes", values: list, offset: float, height: float, color: str, label: str = "") -> None:
-    places = [place + offset for place, value in enumerate(values) if value is not None]
-    known = [value for value in values if value is not None]
-    drawn = axes.barh(places, known, height, color=color, label=label)
-    texts = [f"{value:,.{0 if value >= 9.95 else 1}f}" for value in known]
-    axes.bar_label(drawn, texts, padding=3, fontsize=7 if label else 8, color=figures.INK)
+def _bars(axes: "Axes", values: list, offset: float, height: float, color: str, label: str) -> None:
+    """Bars from 1 to the values, which are written at the right end."""
+    known = [(place + offset, value) for place, value in enumerate(values) if value is not None]
+    for place, value in known:
+        axes.barh(place, value - 1, 0.92 * height, left=1, color=color, label=label if place == known[0][0] else "")
+        axes.annotate(
+            f"{value:,.{0 if value >= 9.95 else 1}f}",
+            (max(value, 1), place),
+            (3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7.5,
+            color=figures.INK,
+        )
+
+
+def _scale(axes: "Axes") -> None:
+    """Room for what is written beside the bars, marks as plain numbers, a line at 1."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = axes.get_xlim()
+    low, high = min(low, 0.9), max(high, 2.0)
+    axes.set_xlim(low, high * (high / low) ** 0.2)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 50 else (1.0,)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value < 1 else f"{value:,.0f}"))
+    axes.axvline(1, color=figures.INK, linewidth=1)
 
 
 def history(lines: list[dict[str, Any]], path: Path) -> None:
@@ -90,7 +117,11 @@ def history(lines: list[dict[str, Any]], path: Path) -> None:
         marks = _thinned(len(lines))
         axes.set_xticks(marks, [lines[place]["commit"][:SHORT] for place in marks], rotation=30, ha="right")
         axes.set_xlim(-0.5, len(lines) - 0.5)
-        axes.legend(fontsize=8, frameon=False)
+        handles, labels = axes.get_legend_handles_labels()
+        if handles:
+            axes.legend(handles, labels, fontsize=8, frameon=False, ncols=2, loc="upper left")
+            bottom, top = axes.get_ylim()
+            axes.set_ylim(top=top * (top / bottom) ** 0.25 if bottom else 1.25 * top)  # room for the legend
     _save(figure, path)
 
 
@@ -106,7 +137,7 @@ def _line(axes: "Axes", values: list, label: str, place: int) -> None:
 
 def _thinned(count: int, most: int = 12) -> list[int]:
     """Places of at most so many marks, the last one among them."""
-    return list(range(count - 1, -1, -(-count // most)))[::-1]
+    return list(range(count - 1, -1, -count // most))[::-1]
 
 
 def _save(figure: Any, path: Path) -> None:

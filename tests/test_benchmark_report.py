@@ -161,3 +161,9 @@ def test_a_chart_is_the_same_every_time(tmp_path):
     for name in ("first.png", "second.png"):
         pictures.speedups(parts(), tmp_path / name)
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+
+
+def test_commits_are_marked_up_to_the_last():
+    assert pictures._thinned(1) == [0]
+    assert pictures._thinned(12) == list(range(12))
+    assert pictures._thinned(13) == [0, 2, 4, 6, 8, 10, 12]
