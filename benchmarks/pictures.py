@@ -68,7 +68,7 @@ def _bars(axes: "Axes", values: list, offset: float, height: float, color: str, 
     for place, value in known:
         axes.barh(place, value - 1, 0.92 * height, left=1, color=color, label=label if place == known[0][0] else "")
         axes.annotate(
-            f"{value:,.{0 if value >= 9.95 else 1}f}",
+            f"{value:,.{0 if value >= 99.5 else 1 if value >= 9.95 else 2}f}",
             (max(value, 1), place),
             (3, 0),
             textcoords="offset points",

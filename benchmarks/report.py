@@ -58,12 +58,14 @@ def main() -> int:
     if not machines:
         sys.exit(f"report: {RESULTS} holds no results of a machine; expected a file; run benchmarks/run.py first")
     REPORT.write_text(render(machines), encoding="utf-8")
+    written = [REPORT, HISTORY]
     latest = max(machines, key=lambda name: max(part["machine"]["date"] for part in machines[name].values()))
-    pictures.speedups(machines[latest], SPEEDUPS)
-    history = [json.loads(line) for line in (RESULTS / "history" / f"{latest}.jsonl").read_text().splitlines()]
-    pictures.history(history, HISTORY)
-    for path in (REPORT, SPEEDUPS, HISTORY):
-        print(f"{path} written.")
+    lines = (RESULTS / "history" / f"{latest}.jsonl").read_text(encoding="utf-8").splitlines()
+    pictures.history([json.loads(line) for line in lines], HISTORY)
+    if "operations float32 default" in machines[latest]:
+        pictures.speedups(machines[latest], SPEEDUPS)
+        written.append(SPEEDUPS)
+    print("\n".join(f"{path} written." for path in written))
     return 0
 
 

@@ -102,7 +102,7 @@ def _mean_of_convolutions(kind: str) -> Callable[[Parts], dict[str, float]]:
     def values(parts: Parts) -> dict[str, float]:
         found = _convolutions(kind)(parts)
         mean = geometric_mean(found.values())
-        return {} if mean is None else {f"{len(found)} shapes": mean}
+        return {} if mean is None else {f"{len(found)} shape{'s' * (len(found) != 1)}": mean}
 
     return values
 
