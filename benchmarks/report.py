@@ -58,10 +58,13 @@ def main() -> int:
     if not machines:
         sys.exit(f"report: {RESULTS} holds no results of a machine; expected a file; run benchmarks/run.py first")
     REPORT.write_text(render(machines), encoding="utf-8")
-    written = [REPORT, HISTORY]
+    written = [REPORT]
     latest = max(machines, key=lambda name: max(part["machine"]["date"] for part in machines[name].values()))
-    lines = (RESULTS / "history" / f"{latest}.jsonl").read_text(encoding="utf-8").splitlines()
-    pictures.history([json.loads(line) for line in lines], HISTORY)
+    history = RESULTS / "history" / f"{latest}.jsonl"
+    if history.exists():
+        lines = history.read_text(encoding="utf-8").splitlines()
+        pictures.history([json.loads(line) for line in lines], HISTORY)
+        written.append(HISTORY)
     if "operations float32 default" in machines[latest]:
         pictures.speedups(machines[latest], SPEEDUPS)
         written.append(SPEEDUPS)
@@ -83,7 +86,7 @@ def render(machines: dict[str, Parts]) -> str:
     sections.append(HISTORY_NOTE)
     for parts in machines.values():
         sections += _operations(parts)
-    return "\n".join(sections)
+    return "\n".join(filter(None, sections))
 
 
 def _machine(parts: Parts) -> str:

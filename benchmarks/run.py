@@ -3,11 +3,12 @@
     python benchmarks/run.py                               all of it, less than half an hour on two cores
     python benchmarks/run.py --only steps startup          these parts; what was measured of the others stays
     python benchmarks/run.py --only operations --cases conv pool       cases whose names contain one of these words
-    python benchmarks/run.py --rough                       quickly and roughly, to see that everything runs
+    python benchmarks/run.py --rough --out try.json        quickly and roughly, to see that everything runs
 
 Each part runs in a process of its own, `default` with malloc as it is and `tuned` as `fastnn.benchmarking.malloc`
 says, where PyTorch's optimisers are the fused ones too. Values are checked before anything is timed. The figures go to
-results/<machine>.json, a line of ratios to results/history/<machine>.jsonl; `benchmarks/report.py` makes the rest.
+results/<machine>.json and, where whole parts were measured, a line of ratios to results/history/<machine>.jsonl;
+`benchmarks/report.py` makes the rest.
 Wants PyTorch, and a machine with nothing else to do.
 """
 
@@ -48,7 +49,10 @@ ROUGH: dict[str, Any] = {"rounds": 1, "settle": 0.0}
 
 
 def main() -> int:
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if (arguments.rough or arguments.part) and not arguments.out:
+        parser.error("--rough and --part want --out FILE: their figures are not for the report")
     if arguments.part:
         measured = measure_part(arguments.part, arguments.cases, ROUGH if arguments.rough else ACCURATE)
         arguments.out.write_text(json.dumps(measured), encoding="utf-8")
@@ -69,7 +73,9 @@ def main() -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(dump(known), encoding="utf-8")
     print(f"{path} written.")
-    add_to_history(path.parent / "history" / f"{path.stem}.jsonl", about, summary.ratios(known["parts"]))
+    if not arguments.cases:
+        fresh = {name: part for name, part in known["parts"].items() if part["machine"]["commit"] == about["commit"]}
+        add_to_history(path.parent / "history" / f"{path.stem}.jsonl", about, summary.ratios(fresh))
     if arguments.out is None:
         return subprocess.run([sys.executable, str(Path(__file__).parent / "report.py")]).returncode
     return 0

@@ -126,8 +126,32 @@ def test_parts_are_measured_in_processes_of_their_own(tmp_path):
     medians = {name: timing["median"] for name, timing in result["seconds"].items()}
     assert result["network"] == TARGETED[0].name
     assert result["speedup"]["torch"] == pytest.approx(medians["torch"] / medians["fastnn"], rel=1e-3)
-    (line,) = (tmp_path / "results" / "history" / "machine.jsonl").read_text().splitlines()
-    assert json.loads(line)["steps default"].keys() == {TARGETED[0].name}
+    assert not (tmp_path / "results" / "history").exists()
+
+
+def test_a_history_line_tells_of_what_this_commit_was_measured_at(tmp_path, monkeypatch):
+    def part(commit):
+        return {"machine": {"commit": commit}, "results": [{"series": "cold", "seconds": 3.0}]}
+
+    out = tmp_path / "machine.json"
+    steps_before = {"machine": {"commit": "old"}, "results": [{"network": "a", "speedup": {"torch": 2.0}}]}
+    out.write_text(run.dump({"parts": {"steps default": steps_before}}))
+    monkeypatch.setattr(run, "_in_new_process", lambda *_: part("of the process"))
+    monkeypatch.setattr(run.machine, "commit", lambda: "new")
+    monkeypatch.setattr(sys, "argv", ["run.py", "--only", "startup", "--out", str(out)])
+    assert run.main() == 0
+    assert list(json.loads(out.read_text())["parts"]) == ["steps default", "startup"]
+    (line,) = (tmp_path / "history" / "machine.jsonl").read_text().splitlines()
+    assert json.loads(line).keys() == {"commit", "date", "startup"}
+    assert json.loads(line)["commit"] == "new"
+
+
+@pytest.mark.parametrize("arguments", [["--rough"], ["--part", "startup"]])
+def test_rough_figures_are_not_kept(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+    with pytest.raises(SystemExit):
+        run.main()
+    assert "want --out FILE" in capsys.readouterr().err
 
 
 def test_what_is_not_measured_again_stays():
