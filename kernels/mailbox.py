@@ -46,7 +46,10 @@ def _wait_until(builder, condition):
 
 @intrinsic
 def serve(context, mailbox, patience):
-    """Run what is posted to a mailbox, until nothing has come for so many glances."""
+    """Run what is posted to a mailbox, until nothing has come for so many glances.
+
+    While the sender is still busy with the rest of the last work, more may be on its way: that time does not count.
+    """
 
     def codegen(context, builder, signature, arguments):
         mailbox, patience = arguments
@@ -55,7 +58,8 @@ def serve(context, mailbox, patience):
         look, posted, idle, done = (builder.append_basic_block() for _ in range(4))
         builder.branch(look)
         builder.position_at_end(look)
-        builder.cbranch(builder.icmp_signed("==", _load(builder, state), WORD(POSTED)), posted, idle)
+        seen = _load(builder, state)
+        builder.cbranch(builder.icmp_signed("==", seen, WORD(POSTED)), posted, idle)
         builder.position_at_end(posted)
         with builder.if_then(_change(builder, state, POSTED, TAKEN)):
             function = builder.inttoptr(builder.load(_field(builder, mailbox, FUNCTION)), ENTRY.as_pointer())
@@ -66,7 +70,8 @@ def serve(context, mailbox, patience):
             builder.store(patience, left)
         builder.branch(look)
         builder.position_at_end(idle)
-        builder.store(builder.sub(builder.load(left), WORD(1)), left)
+        waiting = builder.zext(builder.icmp_signed("==", seen, WORD(FREE)), WORD)
+        builder.store(builder.sub(builder.load(left), waiting), left)
         builder.cbranch(builder.icmp_signed(">", builder.load(left), WORD(0)), look, done)
         builder.position_at_end(done)
         return context.get_dummy_value()

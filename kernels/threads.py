@@ -29,7 +29,7 @@ from .mailbox import serve, share
 
 VARIABLE = "FASTNN_NUM_THREADS"
 PARTS = 4  # for each thread at most: enough to balance, and each costs a call
-_PATIENCE = 1 << 18  # glances, longer than the pause between most launches: a helper that sleeps wakes up late
+_PATIENCE = 1 << 20  # glances, longer than the pause between most launches: a helper that sleeps wakes up late
 
 _limit: int | None = None
 _helpers: list["_Helper"] = []
