@@ -24,8 +24,7 @@ def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
     Also aligned and writeable, though nobody writes: for other memory numba would compile every kernel anew.
     """
-    flags = array.flags
-    if array.dtype == dtype and flags.c_contiguous and flags.aligned and flags.writeable:
+    if array.dtype == dtype and array.flags.carray:
         return array
     return np.require(array, dtype, ("C", "A", "W"))
 

@@ -125,14 +125,17 @@ def _unify(function: str, name: str, shape: tuple, pattern: str, lengths: dict[s
             f"{function}: {name}.shape = {shape} has {len(shape)} axes; expected {_spelled(axes)}; "
             f"reshape {name} to that"
         )
-    for axis, (label, length) in enumerate(zip(fixed, shape, strict=False)):
-        expected, origin = (int(label), "the definition") if label.isdigit() else lengths.get(label, (length, name))
+    for axis, label in enumerate(fixed):
+        length = shape[axis]
+        if label.isdigit():
+            expected, origin = int(label), "the definition"
+        else:
+            expected, origin = lengths.setdefault(label, (length, name))
         if length != expected:
             raise ValueError(
                 f"{function}: {name}.shape = {shape} has length {length} on axis {axis}; expected {_spelled(axes)} "
                 f"with {label} = {expected} as in {origin}; pass arrays that belong together"
             )
-        lengths.setdefault(label, (length, name))
 
 
 def integer(function: str, name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:

@@ -6,6 +6,7 @@ tiles        the register tiles, emitted with it; strips: rows moved and pooled,
 geometry     where things lie when a convolution runs on tiles (worked out once, in NumPy)
 convolution  forward, dx, dw, db, with ReLU and pooling fused in
 rows         rows moved into and out of zero-bordered planes
+panels       the register tile of matrix products, and how memory is brought into its order
 matmul       matrix products of the affine layer
 normalize    batch norm, with ReLU and pooling fused in
 columns      its loops over memory

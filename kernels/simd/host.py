@@ -37,8 +37,8 @@ def lanes(dtype: np.dtype) -> int:
 
 
 def panel_tile(dtype: np.dtype) -> Tile:
-    """The tile of `tiles.panel_tile`."""
-    return Tile(4, 4 if registers()[1] == 32 else 3, lanes(dtype))
+    """The largest tile of `panels.panel_tile`; its rows are a power of two."""
+    return Tile(8 if registers()[1] == 32 else 4, 3, lanes(dtype))
 
 
 # Vectors for a number of rows, and what share of the peak such a tile reaches: with 32 registers, and with 16.

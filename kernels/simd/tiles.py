@@ -85,62 +85,6 @@ def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stri
         _outer_tile_1(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
 
 
-def _panel_tile_of(rows):
-    """The panel tile with this many rows."""
-
-    @intrinsic
-    def tile(context, zero, a, a_row, a_step, panel, count, out, out_row):
-        _, vectors, lanes = host.panel_tile(as_dtype(zero))
-        signature = types.void(zero, *[types.intp] * 7)
-
-        def codegen(context, builder, signature, arguments):
-            _, a, a_row, a_step, panel, count, out, out_row = arguments
-            emit = Emitter(builder, zero_type, lanes)
-            a, panel, out = (emit.pointer(address) for address in (a, panel, out))
-            lines = [emit.at(a, builder.mul(INDEX(row), a_row)) for row in range(rows)]
-            targets = [emit.at(out, builder.mul(INDEX(row), out_row)) for row in range(rows)]
-            places = [(row, v) for row in range(rows) for v in range(vectors)]
-            starts = [emit.load(targets[row], v * lanes) for row, v in places]
-
-            def step(k, accumulators):
-                line = emit.at(panel, builder.mul(k, INDEX(vectors * lanes)))
-                loaded = [emit.load(line, v * lanes) for v in range(vectors)]
-                at_a = builder.mul(k, a_step)
-                factors = [emit.splat(emit.scalar(line_of_a, at_a)) for line_of_a in lines]
-                return [
-                    emit.multiply_add(factors[row], loaded[v], total)
-                    for (row, v), total in zip(places, accumulators, strict=True)
-                ]
-
-            for (row, v), total in zip(places, emit.accumulate(count, starts, step), strict=True):
-                emit.store(total, targets[row], v * lanes)
-            return context.get_dummy_value()
-
-        zero_type = zero
-        return signature, codegen
-
-    return tile
-
-
-_panel_tile_1, _panel_tile_2, _panel_tile_3, _panel_tile_4 = map(_panel_tile_of, (1, 2, 3, 4))
-
-
-@njit(error_model="numpy")
-def panel_tile(rows, zero, a, a_row, a_step, panel, count, out, out_row):
-    """out[row*out_row + j] += sum_k a[row*a_row + k*a_step] * panel[k*width + j], 0 <= j < width = vectors*lanes.
-
-    1 <= rows <= 4.
-    """
-    if rows == 4:
-        _panel_tile_4(zero, a, a_row, a_step, panel, count, out, out_row)
-    elif rows == 3:
-        _panel_tile_3(zero, a, a_row, a_step, panel, count, out, out_row)
-    elif rows == 2:
-        _panel_tile_2(zero, a, a_row, a_step, panel, count, out, out_row)
-    else:
-        _panel_tile_1(zero, a, a_row, a_step, panel, count, out, out_row)
-
-
 def _dot_tile_of(rows):
     """The dot tile with this many rows."""
 
@@ -268,12 +212,5 @@ def dot_tile(rows, zero, x, positions, offsets, packed, count, out):
         _dot_tile_3(zero, x, positions, offsets, packed, count, out)
 
 
-@intrinsic
-def panel_width(context, zero):
-    """The columns of a panel of `panel_tile`, a constant of the compiled kernel."""
-    _, vectors, lanes = host.panel_tile(as_dtype(zero))
-    return types.intp(zero), lambda context, builder, signature, arguments: INDEX(vectors * lanes)
-
-
 if config.DISABLE_JIT:
-    from .twins import dot_tile, outer_tile, pack_rows, panel_tile, panel_width  # noqa: F401
+    from .twins import dot_tile, outer_tile, pack_rows  # noqa: F401

@@ -34,13 +34,30 @@ def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stri
             _memory(line, dtype, lanes)[:] = np.where(total < floor, floor, total)
 
 
-def panel_tile(rows, zero, a, a_row, a_step, panel, count, out, out_row):
-    dtype, width = zero.dtype, panel_width(zero)
+def panel_tile(rows, vectors, floor, a, a_row, a_step, panel, count, start, start_row, out, out_row):
+    dtype, width = floor.dtype, vectors * panel_tile_shape(floor)[2]
     places = np.arange(rows)[:, None] * a_row + np.arange(count) * a_step
     factors = _memory(a, dtype, places.max() + 1)[places]
-    for row in range(rows):
-        line = _memory(out + row * out_row * dtype.itemsize, dtype, width)
-        line += factors[row] @ _memory(panel, dtype, count * width).reshape(count, width)
+    starts = np.stack([_memory(start + row * start_row * dtype.itemsize, dtype, width) for row in range(rows)])
+    totals = starts + factors @ _memory(panel, dtype, count * width).reshape(count, width)
+    for row, total in enumerate(totals):
+        _memory(out + row * out_row * dtype.itemsize, dtype, width)[:] = np.where(total < floor, floor, total)
+
+
+def copy_panel(vectors, zero, target, source, source_row, count):
+    width, size = vectors * panel_tile_shape(zero)[2], zero.itemsize
+    copy_rows(zero, target, width * size, source, source_row * size, count, width)
+
+
+def copy_transposed(zero, target, target_row, source, source_row):
+    lanes, size = panel_tile_shape(zero)[2], zero.itemsize
+    square = np.stack([_memory(source + j * source_row * size, zero.dtype, lanes) for j in range(lanes)])
+    for k in range(lanes):
+        _memory(target + k * target_row * size, zero.dtype, lanes)[:] = square[:, k]
+
+
+def panel_tile_shape(zero):
+    return host.panel_tile(zero.dtype)
 
 
 def dot_tile(rows, zero, x, positions, offsets, packed, count, out):
@@ -62,11 +79,6 @@ def pack_rows(rows, zero, packed, d, stride, last, positions, count, sums):
         line = d + min(row, last) * stride * dtype.itemsize
         vectors[:, row] = _memory(line, dtype, places.max() + 1)[places]
     _memory(sums, dtype, rows)[:] += vectors.sum(axis=(0, 2))
-
-
-def panel_width(zero):
-    _, vectors, lanes = host.panel_tile(zero.dtype)
-    return vectors * lanes
 
 
 def mix_rows(together, zero, target, target_row, source, source_row, stride, rows, count):
