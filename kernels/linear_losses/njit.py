@@ -10,7 +10,7 @@ import numpy as np
 from .. import threads
 from ..simd import host
 from ..simd.scores import softmax_row, svm_row
-from ..simd.tiles import dot_tile, dot_tile_shape, outer_tile, outer_tile_vectors
+from ..simd.tiles import dot_tile, outer_tile
 
 CHUNKS = 16  # at most
 ROWS = 32  # images of a block, of which 3073 float32 features take 393 KB
@@ -30,83 +30,89 @@ def linear_softmax_loss(W, X, y, reg):
 def _loss(W, X, y, reg, hinge):
     (N, D), K, dtype = X.shape, W.shape[1], W.dtype
     chunks = min(CHUNKS, -(-N // ROWS))
-    _, vectors, lanes = host.dot_tile(dtype)
-    weights = np.zeros((-(-K // vectors) * vectors, D), dtype)  # with classes that nobody reads, to fill the last tile
-    weights[:K] = W.T
+    dots, outer = host.dot_tile(K, dtype), host.outer_tile(K, ROWS, dtype)
     losses, parts, dW = np.empty(N), np.zeros((chunks, K, D), dtype), np.empty_like(W)
-    tables = np.arange(0, D - lanes + 1, lanes), np.arange(vectors) * D, np.arange(ROWS) * D
-    _over_chunks(chunks, weights, X, y, hinge, *tables, lanes, losses, parts)
+    tables = np.arange(0, D - dots.lanes + 1, dots.lanes), np.arange(ROWS) * D
+    _over_chunks(chunks, _packed(W, *dots), W, X, y, hinge, *tables, dots.vectors, outer, losses, parts)
     squares = np.empty(-(-D // FEATURES))
     _finish(squares.size, W, parts, reg, dW, squares)
     loss = losses.sum() / max(1, N) if hinge else losses.sum()
     return float(loss + (reg * squares.sum() if reg else 0.0)), dW
 
 
+def _packed(W, rows, vectors, lanes):
+    """The classes as rows of `dot_tile`, (tiles, D // lanes, rows, lanes); those that do not exist are zero."""
+    D, K = W.shape
+    steps, tiles = D // lanes, -(-K // rows)
+    classes = np.zeros((tiles * rows, steps * lanes), W.dtype)
+    classes[:K] = W[: steps * lanes].T
+    return np.ascontiguousarray(classes.reshape(tiles, rows, steps, lanes).transpose(0, 2, 1, 3))
+
+
 @threads.parallel(grain=1)
-def _over_chunks(start, stop, weights, X, y, hinge, steps, classes, images, lanes, losses, parts):
+def _over_chunks(start, stop, packed, W, X, y, hinge, steps, images, vectors, outer, losses, parts):
     N, chunks, K = len(X), parts.shape[0], parts.shape[1]
-    scores = np.empty((ROWS + 4, weights.shape[0]), X.dtype)
+    scores = np.empty((ROWS, K), X.dtype)
     for chunk in range(start, stop):
         last = (chunk + 1) * N // chunks
         for first in range(chunk * N // chunks, last, ROWS):
             count = min(ROWS, last - first)
-            _score(X, first, count, weights, steps, classes, lanes, scores)
+            _score(X, first, count, packed, W, steps, vectors, scores)
             for i in range(count):
                 n = first + i
                 if hinge:
-                    losses[n] = svm_row(scores[i, :K], y[n], N, scores[i, :K])
+                    losses[n] = svm_row(scores[i], y[n], N, scores[i])
                 else:
-                    losses[n] = softmax_row(scores[i, :K], y[n], N, 0.0, scores[i, :K])
-            _add_gradient(X, first, count, scores, images, lanes, parts[chunk])
+                    losses[n] = softmax_row(scores[i], y[n], N, 0.0, scores[i])
+            _add_gradient(X, first, count, scores, images, outer, parts[chunk])
 
 
 @threads.serial
-def _score(X, first, count, weights, steps, classes, lanes, scores):
-    """scores[i, k] = sum_d X[first + i, d] * weights[k, d] for i < count; what is behind them is overwritten."""
-    D, K, zero, size = X.shape[1], weights.shape[0], X.dtype.type(0), X.itemsize
-    rows, vectors = dot_tile_shape(zero)
-    i = 0
-    while i < count:
-        whole = i + rows <= count  # else one image in all rows of the tile, of which the first counts
-        scores[i : i + rows] = zero
-        if steps.size:
-            for k in range(0, K, vectors):
+def _score(X, first, count, packed, W, steps, vectors, scores):
+    """scores[i, k] = sum_d X[first + i, d] * W[d, k] for i < count."""
+    (D, K), zero, (tiles, length, rows, lanes) = W.shape, X.dtype.type(0), packed.shape
+    tile, places = np.empty(vectors * rows, X.dtype), np.empty(vectors, np.int64)
+    for i in range(0, count, vectors):
+        for q in range(vectors):
+            places[q] = min(i + q, count - 1) * D
+        for block in range(tiles):
+            tile[:] = zero
+            if length:
                 dot_tile(
-                    zero, weights[k].ctypes.data, steps.ctypes.data, classes.ctypes.data,
-                    X[first + i].ctypes.data, D if whole else 0, steps.ctypes.data, steps.size,
-                    scores.ctypes.data + (i * K + k) * size, K,
+                    rows, zero, X[first].ctypes.data, steps.ctypes.data, places.ctypes.data, packed[block].ctypes.data,
+                    length, tile.ctypes.data,
                 )  # fmt: skip
-        i += rows if whole else 1
+            for q in range(min(vectors, count - i)):
+                for k in range(block * rows, min((block + 1) * rows, K)):
+                    scores[i + q, k] = tile[q * rows + k - block * rows]
     for i in range(count):
-        for d in range(steps.size * lanes, D):
-            x = X[first + i, d]
+        for d in range(length * lanes, D):
             for k in range(K):
-                scores[i, k] += x * weights[k, d]
+                scores[i, k] += X[first + i, d] * W[d, k]
 
 
 @threads.serial
-def _add_gradient(X, first, count, slopes, images, lanes, dW):
+def _add_gradient(X, first, count, slopes, images, outer, dW):
     """dW[k, d] += sum_i slopes[i, k] * X[first + i, d] for i < count."""
-    K, D = dW.shape
-    zero, size = X.dtype.type(0), X.itemsize
-    width = outer_tile_vectors(zero) * lanes
+    (K, D), (rows, vectors, lanes) = dW.shape, outer
+    size, width = X.itemsize, vectors * lanes
+    blocks, whole = (K + rows - 1) // rows, D // width * width
     positions = np.arange(0, width, lanes)
-    factors, tile, start = np.empty(count * K, X.dtype), np.empty(4 * width, X.dtype), np.zeros(4, X.dtype)
-    for k in range(0, K, 4):
-        rows = min(4, K - k)
+    factors, tile = np.empty((blocks, count, rows), X.dtype), np.empty(rows * width, X.dtype)
+    start = np.zeros(rows, X.dtype)
+    for block in range(blocks):
         for i in range(count):
             for row in range(rows):
-                factors[k * count + i * rows + row] = slopes[i, k + row]
-    whole = D // width * width
+                factors[block, i, row] = slopes[i, min(block * rows, K - rows) + row]
     for d in range(0, whole, width):
-        for k in range(0, K, 4):
-            rows = min(4, K - k)
+        for block in range(blocks):
+            k = min(block * rows, K - rows)
             outer_tile(
                 rows, X.dtype.type(-np.inf), X[first].ctypes.data + d * size, positions.ctypes.data,
-                images.ctypes.data, factors.ctypes.data + k * count * size, count,
-                tile.ctypes.data, width, positions.ctypes.data, start.ctypes.data,
+                images.ctypes.data, factors[block].ctypes.data, count, tile.ctypes.data, width,
+                positions.ctypes.data, start.ctypes.data,
             )  # fmt: skip
-            for row in range(rows):
+            for row in range(block * rows - k, rows):  # the last block overlaps the one before
                 for j in range(width):
                     dW[U(k + row), U(d + j)] += tile[U(row * width + j)]
     for i in range(count):
