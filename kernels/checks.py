@@ -25,6 +25,8 @@ def floats(function: str, /, **named: tuple[Any, str]) -> tuple:
     length; a closing `...` stands for any further axes. Integer and boolean arrays are converted to the
     dtype of the float ones (float64 where there are none); float32 with float64 gives float64, as in NumPy.
     """
+    if _are_ready(named.values()):
+        return tuple(value for value, _ in named.values())
     given = {name: array(function, name, value) for name, (value, _) in named.items()}
     for name, value in given.items():
         _check_float(function, name, value.dtype)
@@ -33,6 +35,36 @@ def floats(function: str, /, **named: tuple[Any, str]) -> tuple:
         _unify(function, name, value.shape, named[name][1], lengths)
     dtype = arrays.common_dtype(given.values())
     return tuple(arrays.contiguous(value, dtype) for value in given.values())
+
+
+def _are_ready(given: Iterable[tuple[Any, str]]) -> bool:
+    """Whether nothing is to be converted and no error to be raised, found out fast: small layers wait for it."""
+    first = None
+    lengths: dict[str, int] = {}
+    for value, pattern in given:
+        if type(value) is not np.ndarray or not value.flags.carray:
+            return False
+        first = first or value.dtype
+        axes, further, fixed = _axes(pattern)
+        lengths.update(fixed)
+        shape = value.shape
+        if value.dtype is not first or (len(shape) != len(axes) and not (further and len(shape) > len(axes))):
+            return False
+        for axis, length in zip(axes, shape, strict=False):
+            if lengths.setdefault(axis, length) != length:
+                return False
+    return first in _READY
+
+
+_READY = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+@functools.cache
+def _axes(pattern: str) -> tuple[tuple[str, ...], bool, dict[str, int]]:
+    """The named axes of a pattern, whether further ones may follow, and the lengths that are fixed."""
+    axes = pattern.split()
+    further = bool(axes) and axes[-1] == "..."
+    return tuple(axes[:-1] if further else axes), further, {axis: int(axis) for axis in axes if axis.isdigit()}
 
 
 def array(function: str, name: str, value: Any) -> np.ndarray:
@@ -75,7 +107,7 @@ def has_statistics(function: str, name: str, shape: tuple[int, ...]) -> None:
 
 def not_negative(function: str, name: str, value: np.ndarray) -> None:
     """No element of the array is below 0."""
-    if (value < 0).any():
+    if value.size and np.fmin.reduce(value, axis=None) < 0:
         raise ValueError(
             f"{function}: {name} contains {value[value < 0][0]}; expected no number below 0; pass {name} as the "
             f"forward pass returned it, or running averages of it"
@@ -91,7 +123,7 @@ def index(function: str, name: str, value: Any, expected: tuple[int, ...], maxim
             f"pass {name} as the forward pass returned it"
         )
     shape(function, name, given, expected)
-    if given.size and (given.min() < 0 or given.max() > maximum):
+    if given.size and ((given.dtype.kind == "i" and given.min() < 0) or given.max() > maximum):
         raise ValueError(
             f"{function}: {name} ranges from {given.min()} to {given.max()}; expected 0 to {maximum}; "
             f"pass {name} and the size of the window of one forward pass"
@@ -258,6 +290,9 @@ def labels(function: str, name: str, value: Any, count: int, classes: int) -> np
             f"{function}: {name}.shape = {given.shape} does not fit; expected ({count},), one label per row of the "
             f"scores; pass class numbers, not one-hot rows"
         )
+    plain = given.dtype == np.int64 and given.flags.carray and given.size
+    if plain and np.maximum.reduce(given.view(np.uint64)) < classes:  # as unsigned, a label below 0 is a large one
+        return given
     if given.size and (given.min() < 0 or given.max() >= classes):
         wrong = given[(given < 0) | (given >= classes)][0]
         raise ValueError(

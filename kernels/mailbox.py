@@ -118,9 +118,7 @@ def share(context, kernel, mailboxes, helpers, count, parts, arguments):
                     with not_taken:
                         pass
                     with taken:
-                        _wait_until(
-                            builder, lambda: builder.icmp_signed("==", _load(builder, state), WORD(DONE))
-                        )
+                        _wait_until(builder, lambda: builder.icmp_signed("==", _load(builder, state), WORD(DONE)))
                         status = builder.load(_field(builder, mailbox, STATUS))
                         failed = builder.icmp_signed("!=", status, WORD(0))
                         builder.store(builder.select(failed, status, builder.load(result)), result)
@@ -148,9 +146,7 @@ def _entry(context, builder, dispatcher, signature, arguments, box_type):
     part = builder.atomic_rmw("add", place[0], WORD(1), "monotonic")
     builder.cbranch(builder.icmp_signed("<", part, parts), body, done)
     builder.position_at_end(body)
-    start, stop = (
-        builder.sdiv(builder.mul(number, count), parts) for number in (part, builder.add(part, WORD(1)))
-    )
+    start, stop = (builder.sdiv(builder.mul(number, count), parts) for number in (part, builder.add(part, WORD(1))))
     values = [start, stop, *cgutils.unpack_tuple(builder, given, len(arguments.types))]
     status, _ = context.call_internal_no_propagate(builder, compiled.fndesc, signature, values)
     builder.cbranch(status.is_error, failed, loop)

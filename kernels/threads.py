@@ -51,7 +51,9 @@ def parallel(grain: int) -> Callable[[Callable], Callable]:
                 parts = min(PARTS * threads, -(-count // grain)) if threads > 1 else 1
                 mailboxes = _mailboxes(min(threads, parts) - 1)
                 if drive(mailboxes, count, parts, *arguments):
-                    raise MemoryError(f"{function.__module__}: {function.__name__} found no memory; use smaller batches")
+                    raise MemoryError(
+                        f"{function.__module__}: {function.__name__} found no memory; use smaller batches"
+                    )
 
         return launch
 

@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 
 from fastnn.kernels import threads, use_backend
 from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
-from fastnn.kernels.sandwich import conv2d_relu_backward, conv2d_relu_forward
-from fastnn.kernels.sandwich import conv2d_relu_pool_backward, conv2d_relu_pool_forward
+from fastnn.kernels.sandwich import (
+    conv2d_relu_backward,
+    conv2d_relu_forward,
+    conv2d_relu_pool_backward,
+    conv2d_relu_pool_forward,
+)
 from fastnn.kernels.simd import geometry, host
 from fastnn.testing import against_naive
 

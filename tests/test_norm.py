@@ -18,7 +18,7 @@ EPSILON = 1e-5
 LARGE = 0.5  # an epsilon for few elements: their variance may be near 0, which costs digits on every backend
 uncompiled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 # NumPy scalars, with which uncompiled kernels compute, warn where compiled code does not
-pytestmark = pytest.mark.filterwarnings(*(["ignore:invalid value"] if uncompiled else []))
+pytestmark = pytest.mark.filterwarnings(*(["ignore:invalid value", "ignore:overflow"] if uncompiled else []))
 BATCH_BACKWARD = [norm.batchnorm_backward, norm.batchnorm_backward_alt, norm.batchnorm_inference_backward]
 by_hypothesis = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -150,6 +150,15 @@ def test_a_large_mean_costs_no_digits(backend):
     assert_same(out, standardised(groups).reshape(3, 6, 3, 3) * gamma[:, None, None] + beta[:, None, None])
     np.testing.assert_allclose(mean.ravel(), groups.mean(axis=1), rtol=1e-7)
     np.testing.assert_allclose(var.ravel(), groups.var(axis=1), rtol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (9, 3, 4, 4), (5, 3, 12, 12)])
+def test_sums_of_squares_beyond_the_range_of_float32(backend, shape):
+    x, _, gamma, beta = draw(shape, np.float32)
+    x *= np.float32(3e18)
+    for forward, groups in ((norm.batchnorm_forward, ()), (norm.groupnorm_forward, (1,))):
+        expected = forward(x.astype(np.float64), gamma, beta, *groups, EPSILON)
+        assert_same(forward(x, gamma, beta, *groups, EPSILON), expected, terms=x.size)
 
 
 def standardised(rows):

@@ -197,10 +197,11 @@ def test_awkward_geometry(backend, shape, size, stride, pad, dtype):
 
 @compared
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("width", [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65])
+@pytest.mark.parametrize("width", [1, 2, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65])
 def test_every_tail_of_a_row(backend, width, dtype):
     for size, stride in ((2, 2), (3, 2), (2, 1), ((1, 3), (1, 3))):
         columns = np.broadcast_to(size, 2)[1] + (width - 1) * np.broadcast_to(stride, 2)[1]
+        check_max(draw((2, 3, 4, columns), dtype, "special"), size, stride)
         for spare in (0, 1):
             check_max(draw((2, 1, 5, columns + spare), dtype, "whole"), size, stride)
             check_avg(draw((2, 1, 5, columns + spare), dtype, "whole"), size, stride)

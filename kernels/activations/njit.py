@@ -11,7 +11,10 @@ import numpy as np
 from .. import threads
 from ..simd.elementary import exponentials, normal
 
-GRAIN = 1 << 15  # elements that are worth a second thread
+GRAIN = 1 << 17  # elements that are worth a second thread
+COSTLY = 1 << 15  # where each takes an exponential
+RUN = 1 << 8
+POSITIONS = 32  # from here on a channel is worth a loop of its own; fewer count as channels of their own
 U = np.uintp
 
 
@@ -59,45 +62,82 @@ def leaky_relu_backward(dout, x, slope):
     return _each(_leaky_relu, dout, x, numbers=(slope,))
 
 
-@threads.parallel(grain=1)
-def _prelu(start, stop, values, x, slope, out):
-    _, C, S = x.shape
-    zero = x.dtype.type(0)
-    for n in range(start, stop):
-        for c in range(C):
-            factor = slope[c]
-            for s in range(S):
-                out[n, c, s] = values[n, c, s] if x[n, c, s] > zero else factor * values[n, c, s]
+def _runs(x, slope):
+    """The number N of images, the slopes and the length S of the run that each is for; and a number of tasks.
 
-
-@threads.parallel(grain=1)
-def _prelu_slope(start, stop, dout, x, partial):
+    Few positions count as channels of their own. One slope for all is for runs of any length.
+    """
     N, C, S = x.shape
-    chunks = partial.shape[0]
-    for chunk in range(start, stop):
-        for n in range(chunk * N // chunks, (chunk + 1) * N // chunks):
+    if C == 1 and x.size % RUN == 0:
+        N, S = x.size // RUN, RUN
+    if S < POSITIONS:
+        slope, S = np.repeat(slope, S), 1
+    return N, slope, S, min(N, -(-x.size // GRAIN))  # as many, whatever the number of threads
+
+
+@threads.serial
+def _images(task, tasks, N):
+    return task * N // tasks, (task + 1) * N // tasks
+
+
+@threads.parallel(grain=1)
+def _prelu(start, stop, tasks, N, x, slope, S, out):
+    zero, C = x.dtype.type(0), slope.size
+    first, last = _images(start, tasks, N)[0], _images(stop - 1, tasks, N)[1]
+    for n in range(first, last):
+        if S == 1:
+            row = U(n * C)
+            for c in range(U(C)):
+                out[row + c] = x[row + c] if x[row + c] > zero else slope[c] * x[row + c]
+            continue
+        for c in range(C):
+            factor, run = slope[c], U((n * C + c) * S)
+            for i in range(run, run + U(S)):
+                out[i] = x[i] if x[i] > zero else factor * x[i]
+
+
+@threads.parallel(grain=1)
+def _prelu_gradients(start, stop, N, dout, x, slope, S, dx, partial):
+    zero, C = x.dtype.type(0), slope.size
+    for task in range(start, stop):
+        first, last = _images(task, len(partial), N)
+        sums = partial[task]
+        for n in range(first, last):
+            if S == 1:
+                row = U(n * C)
+                for c in range(U(C)):
+                    passes = x[row + c] > zero
+                    dx[row + c] = dout[row + c] if passes else slope[c] * dout[row + c]
+                for c in range(U(C)):
+                    product = np.float64(dout[row + c]) * np.float64(x[row + c])
+                    sums[c] += 0.0 if x[row + c] > zero else product
+                continue
             for c in range(C):
-                total = 0.0
-                for s in range(S):
-                    total += 0.0 if x[n, c, s] > 0 else np.float64(dout[n, c, s]) * np.float64(x[n, c, s])
-                partial[chunk, c] += total
+                factor, run, total = slope[c], U((n * C + c) * S), 0.0
+                for i in range(run, run + U(S)):
+                    passes = x[i] > zero
+                    dx[i] = dout[i] if passes else factor * dout[i]
+                    total += 0.0 if passes else np.float64(dout[i]) * np.float64(x[i])
+                sums[c] += total
 
 
 def prelu_forward(x, slope):
     out = np.empty_like(x)
-    _prelu(len(x), x, x, slope, out)
+    N, slopes, S, tasks = _runs(x, slope)
+    _prelu(tasks, tasks, N, x.reshape(-1), slopes, S, out.reshape(-1))
     return out
 
 
 def prelu_backward(dout, x, slope):
     dx = np.empty_like(x)
-    _prelu(len(x), dout, x, slope, dx)
-    partial = np.zeros((min(len(x), 64), len(slope)))  # as many, whatever the number of threads
-    _prelu_slope(len(partial), dout, x, partial)
-    return dx, partial.sum(axis=0).astype(slope.dtype)
+    N, slopes, S, tasks = _runs(x, slope)
+    partial = np.zeros((tasks, slopes.size))
+    _prelu_gradients(tasks, N, dout.reshape(-1), x.reshape(-1), slopes, S, dx.reshape(-1), partial)
+    sums = partial.sum(axis=0).reshape(len(slope), slopes.size // max(1, len(slope)))
+    return dx, sums.sum(axis=1).astype(slope.dtype)
 
 
-@threads.parallel(GRAIN)
+@threads.parallel(COSTLY)
 def _elu_forward(start, stop, x, alpha, out):
     zero, factor = x.dtype.type(0), x.dtype.type(alpha)
     for i in range(U(start), U(stop)):
@@ -109,7 +149,7 @@ def elu_forward(x, alpha):
     return _each(_elu_forward, x, numbers=(alpha,))
 
 
-@threads.parallel(GRAIN)
+@threads.parallel(COSTLY)
 def _elu_backward(start, stop, dout, x, alpha, dx):
     zero, factor = x.dtype.type(0), x.dtype.type(alpha)
     for i in range(U(start), U(stop)):
@@ -121,7 +161,7 @@ def elu_backward(dout, x, alpha):
     return _each(_elu_backward, dout, x, numbers=(alpha,))
 
 
-@threads.parallel(GRAIN)
+@threads.parallel(COSTLY)
 def _sigmoid_forward(start, stop, x, out):
     zero, one = x.dtype.type(0), x.dtype.type(1)
     for i in range(U(start), U(stop)):
@@ -144,7 +184,7 @@ def sigmoid_backward(dout, out):
     return _each(_sigmoid_backward, dout, out)
 
 
-@threads.parallel(GRAIN)
+@threads.parallel(COSTLY)
 def _tanh_forward(start, stop, x, out):
     zero, two = x.dtype.type(0), x.dtype.type(2)
     for i in range(U(start), U(stop)):
@@ -168,7 +208,7 @@ def tanh_backward(dout, out):
     return _each(_tanh_backward, dout, out)
 
 
-@threads.parallel(GRAIN)
+@threads.parallel(COSTLY)
 def _gelu_forward(start, stop, x, out):
     for i in range(U(start), U(stop)):
         out[i] = x[i] * normal(x[i])[0]
@@ -178,7 +218,7 @@ def gelu_forward(x):
     return _each(_gelu_forward, x)
 
 
-@threads.parallel(GRAIN)
+@threads.parallel(COSTLY)
 def _gelu_backward(start, stop, dout, x, dx):
     scale = x.dtype.type(1 / math.sqrt(2 * math.pi))
     for i in range(U(start), U(stop)):
@@ -190,41 +230,72 @@ def gelu_backward(dout, x):
     return _each(_gelu_backward, dout, x)
 
 
-@threads.parallel(grain=1)
-def _maxout_forward(start, stop, x, out, index):
-    _, M, pieces, S = x.shape
-    for n in range(start, stop):
-        for m in range(M):
-            for s in range(S):
-                out[n, m, s], index[n, m, s] = x[n, m, 0, s], 0
-            for p in range(1, pieces):
-                for s in range(S):
-                    value, best = x[n, m, p, s], out[n, m, s]
+@threads.parallel(GRAIN)
+def _maxout_of_pairs(start, stop, x, out, index):
+    for i in range(U(start), U(stop)):
+        first, second = x[2 * i], x[2 * i + U(1)]
+        larger = (second > first) | ((second != second) & (first == first))
+        out[i] = second if larger else first
+        index[i] = np.uint8(1) if larger else np.uint8(0)
+
+
+@threads.parallel(grain=64)
+def _maxout_forward(start, stop, pieces, S, x, out, index):
+    for row in range(start, stop):
+        source, target = U(row * pieces * S), U(row * S)
+        for s in range(U(S)):
+            best, place = x[source + s], 0
+            if S < POSITIONS:
+                for p in range(1, pieces):
+                    value = x[source + U(p * S) + s]
                     larger = (value > best) | ((value != value) & (best == best))
-                    out[n, m, s] = value if larger else best
-                    index[n, m, s] = np.uint8(p) if larger else index[n, m, s]
+                    best, place = (value, p) if larger else (best, place)
+            out[target + s], index[target + s] = best, place
+        if S < POSITIONS:
+            continue
+        for p in range(1, pieces):
+            candidates = source + U(p * S)
+            for s in range(U(S)):
+                value, best = x[candidates + s], out[target + s]
+                larger = (value > best) | ((value != value) & (best == best))
+                out[target + s] = value if larger else best
+                index[target + s] = np.uint8(p) if larger else index[target + s]
 
 
 def maxout_forward(x, pieces):
     N, M, _, S = x.shape
     out, index = np.empty((N, M, S), x.dtype), np.empty((N, M, S), np.uint8)
-    _maxout_forward(len(x), x, out, index)
+    if S == 1 and pieces == 2:
+        _maxout_of_pairs(out.size, x.reshape(-1), out.reshape(-1), index.reshape(-1))
+    else:
+        _maxout_forward(N * M, pieces, S, x.reshape(-1), out.reshape(-1), index.reshape(-1))
     return out, index
 
 
-@threads.parallel(grain=1)
-def _maxout_backward(start, stop, dout, index, dx):
-    _, M, pieces, S = dx.shape
+@threads.parallel(GRAIN)
+def _maxout_of_pairs_backward(start, stop, dout, index, dx):
     zero = dx.dtype.type(0)
-    for n in range(start, stop):
-        for m in range(M):
-            for p in range(pieces):
-                for s in range(S):
-                    dx[n, m, p, s] = dout[n, m, s] if index[n, m, s] == p else zero
+    for i in range(U(start), U(stop)):
+        dx[2 * i] = dout[i] if index[i] == 0 else zero
+        dx[2 * i + U(1)] = dout[i] if index[i] == 1 else zero
+
+
+@threads.parallel(grain=64)
+def _maxout_backward(start, stop, pieces, S, dout, index, dx):
+    zero = dx.dtype.type(0)
+    for row in range(start, stop):
+        source = U(row * S)
+        for p in range(pieces):
+            target = U((row * pieces + p) * S)
+            for s in range(U(S)):
+                dx[target + s] = dout[source + s] if index[source + s] == p else zero
 
 
 def maxout_backward(dout, index, pieces):
     N, M, S = dout.shape
     dx = np.empty((N, M, pieces, S), dout.dtype)
-    _maxout_backward(N, dout, index, dx)
+    if S == 1 and pieces == 2:
+        _maxout_of_pairs_backward(dout.size, dout.reshape(-1), index.reshape(-1), dx.reshape(-1))
+    else:
+        _maxout_backward(N * M, pieces, S, dout.reshape(-1), index.reshape(-1), dx.reshape(-1))
     return dx

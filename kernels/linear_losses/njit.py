@@ -53,6 +53,7 @@ def _packed(W, rows, vectors, lanes):
 def _over_chunks(start, stop, packed, W, X, y, hinge, steps, images, vectors, outer, losses, parts):
     N, chunks, K = len(X), parts.shape[0], parts.shape[1]
     scores = np.empty((ROWS, K), X.dtype)
+    flat = scores.reshape(-1)
     for chunk in range(start, stop):
         last = (chunk + 1) * N // chunks
         for first in range(chunk * N // chunks, last, ROWS):
@@ -61,9 +62,9 @@ def _over_chunks(start, stop, packed, W, X, y, hinge, steps, images, vectors, ou
             for i in range(count):
                 n = first + i
                 if hinge:
-                    losses[n] = svm_row(scores[i], y[n], N, scores[i])
+                    losses[n] = svm_row(flat, i * K, K, y[n], N, flat)
                 else:
-                    losses[n] = softmax_row(scores[i], y[n], N, 0.0, scores[i])
+                    losses[n] = softmax_row(flat, i * K, K, y[n], N, 0.0, flat)
             _add_gradient(X, first, count, scores, images, outer, parts[chunk])
 
 

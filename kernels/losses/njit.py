@@ -5,41 +5,50 @@ import numpy as np
 from .. import threads
 from ..simd.scores import softmax_row, svm_row
 
-CHUNKS = 64  # as many, whatever the number of threads
+CHUNKS = 64  # at most, as many whatever the number of threads
+CHUNK = 1 << 13  # elements at least, where there are more than one
 
 
-@threads.parallel(grain=64)
-def _softmax_loss(start, stop, x, y, smoothing, losses, dx):
+@threads.serial
+def _sum(losses):
+    total = 0.0
+    for i in range(np.uintp(losses.size)):
+        total += losses[i]
+    return total
+
+
+@threads.parallel(grain=512)
+def _softmax_loss(start, stop, K, x, y, smoothing, losses, dx):
     for n in range(start, stop):
-        losses[n] = softmax_row(x[n], y[n], len(x), smoothing, dx[n])
+        losses[n] = softmax_row(x, n * K, K, y[n], len(y), smoothing, dx)
 
 
 def softmax_loss(x, y, label_smoothing):
     losses, dx = np.empty(len(x)), np.empty_like(x)
-    _softmax_loss(len(x), x, y, label_smoothing, losses, dx)
-    return float(losses.sum()), dx
+    _softmax_loss(len(x), x.shape[1], x.reshape(-1), y, label_smoothing, losses, dx.reshape(-1))
+    return _sum(losses), dx
 
 
-@threads.parallel(grain=64)
-def _svm_loss(start, stop, x, y, losses, dx):
+@threads.parallel(grain=2048)
+def _svm_loss(start, stop, K, x, y, losses, dx):
     for n in range(start, stop):
-        losses[n] = svm_row(x[n], y[n], len(x), dx[n])
+        losses[n] = svm_row(x, n * K, K, y[n], len(y), dx)
 
 
 def svm_loss(x, y):
     losses, dx = np.empty(len(x)), np.empty_like(x)
-    _svm_loss(len(x), x, y, losses, dx)
-    return float(losses.sum() / len(x)), dx
+    _svm_loss(len(x), x.shape[1], x.reshape(-1), y, losses, dx.reshape(-1))
+    return _sum(losses) / len(x), dx
 
 
-@threads.parallel(grain=4)
+@threads.parallel(grain=8)
 def _mse_loss(start, stop, x, target, N, losses, dx):
     dtype = dx.dtype.type
     for chunk in range(start, stop):
-        first, last = chunk * x.size // CHUNKS, (chunk + 1) * x.size // CHUNKS
+        first, last = chunk * x.size // losses.size, (chunk + 1) * x.size // losses.size
         values, wanted, gradients = x[first:last], target[first:last], dx[first:last]
         loss = 0.0
-        for i in range(last - first):
+        for i in range(np.uintp(last - first)):
             difference = np.float64(values[i]) - np.float64(wanted[i])
             loss += difference * difference
             gradients[i] = dtype(difference / N)
@@ -47,6 +56,6 @@ def _mse_loss(start, stop, x, target, N, losses, dx):
 
 
 def mse_loss(x, target):
-    losses, dx = np.empty(CHUNKS), np.empty_like(x)
-    _mse_loss(CHUNKS, x.reshape(-1), target.reshape(-1), float(len(x)), losses, dx.reshape(-1))
-    return float(losses.sum() / (2 * len(x))), dx
+    losses, dx = np.empty(min(CHUNKS, -(-x.size // CHUNK))), np.empty_like(x)
+    _mse_loss(losses.size, x.reshape(-1), target.reshape(-1), float(len(x)), losses, dx.reshape(-1))
+    return _sum(losses) / (2 * len(x)), dx

@@ -1,54 +1,73 @@
-"""`pool2d` plane by plane on the cores, whole output rows at a time so that the loops over columns vectorise.
+"""`pool2d` plane by plane on the cores, a vector of outputs at a time.
 
-For each place (kh, kw) of the window one pass over an output row, which stays in the first-level cache. The steps 1
-and 2 between windows are spelled out, because LLVM vectorises a step that it knows. 2x2 windows that do not overlap,
-the usual ones, have a pass of their own: it reads x and writes dx once.
+2x2 windows that do not overlap, the usual ones, are a pass of their own (`simd.quads`): it reads x and writes dx once.
+Of other windows those inside the image go by vectors (`simd.overlap`), where they are 1 or 2 columns apart; those
+across a border, and their mean, element by element.
 """
 
 import numpy as np
 
 from .. import threads
-from ..simd.strips import unpool_row
+from ..simd.overlap import largest_of_taps
+from ..simd.quads import mean_pairs, narrow, pool_planes, share_pairs, unpool_planes
 from . import index_dtype
 
 U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in, and the loop vectorises
-PLANES = 16  # at least, that a thread takes on at a time
+GRAIN = 1 << 16  # elements that are worth a second thread
 
 
 def max_pool2d_forward(x, size, stride, pad):
     out = np.empty(_out_shape(x.shape, size, stride, pad), x.dtype)
-    index = np.empty(out.shape, index_dtype(size))
-    _max_forward(out.shape[0] * out.shape[1], _planes(x), size, stride, pad, _planes(out), _planes(index))
+    index, planes = np.empty(out.shape, index_dtype(size)), _planes(x)
+    if _are_halves(size, stride, pad):
+        width = narrow(*x.shape[2:], x.dtype)
+        _max_of_quads(*_tasks(planes), width, x.shape[2:], planes, out.reshape(-1), index.reshape(-1))
+    else:
+        offsets = (np.arange(size[0])[:, None] * x.shape[3] + np.arange(size[1])).reshape(-1)
+        _max_of_windows(*_tasks(planes), planes, size, stride, pad, offsets, _planes(out), _planes(index))
     return out, index
 
 
 def max_pool2d_backward(dout, index, x_shape, size, stride, pad):
     dx = np.empty(x_shape, dout.dtype)
-    _max_backward(dx.shape[0] * dx.shape[1], _planes(dout), _planes(index), size, stride, pad, _planes(dx))
+    planes = _planes(dx)
+    if _are_halves(size, stride, pad):
+        width = narrow(*x_shape[2:], dx.dtype)
+        _spread_quads(*_tasks(planes), width, x_shape[2:], dout.reshape(-1), index.reshape(-1), planes)
+    else:
+        places = np.repeat(np.arange(size[0]), size[1]), np.tile(np.arange(size[1]), size[0])
+        shape = (len(planes), *x_shape[2:], *dout.shape[2:])
+        offsets = (places[0] * x_shape[3] + places[1]).astype(U)
+        flat = dout.reshape(-1), index.reshape(-1), size, stride, pad, *places, offsets, dx.reshape(-1)
+        _add_to_winners(*_tasks(planes), shape, *flat)
     return dx
 
 
 def avg_pool2d_forward(x, size, stride, pad):
     out = np.empty(_out_shape(x.shape, size, stride, pad), x.dtype)
-    _avg_forward(out.shape[0] * out.shape[1], _planes(x), size, stride, pad, _planes(out))
+    kernel = _means_of_quads if _are_halves(size, stride, pad) else _means_of_windows
+    kernel(*_tasks(_planes(x)), _planes(x), size, stride, pad, _planes(out))
     return out
 
 
 def avg_pool2d_backward(dout, x_shape, size, stride, pad):
     dx = np.empty(x_shape, dout.dtype)
-    _avg_backward(dx.shape[0] * dx.shape[1], _planes(dout), size, stride, pad, _planes(dx))
+    kernel = _share_in_quads if _are_halves(size, stride, pad) else _share_in_windows
+    kernel(*_tasks(_planes(dx)), _planes(dout), size, stride, pad, _planes(dx))
     return dx
 
 
 def global_avg_pool2d_forward(x):
     out = np.empty(x.shape[:2], x.dtype)
-    _means(out.size, x.reshape(out.size, x.shape[2] * x.shape[3]), out.reshape(-1))
+    planes = x.reshape(out.size, x.shape[2] * x.shape[3])
+    _means(*_tasks(planes), planes, out.reshape(-1))
     return out
 
 
 def global_avg_pool2d_backward(dout, x_shape):
     dx = np.empty(x_shape, dout.dtype)
-    _spread(dout.size, dout.reshape(-1), dx.reshape(dout.size, dx.shape[2] * dx.shape[3]))
+    planes = dx.reshape(dout.size, dx.shape[2] * dx.shape[3])
+    _spread(*_tasks(planes), dout.reshape(-1), planes)
     return dx
 
 
@@ -61,6 +80,16 @@ def _planes(array):
     return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
 
+def _are_halves(size, stride, pad):
+    return size == (2, 2) and stride == (2, 2) and pad == (0, 0)
+
+
+def _tasks(planes):
+    """The number of tasks, and the planes of each."""
+    count = max(1, GRAIN // max(1, planes[:1].size))
+    return -(-len(planes) // count), count
+
+
 @threads.serial
 def _span(length, count, place, step, border):
     """The outputs lo <= i < hi whose window has an element of the image at `place`, and where that of lo is."""
@@ -69,102 +98,108 @@ def _span(length, count, place, step, border):
     return lo, max(lo, hi), lo * step - border + place
 
 
-@threads.parallel(grain=PLANES)
-def _max_forward(start, stop, x, size, stride, pad, out, index):
-    halves = size == (2, 2) and stride == (2, 2) and pad == (0, 0)
-    for plane in range(start, stop):
-        if halves:
-            _max_of_quads(x[plane], out[plane], index[plane])
-        else:
-            _max_of_windows(x[plane], size, stride, pad, out[plane], index[plane])
+@threads.serial
+def _inside(length, count, size, step, border):
+    """The outputs lo <= i < hi whose whole window is in the image."""
+    lo = min(count, (border + step - 1) // step)
+    hi = min(count, (length + border - size) // step + 1) if length + border >= size else lo
+    return lo, max(lo, hi)
+
+
+@threads.parallel(grain=1)
+def _max_of_quads(start, stop, planes, width, image, x, out, index):
+    H, W = image
+    first, last = start * planes, min(stop * planes, len(x))
+    pool_planes(last - first, width, H, W, 0, x[first:], out, index, first * (H // 2) * (W // 2))
+
+
+@threads.parallel(grain=1)
+def _max_of_windows(start, stop, planes, x, size, stride, pad, offsets, out, index):
+    zero, itemsize, (H, W) = x.dtype.type(0), x.itemsize, x.shape[1:]
+    rows, columns = out.shape[1:]
+    lo, hi = _inside(W, columns, size[1], stride[1], pad[1])
+    if stride[1] > 2 or index.itemsize > 1:
+        hi = lo
+    for plane in range(start * planes, min(stop * planes, len(x))):
+        for i in range(rows):
+            top = i * stride[0] - pad[0]
+            from_row, to_row = max(0, -top), min(size[0], H - top)
+            taps, first = (to_row - from_row) * size[1], from_row * size[1]
+            table = offsets.ctypes.data + first * offsets.itemsize
+            source = x.ctypes.data + ((plane * H + top) * W + lo * stride[1] - pad[1]) * itemsize
+            at = (plane * rows + i) * columns + lo
+            target, places = out.ctypes.data + at * itemsize, index.ctypes.data + at
+            if hi > lo and stride[1] == 1:
+                largest_of_taps(zero, 1, target, places, source, table, first, taps, hi - lo)
+            elif hi > lo:
+                rest = hi - lo - 1  # the last output by a tap of its own: nothing beyond the image is read
+                largest_of_taps(zero, 2, target, places, source, table, first, taps, rest)
+                source += 2 * rest * itemsize
+                largest_of_taps(zero, 1, target + rest * itemsize, places + rest, source, table, first, taps, 1)
+            for j in range(columns):
+                if not lo <= j < hi:
+                    left = j * stride[1] - pad[1]
+                    out[plane, i, j], index[plane, i, j] = _largest(x[plane], top, left, size)
 
 
 @threads.serial
-def _max_of_quads(x, out, index):
-    for i in range(out.shape[0]):
-        top, bottom, values, places = x[2 * i], x[2 * i + 1], out[i], index[i]
-        for j in range(out.shape[1]):
-            best, place = top[U(2 * j)], 0
-            for kh, kw in ((0, 1), (1, 0), (1, 1)):
-                value = (bottom if kh else top)[U(2 * j + kw)]
-                wins = (value > best) | ((value != value) & (best == best))
-                best, place = (value, 2 * kh + kw) if wins else (best, place)
-            values[j] = best
-            places[j] = place
+def _largest(x, top, left, size):
+    """The largest element of one window, and its place."""
+    best, place = x.dtype.type(-np.inf), -1
+    for kh in range(max(0, -top), min(size[0], x.shape[0] - top)):
+        for kw in range(max(0, -left), min(size[1], x.shape[1] - left)):
+            value = x[top + kh, left + kw]
+            if place < 0 or value > best or (value != value and best == best):
+                best, place = value, kh * size[1] + kw
+    return best, place
 
 
-@threads.serial
-def _max_of_windows(x, size, stride, pad, out, index):
-    out[:] = -np.inf
-    index[:] = size[0] * size[1]
-    for i in range(out.shape[0]):
-        for kh in range(size[0]):
-            h = i * stride[0] - pad[0] + kh
-            if 0 <= h < x.shape[0]:
-                for kw in range(size[1]):
-                    lo, hi, w = _span(x.shape[1], out.shape[1], kw, stride[1], pad[1])
-                    _keep_larger(
-                        x[h, w:], stride[1], kh * size[1] + kw, size[0] * size[1], out[i, lo:hi], index[i, lo:hi]
-                    )
+@threads.parallel(grain=1)
+def _spread_quads(start, stop, planes, width, image, dout, index, dx):
+    H, W = image
+    first, last = start * planes, min(stop * planes, len(dx))
+    at = first * (H // 2) * (W // 2)
+    unpool_planes(last - first, width, H, W, dout, index, at, dx.reshape(-1), first * H * W)
 
 
-@threads.serial
-def _keep_larger(candidates, step, place, none, out, index):
-    """Where a candidate is larger than what a row has so far, or the first, or the first NaN, it wins."""
-    if step == 1:
-        for j in range(out.size):
-            value, best = candidates[U(j)], out[j]
-            if (index[j] == none) | (value > best) | ((value != value) & (best == best)):
-                out[j], index[j] = value, place
-    elif step == 2:
-        for j in range(out.size):
-            value, best = candidates[U(2 * j)], out[j]
-            if (index[j] == none) | (value > best) | ((value != value) & (best == best)):
-                out[j], index[j] = value, place
-    else:
-        for j in range(out.size):
-            value, best = candidates[U(step * j)], out[j]
-            if (index[j] == none) | (value > best) | ((value != value) & (best == best)):
-                out[j], index[j] = value, place
+@threads.parallel(grain=1)
+def _add_to_winners(start, stop, planes, shape, dout, index, size, stride, pad, heights, widths, offsets, dx):
+    count, H, W, rows, columns = shape
+    top, bottom = _inside(H, rows, size[0], stride[0], pad[0])
+    left, right = _inside(W, columns, size[1], stride[1], pad[1])
+    none, step = U(heights.size), U(stride[1])
+    for plane in range(start * planes, min(stop * planes, count)):
+        dx[plane * H * W : (plane + 1) * H * W] = 0
+        for i in range(rows):
+            source, h = U((plane * rows + i) * columns), i * stride[0] - pad[0]
+            lo, hi = (left, right) if top <= i < bottom else (0, 0)
+            target, begin = (plane * H + h) * W + lo * stride[1] - pad[1], source + U(lo)
+            for j in range(U(hi - lo)):
+                place = U(index[begin + j])
+                if place < none:
+                    dx[U(target) + j * step + offsets[place]] += dout[begin + j]
+            for first, last in ((0, lo), (hi, columns)):
+                for j in range(U(first), U(last)):
+                    place = U(index[source + j])
+                    if place < none:
+                        row, column = h + heights[place], np.int64(j) * stride[1] - pad[1] + widths[place]
+                        if 0 <= row < H and 0 <= column < W:
+                            dx[U((plane * H + row) * W + column)] += dout[source + j]
 
 
-@threads.parallel(grain=PLANES)
-def _max_backward(start, stop, dout, index, size, stride, pad, dx):
-    halves = size == (2, 2) and stride == (2, 2) and pad == (0, 0)
-    for plane in range(start, stop):
-        if halves:
-            _spread_quads(dout[plane], index[plane], dx[plane])
-        else:
-            _add_to_winners(dout[plane], index[plane], size, stride, pad, dx[plane])
+@threads.parallel(grain=1)
+def _means_of_quads(start, stop, planes, x, size, stride, pad, out):
+    zero, itemsize, (H, W), (rows, columns) = x.dtype.type(0), x.itemsize, x.shape[1:], out.shape[1:]
+    for plane in range(start * planes, min(stop * planes, len(x))):
+        for i in range(rows):
+            top = x.ctypes.data + (plane * H + 2 * i) * W * itemsize
+            target = out.ctypes.data + (plane * rows + i) * columns * itemsize
+            mean_pairs(zero, target, top, top + W * itemsize, columns)
 
 
-@threads.serial
-def _spread_quads(dout, index, dx):
-    zero, size = dx.dtype.type(0), dx.itemsize
-    (rows, columns), W = dout.shape, dx.shape[1]
-    for i in range(rows):
-        top, at = dx.ctypes.data + 2 * i * W * size, i * columns
-        source, places = dout.ctypes.data + at * size, index.ctypes.data + at
-        unpool_row(zero, top, top + W * size, source, places, columns)
-        dx[2 * i, 2 * columns :] = zero
-        dx[2 * i + 1, 2 * columns :] = zero
-    dx[2 * rows :] = zero
-
-
-@threads.serial
-def _add_to_winners(dout, index, size, stride, pad, dx):
-    dx[:] = 0
-    for i in range(dout.shape[0]):
-        for j in range(dout.shape[1]):
-            place = np.int64(index[i, j])
-            h, w = i * stride[0] - pad[0] + place // size[1], j * stride[1] - pad[1] + place % size[1]
-            if place < size[0] * size[1] and 0 <= h < dx.shape[0] and 0 <= w < dx.shape[1]:
-                dx[h, w] += dout[i, j]
-
-
-@threads.parallel(grain=PLANES)
-def _avg_forward(start, stop, x, size, stride, pad, out):
-    for plane in range(start, stop):
+@threads.parallel(grain=1)
+def _means_of_windows(start, stop, planes, x, size, stride, pad, out):
+    for plane in range(start * planes, min(stop * planes, len(x))):
         _mean_of_windows(x[plane], size, stride, pad, out[plane])
 
 
@@ -185,39 +220,57 @@ def _mean_of_windows(x, size, stride, pad, out):
             out[i, j] /= area
 
 
-@threads.parallel(grain=PLANES)
-def _avg_backward(start, stop, dout, size, stride, pad, dx):
-    for plane in range(start, stop):
-        _share_among_windows(dout[plane], size, stride, pad, dx[plane])
+@threads.parallel(grain=1)
+def _share_in_quads(start, stop, planes, dout, size, stride, pad, dx):
+    zero, itemsize, (H, W), (rows, columns) = dx.dtype.type(0), dx.itemsize, dx.shape[1:], dout.shape[1:]
+    for plane in range(start * planes, min(stop * planes, len(dx))):
+        for i in range(rows):
+            top = dx.ctypes.data + (plane * H + 2 * i) * W * itemsize
+            source = dout.ctypes.data + (plane * rows + i) * columns * itemsize
+            share_pairs(zero, top, top + W * itemsize, source, columns)
+            dx[plane, 2 * i : 2 * i + 2, 2 * columns :] = 0
+        dx[plane, 2 * rows :] = 0
+
+
+@threads.parallel(grain=1)
+def _share_in_windows(start, stop, planes, dout, size, stride, pad, dx):
+    share = np.empty(dout.shape[2], dx.dtype)
+    for plane in range(start * planes, min(stop * planes, len(dx))):
+        _share_among_windows(dout[plane], size, stride, pad, share, dx[plane])
 
 
 @threads.serial
-def _share_among_windows(dout, size, stride, pad, dx):
-    dx[:] = 0
+def _share_among_windows(dout, size, stride, pad, share, dx):
+    """Row by row of dx: what its elements get from each column of windows, then from each place in these windows."""
     area = dx.dtype.type(size[0] * size[1])
-    for i in range(dout.shape[0]):
-        for kh in range(size[0]):
-            h = i * stride[0] - pad[0] + kh
-            if 0 <= h < dx.shape[0]:
-                for kw in range(size[1]):
-                    lo, hi, w = _span(dx.shape[1], dout.shape[1], kw, stride[1], pad[1])
-                    values, target = dout[i, lo:hi], dx[h, w:]
-                    for j in range(hi - lo):
-                        target[U(stride[1] * j)] += values[j] / area
+    for h in range(dx.shape[0]):
+        row = dx[h]
+        row[:] = 0
+        share[:] = 0
+        for i in range(max(0, (h + pad[0] - size[0]) // stride[0] + 1), min(len(dout), (h + pad[0]) // stride[0] + 1)):
+            values = dout[i]
+            for j in range(U(share.size)):
+                share[j] += values[j]
+        for j in range(U(share.size)):
+            share[j] /= area
+        for kw in range(size[1]):
+            lo, hi, w = _span(dx.shape[1], share.size, kw, stride[1], pad[1])
+            for j in range(hi - lo):
+                row[U(w + stride[1] * j)] += share[U(lo + j)]
 
 
-@threads.parallel(grain=PLANES)
-def _means(start, stop, x, out):
-    for plane in range(start, stop):
-        total = out.dtype.type(0)
-        for place in range(x.shape[1]):
-            total += x[plane, place]
-        out[plane] = total / out.dtype.type(x.shape[1])
+@threads.parallel(grain=1)
+def _means(start, stop, planes, x, out):
+    for plane in range(start * planes, min(stop * planes, len(x))):
+        total, row = out.dtype.type(0), x[plane]
+        for place in range(U(row.size)):
+            total += row[place]
+        out[plane] = total / out.dtype.type(row.size)
 
 
-@threads.parallel(grain=PLANES)
-def _spread(start, stop, dout, dx):
-    for plane in range(start, stop):
-        share = dout[plane] / dx.dtype.type(dx.shape[1])
-        for place in range(dx.shape[1]):
-            dx[plane, place] = share
+@threads.parallel(grain=1)
+def _spread(start, stop, planes, dout, dx):
+    for plane in range(start * planes, min(stop * planes, len(dx))):
+        share, row = dout[plane] / dx.dtype.type(dx.shape[1]), dx[plane]
+        for place in range(U(row.size)):
+            row[place] = share

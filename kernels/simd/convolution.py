@@ -83,9 +83,7 @@ def _run_forward(x, w, b, shape, floor, size, pool_stride, out, index):
         blocks = -(-len(x) // (plan.out.groups * plan.planes.together))
         splits = min(len(weights), -(-TASKS // blocks))
         numbers = (splits, shape.OH, shape.OW)
-        _forward(
-            blocks * splits, x, weights, b, *plan, x.dtype.type(floor), numbers, size, pool_stride, out, index
-        )
+        _forward(blocks * splits, x, weights, b, *plan, x.dtype.type(floor), numbers, size, pool_stride, out, index)
 
 
 @threads.serial
@@ -274,7 +272,18 @@ def _backward(
             )  # fmt: skip
             if dx.size:
                 _write_dx(
-                    d_source, layout, gradients, tables, weights, rows, scratch, dx, first, count, (split, splits), spare
+                    d_source,
+                    layout,
+                    gradients,
+                    tables,
+                    weights,
+                    rows,
+                    scratch,
+                    dx,
+                    first,
+                    count,
+                    (split, splits),
+                    spare,
                 )
 
 

@@ -1,7 +1,8 @@
 """The engine of batch norm: every channel of x (N, C, S) in one visit, ReLU and pooling fused in.
 
-A task is a block of neighbouring channels, read as rows of columns (c, s): N rows, one for each image, C*S apart (see
-`columns`). All passes over a block follow one another while it lies in the cache, and no bit depends on the threads.
+A task is a block of neighbouring channels. Planes of few positions S are read together, as rows of columns (c, s): N
+rows, one for each image, C*S apart (see `columns`); larger ones plane by plane (see `planes`). All passes over a block
+follow one another while it lies in the cache, and no bit depends on the threads.
 
 Statistics are those of x - center, the center being the mean of the first eighth of the images: in one pass less, and
 the variance loses no more than three bits to cancellation whatever follows (Chan, Golub & LeVeque, Algorithms for
@@ -13,10 +14,13 @@ import math
 import numpy as np
 
 from .. import threads
+from . import passes, planes
 from .columns import add_moments, add_products, normalise, normalise_row, spread, write_dx
+from .quads import narrow, pool_planes, unpool_planes
 from .rows import pool, unpool
 
-COLUMNS, ELEMENTS = 128, 1 << 14  # of a task at least
+COLUMNS, ELEMENTS = 128, 1 << 15  # of a task at least
+POSITIONS = 128  # from here on a plane is worth a loop of its own
 
 U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in, and the loop vectorises
 
@@ -34,8 +38,8 @@ def forward_pooled(x, gamma, beta, epsilon, size, stride, index_dtype):
     out = np.empty((N, C, 1 + (H - size[0]) // stride[0], 1 + (W - size[1]) // stride[1]), x.dtype)
     index, mean, var = np.empty(out.shape, index_dtype), np.empty_like(gamma), np.empty_like(gamma)
     _forward_pooled(
-        *_tasks(x), x.reshape(-1), W, gamma, beta, epsilon, _floor(x, True), size, stride, out, index,
-        mean, var,
+        *_tasks(x), x.reshape(-1), (H, W), gamma, beta, epsilon, _floor(x, True), size, stride, narrow(H, W, x.dtype),
+        out, index, mean, var,
     )  # fmt: skip
     return out, index, mean, var
 
@@ -63,8 +67,8 @@ def backward_pooled(dout, x, gamma, mean, var, epsilon, index, size, stride):
     """dx, dgamma and dbeta of x (N, C, H, W), from the gradient of what `forward_pooled` returned."""
     dx, dgamma, dbeta = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
     _backward_pooled(
-        *_tasks(x), dout, index, size, stride, x.shape[3], x.reshape(-1), gamma, mean, var, epsilon, dx.reshape(-1),
-        dgamma, dbeta,
+        *_tasks(x), dout, index, size, stride, narrow(*x.shape[2:], x.dtype), x.shape[2:], x.reshape(-1), gamma, mean,
+        var, epsilon, dx.reshape(-1), dgamma, dbeta,
     )  # fmt: skip
     return dx, dgamma, dbeta
 
@@ -77,7 +81,8 @@ def _tasks(x):
     """The number of tasks, the channels of each, and the shape of x as (N, C, S)."""
     (N, C), S = x.shape[:2], math.prod(x.shape[2:])
     channels = max(1, -(-COLUMNS // max(1, S)), ELEMENTS // max(1, N * S))
-    return -(-C // channels), channels, (N, C, S)
+    count = -(-C // channels)
+    return count, -(-C // max(1, count)), (N, C, S)
 
 
 @threads.parallel(grain=1)
@@ -85,7 +90,7 @@ def _forward(start, stop, channels, shape, x, gamma, beta, epsilon, floor, out, 
     for task in range(start, stop):
         first, last = task * channels, min(task * channels + channels, shape[1])
         center, scale, shift = _statistics(x, shape, first, last, gamma, beta, epsilon, mean, var)
-        normalise(x, shape, first, last, center, scale, shift, floor, out)
+        _write(x, shape, first, last, center, scale, shift, floor, out)
 
 
 @threads.parallel(grain=1)
@@ -93,25 +98,59 @@ def _inference(start, stop, channels, shape, x, mean, scale, shift, out):
     floor = x.dtype.type(-np.inf)
     for task in range(start, stop):
         first, last = task * channels, min(task * channels + channels, shape[1])
-        normalise(x, shape, first, last, mean[first:last], scale[first:last], shift[first:last], floor, out)
+        _write(x, shape, first, last, mean[first:last], scale[first:last], shift[first:last], floor, out)
 
 
 @threads.parallel(grain=1)
 def _forward_pooled(
-    start, stop, channels, shape, x, W, gamma, beta, epsilon, floor, size, stride, out, index, mean, var
+    start, stop, channels, shape, x, image, gamma, beta, epsilon, floor, size, stride, width, out, index, mean, var
 ):
     N, C, S = shape
+    halves = size == (2, 2) and stride == (2, 2)
     for task in range(start, stop):
         first, last = task * channels, min(task * channels + channels, C)
         center, scale, shift = _statistics(x, shape, first, last, gamma, beta, epsilon, mean, var)
-        columns = np.empty((3, (last - first) * S), x.dtype)
-        scratch = np.empty((last - first) * S, x.dtype)
+        count = (last - first) * S
+        columns, scratch = np.empty((3, count), x.dtype), np.empty(count, x.dtype)
         for row, values in enumerate((center, scale, shift)):
             spread(values, S, 0, columns[row])
         for n in range(N):
-            normalise_row(x, (n * C + first) * S, columns[0], columns[1], columns[2], floor, scratch, 0)
+            normalise_row(x, (n * C + first) * S, columns, floor, scratch, 0, count)
+            if halves:
+                at = (n * C + first) * out.shape[2] * out.shape[3]
+                pool_planes(last - first, width, image[0], image[1], 1, scratch, out, index, at)
+                continue
             for c in range(first, last):
-                pool(scratch, (c - first) * S, W, size, stride, out[n, c], index[n, c])
+                pool(scratch, (c - first) * S, image[1], size, stride, out[n, c], index[n, c])
+
+
+@threads.serial
+def _write(x, shape, first, last, center, scale, shift, floor, out):
+    """out = (x - center) * scale + shift, or floor where that is less."""
+    N, C, S = shape
+    if S < POSITIONS:
+        normalise(x, shape, first, last, center, scale, shift, floor, out)
+        return
+    for n in range(N):
+        for c in range(last - first):
+            place = (n * C + first + c) * S * x.itemsize
+            passes.normalise_plane(
+                x.dtype.type(0), out.ctypes.data + place, x.ctypes.data + place, center[c], scale[c], shift[c], floor, S
+            )
+
+
+@threads.serial
+def _add_moments(x, shape, first, last, rows, center, sums):
+    """sums += the sums of x - center and of its square, over the first `rows` images."""
+    _, C, S = shape
+    if S < POSITIONS:
+        add_moments(x, shape, first, last, rows, center, sums)
+        return
+    for c in range(last - first):
+        for n in range(rows):
+            total, square = planes.moments(x, (n * C + first + c) * S, S, center[c])
+            sums[0, c] += total
+            sums[1, c] += square
 
 
 @threads.serial
@@ -121,13 +160,15 @@ def _statistics(x, shape, first, last, gamma, beta, epsilon, mean, var):
     dtype = x.dtype.type
     center, scale, shift = np.zeros((3, last - first), x.dtype)
     sums = np.zeros((2, last - first))
-    add_moments(x, shape, first, last, (N + 7) // 8, center, sums)
+    _add_moments(x, shape, first, last, (N + 7) // 8, center, sums)
     for c in range(last - first):
         middle = dtype(sums[0, c] / ((N + 7) // 8 * S))
         center[c] = middle if np.isfinite(middle) else dtype(0)
     sums[:] = 0.0
-    add_moments(x, shape, first, last, N, center, sums)
+    _add_moments(x, shape, first, last, N, center, sums)
     for c in range(last - first):
+        if not np.isfinite(sums[1, c]):
+            sums[:, c] = _exact_moments(x, shape, first + c, center[c])
         offset = sums[0, c] / (N * S)
         variance = sums[1, c] / (N * S) - offset * offset
         variance = 0.0 if variance < 0.0 else variance
@@ -137,48 +178,61 @@ def _statistics(x, shape, first, last, gamma, beta, epsilon, mean, var):
     return center, scale, shift
 
 
+@threads.serial
+def _exact_moments(x, shape, c, center):
+    """The sums of a channel in float64: in float32 the square of 1e20 is infinite."""
+    N, C, S = shape
+    total, squares = 0.0, 0.0
+    for n in range(N):
+        for i in range(U((n * C + c) * S), U((n * C + c + 1) * S)):
+            deviation = np.float64(x[i]) - np.float64(center)
+            total += deviation
+            squares += deviation * deviation
+    return total, squares
+
+
 @threads.parallel(grain=1)
 def _backward(
     start, stop, channels, shape, dout, mask, x, gamma, mean, var, epsilon, frozen, dx, dgamma, dbeta
 ):  # fmt: skip
-    N, C, S = shape
-    zero = dx.dtype.type(0)
     for task in range(start, stop):
-        first, last = task * channels, min(task * channels + channels, C)
-        for n in range(N):
-            begin, end = U((n * C + first) * S), U((n * C + last) * S)
-            if mask.size:
-                for i in range(begin, end):
-                    dx[i] = dout[i] if mask[i] > zero else zero
-            else:
-                for i in range(begin, end):
-                    dx[i] = dout[i]
-        _finish(x, shape, first, last, gamma, mean, var, epsilon, frozen, dx, dgamma, dbeta)
+        first, last = task * channels, min(task * channels + channels, shape[1])
+        _gradients(dout, mask, x, shape, first, last, gamma, mean, var, epsilon, frozen, dx, dgamma, dbeta)
 
 
 @threads.parallel(grain=1)
 def _backward_pooled(
-    start, stop, channels, shape, dout, index, size, stride, W, x, gamma, mean, var, epsilon, dx, dgamma, dbeta
-):
+    start, stop, channels, shape, dout, index, size, stride, width, image, x, gamma, mean, var, epsilon, dx, dgamma,
+    dbeta,
+):  # fmt: skip
     N, C, S = shape
+    halves = size == (2, 2) and stride == (2, 2)
     for task in range(start, stop):
         first, last = task * channels, min(task * channels + channels, C)
         for n in range(N):
-            if 4 * dout.shape[2] * dout.shape[3] != S:  # windows of 2 x 2 leave nothing else out
-                for i in range(U((n * C + first) * S), U((n * C + last) * S)):
-                    dx[i] = 0
+            if halves:
+                at = (n * C + first) * dout.shape[2] * dout.shape[3]
+                unpool_planes(last - first, width, image[0], image[1], dout, index, at, dx, (n * C + first) * S)
+                continue
             for c in range(first, last):
-                unpool(dout[n, c], index[n, c], size, stride, dx, (n * C + c) * S, W, S)
-        _finish(x, shape, first, last, gamma, mean, var, epsilon, False, dx, dgamma, dbeta)
+                unpool(dout[n, c], index[n, c], size, stride, dx, (n * C + c) * S, image[1], S)
+        _gradients(dx, dx[:0], x, shape, first, last, gamma, mean, var, epsilon, False, dx, dgamma, dbeta)
 
 
 @threads.serial
-def _finish(x, shape, first, last, gamma, mean, var, epsilon, frozen, dx, dgamma, dbeta):
-    """What is left to do once dx holds the gradient with respect to the output."""
-    N, _, S = shape
+def _gradients(dout, relu, x, shape, first, last, gamma, mean, var, epsilon, frozen, dx, dgamma, dbeta):
+    """Of the channels `first` to `last`; dx may be dout."""
+    N, C, S = shape
     dtype, count = x.dtype.type, max(1, N * S)
     sums, factors = np.zeros((2, last - first)), np.zeros((3, last - first), x.dtype)
-    add_products(dx, x, shape, first, last, mean[first:last], sums)
+    if S < POSITIONS:
+        add_products(dout, relu, x, shape, first, last, mean[first:last], sums)
+    else:
+        for c in range(first, last):
+            for n in range(N):
+                total, product = planes.products(dout, relu, x, (n * C + c) * S, S, mean[c])
+                sums[0, c - first] += total
+                sums[1, c - first] += product
     for c in range(last - first):
         inv = 1.0 / math.sqrt(np.float64(var[first + c]) + epsilon)
         dbeta[first + c], dgamma[first + c] = dtype(sums[0, c]), dtype(sums[1, c] * inv)
@@ -186,4 +240,22 @@ def _finish(x, shape, first, last, gamma, mean, var, epsilon, frozen, dx, dgamma
         if not frozen:
             factors[1, c] = dtype(sums[0, c] / count)
             factors[2, c] = dtype(inv * inv * sums[1, c] / count)
-    write_dx(x, shape, first, last, mean[first:last], factors, frozen, dx)
+    if S < POSITIONS or frozen:
+        write_dx(dout, relu, x, shape, first, last, mean[first:last], factors, frozen, dx)
+        return
+    for n in range(N):
+        for c in range(first, last):
+            place, scale = (n * C + c) * S * x.itemsize, factors[0, c - first]
+            passes.write_plane(
+                dtype(0),
+                dx.ctypes.data + place,
+                dout.ctypes.data + place,
+                relu.ctypes.data + place,
+                relu.size > 0,
+                x.ctypes.data + place,
+                mean[c],
+                scale,
+                scale * factors[1, c - first],
+                scale * factors[2, c - first],
+                S,
+            )

@@ -80,9 +80,7 @@ def fill_gradients(dout, relu, index, size, stride, out_size, first, count, layo
             for e in range(count):
                 place = e * rows * columns
                 if pooled:
-                    unpool(
-                        dout[first + e, f], index[first + e, f], size, stride, spare, place, columns, rows * columns
-                    )
+                    unpool(dout[first + e, f], index[first + e, f], size, stride, spare, place, columns, rows * columns)
                 elif relu.size:
                     mask = relu.ctypes.data + ((first + e) * F + f) * rows * line
                     target_e = spare.ctypes.data + place * itemsize

@@ -1,4 +1,7 @@
-"""The losses of one image's scores, which `losses` and `linear_losses` share. The gradient may overwrite the scores."""
+"""The losses of one image's scores, which `losses` and `linear_losses` share. The gradient may overwrite the scores.
+
+Scores are places in flat arrays, not slices: numba would count references to each of them.
+"""
 
 import math
 
@@ -7,28 +10,30 @@ import numpy as np
 from .. import threads
 from .elementary import exponentials
 
+U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in
+
 
 @threads.serial
-def softmax_row(scores, label, N, smoothing, gradient):
-    """The loss of an image, divided by N, and its gradient."""
-    K, dtype = scores.size, gradient.dtype.type
-    largest = np.float64(scores[0])
-    for k in range(1, K):
+def softmax_row(scores, at, K, label, N, smoothing, gradient):
+    """The loss of the image with the scores scores[at : at + K], divided by N, and its gradient."""
+    dtype, first, own = gradient.dtype.type, U(at), U(at + label)
+    largest = np.float64(scores[first])
+    for k in range(first + U(1), first + U(K)):
         largest = max(largest, np.float64(scores[k]))
-    gap = largest - np.float64(scores[label])
-    mean = (1 - smoothing) * _limited(gap, scores[label])
+    gap = largest - np.float64(scores[own])
+    mean = (1 - smoothing) * _limited(gap, scores[own])
     if smoothing > 0:
-        for k in range(K):
+        for k in range(first, first + U(K)):
             mean += smoothing / K * _limited(largest - np.float64(scores[k]), scores[k])
     total = 0.0
-    for k in range(K):
+    for k in range(first, first + U(K)):
         exponential = exponentials(np.float64(scores[k]) - largest)[0]
         gradient[k] = dtype(exponential)
         total += exponential
     scale, share = dtype(1 / (total * N)), dtype(smoothing / K / N)
-    for k in range(K):
+    for k in range(first, first + U(K)):
         gradient[k] = gradient[k] * scale - share
-    gradient[label] = dtype((exponentials(-gap)[0] / total - (1 - smoothing) - smoothing / K) / N)
+    gradient[own] = dtype((exponentials(-gap)[0] / total - (1 - smoothing) - smoothing / K) / N)
     return (math.log(total) + mean) / N
 
 
@@ -39,17 +44,17 @@ def _limited(gap, score):
 
 
 @threads.serial
-def svm_row(scores, label, N, gradient):
-    """The loss of an image, not divided by N, and its gradient."""
-    dtype, score = gradient.dtype.type, np.float64(scores[label])
-    zero, step = dtype(0), dtype(1 / N)
+def svm_row(scores, at, K, label, N, gradient):
+    """The loss of the image with the scores scores[at : at + K], not divided by N, and its gradient."""
+    dtype, first, own = gradient.dtype.type, U(at), U(at + label)
+    zero, step, score = dtype(0), dtype(1 / N), np.float64(scores[own])
     loss, violations = 0.0, 0
-    for k in range(scores.size):
+    for k in range(first, first + U(K)):
         gap = np.float64(scores[k]) - score
-        other = k != label
+        other = k != own
         loss += gap + 1.0 if other and not gap <= -1.0 else 0.0  # so NaN is added
         violated = other and gap > -1.0
         violations += 1 if violated else 0
         gradient[k] = step if violated else zero
-    gradient[label] = dtype(-violations / N)
+    gradient[own] = dtype(-violations / N)
     return loss
