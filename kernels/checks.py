@@ -45,26 +45,17 @@ def _are_ready(given: Iterable[tuple[Any, str]]) -> bool:
         if type(value) is not np.ndarray or not value.flags.carray:
             return False
         first = first or value.dtype
-        axes, further, fixed = _axes(pattern)
-        lengths.update(fixed)
+        axes, fixed = _axes(pattern)
         shape = value.shape
-        if value.dtype is not first or (len(shape) != len(axes) and not (further and len(shape) > len(axes))):
+        if value.dtype is not first or len(shape) < len(fixed) or (len(shape) > len(fixed) and fixed is axes):
             return False
-        for axis, length in zip(axes, shape, strict=False):
-            if lengths.setdefault(axis, length) != length:
+        for label, length in zip(fixed, shape, strict=False):
+            if lengths.setdefault(label, int(label) if label.isdigit() else length) != length:
                 return False
     return first in _READY
 
 
 _READY = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-@functools.cache
-def _axes(pattern: str) -> tuple[tuple[str, ...], bool, dict[str, int]]:
-    """The named axes of a pattern, whether further ones may follow, and the lengths that are fixed."""
-    axes = pattern.split()
-    further = bool(axes) and axes[-1] == "..."
-    return tuple(axes[:-1] if further else axes), further, {axis: int(axis) for axis in axes if axis.isdigit()}
 
 
 def array(function: str, name: str, value: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ from numba.np.numpy_support import as_dtype
 
 from . import threads
 from .simd import host
-from .simd.emitter import Emitter
+from .simd.emitter import LANE, Emitter
 
 MEASURABLE = not config.DISABLE_JIT  # type: ignore[attr-defined]  # without a compiler there is no fast loop
 
@@ -25,7 +25,7 @@ def multiply_adds(dtype: np.dtype, seconds: float) -> float:
     """Floating-point operations per second, two for each multiply-add, at best during so many seconds."""
     zero, tasks = dtype.type(0), 8 * threads.get_num_threads()
     sums = np.zeros(tasks, dtype)
-    tile = host.outer_tile(dtype)
+    tile = host.panel_tile(dtype)
     operations = 2.0 * tasks * _ROUNDS * tile.rows * tile.vectors * tile.lanes
     return operations / _fastest(lambda: _multiply_add(tasks, _ROUNDS, zero, sums), seconds)
 
@@ -49,7 +49,7 @@ def _fastest(call, seconds):
 @intrinsic
 def _accumulate(context, zero, rounds):
     """accumulator = accumulator * 1/2 + 1 for a tile of them, `rounds` times; their sum."""
-    rows, vectors, lanes = host.outer_tile(as_dtype(zero))
+    rows, vectors, lanes = host.panel_tile(as_dtype(zero))
 
     def codegen(context, builder, signature, arguments):
         emit = Emitter(builder, zero_type, lanes)
@@ -60,7 +60,7 @@ def _accumulate(context, zero, rounds):
         )
         for other in others:
             first = builder.fadd(first, other)
-        return emit.sum_of_lanes(first)
+        return builder.extract_element(emit.sums_of_lanes([first]), LANE(0))
 
     zero_type = zero
     return zero(zero, types.intp), codegen

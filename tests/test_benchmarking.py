@@ -179,7 +179,7 @@ def test_the_peak_is_that_of_multiply_adds_and_copies():
         dtype = np.dtype(name)
         sums = np.zeros(3, dtype)
         kernels._multiply_add(3, 100, dtype.type(0), sums)
-        np.testing.assert_array_equal(sums, 2 * np.prod(host.outer_tile(dtype)))
+        np.testing.assert_array_equal(sums, 2 * np.prod(host.panel_tile(dtype)))
     source, target = np.arange(100_000.0), np.zeros(100_000)
     kernels._copy(source.size, source, target)
     np.testing.assert_array_equal(target, source)

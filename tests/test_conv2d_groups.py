@@ -20,10 +20,6 @@ pytest.importorskip("numba")
 FLOAT32 = np.dtype(np.float32)
 
 
-def shape_of(x, w, stride, pad):
-    return geometry.Shape(*x[1:], w[0], *w[2:], stride, stride, pad, pad)
-
-
 def problem(x_shape, w_shape, stride, pad, dtype, seed=0):
     generator = np.random.default_rng(seed)
     x, w, b = (generator.normal(size=shape).astype(dtype) for shape in (x_shape, w_shape, w_shape[:1]))
@@ -56,7 +52,9 @@ def test_narrow_images_are_interleaved():
     """The geometries of this file reach every number of images together, in groups that are whole and not."""
     chosen = set()
     for x, w, stride, pad in NARROW:
-        together = geometry.images_together(shape_of(x, w, stride, pad), x[0], FLOAT32)
+        together = geometry.images_together(
+            geometry.Shape(*x[1:], w[0], *w[2:], stride, stride, pad, pad), x[0], FLOAT32
+        )
         chosen.add((together, x[0] % together == 0))
     if host.lanes(FLOAT32) == 16:
         assert {together for together, _ in chosen} >= {2, 4, 8, 16}
@@ -141,7 +139,7 @@ def test_images_read_where_they_lie(kernel, dtype):
     """No padding, no stride, whole vectors: neither x nor dout is copied into planes."""
     size = 2 * host.lanes(np.dtype(dtype))
     x, w, b, dout = problem((3, 4, 5, size + kernel - 1), (7, 4, kernel, kernel), 1, 0, dtype)
-    shape = shape_of(x.shape, w.shape, 1, 0)
+    shape = geometry.shape_of(x, w, (1, 1), (0, 0))
     assert geometry.forward(shape, x.dtype, 1).planes.in_place
     assert geometry.backward(shape, x.dtype, False, 1).gradients.in_place
     assert geometry.backward(shape, x.dtype, True, 1).gradients.in_place == (kernel == 1)

@@ -1,9 +1,9 @@
-"""`conv2d` on register tiles: see `simd.geometry` for the idea and `simd.convolution` for the loops.
+"""`conv2d` on register tiles: see `simd.geometry` for the idea, `simd.convolution` and `simd.gradients` for the loops.
 
 No im2col: a tap is an offset into zero-bordered planes. dw is a tile of dot products, all else one outer tile.
 """
 
-from ..simd import convolution
+from ..simd import convolution, gradients
 
 
 def conv2d_forward(x, w, b, stride, pad):
@@ -11,4 +11,4 @@ def conv2d_forward(x, w, b, stride, pad):
 
 
 def conv2d_backward(dout, x, w, stride, pad, need_dx):
-    return convolution.backward(dout, x, w, stride, pad, need_dx)
+    return gradients.backward(dout, x, w, stride, pad, need_dx)

@@ -8,7 +8,7 @@ backward pass; a norm with given statistics is folded into the weights.
 import numpy as np
 
 from ..pool2d import index_dtype
-from ..simd import convolution, groups, matmul, normalize
+from ..simd import convolution, gradients, groups, matmul, normalize
 
 
 def affine_relu_forward(x, w, b):
@@ -57,7 +57,7 @@ def conv2d_relu_forward(x, w, b, stride, pad):
 
 
 def conv2d_relu_backward(dout, x, w, out, stride, pad, need_dx):
-    return convolution.backward(dout, x, w, stride, pad, need_dx, relu=out)
+    return gradients.backward(dout, x, w, stride, pad, need_dx, relu=out)
 
 
 def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride, pad):
@@ -68,7 +68,7 @@ def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride, pad):
 
 def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, stride, pad, need_dx):
     dbetween, dgamma, dbeta = normalize.backward(dout, between, gamma, mean, var, epsilon, relu=out)
-    return *convolution.backward(dbetween, x, w, stride, pad, need_dx), dgamma, dbeta
+    return *gradients.backward(dbetween, x, w, stride, pad, need_dx), dgamma, dbeta
 
 
 def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad):
@@ -77,7 +77,7 @@ def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, st
 
 def conv2d_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, stride, pad, need_dx):
     folded, _ = _fold(w, b, gamma, b, mean, var, epsilon)
-    dx, dw, db = convolution.backward(dout, x, folded, stride, pad, need_dx, relu=out)
+    dx, dw, db = gradients.backward(dout, x, folded, stride, pad, need_dx, relu=out)
     return dx, *_unfold(dw, db, w, b, gamma, mean, var, epsilon)
 
 
@@ -86,7 +86,7 @@ def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
 
 
 def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx):
-    return convolution.backward(dout, x, w, stride, pad, need_dx, None, index, pool_size, pool_stride)
+    return gradients.backward(dout, x, w, stride, pad, need_dx, None, index, pool_size, pool_stride)
 
 
 def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride):
@@ -101,7 +101,7 @@ def conv2d_batchnorm_relu_pool_backward(
     dbetween, dgamma, dbeta = normalize.backward_pooled(
         dout, between, gamma, mean, var, epsilon, index, pool_size, pool_stride
     )
-    return *convolution.backward(dbetween, x, w, stride, pad, need_dx), dgamma, dbeta
+    return *gradients.backward(dbetween, x, w, stride, pad, need_dx), dgamma, dbeta
 
 
 def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride):
@@ -113,7 +113,7 @@ def conv2d_batchnorm_relu_pool_inference_backward(
     dout, x, w, b, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx
 ):
     folded, _ = _fold(w, b, gamma, b, mean, var, epsilon)
-    dx, dw, db = convolution.backward(dout, x, folded, stride, pad, need_dx, None, index, pool_size, pool_stride)
+    dx, dw, db = gradients.backward(dout, x, folded, stride, pad, need_dx, None, index, pool_size, pool_stride)
     return dx, *_unfold(dw, db, w, b, gamma, mean, var, epsilon)
 
 

@@ -139,10 +139,11 @@ def in_overlapping_strips(builder, zero, rows, count, body):
         builder.cbranch(builder.icmp_signed(">=", count, INDEX(size)), here, after)
         builder.position_at_end(here)
         last = builder.sub(count, INDEX(size))
-        with cgutils.for_range_slice(builder, INDEX(0), rows, INDEX(1)) as (row, _):
-            with cgutils.for_range_slice(builder, INDEX(0), count, INDEX(size)) as (start, _):
-                start = builder.select(builder.icmp_signed("<", start, last), start, last)
-                body(Emitter(builder, zero, size), row, start)
+        each_row = cgutils.for_range_slice(builder, INDEX(0), rows, INDEX(1))
+        each_vector = cgutils.for_range_slice(builder, INDEX(0), count, INDEX(size))
+        with each_row as (row, _), each_vector as (start, _):
+            start = builder.select(builder.icmp_signed("<", start, last), start, last)
+            body(Emitter(builder, zero, size), row, start)
         builder.branch(done)
         builder.position_at_end(after)
     builder.branch(done)

@@ -55,6 +55,11 @@ class Shape(NamedTuple):
         return (self.SH, self.SW, self.PH, self.PW) == (1, 1, 0, 0)
 
 
+def shape_of(x: np.ndarray, w: np.ndarray, stride: tuple[int, int], pad: tuple[int, int]) -> Shape:
+    """The convolution of images x with filters w."""
+    return Shape(*x.shape[1:], w.shape[0], *w.shape[2:], *stride, *pad)
+
+
 class Planes(NamedTuple):
     """The zero-bordered planes of a group of images. Kernels see it, so it is flat: numba takes no nested tuples."""
 

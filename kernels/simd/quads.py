@@ -19,7 +19,7 @@ NARROW = (2, 4, 8, 16)
 
 def narrow(H, W, dtype):
     """The width of planes that are pooled as one long row, else 0."""
-    return W if W in NARROW and H % 2 == 0 and host.outer_tile(dtype).lanes >= W // 2 else 0
+    return W if W in NARROW and H % 2 == 0 and host.lanes(dtype) >= W // 2 else 0
 
 
 def _place(output, number, width):

@@ -7,7 +7,7 @@ each image of a group, where it takes two steps.
 import numpy as np
 
 from .. import threads
-from .interleave import mix_rows, part_rows
+from .interleave import mix_rows, part_rows, prefetch
 from .strips import copy_rows, merge_rows, pass_rows, pool_rows, split_rows, unpool_rows
 
 
@@ -186,3 +186,12 @@ def deal_out(scratch, base, row, rows, columns, dx, first, count, c, top, left, 
             merge_rows(zero, target + e * image, target_row, here, source_row, rows, begin)
         for j in range(begin, columns):
             copy_rows(zero, target + e * image + j * SW * size, target_row, here + j * size, source_row, rows, 1)
+
+
+@threads.serial
+def fetch_share(ahead, step, steps, size):
+    """A share of the memory that is needed next."""
+    address, elements = ahead
+    if elements:
+        begin, end = elements * step // steps, elements * (step + 1) // steps
+        prefetch(address + begin * size, (end - begin) * size)
