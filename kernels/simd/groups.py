@@ -17,6 +17,8 @@ CHUNKS = 16  # of images at most, each with its own partial sums of dgamma and d
 GRAIN = 1 << 14  # elements that are worth a second thread
 POSITIONS = 32  # from here on a channel is worth a loop of its own
 
+U = np.uintp  # an unsigned index cannot be negative
+
 
 def forward(x, gamma, beta, groups, epsilon, relu=False):
     """x normalised, passed through ReLU if asked; mean and variance of each group."""
@@ -32,7 +34,7 @@ def forward(x, gamma, beta, groups, epsilon, relu=False):
 
 def backward(dout, x, gamma, groups, mean, var, epsilon, relu=None):
     """dx, dgamma and dbeta; `relu` is the output of a ReLU that followed."""
-    N, C, S = x.shape
+    N, _, S = x.shape
     dx, mask = np.empty_like(x), dout[:0] if relu is None else relu
     factors, positions = (np.repeat(gamma, S), 1) if S < POSITIONS else (gamma, S)
     parts = np.zeros((min(CHUNKS, -(-x.size // GRAIN)), 2, factors.size))
@@ -40,8 +42,22 @@ def backward(dout, x, gamma, groups, mean, var, epsilon, relu=None):
         len(parts), N, dout.reshape(-1), mask.reshape(-1), x.reshape(-1), factors, groups, positions, mean, var,
         epsilon, dx.reshape(-1), parts,
     )  # fmt: skip
-    dgamma, dbeta = parts.sum(axis=0).reshape(2, C, -1).sum(axis=2).astype(x.dtype)
+    dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
+    _collect(parts, dgamma, dbeta)
     return dx, dgamma, dbeta
+
+
+@threads.serial
+def _collect(parts, dgamma, dbeta):
+    """The sums of all chunks, and of all positions of a channel that counted as channels."""
+    positions = parts.shape[2] // max(1, dgamma.size)
+    for c in range(dgamma.size):
+        slope, shift = 0.0, 0.0
+        for chunk in range(parts.shape[0]):
+            for place in range(U(c * positions), U((c + 1) * positions)):
+                slope += parts[chunk, 0, place]
+                shift += parts[chunk, 1, place]
+        dgamma[c], dbeta[c] = slope, shift
 
 
 @threads.parallel(grain=1)

@@ -19,7 +19,7 @@ from .columns import add_moments, add_products, normalise, normalise_row, spread
 from .quads import narrow, pool_planes, unpool_planes
 from .rows import pool, unpool
 
-COLUMNS, ELEMENTS = 128, 1 << 15  # of a task at least
+COLUMNS, BYTES = 128, 1 << 18  # of a task at least: smaller ones are not worth a second thread
 POSITIONS = 128  # from here on a plane is worth a loop of its own
 
 U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in, and the loop vectorises
@@ -47,8 +47,7 @@ def forward_pooled(x, gamma, beta, epsilon, size, stride, index_dtype):
 def inference(x, gamma, beta, mean, var, epsilon):
     """x normalised by the statistics given."""
     out = np.empty_like(x)
-    scale = (gamma / np.sqrt(np.add(var, epsilon, dtype=np.float64))).astype(x.dtype)
-    _inference(*_tasks(x), x.reshape(-1), mean, scale, beta, out.reshape(-1))
+    _inference(*_tasks(x), x.reshape(-1), gamma, beta, mean, var, epsilon, out.reshape(-1))
     return out
 
 
@@ -80,7 +79,7 @@ def _floor(x, relu):
 def _tasks(x):
     """The number of tasks, the channels of each, and the shape of x as (N, C, S)."""
     (N, C), S = x.shape[:2], math.prod(x.shape[2:])
-    channels = max(1, -(-COLUMNS // max(1, S)), ELEMENTS // max(1, N * S))
+    channels = max(1, -(-COLUMNS // max(1, S)), BYTES // max(1, N * S * x.itemsize))
     count = -(-C // channels)
     return count, -(-C // max(1, count)), (N, C, S)
 
@@ -94,11 +93,14 @@ def _forward(start, stop, channels, shape, x, gamma, beta, epsilon, floor, out, 
 
 
 @threads.parallel(grain=1)
-def _inference(start, stop, channels, shape, x, mean, scale, shift, out):
+def _inference(start, stop, channels, shape, x, gamma, beta, mean, var, epsilon, out):
     floor = x.dtype.type(-np.inf)
     for task in range(start, stop):
         first, last = task * channels, min(task * channels + channels, shape[1])
-        _write(x, shape, first, last, mean[first:last], scale[first:last], shift[first:last], floor, out)
+        scale = np.empty(last - first, x.dtype)
+        for c in range(first, last):
+            scale[c - first] = np.float64(gamma[c]) / math.sqrt(np.float64(var[c]) + epsilon)
+        _write(x, shape, first, last, mean[first:last], scale, beta[first:last], floor, out)
 
 
 @threads.parallel(grain=1)
