@@ -89,13 +89,15 @@ def check(network: Network, images: int) -> None:
     In float32 a tie that only rounding decides, in ReLU or pooling, moves a whole gradient. The penalty is left out, which PyTorch takes into account in its optimiser, and so is dropout, which is random.
     """
     model, of_torch = network.build(np.random.default_rng(0)), network.build(np.random.default_rng(0))
-    model.params = {name: value.astype(np.float64) for name, value in model.params.items()}
+    widen(model)
+    widen(of_torch)
     model.reg = 0.0
     for layer in model.children():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0
     generator = np.random.default_rng(1)
-    X, y = generator.standard_normal((images, 3, 32, 32)), generator.integers(0, 10, images)
+    X = generator.standard_normal((images, 3, 32, 32), dtype=np.float32).astype(np.float64)
+    y = generator.integers(0, 10, images)
     peer = twin(model).double()
     expected_loss = torch_loss(model)(peer(torch.from_numpy(X)), torch.from_numpy(y))
     expected_loss.backward()
@@ -109,6 +111,14 @@ def check(network: Network, images: int) -> None:
         difference = np.linalg.norm(actual - expected) / max(np.linalg.norm(expected), negligible)
         if not difference <= LARGEST_DIFFERENCE:
             raise WrongTwin(f"check: {name} of {network.name} differs from PyTorch's by {difference:.1e} of its norm")
+
+
+def widen(module: nn.Module) -> None:
+    """Have the parameters in float64."""
+    for child in module.children():
+        widen(child)
+    if not list(module.children()):
+        module.params.update({name: value.astype(np.float64) for name, value in module.params.items()})
 
 
 def torch_step(network: Network, rate: float, data: dict[str, np.ndarray], fused: bool) -> Callable[[], Any]:

@@ -28,7 +28,7 @@ from .compiling import serial
 from .mailbox import serve, share
 
 VARIABLE = "FASTNN_NUM_THREADS"
-PARTS = 4  # for each thread at most: enough to balance, and each costs a call
+PARTS = 16  # for each thread at most: fine enough to balance, each with its own buffers to fill
 _PATIENCE = 1 << 20  # glances, longer than the pause between most launches: a helper that sleeps wakes up late
 
 _limit: int | None = None
