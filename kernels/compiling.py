@@ -16,6 +16,7 @@ from numba.core import caching, event
 
 # IEEE semantics for NaN and infinity are kept: only contraction to fused multiply-adds and reordering of sums.
 FASTMATH = frozenset({"contract", "nsz", "reassoc"})
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH)}
 ANNOUNCEMENT = "compiling kernels, first run only ..."
 
 _folders: set[str] = set()  # in which machine code is kept
@@ -23,7 +24,7 @@ _folders: set[str] = set()  # in which machine code is kept
 
 def serial(function: Callable) -> Callable:
     """Compile a kernel that runs on the calling thread; its machine code is kept beside the source."""
-    kernel = numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
+    kernel = numba.njit(**OPTIONS)(function)
     if hasattr(kernel, "enable_caching"):  # under NUMBA_DISABLE_JIT it is the plain function
         _keep_on_disk(kernel)
     return kernel
@@ -53,10 +54,15 @@ class _Cache(caching.FunctionCache):
 
     def __init__(self, function: Callable) -> None:
         super().__init__(function)
-        self._cache_file = _Files(self._cache_path, self._impl.filename_base, _source_stamp())
+        stamps = f"{_source_stamp()} {self._impl.locator.get_source_stamp()}"
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, stamps)
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple:
-        """Types and processor. numba adds the function's code and closure, which the source stamp covers."""
+        """Types and processor. numba adds the function's code and closure.
+
+        The code is covered by the stamps of all sources; and a kernel is no closure: its file, line and name tell it
+        from all others.
+        """
         return sig, codegen.magic_tuple()
 
     def save_overload(self, *arguments: Any) -> None:

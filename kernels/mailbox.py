@@ -1,34 +1,40 @@
 """How a kernel reaches other threads without coming back to Python: mailboxes in memory, read by waiting threads.
 
-A mailbox is five int64: its state, the address of a machine-code function, that of its arguments, the status that the
-function returned, and whether the thread that reads it has gone to sleep. The sender reserves a free mailbox, fills it
-and posts it; the reader takes what is posted, runs it and says when it is done. What the reader has not taken by the
-time that the sender is done with all the work, the sender takes back.
+A mailbox is four int64: its state, the address of a machine-code function, that of its arguments, and the status that
+the function returned. A sender reserves a free mailbox, fills it and posts it; the reader takes what is posted, runs it
+and says when it is done; only the sender frees it. What the reader has not taken by the time that the sender is done
+with all the parts, the sender takes back: arguments stay on its stack, and nobody reads them after `share` returns.
+
+The state orders everything else: who sets it releases what was written before, who reads it acquires that. Several
+senders may look at the arguments of one mailbox, to see whether they are their own; these are atomic, too.
 """
+
+import os
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, compiler
 from numba.extending import intrinsic
 
 FREE, RESERVED, POSTED, TAKEN, DONE = range(5)
-STATE, FUNCTION, ARGUMENTS, STATUS, ASLEEP = range(5)
-SIZE = 16  # int64 of a mailbox with a cache line to itself
+STATE, FUNCTION, ARGUMENTS, STATUS = range(4)
+SIZE = 16  # int64 of a mailbox that shares no cache line, nor the next one, which processors fetch together with it
 
-WORD, POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
-ENTRY = ir.FunctionType(ir.IntType(32), [POINTER])
+WORD, SHORT, POINTER = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
+ENTRY = ir.FunctionType(SHORT, [POINTER])
+BUSY = 1 << 10  # glances, after which whoever waits offers the core to others
 
 
 def _field(builder, address, field):
     return builder.inttoptr(builder.add(address, WORD(8 * field)), WORD.as_pointer())
 
 
-def _load(builder, pointer):
-    return builder.load_atomic(pointer, "acquire", 8)
+def _load(builder, pointer, ordering="acquire"):
+    return builder.load_atomic(pointer, ordering, 8)
 
 
-def _store(builder, value, pointer):
-    builder.store_atomic(value, pointer, "release", 8)
+def _store(builder, value, pointer, ordering="release"):
+    builder.store_atomic(value, pointer, ordering, 8)
 
 
 def _change(builder, pointer, old, new):
@@ -36,12 +42,28 @@ def _change(builder, pointer, old, new):
     return builder.extract_value(builder.cmpxchg(pointer, WORD(old), WORD(new), "acq_rel", "acquire"), 1)
 
 
-def _wait_until(builder, condition):
-    loop, after = builder.append_basic_block(), builder.append_basic_block()
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    builder.cbranch(condition(), after, loop)
-    builder.position_at_end(after)
+def _is(builder, value, expected):
+    return builder.icmp_signed("==", value, WORD(expected))
+
+
+def _rest(context, builder, glances):
+    """Between two glances: a pause of the processor, and after many glances another thread's turn on this core."""
+    machine = context.codegen().magic_tuple()[0].partition("-")[0]
+    with builder.if_else(builder.icmp_signed("<", builder.load(glances), WORD(BUSY))) as (few, many):
+        with few:
+            if machine in ("x86_64", "i386", "i686"):
+                pause = cgutils.get_or_insert_function(
+                    builder.module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.pause"
+                )
+                builder.call(pause, [])
+            elif machine in ("aarch64", "arm64"):
+                hint = ir.FunctionType(ir.VoidType(), [SHORT])
+                builder.call(cgutils.get_or_insert_function(builder.module, hint, "llvm.aarch64.hint"), [SHORT(1)])
+        with many:
+            if hasattr(os, "sched_yield"):
+                take_turns = ir.FunctionType(SHORT, [])
+                builder.call(cgutils.get_or_insert_function(builder.module, take_turns, "sched_yield"), [])
+    builder.store(builder.add(builder.load(glances), WORD(1)), glances)
 
 
 @intrinsic
@@ -54,23 +76,25 @@ def serve(context, mailbox, patience):
     def codegen(context, builder, signature, arguments):
         mailbox, patience = arguments
         state = _field(builder, mailbox, STATE)
-        left = cgutils.alloca_once_value(builder, patience)
+        left, glances = cgutils.alloca_once_value(builder, patience), cgutils.alloca_once_value(builder, WORD(0))
         look, posted, idle, done = (builder.append_basic_block() for _ in range(4))
         builder.branch(look)
         builder.position_at_end(look)
         seen = _load(builder, state)
-        builder.cbranch(builder.icmp_signed("==", seen, WORD(POSTED)), posted, idle)
+        builder.cbranch(_is(builder, seen, POSTED), posted, idle)
         builder.position_at_end(posted)
         with builder.if_then(_change(builder, state, POSTED, TAKEN)):
             function = builder.inttoptr(builder.load(_field(builder, mailbox, FUNCTION)), ENTRY.as_pointer())
-            given = builder.inttoptr(builder.load(_field(builder, mailbox, ARGUMENTS)), POINTER)
+            given = builder.inttoptr(_load(builder, _field(builder, mailbox, ARGUMENTS), "monotonic"), POINTER)
             status = builder.sext(builder.call(function, [given]), WORD)
             builder.store(status, _field(builder, mailbox, STATUS))
             _store(builder, WORD(DONE), state)
             builder.store(patience, left)
+            builder.store(WORD(0), glances)
         builder.branch(look)
         builder.position_at_end(idle)
-        waiting = builder.zext(builder.icmp_signed("==", seen, WORD(FREE)), WORD)
+        _rest(context, builder, glances)
+        waiting = builder.zext(_is(builder, seen, FREE), WORD)
         builder.store(builder.sub(builder.load(left), waiting), left)
         builder.cbranch(builder.icmp_signed(">", builder.load(left), WORD(0)), look, done)
         builder.position_at_end(done)
@@ -84,9 +108,8 @@ def share(context, kernel, mailboxes, helpers, count, parts, arguments):
     """Run kernel(start, stop, *arguments) over `parts` parts of range(count), with whoever reads `helpers` mailboxes.
 
     `mailboxes` is the address of their addresses. Each thread takes the next part until none is left. Returns 0, or
-    the status of a part that failed; then others may not have run.
+    the status of a part that failed; then others may not have run. Helpers only borrow the arguments.
     """
-    inner = kernel.get_call_type(context, (types.int64, types.int64, *arguments.types), {})
     signature = types.int64(kernel, types.int64, types.int64, types.int64, types.int64, arguments)
 
     def codegen(context, builder, signature, values):
@@ -94,8 +117,8 @@ def share(context, kernel, mailboxes, helpers, count, parts, arguments):
         fields = [WORD, WORD, WORD, given.type]
         box = cgutils.alloca_once(builder, ir.LiteralStructType(fields))  # next part, count, parts, arguments
         for place, value in enumerate((WORD(0), count, parts, given)):
-            builder.store(value, builder.gep(box, [ir.IntType(32)(0), ir.IntType(32)(place)]))
-        entry = _entry(context, builder, kernel.dispatcher, inner, arguments, box.type)
+            builder.store(value, builder.gep(box, [SHORT(0), SHORT(place)]))
+        entry = _entry(context, builder, kernel.dispatcher, arguments.types, box.type)
         address, function = builder.ptrtoint(box, WORD), builder.ptrtoint(entry, WORD)
         mailboxes = builder.inttoptr(mailboxes, WORD.as_pointer())
 
@@ -104,42 +127,51 @@ def share(context, kernel, mailboxes, helpers, count, parts, arguments):
             state = _field(builder, mailbox, STATE)
             with builder.if_then(_change(builder, state, FREE, RESERVED)):
                 builder.store(function, _field(builder, mailbox, FUNCTION))
-                builder.store(address, _field(builder, mailbox, ARGUMENTS))
+                _store(builder, address, _field(builder, mailbox, ARGUMENTS), "monotonic")
                 _store(builder, WORD(POSTED), state)
         own = builder.sext(builder.call(entry, [builder.bitcast(box, POINTER)]), WORD)
         result = cgutils.alloca_once_value(builder, own)
 
         with cgutils.for_range(builder, helpers) as loop:
             mailbox = builder.load(builder.gep(mailboxes, [loop.index]))
-            state = _field(builder, mailbox, STATE)
-            ours = builder.icmp_signed("==", builder.load(_field(builder, mailbox, ARGUMENTS)), address)
+            state, arguments_field = (_field(builder, mailbox, field) for field in (STATE, ARGUMENTS))
+            ours = builder.icmp_signed("==", _load(builder, arguments_field, "monotonic"), address)
             with builder.if_then(ours):
-                with builder.if_else(_change(builder, state, POSTED, RESERVED)) as (not_taken, taken):
-                    with not_taken:
-                        pass
-                    with taken:
-                        _wait_until(builder, lambda: builder.icmp_signed("==", _load(builder, state), WORD(DONE)))
-                        status = builder.load(_field(builder, mailbox, STATUS))
-                        failed = builder.icmp_signed("!=", status, WORD(0))
-                        builder.store(builder.select(failed, status, builder.load(result)), result)
-                builder.store(WORD(0), _field(builder, mailbox, ARGUMENTS))
+                with builder.if_then(builder.not_(_change(builder, state, POSTED, RESERVED))):  # it was taken
+                    _wait_until_done(context, builder, state)
+                    status = builder.load(_field(builder, mailbox, STATUS))
+                    failed = builder.icmp_signed("!=", status, WORD(0))
+                    builder.store(builder.select(failed, status, builder.load(result)), result)
+                _store(builder, WORD(0), arguments_field, "monotonic")
                 _store(builder, WORD(FREE), state)
         return builder.load(result)
 
     return signature, codegen
 
 
-def _entry(context, builder, dispatcher, signature, arguments, box_type):
+def _wait_until_done(context, builder, state):
+    glances = cgutils.alloca_once_value(builder, WORD(0))
+    look, wait, done = (builder.append_basic_block() for _ in range(3))
+    builder.branch(look)
+    builder.position_at_end(look)
+    builder.cbranch(_is(builder, _load(builder, state), DONE), done, wait)
+    builder.position_at_end(wait)
+    _rest(context, builder, glances)
+    builder.branch(look)
+    builder.position_at_end(done)
+
+
+def _entry(context, builder, kernel, given_types, box_type):
     """A function of the module: takes parts of the box that it is given, until none is left; returns a status."""
+    signature = types.none(types.int64, types.int64, *given_types)
+    described = _compile(context, kernel, signature)
     module = builder.module
     entry = ir.Function(module, ENTRY, module.get_unique_name("parts"))
     entry.linkage = "internal"
     builder = ir.IRBuilder(entry.append_basic_block())
     box = builder.bitcast(entry.args[0], box_type)
-    place = [builder.gep(box, [ir.IntType(32)(0), ir.IntType(32)(number)]) for number in range(4)]
+    place = [builder.gep(box, [SHORT(0), SHORT(number)]) for number in range(4)]
     count, parts, given = (builder.load(pointer) for pointer in place[1:])
-    compiled = dispatcher.overloads[signature.args]
-    context.active_code_library.add_linking_library(compiled.library)
     loop, body, done, failed = (builder.append_basic_block() for _ in range(4))
     builder.branch(loop)
     builder.position_at_end(loop)
@@ -147,11 +179,22 @@ def _entry(context, builder, dispatcher, signature, arguments, box_type):
     builder.cbranch(builder.icmp_signed("<", part, parts), body, done)
     builder.position_at_end(body)
     start, stop = (builder.sdiv(builder.mul(number, count), parts) for number in (part, builder.add(part, WORD(1))))
-    values = [start, stop, *cgutils.unpack_tuple(builder, given, len(arguments.types))]
-    status, _ = context.call_internal_no_propagate(builder, compiled.fndesc, signature, values)
+    values = [start, stop, *cgutils.unpack_tuple(builder, given, len(given_types))]
+    status, _ = context.call_internal_no_propagate(builder, described, signature, values)
     builder.cbranch(status.is_error, failed, loop)
     builder.position_at_end(done)
-    builder.ret(ir.IntType(32)(0))
+    builder.ret(SHORT(0))
     builder.position_at_end(failed)
     builder.ret(status.code)
     return entry
+
+
+def _compile(context, kernel, signature):
+    """Compile a kernel into the library of the function that calls it: LLVM optimises both once, together."""
+    flags = compiler.Flags()
+    kernel.targetdescr.options.parse_as_flags(flags, kernel.targetoptions)
+    flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    library = context.active_code_library
+    return compiler.compile_internal(
+        context.typing_context, context, library, kernel.py_func, signature.args, signature.return_type, flags, {}
+    ).fndesc

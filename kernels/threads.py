@@ -5,11 +5,12 @@ that is called as kernel(count, ...): it runs the kernel over parts of range(cou
 the GIL. Items are independent, and kernels that sum over items do so in chunks of their own, in order: no bit of a
 result depends on the number of threads.
 
-The calling thread takes part after part itself; a helper joins in when it wakes up and takes what is left. So a launch
-waits for nobody who has not begun, and on a busy machine costs next to nothing. numba's own parallel layers were tried
-first, whose launches `benchmarks/launch.py` times beside these: OpenMP's threads meet at a barrier, so that after a
-pause, or with other processes on the cores, a launch waits for them. It also kills a forked child, the layer
-`workqueue` aborts the process when two Python threads enter it, and kernels with `prange` take longer to compile.
+The calling thread takes part after part itself; a helper joins in when it looks into its mailbox (see `mailbox`) and
+takes what is left. So a launch waits for nobody who has not begun, and on a busy machine costs next to nothing. numba's
+own parallel layers were tried first, whose launches `benchmarks/launch.py` times beside these: OpenMP's threads meet at
+a barrier, so that after a pause, or with other processes on the cores, a launch waits for them. It also kills a forked
+child, the layer `workqueue` aborts the process when two Python threads enter it, and kernels with `prange` take longer
+to compile.
 """
 
 import contextlib
@@ -24,49 +25,61 @@ import numba
 import numpy as np
 
 from . import mailbox
-from .compiling import serial
+from .compiling import OPTIONS, serial
 from .mailbox import serve, share
 
 VARIABLE = "FASTNN_NUM_THREADS"
 PARTS = 16  # for each thread at most: fine enough to balance, each with its own buffers to fill
-_PATIENCE = 1 << 20  # glances, longer than the pause between most launches: a helper that sleeps wakes up late
+_PATIENCE = 1 << 12  # glances, longer than the pause between most launches: a helper that sleeps wakes up late
+
+_ALIGNMENT = 8 * mailbox.SIZE
 
 _limit: int | None = None
 _helpers: list["_Helper"] = []
+_births = threading.RLock()
 
 
 def parallel(grain: int) -> Callable[[Callable], Callable]:
     """Compile a kernel(start, stop, ...) that is called as kernel(count, ...); a part has at least `grain` items."""
 
     def compile_kernel(function: Callable) -> Callable:
-        kernel = serial(function)
-        drive = _driver(kernel, f"{function.__module__}.{function.__qualname__}")
+        kernel = numba.njit(**OPTIONS)(function)
+        drive = _driver(kernel, function)
 
         @functools.wraps(function)
         def launch(count: int, *arguments: Any) -> None:
+            if not count:
+                return
             if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
                 kernel(0, count, *arguments)
-            elif count:
-                threads = get_num_threads()
-                parts = min(PARTS * threads, -(-count // grain)) if threads > 1 else 1
-                mailboxes = _mailboxes(min(threads, parts) - 1)
-                if drive(mailboxes, count, parts, *arguments):
-                    raise MemoryError(
-                        f"{function.__module__}: {function.__name__} found no memory; use smaller batches"
-                    )
+                return
+            threads = get_num_threads()
+            parts = min(PARTS * threads, -(-count // grain)) if threads > 1 else 1
+            if drive(_mailboxes(min(threads, parts) - 1), count, parts, *arguments):
+                raise MemoryError(f"{function.__module__}: {function.__name__} found no memory; use smaller batches")
 
+        launch.kernel = drive  # type: ignore[attr-defined]
         return launch
 
     return compile_kernel
 
 
-def _driver(kernel: Callable, name: str) -> Callable:
-    """A compiled drive(mailboxes, count, parts, ...) that runs the parts of a kernel (see `mailbox.share`)."""
+def _driver(kernel: Callable, function: Callable) -> Callable:
+    """A compiled drive(mailboxes, count, parts, ...) that runs the parts of a kernel (see `mailbox.share`).
+
+    It goes by the name and the place of the kernel's function, and its machine code, all there is of the kernel, too.
+    """
 
     def drive(mailboxes, count, parts, *arguments):
         return share(kernel, mailboxes.ctypes.data, mailboxes.size, count, parts, arguments)
 
-    drive.__qualname__ = name.replace(".", "_")
+    place = function.__code__
+    drive.__code__ = drive.__code__.replace(co_filename=place.co_filename, co_firstlineno=place.co_firstlineno)
+    drive.__module__, drive.__name__, drive.__qualname__ = (
+        function.__module__,
+        function.__name__,
+        function.__qualname__,
+    )
     return serial(drive)
 
 
@@ -101,34 +114,37 @@ def _checked(origin: str, value: str) -> int:
 
 def _mailboxes(count: int) -> np.ndarray:
     """The addresses of so many helpers' mailboxes; helpers that do not exist yet are born, those asleep are woken."""
-    while len(_helpers) < count:
-        _helpers.append(_Helper(len(_helpers) + 1))
-    for helper in _helpers[:count]:
+    if len(_helpers) < count:
+        with _births:
+            while len(_helpers) < count:
+                _helpers.append(_Helper(len(_helpers) + 1))
+    helpers = _helpers[:count]
+    for helper in helpers:
         helper.wake()
-    return np.array([helper.address for helper in _helpers[:count]], np.int64)
+    return np.array([helper.address for helper in helpers], np.int64)
 
 
 class _Helper:
     """A thread that waits for work: awake for a moment, since launches come in quick succession, then asleep."""
 
     def __init__(self, number: int) -> None:
-        self._mailbox = np.zeros(2 * mailbox.SIZE, np.int64)
-        self.address = -(-self._mailbox.ctypes.data // 64) * 64
-        self._asleep = self._mailbox[(self.address - self._mailbox.ctypes.data) // 8 + mailbox.ASLEEP :]
+        self._memory = np.zeros(2 * mailbox.SIZE, np.int64)
+        self.address = -(-self._memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
+        self._asleep = False
         self._calls: SimpleQueue = SimpleQueue()
         _wait(self.address, 0)  # compiled here, or loaded, before a thread needs it
         threading.Thread(target=self._live, daemon=True, name=f"fastnn-{number}").start()
 
     def wake(self) -> None:
-        if self._asleep[0]:
-            self._asleep[0] = 0
+        if self._asleep and self._calls.empty():  # only the helper resets it: no interruption loses a call
             self._calls.put(None)
 
     def _live(self) -> None:
         while True:
             _wait(self.address, _PATIENCE)
-            self._asleep[0] = 1
+            self._asleep = True
             self._calls.get()
+            self._asleep = False
 
 
 @serial
@@ -137,6 +153,12 @@ def _wait(address, patience):
     serve(address, patience)
 
 
-# A forked child has none of its parent's threads; it starts its own.
+def _forget_helpers() -> None:
+    """A forked child has none of its parent's threads, perhaps not the one that held the lock; it starts its own."""
+    global _births
+    _births = threading.RLock()
+    _helpers.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_helpers.clear)
+    os.register_at_fork(after_in_child=_forget_helpers)
