@@ -86,7 +86,8 @@ class _SumOfMargins(torch_nn.MultiMarginLoss):
 def check(network: Network, images: int) -> None:
     """Compare loss and gradients of one batch with those of the twin, in float64: WrongTwin where they differ.
 
-    In float32 a tie that only rounding decides, in ReLU or pooling, moves a whole gradient. The penalty is left out, which PyTorch takes into account in its optimiser, and so is dropout, which is random.
+    In float32 a tie that only rounding decides, in ReLU or pooling, moves a whole gradient. The penalty is left out,
+    which PyTorch takes into account in its optimiser, and so is dropout, which is random.
     """
     model, of_torch = network.build(np.random.default_rng(0)), network.build(np.random.default_rng(0))
     widen(model)

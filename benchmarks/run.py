@@ -44,7 +44,7 @@ PARTS = (
     "steps tuned",
     "startup",
 )
-ACCURATE: dict[str, Any] = {"rounds": 5, "settle": 0.25}
+ACCURATE: dict[str, Any] = {"rounds": 4, "settle": 0.22}
 ROUGH: dict[str, Any] = {"rounds": 1, "settle": 0.0}
 
 
