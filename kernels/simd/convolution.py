@@ -129,7 +129,7 @@ def _write_rows(
                     pool(scratch, base, tiles.row, size, pool_stride, out[n, f + row], index[n, f + row])
                 else:
                     part_planes(
-                        scratch, base, tiles.row, out_size[0], out_size[1], together, zero, plain.ctypes.data,
+                        scratch, base, tiles.row, out_size[0], out_size[1], together, zero, np.intp(plain.ctypes.data),
                         out_size[1] * itemsize, plane * itemsize, here, spare,
                     )  # fmt: skip
                     for e in range(here):

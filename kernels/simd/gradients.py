@@ -161,12 +161,14 @@ def _add_dw(x, d, gradients, offsets, dots, vectors, part, packed, dw, db, ahead
         f = tile * rows
         for piece in range(pieces):
             begin, end = piece * vectors // pieces, (piece + 1) * vectors // pieces
-            sums[:] = zero
+            for row in range(rows):
+                sums[row] = zero
             pack_rows(
                 rows, zero, packed.ctypes.data, d + f * gradients.plane * size, gradients.plane, F - f - 1,
                 dots.d_positions.ctypes.data + begin * 8, end - begin, sums.ctypes.data,
             )  # fmt: skip
-            db[f : f + rows] += sums[: F - f]
+            for row in range(min(rows, F - f)):
+                db[f + row] += sums[row]
             for k in range(taps):
                 dot_tile(
                     rows, zero, x, dots.x_positions.ctypes.data + begin * 8,

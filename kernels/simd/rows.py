@@ -25,7 +25,8 @@ def fill_planes(x, first, count, layout, planes, base, spare):
     line, image, row = W * size, layout.C * H * W * size, layout.row * size
     ways = layout.columns.shape[0]
     if count < together:
-        spare[:] = zero
+        for place in range(spare.size):
+            spare[place] = zero
     for c in range(layout.C):
         channel = x.ctypes.data + (first * layout.C + c) * H * line
         plane = planes.ctypes.data + (base + c * SH * SW * layout.plane) * size
@@ -61,7 +62,8 @@ def fill_gradients(dout, relu, index, size, stride, out_size, first, count, layo
     rows, columns = out_size
     row, line, pooled = layout.row * itemsize, columns * itemsize, index.size > 0
     if count < together:
-        spare[:] = zero
+        for place in range(spare.size):
+            spare[place] = zero
     for f in range(F):
         start = base + f * layout.plane + layout.start
         target, source = planes.ctypes.data + start * itemsize, dout.ctypes.data + (first * F + f) * rows * line
@@ -103,7 +105,8 @@ def unpool(dout, index, size, stride, planes, start, row, length):
             rows, columns,
         )  # fmt: skip
         return
-    planes[start : start + length] = zero
+    for place in range(start, start + length):
+        planes[place] = zero
     for i in range(rows):
         for j in range(columns):
             place = np.int64(index[i, j])
@@ -117,7 +120,7 @@ def give_out(scratch, base, row, size, together, out, first, count, f, spare):
     """The valid part of a scratch plane to plane f of the output of a group of images."""
     zero, itemsize = out.dtype.type(0), out.itemsize
     rows, columns = size
-    target = out.ctypes.data + (first * out.shape[1] + f) * rows * columns * itemsize
+    target = np.intp(out.ctypes.data + (first * out.shape[1] + f) * rows * columns * itemsize)
     image = out.shape[1] * rows * columns * itemsize
     part_planes(scratch, base, row, rows, columns, together, zero, target, columns * itemsize, image, count, spare)
 
@@ -126,7 +129,7 @@ def give_out(scratch, base, row, size, together, out, first, count, f, spare):
 def part_planes(scratch, base, row, rows, columns, together, zero, target, target_row, image, count, spare):
     """Interleaved rows in scratch to `count` images, `image` bytes apart, whose rows are `target_row` bytes apart."""
     itemsize = scratch.itemsize
-    source = scratch.ctypes.data + base * itemsize
+    source, other = np.intp(scratch.ctypes.data + base * itemsize), np.intp(spare.ctypes.data)
     if row == columns * together and target_row == columns * itemsize:  # no gaps: one long row
         rows, columns = 1, rows * columns
     line = columns * itemsize
@@ -135,9 +138,9 @@ def part_planes(scratch, base, row, rows, columns, together, zero, target, targe
     elif count == together:
         part_rows(together, zero, target, target_row, image, source, row * itemsize, rows, columns)
     else:
-        part_rows(together, zero, spare.ctypes.data, line, rows * line, source, row * itemsize, rows, columns)
+        part_rows(together, zero, other, line, rows * line, source, row * itemsize, rows, columns)
         for e in range(count):
-            copy_rows(zero, target + e * image, target_row, spare.ctypes.data + e * rows * line, line, rows, columns)
+            copy_rows(zero, target + e * image, target_row, other + e * rows * line, line, rows, columns)
 
 
 @threads.serial
@@ -171,14 +174,15 @@ def deal_out(scratch, base, row, rows, columns, dx, first, count, c, top, left, 
     C, H, W = dx.shape[1], dx.shape[2], dx.shape[3]
     zero, size = dx.dtype.type(0), dx.itemsize
     image, line, target_row = C * H * W * size, columns * size, SH * W * size
-    target = dx.ctypes.data + ((first * C + c) * H * W + top * W + left) * size
+    target = np.intp(dx.ctypes.data + ((first * C + c) * H * W + top * W + left) * size)
     if SW == 1:
         part_planes(scratch, base, row, rows, columns, together, zero, target, target_row, image, count, spare)
         return
-    source, source_row = scratch.ctypes.data + base * size, row * size
+    source, source_row = np.intp(scratch.ctypes.data + base * size), row * size
     if together > 1:
-        part_rows(together, zero, spare.ctypes.data, line, rows * line, source, source_row, rows, columns)
-        source, source_row = spare.ctypes.data, line
+        other = np.intp(spare.ctypes.data)
+        part_rows(together, zero, other, line, rows * line, source, source_row, rows, columns)
+        source, source_row = other, line
     for e in range(count):
         here, begin = source + e * rows * line, 0
         if SW == 2:  # all but the last column: what lies beyond that may be another thread's
