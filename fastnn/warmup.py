@@ -90,6 +90,7 @@ def _run_updates(x: np.ndarray, y: np.ndarray) -> None:
         model = TwoLayerNet(x.shape[1], 4, 4, reg=0.1, dtype=x.dtype, seed=0)
         _train(model, x, y, rule)
         optim.RULES[rule](x, x)
+    optim.clip_by_norm({"x": x}, 1.0)
 
 
 def _run_networks(x: np.ndarray, y: np.ndarray) -> None:

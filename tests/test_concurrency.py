@@ -1,6 +1,8 @@
 """Kernels under threads and forks: the same bits on any number of threads, from many callers, in a forked child."""
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -16,6 +18,10 @@ import fastnn
 from fastnn.kernels import affine, conv2d, pool2d, sandwich
 
 threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+import rendezvous
+
+
+compiled = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="uncompiled kernels run on one thread")
 
 RNG = np.random.default_rng(0)
 SIZES = [
@@ -91,41 +97,100 @@ def test_python_threads_at_once(backend):
                 assert_same_bits(result, right)
 
 
+@threads.parallel(grain=1)
+def _note(start, stop, out):
+    for place in range(start, stop):
+        out[place] += 1
+
+
+@compiled
 def test_nobody_waits_for_a_helper_that_is_busy_elsewhere():
-    started, finish = threading.Event(), threading.Event()
-
-    def slow(start, stop):
-        if threading.current_thread() is first:
-            started.wait(30)
-        else:
-            started.set()
-            finish.wait(30)
-
+    begun, ended, out = np.zeros(2, np.int64), np.zeros(1, np.int64), np.zeros(16, np.int64)
     with threads.use_num_threads(2):
-        first = threading.Thread(target=threads._run, args=(slow, 2, 2, ()))
+        first = threading.Thread(target=rendezvous.hold, args=(2, begun, ended))
         first.start()
-        assert started.wait(30)
-        seen = []
-        threads._run(lambda start, stop: seen.append(start), 16, 16, ())
-        assert seen == list(range(16))
-        finish.set()
-        first.join()
+        while not begun.all():  # both threads are inside
+            time.sleep(0.001)
+        for _ in range(100):
+            _note(16, out)
+        assert first.is_alive()
+        ended[0] = 1
+        first.join(30)
+        assert not first.is_alive()
+    np.testing.assert_array_equal(out, 100)
 
 
-def test_arrays_are_let_go_after_a_launch():
-    class Held:
-        pass
+@compiled
+def test_launches_of_many_python_threads_share_the_helpers():
+    """The four of them compete for three mailboxes; every part runs once, and all mailboxes are free in the end."""
 
-    held = Held()
-    reference = weakref.ref(held)
+    def launches(out):
+        for _ in range(2000):
+            _note(16, out)
+        return out
+
+    with threads.use_num_threads(4), ThreadPoolExecutor(4) as pool:
+        for out in pool.map(launches, [np.zeros(16, np.int64) for _ in range(4)]):
+            np.testing.assert_array_equal(out, 2000)
+    helpers = threads._helpers
+    assert len({helper.address for helper in helpers}) == len(helpers) >= 3
+    assert all(ctypes.c_int64.from_address(helper.address).value == threads.mailbox.FREE for helper in helpers)
+
+
+def test_helpers_are_born_once(monkeypatch):
+    """Two Python threads that launch for the first time at once want the same helpers."""
+    born = []
+
+    class Slow:
+        address = 0
+
+        def __init__(self, number):
+            born.append(number)
+            time.sleep(0.05)
+
+        def wake(self):
+            pass
+
+    monkeypatch.setattr(threads, "_Helper", Slow)
+    monkeypatch.setattr(threads, "_helpers", [])
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(threads._mailboxes, [2, 2, 2]))
+    assert born == [1, 2]
+
+
+@compiled
+def test_arrays_are_let_go_at_the_end_of_a_launch():
+    held = np.zeros(16, np.int64)
+    reference, owners = weakref.ref(held), sys.getrefcount(held)
     with threads.use_num_threads(2):
-        threads._run(lambda start, stop, held: time.sleep(0.01), 4, 4, (held,))
-        del held
-        for _ in range(500):
-            if reference() is None:
-                break
-            time.sleep(0.01)
+        for _ in range(50):
+            _note(16, held)
+            assert sys.getrefcount(held) == owners
+    del held
     assert reference() is None
+
+
+@compiled
+def test_ctrl_c_during_a_launch_is_raised_once_it_is_over():
+    begun, ended, out = np.zeros(2, np.int64), np.zeros(1, np.int64), np.zeros(16, np.int64)
+
+    def press():
+        while not begun.all():
+            time.sleep(0.001)
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.05)
+        ended[0] = 1
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    with threads.use_num_threads(2):
+        with pytest.raises(KeyboardInterrupt):
+            rendezvous.hold(2, begun, ended)
+            presser.join()
+        presser.join()
+        assert ended[0] == 1
+        _note(16, out)
+    np.testing.assert_array_equal(out, 1)
 
 
 START = """
@@ -180,5 +245,46 @@ def test_workers_of_multiprocessing_compute():
     assert words_printed(code) == ["True"]
 
 
-def test_a_process_ends_while_helpers_exist():
-    assert words_printed("print('done'); sys.exit(0)") == ["done"]
+@needs_fork
+@compiled
+def test_a_fork_while_another_thread_launches():
+    """The child has neither that thread nor the helpers, only their mailboxes as they were; the parent goes on."""
+    code = """
+        import threading
+        from fastnn.kernels import threads
+        stop = threading.Event()
+
+        def launch():
+            while not stop.is_set():
+                conv2d_forward(x, w, b)
+
+        launcher = threading.Thread(target=launch)
+        launcher.start()
+        for _ in range(10):
+            child = os.fork()
+            if not child:
+                right = conv2d_forward(x, w, b).sum() == expected and len(threads._helpers) == 1
+                os._exit(0 if right else 1)
+            print(os.waitpid(child, 0)[1])
+        stop.set()
+        launcher.join()
+        print(conv2d_forward(x, w, b).sum() == expected)
+    """
+    assert words_printed(code) == ["0"] * 10 + ["True"]
+
+
+@pytest.mark.parametrize("pause", [0, 0.1])
+def test_a_process_ends_while_helpers_exist(pause):
+    """They spin, or sleep."""
+    assert words_printed(f"import time; time.sleep({pause}); print('done'); sys.exit(0)") == ["done"]
+
+
+@compiled
+def test_a_process_ends_while_a_launch_runs():
+    code = """
+        import threading, time
+        threading.Thread(target=lambda: [conv2d_forward(x, w, b) for _ in range(10**6)], daemon=True).start()
+        time.sleep(0.05)
+        print("done")
+    """
+    assert words_printed(code) == ["done"]

@@ -11,7 +11,7 @@ from test_warmup import Recorder
 import fastnn
 from fastnn import kernels, layer_utils, layers, optim
 from fastnn.augment import Augment
-from fastnn.kernels import linear_losses
+from fastnn.kernels import linear_losses, squares
 
 threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
 pytestmark = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="uncompiled kernels take minutes")
@@ -23,9 +23,9 @@ def draw(*shape):
     return RNG.standard_normal(shape, np.float32)
 
 
-IMAGES, FILTERS, LARGE = draw(37, 6, 20, 17), draw(10, 6, 3, 3), draw(301, 16, 30)
-ROWS, MATRIX, WIDE = draw(211, 300), draw(300, 130), draw(211, 130)
-SCORES, LABELS = draw(1001, 10), RNG.integers(10, size=1001)
+IMAGES, FILTERS, LARGE = draw(67, 6, 20, 17), draw(10, 6, 3, 3), draw(301, 16, 30)
+ROWS, MATRIX, WIDE = draw(521, 300), draw(300, 130), draw(521, 130)
+SCORES, LABELS = draw(8009, 10), RNG.integers(10, size=8009)
 CONVOLUTION, POOLING = {"stride": 1, "pad": 1}, {"pool_height": 2, "pool_width": 2, "stride": 2}
 OVERLAPPING = {"pool_height": 3, "pool_width": 3, "stride": 2, "pad": 1}
 F, M, C, D = draw(3, 10), draw(3, 130), draw(2, 6), draw(2, 300)
@@ -65,8 +65,10 @@ OTHERS = {
     "softmax_loss": lambda: layers.softmax_loss(SCORES, LABELS),
     "svm_loss": lambda: layers.svm_loss(SCORES, LABELS),
     "mse_loss": lambda: layers.mse_loss(ROWS, -ROWS),
-    "linear_svm_loss": lambda: linear_losses.linear_svm_loss(MATRIX[:, :10], ROWS, LABELS[:211], 0.1),
-    "linear_softmax_loss": lambda: linear_losses.linear_softmax_loss(MATRIX[:, :10], ROWS, LABELS[:211], 0.1),
+    "linear_svm_loss": lambda: linear_losses.linear_svm_loss(MATRIX[:, :10], ROWS, LABELS[:521], 0.1),
+    "linear_softmax_loss": lambda: linear_losses.linear_softmax_loss(MATRIX[:, :10], ROWS, LABELS[:521], 0.1),
+    "weight_penalty": lambda: squares.weight_penalty(LARGE, np.zeros_like(LARGE), 0.1),
+    "gradient_norm": lambda: squares.gradient_norm(LARGE),
     "augment": lambda: Augment(padding=2, flip=0.5, cutout=5)(IMAGES, 0),
     **RULES,
 }
@@ -89,8 +91,8 @@ def bits(result):
 
 def assert_the_same_bits(call, monkeypatch):
     launches = []
-    run = threads._run
-    monkeypatch.setattr(threads, "_run", lambda *arguments: launches.append(1) or run(*arguments))
+    mailboxes = threads._mailboxes
+    monkeypatch.setattr(threads, "_mailboxes", lambda count: launches.extend([1] * count) or mailboxes(count))
     with fastnn.use_backend("njit"):
         results = []
         for count in (1, 2, 4, 4):

@@ -1,11 +1,11 @@
 """The threads of the njit kernels: every part runs once, on any number of threads, and errors come back."""
 
 import ast
+import ctypes
 import os
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 
@@ -15,6 +15,10 @@ import pytest
 from fastnn import kernels
 
 threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+import rendezvous
+
+mailbox = threads.mailbox
+compiled = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="uncompiled kernels run on one thread")
 
 
 @threads.parallel(grain=10)
@@ -43,6 +47,7 @@ def test_one_thread_gets_everything_at_once():
             launch(1000, out)
             parts.append([tuple(bounds) for bounds in out if bounds.any()])
     assert parts[0] == [(0, 1000)]
+    assert len(parts[1]) == (1 if "NUMBA_DISABLE_JIT" in os.environ else 3 * threads.PARTS)
     assert parts[1][0][0] == 0
     assert parts[1][-1][1] == 1000
     assert [stop for _, stop in parts[1][:-1]] == [start for start, _ in parts[1][1:]]
@@ -52,24 +57,54 @@ def _note(start, stop, out):
     out[start, 0], out[start, 1] = start, stop
 
 
-def test_a_helper_joins_in():
-    names = set()
+def they_meet():
+    """Whether two threads are inside a launch at once."""
+    begun, met = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    rendezvous.meet(2, begun, met, rendezvous.PATIENCE)
+    return met.all()
+
+
+@compiled
+def test_a_helper_joins_in_awake_or_asleep():
     with threads.use_num_threads(2):
-        threads._run(lambda start, stop: names.add(threading.current_thread().name) or time.sleep(0.01), 16, 16, ())
-    assert len(names) == 2
+        for pause in (0, 0, 0.05):
+            time.sleep(pause)
+            assert they_meet()
 
 
-def test_an_error_in_any_part_reaches_the_caller():
-    def fail(start, stop):
-        if start == 5:
-            raise ZeroDivisionError("part 5")
-        time.sleep(0.001)
+@compiled
+def test_nobody_joins_in_on_one_thread():
+    begun, met = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    with threads.use_num_threads(1):
+        rendezvous.meet(2, begun, met, 1000)
+    assert not met.any()
 
-    with threads.use_num_threads(2), pytest.raises(ZeroDivisionError, match="part 5"):
-        threads._run(fail, 16, 16, ())
-    out = np.zeros(100, np.int64)
-    _add_one(100, out)  # the helpers are still there
-    np.testing.assert_array_equal(out, 1)
+
+@threads.parallel(grain=1)
+def _allocate(start, stop, sizes, out):
+    for place in range(start, stop):
+        out[place] = np.empty(sizes[place], np.int8).size
+
+
+@compiled
+@pytest.mark.parametrize("failing", [[0], [5], [15], list(range(16))])
+def test_a_part_without_memory_is_an_error_and_nobody_is_lost(failing):
+    sizes, out = np.ones(16, np.int64), np.zeros(100, np.int64)
+    sizes[failing] = 1 << 62
+    with threads.use_num_threads(2):
+        for _ in range(20):
+            with pytest.raises(MemoryError, match="_allocate found no memory; use smaller batches"):
+                _allocate(16, sizes, out)
+            assert mailboxes() == [mailbox.FREE] * len(threads._helpers)
+        out[:] = 0
+        _add_one(100, out)
+        np.testing.assert_array_equal(out, 1)
+        assert they_meet()  # the helper is still there
+
+
+def mailboxes():
+    """The states of all mailboxes, of which nobody may be using any."""
+    return [ctypes.c_int64.from_address(helper.address + 8 * mailbox.STATE).value for helper in threads._helpers]
 
 
 def test_the_number_of_threads_is_put_back():
