@@ -16,7 +16,6 @@ from numba.core import caching, event
 
 # IEEE semantics for NaN and infinity are kept: only contraction to fused multiply-adds and reordering of sums.
 FASTMATH = frozenset({"contract", "nsz", "reassoc"})
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH)}
 ANNOUNCEMENT = "compiling kernels, first run only ..."
 
 _folders: set[str] = set()  # in which machine code is kept
@@ -24,10 +23,15 @@ _folders: set[str] = set()  # in which machine code is kept
 
 def serial(function: Callable) -> Callable:
     """Compile a kernel that runs on the calling thread; its machine code is kept beside the source."""
-    kernel = numba.njit(**OPTIONS)(function)
+    kernel = uncached(function)
     if hasattr(kernel, "enable_caching"):  # under NUMBA_DISABLE_JIT it is the plain function
         _keep_on_disk(kernel)
     return kernel
+
+
+def uncached(function: Callable) -> Callable:
+    """Compile a kernel that is always part of another one, and kept with that."""
+    return numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
 
 
 def compiled() -> int:

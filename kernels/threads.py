@@ -6,11 +6,11 @@ the GIL. Items are independent, and kernels that sum over items do so in chunks 
 result depends on the number of threads.
 
 The calling thread takes part after part itself; a helper joins in when it looks into its mailbox (see `mailbox`) and
-takes what is left. So a launch waits for nobody who has not begun, and on a busy machine costs next to nothing. numba's
-own parallel layers were tried first, whose launches `benchmarks/launch.py` times beside these: OpenMP's threads meet at
-a barrier, so that after a pause, or with other processes on the cores, a launch waits for them. It also kills a forked
-child, the layer `workqueue` aborts the process when two Python threads enter it, and kernels with `prange` take longer
-to compile.
+takes what is left. So a launch waits for nobody who has not begun, and on a busy machine costs next to nothing.
+numba's own parallel layers were tried first, whose launches `benchmarks/launch.py` times beside these: OpenMP's threads
+meet at a barrier, so that after a pause, or with other processes on the cores, a launch waits for them. It also kills a
+forked child, the layer `workqueue` aborts the process when two Python threads enter it, and kernels with `prange` take
+longer to compile.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ import numba
 import numpy as np
 
 from . import mailbox
-from .compiling import OPTIONS, serial
+from .compiling import serial, uncached
 from .mailbox import serve, share
 
 VARIABLE = "FASTNN_NUM_THREADS"
@@ -43,7 +43,7 @@ def parallel(grain: int) -> Callable[[Callable], Callable]:
     """Compile a kernel(start, stop, ...) that is called as kernel(count, ...); a part has at least `grain` items."""
 
     def compile_kernel(function: Callable) -> Callable:
-        kernel = numba.njit(**OPTIONS)(function)
+        kernel = uncached(function)
         drive = _driver(kernel, function)
 
         @functools.wraps(function)

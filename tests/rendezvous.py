@@ -1,12 +1,10 @@
 """Kernels whose parts wait for something: what they read is read anew each time, which no plain loop promises."""
 
-import pytest
-
-threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
-
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+
+from fastnn.kernels import threads
 
 PATIENCE = 1 << 32  # glances
 

@@ -16,6 +16,7 @@ from fastnn.benchmarking.cases.losses import LinearLoss, Loss
 from fastnn.benchmarking.cases.norms import BatchNorm, GroupNorm
 from fastnn.benchmarking.cases.pooling import AveragePooling, MaxPooling
 from fastnn.benchmarking.cases.sandwiches import AffineSandwich, ConvolutionSandwich
+from fastnn.benchmarking.cases.squares import Norm, Penalty
 from fastnn.benchmarking.cases.updates import Update
 from fastnn.kernels import OPERATIONS
 
@@ -39,6 +40,8 @@ COSTS = [  # case, cost of each pass with 4 bytes an element, unit
     (LinearLoss((5, 7), "linear_svm_loss", 4), (4 * 5 * 7 * 4,), "FLOP/s"),
     (Update((10,), "sgd"), (4 * 30,), "B/s"),
     (Update((10,), "adam"), (4 * 70,), "B/s"),
+    (Penalty((10,)), (4 * 30,), "B/s"),
+    (Norm((10,)), (4 * 10,), "B/s"),
     (Augmentation((2, 3, 4, 5)), (4 * 240,), "B/s"),
     (AffineSandwich((3, 7), 5, "layernorm"), (2 * 105, 4 * 105), "FLOP/s"),
     (ConvolutionSandwich((2, 2, 6, 5), 3, 3, 1, pool=True), (2 * 180 * 18, 4 * 180 * 18), "FLOP/s"),

@@ -15,7 +15,7 @@ import pytest
 from fastnn import kernels
 
 threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
-import rendezvous
+rendezvous = pytest.importorskip("rendezvous")
 
 mailbox = threads.mailbox
 compiled = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="uncompiled kernels run on one thread")

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from . import activations, affine, augment, convolution, dropout, losses, norms, pooling, sandwiches, updates
+from . import activations, affine, augment, convolution, dropout, losses, norms, pooling, sandwiches, squares, updates
 from .base import Arrays, Calls, Case
 
-FAMILIES = (convolution, sandwiches, pooling, affine, activations, norms, dropout, losses, updates, augment)
+FAMILIES = (convolution, sandwiches, pooling, affine, activations, norms, dropout, losses, squares, updates, augment)
 
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
 
