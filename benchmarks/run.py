@@ -44,7 +44,7 @@ PARTS = (
     "steps tuned",
     "startup",
 )
-ACCURATE: dict[str, Any] = {"rounds": 4, "settle": 0.22}
+ACCURATE: dict[str, Any] = {"rounds": 3, "settle": 0.22}
 ROUGH: dict[str, Any] = {"rounds": 1, "settle": 0.0}
 
 
