@@ -57,7 +57,8 @@ class Shape(NamedTuple):
 
 def shape_of(x: np.ndarray, w: np.ndarray, stride: tuple[int, int], pad: tuple[int, int]) -> Shape:
     """The convolution of images x with filters w."""
-    return Shape(*x.shape[1:], w.shape[0], *w.shape[2:], *stride, *pad)
+    (_, C, H, W), (F, _, KH, KW) = x.shape, w.shape
+    return Shape(C, H, W, F, KH, KW, *stride, *pad)
 
 
 class Planes(NamedTuple):
