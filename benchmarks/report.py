@@ -39,7 +39,9 @@ Measured by `python benchmarks/run.py`, written by `benchmarks/report.py`; nothi
 A figure such as *PyTorch / ours* is PyTorch's time over ours, medians of turns in alternation: above 1, ours is faster.
 *default*: as a user meets PyTorch. *tuned*: at its best, with malloc told to keep its memory
 (`fastnn.benchmarking.malloc`) and, in training steps, the fused form of its optimisers; ours runs in the same process.
-*loops* are the naive backend, *NumPy* the vectorized one. Values were checked before anything was timed.
+*loops* are the naive backend, *NumPy* the vectorized one. Values were checked before anything was timed. *of peak* is
+the share of the multiply-adds, or of the copied bytes, that the machine gives at most; copies are of arrays beyond
+every cache, so what stays in one exceeds 100 %.
 """
 HISTORY_NOTE = """## Over time
 

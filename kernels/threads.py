@@ -130,20 +130,24 @@ class _Helper:
     def __init__(self, number: int) -> None:
         self._memory = np.zeros(2 * mailbox.SIZE, np.int64)
         self.address = -(-self._memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
-        self._asleep = False
+        self._asleep, self._wanted = False, 0
         self._calls: SimpleQueue = SimpleQueue()
         _wait(self.address, 0)  # compiled here, or loaded, before a thread needs it
         threading.Thread(target=self._live, daemon=True, name=f"fastnn-{number}").start()
 
     def wake(self) -> None:
-        if self._asleep and self._calls.empty():  # only the helper resets it: no interruption loses a call
+        """Work is about to be posted: first it says so, then looks whether the helper sleeps, who does the reverse."""
+        self._wanted += 1
+        if self._asleep and self._calls.empty():
             self._calls.put(None)
 
     def _live(self) -> None:
         while True:
+            wanted = self._wanted
             _wait(self.address, _PATIENCE)
             self._asleep = True
-            self._calls.get()
+            if self._wanted == wanted:
+                self._calls.get()
             self._asleep = False
 
 

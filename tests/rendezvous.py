@@ -6,7 +6,7 @@ from numba.extending import intrinsic
 
 from fastnn.kernels import threads
 
-PATIENCE = 1 << 32  # glances
+PATIENCE = 1 << 30  # glances
 
 
 @intrinsic
@@ -32,8 +32,9 @@ def meet(start, stop, begun, met, patience):
 
 
 @threads.parallel(grain=1)
-def hold(start, stop, begun, ended):
-    """Each part begins, and stays until ended[0] is set."""
+def hold(start, stop, begun, ended, patience):
+    """Each part begins, and stays until ended[0] is set, for so many glances at most."""
     begun[start] = 1
-    while _look(ended.ctypes.data, 0) == 0:
-        pass
+    glances = 0
+    while _look(ended.ctypes.data, 0) == 0 and glances < patience:
+        glances += 1
