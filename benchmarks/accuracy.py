@@ -2,7 +2,6 @@
 
     python benchmarks/accuracy.py                          all of them, some twenty minutes on two cores
     python benchmarks/accuracy.py softmax residual         those whose names contain one of these words
-    python benchmarks/accuracy.py --steps                  instead time a training step beside PyTorch's, in alternation
     python benchmarks/accuracy.py --table FILE             print the table of a JSON file written before
 
 CIFAR-10 is found as everywhere (README.md). The validation images are the 1000 after the 49,000 training images, the
@@ -20,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from networks import NETWORKS, Network
-from steps import time_steps
 
 import fastnn
 from fastnn.benchmarking import machine
@@ -40,10 +38,10 @@ def main() -> int:
     if not chosen:
         sys.exit(f"accuracy: no network is named like {arguments.names}; expected {[n.name for n in NETWORKS]}")
     report: dict[str, Any] = {"machine": machine.describe(), "results": []}
-    if arguments.out.exists() and (arguments.names or arguments.steps):  # what is not done again stays
+    if arguments.out.exists() and arguments.names:  # what is not done again stays
         report["results"] = json.loads(arguments.out.read_text(encoding="utf-8"))["results"]
     known = {result["name"]: result for result in report["results"]}
-    for network, result in _steps(chosen) if arguments.steps else _training(chosen, arguments):
+    for network, result in _training(chosen, arguments):
         known[network.name] = {**known.get(network.name, {"name": network.name}), **result}
         report["results"] = [known[other.name] for other in NETWORKS if other.name in known]
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -58,11 +56,6 @@ def _training(chosen: list[Network], arguments: argparse.Namespace) -> Iterator[
     scaled = {name: array / np.float32(64) if name.startswith("X") else array for name, array in raw.items()}
     for network in chosen:
         yield network, train(network, raw if network.raw else scaled, arguments.seed, arguments.verbose)
-
-
-def _steps(chosen: list[Network]) -> Iterator[tuple[Network, dict[str, Any]]]:
-    for network in chosen:
-        yield network, {"torch_over_fastnn": time_steps(network, fused=True)["speedup"]["torch"]}
 
 
 def train(network: Network, data: dict[str, np.ndarray], seed: int, verbose: bool) -> dict[str, Any]:
@@ -90,14 +83,13 @@ def table(report: dict[str, Any]) -> str:
     """The report in Markdown."""
     about, results = report["machine"], report["results"]
     lines = [
-        "| network | parameters | epochs | validation | test | seconds | PyTorch's step / ours |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| network | parameters | epochs | validation | test | seconds |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for result in results:
-        ratio = result.get("torch_over_fastnn")
         lines.append(
             f"| {result['name']} | {result['parameters']:,} | {result['epochs']} | {result['validation_accuracy']:.3f} "
-            f"| {result['test_accuracy']:.3f} | {result['seconds']:.0f} | {f'{ratio:.2f}' if ratio else '-'} |"
+            f"| {result['test_accuracy']:.3f} | {result['seconds']:.0f} |"
         )
     backends = ", ".join(sorted({result["backend"] for result in results}))
     return "\n".join([*lines, "", f"Backend {backends}; {about['cpu']}, {about['cores']} cores."])
@@ -114,8 +106,6 @@ def line(result: dict[str, Any]) -> str:
             "reached" if _has_reached(result) else "MISSED",
             f"{result['epochs']} epoch{'s' * (result['epochs'] != 1)}, {result['seconds']:.0f} s",
         ]
-    if "torch_over_fastnn" in result:
-        parts.append(f"PyTorch's step / ours {result['torch_over_fastnn']:.2f}")
     return f"{result['name']}: {', '.join(parts)}"
 
 
@@ -133,7 +123,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", help="words that occur in a network's name; default all networks")
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file, default %(default)s")
     parser.add_argument("--seed", type=int, default=SEED, help="default %(default)s")
-    parser.add_argument("--steps", action="store_true", help="time steps beside PyTorch's instead of training")
     parser.add_argument("--table", type=Path, metavar="FILE", help="only print the table of this file")
     parser.add_argument("--verbose", action="store_true", help="print the accuracies of each epoch")
     return parser
