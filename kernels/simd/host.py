@@ -41,7 +41,7 @@ def panel_tile(dtype: np.dtype) -> Tile:
     return Tile(8 if registers()[1] == 32 else 4, 3, lanes(dtype))
 
 
-# Vectors for a number of rows, and what share of the peak such a tile reaches: with 32 registers, and with 16.
+# Vectors for a number of rows, and the weight of such a tile when one is chosen: with 32 registers, and with 16.
 _OUTER = {
     32: {8: (2, 0.96), 6: (4, 0.96), 5: (4, 0.96), 4: (4, 0.95), 3: (6, 0.93), 2: (8, 0.72), 1: (8, 0.37)},
     16: {4: (3, 1.00), 3: (3, 0.90), 2: (5, 0.80), 1: (8, 0.40)},

@@ -1,5 +1,6 @@
 """Neighbouring layers fused: affine or convolution, norm, ReLU, pooling."""
 
+import abc
 import dataclasses
 from typing import Any, ClassVar
 
@@ -16,9 +17,9 @@ class Sandwich(Case):
 
     operation: ClassVar[str] = "sandwich"
 
+    @abc.abstractmethod
     def given(self) -> tuple[str, ...]:
         """The names of what the forward pass returns."""
-        raise NotImplementedError
 
     def arguments(self) -> tuple[Any, ...]:
         """Arguments of both passes behind the arrays."""
