@@ -118,7 +118,7 @@ def share(context, kernel, mailboxes, helpers, count, parts, arguments):
         box = cgutils.alloca_once(builder, ir.LiteralStructType(fields))  # next part, count, parts, arguments
         for place, value in enumerate((WORD(0), count, parts, given)):
             builder.store(value, builder.gep(box, [SHORT(0), SHORT(place)]))
-        entry = _entry(context, builder, kernel.dispatcher, arguments.types, box.type)
+        entry = _entry(context, builder, kernel.dispatcher, arguments, box.type)
         address, function = builder.ptrtoint(box, WORD), builder.ptrtoint(entry, WORD)
         mailboxes = builder.inttoptr(mailboxes, WORD.as_pointer())
 
@@ -161,9 +161,9 @@ def _wait_until_done(context, builder, state):
     builder.position_at_end(done)
 
 
-def _entry(context, builder, kernel, given_types, box_type):
+def _entry(context, builder, kernel, arguments, box_type):
     """A function of the module: takes parts of the box that it is given, until none is left; returns a status."""
-    signature = types.none(types.int64, types.int64, *given_types)
+    signature = types.none(types.int64, types.int64, *arguments)
     described = _compile(context, kernel, signature)
     module = builder.module
     entry = ir.Function(module, ENTRY, module.get_unique_name("parts"))
@@ -179,7 +179,8 @@ def _entry(context, builder, kernel, given_types, box_type):
     builder.cbranch(builder.icmp_signed("<", part, parts), body, done)
     builder.position_at_end(body)
     start, stop = (builder.sdiv(builder.mul(number, count), parts) for number in (part, builder.add(part, WORD(1))))
-    values = [start, stop, *cgutils.unpack_tuple(builder, given, len(given_types))]
+    given = _borrowed(context, builder, arguments, given)
+    values = [start, stop, *cgutils.unpack_tuple(builder, given, len(arguments))]
     status, _ = context.call_internal_no_propagate(builder, described, signature, values)
     builder.cbranch(status.is_error, failed, loop)
     builder.position_at_end(done)
@@ -187,6 +188,20 @@ def _entry(context, builder, kernel, given_types, box_type):
     builder.position_at_end(failed)
     builder.ret(status.code)
     return entry
+
+
+def _borrowed(context, builder, kind, value):
+    """The value without the counters of its arrays, which all threads would write to, one after the other."""
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value)
+        array.meminfo = cgutils.get_null_value(array.meminfo.type)
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        members = cgutils.unpack_tuple(builder, value, len(kind))
+        return context.make_tuple(
+            builder, kind, [_borrowed(context, builder, *member) for member in zip(kind, members, strict=True)]
+        )
+    return value
 
 
 def _compile(context, kernel, signature):

@@ -104,7 +104,7 @@ def _backward(
     scratch = np.empty(scratch_size + 256, x.dtype)
     spare = np.zeros(together * max(layout.H * layout.W, OH * OW), x.dtype)
     plain = np.zeros(together * OH * OW, x.dtype)
-    packed = np.empty(dots.x_positions.size * dots.rows * dots.lanes, x.dtype)
+    packed = np.empty(dots.x_positions.size * dots.rows * dots.lanes + 64, x.dtype)
     blocks = (N + images - 1) // images
     for task in range(start, stop):
         chunk, split = task // splits, task % splits
@@ -157,6 +157,7 @@ def _add_dw(x, d, gradients, offsets, dots, vectors, part, packed, dw, db, ahead
     pieces = max(1, vectors // DOT_VECTORS)
     first, last = part[0] * tiles // part[1], (part[0] + 1) * tiles // part[1]
     sums = np.empty(rows, dw.dtype)
+    aligned = (packed.ctypes.data + 63) & ~63
     for tile in range(first, last):
         f = tile * rows
         for piece in range(pieces):
@@ -164,7 +165,7 @@ def _add_dw(x, d, gradients, offsets, dots, vectors, part, packed, dw, db, ahead
             for row in range(rows):
                 sums[row] = zero
             pack_rows(
-                rows, zero, packed.ctypes.data, d + f * gradients.plane * size, gradients.plane, F - f - 1,
+                rows, zero, aligned, d + f * gradients.plane * size, gradients.plane, F - f - 1,
                 dots.d_positions.ctypes.data + begin * 8, end - begin, sums.ctypes.data,
             )  # fmt: skip
             for row in range(min(rows, F - f)):
@@ -172,7 +173,7 @@ def _add_dw(x, d, gradients, offsets, dots, vectors, part, packed, dw, db, ahead
             for k in range(taps):
                 dot_tile(
                     rows, zero, x, dots.x_positions.ctypes.data + begin * 8,
-                    offsets.ctypes.data + k * dots.tile_vectors * 8, packed.ctypes.data, end - begin,
+                    offsets.ctypes.data + k * dots.tile_vectors * 8, aligned, end - begin,
                     dw[tile, k].ctypes.data,
                 )  # fmt: skip
                 step = ((tile - first) * pieces + piece) * taps + k
