@@ -16,6 +16,7 @@ from numba.core import caching, event
 
 # IEEE semantics for NaN and infinity are kept: only contraction to fused multiply-adds and reordering of sums.
 FASTMATH = frozenset({"contract", "nsz", "reassoc"})
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH)}
 ANNOUNCEMENT = "compiling kernels, first run only ..."
 
 _folders: set[str] = set()  # in which machine code is kept
@@ -31,7 +32,12 @@ def serial(function: Callable) -> Callable:
 
 def uncached(function: Callable) -> Callable:
     """Compile a kernel that is always part of another one, and kept with that."""
-    return numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
+    return numba.njit(**_OPTIONS)(function)
+
+
+def borrowing(function: Callable) -> Callable:
+    """Compile a kernel that only other kernels call, and that makes no array: it counts no references to one either."""
+    return numba.njit(**_OPTIONS | {"_nrt": False})(function)
 
 
 def compiled() -> int:

@@ -25,7 +25,7 @@ import numba
 import numpy as np
 
 from . import mailbox
-from .compiling import serial, uncached
+from .compiling import borrowing, serial, uncached  # noqa: F401
 from .mailbox import serve, share
 
 VARIABLE = "FASTNN_NUM_THREADS"

@@ -150,6 +150,48 @@ def test_impossible_numbers_in_the_environment(monkeypatch, value):
         threads.get_num_threads()
 
 
+# ---- references to arrays are not counted: all threads would write to the same counter, one after the other ----
+
+
+@compiled
+def test_parts_borrow_arrays_also_those_in_tuples(counter_of):
+    @threads.parallel(grain=1)
+    def look(start, stop, array, several, out):
+        for place in range(start, stop):
+            out[place, 0], out[place, 1], out[place, 2] = counter_of(array), counter_of(several[1][0]), array[place]
+
+    array, out = np.arange(8), np.full((8, 3), -1)
+    look(8, array, (1, (np.arange(3.0), "word")), out)
+    np.testing.assert_array_equal(out, [(0, 0, place) for place in range(8)])
+
+
+@compiled
+def test_a_borrowing_kernel_cannot_make_an_array_that_would_need_a_counter():
+    def largest(count):
+        return np.empty(count).max()
+
+    errors = pytest.importorskip("numba.core.errors")
+    with pytest.raises(errors.NumbaError, match="(?i)nrt"):
+        threads.borrowing(largest)(3)
+
+
+@pytest.fixture
+def counter_of():
+    """A function for kernels: the address of an array's counter of references, 0 where it has none."""
+    from numba import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def counter_of(context, array):
+        def codegen(context, builder, signature, arguments):
+            value = context.make_array(array)(context, builder, arguments[0])
+            return builder.ptrtoint(value.meminfo, mailbox.WORD)
+
+        return types.int64(array), codegen
+
+    return counter_of
+
+
 # ---- no more threads than cores, and none of BLAS ----
 
 

@@ -86,7 +86,7 @@ def _forward(start, stop, x, weights, b, layout, offsets, tiles, floor, numbers,
             )  # fmt: skip
 
 
-@threads.serial
+@threads.borrowing
 def _write_direct(source, weights, blocks, b, offsets, tiles, floor, out, n, ahead):
     """Some filters' outputs of image n, tile by tile, straight into `out`."""
     _, K, rows = weights.shape
@@ -102,7 +102,7 @@ def _write_direct(source, weights, blocks, b, offsets, tiles, floor, out, n, ahe
         fetch_share(ahead, group, tiles.positions.size, size)
 
 
-@threads.serial
+@threads.borrowing
 def _write_rows(
     source, weights, blocks, b, offsets, tiles, floor, scratch, out_size, size, pool_stride, out, index, first, count,
     together, spare, plain, ahead,

@@ -63,8 +63,9 @@ def _pack_phase(w, taps, rows):
     for block in range(blocks):
         c = min(block * rows, C - rows)
         for k in range(taps.shape[0]):
-            for row in range(rows):
-                packed[block, k, row] = flat[taps[k, 0], c + row, taps[k, 1]]
+            f, tap, target = taps[k, 0], taps[k, 1], packed[block, k]
+            for row in range(target.size):
+                target[row] = flat[f, c + row, tap]
     return packed
 
 

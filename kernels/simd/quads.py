@@ -145,7 +145,7 @@ def share_pairs(context, zero, top, bottom, source, count):
     return _over_outputs(zero, [], 3, body)
 
 
-@threads.serial
+@threads.borrowing
 def pool_planes(planes, width, H, W, relu, source, out, index, out_at):
     """Pool `planes` planes from source[0] on into out[out_at] and what follows. `width` is that of `narrow`."""
     zero, size, columns, rows = out.dtype.type(0), out.itemsize, W // 2, H // 2
@@ -167,7 +167,7 @@ def pool_planes(planes, width, H, W, relu, source, out, index, out_at):
                 pool_pairs(zero, relu, target + at * size, places + at, top, top + W * size, columns)
 
 
-@threads.serial
+@threads.borrowing
 def unpool_planes(planes, width, H, W, dout, index, at, dx, dx_at):
     """The gradients of `planes` planes, from dx[dx_at] on."""
     zero, size, columns, rows = dx.dtype.type(0), dx.itemsize, W // 2, H // 2
