@@ -16,7 +16,6 @@ from numba.core import caching, event
 
 # IEEE semantics for NaN and infinity are kept: only contraction to fused multiply-adds and reordering of sums.
 FASTMATH = frozenset({"contract", "nsz", "reassoc"})
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH)}
 ANNOUNCEMENT = "compiling kernels, first run only ..."
 
 _folders: set[str] = set()  # in which machine code is kept
@@ -32,12 +31,13 @@ def serial(function: Callable) -> Callable:
 
 def uncached(function: Callable) -> Callable:
     """Compile a kernel that is always part of another one, and kept with that."""
-    return numba.njit(**_OPTIONS)(function)
+    return numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
 
 
 def borrowing(function: Callable) -> Callable:
     """Compile a kernel that only other kernels call, and that makes no array: it counts no references to one either."""
-    return numba.njit(**_OPTIONS | {"_nrt": False})(function)
+    options: dict[str, Any] = {"_nrt": False}
+    return numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH), **options)(function)
 
 
 def compiled() -> int:

@@ -110,7 +110,7 @@ def _inside(length, count, size, step, border):
 def _max_of_quads(start, stop, planes, width, image, x, out, index):
     H, W = image
     first, last = start * planes, min(stop * planes, len(x))
-    pool_planes(last - first, width, H, W, 0, x[first:], out, index, first * (H // 2) * (W // 2))
+    pool_planes(last - first, width, H, W, 0, x[first:].ctypes.data, out, index, first * (H // 2) * (W // 2))
 
 
 @threads.parallel(grain=1)

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import threads
 from . import geometry
+from .quads import narrow
 from .rows import fetch_share, fill_planes, give_out, part_planes, pool
 from .tiles import outer_tile
 
@@ -39,7 +40,9 @@ def _run_forward(x, w, b, shape, floor, size, pool_stride, out, index):
         weights = _pack(w.reshape(shape.F, -1), plan.out.rows)
         blocks = -(-len(x) // (plan.out.groups * plan.planes.together))
         splits = min(len(weights), -(-TASKS // blocks))
-        numbers = (splits, shape.OH, shape.OW)
+        are_quads = size == pool_stride == (2, 2) and plan.out.row == 2 * out.shape[3]
+        width = narrow(2, plan.out.row, x.dtype) if are_quads and plan.planes.together == 1 else 0
+        numbers = (splits, shape.OH, shape.OW, width)
         _forward(blocks * splits, x, weights, b, *plan, x.dtype.type(floor), numbers, size, pool_stride, out, index)
 
 
@@ -60,7 +63,7 @@ def _pack(w, rows):
 @threads.parallel(grain=1)
 def _forward(start, stop, x, weights, b, layout, offsets, tiles, floor, numbers, size, pool_stride, out, index):
     """The tasks from `start` to `stop`: each some filters of a block of images."""
-    (splits, OH, OW), together = numbers, layout.together
+    (splits, OH, OW, width), together = numbers, layout.together
     images, image = tiles.groups * together, layout.C * layout.H * layout.W
     planes = np.zeros(0 if layout.in_place else tiles.groups * layout.group, x.dtype)
     scratch = np.empty(weights.shape[2] * tiles.groups * tiles.plane + 256, x.dtype)
@@ -81,8 +84,8 @@ def _forward(start, stop, x, weights, b, layout, offsets, tiles, floor, numbers,
             _write_direct(source, weights, blocks, b, offsets, tiles, floor, out, first, ahead)
         else:
             _write_rows(
-                source, weights, blocks, b, offsets, tiles, floor, scratch, (OH, OW), size, pool_stride, out, index,
-                first, count, together, spare, plain, ahead,
+                source, weights, blocks, b, offsets, tiles, floor, scratch, (OH, OW), size, pool_stride, width, out,
+                index, first, count, together, spare, plain, ahead,
             )  # fmt: skip
 
 
@@ -104,8 +107,8 @@ def _write_direct(source, weights, blocks, b, offsets, tiles, floor, out, n, ahe
 
 @threads.borrowing
 def _write_rows(
-    source, weights, blocks, b, offsets, tiles, floor, scratch, out_size, size, pool_stride, out, index, first, count,
-    together, spare, plain, ahead,
+    source, weights, blocks, b, offsets, tiles, floor, scratch, out_size, size, pool_stride, width, out, index,
+    first, count, together, spare, plain, ahead,
 ):  # fmt: skip
     """A block of images, some filters at a time: tiles into scratch planes, and from there rows, pooled or not."""
     _, K, rows = weights.shape
@@ -126,14 +129,13 @@ def _write_rows(
                 if not index.size:
                     give_out(scratch, base, tiles.row, out_size, together, out, n, here, f + row, spare)
                 elif together == 1:
-                    pool(scratch, base, tiles.row, size, pool_stride, out[n, f + row], index[n, f + row])
+                    pool(scratch, base, tiles.row, size, pool_stride, width, out[n, f + row], index[n, f + row])
                 else:
                     part_planes(
                         scratch, base, tiles.row, out_size[0], out_size[1], together, zero, np.intp(plain.ctypes.data),
                         out_size[1] * itemsize, plane * itemsize, here, spare,
                     )  # fmt: skip
                     for e in range(here):
-                        pool(
-                            plain, e * plane, out_size[1], size, pool_stride, out[n + e, f + row], index[n + e, f + row]
-                        )
+                        target, places = out[n + e, f + row], index[n + e, f + row]
+                        pool(plain, e * plane, out_size[1], size, pool_stride, 0, target, places)
         fetch_share(ahead, block - blocks.start, len(blocks), itemsize)

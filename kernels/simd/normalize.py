@@ -120,10 +120,10 @@ def _forward_pooled(
             normalise_row(x, (n * C + first) * S, columns, floor, scratch, 0, count)
             if halves:
                 at = (n * C + first) * out.shape[2] * out.shape[3]
-                pool_planes(last - first, width, image[0], image[1], 1, scratch, out, index, at)
+                pool_planes(last - first, width, image[0], image[1], 1, scratch.ctypes.data, out, index, at)
                 continue
             for c in range(first, last):
-                pool(scratch, (c - first) * S, image[1], size, stride, out[n, c], index[n, c])
+                pool(scratch, (c - first) * S, image[1], size, stride, 0, out[n, c], index[n, c])
 
 
 @threads.serial

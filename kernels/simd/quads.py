@@ -37,8 +37,7 @@ def _store_largest(emit, values, relu, target, index, at):
     """The largest of four vectors and which it is."""
     builder, (best, *others), place = emit.builder, values, _bytes(emit, 0)
     for number, value in enumerate(others, start=1):
-        new_nan = builder.and_(builder.fcmp_unordered("uno", value, value), builder.fcmp_ordered("ord", best, best))
-        wins = builder.or_(builder.fcmp_ordered(">", value, best), new_nan)
+        wins = builder.and_(builder.fcmp_unordered(">", value, best), builder.fcmp_ordered("ord", best, best))
         best = builder.select(wins, value, best)
         place = builder.select(wins, _bytes(emit, number), place)
     asked = builder.icmp_signed("!=", relu, INDEX(0))
@@ -146,10 +145,10 @@ def share_pairs(context, zero, top, bottom, source, count):
 
 
 @threads.borrowing
-def pool_planes(planes, width, H, W, relu, source, out, index, out_at):
-    """Pool `planes` planes from source[0] on into out[out_at] and what follows. `width` is that of `narrow`."""
+def pool_planes(planes, width, H, W, relu, x, out, index, out_at):
+    """Pool `planes` planes from the address x on into out[out_at] and what follows. `width` is that of `narrow`."""
     zero, size, columns, rows = out.dtype.type(0), out.itemsize, W // 2, H // 2
-    x, target, places = source.ctypes.data, out.ctypes.data + out_at * out.itemsize, index.ctypes.data + out_at
+    target, places = out.ctypes.data + out_at * size, index.ctypes.data + out_at
     count = planes * rows * columns
     if width == 2:
         pool_quads(zero, 2, relu, target, places, x, count)

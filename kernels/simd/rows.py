@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import threads
 from .interleave import mix_rows, part_rows, prefetch
+from .quads import pool_planes
 from .strips import copy_rows, merge_rows, pass_rows, pool_rows, split_rows, unpool_rows
 
 
@@ -144,10 +145,16 @@ def part_planes(scratch, base, row, rows, columns, together, zero, target, targe
 
 
 @threads.borrowing
-def pool(scratch, base, row, size, stride, out, index):
-    """Max pooling of a plane that ReLU has passed; a winner that is not positive gets the index "none"."""
+def pool(scratch, base, row, size, stride, width, out, index):
+    """Max pooling of a plane that ReLU has passed; a winner that is not positive gets the index "none".
+
+    `width` is that of `quads.narrow` where windows of 2 x 2 cover rows that lie behind one another, else 0.
+    """
     none, zero, itemsize = size[0] * size[1], out.dtype.type(0), out.itemsize
     rows, columns = out.shape
+    if width:
+        pool_planes(1, width, 2 * rows, width, 1, scratch.ctypes.data + base * itemsize, out, index, 0)
+        return
     if _are_halves(size, stride):
         top, line = scratch.ctypes.data + base * itemsize, row * itemsize
         pool_rows(

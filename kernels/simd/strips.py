@@ -120,8 +120,7 @@ def pool_rows(context, zero, target, target_row, index, index_row, top, top_row,
         best, *others = (*_every_second(emit, top, at), *_every_second(emit, bottom, at))
         place = _bytes(emit, 0)
         for number, value in enumerate(others, start=1):
-            new_nan = builder.and_(builder.fcmp_unordered("uno", value, value), builder.fcmp_ordered("ord", best, best))
-            wins = builder.or_(builder.fcmp_ordered(">", value, best), new_nan)
+            wins = builder.and_(builder.fcmp_unordered(">", value, best), builder.fcmp_ordered("ord", best, best))
             best = builder.select(wins, value, best)
             place = builder.select(wins, _bytes(emit, number), place)
         positive = builder.fcmp_ordered(">", best, emit.constant(0.0))
