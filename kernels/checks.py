@@ -172,6 +172,8 @@ def integer(function: str, name: str, value: Any, minimum: int | None = None, ma
 
 def pair(function: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
     """A whole number for height and width alike, or a (height, width) pair of them."""
+    if type(value) is int and value >= minimum:  # found out fast: small layers wait for it
+        return value, value
     if isinstance(value, np.ndarray) and value.ndim:
         value = value.tolist()
     if isinstance(value, (tuple, list)):
