@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from .. import threads
-from ..simd.elementary import exponentials, normal
+from ..simd.elementary import exponentials, tails
 
 GRAIN = 1 << 17  # elements that are worth a second thread
 COSTLY = 1 << 15  # where each takes an exponential
@@ -210,8 +210,10 @@ def tanh_backward(dout, out):
 
 @threads.parallel(COSTLY)
 def _gelu_forward(start, stop, x, out):
+    zero, enough = x.dtype.type(0), x.dtype.type(64)  # whose tail is 0, as is that of infinity, but 64 * 0 is a number
     for i in range(U(start), U(stop)):
-        out[i] = x[i] * normal(x[i])[0]
+        size = abs(enough if x[i] > enough else x[i])
+        out[i] = (x[i] if x[i] > zero else zero) - size * tails(size)[0]
 
 
 def gelu_forward(x):
@@ -220,9 +222,10 @@ def gelu_forward(x):
 
 @threads.parallel(COSTLY)
 def _gelu_backward(start, stop, dout, x, dx):
-    scale = x.dtype.type(1 / math.sqrt(2 * math.pi))
+    one, scale = x.dtype.type(1), x.dtype.type(1 / math.sqrt(2 * math.pi))
     for i in range(U(start), U(stop)):
-        probability, density = normal(x[i])
+        tail, density = tails(abs(x[i]))
+        probability = one - tail if x[i] > 0 else tail
         dx[i] = dout[i] * (probability + x[i] * (density * scale))
 
 
