@@ -14,7 +14,8 @@ from .. import threads
 from . import passes, planes
 
 CHUNKS = 16  # of images at most, each with its own partial sums of dgamma and dbeta
-GRAIN = 1 << 14  # elements that are worth a second thread
+CHUNK = 1 << 14  # elements that are worth them
+GRAIN = 1 << 13  # elements that are worth a second thread
 POSITIONS = 32  # from here on a channel is worth a loop of its own
 
 U = np.uintp  # an unsigned index cannot be negative
@@ -24,7 +25,7 @@ def forward(x, gamma, beta, groups, epsilon, relu=False):
     """x normalised, passed through ReLU if asked; mean and variance of each group."""
     N, _, S = x.shape
     out, mean, var = np.empty_like(x), np.empty((N, groups), x.dtype), np.empty((N, groups), x.dtype)
-    if S < POSITIONS:
+    if 1 < S < POSITIONS:
         gamma, beta, S = np.repeat(gamma, S), np.repeat(beta, S), 1
     floor = x.dtype.type(0 if relu else -np.inf)
     rows = max(1, GRAIN // max(1, x[:1].size))
@@ -36,8 +37,8 @@ def backward(dout, x, gamma, groups, mean, var, epsilon, relu=None):
     """dx, dgamma and dbeta; `relu` is the output of a ReLU that followed."""
     N, _, S = x.shape
     dx, mask = np.empty_like(x), dout[:0] if relu is None else relu
-    factors, positions = (np.repeat(gamma, S), 1) if S < POSITIONS else (gamma, S)
-    parts = np.zeros((min(CHUNKS, -(-x.size // GRAIN)), 2, factors.size))
+    factors, positions = (np.repeat(gamma, S), 1) if 1 < S < POSITIONS else (gamma, S)
+    parts = np.zeros((min(CHUNKS, -(-x.size // CHUNK)), 2, factors.size))
     _backward(
         len(parts), N, dout.reshape(-1), mask.reshape(-1), x.reshape(-1), factors, groups, positions, mean, var,
         epsilon, dx.reshape(-1), parts,
