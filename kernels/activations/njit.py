@@ -11,8 +11,8 @@ import numpy as np
 from .. import threads
 from ..simd.elementary import exponentials, tails
 
-GRAIN = 1 << 17  # elements that are worth a second thread
-COSTLY = 1 << 15  # where each takes an exponential
+GRAIN = 1 << 15  # elements that are worth a second thread
+COSTLY = 1 << 13  # where each takes an exponential
 RUN = 1 << 8
 POSITIONS = 32  # from here on a channel is worth a loop of its own; fewer count as channels of their own
 U = np.uintp
