@@ -132,12 +132,15 @@ def _max_of_windows(start, stop, planes, x, size, stride, pad, offsets, out, ind
             if hi > lo and stride[1] == 1:
                 largest_of_taps(zero, 1, target, places, source, table, first, taps, hi - lo)
             elif hi > lo:
-                rest = hi - lo - 1  # the last output by a tap of its own: nothing beyond the image is read
+                behind = ((len(x) - plane) * H - top - to_row) * W
+                beside = W + pad[1] - 2 * (hi - 1) - size[1]
+                last = 0 if behind + beside > 0 else 1  # an output by a tap of its own: nothing beyond x is read
+                rest = hi - lo - last
                 largest_of_taps(zero, 2, target, places, source, table, first, taps, rest)
                 source += 2 * rest * itemsize
-                largest_of_taps(zero, 1, target + rest * itemsize, places + rest, source, table, first, taps, 1)
-            for j in range(columns):
-                if not lo <= j < hi:
+                largest_of_taps(zero, 1, target + rest * itemsize, places + rest, source, table, first, taps, last)
+            for begin, end in ((0, lo), (hi, columns)):
+                for j in range(begin, end):
                     left = j * stride[1] - pad[1]
                     out[plane, i, j], index[plane, i, j] = _largest(x[plane], top, left, size)
 

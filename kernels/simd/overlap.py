@@ -4,7 +4,7 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
-from .emitter import INDEX, in_strips
+from .emitter import INDEX, in_overlapping_strips
 from .strips import BYTE, _every_second, _store_bytes
 
 
@@ -20,7 +20,7 @@ def largest_of_taps(context, zero, step, target, index, source, offsets, first, 
     def codegen(context, builder, signature, arguments):
         target, index, source, offsets, first, taps, count = arguments[2:]
 
-        def body(emit, at):
+        def body(emit, _, at):
             base = emit.at(emit.pointer(source), builder.mul(at, INDEX(stride)))
             table = emit.pointer(offsets, INDEX)
 
@@ -34,10 +34,8 @@ def largest_of_taps(context, zero, step, target, index, source, offsets, first, 
 
             def compare(tap, so_far):
                 (best, number), value = so_far, load(tap)
-                new_nan = builder.and_(
-                    builder.fcmp_unordered("uno", value, value), builder.fcmp_ordered("ord", best, best)
-                )
-                wins = builder.or_(builder.fcmp_ordered(">", value, best), new_nan)
+                larger = builder.fcmp_unordered(">", value, best)  # as NaN is
+                wins = builder.and_(builder.fcmp_ordered("ord", best, best), larger)
                 this = emit.splat(builder.uitofp(builder.add(tap, first), emit.element))
                 return builder.select(wins, value, best), builder.select(wins, this, number)
 
@@ -46,7 +44,7 @@ def largest_of_taps(context, zero, step, target, index, source, offsets, first, 
             emit.store(best, emit.pointer(target), at)
             _store_bytes(emit, builder.fptoui(number, ir.VectorType(BYTE, emit.lanes)), index, at)
 
-        in_strips(builder, signature.args[0], count, body)
+        in_overlapping_strips(builder, signature.args[0], INDEX(1), count, body)
         return context.get_dummy_value()
 
     return types.void(zero, step, *[types.intp] * 7), codegen
