@@ -29,7 +29,7 @@ from .compiling import borrowing, serial, uncached  # noqa: F401
 from .mailbox import serve, share
 
 VARIABLE = "FASTNN_NUM_THREADS"
-PARTS = 16  # for each thread at most: fine enough to balance, each with its own buffers to fill
+PARTS = 16  # for each thread: fine enough to balance, each with its own buffers to fill
 _PATIENCE = 1 << 12  # glances, longer than the pause between most launches: a helper that sleeps wakes up late
 
 _ALIGNMENT = 8 * mailbox.SIZE
@@ -39,8 +39,11 @@ _helpers: list["_Helper"] = []
 _births = threading.RLock()
 
 
-def parallel(grain: int) -> Callable[[Callable], Callable]:
-    """Compile a kernel(start, stop, ...) that is called as kernel(count, ...); a part has at least `grain` items."""
+def parallel(grain: int, parts: int = PARTS) -> Callable[[Callable], Callable]:
+    """Compile a kernel(start, stop, ...) that is called as kernel(count, ...); a part has at least `grain` items.
+
+    parts: for each thread at most; many balance what takes uneven time, one goes through memory in long runs
+    """
 
     def compile_kernel(function: Callable) -> Callable:
         kernel = uncached(function)
@@ -54,8 +57,8 @@ def parallel(grain: int) -> Callable[[Callable], Callable]:
                 kernel(0, count, *arguments)
                 return
             threads = get_num_threads()
-            parts = min(PARTS * threads, -(-count // grain)) if threads > 1 else 1
-            if drive(_mailboxes(min(threads, parts) - 1), count, parts, *arguments):
+            number = min(parts * threads, -(-count // grain)) if threads > 1 else 1
+            if drive(_mailboxes(min(threads, number) - 1), count, number, *arguments):
                 raise MemoryError(f"{function.__module__}: {function.__name__} found no memory; use smaller batches")
 
         launch.kernel = drive  # type: ignore[attr-defined]

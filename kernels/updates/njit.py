@@ -31,7 +31,7 @@ def _with_decay(g, weight, decay):
     return g + decay * weight if decay > 0 else g
 
 
-@threads.parallel(chunks.GRAIN)
+@threads.parallel(chunks.GRAIN, parts=1)
 def _sgd(start, stop, table, numbers):
     zero = numbers.dtype.type(0)
     for chunk in range(start, stop):
@@ -46,7 +46,7 @@ def sgd_update(w, dw, out, learning_rate, weight_decay):
     _update(_sgd, w, out, dw, numbers=list(zip(learning_rate, weight_decay, strict=True)))
 
 
-@threads.parallel(chunks.GRAIN)
+@threads.parallel(chunks.GRAIN, parts=1)
 def _momentum(start, stop, table, numbers):
     zero = numbers.dtype.type(0)
     for chunk in range(start, stop):
@@ -64,7 +64,7 @@ def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay)
     _update(_momentum, w, out, dw, velocity, numbers=list(zip(learning_rate, momentum, weight_decay, strict=True)))
 
 
-@threads.parallel(chunks.GRAIN)
+@threads.parallel(chunks.GRAIN, parts=1)
 def _nesterov(start, stop, table, numbers):
     zero = numbers.dtype.type(0)
     for chunk in range(start, stop):
@@ -84,7 +84,7 @@ def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay)
     _update(_nesterov, w, out, dw, velocity, numbers=[(rate, mu, 1 + mu, decay) for rate, mu, decay in each])
 
 
-@threads.parallel(chunks.GRAIN)
+@threads.parallel(chunks.GRAIN, parts=1)
 def _root_mean_square(start, stop, table, numbers):
     """RMSProp, and AdaGrad with keep = add = 1."""
     zero = numbers.dtype.type(0)
@@ -112,7 +112,7 @@ def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay):
     _update(_root_mean_square, w, out, dw, cache, numbers=[(rate, 1.0, 1.0, tiny, decay) for rate, tiny, decay in each])
 
 
-@threads.parallel(chunks.GRAIN)
+@threads.parallel(chunks.GRAIN, parts=1)
 def _adam(start, stop, table, numbers):
     """Adam with a penalty on the weights, and AdamW, which decays them apart from the gradient."""
     zero = numbers.dtype.type(0)
