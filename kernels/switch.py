@@ -113,6 +113,10 @@ def _obstacle(name: str) -> tuple[str, str] | None:
     """Why the backend cannot run here and what to do about it, or None where it can."""
     if error := _import_error(name):
         return f"importing numba failed ({error})", "install it with: pip install numba"
+    if name == "cuda":
+        from .gpu import driver
+
+        return driver.obstacle()
     if not _has_variant("conv2d", name):
         return f"this version has no {name} kernels", "use one of the other backends"
     return None

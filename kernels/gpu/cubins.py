@@ -1,0 +1,92 @@
+"""From a kernel's Python function to machine code of a GPU: numba to PTX, nvJitLink to a cubin, CuPy to launch it.
+
+All but the launch works without a GPU. numba's own launch would take ten times as long, since it unpacks each array
+into seven parameters; ours passes an address.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import inspect
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import cuda, types
+
+FOLDER = "FASTNN_CUBINS"  # names the folder for compiled kernels; else fastnn/cubins in the user's cache
+
+_TYPES = {
+    "f4": types.float32, "f8": types.float64, "i1": types.int8, "i4": types.int32, "i8": types.int64,
+    "u1": types.uint8, "u2": types.uint16, "u4": types.uint32, "u8": types.uint64, "b1": types.boolean,
+}  # fmt: skip
+
+
+def load(function: Callable, signature: tuple[str, ...]) -> Any:
+    """The kernel for the GPU at hand, from disk where it was compiled before: what CuPy launches."""
+    import cupy
+
+    device = cupy.cuda.Device()
+    capability = tuple(map(int, (device.compute_capability[:-1], device.compute_capability[-1])))
+    path = folder() / f"{function.__name__}-{_stamp(function, signature, capability)}.cubin"
+    if path.exists():
+        name, _, cubin = path.read_bytes().partition(b"\n")
+    else:
+        text = ptx(function, signature, capability)
+        name, cubin = entry(text).encode(), link(text, capability)
+        with contextlib.suppress(OSError):
+            _write(path, name + b"\n" + cubin)
+    module = cupy.cuda.function.Module()
+    module.load(cubin)
+    return module.get_function(name.decode())
+
+
+def ptx(function: Callable, signature: tuple[str, ...], capability: tuple[int, int]) -> str:
+    """The kernel as PTX for a compute capability such as (9, 0)."""
+    kinds = tuple(types.CPointer(_TYPES[word[1:]]) if word[0] == "*" else _TYPES[word] for word in signature)
+    text, _ = cuda.compile(function, types.void(*kinds), device=False, cc=capability, abi="numba", output="ptx")
+    return text
+
+
+def entry(text: str) -> str:
+    """The name under which a kernel stands in its PTX."""
+    found = re.search(r"\.visible \.entry (\w+)", text)
+    assert found, "numba returned PTX without a kernel"
+    return found[1]
+
+
+def link(text: str, capability: tuple[int, int]) -> bytes:
+    """Machine code from PTX."""
+    from cuda.core import Linker, LinkerOptions, ObjectCode
+
+    options = LinkerOptions(arch="sm_{}{}".format(*capability))
+    return Linker(ObjectCode.from_ptx(text.encode()), options=options).link("cubin").code
+
+
+def folder() -> Path:
+    """Where compiled kernels are kept."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get(FOLDER) or Path(cache) / "fastnn" / "cubins")
+
+
+def _stamp(function: Callable, signature: tuple[str, ...], capability: tuple[int, int]) -> str:
+    """A digest of all that the machine code depends on: sources, types, GPU and compilers."""
+    sources = [Path(inspect.getfile(function)), *sorted(Path(__file__).parent.glob("*.py"))]
+    versions = [
+        (name, importlib.metadata.version(name)) for name in ("numba", "numba-cuda", "cuda-core", "cuda-bindings")
+    ]
+    digest = hashlib.sha256(repr((function.__qualname__, signature, capability, versions)).encode())
+    for source in sources:
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All at once: another process sees the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(content)
+    os.replace(file.name, path)

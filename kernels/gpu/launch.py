@@ -1,0 +1,85 @@
+"""How kernels for a GPU are written and launched.
+
+    @kernel
+    def _double(count, x, out):
+        i = cuda.grid(1)
+        if i < count:
+            out[i] = 2 * x[i]
+
+    _double(x.size, np.int32(x.size), x, out)
+
+calls it on so many threads, rounded up to whole blocks. Arguments are arrays, which a kernel sees as flat memory, and
+scalars: whole numbers come as int32, NumPy's floats as what they are. So numbers in a kernel that computes in float32
+are arguments too, `zero` or `half`, or whole: a literal 0.5 would have it compute in float64.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import cuda, uint32
+
+from .driver import SIMULATED
+
+BLOCK = 32 if SIMULATED else 256  # threads; the simulator needs a thread of Python for each
+
+KERNELS: dict[str, "Kernel"] = {}
+
+
+class Kernel:
+    """A function that runs on many threads of the GPU, each its own call; compiled for each signature when first met.
+
+    `signatures`: those it was launched with, words such as "*f4" for memory of float32 and "i4" for an int32
+    """
+
+    def __init__(self, function: Callable) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.signatures: dict[tuple[str, ...], Any] = {}
+        KERNELS[f"{function.__module__}.{function.__qualname__}"] = self
+
+    def __call__(self, threads: int, *arguments: Any) -> None:
+        if not threads:
+            return
+        arguments = tuple(np.int32(value) if type(value) is int else value for value in arguments)
+        signature = tuple(map(_word, arguments))
+        if signature not in self.signatures:
+            self.signatures[signature] = self._load(signature)
+        self.signatures[signature](-(-threads // BLOCK), BLOCK, arguments)
+
+    def _load(self, signature: tuple[str, ...]) -> Callable:
+        if SIMULATED:
+            simulated = cuda.jit(self.function)
+            return lambda blocks, block, arguments: simulated[blocks, block](*map(_flat, arguments))
+        from . import cubins
+
+        compiled = cubins.load(self.function, signature)
+        return lambda blocks, block, arguments: compiled((blocks,), (block,), arguments)
+
+
+def kernel(function: Callable) -> Kernel:
+    """Compile a kernel."""
+    return Kernel(function)
+
+
+def device(function: Callable) -> Callable:
+    """Compile a function that kernels call."""
+    return cuda.jit(device=True, inline="always")(function)
+
+
+@device
+def split(place, length):
+    """The quotient and the remainder of two whole numbers from 0 up to 2**32, in 32 bits: the usual ones take 64."""
+    quotient = uint32(place) // uint32(length)
+    return quotient, uint32(place) - quotient * uint32(length)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, np.generic):
+        return f"{value.dtype.kind}{value.dtype.itemsize}"
+    return f"*{value.dtype.kind}{value.dtype.itemsize}"
+
+
+def _flat(value: Any) -> Any:
+    return value.reshape(-1) if isinstance(value, np.ndarray) else value
