@@ -36,7 +36,7 @@ def signatures(tmp_path_factory):
 def test_every_kernel_passes_its_tests_in_the_simulator(signatures):
     """The tests themselves run in the fixture."""
     files = sorted(path.parent.name for path in (FOLDER.parent / "kernels").glob("*/cuda.py"))
-    tested = {name.split(".")[2] for name in signatures}
+    tested = {name.split(".")[2] for name in signatures} - {"gpu"}
     assert tested == set(files)
     assert [name for name, words in signatures.items() if not words] == []
 
@@ -47,7 +47,7 @@ def test_kernels_compile_without_traps(signatures):
     from fastnn.kernels.gpu.launch import KERNELS
 
     for name, lists in signatures.items():
-        importlib.import_module(name.rpartition(".")[0])
+        importlib.import_module(name.partition(":")[0])
         for words in (words.split() for words in lists):
             for capability in CAPABILITIES:
                 text = cubins.ptx(KERNELS[name].function, tuple(words), capability)

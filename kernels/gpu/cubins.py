@@ -25,17 +25,17 @@ _TYPES = {
 }  # fmt: skip
 
 
-def load(function: Callable, signature: tuple[str, ...]) -> Any:
+def load(kernel: Any, signature: tuple[str, ...]) -> Any:
     """The kernel for the GPU at hand, from disk where it was compiled before: what CuPy launches."""
     import cupy
 
     device = cupy.cuda.Device()
     capability = tuple(map(int, (device.compute_capability[:-1], device.compute_capability[-1])))
-    path = folder() / f"{function.__name__}-{_stamp(function, signature, capability)}.cubin"
+    path = folder() / f"{kernel.__name__}-{_stamp(kernel, signature, capability)}.cubin"
     if path.exists():
         name, _, cubin = path.read_bytes().partition(b"\n")
     else:
-        text = ptx(function, signature, capability)
+        text = ptx(kernel.function, signature, capability)
         name, cubin = entry(text).encode(), link(text, capability)
         with contextlib.suppress(OSError):
             _write(path, name + b"\n" + cubin)
@@ -72,13 +72,13 @@ def folder() -> Path:
     return Path(os.environ.get(FOLDER) or Path(cache) / "fastnn" / "cubins")
 
 
-def _stamp(function: Callable, signature: tuple[str, ...], capability: tuple[int, int]) -> str:
+def _stamp(kernel: Any, signature: tuple[str, ...], capability: tuple[int, int]) -> str:
     """A digest of all that the machine code depends on: sources, types, GPU and compilers."""
-    sources = [Path(inspect.getfile(function)), *sorted(Path(__file__).parent.glob("*.py"))]
+    sources = [Path(inspect.getfile(kernel.function)), *sorted(Path(__file__).parent.glob("*.py"))]
     versions = [
         (name, importlib.metadata.version(name)) for name in ("numba", "numba-cuda", "cuda-core", "cuda-bindings")
     ]
-    digest = hashlib.sha256(repr((function.__qualname__, signature, capability, versions)).encode())
+    digest = hashlib.sha256(repr((kernel.name, kernel.block, signature, capability, versions)).encode())
     for source in sources:
         digest.update(source.read_bytes())
     return digest.hexdigest()[:24]

@@ -30,32 +30,40 @@ KERNELS: dict[str, "Kernel"] = {}
 class Kernel:
     """A function that runs on many threads of the GPU, each its own call; compiled for each signature when first met.
 
+    block: threads of a block
+    variant: tells kernels apart that are made by one function
     `signatures`: those it was launched with, words such as "*f4" for memory of float32 and "i4" for an int32
     """
 
-    def __init__(self, function: Callable) -> None:
+    def __init__(self, function: Callable, block: int = BLOCK, variant: str = "") -> None:
         functools.update_wrapper(self, function)
-        self.function = function
+        self.function, self.block = function, block
         self.signatures: dict[tuple[str, ...], Any] = {}
-        KERNELS[f"{function.__module__}.{function.__qualname__}"] = self
+        self.name = f"{function.__module__}:{function.__name__}{variant and ' '}{variant}"
+        KERNELS[self.name] = self
 
     def __call__(self, threads: int, *arguments: Any) -> None:
-        if not threads:
+        """Run so many threads, in whole blocks."""
+        self.launch(-(-threads // self.block), *arguments)
+
+    def launch(self, blocks: int, *arguments: Any) -> None:
+        """Run so many blocks of threads."""
+        if not blocks:
             return
         arguments = tuple(np.int32(value) if type(value) is int else value for value in arguments)
         signature = tuple(map(_word, arguments))
         if signature not in self.signatures:
             self.signatures[signature] = self._load(signature)
-        self.signatures[signature](-(-threads // BLOCK), BLOCK, arguments)
+        self.signatures[signature](blocks, arguments)
 
     def _load(self, signature: tuple[str, ...]) -> Callable:
         if SIMULATED:
             simulated = cuda.jit(self.function)
-            return lambda blocks, block, arguments: simulated[blocks, block](*map(_flat, arguments))
+            return lambda blocks, arguments: simulated[blocks, self.block](*map(_flat, arguments))
         from . import cubins
 
-        compiled = cubins.load(self.function, signature)
-        return lambda blocks, block, arguments: compiled((blocks,), (block,), arguments)
+        compiled = cubins.load(self, signature)
+        return lambda blocks, arguments: compiled((blocks,), (self.block,), arguments)
 
 
 def kernel(function: Callable) -> Kernel:

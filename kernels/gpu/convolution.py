@@ -1,0 +1,119 @@
+"""A convolution as three products of matrices, see `products`: of windows no copy is made, they are addresses.
+
+In images with a border of zeros, output (n, oh, ow) and tap (c, kh, kw) meet at
+
+    n*image + oh*SH*row + ow*SW    +    c*plane + kh*row + kw
+
+a sum of one number for the output and one for the tap, which is what a product asks of its tables:
+
+    out[f, (n, oh, ow)] = sum over taps of            w[f, tap] * x[(n, oh, ow) + tap]
+    dw[f, tap]          = sum over (n, oh, ow) of  dout[f, (n, oh, ow)] * x[(n, oh, ow) + tap]
+    dx[c, (n, h, w)]    = sum over (f, kh, kw) of     w[f, c, kh, kw] * dout[(n, h, w) + (f, KH-1-kh, KW-1-kw)]
+
+where for dx the rows and columns of dout are pulled apart by the stride, with zeros between them and around.
+"""
+
+import functools
+
+import numpy as np
+from numba import cuda
+
+from .launch import kernel, split
+from .memory import to_device, xp
+from .products import INDEX, Matrix, multiply, steps
+
+
+def forward(x, w, b, stride, pad, floor=-np.inf):
+    """The convolution's output, not below `floor`."""
+    (N, C, H, W), (F, _, KH, KW) = x.shape, w.shape
+    H, W = H + 2 * pad[0], W + 2 * pad[1]
+    OH, OW = 1 + (H - KH) // stride[0], 1 + (W - KW) // stride[1]
+    out = xp.empty((N, F, OH, OW), x.dtype)
+    K = C * KH * KW
+    filters = Matrix(w, steps(F, K), steps(K))
+    windows = Matrix(_spread(x, pad, (1, 1), (H, W)), _grid(N, OH, OW, C * H * W, stride, W), _taps(C, KH, KW, H, W))
+    multiply(filters, windows, Matrix(out, steps(F, OH * OW), _images(N, F, OH * OW)), b, (1, 0), floor)
+    return out
+
+
+def backward(dout, x, w, stride, pad, need_dx):
+    """dx (or None), dw and db."""
+    (N, F, OH, OW), (_, C, H, W), (_, _, KH, KW) = dout.shape, x.shape, w.shape
+    dw, db, P, K = xp.empty_like(w), xp.empty(F, x.dtype), OH * OW, C * KH * KW
+    _filter_sums(F, F, N, P, dout, x.dtype.type(0), db)
+    padded = H + 2 * pad[0], W + 2 * pad[1]
+    outputs = Matrix(dout, steps(F, P), _images(N, F, P))
+    grid = _grid(N, OH, OW, C * padded[0] * padded[1], stride, padded[1])
+    windows = Matrix(_spread(x, pad, (1, 1), padded), _taps(C, KH, KW, *padded), grid)
+    multiply(outputs, windows, Matrix(dw, steps(F, K), steps(K)))
+    return _input_gradients(dout, w, stride, pad, x.shape) if need_dx else None, dw, db
+
+
+def _input_gradients(dout, w, stride, pad, x_shape):
+    (N, C, H, W), (F, _, KH, KW) = x_shape, w.shape
+    dx, size = xp.empty(x_shape, dout.dtype), (H + KH - 1, W + KW - 1)
+    border = KH - 1 - pad[0], KW - 1 - pad[1]
+    grid = _grid(N, H, W, F * size[0] * size[1], (1, 1), size[1])
+    windows = Matrix(_spread(dout, border, stride, size), grid, _taps(F, KH, KW, *size, turned=True))
+    filters = Matrix(w, steps(C, KH * KW), _images(F, C, KH * KW))
+    multiply(filters, windows, Matrix(dx, steps(C, H * W), _images(N, C, H * W)))
+    return dx
+
+
+@functools.lru_cache(maxsize=1024)
+def _taps(C, KH, KW, H, W, turned=False):
+    """Where tap (c, kh, kw) of a window lies in an image of C planes, from the window's corner; or turned over."""
+    c, kh, kw = np.meshgrid(np.arange(C), np.arange(KH), np.arange(KW), indexing="ij")
+    if turned:
+        kh, kw = KH - 1 - kh, KW - 1 - kw
+    return to_device(((c * H + kh) * W + kw).ravel().astype(INDEX))
+
+
+@functools.lru_cache(maxsize=1024)
+def _grid(N, rows, columns, image, stride, row):
+    """Where the window of output (n, i, j) begins."""
+    n, i, j = np.meshgrid(np.arange(N), np.arange(rows), np.arange(columns), indexing="ij")
+    return to_device((n * image + i * stride[0] * row + j * stride[1]).ravel().astype(INDEX))
+
+
+@functools.lru_cache(maxsize=1024)
+def _images(N, planes, places):
+    """Where place p of image n lies in the first of so many planes."""
+    n, p = np.meshgrid(np.arange(N), np.arange(places), indexing="ij")
+    return to_device((n * planes * places + p).ravel().astype(INDEX))
+
+
+def _spread(x, border, step, size):
+    """Images with zeros around and between their rows and columns: x[h, w] lies at (border + h*step, ...)."""
+    if (*border, *step) == (0, 0, 1, 1) and size == x.shape[2:]:
+        return x
+    out = xp.empty((*x.shape[:2], *size), x.dtype)
+    _spread_images(out.size, out.size, *x.shape[2:], *size, *border, *step, x, x.dtype.type(0), out)
+    return out
+
+
+@kernel
+def _spread_images(count, H, W, rows, columns, top, left, step_down, step_across, x, zero, out):
+    place = cuda.grid(1)
+    if place < count:
+        line, column = split(place, columns)
+        plane, row = split(line, rows)
+        value = zero
+        if row >= top and column >= left:
+            h, above = split(row - top, step_down)
+            w, before = split(column - left, step_across)
+            if above == 0 and before == 0 and h < H and w < W:
+                value = x[(plane * H + h) * W + w]
+        out[place] = value
+
+
+@kernel
+def _filter_sums(F, N, places, dout, zero, db):
+    """db[f] = the sum of dout over images and places"""
+    f = cuda.grid(1)
+    if f < F:
+        total = zero
+        for n in range(N):
+            for p in range((n * F + f) * places, (n * F + f + 1) * places):
+                total += dout[p]
+        db[f] = total

@@ -1,0 +1,59 @@
+"""The backend cuda on a GPU: every operation at the sizes that are timed, a training run, memory over many steps."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import ThreeLayerConvNet, data_utils
+from fastnn.benchmarking import report
+from fastnn.benchmarking.cases import CASES
+from fastnn.kernels import use_backend
+from fastnn.solver import Solver
+
+
+def obstacle():
+    """Why these tests cannot run here, or an empty string."""
+    (line,) = (line for line in fastnn.backends() if line.name == "cuda")
+    if not line.available:
+        return f"no NVIDIA GPU to run on: {line.reason}"
+    from fastnn.kernels.gpu import driver
+
+    return "the simulator is too slow for these sizes" if driver.SIMULATED else ""
+
+
+REASON = obstacle()
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(REASON), reason=REASON or "a GPU is here")]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_operation_at_full_size(case, dtype):
+    arrays = case.inputs(dtype)
+    report.check(case, report.reference(case, arrays), "cuda", case.calls(arrays), dtype)
+
+
+def trained(backend, dtype):
+    """The losses of two epochs of training a convolutional network."""
+    data = data_utils.get_shapes_data(400, 100, 100, dtype=dtype)
+    with use_backend(backend):
+        model = ThreeLayerConvNet(num_filters=8, filter_size=5, hidden_dim=32, dtype=dtype, seed=0)
+        solver = Solver(model, data, update_rule="adam", batch_size=20, num_epochs=2, verbose=False, seed=0)
+        solver.train()
+    return solver.loss_history
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-3), (np.float64, 1e-9)])
+def test_a_training_run_has_the_losses_of_the_processor(dtype, tolerance):
+    np.testing.assert_allclose(trained("cuda", dtype), trained("njit", dtype), rtol=tolerance)
+
+
+def test_a_thousand_steps_need_no_more_memory_than_ten():
+    cupy = pytest.importorskip("cupy")
+    pool, data = cupy.get_default_memory_pool(), data_utils.get_shapes_data(100, 20, 20)
+    held = []
+    with use_backend("cuda"):
+        model = ThreeLayerConvNet(num_filters=4, filter_size=3, hidden_dim=8, seed=0)
+        for epochs in (2, 200):
+            Solver(model, data, batch_size=20, num_epochs=epochs, verbose=False, seed=0).train()
+            held.append((pool.used_bytes(), pool.total_bytes()))
+    assert held[0] == held[1]
