@@ -1,0 +1,71 @@
+"""`dropout` on a GPU: each thread draws a block of Philox, four words, and with them keeps or drops four elements.
+
+Philox needs no state but a counter, here the number of the block: so threads draw at the same time what a loop would
+draw one after the other.
+"""
+
+import numpy as np
+from numba import cuda, uint64
+
+from ..gpu.launch import device, kernel
+from ..gpu.memory import on_device, xp
+from . import threshold
+
+LOW, BITS = np.uint64(2**32 - 1), np.uint64(32)
+M0, M1, W0, W1 = (np.uint64(word) for word in (0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85))
+
+
+@on_device
+def dropout_forward(x, p, seed):
+    number, blocks = x.dtype.type, -(-x.size // 4)
+    out, mask = xp.empty_like(x), xp.empty(x.shape, bool)
+    limit, key = np.uint64(threshold(p)), np.uint64(seed)
+    _drop(blocks, blocks, x.size, x, number(p), limit, key, number(0), out, mask)
+    return out, mask
+
+
+@on_device
+def dropout_backward(dout, mask, p):
+    number, dx = dout.dtype.type, xp.empty_like(dout)
+    _gradients(dx.size, dx.size, dout, mask, number(p), number(0), dx)
+    return dx
+
+
+@device
+def _philox(block, key):
+    """The four words of 32 bits, each in a uint64, that belong to the number of a block and a key."""
+    c0, c1, c2, c3 = uint64(block) & LOW, uint64(block) >> BITS, uint64(0), uint64(0)
+    k0, k1 = key & LOW, key >> BITS
+    for _ in range(10):
+        product0, product1 = M0 * c0, M1 * c2
+        c0, c1, c2, c3 = (product1 >> BITS) ^ c1 ^ k0, product1 & LOW, (product0 >> BITS) ^ c3 ^ k1, product0 & LOW
+        k0, k1 = (k0 + W0) & LOW, (k1 + W1) & LOW
+    return c0, c1, c2, c3
+
+
+@device
+def _keep_or_drop(i, size, kept, x, p, zero, out, mask):
+    if i < size:
+        mask[i] = kept
+        out[i] = x[i] / p if kept else zero
+
+
+@kernel
+def _drop(blocks, size, x, p, limit, key, zero, out, mask):
+    """mask[i] = word[i] < limit, out[i] = x[i] / p where mask[i], else 0: for the four i of a block"""
+    block = cuda.grid(1)
+    if block < blocks:
+        i = 4 * block
+        w0, w1, w2, w3 = _philox(block, key)
+        _keep_or_drop(i, size, w0 < limit, x, p, zero, out, mask)
+        _keep_or_drop(i + 1, size, w1 < limit, x, p, zero, out, mask)
+        _keep_or_drop(i + 2, size, w2 < limit, x, p, zero, out, mask)
+        _keep_or_drop(i + 3, size, w3 < limit, x, p, zero, out, mask)
+
+
+@kernel
+def _gradients(count, dout, mask, p, zero, dx):
+    """dx[i] = dout[i] / p where mask[i], else 0"""
+    i = cuda.grid(1)
+    if i < count:
+        dx[i] = dout[i] / p if mask[i] else zero

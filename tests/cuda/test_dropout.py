@@ -1,0 +1,78 @@
+"""`dropout` on the simulated GPU."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
+from fastnn.kernels import dropout
+from fastnn.testing import against_naive
+
+DTYPES = [np.float32, np.float64]
+SEEDS = [0, 231, 2**32, 2**63 + 5, 2**64 - 1]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,), (4,), (3, 5), (7, 1, 11), (2, 3, 4, 5), (131,)])
+def test_against_the_loops(shape, dtype):
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    for p, seed in zip((0.5, 0.01, 0.3, 0.99, 2**-32), SEEDS, strict=True):
+        out, mask = against_naive(dropout.dropout_forward, x, p, seed)
+        assert (out.shape, mask.shape, mask.dtype) == (shape, shape, bool)
+        against_naive(dropout.dropout_backward, x, mask, p)
+
+
+@pytest.mark.parametrize("backend", ["naive", "vectorized", "njit"])
+def test_the_masks_are_those_of_the_other_backends(backend):
+    x = np.ones(1021, np.float32)
+    for seed in SEEDS:
+        _, mask = dropout.dropout_forward(x, 0.4, seed)
+        with fastnn.use_backend(backend):
+            _, expected = dropout.dropout_forward(x, 0.4, seed)
+        assert mask.tobytes() == expected.tobytes()
+        assert 300 < mask.sum() < 500
+
+
+@pytest.mark.parametrize("position", range(4))
+def test_an_element_is_kept_where_its_word_is_less_than_p(position):
+    word = (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)[position]  # of Random123's known answers, for zeros
+    x = np.ones(position + 1, np.float32)
+    assert dropout.dropout_forward(x, (word + 1) / 2**32, 0)[1][position]
+    assert not dropout.dropout_forward(x, word / 2**32, 0)[1][position]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_any_layout_and_integers(dtype):
+    x = np.random.default_rng(1).standard_normal((8, 9)).astype(dtype)
+    for seen in (x[::2, ::-3], np.asfortranarray(x), x.T):
+        out, mask = against_naive(dropout.dropout_forward, seen, 0.5, 3)
+        assert out.flags.c_contiguous
+        against_naive(dropout.dropout_backward, seen, np.asfortranarray(mask), 0.5)
+    out, _ = dropout.dropout_forward([[1, 2], [3, 4]], 0.5, 3)
+    assert out.dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dropped_elements_are_0_whatever_they_were(dtype):
+    _, mask = dropout.dropout_forward(np.ones(64, dtype), 0.5, 0)
+    for odd in (np.nan, np.inf, -np.inf):
+        x = np.full(64, odd, dtype)
+        out, again = dropout.dropout_forward(x, 0.5, 0)
+        np.testing.assert_array_equal(again, mask)
+        for result in (out, dropout.dropout_backward(x, mask, 0.5)):
+            np.testing.assert_array_equal(result, np.where(mask, x, dtype(0)))
+
+
+def test_keeping_everything_changes_nothing():
+    x = np.random.default_rng(2).standard_normal(1007).astype(np.float32)
+    x[:2] = -0.0, np.nan
+    out, mask = dropout.dropout_forward(x, 1, 9)
+    assert mask.all()
+    assert out.tobytes() == dropout.dropout_backward(x, mask, 1).tobytes() == x.tobytes()
+
+
+def test_gradients_are_the_numeric_ones():
+    x, dout = np.random.default_rng(3).standard_normal((2, 3, 5))
+    _, mask = dropout.dropout_forward(x, 0.6, 8)
+    expected = eval_numerical_gradient_array(lambda x: dropout.dropout_forward(x, 0.6, 8)[0], x, dout)
+    assert rel_error(dropout.dropout_backward(dout, mask, 0.6), expected) < 1e-8
