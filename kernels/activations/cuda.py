@@ -1,4 +1,4 @@
-"""`activations` on a GPU: each thread applies the formula of the naive loops to one element, in the dtype of the arrays.
+"""`activations` on a GPU: each thread applies the formula of the naive loops to one element, in the dtype of x.
 
 A maxout's thread looks through its group; the gradient of a slope is one thread's walk over all that the slope met.
 """
@@ -86,13 +86,14 @@ def tanh_backward(dout, out):
 
 @on_device
 def gelu_forward(x):
-    return _each(_gelu, x, x.dtype.type(math.sqrt(2)))
+    number = x.dtype.type
+    return _each(_gelu, x, number(0.5), number(math.sqrt(2)))
 
 
 @on_device
 def gelu_backward(dout, x):
     number = x.dtype.type
-    return _each(_gelu_gradients, dout, x, number(math.sqrt(2)), number(math.sqrt(2 * math.pi)))
+    return _each(_gelu_gradients, dout, x, number(0.5), number(math.sqrt(2)), number(math.sqrt(2 * math.pi)))
 
 
 @on_device
@@ -228,26 +229,26 @@ def _tanh_gradients(count, dout, out, one, dx):
 
 
 @device
-def _probability(x, root):
+def _probability(x, half, root):
     """P(X <= x): (1 + erf(x / sqrt(2))) / 2, without the cancellation where x is negative."""
-    return math.erfc(-x / root) / 2
+    return half * math.erfc(-x / root)
 
 
 @kernel
-def _gelu(count, x, root, out):
+def _gelu(count, x, half, root, out):
     """out = x * P(X <= x)"""
     i = cuda.grid(1)
     if i < count:
-        out[i] = x[i] * _probability(x[i], root)
+        out[i] = x[i] * _probability(x[i], half, root)
 
 
 @kernel
-def _gelu_gradients(count, dout, x, root, area, dx):
+def _gelu_gradients(count, dout, x, half, root, area, dx):
     """dx = dout * (P(X <= x) + x * density), where density = exp(-x * x / 2) / sqrt(2 * pi)"""
     i = cuda.grid(1)
     if i < count:
-        density = math.exp(-x[i] * x[i] / 2) / area
-        dx[i] = dout[i] * (_probability(x[i], root) + x[i] * density)
+        density = math.exp(-half * x[i] * x[i]) / area
+        dx[i] = dout[i] * (_probability(x[i], half, root) + x[i] * density)
 
 
 @kernel

@@ -19,9 +19,10 @@ from numba import cuda, types
 
 FOLDER = "FASTNN_CUBINS"  # names the folder for compiled kernels; else fastnn/cubins in the user's cache
 
+# a boolean is a byte of 0 or 1: numba compiles no access to booleans by address
 _TYPES = {
     "f4": types.float32, "f8": types.float64, "i1": types.int8, "i4": types.int32, "i8": types.int64,
-    "u1": types.uint8, "u2": types.uint16, "u4": types.uint32, "u8": types.uint64, "b1": types.boolean,
+    "u1": types.uint8, "u2": types.uint16, "u4": types.uint32, "u8": types.uint64, "b1": types.uint8,
 }  # fmt: skip
 
 

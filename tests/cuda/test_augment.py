@@ -28,11 +28,12 @@ def only(count=1, **changed):
     return {name: np.full(count, changed.get(name, 0), bool if name == "flip" else int) for name in names}
 
 
-SHAPES = [(1, 1, 1, 1), (7, 2, 5, 3), (5, 3, 7, 11), (31, 1, 2, 5), (0, 3, 2, 2), (2, 0, 3, 3), (2, 3, 0, 2), (2, 3, 2, 0)]
+SHAPES = [(1, 1, 1, 1), (7, 2, 5, 3), (3, 2, 7, 11), (31, 1, 2, 5)]
+EMPTY = [(0, 3, 2, 2), (2, 0, 3, 3), (2, 3, 0, 2), (2, 3, 2, 0)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES + EMPTY)
 def test_against_the_loops(shape, dtype):
     for seed, reach in enumerate((1, 3, 9)):
         actual = against_naive(augment_images, *draw(shape, dtype, seed, reach))
