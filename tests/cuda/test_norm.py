@@ -1,0 +1,104 @@
+"""`norm` on the simulated GPU."""
+
+import numpy as np
+import pytest
+
+from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
+from fastnn.kernels import norm
+from fastnn.testing import against_naive
+
+DTYPES = [np.float32, np.float64]
+EPSILON = 0.5  # few elements may have a variance near 0, which costs digits whatever computes it
+BATCH_BACKWARD = [norm.batchnorm_backward, norm.batchnorm_backward_alt, norm.batchnorm_inference_backward]
+
+
+def draw(shape, dtype, offset=0.0):
+    """x, dout, gamma, beta."""
+    generator = np.random.default_rng(0)
+    x, dout = offset + 2 * generator.standard_normal(shape), generator.standard_normal(shape)
+    return tuple(values.astype(dtype) for values in (x, dout, *generator.standard_normal((2, shape[1]))))
+
+
+def check_batch(x, dout, gamma, beta):
+    _, mean, var = against_naive(norm.batchnorm_forward, x, gamma, beta, EPSILON, terms=x.size)
+    against_naive(norm.batchnorm_inference, x, gamma, beta, mean, var, EPSILON)
+    for backward in BATCH_BACKWARD:
+        against_naive(backward, dout, x, gamma, mean, var, EPSILON, terms=x.size)
+
+
+def check_groups(x, dout, gamma, beta, groups):
+    _, mean, var = against_naive(norm.groupnorm_forward, x, gamma, beta, groups, EPSILON, terms=x.size)
+    against_naive(norm.groupnorm_backward, dout, x, gamma, groups, mean, var, EPSILON, terms=x.size)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (3, 0), (1, 3, 7), (2, 3, 1, 1), (37, 1), (3, 2, 5, 2), (5, 2, 1, 3, 2)])
+def test_batch_norm_against_the_loops(shape, dtype):
+    check_batch(*draw(shape, dtype, offset=3))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 6), (5, 6), (0, 6, 2), (2, 6, 1, 1), (3, 6, 5), (2, 6, 3, 2)])
+def test_group_norm_against_the_loops(shape, dtype):
+    for groups in (1, 2, 3, 6):
+        check_groups(*draw(shape, dtype, offset=3), groups)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_images(dtype):
+    x, dout, gamma, beta = draw((0, 4, 3), dtype)
+    mean, var = np.zeros(4, dtype), np.ones(4, dtype)
+    against_naive(norm.batchnorm_inference, x, gamma, beta, mean, var, EPSILON)
+    for backward in BATCH_BACKWARD:
+        against_naive(backward, dout, x, gamma, mean, var, EPSILON)
+
+
+def test_a_large_mean_costs_no_digits():
+    x, dout, gamma, beta = draw((11, 2, 3), np.float32, offset=3e7)
+    check_batch(x, dout, gamma, beta)
+    check_groups(x[:3], dout[:3], gamma, beta, 1)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_reach_what_shares_their_statistics(dtype, special):
+    x, dout, gamma, beta = draw((5, 4, 3), dtype)
+    x[4, 1, 2] = special
+    check_batch(x, dout, gamma, beta)
+    check_groups(x, dout, gamma, beta, 2)
+    dx, dgamma, _ = norm.batchnorm_inference_backward(dout, x, gamma, beta, np.ones(4, dtype), EPSILON)
+    assert np.isfinite(dx).all()
+    np.testing.assert_array_equal(np.isfinite(dgamma), [True, False, True, True])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_constant_channels_give_beta(dtype):
+    gamma, beta = np.array([2, 3], dtype), np.array([5, -7], dtype)
+    x = np.full((4, 2, 3), 0.1, dtype)
+    for forward, groups in ((norm.batchnorm_forward, ()), (norm.groupnorm_forward, (2,))):
+        out, _, var = forward(x, gamma, beta, *groups, 1e-5)
+        np.testing.assert_allclose(out, np.broadcast_to(beta[:, None], x.shape), rtol=1e-6)
+        np.testing.assert_allclose(var, 0, atol=1e-12)
+
+
+def test_gradients_are_the_numeric_ones():
+    x, dout, gamma, beta = draw((2, 4, 2), np.float64)
+    statistics = np.random.default_rng(1).uniform(0.5, 2, (2, 4))
+
+    def batch():
+        return norm.batchnorm_forward(x, gamma, beta, EPSILON)
+
+    def groups():
+        return norm.groupnorm_forward(x, gamma, beta, 2, EPSILON)
+
+    def inference():
+        return (norm.batchnorm_inference(x, gamma, beta, *statistics, EPSILON),)
+
+    gradients = [(batch, backward(dout, x, gamma, *batch()[1:], EPSILON)) for backward in BATCH_BACKWARD[:2]]
+    gradients += [(groups, norm.groupnorm_backward(dout, x, gamma, 2, *groups()[1:], EPSILON))]
+    gradients += [(inference, norm.batchnorm_inference_backward(dout, x, gamma, *statistics, EPSILON))]
+    for forward, results in gradients:
+        for array, actual in zip((x, gamma, beta), results, strict=True):
+            expected = eval_numerical_gradient_array(lambda _, f=forward: f()[0], array, dout)
+            assert rel_error(expected, actual) < 1e-7
