@@ -6,7 +6,6 @@ it up, in order.
 
 import math
 
-import numpy as np
 from numba import cuda, float64
 
 from ..gpu.launch import kernel, split

@@ -58,6 +58,7 @@ def test_not_a_number_spreads_as_the_formula_says(dtype, function):
     assert (loss, np.abs(dW).max()) == (0.0, 0.0)
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_of_finite_scores_is_finite(dtype):
     largest = float(np.finfo(dtype).max)
@@ -72,6 +73,14 @@ def test_many_large_losses_have_a_finite_mean():
     W, X = np.array([[-1.7e308, 1.7e308]]), np.ones((5, 1))
     loss, dW = against_naive(linear_losses.linear_softmax_loss, W, X, np.zeros(5, int), 0)
     assert (loss, dW.tolist()) == (pytest.approx(1e308), [[-1, 1]])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_label_of_score_minus_infinity_has_an_infinite_loss(dtype):
+    W, X = np.array([[-np.inf, 0, 1]], dtype), np.ones((2, 1), dtype)
+    for y in ([0, 1], [2, 1]):
+        loss, _ = against_naive(linear_losses.linear_softmax_loss, W, X, np.array(y), 0)
+        assert (loss == np.inf) == (0 in y)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -32,7 +32,9 @@ def check_groups(x, dout, gamma, beta, groups):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (3, 0), (1, 3, 7), (2, 3, 1, 1), (37, 1), (3, 2, 5, 2), (5, 2, 1, 3, 2)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (7, 5), (3, 0), (1, 3, 7), (2, 3, 1, 1), (37, 1), (3, 2, 5, 2), (5, 2, 1, 3, 2)]
+)
 def test_batch_norm_against_the_loops(shape, dtype):
     check_batch(*draw(shape, dtype, offset=3))
 
@@ -57,6 +59,17 @@ def test_a_large_mean_costs_no_digits():
     x, dout, gamma, beta = draw((11, 2, 3), np.float32, offset=3e7)
     check_batch(x, dout, gamma, beta)
     check_groups(x[:3], dout[:3], gamma, beta, 1)
+
+
+def test_numbers_beyond_the_range_of_float32_in_between():
+    x, dout, gamma, beta = draw((37, 2), np.float32)
+    check_batch(np.float32(3e18) * x, dout, gamma, beta)
+    check_groups(np.float32(3e18) * x[:3], dout[:3], gamma, beta, 1)
+    x = np.float32([[3e38, -3e38], [1e38, 2e38]])
+    mean, var = -x[0], np.full(2, 1e38, np.float32)
+    against_naive(norm.batchnorm_inference, x, gamma, beta, mean, var, EPSILON)
+    for backward in BATCH_BACKWARD[1:]:
+        against_naive(backward, dout[:2], x, gamma, mean, var, EPSILON)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
