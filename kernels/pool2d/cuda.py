@@ -1,0 +1,167 @@
+"""`pool2d` on a GPU, plainly: forward a thread walks through one window, backward through the windows over one element.
+
+The naive loops scatter gradients from windows to elements, where threads would get in each other's way; here an element
+gathers them instead, in the same order.
+"""
+
+from numba import cuda
+
+from ..gpu.launch import device, kernel, split
+from ..gpu.memory import on_device, xp
+from . import index_dtype
+
+
+@on_device
+def max_pool2d_forward(x, size, stride, pad):
+    lengths = _lengths(x.shape, size, stride, pad)
+    out = xp.empty((*x.shape[:2], *lengths[2:4]), x.dtype)
+    index = xp.empty(out.shape, index_dtype(size))
+    _largest(out.size, out.size, *lengths, x, out, index)
+    return out, index
+
+
+@on_device
+def max_pool2d_backward(dout, index, x_shape, size, stride, pad):
+    dx = xp.empty(x_shape, dout.dtype)
+    _winners_gradients(dx.size, dx.size, *_lengths(x_shape, size, stride, pad), dout, index, dx.dtype.type(0), dx)
+    return dx
+
+
+@on_device
+def avg_pool2d_forward(x, size, stride, pad):
+    lengths, number = _lengths(x.shape, size, stride, pad), x.dtype.type
+    out = xp.empty((*x.shape[:2], *lengths[2:4]), x.dtype)
+    _means(out.size, out.size, *lengths, x, number(0), number(size[0] * size[1]), out)
+    return out
+
+
+@on_device
+def avg_pool2d_backward(dout, x_shape, size, stride, pad):
+    dx, number = xp.empty(x_shape, dout.dtype), dout.dtype.type
+    lengths = _lengths(x_shape, size, stride, pad)
+    _shares(dx.size, dx.size, *lengths, dout, number(0), number(size[0] * size[1]), dx)
+    return dx
+
+
+@on_device
+def global_avg_pool2d_forward(x):
+    (N, C, H, W), number = x.shape, x.dtype.type
+    out = xp.empty((N, C), x.dtype)
+    _channel_means(out.size, out.size, H, W, x, number(0), number(H * W), out)
+    return out
+
+
+@on_device
+def global_avg_pool2d_backward(dout, x_shape):
+    dx, area = xp.empty(x_shape, dout.dtype), x_shape[2] * x_shape[3]
+    _channel_shares(dx.size, dx.size, area, dout, dout.dtype.type(area), dx)
+    return dx
+
+
+def _lengths(x_shape, size, stride, pad):
+    """H, W, OH, OW, KH, KW, SH, SW, PH, PW; a stride that leaves the padded image fits in 32 bits then."""
+    padded = [length + 2 * border for length, border in zip(x_shape[2:], pad, strict=True)]
+    stride = [min(pair) for pair in zip(stride, padded, strict=True)]
+    out_size = [1 + (padded[axis] - size[axis]) // stride[axis] for axis in (0, 1)]
+    return *x_shape[2:], *out_size, *size, *stride, *pad
+
+
+@device
+def _over(place, length, step, count):
+    """The first of `count` windows that covers a place of the padded image, and the one after the last."""
+    first, _ = split(max(place + step - length, 0), step)
+    last, _ = split(place, step)
+    return first, min(last + 1, count)
+
+
+@kernel
+def _largest(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, x, out, index):
+    """out[n, c, oh, ow] = max_{kh, kw} x[n, c, oh*SH + kh - PH, ow*SW + kw - PW] within x, index its kh*KW + kw"""
+    i = cuda.grid(1)
+    if i < count:
+        row, ow = split(i, OW)
+        plane, oh = split(row, OH)
+        top, left = oh * SH - PH, ow * SW - PW
+        h_first, w_first = max(top, 0), max(left, 0)
+        largest = x[(plane * H + h_first) * W + w_first]
+        winner = (h_first - top) * KW + w_first - left
+        for h in range(h_first, min(top + KH, H)):
+            for w in range(w_first, min(left + KW, W)):
+                value = x[(plane * H + h) * W + w]
+                if value > largest or (value != value and largest == largest):  # the first NaN wins
+                    largest = value
+                    winner = (h - top) * KW + w - left
+        out[i] = largest
+        index[i] = winner
+
+
+@kernel
+def _winners_gradients(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, dout, index, zero, dx):
+    """dx[n, c, h, w] = sum of dout over the windows whose winner it is"""
+    i = cuda.grid(1)
+    if i < count:
+        row, w = split(i, W)
+        plane, h = split(row, H)
+        total = zero
+        oh_first, oh_stop = _over(h + PH, KH, SH, OH)
+        ow_first, ow_stop = _over(w + PW, KW, SW, OW)
+        for oh in range(oh_first, oh_stop):
+            for ow in range(ow_first, ow_stop):
+                window = (plane * OH + oh) * OW + ow
+                if index[window] == (h + PH - oh * SH) * KW + w + PW - ow * SW:
+                    total += dout[window]
+        dx[i] = total
+
+
+@kernel
+def _means(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, x, zero, area, out):
+    """out[n, c, oh, ow] = 1/area * sum_{kh, kw} x[n, c, oh*SH + kh - PH, ow*SW + kw - PW] within x"""
+    i = cuda.grid(1)
+    if i < count:
+        row, ow = split(i, OW)
+        plane, oh = split(row, OH)
+        top, left = oh * SH - PH, ow * SW - PW
+        total = zero
+        for h in range(max(top, 0), min(top + KH, H)):
+            for w in range(max(left, 0), min(left + KW, W)):
+                total += x[(plane * H + h) * W + w]
+        out[i] = total / area
+
+
+@kernel
+def _shares(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, dout, zero, area, dx):
+    """dx[n, c, h, w] = sum of dout/area over the windows that hold it"""
+    i = cuda.grid(1)
+    if i < count:
+        row, w = split(i, W)
+        plane, h = split(row, H)
+        total = zero
+        oh_first, oh_stop = _over(h + PH, KH, SH, OH)
+        ow_first, ow_stop = _over(w + PW, KW, SW, OW)
+        for oh in range(oh_first, oh_stop):
+            for ow in range(ow_first, ow_stop):
+                total += dout[(plane * OH + oh) * OW + ow] / area
+        dx[i] = total
+
+
+@kernel
+def _channel_means(count, H, W, x, zero, area, out):
+    """out[n, c] = 1/area * sum_{h, w} x[n, c, h, w], each row by itself first: long sums round more"""
+    i = cuda.grid(1)
+    if i < count:
+        total = zero
+        for h in range(H):
+            row, start = zero, (i * H + h) * W
+            for w in range(W):
+                row += x[start + w]
+            total += row
+        out[i] = total / area
+
+
+@kernel
+def _channel_shares(count, area, dout, divisor, dx):
+    """dx[n, c, h, w] = dout[n, c] / (H*W)"""
+    i = cuda.grid(1)
+    if i < count:
+        plane, _ = split(i, area)
+        dx[i] = dout[plane] / divisor

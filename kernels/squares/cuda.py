@@ -1,0 +1,58 @@
+"""`squares` on a GPU, plainly: many threads sum every so-manieth square in float64; one thread adds their sums, in order.
+
+There are always as many of these sums, which go on from array to array: the total is the same on every GPU.
+"""
+
+from numba import cuda, float64
+
+from ..gpu.launch import BLOCK, kernel
+from ..gpu.memory import to_device, to_host, xp
+
+_SUMS = 16 * BLOCK
+
+
+def weight_penalty(w, dw, reg):
+    w = [to_device(weights) for weights in w]
+    for weights, given in zip(w, dw, strict=True):
+        gradients = to_device(given)
+        _add_penalty(weights.size, weights.size, weights, weights.dtype.type(reg), gradients)
+        given[...] = to_host(gradients)
+    return gradient_norm(w)
+
+
+def gradient_norm(dw):
+    sums, out = xp.zeros(_SUMS), xp.empty(1)
+    for gradients in dw:
+        _add_squares(min(_SUMS, gradients.size), gradients.size, _SUMS, to_device(gradients), sums)
+    _add_up(1, _SUMS, sums, out)
+    return float(out[0])
+
+
+@kernel
+def _add_penalty(count, w, reg, dw):
+    """dw[i] += reg * w[i]"""
+    i = cuda.grid(1)
+    if i < count:
+        dw[i] += reg * w[i]
+
+
+@kernel
+def _add_squares(count, step, values, sums):
+    """sums[i] += values[i]**2 + values[i + step]**2 + values[i + 2*step]**2 + ..."""
+    i = cuda.grid(1)
+    if i < step:
+        total = sums[i]
+        for place in range(i, count, step):
+            value = float64(values[place])
+            total += value * value
+        sums[i] = total
+
+
+@kernel
+def _add_up(count, values, out):
+    """out[0] = values[0] + values[1] + values[2] + ..."""
+    if cuda.grid(1) == 0:
+        total = float64(0)
+        for i in range(count):
+            total += values[i]
+        out[0] = total
