@@ -1,6 +1,6 @@
-"""`squares` on a GPU, plainly: many threads sum every so-manieth square in float64; one thread adds their sums, in order.
+"""`squares` on a GPU, plainly: each thread sums a share of the squares in float64; one adds these sums, in order.
 
-There are always as many of these sums, which go on from array to array: the total is the same on every GPU.
+Their number is fixed, whatever the arrays and the GPU, and so is the total. They go on from array to array.
 """
 
 from numba import cuda, float64
@@ -8,7 +8,7 @@ from numba import cuda, float64
 from ..gpu.launch import BLOCK, kernel
 from ..gpu.memory import to_device, to_host, xp
 
-_SUMS = 16 * BLOCK
+_SUMS = 16 * BLOCK  # a constant of the kernel, and a power of two: its loop divides by it to count its turns
 
 
 def weight_penalty(w, dw, reg):
@@ -23,7 +23,7 @@ def weight_penalty(w, dw, reg):
 def gradient_norm(dw):
     sums, out = xp.zeros(_SUMS), xp.empty(1)
     for gradients in dw:
-        _add_squares(min(_SUMS, gradients.size), gradients.size, _SUMS, to_device(gradients), sums)
+        _add_squares(min(_SUMS, gradients.size), gradients.size, to_device(gradients), sums)
     _add_up(1, _SUMS, sums, out)
     return float(out[0])
 
@@ -37,12 +37,12 @@ def _add_penalty(count, w, reg, dw):
 
 
 @kernel
-def _add_squares(count, step, values, sums):
-    """sums[i] += values[i]**2 + values[i + step]**2 + values[i + 2*step]**2 + ..."""
+def _add_squares(count, values, sums):
+    """sums[i] += values[i]**2 + values[i + _SUMS]**2 + values[i + 2*_SUMS]**2 + ..."""
     i = cuda.grid(1)
-    if i < step:
+    if i < _SUMS:
         total = sums[i]
-        for place in range(i, count, step):
+        for place in range(i, count, _SUMS):
             value = float64(values[place])
             total += value * value
         sums[i] = total
