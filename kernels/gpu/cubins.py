@@ -31,7 +31,7 @@ def load(kernel: Any, signature: tuple[str, ...]) -> Any:
     import cupy
 
     device = cupy.cuda.Device()
-    capability = tuple(map(int, (device.compute_capability[:-1], device.compute_capability[-1])))
+    capability = int(device.compute_capability[:-1]), int(device.compute_capability[-1])
     path = folder() / f"{kernel.__name__}-{_stamp(kernel, signature, capability)}.cubin"
     if path.exists():
         name, _, cubin = path.read_bytes().partition(b"\n")
@@ -55,7 +55,8 @@ def ptx(function: Callable, signature: tuple[str, ...], capability: tuple[int, i
 def entry(text: str) -> str:
     """The name under which a kernel stands in its PTX."""
     found = re.search(r"\.visible \.entry (\w+)", text)
-    assert found, "numba returned PTX without a kernel"
+    if not found:
+        raise RuntimeError(f"entry: no kernel in {text[:200]!r}; expected PTX as numba writes it; report its version")
     return found[1]
 
 

@@ -1,6 +1,7 @@
 """Arrays for the kernels: CuPy's on a GPU, NumPy's in the simulator."""
 
 import functools
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +9,7 @@ import numpy as np
 
 from .driver import SIMULATED
 
-if SIMULATED:
-    xp: Any = np
-else:
-    import cupy as xp
+xp: Any = np if SIMULATED else importlib.import_module("cupy")
 
 
 def to_device(array: np.ndarray) -> Any:

@@ -3,7 +3,7 @@
     out[i, j] = bias + sum_k left[i, k] * right[k, j],    but not below a floor
 
 A matrix is memory and two tables, and element (i, k) lies at outer[i] + terms[k]. So a matrix may be read the other way
-round, and the windows of an image are one too, of which no copy is made: a window and a place in it add up to an address.
+round; and the windows of an image are one, of which no copy is made: a window and a place in it add up to an address.
 
 `plain_product` is the definition: a thread computes one output and reads two numbers for two operations. All threads of
 a row read the same numbers of the left matrix, all of a column the same of the right one; no memory delivers them so
@@ -16,7 +16,7 @@ wait for one another twice: until a strip is there, and until nobody needs it an
 long sums, as in a convolution's dw, sums are cut into parts, and `_add_parts` adds these in order: no bit depends on
 which of them was done first.
 
-Source: NVIDIA, CUDA C++ Programming Guide, "Shared Memory"; Kerr et al., CUTLASS: Fast linear algebra in CUDA C++ (2017).
+Source: NVIDIA, CUDA C++ Programming Guide, "Shared Memory"; Kerr et al., CUTLASS: Fast Linear Algebra in CUDA C++.
 """
 
 import functools
@@ -62,6 +62,28 @@ def multiply(left, right, out, bias=None, bias_of=(0, 0), floor=-np.inf):
     dtype = out.memory.dtype
     biases = (out.memory if bias is None else bias, *bias_of, int(bias is not None))
     CHOSEN(M, N, K, (*left, *right, *biases), (dtype.type(0), dtype.type(floor)), out)
+
+
+def affine(x, w, b, floor=-np.inf):
+    """x @ w + b, not below `floor`."""
+    (N, D), M = x.shape, w.shape[1]
+    out = xp.empty((N, M), x.dtype)
+    matrix = Matrix(out, steps(N, M), steps(M))
+    multiply(Matrix(x, steps(N, D), steps(D)), Matrix(w, steps(M), steps(D, M)), matrix, b, (0, 1), floor)
+    return out
+
+
+def affine_gradients(dout, x, w, need_dx):
+    """dx (or None), dw and db."""
+    (N, M), D = dout.shape, x.shape[1]
+    dx, dw, db = xp.empty_like(x) if need_dx else None, xp.empty_like(w), xp.empty(M, x.dtype)
+    if need_dx:  # dout @ w.T
+        rows = Matrix(dx, steps(N, D), steps(D))
+        multiply(Matrix(dout, steps(N, M), steps(M)), Matrix(w, steps(D, M), steps(M)), rows)
+    columns = Matrix(dout, steps(M), steps(N, M))
+    multiply(Matrix(x, steps(D), steps(N, D)), columns, Matrix(dw, steps(D, M), steps(M)))  # x.T @ dout
+    _column_sums(M, N, M, dout, x.dtype.type(0), db)
+    return dx, dw, db
 
 
 def plainly(M, N, K, operands, numbers, out):
@@ -128,7 +150,7 @@ def plain_product(
 
 @device
 def fetch(memory, outer, terms, first, end, zero, strip, side, pitch, depth, threads):
-    """A thread's share of a strip: `depth` terms of one row or column, which begins at `outer`; below 0 there is none."""
+    """A thread's share of a strip: `depth` terms of one row or column, which begins at `outer`, -1 for none."""
     deep, along = split(cuda.threadIdx.x, side)
     for ahead in range(0, depth, threads // side):
         k = first + ahead + deep
@@ -193,3 +215,14 @@ def _add_parts(parts, M, N, sums, bias, bias_row, bias_column, has_bias, floor, 
         if has_bias:
             total += bias[i * bias_row + j * bias_column]
         out[out_rows[i] + out_columns[j]] = floor if total < floor else total
+
+
+@kernel
+def _column_sums(N, M, dout, zero, db):
+    """db[m] = sum_n dout[n, m]"""
+    m = cuda.grid(1)
+    if m < M:
+        total = zero
+        for n in range(N):
+            total += dout[n * M + m]
+        db[m] = total

@@ -1,4 +1,4 @@
-"""Products of float32 matrices on tensor cores, in TF32: see `products` for tables and strips, `warp` for the instruction.
+"""Products of float32 matrices on tensor cores, in TF32: see `products` for the strips, `warp` for the instruction.
 
 A warp computes DOWN x OVER small products with one instruction each for every eight terms, and keeps their sums in
 registers. Its threads read their factors from the strips one by one; the strips' rows are 8 numbers longer than a tile,
@@ -11,7 +11,7 @@ Chosen by FASTNN_TF32=1.
 from numba import cuda, float32, int32, uint32
 
 from .driver import SIMULATED
-from .launch import Kernel, split
+from .launch import Kernel, device, split
 from .products import fetch
 from .warp import COLUMNS, ROWS, SUMS, TERMS, WARP, multiply_add, to_tf32
 
@@ -21,6 +21,23 @@ TALL, WIDE, DEPTH = WARPS_DOWN * DOWN * ROWS, WARPS_ACROSS * OVER * COLUMNS, 2 *
 THREADS = WARPS_DOWN * WARPS_ACROSS * WARP
 LEFT_ROW, RIGHT_ROW = TALL + 8, WIDE + 8
 LEFT_STRIP, RIGHT_STRIP, ALL_SUMS, ALL_RIGHT = DEPTH * LEFT_ROW, DEPTH * RIGHT_ROW, DOWN * OVER * SUMS, OVER * 2
+
+
+@device
+def _write(a, M, N, top, start, sums, bias, bias_row, bias_column, has_bias, floor, out, out_rows, out_columns, base):
+    """The outputs of a thread in the a-th row of its warp's small products."""
+    for below in range(2):
+        i = top + a * ROWS + 8 * below
+        if i < M:
+            line = base + out_rows[i]
+            for b in range(OVER):
+                for right in range(2):
+                    j = start + b * COLUMNS + right
+                    if j < N:
+                        total = sums[(a * OVER + b) * SUMS + 2 * below + right]
+                        if has_bias:
+                            total += bias[i * bias_row + j * bias_column]
+                        out[line + out_columns[j]] = floor if total < floor else total
 
 
 def _tensor_product(
@@ -66,17 +83,19 @@ def _tensor_product(
                     sums[at + 2] = c[2]
                     sums[at + 3] = c[3]
         cuda.syncthreads()
-    for a in range(DOWN):
-        for b in range(OVER):
-            for place in range(SUMS):
-                i = down * TALL + (high * DOWN + a) * ROWS + g + place // 2 * 8
-                j = across * WIDE + (beside * OVER + b) * COLUMNS + 2 * t + place % 2
-                if i < M and j < N:
-                    total = sums[(a * OVER + b) * SUMS + place]
-                    if has_bias:
-                        total += bias[i * bias_row + j * bias_column]
-                    at = part * M * N + out_rows[i] + out_columns[j]
-                    out[at] = floor if total < floor else total
+    top, start = down * TALL + high * DOWN * ROWS + g, across * WIDE + beside * OVER * COLUMNS + 2 * t
+    base = part * M * N
+    _write(0, M, N, top, start, sums, bias, bias_row, bias_column, has_bias, floor, out, out_rows, out_columns, base)
+    if DOWN == 4:  # one after the other, not in a loop: sums stay in registers only where each index is a number
+        _write(
+            1, M, N, top, start, sums, bias, bias_row, bias_column, has_bias, floor, out, out_rows, out_columns, part
+        )
+        _write(
+            2, M, N, top, start, sums, bias, bias_row, bias_column, has_bias, floor, out, out_rows, out_columns, part
+        )
+        _write(
+            3, M, N, top, start, sums, bias, bias_row, bias_column, has_bias, floor, out, out_rows, out_columns, part
+        )
 
 
 tensor_product = Kernel(_tensor_product, THREADS)

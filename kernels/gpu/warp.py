@@ -66,18 +66,18 @@ else:
 
     _lock = threading.Lock()
 
-    def to_tf32(value):
+    def to_tf32(value):  # type: ignore[misc]
         """The bits of a float32 rounded to TF32: half of the last place kept is added, and the rest cut off."""
         bits = int(np.float32(value).view(np.uint32))
         is_finite = bits & 0x7F800000 != 0x7F800000
         return np.uint32((bits + 0x1000) & 0xFFFFE000 if is_finite else bits)
 
-    def multiply_add(*mine):
+    def multiply_add(*mine):  # type: ignore[misc]
         """The thread's four numbers of c after the multiplication."""
         thread = threading.current_thread()
-        number, lane = divmod(thread.thread_id, WARP)  # type: ignore[attr-defined]
+        number, lane = divmod(thread.thread_id, WARP)
         with _lock:
-            meetings = thread._manager.__dict__.setdefault("meetings", {})  # type: ignore[attr-defined]
+            meetings = thread._manager.__dict__.setdefault("meetings", {})
             meeting = meetings.setdefault(number, _Meeting())
         meeting.given[lane] = mine
         meeting.barrier.wait(timeout=60)

@@ -13,7 +13,7 @@ from ..gpu.memory import on_device, xp
 def softmax_loss(x, y, label_smoothing):
     (N, K), losses, dx = x.shape, xp.empty(len(x)), xp.empty_like(x)
     _softmax_rows(N, N, K, x, y, np.float64(label_smoothing), losses, dx)
-    return _sum(losses) / N, dx
+    return _sum(losses), dx
 
 
 @on_device
@@ -27,7 +27,7 @@ def svm_loss(x, y):
 def mse_loss(x, target):
     N, losses, dx = len(x), xp.empty(len(x)), xp.empty_like(x)
     _squared_rows(N, N, x.size // N, x, target, losses, dx)
-    return _sum(losses) / N, dx
+    return _sum(losses), dx
 
 
 def _sum(values):
@@ -48,7 +48,7 @@ def _add_up(count, values, out):
 
 @kernel
 def _softmax_rows(N, K, x, y, smoothing, losses, dx):
-    """-sum_k target[k] * log(p[k]) and (p - target) / N of a row of scores, p their softmax."""
+    """-sum_k target[k] * log(p[k]) / N and (p - target) / N of a row of scores, p their softmax."""
     n = cuda.grid(1)
     if n < N:
         row = n * K
@@ -59,7 +59,7 @@ def _softmax_rows(N, K, x, y, smoothing, losses, dx):
         total = float64(0)
         for k in range(K):
             total += math.exp(float64(x[row + k]) - float64(largest))
-        loss = math.log(total)
+        loss = float64(0)
         for k in range(K):
             target = smoothing / K
             if k == y[n]:
@@ -70,7 +70,7 @@ def _softmax_rows(N, K, x, y, smoothing, losses, dx):
                     gap = 1e308
                 loss += target * gap
             dx[row + k] = (math.exp(-gap) / total - target) / N
-        losses[n] = loss
+        losses[n] = (math.log(total) + loss) / N
 
 
 @kernel
@@ -95,12 +95,12 @@ def _svm_rows(N, K, x, y, losses, dx):
 
 @kernel
 def _squared_rows(N, D, x, target, losses, dx):
-    """Half the squared distance of two rows."""
+    """Half the squared distance of two rows, over N."""
     n = cuda.grid(1)
     if n < N:
         loss = float64(0)
         for i in range(n * D, (n + 1) * D):
             difference = float64(x[i]) - float64(target[i])
-            loss += difference * difference / 2.0
+            loss += difference * difference / (2.0 * N)
             dx[i] = difference / N
         losses[n] = loss

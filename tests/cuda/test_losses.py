@@ -26,6 +26,15 @@ def test_against_the_loops(shape, dtype):
     against_naive(losses.mse_loss, x, rng.standard_normal(shape).astype(dtype), terms=x.size)
 
 
+@pytest.mark.filterwarnings("ignore:.*overflow:RuntimeWarning")
+def test_finite_scores_of_many_rows_give_a_finite_loss():
+    x = np.full((5, 2), [-1.7e308, 1.7e308])
+    loss, _ = against_naive(losses.softmax_loss, x, np.zeros(5, int))
+    assert np.isfinite(loss)
+    loss, _ = against_naive(losses.mse_loss, np.full((5, 1), 1.3e154), np.zeros((5, 1)))
+    assert np.isfinite(loss)
+
+
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("scores", AWKWARD.values(), ids=AWKWARD)
 def test_awkward_scores(scores):
