@@ -5,8 +5,9 @@
     with fastnn.use_backend("njit"): ...            # inside the block, in this thread; also a decorator
 
 Precedence: `use_backend`, `set_backend`, the environment variable (read when first needed, not at import),
-"njit". `"auto"` is cuda where its kernels really run, else njit. Nothing falls back silently: a backend that
-cannot run here raises BackendUnavailable, an operation that a backend lacks raises NotImplementedError.
+"njit". `"auto"` is cuda where there is a GPU for it, else njit; a simulated GPU is for who asks for cuda by name.
+Nothing falls back silently: a backend that cannot run here raises BackendUnavailable, an operation that a backend lacks
+raises NotImplementedError.
 """
 
 import contextlib
@@ -42,6 +43,7 @@ class Backend(NamedTuple):
     available: bool
     reason: str  # why it cannot run here; empty where it can
     remedy: str  # what would make it available; empty where it is
+    device: str = ""  # what it runs on, if not on the processor
 
 
 def get_backend() -> str:
@@ -79,15 +81,16 @@ def use_backend(name: str) -> Iterator[None]:
 
 
 def backends() -> list[Backend]:
-    """Every backend: name, available, reason, and what would make it available."""
-    return [Backend(name, not why, *(why or ("", ""))) for name in BACKENDS for why in [_obstacle(name)]]
+    """Every backend: name, available, reason, what would make it available, and what it runs on."""
+    found = ((name, _obstacle(name)) for name in BACKENDS)
+    return [Backend(name, False, *why) if why else Backend(name, True, "", "", _device(name)) for name, why in found]
 
 
 def _resolve(name: str, origin: str) -> str:
     if name not in CHOICES:
         checks.choice(origin, "backend", name, CHOICES)
     if name == "auto":
-        name = DEFAULT if _obstacle("cuda") else "cuda"
+        name = "cuda" if _has_gpu() else DEFAULT
     obstacle = _obstacle(name)
     if obstacle:
         reason, remedy = obstacle
@@ -99,10 +102,9 @@ def _resolve(name: str, origin: str) -> str:
 @functools.cache
 def _import_error(name: str) -> ImportError | None:
     """What importing the backend's compiler raises, or None."""
-    module = {"njit": "numba", "cuda": "numba.cuda"}.get(name)
     try:
-        if module:
-            importlib.import_module(module)
+        if name in ("njit", "cuda"):
+            importlib.import_module("numba")
     except ImportError as error:
         return error
     return None
@@ -120,6 +122,24 @@ def _obstacle(name: str) -> tuple[str, str] | None:
     if not _has_variant("conv2d", name):
         return f"this version has no {name} kernels", "use one of the other backends"
     return None
+
+
+def _device(name: str) -> str:
+    """What a backend that can run here runs on; empty for the processor."""
+    if name != "cuda":
+        return ""
+    from .gpu import driver
+
+    return driver.device()
+
+
+def _has_gpu() -> bool:
+    """Whether kernels run on a GPU here, and not on a simulated one."""
+    if _obstacle("cuda"):
+        return False
+    from .gpu import driver
+
+    return not driver.SIMULATED
 
 
 def _has_variant(operation: str, backend: str) -> bool:

@@ -11,7 +11,8 @@ import pytest
 
 import fastnn
 from fastnn import checkpoint
-from fastnn.cli import main, settings
+from fastnn.cli import info, main, settings
+from fastnn.kernels import switch
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
 
@@ -96,6 +97,27 @@ def test_info(capsys):
         assert f"{line.name:11} {'available' if line.available else 'not here: ' + line.reason}" in out
 
 
+def test_info_says_on_what_and_why_not(capsys, monkeypatch):
+    lines = [
+        switch.Backend("slow", True, "", ""),
+        switch.Backend("quick", True, "", "", "a large computer"),
+        switch.Backend("quickest", False, "there is no such computer", "build it"),
+    ]
+    monkeypatch.setattr(info, "backends", lambda: lines)
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert "backends    slow        available\n            quick       available: a large computer\n" in out
+    assert "            quickest    not here: there is no such computer; build it\n" in out
+
+
+def test_info_of_a_backend_that_cannot_run(capsys, monkeypatch):
+    monkeypatch.setattr(switch, "_obstacle", lambda name: ("it is broken", "mend it") if name == "cuda" else None)
+    monkeypatch.setenv("FASTNN_BACKEND", "cuda")
+    assert main(["info"]) == 0
+    origin = "active      the environment variable FASTNN_BACKEND"
+    assert f"{origin}: backend='cuda' cannot run here: it is broken; mend it\n" in capsys.readouterr().out
+
+
 def test_info_as_json(capsys, monkeypatch):
     monkeypatch.setenv("FASTNN_BACKEND", "")
     assert main(["info", "--json"]) == 0
@@ -131,6 +153,15 @@ def test_process_imports_only_what_it_needs():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "set()"
+
+
+def test_process_says_that_the_gpu_is_simulated():
+    pytest.importorskip("numba", reason="the backend cuda needs numba")
+    command = [sys.executable, "-m", "fastnn", "info"]
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "FASTNN_BACKEND": "cuda"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert "cuda        available: simulated by numba, slowly, for NUMBA_ENABLE_CUDASIM is set\n" in done.stdout
+    assert "active      cuda, from the environment variable FASTNN_BACKEND\n" in done.stdout
 
 
 def test_module_is_the_command():

@@ -67,6 +67,37 @@ def test_import_is_light():
     assert printed(code) == "[]"
 
 
+@pytest.mark.skipif("njit" not in AVAILABLE, reason="numba is not installed")
+def test_a_machine_without_a_driver_imports_nothing_for_it():
+    code = """
+        import sys
+        import fastnn
+        from fastnn.kernels.gpu import driver
+        driver.driver_version = lambda: None
+        print(fastnn.backends()[-1].available)
+        fastnn.set_backend("auto")
+        heavy = ["numba.cuda", "numba_cuda", "cupy", "cuda"]
+        print(fastnn.get_backend(), [name for name in heavy if name in sys.modules])
+    """
+    assert printed(code).splitlines() == ["False", "njit []"]
+
+
+@pytest.mark.skipif("njit" not in AVAILABLE, reason="numba is not installed")
+@pytest.mark.parametrize(("asked", "expected"), [("", "njit"), ("auto", "njit"), ("cuda", "cuda")])
+def test_the_simulator_is_for_who_asks_for_it_by_name(asked, expected):
+    code = """
+        import numpy as np
+        import fastnn
+        from fastnn.kernels import affine
+        print(fastnn.get_backend(), affine.affine_forward(np.ones((1, 2)), np.ones((2, 1)), np.ones(1)).tolist())
+        print(fastnn.backends()[-1].device)
+        fastnn.set_backend("auto")
+        print(fastnn.get_backend())
+    """
+    actual = printed(code, NUMBA_ENABLE_CUDASIM="1", FASTNN_BACKEND=asked).splitlines()
+    assert actual == [f"{expected} [[3.0]]", "simulated by numba, slowly, for NUMBA_ENABLE_CUDASIM is set", "njit"]
+
+
 def test_without_numba_the_other_backends_work():
     code = """
         import sys

@@ -50,7 +50,9 @@ def render(found: dict) -> str:
         f"system      {machine['system']}",
     ]
     for position, line in enumerate(found["backends"]):
-        status = "available" if line["available"] else f"not here: {line['reason']}; {line['remedy']}"
+        status = f"not here: {line['reason']}; {line['remedy']}"
+        if line["available"]:
+            status = f"available: {line['device']}" if line["device"] else "available"
         lines.append(f"{'' if position else 'backends':11} {line['name']:11} {status}")
     lines.append(f"active      {active['error'] or active['name'] + ', from ' + active['origin']}")
     for position, (name, where) in enumerate(found["data"].items()):

@@ -1,30 +1,114 @@
 """Whether kernels for a GPU can run here, and on what."""
 
+import ctypes
 import functools
 import importlib
+import importlib.util
+import itertools
+import os
+import sys
 
 from numba import config
 
 SIMULATED: bool = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 
-_EXTRAS = 'install them with: pip install "fastnn-numba[cuda13]", or cuda12 for a driver older than 580'
-_SIMULATOR = "or try kernels without one, slowly, with NUMBA_ENABLE_CUDASIM=1 in the environment"
+_PACKAGES = {"numba_cuda": "numba-cuda", "cupy": "CuPy"}
+_MODULES = ("numba.cuda", "cupy", "cuda.core")
+_LIBRARIES = ("nvvm", "nvJitLink")  # of the CUDA toolkit: the compiler and the linker
+_TOO_OLD, _NO_DEVICE = 35, 100  # of the CUDA runtime's errors
+
+_EXPECTED = "expected an NVIDIA GPU, its driver, numba-cuda and CuPy"
+_SIMULATOR = "or have numba simulate a GPU, slowly, with NUMBA_ENABLE_CUDASIM=1 in the environment"
 
 
 @functools.cache
 def obstacle() -> tuple[str, str] | None:
-    """Why no kernel can run and what to do about it, or None where it can."""
+    """Why no kernel can run and what to do about it, or None where it can.
+
+    The driver is looked for first, and packages only by name: importing them is slow, and in vain without a driver.
+    """
     if SIMULATED:
+        if failure := _import_failure("numba.cuda"):
+            return failure, "expected numba's simulator of a GPU; install it with: pip install numba-cuda"
         return None
-    for package in ("cupy", "cuda.core"):
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            return f"importing {package} failed ({error})", _EXTRAS
+    driver = driver_version()
+    missing = [name for module, name in _PACKAGES.items() if importlib.util.find_spec(module) is None]
+    if driver is None:
+        steps = "install the driver" + (f", then {_install(driver)}" if missing else "")
+        lacking = ", no ".join(["driver of an NVIDIA GPU", *missing])
+        return f"there is no {lacking}", f"{_EXPECTED}; on a machine with such a GPU {steps}; {_SIMULATOR}"
+    if missing:
+        return f"there is no {', no '.join(missing)}", f"{_EXPECTED}; {_install(driver)}"
+    for failure in itertools.chain(map(_import_failure, _MODULES), map(_library_failure, _LIBRARIES)):
+        if failure:
+            return failure, f"{_EXPECTED}, with their libraries; {_install(driver)}"
+    return _device_obstacle(driver)
+
+
+def device() -> str:
+    """What kernels run on."""
+    if SIMULATED:
+        return "simulated by numba, slowly, for NUMBA_ENABLE_CUDASIM is set"
     import cupy
 
+    current = cupy.cuda.Device()
+    name = cupy.cuda.runtime.getDeviceProperties(current.id)["name"].decode()
+    return f"{name}, compute capability {'.'.join(current.compute_capability)}"
+
+
+@functools.cache
+def driver_version() -> int | None:
+    """The newest CUDA that the driver of the GPU serves, 13000 for 13.0; None where there is no driver."""
+    version = ctypes.c_int()
     try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"no driver of an NVIDIA GPU answers ({error})", f"install NVIDIA's driver, {_SIMULATOR}"
-    return None if count else ("there is no NVIDIA GPU", f"use a machine with one, {_SIMULATOR}")
+        library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        library.cuDriverGetVersion(ctypes.byref(version))
+    except (OSError, AttributeError):
+        return None
+    return version.value
+
+
+def _device_obstacle(driver: int) -> tuple[str, str] | None:
+    """What the driver itself objects."""
+    from cupy.cuda import runtime
+
+    try:
+        count, status, reason = runtime.getDeviceCount(), 0, "it counts 0"
+    except runtime.CUDARuntimeError as error:
+        count, status, reason = 0, error.status, str(error)
+    if count:
+        return None
+    if status == _TOO_OLD:
+        other = f", or in a new environment {_install(driver)}" if driver < 13000 else ""
+        return f"NVIDIA's driver is too old for CuPy ({reason})", f"expected a newer one; install it{other}"
+    if status in (0, _NO_DEVICE):
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+        cause = "" if hidden is None else f" (or set CUDA_VISIBLE_DEVICES={hidden!r} otherwise)"
+        return f"the driver finds no GPU ({reason})", f"{_EXPECTED}; use a machine with one{cause}, {_SIMULATOR}"
+    return f"the driver fails ({reason})", f"{_EXPECTED}; see whether nvidia-smi finds the GPU, {_SIMULATOR}"
+
+
+def _install(driver: int | None) -> str:
+    """How to install the packages that fit the driver."""
+    if driver is None:
+        return 'pip install "fastnn-numba[cuda13]", or cuda12 for a driver older than 580'
+    return f'pip install "fastnn-numba[{"cuda13" if driver >= 13000 else "cuda12"}]"'
+
+
+def _import_failure(module: str) -> str | None:
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # packages that do not fit one another raise anything
+        original = error.__cause__ or error  # CuPy's own text fills a page
+        return f"importing {module} failed ({' '.join(str(original).split())})"
+    return None
+
+
+def _library_failure(name: str) -> str | None:
+    from cuda import pathfinder
+
+    try:
+        pathfinder.load_nvidia_dynamic_lib(name)
+    except (pathfinder.DynamicLibNotFoundError, OSError):
+        return f"CUDA's library {name} cannot be loaded"
+    return None

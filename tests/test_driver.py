@@ -1,0 +1,217 @@
+"""What is said where the backend cuda cannot run, on machines of every kind; none of them is needed here."""
+
+import ctypes
+import re
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+import fastnn
+from fastnn.kernels import switch
+
+driver = pytest.importorskip("fastnn.kernels.gpu.driver", reason="the backend cuda needs numba")
+
+EXPECTED = "expected an NVIDIA GPU, its driver, numba-cuda and CuPy"
+SIMULATOR = "or have numba simulate a GPU, slowly, with NUMBA_ENABLE_CUDASIM=1 in the environment"
+EITHER = 'pip install "fastnn-numba[cuda13]", or cuda12 for a driver older than 580'
+
+
+class RuntimeFailure(RuntimeError):
+    """As CuPy raises them."""
+
+    def __init__(self, status, text):
+        super().__init__(text)
+        self.status = status
+
+
+class NotFound(RuntimeError):
+    """A library of CUDA is not there."""
+
+
+def module(name, **attributes):
+    made = ModuleType(name)
+    made.__spec__ = ModuleSpec(name, None)
+    vars(made).update(attributes)
+    return made
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A function that makes this a machine with that driver, those packages, libraries and GPUs."""
+    monkeypatch.setattr(driver, "obstacle", driver.obstacle.__wrapped__)
+    monkeypatch.setattr(switch, "_obstacle", switch._obstacle.__wrapped__)
+    monkeypatch.setattr(driver, "SIMULATED", False)
+
+    def make(version, packages=("numba_cuda", "cupy", "cuda.core"), count=lambda: 1, lacking=()):
+        def load(name):
+            if name in lacking:
+                raise NotFound(name)
+
+        runtime = SimpleNamespace(
+            getDeviceCount=count,
+            CUDARuntimeError=RuntimeFailure,
+            getDeviceProperties=lambda device: {"name": b"NVIDIA Example"},
+        )
+        device = SimpleNamespace(id=0, compute_capability="90")
+        cuda = module("cupy.cuda", runtime=runtime, Device=lambda: device)
+        pathfinder = SimpleNamespace(load_nvidia_dynamic_lib=load, DynamicLibNotFoundError=NotFound)
+        there = {
+            "numba.cuda": module("numba.cuda"),
+            "numba_cuda": module("numba_cuda"),
+            "cupy": module("cupy", cuda=cuda),
+            "cupy.cuda": cuda,
+            "cuda": module("cuda", pathfinder=pathfinder),
+            "cuda.core": module("cuda.core"),
+        }
+        for name, one in there.items():
+            missing = name in ("numba_cuda", "cupy", "cuda.core") and name not in packages
+            monkeypatch.setitem(sys.modules, name, None if missing else one)
+        monkeypatch.setattr(driver, "driver_version", lambda: version)
+
+    return make
+
+
+def failing(status, text):
+    def count():
+        raise RuntimeFailure(status, text)
+
+    return count
+
+
+def refusal():
+    """What set_backend says, which is what `backends` says."""
+    (line,) = (line for line in fastnn.backends() if line.name == "cuda")
+    assert (line.available, line.device) == (False, "")
+    whole = f"set_backend: backend='cuda' cannot run here: {line.reason}; {line.remedy}"
+    with pytest.raises(fastnn.BackendUnavailable, match=f"^{re.escape(whole)}$"):
+        fastnn.set_backend("cuda")
+    return line.reason, line.remedy
+
+
+@pytest.mark.parametrize(
+    ("packages", "lacking", "steps"),
+    [
+        ((), ", no numba-cuda, no CuPy", f"install the driver, then {EITHER}"),
+        (("numba_cuda",), ", no CuPy", f"install the driver, then {EITHER}"),
+        (("numba_cuda", "cupy", "cuda.core"), "", "install the driver"),
+    ],
+)
+def test_without_a_driver(machine, packages, lacking, steps):
+    machine(None, packages)
+    reason = f"there is no driver of an NVIDIA GPU{lacking}"
+    assert refusal() == (reason, f"{EXPECTED}; on a machine with such a GPU {steps}; {SIMULATOR}")
+
+
+@pytest.mark.parametrize(("version", "extra"), [(12080, "cuda12"), (13000, "cuda13"), (14010, "cuda13")])
+@pytest.mark.parametrize(("packages", "lacking"), [((), "numba-cuda, no CuPy"), (("cupy",), "numba-cuda")])
+def test_without_packages(machine, version, extra, packages, lacking):
+    machine(version, packages)
+    assert refusal() == (f"there is no {lacking}", f'{EXPECTED}; pip install "fastnn-numba[{extra}]"')
+
+
+def test_with_packages_that_cannot_be_imported(machine):
+    machine(13000, ("numba_cuda", "cupy"))
+    reason, remedy = refusal()
+    assert reason.startswith("importing cuda.core failed (")
+    assert remedy == f'{EXPECTED}, with their libraries; pip install "fastnn-numba[cuda13]"'
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "expected"),
+    [
+        (ImportError("Failed to import CuPy.\n\nYou may ..."), OSError("libfew.so: not there"), "libfew.so: not there"),
+        (ValueError("numpy.dtype size\nchanged"), None, "numpy.dtype size changed"),
+    ],
+)
+def test_the_cause_is_named_not_the_advice_around_it(monkeypatch, error, cause, expected):
+    def fail(name):
+        raise error from cause
+
+    monkeypatch.setattr(driver.importlib, "import_module", fail)
+    assert driver._import_failure("cupy") == f"importing cupy failed ({expected})"
+
+
+@pytest.mark.parametrize("name", ["nvvm", "nvJitLink"])
+def test_without_a_library(machine, name):
+    machine(12080, lacking=[name])
+    remedy = f'{EXPECTED}, with their libraries; pip install "fastnn-numba[cuda12]"'
+    assert refusal() == (f"CUDA's library {name} cannot be loaded", remedy)
+
+
+def test_a_driver_too_old_for_the_packages(machine):
+    text = "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
+    reason, remedy = f"NVIDIA's driver is too old for CuPy ({text})", "expected a newer one; install it"
+    machine(12080, count=failing(35, text))
+    assert refusal() == (reason, f'{remedy}, or in a new environment pip install "fastnn-numba[cuda12]"')
+    machine(13000, count=failing(35, text))
+    assert refusal() == (reason, remedy)
+
+
+@pytest.mark.parametrize(
+    ("count", "reason"),
+    [(lambda: 0, "it counts 0"), (failing(100, "cudaErrorNoDevice: none"), "cudaErrorNoDevice: none")],
+)
+def test_a_driver_without_a_gpu(machine, monkeypatch, count, reason):
+    machine(13000, count=count)
+    reason = f"the driver finds no GPU ({reason})"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert refusal() == (reason, f"{EXPECTED}; use a machine with one, {SIMULATOR}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    hidden = "use a machine with one (or set CUDA_VISIBLE_DEVICES='' otherwise)"
+    assert refusal() == (reason, f"{EXPECTED}; {hidden}, {SIMULATOR}")
+
+
+def test_a_driver_that_fails(machine):
+    machine(13000, count=failing(999, "cudaErrorUnknown: unknown error"))
+    remedy = f"{EXPECTED}; see whether nvidia-smi finds the GPU, {SIMULATOR}"
+    assert refusal() == ("the driver fails (cudaErrorUnknown: unknown error)", remedy)
+
+
+def test_with_a_gpu(machine):
+    machine(13000)
+    assert fastnn.backends()[-1] == ("cuda", True, "", "", "NVIDIA Example, compute capability 9.0")
+    fastnn.set_backend("auto")
+    assert fastnn.get_backend() == "cuda"
+
+
+def test_in_the_simulator(machine, monkeypatch):
+    """It is for who asks for it by name."""
+    machine(None, packages=())
+    monkeypatch.setattr(driver, "SIMULATED", True)
+    assert fastnn.backends()[-1].device == "simulated by numba, slowly, for NUMBA_ENABLE_CUDASIM is set"
+    fastnn.set_backend("auto")
+    assert fastnn.get_backend() == "njit"
+    fastnn.set_backend("cuda")
+    assert fastnn.get_backend() == "cuda"
+
+
+def test_a_numba_without_the_simulator(machine, monkeypatch):
+    machine(None)
+    monkeypatch.setattr(driver, "SIMULATED", True)
+    monkeypatch.setitem(sys.modules, "numba.cuda", None)
+    reason, remedy = refusal()
+    assert reason.startswith("importing numba.cuda failed (")
+    assert remedy == "expected numba's simulator of a GPU; install it with: pip install numba-cuda"
+
+
+# ---- the driver's version ----
+
+
+def find(name):
+    def version(address):
+        address._obj.value = 12040
+        return 0
+
+    return SimpleNamespace(cuDriverGetVersion=version)
+
+
+def lack(name):
+    raise OSError(name)
+
+
+@pytest.mark.parametrize(("load", "expected"), [(find, 12040), (lack, None), (lambda name: object(), None)])
+def test_the_drivers_version(monkeypatch, load, expected):
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    assert driver.driver_version.__wrapped__() == expected
