@@ -72,3 +72,21 @@ def test_the_simulator_calls_the_function_itself():
 
     assert memory.writing("out")(function) is function
     assert memory.on_device(function) is function
+
+
+@pytest.mark.usefixtures("_elsewhere")
+def test_functions_that_call_each_other_leave_arrays_there():
+    @memory.on_device
+    def inner(pair, factor):
+        assert all(type(array) is Far for array in pair)
+        return Far(pair[0].values + factor * pair[1].values), None
+
+    @memory.on_device
+    def outer(x, y, factor):
+        total, nothing = inner((x, y), factor)
+        assert (type(total), nothing) == (Far, None)
+        return total, (x, factor)
+
+    total, (x, factor) = outer(np.array([1.0, 2.0]), np.array([3.0, 4.0]), 2)
+    assert (total.tolist(), type(x), factor) == ([7.0, 10.0], np.ndarray, 2)
+    assert type(inner((Far(np.ones(2)), Far(np.ones(2))), 1)[0]) is Far

@@ -9,6 +9,11 @@ from fastnn.kernels.gpu.products import Matrix, multiply, steps
 SHAPES = [(1, 1, 1), (4, 4, 4), (5, 3, 7), (9, 2, 40), (2, 11, 0), (1, 17, 33), (16, 16, 16), (17, 18, 19)]
 
 
+@pytest.fixture(autouse=True)
+def _on_tiles(monkeypatch):
+    monkeypatch.setattr(products, "CHOSEN", products.on_tiles)
+
+
 def matrix(array):
     return Matrix(array, steps(array.shape[0], array.shape[1]), steps(array.shape[1]))
 

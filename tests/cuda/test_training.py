@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastnn import FullyConnectedNet, Softmax, ThreeLayerConvNet
+from fastnn.classifiers import FullyConnectedNet, Softmax, ThreeLayerConvNet
 from fastnn.kernels import use_backend
 from fastnn.solver import Solver
 
@@ -26,6 +26,7 @@ def test_three_steps_have_the_losses_of_the_processor(network, rule):
     losses = {}
     for backend in ("cuda", "njit"):
         with use_backend(backend):
+            np.random.seed(0)
             solver = Solver(network(), data, update_rule=rule, batch_size=4, num_epochs=1, verbose=False, seed=1)
             solver.train()
         losses[backend] = solver.loss_history

@@ -1,0 +1,126 @@
+"""`conv2d` on a GPU: on tiles, see `gpu.convolution`; and plainly, to be read first.
+
+Plainly, each thread computes one element of a result, a sum that it walks from end to end.
+
+The naive loops spread a gradient over the window that read it; threads that did so would meet at one element. Here each
+element of dx gathers from the outputs that read it instead, so that every sum has one owner, and one order.
+"""
+
+from numba import cuda, int32
+
+from ..gpu import convolution
+from ..gpu.launch import device, kernel, split
+from ..gpu.memory import on_device, xp
+
+
+@on_device
+def conv2d_forward(x, w, b, stride, pad):
+    return convolution.forward(x, w, b, stride, pad)
+
+
+@on_device
+def conv2d_backward(dout, x, w, stride, pad, need_dx):
+    return convolution.backward(dout, x, w, stride, pad, need_dx)
+
+
+def _plain_forward(x, w, b, stride, pad):
+    (N, C, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
+    OH, OW = 1 + (H + 2 * PH - KH) // SH, 1 + (W + 2 * PW - KW) // SW
+    out, zero = xp.empty((N, F, OH, OW), x.dtype), x.dtype.type(0)
+    _outputs(out.size, out.size, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, x, w, b, zero, out)
+    return out
+
+
+def _plain_backward(dout, x, w, stride, pad, need_dx):
+    (N, C, H, W), (F, _, KH, KW), (OH, OW) = x.shape, w.shape, dout.shape[2:]
+    geometry, zero = (C, H, W, F, KH, KW, OH, OW, *stride, *pad), x.dtype.type(0)
+    dx, dw, db = xp.empty_like(x) if need_dx else None, xp.empty_like(w), xp.empty(F, x.dtype)
+    if need_dx:
+        _input_gradients(dx.size, dx.size, *geometry, dout, w, zero, dx)
+    _weight_gradients(dw.size, dw.size, N, *geometry, dout, x, zero, dw)
+    _bias_gradients(F, N, F, OH * OW, dout, zero, db)
+    return dx, dw, db
+
+
+@kernel
+def _outputs(count, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, x, w, b, zero, out):
+    """out[n, f, oh, ow] = b[f] + sum_{c, kh, kw} x[n, c, oh * SH + kh - PH, ow * SW + kw - PW] * w[f, c, kh, kw]"""
+    i = cuda.grid(1)
+    if i < count:
+        rest, ow = split(i, OW)
+        rest, oh = split(rest, OH)
+        n, f = split(rest, F)
+        total = b[f]
+        for c in range(C):
+            for kh in range(KH):
+                row = oh * SH + kh - PH
+                for kw in range(KW):
+                    column, value = ow * SW + kw - PW, zero
+                    if 0 <= row < H and 0 <= column < W:
+                        value = x[((n * C + c) * H + row) * W + column]
+                    # on the border too, where 0 times a weight that is NaN or infinite is NaN
+                    total += value * w[((f * C + c) * KH + kh) * KW + kw]
+        out[i] = total
+
+
+@kernel
+def _input_gradients(count, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, dout, w, zero, dx):
+    """dx[n, c, h, v] = sum of dout[n, f, oh, ow] * w[f, c, h + PH - oh * SH, v + PW - ow * SW], where these exist"""
+    i = cuda.grid(1)
+    if i < count:
+        rest, v = split(i, W)
+        rest, h = split(rest, H)
+        n, c = split(rest, C)
+        first_row, past_row = _windows_over(h + PH, KH, SH, OH)
+        first_column, past_column = _windows_over(v + PW, KW, SW, OW)
+        total = zero
+        for f in range(F):
+            for oh in range(first_row, past_row):
+                kh = h + PH - oh * SH
+                for ow in range(first_column, past_column):
+                    kw = v + PW - ow * SW
+                    total += dout[((n * F + f) * OH + oh) * OW + ow] * w[((f * C + c) * KH + kh) * KW + kw]
+        dx[i] = total
+
+
+@kernel
+def _weight_gradients(count, N, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, dout, x, zero, dw):
+    """dw[f, c, kh, kw] = sum_{n, oh, ow} dout[n, f, oh, ow] * x[n, c, oh * SH + kh - PH, ow * SW + kw - PW]"""
+    i = cuda.grid(1)
+    if i < count:
+        rest, kw = split(i, KW)
+        rest, kh = split(rest, KH)
+        f, c = split(rest, C)
+        total = zero
+        for n in range(N):
+            for oh in range(OH):
+                row = oh * SH + kh - PH
+                for ow in range(OW):
+                    column, value = ow * SW + kw - PW, zero
+                    if 0 <= row < H and 0 <= column < W:
+                        value = x[((n * C + c) * H + row) * W + column]
+                    total += dout[((n * F + f) * OH + oh) * OW + ow] * value
+        dw[i] = total
+
+
+@kernel
+def _bias_gradients(N, F, S, dout, zero, db):
+    """db[f] = sum_{n, s} dout[n, f, s], where s counts the S outputs of an image"""
+    f = cuda.grid(1)
+    if f < F:
+        total = zero
+        for n in range(N):
+            for s in range(S):
+                total += dout[(n * F + f) * S + s]
+        db[f] = total
+
+
+@device
+def _windows_over(place, length, stride, count):
+    """The first of `count` windows that lie over a place of the padded image, and the one past the last."""
+    first = int32(0)
+    if place >= length:
+        quotient, _ = split(place - length, stride)
+        first = int32(quotient + 1)
+    quotient, _ = split(place, stride)
+    return first, min(int32(quotient + 1), int32(count))
