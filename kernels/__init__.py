@@ -1,7 +1,8 @@
 """fastnn.kernels: every operation four ways, behind one switch. NumPy arrays in, NumPy arrays out; usable alone.
 
 Open an operation's folder: `__init__.py` is its contract (meaning, shapes, errors, checks, dispatch), `naive.py`
-the same function as plain loops (the specification), `vectorized.py` as NumPy, `njit.py` as Numba for the CPU.
+the same function as plain loops (the specification), `vectorized.py` as NumPy, `njit.py` as Numba for the CPU,
+`cuda.py` as Numba for a GPU.
 
     conv2d       convolution                        affine         x @ w + b
     pool2d       max, average, global average       activations    ReLU and its relatives

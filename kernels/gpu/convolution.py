@@ -98,10 +98,10 @@ def _spread_images(count, H, W, rows, columns, top, left, step_down, step_across
     if place < count:
         line, column = split(place, columns)
         plane, row = split(line, rows)
-        value = zero
-        if row >= top and column >= left:
-            h, above = split(row - top, step_down)
-            w, before = split(column - left, step_across)
+        down, across, value = row - top, column - left, zero
+        if down >= 0 and across >= 0:
+            h, above = split(down, step_down)
+            w, before = split(across, step_across)
             if above == 0 and before == 0 and h < H and w < W:
                 value = x[(plane * H + h) * W + w]
         out[place] = value

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import cuda, uint32
+from numba import cuda, int32, uint32
 
 from .driver import SIMULATED
 
@@ -78,9 +78,9 @@ def device(function: Callable) -> Callable:
 
 @device
 def split(place, length):
-    """The quotient and the remainder of two whole numbers from 0 up to 2**32, in 32 bits: the usual ones take 64."""
-    quotient = uint32(place) // uint32(length)
-    return quotient, uint32(place) - quotient * uint32(length)
+    """The quotient and the remainder, int32, of two whole numbers from 0 up to 2**32: the usual ones take 64 bits."""
+    quotient = uint32(uint32(place) // uint32(length))
+    return int32(quotient), int32(uint32(place) - quotient * uint32(length))
 
 
 def _word(value: Any) -> str:

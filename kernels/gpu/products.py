@@ -24,7 +24,7 @@ import os
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import cuda, float32, float64, int32
+from numba import cuda, float32, float64
 
 from .driver import SIMULATED
 from .launch import Kernel, device, kernel, split
@@ -174,7 +174,7 @@ def _tiled_product_of(kind) -> Kernel:
         i, j = down * SIDE + along, across * SIDE + along  # the row and the column that this thread fetches from
         row = left_rows[i] if i < M else -1
         column = right_columns[j] if j < N else -1
-        begin, end = int32(split(K * part, parts)[0]), int32(split(K * (part + 1), parts)[0])
+        begin, end = split(K * part, parts)[0], split(K * (part + 1), parts)[0]
         for place in range(SUMS):
             sums[place] = zero
         for first in range(begin, end, DEPTH):

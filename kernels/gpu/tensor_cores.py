@@ -8,7 +8,7 @@ Factors have 10 bits of mantissa instead of 23: an output is exact to about 1e-3
 Chosen by FASTNN_TF32=1.
 """
 
-from numba import cuda, float32, int32, uint32
+from numba import cuda, float32, uint32
 
 from .driver import SIMULATED
 from .launch import Kernel, device, split
@@ -56,7 +56,7 @@ def _tensor_product(
     i, j = down * TALL + split(cuda.threadIdx.x, TALL)[1], across * WIDE + split(cuda.threadIdx.x, WIDE)[1]
     row = left_rows[i] if i < M else -1
     column = right_columns[j] if j < N else -1
-    begin, end = int32(split(K * part, parts)[0]), int32(split(K * (part + 1), parts)[0])
+    begin, end = split(K * part, parts)[0], split(K * (part + 1), parts)[0]
     for place in range(ALL_SUMS):
         sums[place] = zero
     for first in range(begin, end, DEPTH):
