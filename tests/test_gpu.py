@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import ThreeLayerConvNet, data_utils
+from fastnn import data_utils
 from fastnn.benchmarking import report
 from fastnn.benchmarking.cases import CASES
+from fastnn.classifiers import ThreeLayerConvNet
 from fastnn.kernels import use_backend
 from fastnn.solver import Solver
 
