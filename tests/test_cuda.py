@@ -33,7 +33,7 @@ def signatures(tmp_path_factory):
     """Run the tests in the simulator; the kernels that they launched, each with the types of its arguments."""
     path = tmp_path_factory.mktemp("cuda") / "signatures.json"
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "FASTNN_TEST_SIGNATURES": str(path)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(FOLDER / "cuda")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(FOLDER / "simulated")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=FOLDER.parent)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     return json.loads(path.read_text(encoding="utf-8"))
@@ -42,7 +42,7 @@ def signatures(tmp_path_factory):
 def test_every_kernel_passes_its_tests_in_the_simulator(signatures):
     """The tests themselves run in the fixture."""
     for operation in OPERATIONS:
-        assert (FOLDER / "cuda" / f"test_{operation}.py").exists(), f"{operation} has no tests in the simulator"
+        assert (FOLDER / "simulated" / f"test_{operation}.py").exists(), f"{operation} has no tests in the simulator"
     assert [name for name, words in signatures.items() if not words] == []
     assert len(signatures) > 60
 
