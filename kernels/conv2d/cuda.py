@@ -6,10 +6,10 @@ The naive loops spread a gradient over the window that read it; threads that did
 element of dx gathers from the outputs that read it instead, so that every sum has one owner, and one order.
 """
 
-from numba import cuda, int32
+from numba import cuda
 
 from ..gpu import convolution
-from ..gpu.launch import device, kernel, split
+from ..gpu.launch import kernel, split, windows_over
 from ..gpu.memory import on_device, xp
 
 
@@ -71,8 +71,8 @@ def _input_gradients(count, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, dout, w,
         rest, v = split(i, W)
         rest, h = split(rest, H)
         n, c = split(rest, C)
-        first_row, past_row = _windows_over(h + PH, KH, SH, OH)
-        first_column, past_column = _windows_over(v + PW, KW, SW, OW)
+        first_row, past_row = windows_over(h + PH, KH, SH, OH)
+        first_column, past_column = windows_over(v + PW, KW, SW, OW)
         total = zero
         for f in range(F):
             for oh in range(first_row, past_row):
@@ -113,14 +113,3 @@ def _bias_gradients(N, F, S, dout, zero, db):
             for s in range(S):
                 total += dout[(n * F + f) * S + s]
         db[f] = total
-
-
-@device
-def _windows_over(place, length, stride, count):
-    """The first of `count` windows that lie over a place of the padded image, and the one past the last."""
-    first = int32(0)
-    if place >= length:
-        quotient, _ = split(place - length, stride)
-        first = int32(quotient + 1)
-    quotient, _ = split(place, stride)
-    return first, min(int32(quotient + 1), int32(count))

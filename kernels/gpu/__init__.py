@@ -1,9 +1,12 @@
 """What the cuda variants of the operations stand on.
 
-    driver    whether kernels can run here: on a GPU, or in numba's simulator (NUMBA_ENABLE_CUDASIM=1)
-    launch    `kernel` and `device` compile functions, a kernel is called with the number of its threads
-    cubins    from a function to machine code for a GPU, without one; kept on disk
-    memory    arrays to the GPU and back
+    driver        whether kernels can run here: on a GPU, or in numba's simulator (NUMBA_ENABLE_CUDASIM=1)
+    launch        `kernel` and `device` compile functions, a kernel is called with the number of its threads
+    cubins        from a function to machine code for a GPU, without one; kept on disk
+    memory        arrays to the GPU and back
+    products      products of matrices: plainly, and on tiles
+    tensor_cores  the same with tensor cores, whose instruction is in `warp`
+    convolution   a convolution and its gradients as such products
 
 A cuda variant is read like the naive one beside it: each kernel is one thread's work, and a thread computes one output,
 or one row of them. There is no loop over outputs; the launch is that loop.

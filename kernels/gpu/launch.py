@@ -50,11 +50,19 @@ class Kernel:
         """Run so many blocks of threads."""
         if not blocks:
             return
-        arguments = tuple(np.int32(value) if type(value) is int else value for value in arguments)
+        arguments = tuple(self._int32(value) if type(value) is int else value for value in arguments)
         signature = tuple(map(_word, arguments))
         if signature not in self.signatures:
             self.signatures[signature] = self._load(signature)
         self.signatures[signature](blocks, arguments)
+
+    def _int32(self, value: int) -> np.int32:
+        if not -(1 << 31) <= value < 1 << 31:
+            raise ValueError(
+                f"{self.function.__name__}: {value} does not fit 32 bits; expected fewer than 2**31 elements in an "
+                f"array on a GPU; use smaller batches"
+            )
+        return np.int32(value)
 
     def _load(self, signature: tuple[str, ...]) -> Callable:
         if SIMULATED:
@@ -81,6 +89,14 @@ def split(place, length):
     """The quotient and the remainder, int32, of two whole numbers from 0 up to 2**32: the usual ones take 64 bits."""
     quotient = uint32(uint32(place) // uint32(length))
     return int32(quotient), int32(uint32(place) - quotient * uint32(length))
+
+
+@device
+def windows_over(place, length, stride, count):
+    """The first of `count` windows that covers a place of the padded image, and the one after the last."""
+    first, _ = split(max(place + stride - length, 0), stride)
+    last, _ = split(place, stride)
+    return first, min(last + 1, count)
 
 
 def _word(value: Any) -> str:

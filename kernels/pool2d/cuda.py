@@ -6,7 +6,7 @@ gathers them instead, in the same order.
 
 from numba import cuda
 
-from ..gpu.launch import device, kernel, split
+from ..gpu.launch import kernel, split, windows_over
 from ..gpu.memory import on_device, xp
 from . import index_dtype
 
@@ -66,14 +66,6 @@ def _lengths(x_shape, size, stride, pad):
     return *x_shape[2:], *out_size, *size, *stride, *pad
 
 
-@device
-def _over(place, length, step, count):
-    """The first of `count` windows that covers a place of the padded image, and the one after the last."""
-    first, _ = split(max(place + step - length, 0), step)
-    last, _ = split(place, step)
-    return first, min(last + 1, count)
-
-
 @kernel
 def _largest(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, x, out, index):
     """out[n, c, oh, ow] = max_{kh, kw} x[n, c, oh*SH + kh - PH, ow*SW + kw - PW] within x, index its kh*KW + kw"""
@@ -103,8 +95,8 @@ def _winners_gradients(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, dout, index,
         row, w = split(i, W)
         plane, h = split(row, H)
         total = zero
-        oh_first, oh_stop = _over(h + PH, KH, SH, OH)
-        ow_first, ow_stop = _over(w + PW, KW, SW, OW)
+        oh_first, oh_stop = windows_over(h + PH, KH, SH, OH)
+        ow_first, ow_stop = windows_over(w + PW, KW, SW, OW)
         for oh in range(oh_first, oh_stop):
             for ow in range(ow_first, ow_stop):
                 window = (plane * OH + oh) * OW + ow
@@ -136,8 +128,8 @@ def _shares(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, dout, zero, area, dx):
         row, w = split(i, W)
         plane, h = split(row, H)
         total = zero
-        oh_first, oh_stop = _over(h + PH, KH, SH, OH)
-        ow_first, ow_stop = _over(w + PW, KW, SW, OW)
+        oh_first, oh_stop = windows_over(h + PH, KH, SH, OH)
+        ow_first, ow_stop = windows_over(w + PW, KW, SW, OW)
         for oh in range(oh_first, oh_stop):
             for ow in range(ow_first, ow_stop):
                 total += dout[(plane * OH + oh) * OW + ow] / area

@@ -25,5 +25,9 @@ def pytest_sessionfinish():
     if path := os.environ.get(SIGNATURES):
         from fastnn.kernels.gpu.launch import KERNELS
 
-        seen = {name: sorted(map(" ".join, kernel.signatures)) for name, kernel in KERNELS.items()}
+        seen = {
+            name: sorted(map(" ".join, kernel.signatures))
+            for name, kernel in KERNELS.items()
+            if name.startswith("fastnn.")
+        }
         Path(path).write_text(json.dumps(seen, indent=1), encoding="utf-8")
