@@ -10,7 +10,15 @@ import numpy as np
 
 from .driver import SIMULATED
 
-xp: Any = np if SIMULATED else importlib.import_module("cupy")
+
+class _CuPy:
+    """CuPy, imported when the first array is asked for: kernels are compiled without it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module("cupy"), name)
+
+
+xp: Any = np if SIMULATED else _CuPy()
 
 
 def to_device(array: np.ndarray) -> Any:
