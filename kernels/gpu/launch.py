@@ -6,7 +6,7 @@
         if i < count:
             out[i] = 2 * x[i]
 
-    _double(x.size, np.int32(x.size), x, out)
+    _double(x.size, x.size, x, out)
 
 calls it on so many threads, rounded up to whole blocks. Arguments are arrays, which a kernel sees as flat memory, and
 scalars: whole numbers come as int32, NumPy's floats as what they are. So numbers in a kernel that computes in float32
