@@ -16,7 +16,16 @@ if _importlib_util.find_spec("fastnn.kernels") is None:
         "fastnn.kernels; run `python -m pip install -e .` in the folder above and try again"
     )
 
-from fastnn.kernels import BackendUnavailable, backends, get_backend, set_backend, use_backend
+from fastnn.kernels import (
+    BackendUnavailable,
+    backends,
+    get_backend,
+    set_backend,
+    to_device,
+    to_numpy,
+    transfers,
+    use_backend,
+)
 
 __version__ = "0.1.0"
 
@@ -27,6 +36,9 @@ __all__ = [
     "get_backend",
     "reset_seed",
     "set_backend",
+    "to_device",
+    "to_numpy",
+    "transfers",
     "use_backend",
 ]
 

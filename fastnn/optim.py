@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import checks, squares, updates
+from fastnn.kernels import arrays, checks, squares, updates
 
 _ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 0}
 DEFAULTS: dict[str, dict[str, float]] = {
@@ -150,7 +150,7 @@ def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: Muta
     the other. But a rule of this module updates all C-contiguous arrays at once, in one pass over memory, and where one
     of these cannot be updated, none is, nor is any of their configs.
     """
-    together = [name for name in configs if params[name].flags.carray] if rule in RULES.values() else []
+    together = [name for name in configs if arrays.is_plain(params[name])] if rule in RULES.values() else []
     if together:
         w, dw, given = ([values[name] for name in together] for values in (params, grads, configs))
         _all(rule.__name__, w, dw, given)
@@ -162,7 +162,7 @@ def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: Muta
 def _one(name: str, w: Any, dw: Any, config: dict | None, out: np.ndarray | None) -> tuple[np.ndarray, dict]:
     (w,) = checks.floats(name, w=(w, "..."))
     config = {} if config is None else config
-    out = np.empty(w.shape, w.dtype) if out is None else out
+    out = arrays.empty_like(w) if out is None else out
     complete = _completed(name, config, w)
     _KERNELS[name](w, dw, out=out, **complete)
     config.update(complete)
@@ -188,7 +188,7 @@ def _completed(name: str, config: dict, w: np.ndarray) -> dict:
     checks.keys(name, "config", config, optional=[*DEFAULTS[name], *STATE[name]])
     complete = {key: config.get(key, value) for key, value in DEFAULTS[name].items()}
     for key in STATE[name]:
-        complete[key] = config[key] if key in config else np.zeros(w.shape, w.dtype)
+        complete[key] = config[key] if key in config else arrays.zeros(w.shape, w)
     if "t" in complete:
         complete["t"] += 1
     return complete

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import checks
+from fastnn.kernels import arrays, checks
 
 from . import random
-from .sampling import Sampler
+from .sampling import Sampler, is_in_memory
 
 _SNAPSHOT_EVERY = 200  # iterations; a copy of everything costs about as much as an iteration
 _NUMBERS = ("iteration", "epoch", "evaluated", "run_from", "finished", "best_val_acc")
@@ -54,8 +54,12 @@ class Resumable:
         """Everything that is needed to go on exactly from here, as a nested dict of numbers, strings, lists and arrays.
 
         `load_state` of a solver made with the same arguments takes it. Between iterations (in callbacks, and after an
-        interruption) it is the state of that moment. Arrays are copies.
+        interruption) it is the state of that moment. Arrays are copies, of NumPy's.
         """
+        return in_host_memory(self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """`state`, with arrays in the memory where they are."""
         if self._writing and self._snapshot is not None:
             return self._snapshot
         return {
@@ -91,9 +95,9 @@ class Resumable:
                     f"Solver.load_state: {name}={state[name]!r} in the state; expected {expected!r} as in this solver, "
                     f"else training could not go on exactly; make the solver with the arguments of the saved one"
                 )
-        for name, arrays in (("params", self.model.params), ("buffers", self._buffers)):
+        for name, held in (("params", self.model.params), ("buffers", self._buffers)):
             given = {key: np.shape(value) for key, value in state[name].items()}
-            shapes = {key: np.shape(value) for key, value in arrays.items()}
+            shapes = {key: np.shape(value) for key, value in held.items()}
             if given != shapes:
                 raise ValueError(
                     f"Solver.load_state: {name} have the shapes {given}; expected {shapes} as in the model; "
@@ -123,7 +127,7 @@ class Resumable:
     def _begin_reading(self) -> None:
         """A unit begins; before every so many iterations, and where there is none, a snapshot is taken."""
         if self._snapshot is None or self.iteration >= self._snapshot["iteration"] + _SNAPSHOT_EVERY:
-            self._snapshot = self.state()
+            self._snapshot = self._state()
         self._reading_from = self._origin()
 
     def _begin_writing(self) -> None:
@@ -176,12 +180,19 @@ class Resumable:
         }
 
 
+def in_host_memory(tree: Any) -> Any:
+    """A tree of dicts with resident arrays moved to the host."""
+    if isinstance(tree, dict):
+        return {name: in_host_memory(value) for name, value in tree.items()}
+    return arrays.to_numpy(tree) if arrays.is_resident(tree) else tree
+
+
 def copied(values: Mapping[str, Any]) -> dict[str, Any]:
     """A dict with copies of its arrays."""
-    return {name: np.array(value) if isinstance(value, np.ndarray) else value for name, value in values.items()}
+    return {name: arrays.copied(value) if is_in_memory(value) else value for name, value in values.items()}
 
 
-def _assign(arrays: MutableMapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
+def _assign(targets: MutableMapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
     """Put copies of the values in place of the arrays, in their dtypes."""
     for name, value in values.items():
-        arrays[name] = np.array(value, dtype=arrays[name].dtype)
+        targets[name] = arrays.beside(arrays.copied(value, targets[name].dtype), targets[name])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import checks
+from fastnn.kernels import arrays, checks
 
 METHODS = ("with_replacement", "epoch", "blocks")
 
@@ -38,6 +38,8 @@ def rows(array: Any, places: Any) -> np.ndarray:
     """
     if isinstance(array, np.ndarray) or isinstance(places, slice):
         return array[places]
+    if arrays.is_resident(array):
+        return arrays.take(array, places)
     ordered, back = np.unique(places, return_inverse=True)
     return _ascending(array, ordered)[back]
 
@@ -46,6 +48,11 @@ def _ascending(array: Any, places: np.ndarray) -> np.ndarray:
     """The rows of a data set at ascending places."""
     runs = np.split(places, np.flatnonzero(np.diff(places) != 1) + 1)
     return np.concatenate([array[int(run[0]) : int(run[-1]) + 1] for run in runs])
+
+
+def is_in_memory(array: Any) -> bool:
+    """Whether it is an array and not a data set in a file."""
+    return isinstance(array, np.ndarray) or arrays.is_resident(array)
 
 
 class Sampler:
@@ -81,7 +88,7 @@ class Sampler:
         Where batches come in blocks from a file, eight batches are read at once and held.
         """
         places = self.draw(iteration, generator)
-        if self.method != "blocks" or all(isinstance(source, np.ndarray) for source in sources):
+        if self.method != "blocks" or all(map(is_in_memory, sources)):
             return [rows(source, places) for source in sources]
         length = _BLOCKS * self.batch_size
         start = iteration % self.batches * self.batch_size // length * length

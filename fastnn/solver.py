@@ -1,16 +1,17 @@
 """The training loop of the course. How it survives interruptions: see `fastnn.resumable`."""
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import checks
+from fastnn.kernels import arrays, checks
 
 from . import arguments, optim, random
 from .resumable import Resumable, copied
-from .sampling import Sampler, part, rows
+from .sampling import Sampler, is_in_memory, part, rows
 from .schedules import Position, Schedule
 
 __all__ = ["Solver"]
@@ -114,9 +115,42 @@ class Solver(Resumable):
         After an interruption, or on a state saved before the end, goes on to that end. Whatever stops it (Ctrl-C, an
         error in the model) passes through, and leaves model and solver as they were between two iterations.
         Raises FloatingPointError where the loss is not finite; the best parameters are then in the model.
+
+        Where the active backend computes on a GPU and the model can (`fastnn.nn.Module.resident`), everything that an
+        iteration reads and writes is there meanwhile: callbacks see resident arrays, and find NumPy's in `state()`.
         """
+        with self._on_device():
+            self._train()
+
+    @contextlib.contextmanager
+    def _on_device(self) -> Iterator[None]:
+        """Inside the block, what training reads and writes is where the active backend computes."""
+        if not (arrays.computes_on_gpu() and getattr(self.model, "resident", False)):
+            yield
+            return
+        parts = ("X_train", "y_train", "X_val", "y_val")
+        given = {name: getattr(self, name) for name in parts}
+        try:
+            self.model.to_device()
+            self._move(arrays.to_device)
+            for name, value in given.items():
+                if isinstance(value, np.ndarray) and value.nbytes <= arrays.room() // 2:
+                    setattr(self, name, arrays.to_device(value))
+            yield
+        finally:
+            self.model.to_host()
+            self._move(arrays.to_numpy)
+            for name, value in given.items():
+                setattr(self, name, value)
+
+    def _move(self, move: Callable) -> None:
+        """Move the state of the update rule and the best parameters."""
+        for values in (*self.optim_configs.values(), self.best_params, self.best_buffers):
+            values.update({name: move(value) for name, value in values.items() if is_in_memory(value)})
+
+    def _train(self) -> None:
         self._recover()
-        self._snapshot = self.state()
+        self._snapshot = self._state()
         if self.finished:
             self.run_from = self.iteration
             self.finished = False
@@ -151,14 +185,15 @@ class Solver(Resumable):
         chosen = None
         if num_samples is not None and count > num_samples:
             chosen = self._generator.choice(count, num_samples)
-            if not isinstance(X, np.ndarray):
+            if not is_in_memory(X):
                 chosen.sort()  # a file is read from front to back
             count = num_samples
         correct = 0
         for start in range(0, count, batch_size):
             batch = slice(start, min(start + batch_size, count))
             images, labels = (rows(array, batch if chosen is None else chosen[batch]) for array in (X, y))
-            correct += int(np.sum(np.argmax(self.model.loss(images), axis=1) == labels))
+            scores = arrays.to_numpy(self.model.loss(images))
+            correct += int(np.sum(np.argmax(scores, axis=1) == arrays.to_numpy(labels)))
         return correct / count
 
     def _iterate(self) -> None:
@@ -169,6 +204,7 @@ class Solver(Resumable):
         if self.transform is not None:
             images = self.transform(images, self._generator)
         loss, grads = self.model.loss(images, labels)
+        loss = float(arrays.to_numpy(loss))
         self._check_finite("loss", loss, images)
         if self.clip_norm is not None:
             grads, norm = optim.clip_by_norm(grads, self.clip_norm)
@@ -180,7 +216,7 @@ class Solver(Resumable):
             for config in self.optim_configs.values():
                 config["learning_rate"] = rate
         optim.update(self.update_rule, self.model.params, grads, self.optim_configs)
-        self.loss_history.append(float(loss))
+        self.loss_history.append(loss)
         self.iteration += 1
         self._end_writing()
 
@@ -273,8 +309,8 @@ class Solver(Resumable):
         if math.isfinite(value):
             return
         rate = next(iter(self.optim_configs.values()), {}).get("learning_rate")
-        params = [name for name, w in self.model.params.items() if not np.isfinite(w).all()]
-        if not np.isfinite(np.asarray(images, np.float64)).all():
+        params = [name for name, w in self.model.params.items() if not np.isfinite(arrays.to_numpy(w)).all()]
+        if not np.isfinite(np.asarray(arrays.to_numpy(images), np.float64)).all():
             cause = "the batch contains NaN or infinity: check the data"
         elif params:
             cause = f"the parameters {params} are not finite any more: lower learning_rate={rate}"

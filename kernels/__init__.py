@@ -19,6 +19,7 @@ Axes, in docstrings, names and loop indices (lower case):
     F  filters           OH OW   rows, columns of an output       K  classes
 """
 
+from .arrays import to_device, to_numpy, transfers
 from .switch import BackendUnavailable, backends, get_backend, set_backend, use_backend
 
 OPERATIONS = (
@@ -36,4 +37,14 @@ OPERATIONS = (
     "sandwich",
 )
 
-__all__ = ["OPERATIONS", "BackendUnavailable", "backends", "get_backend", "set_backend", "use_backend"]
+__all__ = [
+    "OPERATIONS",
+    "BackendUnavailable",
+    "backends",
+    "get_backend",
+    "set_backend",
+    "to_device",
+    "to_numpy",
+    "transfers",
+    "use_backend",
+]

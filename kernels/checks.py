@@ -42,7 +42,10 @@ def _are_ready(given: Iterable[tuple[Any, str]]) -> bool:
     first = None
     lengths: dict[str, int] = {}
     for value, pattern in given:
-        if type(value) is not np.ndarray or not value.flags.carray:
+        if type(value) is not np.ndarray:
+            if not arrays.is_resident(value) or not value.flags.c_contiguous or not arrays.computes_on_gpu():
+                return False
+        elif not value.flags.carray:
             return False
         first = first or value.dtype
         axes, fixed = _axes(pattern)
@@ -97,8 +100,8 @@ def has_statistics(function: str, name: str, shape: tuple[int, ...]) -> None:
 
 
 def not_negative(function: str, name: str, value: np.ndarray) -> None:
-    """No element of the array is below 0."""
-    if value.size and np.fmin.reduce(value, axis=None) < 0:
+    """No element of the array is below 0; of a resident one, which nobody reads in passing, NaN will tell."""
+    if not arrays.is_resident(value) and value.size and np.fmin.reduce(value, axis=None) < 0:
         raise ValueError(
             f"{function}: {name} contains {value[value < 0][0]}; expected no number below 0; pass {name} as the "
             f"forward pass returned it, or running averages of it"
@@ -114,7 +117,8 @@ def index(function: str, name: str, value: Any, expected: tuple[int, ...], maxim
             f"pass {name} as the forward pass returned it"
         )
     shape(function, name, given, expected)
-    if given.size and ((given.dtype.kind == "i" and given.min() < 0) or given.max() > maximum):
+    readable = given.size and not arrays.is_resident(given)
+    if readable and ((given.dtype.kind == "i" and given.min() < 0) or given.max() > maximum):
         raise ValueError(
             f"{function}: {name} ranges from {given.min()} to {given.max()}; expected 0 to {maximum}; "
             f"pass {name} and the size of the window of one forward pass"
@@ -271,7 +275,10 @@ def keys(function: str, name: str, value: Any, required: Iterable[str] = (), opt
 
 
 def labels(function: str, name: str, value: Any, count: int, classes: int) -> np.ndarray:
-    """Class labels: integers (count,) from 0 to classes - 1, returned as C-contiguous int64."""
+    """Class labels: integers (count,) from 0 to classes - 1, returned as C-contiguous int64.
+
+    Resident labels are not read here: with one out of range, losses are NaN.
+    """
     given = array(function, name, value)
     if given.dtype.kind not in "iu" and given.size:
         raise TypeError(
@@ -283,6 +290,8 @@ def labels(function: str, name: str, value: Any, count: int, classes: int) -> np
             f"{function}: {name}.shape = {given.shape} does not fit; expected ({count},), one label per row of the "
             f"scores; pass class numbers, not one-hot rows"
         )
+    if arrays.is_resident(given):
+        return arrays.contiguous(given, np.dtype(np.int64))
     plain = given.dtype == np.int64 and given.flags.carray and given.size
     if plain and np.maximum.reduce(given.view(np.uint64)) < classes:  # as unsigned, a label below 0 is a large one
         return given

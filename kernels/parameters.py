@@ -82,10 +82,10 @@ def _are_plain(row: list) -> bool:
     """Whether they are what the kernels want already: the usual case, to be found out quickly."""
     first = row[0]
     return (
-        isinstance(first, np.ndarray)
+        (type(first) is np.ndarray or (arrays.is_resident(first) and arrays.computes_on_gpu()))
         and first.dtype in _DTYPES
         and all(
-            type(one) is np.ndarray and one.dtype == first.dtype and one.shape == first.shape and one.flags.carray
+            type(one) is type(first) and one.dtype == first.dtype and one.shape == first.shape and arrays.is_plain(one)
             for one in row
         )
     )
@@ -108,7 +108,7 @@ def _converted(function: str, names: list[str], row: list, read: int) -> list[np
 def _check_apart(function: str, names: list[str], place: str, row: list[np.ndarray], read: int) -> None:
     for other in range(read, len(row)):
         for one in range(other):
-            if not np.may_share_memory(row[one], row[other]):
+            if not arrays.may_share_memory(row[one], row[other]):
                 continue
             if one == 0 and names[other] == "out" and _is_same(row[0], row[other]):
                 continue
@@ -119,14 +119,15 @@ def _check_apart(function: str, names: list[str], place: str, row: list[np.ndarr
 
 
 def _check_written(function: str, name: str, value: Any, origin: str, first: np.ndarray) -> None:
-    if not isinstance(value, np.ndarray) or value.dtype != first.dtype:
-        what = f"{name}.dtype = {value.dtype}" if isinstance(value, np.ndarray) else f"{name}={value!r}"
+    known = isinstance(value, np.ndarray) or (arrays.is_resident(value) and arrays.computes_on_gpu())
+    if not known or value.dtype != first.dtype:
+        what = f"{name}.dtype = {value.dtype}" if known else f"{name}={value!r}"
         raise TypeError(
             f"{function}: {what} cannot be updated in place; expected a NumPy array of {first.dtype}, the dtype of "
             f"{origin}; make it with np.zeros_like({origin})"
         )
     checks.shape(function, name, value, first.shape)
-    if not value.flags.carray:
+    if not arrays.is_plain(value):
         raise ValueError(
             f"{function}: {name} cannot be updated in place: c_contiguous={value.flags.c_contiguous}, "
             f"aligned={value.flags.aligned}, writeable={value.flags.writeable}; expected True for each; "
@@ -135,4 +136,4 @@ def _check_written(function: str, name: str, value: Any, origin: str, first: np.
 
 
 def _is_same(first: np.ndarray, second: np.ndarray) -> bool:
-    return first is second or first.ctypes.data == second.ctypes.data
+    return first is second or arrays.address(first) == arrays.address(second)

@@ -96,6 +96,8 @@ def _resolve(name: str, origin: str) -> str:
         reason, remedy = obstacle
         error = BackendUnavailable(f"{origin}: backend={name!r} cannot run here: {reason}; {remedy}")
         raise error from _import_error(name)
+    if name == "cuda":
+        importlib.import_module(".gpu.memory", __package__).announce()
     return name
 
 

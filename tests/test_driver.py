@@ -60,7 +60,7 @@ def machine(monkeypatch):
         there = {
             "numba.cuda": module("numba.cuda"),
             "numba_cuda": module("numba_cuda"),
-            "cupy": module("cupy", cuda=cuda),
+            "cupy": module("cupy", cuda=cuda, ndarray=type("ndarray", (), {})),
             "cupy.cuda": cuda,
             "cuda": module("cuda", pathfinder=pathfinder),
             "cuda.core": module("cuda.core"),

@@ -6,9 +6,7 @@ bn_param is a dict with `mode` ('train' or 'test') and, if wanted, `eps` (1e-5),
 and a `mode`, as the notebooks give it, which changes nothing.
 """
 
-import numpy as np
-
-from fastnn.kernels import checks, norm
+from fastnn.kernels import arrays, checks, norm
 
 MODES = ("train", "test")
 
@@ -102,7 +100,9 @@ def batchnorm_settings(function, bn_param, gamma):
     (gamma,) = checks.floats(function, gamma=(gamma, "C"))
     for name in ("running_mean", "running_var"):
         running = bn_param.get(name)
-        running = np.zeros_like(gamma) if running is None else checks.array(function, f"bn_param[{name!r}]", running)
+        if running is None:
+            running = arrays.zeros(gamma.shape, gamma)
+        running = checks.array(function, f"bn_param[{name!r}]", running)
         checks.shape(function, f"bn_param[{name!r}]", running, gamma.shape)
         bn_param[name] = running
     return training, eps
@@ -112,7 +112,7 @@ def update_running(bn_param, mean, var):
     """Move the running averages of bn_param towards the statistics of a batch."""
     momentum = float(bn_param.get("momentum", 0.9))
     for name, batch in (("running_mean", mean), ("running_var", var)):
-        bn_param[name] = momentum * bn_param[name] + (1 - momentum) * batch
+        bn_param[name] = momentum * arrays.beside(bn_param[name], batch) + (1 - momentum) * batch
 
 
 def epsilon(function, name, param):

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.kernels import arrays
+
 from .container import Container, numbered, run
 from .module import Module
 from .sequential import Sequential
@@ -102,4 +104,4 @@ def _joined(x: np.ndarray, out: np.ndarray, name: str) -> np.ndarray:
             f"DenseBlock: layer {name} gives the shape {out.shape} for x of shape {x.shape}; expected the same lengths "
             f"but on axis 1; pad the convolutions, and pool outside the block"
         )
-    return np.concatenate((x, out), axis=1)
+    return arrays.concatenate((x, out), axis=1)

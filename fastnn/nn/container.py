@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.kernels import arrays
+
 from .module import Module
 from .named import NamedArrays
 
@@ -52,7 +54,7 @@ class Container(Module):
     def _cast(self, x: Any) -> np.ndarray:
         """x in the dtype of the parameters."""
         dtype = next((value.dtype for value in self.params.values()), None)
-        return np.asarray(x, dtype=dtype)
+        return arrays.asarray(x, dtype)
 
     def _named(self, child: str, grads: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The gradients of a child under the names that its parameters have here."""

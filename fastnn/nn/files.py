@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.kernels import to_numpy
+
 _HDF5 = (".h5", ".hdf5")
 _BUFFERS = "buffers/"  # in front of a buffer's name in an npz file, where parameters stand under their own
 
@@ -18,11 +20,12 @@ def save(
 
     The file that was there stays whole until the new one is.
     """
-    path, buffers = Path(name), dict(buffers or {})
+    path = Path(name)
+    params, buffers = ({key: to_numpy(value) for key, value in values.items()} for values in (params, buffers or {}))
     if path.suffix in _HDF5:
         from fastnn import checkpoint
 
-        checkpoint.save(path, {"params": dict(params), "buffers": buffers})
+        checkpoint.save(path, {"params": params, "buffers": buffers})
         return
     arrays: dict[str, Any] = {**params, **{_BUFFERS + key: value for key, value in buffers.items()}}
     temporary = path.with_name(path.name + ".tmp")

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import layers, random
-from fastnn.kernels import checks
+from fastnn.kernels import arrays, checks
 from fastnn.layers.affine import rows
 
 from . import init as initialisers
@@ -47,7 +47,7 @@ class Weighted(Module):
     def weight_and_bias(self) -> tuple[np.ndarray, np.ndarray]:
         """Both parameters, with zeros for a bias that the layer does not have."""
         weight = self.params["weight"]
-        return weight, self.params["bias"] if "bias" in self.params else np.zeros(self.outputs, weight.dtype)
+        return weight, self.params["bias"] if "bias" in self.params else arrays.zeros((self.outputs,), weight)
 
     def gradients(self, dw: np.ndarray, db: np.ndarray) -> dict[str, np.ndarray]:
         """The gradients of the parameters that the layer has."""

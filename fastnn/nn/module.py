@@ -1,11 +1,13 @@
 """What every layer and every network is: a Module, with arrays under names."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
+
+from fastnn.kernels import to_device, to_numpy
 
 from . import state
 from .named import all_fitting
@@ -86,6 +88,34 @@ class Module:
     def buffers(self, values: Mapping[str, np.ndarray]) -> None:
         checked = all_fitting(f"{type(self).__name__}.buffers", "buffers", self._buffers, values)
         self._buffers.update(checked)
+
+    @property
+    def resident(self) -> bool:
+        """Whether the module computes on arrays in a GPU's memory: a module of fastnn's own does.
+
+        A layer of yours that leaves all arithmetic to `fastnn` and to the arrays' operators may say True as well; with
+        one that calls NumPy, a network keeps its arrays in the host's memory.
+        """
+        return type(self).__module__.partition(".")[0] == "fastnn"
+
+    def to_device(self) -> "Module":
+        """Move parameters and buffers to where the active backend computes, on cuda a GPU. Returns the module.
+
+        Without it every call of a kernel moves them there and back.
+        """
+        return self._move(to_device)
+
+    def to_host(self) -> "Module":
+        """Move parameters and buffers to the host's memory, where they are arrays of NumPy's. Returns the module."""
+        return self._move(to_numpy)
+
+    def _move(self, move: Callable) -> "Module":
+        for child in self.children():
+            child._move(move)
+        if not self.children():
+            for arrays in (self._params, self._buffers):
+                arrays.update({key: move(value) for key, value in arrays.items() if key not in self.private})
+        return self
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers under torch's names and in torch's layouts.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels import checks
+from fastnn.kernels.arrays import beside, copied
 
 _SINGULAR = {"params": "parameter", "buffers": "buffer"}
 
@@ -76,4 +77,4 @@ def fitting(function: str, name: str, current: np.ndarray, value: Any) -> np.nda
         )
     if not np.can_cast(value.dtype, current.dtype, "same_kind"):
         raise TypeError(f"{function}: {name!r} has dtype {value.dtype}; expected {current.dtype}; convert it yourself")
-    return np.array(value, dtype=current.dtype, order="C")
+    return beside(copied(value, current.dtype, "C"), current)

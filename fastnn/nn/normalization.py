@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn.kernels import checks, norm
+from fastnn.kernels import arrays, checks, norm
 from fastnn.layers.normalization import update_running
 
 from .layers import float_dtype
@@ -108,11 +108,13 @@ class BatchNorm(Normalization):
     @property
     def arguments(self) -> tuple[dict[str, Any]]:
         """A new bn_param for `fastnn.layers`; `keep` takes it back after a forward pass."""
-        count = int(self.buffers["num_batches_tracked"]) + 1
+        momentum = self.momentum
+        if momentum is None:
+            momentum = 1 / (int(arrays.to_numpy(self.buffers["num_batches_tracked"])) + 1)
         bn_param = {
             "mode": "train" if self.training else "test",
             "eps": self.eps,
-            "momentum": 1 - (1 / count if self.momentum is None else self.momentum),
+            "momentum": 1 - momentum,
             "running_mean": self.buffers["running_mean"],
             "running_var": self.buffers["running_var"],
         }
@@ -122,8 +124,8 @@ class BatchNorm(Normalization):
         """Take over the running statistics that a forward pass in training mode left in a bn_param."""
         if bn_param["mode"] == "train":
             for key in ("running_mean", "running_var"):
-                self.buffers[key] = np.asarray(bn_param[key], self.dtype)
-            self.buffers["num_batches_tracked"] = np.array(int(self.buffers["num_batches_tracked"]) + 1, np.int64)
+                self.buffers[key] = arrays.asarray(bn_param[key], self.dtype)
+            self.buffers["num_batches_tracked"] = arrays.asarray(self.buffers["num_batches_tracked"] + 1)
 
     def __repr__(self) -> str:
         return self._text(self.num_features)

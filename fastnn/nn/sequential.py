@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import checks, squares
+from fastnn.kernels import arrays, checks, squares
 from fastnn.layers import softmax_loss
 
 from . import files
@@ -61,8 +61,8 @@ class Sequential(Container):
             names = self.regularized
             weights = [self.params[name] for name in names]
             for name, weight in zip(names, weights, strict=True):
-                grads[name] = np.require(grads[name], weight.dtype, ("C", "A", "W"))
-            loss += squares.weight_penalty(weights, [grads[name] for name in names], self.reg)
+                grads[name] = arrays.contiguous(grads[name], weight.dtype)
+            loss = loss + squares.weight_penalty(weights, [grads[name] for name in names], self.reg)
         return loss, grads
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, list]:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastnn.kernels import to_numpy
+
 from .named import fitting
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class Place(NamedTuple):
     @property
     def value(self) -> np.ndarray:
         """The array in torch's layout."""
-        array = self.arrays[self.key]
+        array = to_numpy(self.arrays[self.key])
         return array.T if self.transposed else array
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numba import cuda, int32, uint32
 
+from . import replay
 from .driver import SIMULATED
 
 BLOCK = 32 if SIMULATED else 256  # threads; the simulator needs a thread of Python for each
@@ -54,7 +55,11 @@ class Kernel:
         signature = tuple(map(_word, arguments))
         if signature not in self.signatures:
             self.signatures[signature] = self._load(signature)
-        self.signatures[signature](blocks, arguments)
+        compiled = self.signatures[signature]
+        compiled(blocks, arguments)
+        if replay.is_watched():
+            numbers = blocks, *(value for value in arguments if isinstance(value, np.generic))
+            replay.note(self.name, numbers, lambda: compiled(blocks, arguments))
 
     def _int32(self, value: int) -> np.int32:
         if not -(1 << 31) <= value < 1 << 31:
@@ -106,4 +111,4 @@ def _word(value: Any) -> str:
 
 
 def _flat(value: Any) -> Any:
-    return value.reshape(-1) if isinstance(value, np.ndarray) else value
+    return value if isinstance(value, np.generic) else value.memory.reshape(-1)

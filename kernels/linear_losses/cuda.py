@@ -9,16 +9,16 @@ import math
 from numba import cuda, float64
 
 from ..gpu.launch import kernel, split
-from ..gpu.memory import on_device, xp
+from ..gpu.memory import with_loss, xp
 
 
-@on_device
+@with_loss
 def linear_svm_loss(W, X, y, reg):
     total, dW = _through(_hinge_rows, W, X, y)
     return total / max(1, len(X)) + _penalise(W, dW, reg), dW
 
 
-@on_device
+@with_loss
 def linear_softmax_loss(W, X, y, reg):
     loss, dW = _through(_softmax_rows, W, X, y)
     return loss + _penalise(W, dW, reg), dW
@@ -45,10 +45,10 @@ def _penalise(W, dW, reg):
 
 
 def _sum(values):
-    """The sum as a number of Python."""
-    out = xp.empty(1)
+    """The sum, which stays on the device."""
+    out = xp.empty(())
     _add_up(1, len(values), values, out)
-    return float(out[0])
+    return out
 
 
 @kernel

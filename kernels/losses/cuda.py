@@ -6,24 +6,24 @@ import numpy as np
 from numba import cuda, float64
 
 from ..gpu.launch import kernel
-from ..gpu.memory import on_device, xp
+from ..gpu.memory import with_loss, xp
 
 
-@on_device
+@with_loss
 def softmax_loss(x, y, label_smoothing):
     (N, K), losses, dx = x.shape, xp.empty(len(x)), xp.empty_like(x)
     _softmax_rows(N, N, K, x, y, np.float64(label_smoothing), losses, dx)
     return _sum(losses), dx
 
 
-@on_device
+@with_loss
 def svm_loss(x, y):
     (N, K), losses, dx = x.shape, xp.empty(len(x)), xp.empty_like(x)
     _svm_rows(N, N, K, x, y, losses, dx)
     return _sum(losses) / N, dx
 
 
-@on_device
+@with_loss
 def mse_loss(x, target):
     N, losses, dx = len(x), xp.empty(len(x)), xp.empty_like(x)
     _squared_rows(N, N, x.size // N, x, target, losses, dx)
@@ -31,10 +31,10 @@ def mse_loss(x, target):
 
 
 def _sum(values):
-    """The sum as a number of Python."""
-    out = xp.empty(1)
+    """The sum, which stays on the device."""
+    out = xp.empty(())
     _add_up(1, len(values), values, out)
-    return float(out[0])
+    return out
 
 
 @kernel

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .. import checks, parameters, switch
+from .. import arrays, checks, parameters, switch
 
 _variant = switch.operation(__name__)
 
@@ -28,7 +28,7 @@ def weight_penalty(w, dw, reg):
     function = "weight_penalty"
     _, (w, dw) = parameters.checked(function, {"w": w}, {"dw": dw})
     reg = checks.number(function, "reg", reg, minimum=0)
-    if reg == 0:
+    if reg == 0 or not w:
         return 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         return 0.5 * reg * _variant().weight_penalty(w, dw, reg)
@@ -43,8 +43,11 @@ def gradient_norm(dw):
     Source: Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks (2013), section 3.2.
     """
     function = "gradient_norm"
-    many = isinstance(dw, (list, tuple)) and all(isinstance(one, np.ndarray) for one in dw)
+    known = (np.ndarray, *arrays.RESIDENT)
+    many = isinstance(dw, (list, tuple)) and all(isinstance(one, known) for one in dw)
     given = {f"dw[{place}]": one for place, one in enumerate(dw)} if many else {"dw": dw}
     each = [checks.floats(function, **{name: (value, "...")})[0] for name, value in given.items()]
+    if not each:
+        return 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        return math.sqrt(_variant().gradient_norm(each))
+        return math.sqrt(arrays.to_numpy(_variant().gradient_norm(each)))

@@ -6,26 +6,25 @@ Their number is fixed, whatever the arrays and the GPU, and so is the total. The
 from numba import cuda, float64
 
 from ..gpu.launch import BLOCK, kernel
-from ..gpu.memory import to_device, to_host, xp
+from ..gpu.memory import on_device, writing, xp
 
 _SUMS = 16 * BLOCK  # a constant of the kernel, and a power of two: its loop divides by it to count its turns
 
 
+@writing("dw")
 def weight_penalty(w, dw, reg):
-    w = [to_device(weights) for weights in w]
-    for weights, given in zip(w, dw, strict=True):
-        gradients = to_device(given)
+    for weights, gradients in zip(w, dw, strict=True):
         _add_penalty(weights.size, weights.size, weights, weights.dtype.type(reg), gradients)
-        given[...] = to_host(gradients)
     return gradient_norm(w)
 
 
+@on_device
 def gradient_norm(dw):
-    sums, out = xp.zeros(_SUMS), xp.empty(1)
+    sums, out = xp.zeros(_SUMS), xp.empty(())
     for gradients in dw:
-        _add_squares(min(_SUMS, gradients.size), gradients.size, to_device(gradients), sums)
+        _add_squares(min(_SUMS, gradients.size), gradients.size, gradients, sums)
     _add_up(1, _SUMS, sums, out)
-    return float(out[0])
+    return out
 
 
 @kernel

@@ -6,6 +6,7 @@ import pytest
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
 from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward, cuda
 from fastnn.kernels.gpu import products
+from fastnn.kernels.gpu.memory import on_device
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
@@ -31,8 +32,8 @@ GEOMETRIES = {
 def way(request, monkeypatch):
     """Each way to compute a convolution; products are computed plainly, since the simulator is slow on tiles."""
     if request.param == "plain":
-        monkeypatch.setattr(cuda, "conv2d_forward", cuda._plain_forward)
-        monkeypatch.setattr(cuda, "conv2d_backward", cuda._plain_backward)
+        monkeypatch.setattr(cuda, "conv2d_forward", on_device(cuda._plain_forward))
+        monkeypatch.setattr(cuda, "conv2d_backward", on_device(cuda._plain_backward))
     return request.param
 
 

@@ -5,6 +5,7 @@ import pytest
 from numba import cuda
 
 from fastnn.kernels.gpu.launch import BLOCK, Kernel, split, windows_over
+from fastnn.kernels.gpu.memory import to_device, to_host
 
 
 def _note(count, length, quotients, rests):
@@ -16,8 +17,9 @@ def _note(count, length, quotients, rests):
 @pytest.mark.parametrize("count", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK])
 def test_every_thread_runs_once_and_splits_its_number(count):
     kernel = Kernel(_note, variant=f"of {count}")
-    quotients, rests = np.full((2, count + 1), -1, np.int32)
-    kernel(count, count, 7, quotients, rests)
+    placed = [to_device(np.full(count + 1, -1, np.int32)) for _ in range(2)]
+    kernel(count, count, 7, *placed)
+    quotients, rests = map(to_host, placed)
     np.testing.assert_array_equal(quotients[:count] * 7 + rests[:count], np.arange(count))
     assert (rests[:count] < 7).all() and quotients[count] == rests[count] == -1
     assert list(kernel.signatures) == [("i4", "i4", "*i4", "*i4")] * (count > 0)

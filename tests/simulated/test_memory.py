@@ -1,92 +1,130 @@
-"""How functions of the cuda variants get their arguments on a GPU, with a stand-in for its memory."""
+"""How arrays get to the GPU and back, and what the arrays of the simulated GPU refuse."""
 
 import inspect
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import fastnn
+from fastnn import kernels
+from fastnn.kernels import arrays
 from fastnn.kernels.gpu import memory
+from fastnn.kernels.gpu.memory import to_device, to_host
 
 
-class Far:
-    """An array in other memory."""
-
-    def __init__(self, values):
-        self.values = values.copy()
-
-
-@pytest.fixture
-def _elsewhere(monkeypatch):
-    """The memory of a GPU: arrays there are copies, and of a type of their own."""
-    monkeypatch.setattr(memory, "SIMULATED", False)
-    far = SimpleNamespace(asarray=Far, asnumpy=lambda array: array.values.copy(), ndarray=Far)
-    monkeypatch.setattr(memory, "xp", far)
-
-
-@pytest.mark.usefixtures("_elsewhere")
 def test_what_is_written_goes_back_into_the_arrays_given():
     @memory.writing("state", "out")
     def halve(w, state, out, missing, number):
-        out.values[...] = w.values * number
-        state.values += 1
-        w.values[...] = np.nan
-        return Far(w.values), (Far(state.values), missing)
+        out[...] = w * number
+        state[...] = 1.0
+        w[...] = np.nan
+        return w, (state, missing)
 
     w, state = np.arange(3.0), np.zeros(())
     weights, (new, nothing) = halve(w, state, w, None, 0.5)
-    assert w.tolist() == [0.0, 0.5, 1.0]
+    assert np.isnan(w).all(), "the array is w and out at once, there as here"
     assert state == 1
     assert np.isnan(weights).all()
     assert (type(weights), new, nothing) == (np.ndarray, 1, None)
     assert list(inspect.signature(halve).parameters) == ["w", "state", "out", "missing", "number"]
 
 
-@pytest.mark.usefixtures("_elsewhere")
-def test_what_is_there_already_is_written_there():
-    there = Far(np.zeros(2))
+def test_lists_are_written_one_by_one():
+    @memory.writing("out")
+    def fill(x, out):
+        for source, target in zip(x, out, strict=True):
+            target[...] = source + 1.0
+
+    out = [np.zeros(2), np.zeros(3)]
+    fill([np.ones(2), np.full(3, 2.0)], out)
+    assert [one.tolist() for one in out] == [[2, 2], [3, 3, 3]]
+
+
+def test_what_is_there_already_is_written_there_and_does_not_move():
+    there, before = to_device(np.zeros(2)), fastnn.transfers()
 
     @memory.writing("out")
     def fill(out):
-        out.values[...] = 3
+        out[...] = 3
 
     fill(there)
-    assert there.values.tolist() == [3, 3]
+    assert fastnn.transfers() == before
+    assert to_host(there).tolist() == [3, 3]
 
 
-@pytest.mark.usefixtures("_elsewhere")
 def test_nothing_else_goes_back():
     @memory.on_device
     def spoil(x, parts):
-        x.values[...] = 7
-        return Far(x.values + parts[0].values)
+        x[...] = 7
+        return x + parts[0]
 
     x = np.zeros(2)
     assert spoil(x, (np.ones(2), None)).tolist() == [8, 8]
     assert x.tolist() == [0, 0]
 
 
-def test_the_simulator_calls_the_function_itself():
-    def function(out):
-        pass
-
-    assert memory.writing("out")(function) is function
-    assert memory.on_device(function) is function
-
-
-@pytest.mark.usefixtures("_elsewhere")
 def test_functions_that_call_each_other_leave_arrays_there():
     @memory.on_device
     def inner(pair, factor):
-        assert all(type(array) is Far for array in pair)
-        return Far(pair[0].values + factor * pair[1].values), None
+        assert all(map(arrays.is_resident, pair))
+        return pair[0] + factor * pair[1], None
 
     @memory.on_device
     def outer(x, y, factor):
         total, nothing = inner((x, y), factor)
-        assert (type(total), nothing) == (Far, None)
+        assert arrays.is_resident(total) and nothing is None
         return total, (x, factor)
 
     total, (x, factor) = outer(np.array([1.0, 2.0]), np.array([3.0, 4.0]), 2)
     assert (total.tolist(), type(x), factor) == ([7.0, 10.0], np.ndarray, 2)
-    assert type(inner((Far(np.ones(2)), Far(np.ones(2))), 1)[0]) is Far
+    assert arrays.is_resident(inner((to_device(np.ones(2)), np.ones(2)), 1)[0]), "given one from there, it stays there"
+
+
+def test_bytes_are_counted_both_ways():
+    before = fastnn.transfers()
+    there = to_device(np.zeros(5, np.float32))
+    assert fastnn.transfers() == (before.to_device + 20, before.to_host)
+    arrays.to_numpy(there)
+    assert fastnn.transfers() == (before.to_device + 20, before.to_host + 20)
+    kernels.activations.relu_forward(np.zeros(2))
+    assert fastnn.transfers() == (before.to_device + 36, before.to_host + 36)
+
+
+def test_resident_arrays_go_nowhere_unasked():
+    there = to_device(np.ones(2))
+    with pytest.raises(TypeError, match="an array of a GPU, of shape \\(2,\\), is no array of NumPy's; expected one"):
+        np.asarray(there)
+    with pytest.raises(TypeError, match="an array of NumPy's, of shape \\(2,\\), beside one of a GPU"):
+        there + np.ones(2)
+    with pytest.raises(AttributeError, match="the simulated GPU has no 'mean'"):
+        there.mean()
+
+
+def test_what_one_backend_left_on_the_gpu_another_takes_from_there():
+    there = to_device(np.array([[-1.0, 2.0]]))
+    with fastnn.use_backend("njit"):
+        out = kernels.activations.relu_forward(there)
+    assert type(out) is np.ndarray and out.tolist() == [[0, 2]]
+
+
+def test_arrays_to_be_written_have_to_be_where_the_backend_writes():
+    there, host = to_device(np.ones(2)), np.ones(2)
+    with (
+        fastnn.use_backend("njit"),
+        pytest.raises(TypeError, match=r"sgd_update: out=.* cannot be updated in place; expected a NumPy array"),
+    ):
+        kernels.updates.sgd_update(host, host.copy(), there, 0.1)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_copies_zeros_and_views_stay_there(dtype):
+    there, before = to_device(np.arange(6.0).reshape(2, 3)), fastnn.transfers()
+    copy = arrays.copied(there, dtype)
+    made = [copy, arrays.zeros((2,), beside=copy), arrays.empty_like(copy), arrays.contiguous(there[:, 1:], dtype)]
+    made.append(arrays.concatenate((copy, copy), axis=1))
+    assert all(map(arrays.is_resident, made)) and {one.dtype for one in made} == {np.dtype(dtype)}
+    assert fastnn.transfers() == before
+    copy[...] = 0
+    assert to_host(there).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert [to_host(one).tolist() for one in (made[1], made[3])] == [[0, 0], [[1, 2], [4, 5]]]
+    assert arrays.may_share_memory(there[1:], there) and not arrays.may_share_memory(there[1:], there[:1])

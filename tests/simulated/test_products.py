@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastnn.kernels.gpu import products
+from fastnn.kernels.gpu.memory import on_device
 from fastnn.kernels.gpu.products import Matrix, multiply, steps
 
 SHAPES = [(1, 1, 1), (4, 4, 4), (5, 3, 7), (9, 2, 40), (2, 11, 0), (1, 17, 33), (16, 16, 16), (17, 18, 19)]
@@ -18,10 +19,14 @@ def matrix(array):
     return Matrix(array, steps(array.shape[0], array.shape[1]), steps(array.shape[1]))
 
 
-def product(a, b, **options):
-    out = np.full((a.shape[0], b.shape[1]), 7, a.dtype)
-    multiply(matrix(a), Matrix(b, steps(b.shape[1]), steps(*b.shape)), matrix(out), **options)
+@on_device
+def multiplied(a, b, out, bias, bias_of, floor):
+    multiply(matrix(a), Matrix(b, steps(b.shape[1]), steps(*b.shape)), matrix(out), bias, bias_of, floor)
     return out
+
+
+def product(a, b, bias=None, bias_of=(0, 0), floor=-np.inf):
+    return multiplied(a, b, np.full((a.shape[0], b.shape[1]), 7, a.dtype), bias, bias_of, floor)
 
 
 @pytest.mark.parametrize("way", [products.plainly, products.on_tiles])
