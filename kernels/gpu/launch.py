@@ -17,11 +17,24 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numba.cuda
 import numpy as np
-from numba import cuda, int32, uint32
+from numba import int32, uint32
 
 from . import replay
 from .driver import SIMULATED
+
+
+class _Simulator:
+    """numba's simulator as the kernel that runs sees it: of itself it shows this to the kernel's own module alone."""
+
+    def __getattr__(self, name: str) -> Any:
+        from numba.cuda.simulator.kernel import _get_kernel_context
+
+        return getattr(_get_kernel_context() or numba.cuda, name)
+
+
+cuda: Any = _Simulator() if SIMULATED else numba.cuda  # for modules whose functions the kernels of others call
 
 BLOCK = 32 if SIMULATED else 256  # threads; the simulator needs a thread of Python for each
 
@@ -86,7 +99,7 @@ def kernel(function: Callable) -> Kernel:
 
 def device(function: Callable) -> Callable:
     """Compile a function that kernels call."""
-    return cuda.jit(device=True, inline="always")(function)
+    return function if SIMULATED else cuda.jit(device=True, inline="always")(function)
 
 
 @device

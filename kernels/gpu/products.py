@@ -24,10 +24,10 @@ import os
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import cuda, float32, float64
+from numba import float32, float64
 
 from .driver import SIMULATED
-from .launch import Kernel, device, kernel, split
+from .launch import Kernel, cuda, device, kernel, split
 from .memory import to_device, xp
 
 SIDE, OWN, DEPTH = (4, 2, 4) if SIMULATED else (64, 4, 16)  # outputs along a tile, of a thread; terms of a strip
