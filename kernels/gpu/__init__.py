@@ -4,6 +4,7 @@
     launch        `kernel` and `device` compile functions, a kernel is called with the number of its threads
     cubins        from a function to machine code for a GPU, without one; kept on disk
     memory        arrays to the GPU and back
+    tables        one launch for many arrays
     products      products of matrices: plainly, and on tiles
     tensor_cores  the same with tensor cores, whose instruction is in `warp`
     convolution   a convolution and its gradients as such products

@@ -1,71 +1,53 @@
-"""`updates` on a GPU, plainly: each thread updates one weight and its state, a launch for each parameter.
+"""`updates` on a GPU, all parameters in one launch: each thread updates a few weights of one of them, and their state.
 
 A thread reads its weight before it writes it, so `out` may be `w`. Numbers come to the kernels in the dtype of the
-weights; what depends on them alone, such as the corrections of Adam, is computed once, before the launch.
+weights, one row of them for each parameter, in the GPU's memory; what depends on them alone, such as the corrections of
+Adam, is computed once, before the launch.
 """
 
 import math
 
-import numpy as np
-from numba import cuda
-
-from ..gpu.launch import device, kernel
-from ..gpu.memory import writing
-from ..parameters import one_by_one
+from ..gpu.launch import BLOCK, cuda, device, kernel
+from ..gpu.tables import own_chunk, update
 
 
-@one_by_one
-@writing("out")
 def sgd_update(w, dw, out, learning_rate, weight_decay):
-    _sgd(w.size, w.size, *_numbers(w, learning_rate, weight_decay), w, dw, out)
+    update(_sgd, (w, dw, out), 1, list(zip(learning_rate, weight_decay, strict=True)))
 
 
-@one_by_one
-@writing("velocity", "out")
 def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay):
-    numbers = _numbers(w, learning_rate, momentum, weight_decay)
-    _momentum(w.size, w.size, *numbers, w, dw, velocity, out)
+    numbers = list(zip(learning_rate, momentum, weight_decay, strict=True))
+    update(_momentum, (w, dw, velocity, out), 2, numbers)
 
 
-@one_by_one
-@writing("velocity", "out")
 def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay):
-    numbers = _numbers(w, learning_rate, momentum, 1 + momentum, weight_decay)
-    _nesterov(w.size, w.size, *numbers, w, dw, velocity, out)
+    ahead = [1 + one for one in momentum]
+    numbers = list(zip(learning_rate, momentum, ahead, weight_decay, strict=True))
+    update(_nesterov, (w, dw, velocity, out), 2, numbers)
 
 
-@one_by_one
-@writing("cache", "out")
 def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight_decay):
-    numbers = _numbers(w, learning_rate, decay_rate, 1 - decay_rate, epsilon, weight_decay)
-    _root_mean_square(w.size, w.size, *numbers, w, dw, cache, out)
+    add = [1 - keep for keep in decay_rate]
+    numbers = list(zip(learning_rate, decay_rate, add, epsilon, weight_decay, strict=True))
+    update(_root_mean_square, (w, dw, cache, out), 2, numbers)
 
 
-@one_by_one
-@writing("cache", "out")
 def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay):
-    numbers = _numbers(w, learning_rate, 1, 1, epsilon, weight_decay)
-    _root_mean_square(w.size, w.size, *numbers, w, dw, cache, out)
+    ones = [1] * len(w)
+    numbers = list(zip(learning_rate, ones, ones, epsilon, weight_decay, strict=True))
+    update(_root_mean_square, (w, dw, cache, out), 2, numbers)
 
 
-@one_by_one
-@writing("m", "v", "out")
 def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
-    numbers = _numbers(w, learning_rate, epsilon, weight_decay, 0, *_moments(t, beta1, beta2))
-    _adam(w.size, w.size, *numbers, w, dw, m, v, out)
+    moments, zeros = map(_moments, t, beta1, beta2), [0] * len(w)
+    numbers = zip(learning_rate, epsilon, weight_decay, zeros, moments, strict=True)
+    update(_adam, (w, dw, m, v, out), 3, [(*row, *factors) for *row, factors in numbers])
 
 
-@one_by_one
-@writing("m", "v", "out")
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
-    numbers = _numbers(w, learning_rate, epsilon, 0, weight_decay, *_moments(t, beta1, beta2))
-    _adam(w.size, w.size, *numbers, w, dw, m, v, out)
-
-
-def _numbers(w, *numbers):
-    """The numbers in the dtype of the weights, infinite where they are too large for it."""
-    with np.errstate(over="ignore"):
-        return [w.dtype.type(number) for number in numbers]
+    moments, zeros = map(_moments, t, beta1, beta2), [0] * len(w)
+    numbers = zip(learning_rate, epsilon, zeros, weight_decay, moments, strict=True)
+    update(_adam, (w, dw, m, v, out), 3, [(*row, *factors) for *row, factors in numbers])
 
 
 def _moments(t, beta1, beta2):
@@ -80,59 +62,76 @@ def _with_decay(g, weight, decay):
 
 
 @kernel
-def _sgd(count, rate, decay, w, dw, out):
+def _sgd(memory, chunks, table, numbers):
     """out = w - rate * g"""
-    i = cuda.grid(1)
-    if i < count:
-        out[i] = w[i] - rate * _with_decay(dw[i], w[i], decay)
+    row, begin, end = own_chunk(chunks, table, 3)
+    rate, decay = numbers[2 * row], numbers[2 * row + 1]
+    w, dw, out = table[4 * row + 1], table[4 * row + 2], table[4 * row + 3]
+    for i in range(begin + cuda.threadIdx.x, end, BLOCK):
+        memory[out + i] = memory[w + i] - rate * _with_decay(memory[dw + i], memory[w + i], decay)
 
 
 @kernel
-def _momentum(count, rate, mu, decay, w, dw, velocity, out):
+def _momentum(memory, chunks, table, numbers):
     """velocity = mu * velocity - rate * g, then out = w + velocity"""
-    i = cuda.grid(1)
-    if i < count:
-        new = mu * velocity[i] - rate * _with_decay(dw[i], w[i], decay)
-        velocity[i] = new
-        out[i] = w[i] + new
+    row, begin, end = own_chunk(chunks, table, 4)
+    rate, mu, decay = numbers[3 * row], numbers[3 * row + 1], numbers[3 * row + 2]
+    w, dw, velocity, out = table[5 * row + 1], table[5 * row + 2], table[5 * row + 3], table[5 * row + 4]
+    for i in range(begin + cuda.threadIdx.x, end, BLOCK):
+        weight = memory[w + i]
+        new = mu * memory[velocity + i] - rate * _with_decay(memory[dw + i], weight, decay)
+        memory[velocity + i] = new
+        memory[out + i] = weight + new
 
 
 @kernel
-def _nesterov(count, rate, mu, ahead, decay, w, dw, velocity, out):
+def _nesterov(memory, chunks, table, numbers):
     """new = mu * velocity - rate * g, then out = w - mu * velocity + ahead * new, where ahead = 1 + mu"""
-    i = cuda.grid(1)
-    if i < count:
-        old = velocity[i]
-        new = mu * old - rate * _with_decay(dw[i], w[i], decay)
-        velocity[i] = new
-        out[i] = w[i] - mu * old + ahead * new
+    row, begin, end = own_chunk(chunks, table, 4)
+    rate, mu, ahead, decay = numbers[4 * row], numbers[4 * row + 1], numbers[4 * row + 2], numbers[4 * row + 3]
+    w, dw, velocity, out = table[5 * row + 1], table[5 * row + 2], table[5 * row + 3], table[5 * row + 4]
+    for i in range(begin + cuda.threadIdx.x, end, BLOCK):
+        weight, old = memory[w + i], memory[velocity + i]
+        new = mu * old - rate * _with_decay(memory[dw + i], weight, decay)
+        memory[velocity + i] = new
+        memory[out + i] = weight - mu * old + ahead * new
 
 
 @kernel
-def _root_mean_square(count, rate, keep, add, epsilon, decay, w, dw, cache, out):
+def _root_mean_square(memory, chunks, table, numbers):
     """cache = keep * cache + add * g**2, then out = w - rate * g / (sqrt(cache) + epsilon); AdaGrad: keep = add = 1"""
-    i = cuda.grid(1)
-    if i < count:
-        g = _with_decay(dw[i], w[i], decay)
-        new = keep * cache[i] + add * g * g
-        cache[i] = new
-        out[i] = w[i] - rate * g / (math.sqrt(new) + epsilon)
+    row, begin, end = own_chunk(chunks, table, 4)
+    rate, keep, add = numbers[5 * row], numbers[5 * row + 1], numbers[5 * row + 2]
+    epsilon, decay = numbers[5 * row + 3], numbers[5 * row + 4]
+    w, dw, cache, out = table[5 * row + 1], table[5 * row + 2], table[5 * row + 3], table[5 * row + 4]
+    for i in range(begin + cuda.threadIdx.x, end, BLOCK):
+        weight = memory[w + i]
+        g = _with_decay(memory[dw + i], weight, decay)
+        new = keep * memory[cache + i] + add * g * g
+        memory[cache + i] = new
+        memory[out + i] = weight - rate * g / (math.sqrt(new) + epsilon)
 
 
 @kernel
-def _adam(count, rate, epsilon, penalty, decay, keep_m, add_m, scale_m, keep_v, add_v, scale_v, w, dw, m, v, out):
+def _adam(memory, chunks, table, numbers):
     """m = keep_m * m + add_m * g, v = keep_v * v + add_v * g**2, then out = w - rate * step, where
 
         step = m * scale_m / (sqrt(v * scale_v) + epsilon) + decay * w
 
     Adam has a penalty on the weights, which is part of g, AdamW a decay of them.
     """
-    i = cuda.grid(1)
-    if i < count:
-        g = _with_decay(dw[i], w[i], penalty)
-        new_m = keep_m * m[i] + add_m * g
-        new_v = keep_v * v[i] + add_v * g * g
-        m[i] = new_m
-        v[i] = new_v
+    row, begin, end = own_chunk(chunks, table, 5)
+    at, places = 10 * row, 6 * row
+    rate, epsilon, penalty, decay = numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]
+    keep_m, add_m, scale_m = numbers[at + 4], numbers[at + 5], numbers[at + 6]
+    keep_v, add_v, scale_v = numbers[at + 7], numbers[at + 8], numbers[at + 9]
+    w, dw, m, v, out = table[places + 1], table[places + 2], table[places + 3], table[places + 4], table[places + 5]
+    for i in range(begin + cuda.threadIdx.x, end, BLOCK):
+        weight = memory[w + i]
+        g = _with_decay(memory[dw + i], weight, penalty)
+        new_m = keep_m * memory[m + i] + add_m * g
+        new_v = keep_v * memory[v + i] + add_v * g * g
+        memory[m + i] = new_m
+        memory[v + i] = new_v
         step = new_m * scale_m / (math.sqrt(new_v * scale_v) + epsilon)
-        out[i] = w[i] - rate * _with_decay(step, w[i], decay)
+        memory[out + i] = weight - rate * _with_decay(step, weight, decay)
