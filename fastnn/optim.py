@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import arrays, checks, squares, updates
+from fastnn.kernels import arrays, checks, repeat, squares, updates
 
 _ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 0}
 DEFAULTS: dict[str, dict[str, float]] = {
@@ -157,6 +157,15 @@ def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: Muta
     for name in configs:
         if name not in together:
             params[name], configs[name] = rule(params[name], grads[name], configs[name])
+
+
+def next_numbers(rule: Callable, config: dict) -> tuple:
+    """What the kernels are given for the next update with a config, for those that repeat it; counts t on."""
+    name = rule.__name__
+    complete = {key: config.get(key, value) for key, value in DEFAULTS[name].items()}
+    if "t" in complete:
+        config["t"] = complete["t"] = complete["t"] + 1
+    return repeat.numbers(_KERNELS[name].__name__.removesuffix("_update"), **complete)
 
 
 def _one(name: str, w: Any, dw: Any, config: dict | None, out: np.ndarray | None) -> tuple[np.ndarray, dict]:

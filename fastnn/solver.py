@@ -1,15 +1,16 @@
 """The training loop of the course. How it survives interruptions: see `fastnn.resumable`."""
 
-import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import arrays, checks
+from fastnn.kernels import arrays, checks, repeat
 
 from . import arguments, optim, random
+from .repeated import Repeated
+from .residence import on_device
 from .resumable import Resumable, copied
 from .sampling import Sampler, is_in_memory, part, rows
 from .schedules import Position, Schedule
@@ -119,38 +120,14 @@ class Solver(Resumable):
         Where the active backend computes on a GPU and the model can (`fastnn.nn.Module.resident`), everything that an
         iteration reads and writes is there meanwhile: callbacks see resident arrays, and find NumPy's in `state()`.
         """
-        with self._on_device():
+        with on_device(self):
             self._train()
-
-    @contextlib.contextmanager
-    def _on_device(self) -> Iterator[None]:
-        """Inside the block, what training reads and writes is where the active backend computes."""
-        if not (arrays.computes_on_gpu() and getattr(self.model, "resident", False)):
-            yield
-            return
-        parts = ("X_train", "y_train", "X_val", "y_val")
-        given = {name: getattr(self, name) for name in parts}
-        try:
-            self.model.to_device()
-            self._move(arrays.to_device)
-            for name, value in given.items():
-                if isinstance(value, np.ndarray) and value.nbytes <= arrays.room() // 2:
-                    setattr(self, name, arrays.to_device(value))
-            yield
-        finally:
-            self.model.to_host()
-            self._move(arrays.to_numpy)
-            for name, value in given.items():
-                setattr(self, name, value)
-
-    def _move(self, move: Callable) -> None:
-        """Move the state of the update rule and the best parameters."""
-        for values in (*self.optim_configs.values(), self.best_params, self.best_buffers):
-            values.update({name: move(value) for name, value in values.items() if is_in_memory(value)})
 
     def _train(self) -> None:
         self._recover()
         self._snapshot = self._state()
+        self._repeated: Repeated | None = None
+        self._quiet_until = 0  # the iteration up to which all was printed before
         if self.finished:
             self.run_from = self.iteration
             self.finished = False
@@ -159,7 +136,7 @@ class Solver(Resumable):
                 self._save_checkpoint()
             while not self.is_over():
                 if not self._evaluation_is_due():
-                    self._iterate()
+                    self._advance()
                     self._print_loss()
                 if self._evaluation_is_due():
                     self._evaluate()
@@ -196,10 +173,29 @@ class Solver(Resumable):
             correct += int(np.sum(np.argmax(scores, axis=1) == arrays.to_numpy(labels)))
         return correct / count
 
+    def _advance(self) -> None:
+        """One iteration, or as many as can be done at once before anybody asks for their result."""
+        if self._repeated is None and self.iteration > self.run_from and repeat.is_possible():
+            self._repeated = Repeated(self)
+        if self._repeated is None or self._repeated.obstacle:
+            self._iterate()
+        else:
+            self._repeated.advance(self._count_undisturbed())
+
+    def _count_undisturbed(self) -> int:
+        """How many iterations there are until a loss is printed, a state saved, or something else to be done."""
+        done = self.iteration - self.run_from
+        counts = [self._end() - self.iteration, self.iterations_per_epoch - self.iteration % self.iterations_per_epoch]
+        if self.verbose and self.print_every:
+            counts.append(self.print_every - (done - 1) % self.print_every)
+        if self.checkpoint_every is not None:
+            counts.append(self.checkpoint_every - self.iteration % self.checkpoint_every)
+        return 1 if self.callbacks else max(1, min(counts))
+
     def _iterate(self) -> None:
         """One iteration: a batch, its loss and gradients, one update of every parameter."""
         self._begin_reading()
-        rate = self._scheduled_rate()
+        rate = self._scheduled_rate(self.iteration)
         images, labels = self.sampler.batch(self.iteration, self._generator, self.X_train, self.y_train)
         if self.transform is not None:
             images = self.transform(images, self._generator)
@@ -220,12 +216,12 @@ class Solver(Resumable):
         self.iteration += 1
         self._end_writing()
 
-    def _scheduled_rate(self) -> float | None:
-        """The learning rate of the next iteration where a schedule decides it."""
+    def _scheduled_rate(self, iteration: int) -> float | None:
+        """The learning rate of an iteration where a schedule decides it."""
         if self.schedule is None or self._base_rate is None:
             return None
         position = Position(
-            self.iteration - self.run_from,
+            iteration - self.run_from,
             self._end() - self.run_from,
             self.iterations_per_epoch,
             tuple(self.val_acc_history),
@@ -277,7 +273,7 @@ class Solver(Resumable):
         self.evaluated = self.iteration
         self._end_writing()
 
-        if self.verbose:
+        if self._speaks():
             print(f"(Epoch {self.epoch} / {self.num_epochs}) train acc: {train_acc:f}; val_acc: {val_acc:f}")
 
     def _decay(self) -> None:
@@ -301,8 +297,11 @@ class Solver(Resumable):
 
     def _print_loss(self) -> None:
         number = self.iteration - self.run_from
-        if self.verbose and self.print_every and (number - 1) % self.print_every == 0:
+        if self._speaks() and self.print_every and (number - 1) % self.print_every == 0:
             print(f"(Iteration {number} / {self._end() - self.run_from}) loss: {self.loss_history[-1]:f}")
+
+    def _speaks(self) -> bool:
+        return self.verbose and self.iteration > self._quiet_until
 
     def _check_finite(self, what: str, value: float, images: np.ndarray) -> None:
         """Raise FloatingPointError, with the best parameters in the model, unless the value is finite."""

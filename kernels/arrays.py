@@ -106,6 +106,14 @@ def concatenate(values: tuple, axis: int) -> Any:
     return _memory().xp.concatenate([beside(value, first) for value in values], axis)
 
 
+def renewed(array: Any, value: Any) -> Any:
+    """What is to stand for `array` from now on: `value`; a resident array is overwritten and stays where it is."""
+    if not is_resident(array):
+        return asarray(value, array.dtype)
+    array[...] = value
+    return array
+
+
 def take(array: Any, places: np.ndarray) -> Any:
     """The rows of an array at these places."""
     if is_resident(array):

@@ -9,9 +9,10 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import fastnn
-from fastnn.kernels import switch
+from fastnn.kernels import arrays, switch
 
 driver = pytest.importorskip("fastnn.kernels.gpu.driver", reason="the backend cuda needs numba")
+memory, standin = (pytest.importorskip(f"fastnn.kernels.gpu.{name}") for name in ("memory", "standin"))
 
 EXPECTED = "expected an NVIDIA GPU, its driver, numba-cuda and CuPy"
 SIMULATOR = "or have numba simulate a GPU, slowly, with NUMBA_ENABLE_CUDASIM=1 in the environment"
@@ -43,6 +44,7 @@ def machine(monkeypatch):
     monkeypatch.setattr(driver, "obstacle", driver.obstacle.__wrapped__)
     monkeypatch.setattr(switch, "_obstacle", switch._obstacle.__wrapped__)
     monkeypatch.setattr(driver, "SIMULATED", False)
+    monkeypatch.setattr(arrays, "RESIDENT", ())
 
     def make(version, packages=("numba_cuda", "cupy", "cuda.core"), count=lambda: 1, lacking=()):
         def load(name):
@@ -180,6 +182,7 @@ def test_in_the_simulator(machine, monkeypatch):
     """It is for who asks for it by name."""
     machine(None, packages=())
     monkeypatch.setattr(driver, "SIMULATED", True)
+    monkeypatch.setattr(memory, "xp", standin)
     assert fastnn.backends()[-1].device == "simulated by numba, slowly, for NUMBA_ENABLE_CUDASIM is set"
     fastnn.set_backend("auto")
     assert fastnn.get_backend() == "njit"

@@ -69,10 +69,11 @@ class Kernel:
         if signature not in self.signatures:
             self.signatures[signature] = self._load(signature)
         compiled = self.signatures[signature]
-        compiled(blocks, arguments)
-        if replay.is_watched():
-            numbers = blocks, *(value for value in arguments if isinstance(value, np.generic))
-            replay.note(self.name, numbers, lambda: compiled(blocks, arguments))
+        replay.do(
+            lambda: compiled(blocks, arguments),
+            self.name,
+            lambda: (blocks, *(value for value in arguments if isinstance(value, np.generic))),
+        )
 
     def _int32(self, value: int) -> np.int32:
         if not -(1 << 31) <= value < 1 << 31:

@@ -57,8 +57,19 @@ def room() -> int:
     return sys.maxsize if SIMULATED else xp.cuda.runtime.memGetInfo()[0]
 
 
+def write(array: Any, values: np.ndarray) -> None:
+    """Overwrite an array of the GPU."""
+    _count(0, values.nbytes)
+    if SIMULATED:
+        array.memory[...] = values
+    else:
+        array.set(values)
+
+
 def address(array: Any) -> int:
-    """Where the array begins in the GPU's memory."""
+    """Where an array of the GPU, or one of NumPy's, begins in its memory."""
+    if isinstance(array, np.ndarray):
+        return array.ctypes.data
     return array.memory.ctypes.data if SIMULATED else array.data.ptr
 
 
@@ -93,7 +104,7 @@ def writing(*names: str) -> Callable[[Callable], Callable]:
         def moved(*arguments: Any) -> Any:
             if not _holds(arguments, np.ndarray):
                 return function(*arguments)
-            placed = _each(arguments, np.ndarray, _once())
+            placed = _each(arguments, np.ndarray, placing())
             results = function(*placed)
             for place in places:
                 _write_back(arguments[place], placed[place])
@@ -104,11 +115,13 @@ def writing(*names: str) -> Callable[[Callable], Callable]:
     return decorate
 
 
-def _once() -> Callable[[np.ndarray], Any]:
+def placing() -> Callable[[Any], Any]:
     """`to_device` for the arrays of one call: one that is given twice is one array there too."""
     placed: dict[int, Any] = {}
 
-    def place(array: np.ndarray) -> Any:
+    def place(array: Any) -> Any:
+        if not isinstance(array, np.ndarray):
+            return array
         if id(array) not in placed:
             placed[id(array)] = to_device(array)
         return placed[id(array)]

@@ -8,10 +8,9 @@ the simulator it keeps what was noted, and does it again.
 Source: NVIDIA, CUDA C++ Programming Guide, "CUDA Graphs".
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .driver import SIMULATED
 
@@ -25,11 +24,15 @@ class Work(NamedTuple):
 
 
 class Notes:
-    """All that a function had the GPU do, and how many bytes it moved between host and device."""
+    """All that a function had the GPU do, and how many bytes it moved between host and device.
 
-    def __init__(self) -> None:
+    executing: False where work is only noted, to be done later
+    """
+
+    def __init__(self, executing: bool = True) -> None:
         self.work: list[Work] = []
         self.moved = 0
+        self.executing = executing
 
     def obstacle(self, other: "Notes") -> str | None:
         """Why a function that was noted twice cannot be repeated without Python, or None."""
@@ -46,15 +49,15 @@ class Notes:
 _notes: ContextVar[Notes | None] = ContextVar("fastnn_notes", default=None)
 
 
-def is_watched() -> bool:
-    """Whether work is to be noted."""
-    return _notes.get() is not None
-
-
-def note(name: str, numbers: tuple, again: Callable[[], None]) -> None:
-    """Note what the GPU was told to do; `again` does it once more."""
-    if notes := _notes.get():
-        notes.work.append(Work(name, numbers, again if SIMULATED else None))
+def do(work: Callable[[], None], name: str, numbers: Callable[[], tuple] = tuple) -> None:
+    """Have the GPU do something, and note it where that is wanted."""
+    notes = _notes.get()
+    if notes is None:
+        work()
+        return
+    notes.work.append(Work(name, numbers(), work if SIMULATED else None))
+    if notes.executing:
+        work()
 
 
 def note_move(count: int) -> None:
@@ -63,9 +66,9 @@ def note_move(count: int) -> None:
         notes.moved += count
 
 
-def watch(function: Callable[[], None]) -> Notes:
+def watch(function: Callable[[], None], executing: bool = True) -> Notes:
     """Run a function; what it had the GPU do."""
-    notes = Notes()
+    notes = Notes(executing)
     token = _notes.set(notes)
     try:
         function()
@@ -75,12 +78,9 @@ def watch(function: Callable[[], None]) -> Notes:
 
 
 def record(function: Callable[[], None]) -> Callable[[], None]:
-    """What repeats all that a function has the GPU do; call it inside `stage`. Recording may, or may not, run it once:
-
-    on a GPU it does not; in the simulator it does, and what it changed has to be put back.
-    """
+    """What does all that a function has the GPU do, which is not done yet; call both inside a `Stage`."""
     if SIMULATED:
-        again = [one.again for one in watch(function).work if one.again]
+        again = [one.again for one in watch(function, executing=False).work if one.again]
 
         def repeat() -> None:
             for work in again:
@@ -89,27 +89,36 @@ def record(function: Callable[[], None]) -> Callable[[], None]:
         return repeat
     import cupy
 
-    stream = cupy.cuda.get_current_stream()
-    stream.begin_capture()
-    try:
-        function()
-    finally:
-        graph = stream.end_capture()
-    return lambda: graph.launch(stream)
-
-
-@contextlib.contextmanager
-def stage() -> Iterator[None]:
-    """Where steps are recorded and repeated: a stream, and memory that nothing else is given."""
-    if SIMULATED:
-        yield
-        return
-    import cupy
-
-    stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
-    cupy.cuda.get_current_stream().synchronize()
-    with stream, cupy.cuda.using_allocator(pool.malloc):
+    stream, pool = cupy.cuda.get_current_stream(), cupy.cuda.MemoryPool()
+    with cupy.cuda.using_allocator(pool.malloc):  # memory that nobody else is given while the graph uses it
+        stream.begin_capture()
         try:
-            yield
+            function()
         finally:
-            stream.synchronize()
+            graph = stream.end_capture()
+
+    def launch(_kept: Any = pool) -> None:
+        graph.launch(cupy.cuda.get_current_stream())
+
+    return launch
+
+
+class Stage:
+    """Where steps are recorded and repeated, inside a `with` block: a stream of their own."""
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    def __enter__(self) -> None:
+        if SIMULATED:
+            return
+        import cupy
+
+        cupy.cuda.get_current_stream().synchronize()
+        self._stream = self._stream or cupy.cuda.Stream(non_blocking=True)
+        self._stream.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        if not SIMULATED:
+            self._stream.__exit__(*error)
+            self._stream.synchronize()

@@ -72,18 +72,14 @@ class Array:
         if isinstance(other, np.ndarray):
             raise TypeError(f"Array: an array of NumPy's, of shape {other.shape}, beside one of a GPU; move it first")
         operands = self.memory, other.memory if isinstance(other, Array) else other
-        made = Array(np.asarray(function(*operands)))
-        _again(lambda: function(*operands, out=made.memory))
+        shape = np.broadcast_shapes(*map(np.shape, operands))
+        made = empty(shape, function(*(np.ones_like(operand, shape=()) for operand in operands)).dtype)
+        _work(lambda: function(*operands, out=made.memory))
         return made
 
 
 def _work(function: Callable[[], Any]) -> None:
-    function()
-    _again(function)
-
-
-def _again(function: Callable[[], Any]) -> None:
-    replay.note("an operation of the simulated GPU", (), function)
+    replay.do(function, "an operation of the simulated GPU")
 
 
 ndarray = Array
@@ -114,8 +110,10 @@ def ascontiguousarray(value: Array, dtype: Any = None) -> Array:
 
 def concatenate(values: Any, axis: int = 0) -> Array:
     parts = [value.memory for value in values]
-    made = Array(np.concatenate(parts, axis))
-    _again(lambda: np.concatenate(parts, axis, out=made.memory))
+    shape = list(parts[0].shape)
+    shape[axis] = sum(part.shape[axis] for part in parts)
+    made = empty(shape, np.result_type(*parts))
+    _work(lambda: np.concatenate(parts, axis, out=made.memory))
     return made
 
 

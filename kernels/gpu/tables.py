@@ -17,17 +17,19 @@ The tables of arrays that were met before are kept. So is the memory for a launc
 overwritten: a CUDA graph that holds such a launch runs with new numbers once they are written.
 """
 
+import contextlib
 import ctypes
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .driver import SIMULATED
 from .launch import BLOCK, Kernel, cuda, device
-from .memory import to_device, to_host, xp
+from .memory import address, placing, to_device, to_host, write, xp
 
 CHUNK = 4 * BLOCK  # elements of a block
 
@@ -48,21 +50,42 @@ def update(kernel: Kernel, columns: Sequence[Sequence[Any]], written: int, numbe
     """
     rows = list(zip(*columns, strict=True))
     for some in _launches(tuple(map(_key, rows))):
-        arrays = {id(array): to_device(array) for row in rows[some] for array in row}
-        run(kernel, [tuple(arrays[id(array)] for array in row) for row in rows[some]], numbers[some])
+        placed = placing()
+        run(kernel, [tuple(map(placed, row)) for row in rows[some]], numbers[some])
         for row in rows[some]:
             for array in row[-written:]:
-                if arrays[id(array)] is not array:
-                    array[...] = to_host(arrays[id(array)])
+                if isinstance(array, np.ndarray):
+                    array[...] = to_host(placed(array))
 
 
 def run(kernel: Kernel, rows: Sequence[tuple[Any, ...]], numbers: Sequence[tuple]) -> None:
     """Run a kernel on rows of arrays of the GPU, of one dtype, which share no memory with those of other rows."""
     memory = rows[0][0]
     found = _table(tuple(map(_key, rows)), len(numbers[0]), memory.dtype)
-    with np.errstate(over="ignore"):  # numbers too large for the dtype are infinite in it
-        _write(found.numbers, np.array(numbers, memory.dtype))
+    if supply := _supply.get():
+        supply(found.numbers)
+    else:
+        write(found.numbers, in_dtype(numbers, memory.dtype))
     kernel.launch(found.blocks, _Reach(memory) if SIMULATED else memory, *found[1:])
+
+
+def in_dtype(numbers: Any, dtype: np.dtype) -> np.ndarray:
+    """The numbers in a dtype; those too large for it are infinite in it."""
+    with np.errstate(over="ignore"):
+        return np.array(numbers, dtype)
+
+
+@contextlib.contextmanager
+def supplied(supply: Callable[[Any], None]) -> Iterator[None]:
+    """Inside the block, launches get their numbers from a function that is given the memory to write to."""
+    token = _supply.set(supply)
+    try:
+        yield
+    finally:
+        _supply.reset(token)
+
+
+_supply: ContextVar[Callable[[Any], None] | None] = ContextVar("fastnn_supply", default=None)
 
 
 @device
@@ -75,11 +98,7 @@ def own_chunk(chunks, table, arrays):
 
 def _key(row: tuple[Any, ...]) -> tuple[int, ...]:
     """The bytes of a number, the size of the arrays, their addresses."""
-    return row[0].dtype.itemsize, row[0].size, *map(_address, row)
-
-
-def _address(array: Any) -> int:
-    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+    return row[0].dtype.itemsize, row[0].size, *map(address, row)
 
 
 @functools.lru_cache(maxsize=64)
@@ -111,18 +130,14 @@ def _table(keys: tuple[tuple[int, ...], ...], numbers: int, dtype: np.dtype) -> 
     )
 
 
-def _write(array: Any, values: np.ndarray) -> None:
-    if SIMULATED:
-        array[...] = values
-    else:
-        array.set(values)
-
-
 class _Reach:
     """In the simulator: memory from an array on, as far as an address reaches in either direction."""
 
-    def __init__(self, array: np.ndarray) -> None:
-        self.dtype, self.start = array.dtype, _address(array)
+    def __init__(self, array: Any) -> None:
+        self.dtype, self.start, self.memory = array.dtype, address(array), self
+
+    def reshape(self, _: int) -> "_Reach":
+        return self
 
     def __getitem__(self, place: int) -> Any:
         return self._element(place)[0]

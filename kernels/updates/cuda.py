@@ -12,42 +12,78 @@ from ..gpu.tables import own_chunk, update
 
 
 def sgd_update(w, dw, out, learning_rate, weight_decay):
-    update(_sgd, (w, dw, out), 1, list(zip(learning_rate, weight_decay, strict=True)))
+    update(_sgd, (w, dw, out), 1, _rows("sgd", learning_rate, weight_decay))
 
 
 def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay):
-    numbers = list(zip(learning_rate, momentum, weight_decay, strict=True))
-    update(_momentum, (w, dw, velocity, out), 2, numbers)
+    update(_momentum, (w, dw, velocity, out), 2, _rows("momentum", learning_rate, momentum, weight_decay))
 
 
 def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay):
-    ahead = [1 + one for one in momentum]
-    numbers = list(zip(learning_rate, momentum, ahead, weight_decay, strict=True))
-    update(_nesterov, (w, dw, velocity, out), 2, numbers)
+    update(_nesterov, (w, dw, velocity, out), 2, _rows("nesterov", learning_rate, momentum, weight_decay))
 
 
 def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight_decay):
-    add = [1 - keep for keep in decay_rate]
-    numbers = list(zip(learning_rate, decay_rate, add, epsilon, weight_decay, strict=True))
+    numbers = _rows("rmsprop", learning_rate, decay_rate, epsilon, weight_decay)
     update(_root_mean_square, (w, dw, cache, out), 2, numbers)
 
 
 def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay):
-    ones = [1] * len(w)
-    numbers = list(zip(learning_rate, ones, ones, epsilon, weight_decay, strict=True))
-    update(_root_mean_square, (w, dw, cache, out), 2, numbers)
+    update(_root_mean_square, (w, dw, cache, out), 2, _rows("adagrad", learning_rate, epsilon, weight_decay))
 
 
 def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
-    moments, zeros = map(_moments, t, beta1, beta2), [0] * len(w)
-    numbers = zip(learning_rate, epsilon, weight_decay, zeros, moments, strict=True)
-    update(_adam, (w, dw, m, v, out), 3, [(*row, *factors) for *row, factors in numbers])
+    numbers = _rows("adam", t, learning_rate, beta1, beta2, epsilon, weight_decay)
+    update(_adam, (w, dw, m, v, out), 3, numbers)
 
 
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
-    moments, zeros = map(_moments, t, beta1, beta2), [0] * len(w)
-    numbers = zip(learning_rate, epsilon, zeros, weight_decay, moments, strict=True)
-    update(_adam, (w, dw, m, v, out), 3, [(*row, *factors) for *row, factors in numbers])
+    numbers = _rows("adamw", t, learning_rate, beta1, beta2, epsilon, weight_decay)
+    update(_adam, (w, dw, m, v, out), 3, numbers)
+
+
+def _rows(rule, *columns):
+    """What the kernel is given for each parameter."""
+    return [NUMBERS[rule](*row) for row in zip(*columns, strict=True)]
+
+
+def _sgd_numbers(learning_rate, weight_decay):
+    return learning_rate, weight_decay
+
+
+def _momentum_numbers(learning_rate, momentum, weight_decay):
+    return learning_rate, momentum, weight_decay
+
+
+def _nesterov_numbers(learning_rate, momentum, weight_decay):
+    return learning_rate, momentum, 1 + momentum, weight_decay
+
+
+def _rmsprop_numbers(learning_rate, decay_rate, epsilon, weight_decay):
+    return learning_rate, decay_rate, 1 - decay_rate, epsilon, weight_decay
+
+
+def _adagrad_numbers(learning_rate, epsilon, weight_decay):
+    return learning_rate, 1, 1, epsilon, weight_decay
+
+
+def _adam_numbers(t, learning_rate, beta1, beta2, epsilon, weight_decay):
+    return learning_rate, epsilon, weight_decay, 0, *_moments(t, beta1, beta2)
+
+
+def _adamw_numbers(t, learning_rate, beta1, beta2, epsilon, weight_decay):
+    return learning_rate, epsilon, 0, weight_decay, *_moments(t, beta1, beta2)
+
+
+NUMBERS = {
+    "sgd": _sgd_numbers,
+    "momentum": _momentum_numbers,
+    "nesterov": _nesterov_numbers,
+    "rmsprop": _rmsprop_numbers,
+    "adagrad": _adagrad_numbers,
+    "adam": _adam_numbers,
+    "adamw": _adamw_numbers,
+}
 
 
 def _moments(t, beta1, beta2):

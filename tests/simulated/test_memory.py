@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import kernels
-from fastnn.kernels import arrays
+from fastnn.kernels import activations, arrays, updates
 from fastnn.kernels.gpu import memory
 from fastnn.kernels.gpu.memory import to_device, to_host
 
@@ -86,7 +85,7 @@ def test_bytes_are_counted_both_ways():
     assert fastnn.transfers() == (before.to_device + 20, before.to_host)
     arrays.to_numpy(there)
     assert fastnn.transfers() == (before.to_device + 20, before.to_host + 20)
-    kernels.activations.relu_forward(np.zeros(2))
+    activations.relu_forward(np.zeros(2))
     assert fastnn.transfers() == (before.to_device + 36, before.to_host + 36)
 
 
@@ -103,7 +102,7 @@ def test_resident_arrays_go_nowhere_unasked():
 def test_what_one_backend_left_on_the_gpu_another_takes_from_there():
     there = to_device(np.array([[-1.0, 2.0]]))
     with fastnn.use_backend("njit"):
-        out = kernels.activations.relu_forward(there)
+        out = activations.relu_forward(there)
     assert type(out) is np.ndarray and out.tolist() == [[0, 2]]
 
 
@@ -113,7 +112,7 @@ def test_arrays_to_be_written_have_to_be_where_the_backend_writes():
         fastnn.use_backend("njit"),
         pytest.raises(TypeError, match=r"sgd_update: out=.* cannot be updated in place; expected a NumPy array"),
     ):
-        kernels.updates.sgd_update(host, host.copy(), there, 0.1)
+        updates.sgd_update(host, host.copy(), there, 0.1)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

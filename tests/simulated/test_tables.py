@@ -5,6 +5,7 @@ import pytest
 
 from fastnn.kernels.gpu import tables
 from fastnn.kernels.gpu.launch import BLOCK, Kernel, cuda
+from fastnn.kernels.gpu.memory import to_device, to_host
 from fastnn.kernels.gpu.tables import CHUNK, own_chunk, run, update
 
 
@@ -53,10 +54,9 @@ def test_no_elements_at_all(scale):
 
 
 def test_arrays_on_either_side_of_the_first(scale):
-    memory = np.zeros((3, 5))
-    memory[1], memory[0] = [1, 2, 3, 4, 5], 9
+    memory = to_device(np.array([[9.0] * 5, [1, 2, 3, 4, 5], [0] * 5]))
     run(scale, [(memory[1], memory[0])], [(2, 1)])
-    assert memory.tolist() == [[3, 5, 7, 9, 11], [1, 2, 3, 4, 5], [0] * 5]
+    assert to_host(memory).tolist() == [[3, 5, 7, 9, 11], [1, 2, 3, 4, 5], [0] * 5]
 
 
 def test_in_place(scale):
@@ -81,13 +81,13 @@ def test_a_launch_that_is_repeated_reads_its_numbers_anew(scale, monkeypatch):
     """As a CUDA graph repeats it: the same addresses, other numbers at the one of the numbers."""
     recorded = []
     monkeypatch.setattr(scale, "launch", lambda *arguments: recorded.append(arguments))
-    x, y = np.ones(3), np.zeros(3)
+    x, y = to_device(np.ones(3)), to_device(np.zeros(3))
     for numbers in ((2, 0), (5, 1)):
         run(scale, [(x, y)], [numbers])
     (blocks, first, *others), (_, _, *again) = recorded
     assert all(one is other for one, other in zip(others, again, strict=True))
     Kernel.launch(scale, blocks, first, *others)
-    assert y.tolist() == [6, 6, 6]
+    assert to_host(y).tolist() == [6, 6, 6]
 
 
 def test_numbers_too_large_for_the_arrays_are_infinite(scale):
@@ -97,7 +97,7 @@ def test_numbers_too_large_for_the_arrays_are_infinite(scale):
 
 
 def test_tables_are_kept(scale):
-    x, y = np.ones(3), np.zeros(3)
+    x, y = to_device(np.ones(3)), to_device(np.zeros(3))
     tables._table.cache_clear()
     for _ in range(3):
         run(scale, [(x, y)], [(1, 1)])

@@ -1,0 +1,150 @@
+"""Iterations that are repeated without Python, as CUDA graphs are on a GPU, do what they do one by one."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import nn, random
+from fastnn.kernels import arrays
+from fastnn.kernels.gpu import stretch
+from fastnn.schedules import Cosine
+from fastnn.solver import Solver
+
+
+def network(*layers, **options):
+    return nn.Sequential(nn.Flatten(), nn.Linear(6, 4, seed=0), *layers, nn.Linear(4, 3, seed=1), **options)
+
+
+NETWORKS = {
+    "affine": lambda: network(nn.ReLU(), reg=0.1),
+    "batch norm": lambda: network(nn.BatchNorm1d(4), nn.ReLU()),
+    "without a bias, layer norm": lambda: network(nn.Linear(4, 4, bias=False, seed=2), nn.LayerNorm(4), nn.Tanh()),
+    "residual": lambda: network(nn.Residual(nn.Linear(4, 4, seed=2), nn.ReLU())),
+    "dense block": lambda: nn.Sequential(nn.DenseBlock(nn.Linear(6, 2, seed=0)), nn.Linear(8, 3, seed=1)),
+    "convolution": lambda: nn.Sequential(
+        nn.Conv2d(1, 2, (2, 1), seed=0, bias=False), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3, seed=1)
+    ),
+}
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((9, 6)), rng.integers(0, 3, 9)
+    return {"X_train": X, "y_train": y, "X_val": X[:2], "y_val": y[:2]}
+
+
+def trained(model, data, **options):
+    settings = {"batch_size": 3, "num_epochs": 4, "num_train_samples": 2, "verbose": False, "seed": 1, **options}
+    solver = Solver(model, data, **settings)
+    solver.train()
+    return solver
+
+
+def one_by_one(solver):
+    """A callback, which may change anything."""
+
+
+@pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
+def test_they_have_the_bits_of_iterations_one_by_one(build, data):
+    if "Conv2d" in repr(build()):
+        data |= {name: data[name].reshape(-1, 1, 3, 2) for name in ("X_train", "X_val")}
+    options = {"update_rule": "adam", "schedule": Cosine(), "sampling": "epoch"}
+    repeated, single = trained(build(), data, **options), trained(build(), data, **options, callbacks=[one_by_one])
+    assert repeated._repeated.obstacle is None
+    assert single._repeated.obstacle == "callbacks may change anything"
+    assert repeated.loss_history == single.loss_history
+    assert repeated.val_acc_history == single.val_acc_history
+    for name in ("params", "buffers"):
+        for key, value in getattr(repeated.model, name).items():
+            np.testing.assert_array_equal(value, getattr(single.model, name)[key], strict=True)
+    assert {config["t"] for config in repeated.optim_configs.values()} == {12}
+
+
+@pytest.mark.parametrize("rule", ["sgd", "sgd_momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw"])
+def test_each_update_rule(rule, data):
+    options = {"update_rule": rule, "optim_config": {"weight_decay": 0.01}, "lr_decay": 0.5}
+    repeated = trained(network(), data, **options)
+    assert repeated._repeated.obstacle is None
+    with fastnn.use_backend("njit"):
+        expected = trained(network(), data, **options).loss_history
+    np.testing.assert_allclose(repeated.loss_history, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sampling", ["epoch", "with_replacement"])
+def test_in_the_steady_state_nothing_moves(sampling, data, monkeypatch):
+    moved, begin, losses = [], stretch.Stretch.begin, stretch.Stretch.losses
+
+    def noted_begin(self, *arguments):
+        begin(self, *arguments)
+        moved.append(fastnn.transfers())
+
+    def noted_losses(self, count):
+        moved.append((count, fastnn.transfers()))
+        return losses(self, count)
+
+    monkeypatch.setattr(stretch.Stretch, "begin", noted_begin)
+    monkeypatch.setattr(stretch.Stretch, "losses", noted_losses)
+    trained(network(nn.BatchNorm1d(4), nn.ReLU(), reg=0.1), data, sampling=sampling, update_rule="adam")
+    assert [count for count, _ in moved[1::2]] == [2, 3, 3, 3]
+    before, (_, after) = moved[-2:]
+    assert before == after
+
+
+def test_all_is_back_when_training_ends(data):
+    solver = trained(network(nn.BatchNorm1d(4)), data, update_rule="adam")
+    held = [*solver.model.params.values(), *solver.model.buffers.values(), *solver.best_params.values(), solver.X_train]
+    held += [value for config in solver.optim_configs.values() for value in config.values()]
+    assert not any(map(arrays.is_resident, held))
+    assert solver.X_train is data["X_train"]
+    assert type(solver.model.loss(data["X_val"])) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("layers", "options", "message"),
+    [
+        ([nn.Dropout(0.5, seed=0)], {}, "it changes '2.draws' in the host's memory"),
+        ([nn.BatchNorm1d(4, momentum=None)], {}, "it moves 8 bytes between host"),
+        ([], {"clip_norm": 1.0}, "clip_norm reads the norm of the gradients"),
+        ([], {"transform": lambda images, generator: images}, "transform changes the images"),
+        ([], {"update_rule": lambda w, dw, config: (w, config)}, "the update rule is a function of yours"),
+    ],
+)
+def test_what_cannot_be_repeated_is_said_once(layers, options, message, data, capsys):
+    trained(network(*layers), data, verbose=True, num_epochs=2, **options)
+    said = [line for line in capsys.readouterr().out.splitlines() if "by itself" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"(each kernel is launched by itself: iterations cannot be recorded, since {message}")
+
+
+def test_a_loss_that_is_not_finite_is_found_in_its_iteration(capsys):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((30, 6)), rng.integers(0, 3, 30)
+    order = random.generator(1).permutation(30)
+    X[order[23]] = np.nan  # in the eighth iteration, when they are repeated
+    data = {"X_train": X, "y_train": y, "X_val": X[order[:2]], "y_val": y[order[:2]]}
+    failed, printed = [], []
+    for backend in ("cuda", "njit"):
+        with fastnn.use_backend(backend):
+            solver = Solver(network(), data, batch_size=3, num_epochs=2, num_val_samples=1, sampling="epoch", seed=1)
+            solver.num_train_samples = 1
+            with pytest.raises(
+                FloatingPointError, match=r"loss = nan in iteration 8; .*the batch contains NaN"
+            ) as caught:
+                solver.train()
+        failed.append((str(caught.value), len(solver.loss_history)))
+        printed.append(capsys.readouterr().out.splitlines())
+    assert failed[0] == failed[1] and failed[0][1] == 7
+    assert printed[0] == printed[1]
+
+
+def test_arrays_that_were_exchanged_are_seen(data):
+    solver = Solver(network(), data, batch_size=3, num_epochs=2, num_train_samples=2, verbose=False, seed=1)
+    solver.train()
+    solver.model.params["1.weight"] = np.zeros((6, 4))
+    solver.train()
+    again = trained(network(), data, num_epochs=2)
+    again.model.params["1.weight"] = np.zeros((6, 4))
+    again.callbacks.append(one_by_one)
+    again.train()
+    assert solver.loss_history == again.loss_history
