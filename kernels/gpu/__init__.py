@@ -2,6 +2,7 @@
 
     driver        whether kernels can run here: on a GPU, or in numba's simulator (NUMBA_ENABLE_CUDASIM=1)
     launch        `kernel` and `device` compile functions, a kernel is called with the number of its threads
+    simulator     blocks of threads that take turns, in Python
     cubins        from a function to machine code for a GPU, without one; kept on disk
     memory        arrays to the GPU and back
     tables        one launch for many arrays

@@ -24,18 +24,10 @@ from numba import int32, uint32
 from . import replay
 from .driver import SIMULATED
 
+if SIMULATED:
+    from . import simulator
 
-class _Simulator:
-    """numba's simulator as the kernel that runs sees it: of itself it shows this to the kernel's own module alone."""
-
-    def __getattr__(self, name: str) -> Any:
-        from numba.cuda.simulator.kernel import _get_kernel_context
-
-        return getattr(_get_kernel_context() or numba.cuda, name)
-
-
-cuda: Any = _Simulator() if SIMULATED else numba.cuda  # for modules whose functions the kernels of others call
-
+cuda: Any = simulator.here if SIMULATED else numba.cuda  # for modules whose functions the kernels of others call
 BLOCK = 32 if SIMULATED else 256  # threads; the simulator needs a thread of Python for each
 
 KERNELS: dict[str, "Kernel"] = {}
@@ -85,8 +77,8 @@ class Kernel:
 
     def _load(self, signature: tuple[str, ...]) -> Callable:
         if SIMULATED:
-            simulated = cuda.jit(self.function)
-            return lambda blocks, arguments: simulated[blocks, self.block](*map(_flat, arguments))
+            function, block = self.function, self.block
+            return lambda blocks, arguments: simulator.launch(function, blocks, block, [*map(_flat, arguments)])
         from . import cubins
 
         compiled = cubins.load(self, signature)

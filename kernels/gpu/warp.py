@@ -1,4 +1,6 @@
-"""What a warp, 32 threads in step, does together on tensor cores: through PTX on a GPU, by hand in the simulator.
+"""What a warp, 32 threads in step, does together: through PTX on a GPU, by hand in the simulator.
+
+Its threads hand one another numbers from register to register, `exchange`. On tensor cores they multiply,
 
     c[16, 8] += a[16, 8] @ b[8, 8]
 
@@ -6,11 +8,8 @@ in TF32: factors are rounded to 10 bits of mantissa, products and sums are float
 
     a[g, t], a[g+8, t], a[g, t+4], a[g+8, t+4];  b[t, g], b[t+4, g];  c[g, 2t], c[g, 2t+1], c[g+8, 2t], c[g+8, 2t+1]
 
-Source: NVIDIA, PTX ISA, "Matrix fragments for mma.m16n8k8".
+Source: NVIDIA, PTX ISA, "shfl.sync", "Matrix fragments for mma.m16n8k8".
 """
-
-import threading
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,28 @@ if not SIMULATED:
     from numba import types
     from numba.cuda.extending import intrinsic
 
-    FLOAT, BITS = ir.FloatType(), ir.IntType(32)
+    FLOAT, BITS, LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+
+    @intrinsic
+    def exchange(context, value, step):
+        """The number that the thread whose lane differs in the bit `step` hands in; of 32 or 64 bits."""
+
+        def codegen(context, builder, signature, arguments):
+            given, bit = arguments[0], context.cast(builder, arguments[1], signature.args[1], types.int32)
+            text = "shfl.sync.bfly.b32 $0, $1, $2, 31, 0xffffffff;"
+            code = ir.InlineAsm(ir.FunctionType(BITS, [BITS, BITS]), text, "=r,r,r", side_effect=True)
+
+            def half(bits):
+                return builder.call(code, [bits, bit], attrs=("convergent", "nounwind"))
+
+            if signature.args[0].bitwidth == 32:
+                return builder.bitcast(half(builder.bitcast(given, BITS)), given.type)
+            bits, width = builder.bitcast(given, LONG), ir.Constant(LONG, 32)
+            low, high = half(builder.trunc(bits, BITS)), half(builder.trunc(builder.lshr(bits, width), BITS))
+            both = builder.or_(builder.zext(low, LONG), builder.shl(builder.zext(high, LONG), width))
+            return builder.bitcast(both, given.type)
+
+        return value(value, step), codegen
 
     @intrinsic
     def to_tf32(context, value):
@@ -55,16 +75,7 @@ if not SIMULATED:
         return types.UniTuple(types.float32, 4)(*[types.uint32] * 6, *[types.float32] * 4), codegen
 
 else:
-
-    class _Meeting:
-        """Where the threads of a warp hand in what they have, and one of them works for all."""
-
-        def __init__(self) -> None:
-            self.barrier = threading.Barrier(WARP)
-            self.given: list[Any] = [None] * WARP
-            self.results: list[Any] = []
-
-    _lock = threading.Lock()
+    from .simulator import together
 
     def to_tf32(value):  # type: ignore[misc]
         """The bits of a float32 rounded to TF32: half of the last place kept is added, and the rest cut off."""
@@ -72,22 +83,16 @@ else:
         is_finite = bits & 0x7F800000 != 0x7F800000
         return np.uint32((bits + 0x1000) & 0xFFFFE000 if is_finite else bits)
 
+    def exchange(value, step):  # type: ignore[misc]
+        """The number that the thread whose lane differs in the bit `step` hands in."""
+        return together(lambda given: [given[lane ^ step] for lane in range(WARP)], value)
+
     def multiply_add(*mine):  # type: ignore[misc]
         """The thread's four numbers of c after the multiplication."""
-        thread = threading.current_thread()
-        number, lane = divmod(thread.thread_id, WARP)
-        with _lock:
-            meetings = thread._manager.__dict__.setdefault("meetings", {})
-            meeting = meetings.setdefault(number, _Meeting())
-        meeting.given[lane] = mine
-        meeting.barrier.wait(timeout=60)
-        if lane == 0:
-            meeting.results = _multiply_all(meeting.given)
-        meeting.barrier.wait(timeout=60)
-        return meeting.results[lane]
+        return together(_multiply_all, mine)
 
     def _multiply_all(given):
-        """What each thread gets; a thread hands in nothing new before all have read it, since all wait twice."""
+        """What each thread gets."""
         factors = np.array([values[:6] for values in given], np.uint32).view(np.float32)
         sums = np.array([values[6:] for values in given], np.float32)
         g, t = np.divmod(np.arange(WARP), 4)
