@@ -3,7 +3,7 @@
     checkpoint.save("run.h5", {"params": {"W1": w, "b1": b}, "epoch": 3})
     checkpoint.load("run.h5")["params"]["W1"]
 
-The file, format version 1, readable by any HDF5 tool. The root group has the attributes `format` ("fastnn checkpoint"),
+The file, format version 2, readable by any HDF5 tool. The root group has the attributes `format` ("fastnn checkpoint"),
 `format_version` and `fastnn_version`. Every object below it has the attribute `kind`:
 
     dict          group; its members in order, `%`, `/`, `.` and NUL in a key written as %25, %2F, %2E, %00
@@ -16,7 +16,8 @@ The file, format version 1, readable by any HDF5 tool. The root group has the at
     str           dataset (): UTF-8
     none          dataset without a value
 
-Nothing is pickled and nothing in a file is executed: links, external storage and other objects are refused.
+Nothing is pickled, and nothing in a file is executed. Around this stands what `load` goes by, and what tells whether
+the file is whole: see `fastnn.manifest`.
 """
 
 import difflib
@@ -25,12 +26,13 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
+from fastnn import manifest
+
 FORMAT = "fastnn checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _ARRAY_KINDS = "biufc"
 
@@ -70,28 +72,29 @@ def save(path: str | os.PathLike, tree: dict) -> None:
 def load(path: str | os.PathLike) -> dict:
     """Read the tree that `save` wrote to `path`; NumPy arrays and scalars come back in their dtype.
 
-    Raises FileNotFoundError where nothing is there, ValueError for a file that is no checkpoint, is damaged, or was
-    written by a newer format.
-    """
-    import h5py
+    A file takes no more memory than it has bytes, whatever it claims, but for lists and names.
 
+    Raises FileNotFoundError where nothing is there, ValueError for a file that is no checkpoint, is damaged, or was
+    written in another version of the format, another OSError for one that cannot be opened.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"load: path={str(path)!r} is no file; expected a checkpoint; {_nearest(path)}")
-    if not h5py.is_hdf5(path):
-        raise ValueError(
-            f"load: path={str(path)!r} is not an HDF5 file; expected a fastnn checkpoint; check the name, or if the "
-            f"file was damaged use {path.name + '.prev'!r}"
-        )
     try:
-        with h5py.File(path, "r") as file:
-            _check_format(path, file)
-            return _read(file)
-    except (OSError, RuntimeError, KeyError, RecursionError) as error:
-        raise ValueError(
-            f"load: path={str(path)!r} is damaged ({error}); expected a whole fastnn checkpoint; "
-            f"use {path.name + '.prev'!r} or an older copy"
+        file = path.open("rb")
+    except OSError as error:
+        raise type(error)(
+            f"load: path={str(path)!r} cannot be opened: {error}; expected one that may be read; check its permissions"
         ) from error
+    with file:
+        _check_format(path, manifest.versions(file))
+        try:
+            return manifest.read(file)
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"load: path={str(path)!r} is damaged: {error}; expected a whole fastnn checkpoint; "
+                f"use {path.name + '.prev'!r} or an older copy"
+            ) from error
 
 
 def _write_file(path: Path, tree: dict) -> None:
@@ -99,13 +102,14 @@ def _write_file(path: Path, tree: dict) -> None:
 
     from fastnn import __version__
 
-    with h5py.File(path, "w", track_order=True) as file:
+    with h5py.File(path, "w", track_order=True, userblock_size=manifest.USER_BLOCK) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["fastnn_version"] = __version__
         file.attrs["kind"] = "dict"
         for key, value in tree.items():
             _write(file, _name(key, "tree"), value, f"tree[{key!r}]")
+    manifest.append(path, FORMAT_VERSION, __version__)
     _sync(path)
 
 
@@ -176,61 +180,17 @@ def _name(key: Any, where: str) -> str:
     return re.sub(r"[%/.\0]", lambda match: f"%{ord(match[0]):02X}", key)
 
 
-def _read(member: Any) -> Any:
-    """The value that an HDF5 object holds."""
-    import h5py
-
-    kind = member.attrs["kind"]
-    if isinstance(member, h5py.Group):
-        for name in member:
-            if not isinstance(member.get(name, getlink=True), h5py.HardLink):
-                raise OSError(f"{name!r} is a link to elsewhere")
-        if kind == "dict":
-            return {unquote(name): _read(member[name]) for name in member}
-        if kind in ("list", "tuple"):
-            values = [_read(member[str(position)]) for position in range(len(member))]
-            return values if kind == "list" else tuple(values)
-    elif isinstance(member, h5py.Dataset):
-        return _read_dataset(member, kind)
-    raise OSError(f"{member.name} is of the unknown kind {kind!r}")
-
-
-def _read_dataset(member: Any, kind: str) -> Any:
-    import h5py
-
-    if member.external or member.is_virtual:
-        raise OSError(f"the data of {member.name} lie elsewhere")
-    if kind == "none" and member.shape is None:
-        return None
-    is_text = h5py.check_string_dtype(member.dtype) is not None
-    if kind in ("str", "int") and is_text and member.shape == ():
-        text = member.asstr()[()]
-        return text if kind == "str" else int(text)
-    if not is_text and member.dtype.kind in _ARRAY_KINDS and member.shape is not None:
-        if member.id.get_storage_size() != member.nbytes:
-            raise OSError(f"{member.name} is incomplete")
-        value = member[()]
-        if kind == "array":
-            return np.asarray(value)
-        if kind == "numbers" and member.ndim == 1:
-            return value.tolist()
-        if kind == "scalar" and member.shape == ():
-            return value
-        if kind in ("float", "bool", "int") and member.shape == ():
-            return value.item()
-    raise OSError(f"{member.name} is of the unknown kind {kind!r}")
-
-
-def _check_format(path: Path, file: Any) -> None:
-    if file.attrs.get("format") != FORMAT:
+def _check_format(path: Path, versions: tuple[int, str] | None) -> None:
+    if versions is None:
         raise ValueError(
-            f"load: path={str(path)!r} is an HDF5 file of another kind (it has {list(file)[:5]}); expected a fastnn "
-            f"checkpoint; check the name"
+            f"load: path={str(path)!r} is no checkpoint; expected one of format version {FORMAT_VERSION}, written by "
+            f"fastnn; check the name, or if the file was damaged use {path.name + '.prev'!r}"
         )
-    if file.attrs["format_version"] > FORMAT_VERSION:
+    version, fastnn_version = versions
+    if version != FORMAT_VERSION:
         raise ValueError(
-            f"load: path={str(path)!r} has format version {file.attrs['format_version']}; expected at most "
-            f"{FORMAT_VERSION}; update fastnn to {file.attrs['fastnn_version']} or newer"
+            f"load: path={str(path)!r} has format version {version}; expected {FORMAT_VERSION}; use the fastnn that "
+            f"wrote it, {fastnn_version}"
         )
 
 

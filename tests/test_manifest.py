@@ -1,0 +1,176 @@
+"""Checkpoints that are damaged, or made to harm: one error in words, no HDF5 library, no memory for what they claim."""
+
+import json
+import subprocess
+import sys
+import tracemalloc
+
+import h5py
+import numpy as np
+import pytest
+import sealed
+
+from fastnn import checkpoint, manifest
+
+TREE = {"W": np.arange(300.0).reshape(3, 100), "b": np.arange(10), "flags": np.array([True, False]), "name": "läuft"}
+
+
+@pytest.fixture
+def path(tmp_path):
+    checkpoint.save(tmp_path / "run.h5", TREE)
+    return tmp_path / "run.h5"
+
+
+def refused(path, message):
+    """The file is refused as damaged, in less memory than it has bytes."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=f"^load: path='.*' is damaged: .*{message}.*; expected a whole fastnn"):
+            checkpoint.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 300_000 + 40 * path.stat().st_size
+    finally:
+        tracemalloc.stop()
+
+
+# ---- damage ----
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.999])
+def test_a_truncated_file(path, share):
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    refused(path, rf"it has {int(share * len(whole)):,} bytes of {len(whole):,}")
+
+
+def test_a_file_that_is_too_long(path):
+    path.write_bytes(path.read_bytes() + b"\0")
+    refused(path, "it has [0-9,]+ bytes of")
+
+
+def test_a_line_that_goes_on_with_other_things(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:511] + b"!" + whole[512:])
+    refused(path, "its first line is illegible")
+
+
+@pytest.mark.parametrize("part", ["numbers", "HDF5 around them", "manifest"])
+def test_a_single_bit(path, part):
+    whole = bytearray(path.read_bytes())
+    numbers = whole.index(TREE["W"].tobytes())
+    whole[{"numbers": numbers + 1234, "HDF5 around them": numbers - 20, "manifest": -3}[part]] ^= 1
+    path.write_bytes(whole)
+    refused(path, "its content is not what was written: the digest differs")
+
+
+def test_the_digest_covers_what_stands_before_it(path):
+    whole = path.read_bytes()
+    length = int(manifest._HEADER.fullmatch(whole[:512])[3])
+    path.write_bytes(whole.replace(b"manifest %d," % length, b"manifest %d," % (length - 1), 1))
+    refused(path, "the digest differs")
+
+
+def test_a_change_with_another_program(path):
+    with h5py.File(path, "r+") as file:
+        file["W"][0, 0] = 7
+    refused(path, "it has [0-9,]+ bytes of")  # the library cuts off what it does not know
+
+
+# ---- harm, with a digest that is right ----
+
+
+MANIFESTS = {
+    "no JSON": (b"[", "Expecting value"),
+    "no text": (b"\xff\xfe\xfd", "can't decode"),
+    "nothing but a number": (["int", "5"], "it holds a int, no dict"),
+    "a float": ([1.5], r"its manifest holds \['1.5'\]"),
+    "an unknown kind": (["dict", {"a": ["pickle", "x"]}], r"its manifest holds \['pickle', 'x'\]"),
+    "a kind of another shape": (["dict", {"a": ["float", "<f8", [3], 512]}], "its manifest holds .'float'"),
+    "a number under another name": (["dict", {"a": ["bool", "<f8", [], 512]}], "its manifest holds .'bool'"),
+    "objects": (["dict", {"a": ["array", "|O8", [3], 512]}], r"its manifest holds an array of \['.O8'"),
+    "texts": (["dict", {"a": ["array", "<U8", [3], 512]}], "its manifest holds an array of .'<U8'"),
+    "a dtype that there is not": (["dict", {"a": ["array", "<f3", [3], 512]}], "data type '<f3' not understood"),
+    "structures": (["dict", {"a": ["array", "f8,O", [3], 512]}], "its manifest holds an array of .'f8,O'"),
+    "a negative length": (["dict", {"a": ["array", "<f8", [-1, -3], 512]}], "its manifest holds an array of"),
+    "a length that is none": (["dict", {"a": ["array", "<f8", [True], 512]}], "its manifest holds an array of"),
+    "a terabyte": (["dict", {"a": ["array", "<f8", [2**37], 512]}], r"its manifest claims 1.1e\+12 bytes from 512 on"),
+    "numbers beyond all bounds": (["dict", {"a": ["array", "<f8", [10**400], 512]}], "its manifest claims '8000"),
+    "digits without end": (b'["dict",{"a":["array","<f8",[1' + b"0" * 10_000 + b"],512]}]", "Exceeds the limit"),
+    "an int without end": (["dict", {"a": ["int", "1" * 10_000]}], "Exceeds the limit"),
+    "too many dimensions": (["dict", {"a": ["array", "<f8", [1] * 100, 512]}], "maximum supported dimension"),
+    "the user block": (["dict", {"a": ["array", "<u1", [3], 0]}], "its manifest claims 3 bytes from 0 on"),
+    "the manifest": (["dict", {"a": ["array", "<u1", [3], 10**6]}], "its manifest claims 3 bytes from 1e.06 on"),
+    "what lies before the file": (["dict", {"a": ["array", "<u1", [3], -5]}], "its manifest claims 3 bytes from -5 on"),
+    "the same bytes again and again": (["list", [["array", "<u1", [4000], 512]] * 9], "its manifest claims 4e.03"),
+    "depth": (b'["list",[' * 100_000, "recursion"),
+    "depth in order": (b'["list",[' * 900 + b"]]" * 900, "recursion|no dict"),
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_manifest_that_harms(path, name):
+    content, message = MANIFESTS[name]
+    hdf5, _ = sealed.parts(path)
+    refused(sealed.write(path, hdf5, content), message)
+
+
+def test_a_boolean_that_is_none(path):
+    hdf5, entries = sealed.parts(path)
+    place = entries[1]["flags"][3] - manifest.USER_BLOCK
+    assert hdf5[place : place + 2] == b"\1\0"
+    refused(sealed.write(path, hdf5[:place] + b"\x02" + hdf5[place + 1 :], entries), "neither 0 nor 1")
+
+
+def test_a_manifest_longer_than_the_file(path):
+    whole = path.read_bytes()
+    length = int(manifest._HEADER.fullmatch(whole[:512])[3])
+    path.write_bytes(whole.replace(b"manifest %d," % length, b"manifest 10000000,", 1)[: len(whole)])
+    refused(path, "its manifest of 10,000,000 bytes does not fit")
+
+
+LINKS = {
+    "external link": lambda file: file.__setitem__("W", h5py.ExternalLink("other.h5", "/")),
+    "soft link": lambda file: file.__setitem__("W", h5py.SoftLink("/b")),
+    "hard link in a circle": lambda file: file.__setitem__("W", file),
+    "external storage": lambda file: file.create_dataset("W", (300,), "u1", external=[("raw", 0, 300)]),
+    "virtual dataset": lambda file: file.create_virtual_dataset("W", virtual_layout()),
+    "chunks that are not there": lambda file: file.create_dataset("W", (2**20, 2**20), "f8", chunks=(64, 64)),
+    "a bomb in gzip": lambda file: file.create_dataset("W", (2**24,), "u1", compression="gzip", fillvalue=1),
+    "attributes without end": lambda file: file.attrs.update({f"a{i}": np.zeros(1000) for i in range(64)}),
+    "another object": lambda file: file.__setitem__("W", np.dtype("f8")),
+}
+
+
+def virtual_layout():
+    layout = h5py.VirtualLayout((3, 100), "f8")
+    layout[:] = h5py.VirtualSource("other.h5", "x", (3, 100))
+    return layout
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_what_hdf5_could_do_is_never_done(path, name):
+    """The manifest leads to numbers, and past all that an HDF5 library would follow, unpack or build."""
+    with h5py.File(path, "r+") as file:
+        if name != "attributes without end":
+            del file["W"]
+        LINKS[name](file)
+    refused(path, "its content is not what was written|bytes of")
+    content = path.read_bytes()[manifest.USER_BLOCK :]
+    sealed.write(path, content, ["dict", {"magic": ["array", "|u1", [8], 512]}])
+    assert checkpoint.load(path)["magic"].tobytes() == b"\x89HDF\r\n\x1a\n"
+
+
+def test_reading_needs_no_hdf5_library(path):
+    code = "import sys; from fastnn import checkpoint; print(*checkpoint.load(sys.argv[1]), 'h5py' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["W", "b", "flags", "name", "False"]
+
+
+def test_the_manifest_is_as_described(path):
+    _, entries = sealed.parts(path)
+    kind, members = entries
+    assert kind == "dict"
+    assert list(members) == list(TREE)
+    assert members["name"] == ["str", "läuft"]
+    assert members["b"][:3] == ["array", "<i8", [10]]
+    assert path.read_bytes()[members["b"][3] :][:80] == TREE["b"].tobytes()
+    json.dumps(entries, allow_nan=False)
