@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnn.kernels import arrays, checks
 
-from . import random
+from . import random, saved_state
 from .sampling import Sampler, is_in_memory
 
 _SNAPSHOT_EVERY = 200  # iterations; a copy of everything costs about as much as an iteration
@@ -83,7 +83,8 @@ class Resumable:
         loads for a model without.
 
         Raises ValueError where the state lacks something or belongs to another model, data set, batch size, sampling,
-        update rule or kind of seed; the solver then stays as it was.
+        update rule or kind of seed; ValueError or TypeError where it holds what no training leaves, such as NaN (see
+        `fastnn.saved_state`); the solver then stays as it was.
         """
         required = [*self._fingerprint(), *_NUMBERS, *_HISTORIES, *_TREES]
         state = {name: {} for name in _LATER} | checks.keys(
@@ -95,6 +96,7 @@ class Resumable:
                     f"Solver.load_state: {name}={state[name]!r} in the state; expected {expected!r} as in this solver, "
                     f"else training could not go on exactly; make the solver with the arguments of the saved one"
                 )
+        saved_state.check("Solver.load_state", state, self.sampler.count)
         for name, held in (("params", self.model.params), ("buffers", self._buffers)):
             given = {key: np.shape(value) for key, value in state[name].items()}
             shapes = {key: np.shape(value) for key, value in held.items()}

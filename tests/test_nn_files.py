@@ -1,4 +1,10 @@
-"""Saved networks: they come back, and files that do not fit are refused."""
+"""Saved networks: they come back, and files that do not fit, are damaged or would do harm are refused."""
+
+import io
+import os
+import re
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -71,3 +77,149 @@ def test_files_that_do_not_fit(tmp_path):
     fastnn.checkpoint.save(tmp_path / "other.h5", {"a": 1})
     with pytest.raises(ValueError, match=r"load: name=.*other\.h5.* holds \['a'\]; expected 'params'"):
         model.load(tmp_path / "other.h5")
+
+
+def test_trees_that_are_no_weights(tmp_path):
+    for tree in ({"params": 3}, {"params": {"a": [1.0]}}, {"params": {}, "buffers": {"a": {}}}):
+        fastnn.checkpoint.save(tmp_path / "other.h5", tree)
+        with pytest.raises(ValueError, match=r"load: name=.* holds .*; expected 'params' and 'buffers' with arrays"):
+            nn.files.load(tmp_path / "other.h5")
+
+
+@pytest.mark.parametrize("name", ["net.npz", "net.h5"])
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_weights_that_are_not_finite(tmp_path, name, value):
+    model, other = convnet(1), convnet(2)
+    model.params["0.weight"][1, 2, 0, 1] = value
+    model.save(tmp_path / name)
+    before = other.params["0.bias"].copy()
+    with pytest.raises(ValueError, match=r"load: '0\.weight' in name=.* holds NaN or infinity, 1 of 108 numbers"):
+        other.load(tmp_path / name)
+    np.testing.assert_array_equal(other.params["0.bias"], before)
+    model = convnet(1)
+    model.buffers["1.running_var"][:] = value
+    model.save(tmp_path / name)
+    with pytest.raises(ValueError, match=r"load: '1\.running_var' in name=.* holds NaN or infinity, 4 of 4"):
+        other.load(tmp_path / name)
+
+
+# ---- archives that would do harm ----
+
+
+def npy(array, shape=None, version=(1, 0)):
+    """An array in the npy format, which may claim another shape."""
+    stream = io.BytesIO()
+    header = np.lib.format.header_data_from_array_1_0(array)
+    write_header = np.lib.format.write_array_header_1_0 if version == (1, 0) else np.lib.format.write_array_header_2_0
+    write_header(stream, header | ({} if shape is None else {"shape": shape}))
+    return stream.getvalue() + array.tobytes()
+
+
+def archive(path, *members, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, content in members:
+            file.writestr(name, content)
+    return path
+
+
+ARRAY = np.arange(4.0)
+DEEP = b"\x93NUMPY\x01\x00\x10\x27" + (b"(" * 10_000)
+HEADER = "'a' begins with no header of the npy format, version 1 or 2"
+MEMBERS = {
+    "a terabyte": (npy(ARRAY, (2**37,)), r"'a' claims the shape \(137438953472,\), and has 32 bytes"),
+    "a shape below zero": (npy(ARRAY, (-2, -2)), r"'a' claims the shape \(-2, -2\), and has 32 bytes"),
+    "a shape too small": (npy(ARRAY, (3,)), r"'a' claims the shape \(3,\), and has 32 bytes"),
+    "text": (npy(np.array(["x"])), "'a' has the dtype <U1, not one of numbers"),
+    "dates": (npy(np.array([0], "M8[s]")), "'a' has the dtype datetime64.*, not one of numbers"),
+    "structures": (npy(np.zeros(2, "f8,i4")), "'a' has the dtype .*, not one of numbers"),
+    "objects": (npy(np.array([1], object), (1,)), "'a' has the dtype object, not one of numbers"),
+    "no array": (b"hello", HEADER),
+    "a later version": (b"\x93NUMPY\x07\x00" + bytes(100), HEADER),
+    "code": (npy(ARRAY).replace(b"'<f8'", b"exit("), HEADER),
+    "depth": (DEEP, HEADER),
+}
+
+
+def refused(path, message):
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            ValueError, match=rf"^load: name=.* holds no named arrays \(.*(?:{message}).*\); expected a fi"
+        ):
+            nn.files.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_members_that_harm(tmp_path, name):
+    content, message = MEMBERS[name]
+    refused(archive(tmp_path / "net.npz", ("a.npy", content)), message)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_bombs(tmp_path, compression):
+    bomb = npy(np.zeros(4 << 20))
+    path = archive(tmp_path / "net.npz", ("a.npy", bomb), compression=compression)
+    assert path.stat().st_size < len(bomb) // 100
+    refused(path, "'a' is compressed")
+
+
+def test_members_that_lie_over_each_other(tmp_path):
+    """Two names for the same bytes in the directory of the archive, by which 10 MB become terabytes."""
+    path = archive(tmp_path / "net.npz", ("a.npy", npy(np.zeros(1000))), ("b.npy", npy(np.zeros(1000))))
+    whole = path.read_bytes()
+    start, directory = whole.index(b"PK\x03\x04", 4), whole.index(b"PK\x01\x02")
+    end = bytearray(whole[whole.index(b"PK\x05\x06") :])
+    end[16:20] = start.to_bytes(4, "little")
+    entries = whole[directory : -len(end)].replace(start.to_bytes(4, "little"), bytes(4))
+    path.write_bytes(whole[:start] + entries + end)
+    refused(path, "claims more bytes than the file has|Overlapped entries|differ")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_twice(tmp_path):
+    refused(archive(tmp_path / "net.npz", ("a.npy", npy(ARRAY)), ("a.npy", npy(ARRAY))), "'a' occurs twice")
+
+
+def test_a_bit_in_an_array(tmp_path):
+    np.savez(tmp_path / "net.npz", a=ARRAY)
+    whole = bytearray((tmp_path / "net.npz").read_bytes())
+    whole[whole.index(ARRAY.tobytes()) + 9] ^= 4
+    (tmp_path / "net.npz").write_bytes(whole)
+    refused(tmp_path / "net.npz", "Bad CRC-32")
+
+
+def test_both_versions_of_the_format_and_every_layout(tmp_path):
+    fortran, empty, number = np.asfortranarray(normal(2, 3)), np.zeros((0, 3)), np.array(1.5, ">f4")
+    members = ("f", fortran.T), ("e", empty), ("n", number)
+    for version in ((1, 0), (2, 0)):
+        params, _ = nn.files.load(
+            archive(tmp_path / "net.npz", *((f"{key}.npy", npy(array, version=version)) for key, array in members))
+        )
+        for key, array in members:
+            np.testing.assert_array_equal(params[key], array)
+            assert params[key].dtype == array.dtype
+            assert params[key].flags.writeable
+    np.savez(tmp_path / "net.npz", f=fortran)
+    np.testing.assert_array_equal(nn.files.load(tmp_path / "net.npz")[0]["f"], fortran)
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    model = nn.Sequential(nn.Linear(2, 3, seed=1))
+    model.save(tmp_path / "net.npz")
+    before = (tmp_path / "net.npz").read_bytes()
+
+    def full(file, **_):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    message = re.escape(
+        f"save: name={os.fspath(tmp_path / 'net.npz')!r} could not be written: [Errno 28] No space left"
+    )
+    with pytest.raises(OSError, match=message):
+        model.save(tmp_path / "net.npz")
+    assert (tmp_path / "net.npz").read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["net.npz"]

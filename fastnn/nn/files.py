@@ -1,6 +1,10 @@
 """The arrays of a network in a file: under names, nothing that could be executed."""
 
+import contextlib
+import io
+import math
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from fastnn.kernels import to_numpy
 
 _HDF5 = (".h5", ".hdf5")
 _BUFFERS = "buffers/"  # in front of a buffer's name in an npz file, where parameters stand under their own
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def save(
@@ -18,7 +23,7 @@ def save(
 ) -> None:
     """Write arrays to the file `name`: HDF5 (see `fastnn.checkpoint`) where it ends in .h5 or .hdf5, else npz.
 
-    The file that was there stays whole until the new one is.
+    The file that was there stays whole until the new one is. Raises OSError where the folder cannot be written.
     """
     path = Path(name)
     params, buffers = ({key: to_numpy(value) for key, value in values.items()} for values in (params, buffers or {}))
@@ -29,34 +34,94 @@ def save(
         return
     arrays: dict[str, Any] = {**params, **{_BUFFERS + key: value for key, value in buffers.items()}}
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:  # savez would append .npz to a name
-        np.savez(file, **arrays)
-    os.replace(temporary, path)
+    try:
+        try:
+            with open(temporary, "wb") as file:  # savez would append .npz to a name
+                np.savez(file, **arrays)
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise type(error)(
+            f"save: name={str(name)!r} could not be written: {error}; expected a writable folder with enough space; "
+            f"choose another name"
+        ) from error
 
 
 def load(name: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Read what `save` wrote: params, buffers (none in the files of older versions).
+    """Read what `save` wrote: params, buffers (none in the files of older versions), with finite numbers alone.
 
-    Raises FileNotFoundError, and ValueError for a file of another kind.
+    Raises FileNotFoundError, and ValueError for a file of another kind, a damaged one, and one that holds NaN or
+    infinity. Arrays take no more memory than the file has bytes, whatever it claims.
     """
     path = Path(name)
     if path.suffix in _HDF5:
         from fastnn import checkpoint
 
         tree = checkpoint.load(path)
-        if not isinstance(tree.get("params"), dict):
-            raise ValueError(f"load: name={str(name)!r} holds {list(tree)}; expected 'params'; check the name")
-        return tree["params"], tree.get("buffers", {})
+        params: Any = tree.get("params")
+        buffers: Any = tree.get("buffers", {})
+        if not _are_arrays(params) or not _are_arrays(buffers):
+            raise ValueError(
+                f"load: name={str(name)!r} holds {list(tree)[:5]}; expected 'params' and 'buffers' with arrays in "
+                f"them; check the name"
+            )
+    else:
+        arrays = _read_npz(path)
+        buffers = {key.removeprefix(_BUFFERS): arrays.pop(key) for key in list(arrays) if key.startswith(_BUFFERS)}
+        params = arrays
+    for key, array in (*params.items(), *buffers.items()):
+        if not np.isfinite(array).all():
+            count = array.size - int(np.isfinite(array).sum())
+            raise ValueError(
+                f"load: {key!r} in name={str(name)!r} holds NaN or infinity, {count} of {array.size} numbers; expected "
+                f"finite ones; use a file that was saved before the training diverged"
+            )
+    return params, buffers
+
+
+def _are_arrays(values: Any) -> bool:
+    return isinstance(values, dict) and all(isinstance(value, np.ndarray) for value in values.values())
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz file. NumPy's own reader takes the memory that a header asks for, and unpacks bombs."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
+        with zipfile.ZipFile(path) as archive:
+            left, arrays = path.stat().st_size, {}
+            for member in archive.infolist():
+                key = member.filename.removesuffix(".npy")
+                left -= member.file_size
+                if member.compress_type != zipfile.ZIP_STORED:
+                    raise ValueError(f"{key!r} is compressed")
+                if left < 0:
+                    raise ValueError(f"{key!r} claims more bytes than the file has")
+                if key in arrays:
+                    raise ValueError(f"{key!r} occurs twice")
+                arrays[key] = _array(key, archive.read(member))
+            return arrays
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"load: name={str(name)!r} is no file; expected one written by save; check the name and the folder"
+            f"load: name={str(path)!r} is no file; expected one written by save; check the name and the folder"
         ) from error
     except Exception as error:  # NumPy and zipfile have a dozen ways to say that a file is not theirs
         raise ValueError(
-            f"load: name={str(name)!r} holds no named arrays ({error}); expected a file written by save; check the name"
+            f"load: name={str(path)!r} holds no named arrays ({error}); expected a file written by save; check the name"
         ) from error
-    buffers = {key.removeprefix(_BUFFERS): arrays.pop(key) for key in list(arrays) if key.startswith(_BUFFERS)}
-    return arrays, buffers
+
+
+def _array(key: str, content: bytes) -> np.ndarray:
+    """The array in NumPy's npy format, of numbers alone."""
+    stream = io.BytesIO(content)
+    try:
+        shape, is_fortran, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
+    except Exception as error:  # it is parsed as Python
+        raise ValueError(f"{key!r} begins with no header of the npy format, version 1 or 2") from error
+    size = len(content) - stream.tell()
+    if dtype.kind not in "biufc":
+        raise ValueError(f"{key!r} has the dtype {dtype}, not one of numbers")
+    if math.prod(shape) * dtype.itemsize != size or min(shape, default=0) < 0:
+        raise ValueError(f"{key!r} claims the shape {shape}, and has {size:,} bytes")
+    array = np.frombuffer(content, dtype, offset=stream.tell())
+    return array.reshape(shape, order="F" if is_fortran else "C").copy()
