@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from fastnn import checkpoint
 from fastnn.data_utils import cut_patches, load_patches, preprocess_patches, save_patches
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 3, 7, 9), dtype=np.uint8)
@@ -93,7 +94,7 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(h5py.File, "create_dataset", full_disk)
-        with pytest.raises(OSError, match="no space left"):
+        with pytest.raises(OSError, match=r"save_patches: path=.* could not be written: no space left"):
             save_patches(path, IMAGES[:1])
     assert [entry.name for entry in tmp_path.iterdir()] == ["patches.h5"]
     assert load_patches(path).shape == (4, 63)
@@ -111,7 +112,7 @@ def test_files_that_hold_no_patches(tmp_path):
     with h5py.File(other, "w") as file:
         file["images"] = IMAGES
         file.create_group("data")
-    with pytest.raises(ValueError, match=r"has no dataset 'data' \(it has \['data', 'images'\]\); expected images"):
+    with pytest.raises(ValueError, match=r"path='.*other.h5' has no legible dataset 'data': .*; expected images"):
         load_patches(other)
     with h5py.File(other, "w") as file:
         file["data"] = IMAGES[0]
@@ -119,8 +120,75 @@ def test_files_that_hold_no_patches(tmp_path):
         load_patches(other)
     with h5py.File(other, "w") as file:
         file["data"] = "words"
-    with pytest.raises(TypeError, match=r"load_patches: data.* holds no pixels; expected integers or floats"):
+    with pytest.raises(ValueError, match=r"load_patches: 'data' in .* holds no pixels; expected numbers in one piece"):
         load_patches(other)
+
+
+FOREIGN = {
+    "a soft link": (lambda file: file.__setitem__("data", h5py.SoftLink("/images")), "has no legible dataset 'data'"),
+    "an external link": (
+        lambda file: file.__setitem__("data", h5py.ExternalLink("o.h5", "/")),
+        "has no legible dataset",
+    ),
+    "another group": (lambda file: file.create_group("data"), "has no legible dataset"),
+    "chunks": (lambda file: file.create_dataset("data", data=IMAGES, chunks=True), "'data' in .* lies in chunks"),
+    "a bomb": (
+        lambda file: file.create_dataset("data", (2**20, 3, 99, 99), "u1", compression="gzip"),
+        "'data' in .* lies in chunks, is compressed",
+    ),
+    "virtual": (lambda file: file.create_virtual_dataset("data", virtual_layout()), "put together from other files"),
+    "external": (lambda file: file.create_dataset("data", (9,), "u1", external=[("o", 0, 9)]), "lies in another file"),
+    "a terabyte": (
+        lambda file: file.create_dataset("data", (2**30, 3, 16, 16), "f4"),
+        "claims 3,298,534,883,328 bytes of a file",
+    ),
+    "no value": (lambda file: file.create_dataset("data", data=h5py.Empty("f")), "'data'"),
+    "references": (lambda file: file.create_dataset("data", (3,), h5py.ref_dtype), "'data' in .* holds no pixels"),
+    "texts": (lambda file: file.create_dataset("data", data=["a"]), "'data' in .* holds no pixels"),
+    "structures": (lambda file: file.create_dataset("data", (3,), "f8,i4"), "'data' in .* holds no pixels"),
+}
+
+
+def virtual_layout():
+    layout = h5py.VirtualLayout(IMAGES.shape, "u1")
+    layout[:] = h5py.VirtualSource("o.h5", "data", IMAGES.shape)
+    return layout
+
+
+@pytest.mark.parametrize("library", ["earliest", "latest"])
+@pytest.mark.parametrize("name", FOREIGN)
+def test_datasets_of_other_programs_that_would_do_harm(tmp_path, name, library):
+    make, message = FOREIGN[name]
+    with h5py.File(tmp_path / "other.h5", "w", libver=library) as file:
+        file["images"] = IMAGES
+        make(file)
+    with pytest.raises(ValueError, match=f"^load_patches: .*{message}"):
+        load_patches(tmp_path / "other.h5")
+
+
+@pytest.mark.parametrize("library", ["earliest", "latest"])
+def test_datasets_of_other_programs_are_read(tmp_path, library):
+    with h5py.File(tmp_path / "other.h5", "w", libver=library) as file:
+        file["data"] = IMAGES
+    np.testing.assert_array_equal(load_patches(tmp_path / "other.h5"), preprocess_patches(IMAGES))
+
+
+def test_damage_is_found(tmp_path):
+    save_patches(tmp_path / "patches.h5", IMAGES)
+    whole = (tmp_path / "patches.h5").read_bytes()
+    (tmp_path / "patches.h5").write_bytes(whole.replace(IMAGES.tobytes()[50:60], bytes(10)))
+    with pytest.raises(ValueError, match=r"load: path=.*patches.h5' is damaged: .* the digest differs"):
+        load_patches(tmp_path / "patches.h5")
+    checkpoint.save(tmp_path / "patches.h5", {"images": IMAGES})
+    with pytest.raises(TypeError, match=r"load_patches: data"):
+        load_patches(tmp_path / "patches.h5")
+
+
+def test_pixels_in_a_file_that_are_not_finite(tmp_path):
+    images = np.where(IMAGES.max() == IMAGES, np.nan, IMAGES)
+    save_patches(tmp_path / "patches.h5", images)
+    with pytest.raises(ValueError, match="preprocess_patches: images contain NaN or infinity"):
+        load_patches(tmp_path / "patches.h5")
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """Small patches of images for the sparse autoencoder: cut, stored in HDF5, and preprocessed."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastnn import random
+from fastnn import checkpoint, manifest, random
 from fastnn.kernels import checks
 
 DATASET = "data"
@@ -66,47 +67,99 @@ def load_patches(path: str | os.PathLike) -> np.ndarray:
 
     path: a file with the dataset `data` (N, 3, h, w), as in the course with h = w = 16, or from `save_patches`
     Returns (N, h*w) float64, see `preprocess_patches`.
-    Raises FileNotFoundError where there is no file, ValueError or TypeError for one that holds something else.
+    Raises FileNotFoundError where there is no file, ValueError or TypeError for one that holds something else, or is
+    damaged. A file of other programs has no digest that would tell; of its library only as much is used as leads to
+    one dataset in one piece.
     """
-    import h5py
-
     path, function = Path(path), "load_patches"
     if not path.is_file():
         raise FileNotFoundError(
             f"{function}: path={str(path)!r} is no file; expected an HDF5 file with the dataset {DATASET!r}; make one "
             f"with cut_patches and save_patches"
         )
-    if not h5py.is_hdf5(path):
-        raise ValueError(
-            f"{function}: path={str(path)!r} is not an HDF5 file; expected one with the dataset {DATASET!r}; check the "
-            f"name"
-        )
-    with h5py.File(path, "r") as file:
-        if not isinstance(file.get(DATASET), h5py.Dataset):
-            raise ValueError(
-                f"{function}: path={str(path)!r} has no dataset {DATASET!r} (it has {list(file)[:5]}); expected images "
-                f"(N, 3, h, w) under that name; check the name"
-            )
-        images = file[DATASET][()]
+    with path.open("rb") as file:
+        is_ours = manifest.versions(file) is not None
+    images = checkpoint.load(path).get(DATASET) if is_ours else _read_hdf5(function, path)
     return preprocess_patches(_images(function, DATASET, images))
 
 
 def save_patches(path: str | os.PathLike, patches: Any) -> None:
     """Write patches (N, 3, h, w), as `cut_patches` returns them, to an HDF5 file that `load_patches` reads.
 
-    The file that was there stays whole until the new one is. Raises ValueError or TypeError for other arrays.
+    The file that was there stays whole until the new one is. Raises ValueError or TypeError for other arrays, OSError
+    where the folder cannot be written.
     """
     import h5py
 
-    patches = _images("save_patches", "patches", patches)
-    path = Path(path)
+    from fastnn import __version__
+
+    function, path = "save_patches", Path(path)
+    patches = _images(function, "patches", patches)
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with h5py.File(temporary, "w") as file:
-            file.create_dataset(DATASET, data=patches)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            with h5py.File(temporary, "w", userblock_size=manifest.USER_BLOCK) as file:
+                file.attrs["kind"] = "dict"
+                file.create_dataset(DATASET, data=patches).attrs["kind"] = "array"
+            manifest.append(temporary, checkpoint.FORMAT_VERSION, __version__)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise type(error)(
+            f"{function}: path={str(path)!r} could not be written: {error}; expected a writable folder with enough "
+            f"space; choose another path"
+        ) from error
+
+
+def _read_hdf5(function: str, path: Path) -> np.ndarray:
+    """The dataset of an HDF5 file by other programs: numbers in one piece, that the file really has.
+
+    h5py's own steps would read attributes and list groups, where libhdf5 crashes on damaged files, and follow links.
+    """
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        raise ValueError(
+            f"{function}: path={str(path)!r} is not an HDF5 file; expected one with the dataset {DATASET!r}; check the "
+            f"name"
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            name = DATASET.encode()
+            if name not in file.id or file.id.links.get_info(name).type != h5py.h5l.TYPE_HARD:
+                raise KeyError(name)
+            dataset = h5py.h5d.open(file.id, name)
+            problem = _problem(dataset, path.stat().st_size)
+            images: Any = None if problem else h5py.Dataset(dataset)[()]
+    except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"{function}: path={str(path)!r} has no legible dataset {DATASET!r}: {error}; expected images (N, 3, h, w) "
+            f"under that name; check the name"
+        ) from error
+    if problem:
+        raise ValueError(
+            f"{function}: {DATASET!r} in path={str(path)!r} {problem}; expected numbers in one piece; read it with "
+            f"h5py, if you trust it, and write it with save_patches"
+        )
+    return images
+
+
+def _problem(dataset: Any, size: int) -> str:
+    """Why a dataset is not read, though it is there."""
+    import h5py
+
+    settings, kind = dataset.get_create_plist(), dataset.get_type().get_class()
+    if kind not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT):
+        return "holds no pixels"
+    if settings.get_layout() != h5py.h5d.CONTIGUOUS:
+        return "lies in chunks, is compressed, or is put together from other files"
+    if settings.get_external_count():
+        return "lies in another file"
+    claimed = math.prod(dataset.shape) * dataset.get_type().get_size()
+    if not claimed <= min(size, dataset.get_storage_size()):
+        return f"claims {claimed:,} bytes of a file of {size:,}"
+    return ""
 
 
 def _images(function: str, name: str, images: Any) -> np.ndarray:
