@@ -1,5 +1,6 @@
 """CIFAR-10 from disk: both layouts, the splits that a user gets, and files that are not what they should be."""
 
+import hashlib
 import os
 import struct
 import types
@@ -25,6 +26,7 @@ PER_FILE = 4
 def _small_and_alone(monkeypatch, tmp_path):
     """Files of four images; no data set, cache or network of the machine that runs the tests."""
     monkeypatch.setattr(layouts, "IMAGES_PER_FILE", PER_FILE)
+    monkeypatch.setattr(layouts, "MD5", {})
     monkeypatch.delenv("FASTNN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("fastnn.data_utils.download.SOURCES", ())
@@ -282,6 +284,17 @@ def test_a_label_out_of_range_is_refused(root):
     files = python_files if next(root.iterdir()).name.endswith("py") else binary_files
     write(next(root.iterdir()), files(pixels, labels))
     with pytest.raises(ValueError, match=r"data_batch_5\S* holds labels from \d to 10; expected 0 to 9"):
+        load_CIFAR10(root)
+
+
+def test_a_changed_pixel_is_found(root, monkeypatch):
+    file = next(next(root.iterdir()).glob("data_batch_4*"))
+    content = bytearray(file.read_bytes())
+    monkeypatch.setattr(layouts, "MD5", {file.name: hashlib.md5(content).hexdigest()})
+    load_CIFAR10(root)
+    content[content.index(fake_cifar10()[0][3, 2].tobytes()) + 77] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"data_batch_4\S* has the md5 [0-9a-f]+; expected [0-9a-f]+, as in CIFAR-10"):
         load_CIFAR10(root)
 
 

@@ -77,6 +77,7 @@ def server(monkeypatch):
 def cache(monkeypatch, tmp_path):
     """The cache of a machine without the data set."""
     monkeypatch.setattr(layouts, "IMAGES_PER_FILE", PER_FILE)
+    monkeypatch.setattr(layouts, "MD5", {})
     monkeypatch.delenv("FASTNN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "fastnn"

@@ -110,6 +110,33 @@ def test_what_is_no_plain_data_is_refused(tmp_path, content):
         load_dict(saved(tmp_path, content))
 
 
+def doubled(depth):
+    """A tuple of two of the same, and so on: as a key it takes 2 ** depth steps, as text as many letters."""
+    return b"K\x01" + b"2\x86" * depth
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"}" + doubled(60) + b"K\x01s.", "it has a dict with keys that are no text"),
+        (b"}(" + doubled(60) + b"K\x01u.", "it has a dict with keys that are no text"),
+        (b"(" + doubled(60) + b"K\x01d.", "it has a dict with keys that are no text"),
+        (b"}U\x01a" + DTYPE + doubled(60) + b"\x85Rs.", "it has a tuple in place of text"),
+        (b"}U\x01a\x96" + struct.pack("<Q", 2**36) + b"s.", "it takes a step that leads to no plain data"),
+        (b"}U\x01a\x82\x01s.", "it takes a step that leads to no plain data"),
+        (b"}U\x01a\x83\x01\x00s.", "it takes a step that leads to no plain data"),
+        (b"}U\x01a\x84\x01\x00\x00\x00s.", "it takes a step that leads to no plain data"),
+        (b"}U\x01a\x8fs.", "it takes a step that leads to no plain data"),
+        (b"}U\x01a(" + doubled(60) + b"\x91s.", "it takes a step that leads to no plain data"),
+        (b"}U\x01a" + RECONSTRUCT + b"}U\x04noteK\x01sbs.", "it sets attributes of what is no array"),
+    ],
+    ids=range(11),
+)
+def test_steps_that_would_do_harm(tmp_path, content, message):
+    with pytest.raises(ValueError, match=f"batch cannot be read as plain data: {message}; expected"):
+        load_dict(saved(tmp_path, b"\x80\x05" + content))
+
+
 def test_a_missing_file_is_no_damaged_one(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_dict(tmp_path / "batch")

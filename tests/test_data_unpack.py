@@ -1,8 +1,10 @@
 """Archives of CIFAR-10: good ones are unpacked whole, harmful and damaged ones not at all."""
 
 import functools
+import gzip
 import io
 import tarfile
+import tracemalloc
 
 import pytest
 from test_data_cifar10 import binary_files, fake_cifar10, python_files, write
@@ -97,6 +99,53 @@ def test_a_file_that_occurs_twice_is_refused(tmp_path):
 def test_a_file_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("fastnn.data_utils.unpack.MEMBER_LIMIT", 1000)
     refused(good_members(), tmp_path, r"data_batch_1.bin', which is 12,292 bytes large")
+
+
+def with_size(size, kind=tarfile.REGTYPE, name="cifar-10-batches-bin/data_batch_1.bin"):
+    """A header that claims so many bytes, and nothing behind it."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def refused_stream(content, tmp_path, message):
+    archive = write(tmp_path, {"evil.tar.gz": gzip.compress(content)}) / "evil.tar.gz"
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=rf"^load_CIFAR10: .*evil\.tar\.gz .*{message}"):
+            unpack(archive, BINARY, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert names(tmp_path) == ["evil.tar.gz"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE], ids=str)
+def test_a_header_of_a_gigabyte_is_refused(tmp_path, kind):
+    refused_stream(with_size(2**30, kind) + bytes(8 << 20), tmp_path, "cannot be unpacked: a header claims 1073741824")
+
+
+def test_a_file_of_a_negative_size_is_refused(tmp_path):
+    refused_stream(with_size(-(2**20)) + bytes(1024), tmp_path, "data_batch_1.bin', which is -1,048,576 bytes large")
+
+
+def test_a_name_of_a_negative_length_is_refused(tmp_path):
+    refused_stream(with_size(-2048, tarfile.GNUTYPE_LONGNAME) + bytes(4096), tmp_path, "a header claims -2048 bytes")
+
+
+def test_folders_without_end_are_refused(tmp_path):
+    folder = with_size(0, tarfile.DIRTYPE, BINARY.folder)
+    refused_stream(folder * 2, tmp_path, "holds 'cifar-10-batches-bin', which is no ordinary file")
+
+
+def test_headers_within_headers_are_refused(tmp_path):
+    record = b"19 comment=deeper!\n"
+    header = with_size(len(record), tarfile.XHDTYPE) + record.ljust(512, b"\0")
+    refused_stream(header * 5000, tmp_path, "cannot be unpacked: .*recursion")
+
+
+def test_a_sparse_file_is_refused(tmp_path):
+    refused_stream(with_size(512, tarfile.GNUTYPE_SPARSE) + bytes(2048), tmp_path, "which is no ordinary file")
 
 
 def test_an_incomplete_archive_is_refused(tmp_path):

@@ -6,6 +6,8 @@ In both, the pixels of an image are its red, green and blue plane, each row by r
 Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009); https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
+import functools
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +21,20 @@ IMAGE_SHAPE = (3, 32, 32)
 IMAGES_PER_FILE = 10_000
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
 _PIXELS = 3 * 32 * 32
+MD5 = {  # of the files in the archives of the official page
+    "data_batch_1.bin": "d3e1fec73adfe109fd69225804b65741",
+    "data_batch_2.bin": "044c43b51f2c40ef792b5a08ad80c22e",
+    "data_batch_3.bin": "62cd83cd14182587dbc6e502334da81d",
+    "data_batch_4.bin": "eabb811ff409eb1951a6378c08cad694",
+    "data_batch_5.bin": "b64424ddc9d38f1ad2cbba5cce76dd01",
+    "test_batch.bin": "21427325ea5da7cf321cadac6d84a323",
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
 
 
 class Layout(NamedTuple):
@@ -50,7 +66,7 @@ def find(root: Path) -> tuple[Path, Layout] | None:
 def read(folder: Path, layout: Layout) -> Cifar10:
     """Read all six files.
 
-    Raises FileNotFoundError where one is missing, ValueError where one has another size or shape or a label above 9.
+    Raises FileNotFoundError where one is missing, ValueError where one has another size or digest than the original.
     """
     files = [folder / (batch + layout.suffix) for batch in BATCHES]
     if missing := [file.name for file in files if not file.is_file()]:
@@ -75,6 +91,7 @@ def _read_binary(file: Path) -> tuple[np.ndarray, np.ndarray]:
             f"load_CIFAR10: {file} has {size:,} bytes; expected {expected:,}, for each of {IMAGES_PER_FILE:,} images "
             f"1 label and {_PIXELS} pixels; replace the file with the original"
         )
+    _check_md5(file)
     records = np.fromfile(file, np.uint8).reshape(IMAGES_PER_FILE, 1 + _PIXELS)
     _check_labels(file, records[:, 0].tolist())
     return records[:, 1:], records[:, 0]
@@ -89,6 +106,7 @@ def _read_python(file: Path) -> tuple[np.ndarray, np.ndarray]:
             f"load_CIFAR10: {file} has {size:,} bytes; expected {least:,} to {most:,} for {IMAGES_PER_FILE:,} images; "
             f"replace the file with the original"
         )
+    _check_md5(file)
     batch = safe_pickle.load_dict(file)
     pixels, labels = batch.get("data"), batch.get("labels")
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (IMAGES_PER_FILE, _PIXELS):
@@ -104,6 +122,17 @@ def _read_python(file: Path) -> tuple[np.ndarray, np.ndarray]:
         )
     _check_labels(file, labels)
     return pixels, np.array(labels, dtype=np.int64)
+
+
+def _check_md5(file: Path) -> None:
+    """Refuse a file of the right size in which something was changed: a wrong pixel is seen in no other way."""
+    with file.open("rb") as opened:
+        actual = hashlib.file_digest(opened, functools.partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+    if actual != MD5.get(file.name, actual):
+        raise ValueError(
+            f"load_CIFAR10: {file} has the md5 {actual}; expected {MD5[file.name]}, as in CIFAR-10; replace the file "
+            f"with the original"
+        )
 
 
 def _check_labels(file: Path, labels: list[int]) -> None:

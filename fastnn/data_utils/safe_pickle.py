@@ -8,7 +8,7 @@ in a pickled array. Even these are stand-ins: NumPy's own would accept from a fi
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,13 +34,52 @@ def load_dict(path: Path) -> dict[str, Any]:
         ) from error
 
 
-class _Unpickler(pickle._Unpickler):
+_PythonUnpickler: Any = pickle._Unpickler  # its methods are known to no type checker
+
+
+class _Unpickler(_PythonUnpickler):
     """The unpickler in Python rather than in C, which reserves as much memory as a damaged file asks for."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _STAND_INS:
-            raise ValueError(f"it asks for {module}.{name}, which is no data")
+            raise ValueError(f"it asks for {module[:60]}.{name[:60]}, which is no data")
         return _STAND_INS[module, name]
+
+    def _build(self) -> None:
+        if type(self.stack[-2]) not in (_Dtype, _Array):
+            raise ValueError("it sets attributes of what is no array")
+        super().load_build()
+
+    def _set_item(self) -> None:
+        self._check_keys([self.stack[-2]])
+        super().load_setitem()
+
+    def _set_items(self) -> None:
+        self._check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def _dict(self) -> None:
+        self._check_keys(self.stack[::2])
+        super().load_dict()
+
+    def _check_keys(self, keys: list) -> None:
+        """Tuples that hold one another twice, forty deep, would be hashed for hours."""
+        if not all(isinstance(key, (str, bytes)) for key in keys):
+            raise ValueError("it has a dict with keys that are no text")
+
+    def _refuse(self) -> None:
+        raise ValueError("it takes a step that leads to no plain data")
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **_PythonUnpickler.dispatch,
+        pickle.BUILD[0]: _build,
+        pickle.SETITEM[0]: _set_item,
+        pickle.SETITEMS[0]: _set_items,
+        pickle.DICT[0]: _dict,
+        # memory that is claimed, names that are not looked up in find_class, sets
+        **dict.fromkeys([code[0] for code in (pickle.BYTEARRAY8, pickle.EXT1, pickle.EXT2, pickle.EXT4)], _refuse),
+        **dict.fromkeys([code[0] for code in (pickle.EMPTY_SET, pickle.FROZENSET)], _refuse),
+    }
 
 
 class _Dtype:
@@ -73,7 +112,9 @@ def _reconstruct(*_: Any) -> _Array:
 
 
 def _text(value: Any) -> str:
-    return value.decode("latin1") if isinstance(value, bytes) else str(value)
+    if not isinstance(value, (str, bytes)):
+        raise ValueError(f"it has a {type(value).__name__} in place of text")
+    return value.decode("latin1") if isinstance(value, bytes) else value
 
 
 _STAND_INS = {

@@ -12,6 +12,7 @@ from typing import IO, cast
 from .layouts import BATCHES, Layout
 
 MEMBER_LIMIT = 32 * 2**20  # bytes; the largest file of both archives has 31 MB
+_READ_LIMIT = 2**20  # bytes that may be asked for at once, whatever the length of a header is said to be
 _EXTRAS = ("batches.meta", "batches.meta.txt", "readme.html")
 
 
@@ -27,10 +28,12 @@ def unpack(archive: Path, layout: Layout, target: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="unpacking-", dir=target) as temporary:
         folder = Path(temporary, layout.folder)
         folder.mkdir()
+        has_folder = False
         try:
-            with tarfile.open(archive, "r:gz") as tar:
+            with _Decompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
                 for member in tar:
-                    if member.isdir() and member.name == layout.folder:
+                    if member.isdir() and member.name == layout.folder and not has_folder:
+                        has_folder = True
                         continue
                     _check_member(archive, member, missing, temporary)
                     missing.remove(member.name)
@@ -39,7 +42,9 @@ def unpack(archive: Path, layout: Layout, target: Path) -> Path:
                         Path(temporary, member.name).open("xb") as file,
                     ):
                         shutil.copyfileobj(source, file)
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except _Unexpected:
+            raise
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, RecursionError) as error:
             raise ValueError(
                 f"load_CIFAR10: {archive} cannot be unpacked: {error}; expected the original archive; delete it and "
                 f"try again"
@@ -52,18 +57,31 @@ def unpack(archive: Path, layout: Layout, target: Path) -> Path:
         return _move(folder, target / layout.folder, batches)
 
 
+class _Unexpected(ValueError):
+    """An archive that can be read, and that is not the one of the data set."""
+
+
+class _Decompressed(gzip.GzipFile):
+    """What a compressed archive holds. tarfile would read the name of a member whole, be it a gigabyte."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= _READ_LIMIT:
+            raise ValueError(f"a header claims {size} bytes")
+        return super().read(size)
+
+
 def _check_member(archive: Path, member: tarfile.TarInfo, expected: set[str], folder: str) -> None:
     problem = ""
-    if not member.isreg():
+    if not member.isreg() or member.issparse():
         problem = "no ordinary file"
     elif member.name not in expected:
         problem = "no file of the data set, or one that occurs twice"
-    elif member.size > MEMBER_LIMIT:
+    elif not 0 <= member.size <= MEMBER_LIMIT:
         problem = f"{member.size:,} bytes large"
     if problem:
-        raise ValueError(
-            f"load_CIFAR10: {archive} holds {member.name!r}, which is {problem}; expected only the files of CIFAR-10; "
-            f"delete it and get the archive from its official page"
+        raise _Unexpected(
+            f"load_CIFAR10: {archive} holds {member.name[:200]!r}, which is {problem}; expected only the files of "
+            f"CIFAR-10; delete it and get the archive from its official page"
         )
     if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and later
         tarfile.data_filter(member, folder)
