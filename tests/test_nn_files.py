@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import struct
 import tracemalloc
 import zipfile
 
@@ -166,16 +167,37 @@ def test_bombs(tmp_path, compression):
     refused(path, "'a' is compressed")
 
 
+DIRECTORY, LAST = b"PK\x01\x02", b"PK\x05\x06"
+
+
+def rearranged(tmp_path, change):
+    """An archive of the arrays a and b, and of what `change` makes of the two entries of its directory."""
+    path = archive(tmp_path / "net.npz", ("a.npy", npy(ARRAY)), ("b.npy", npy(ARRAY)))
+    members, _, directory = path.read_bytes().partition(DIRECTORY)
+    entries, _, _ = directory.partition(LAST)
+    entries = b"".join(change(*(DIRECTORY + entry for entry in entries.split(DIRECTORY))))
+    count = struct.pack("<2H", *[entries.count(DIRECTORY)] * 2)
+    last = LAST + bytes(4) + count + struct.pack("<2LH", len(entries), len(members), 0)
+    path.write_bytes(members + entries + last)
+    return path
+
+
 def test_members_that_lie_over_each_other(tmp_path):
-    """Two names for the same bytes in the directory of the archive, by which 10 MB become terabytes."""
-    path = archive(tmp_path / "net.npz", ("a.npy", npy(np.zeros(1000))), ("b.npy", npy(np.zeros(1000))))
-    whole = path.read_bytes()
-    start, directory = whole.index(b"PK\x03\x04", 4), whole.index(b"PK\x01\x02")
-    end = bytearray(whole[whole.index(b"PK\x05\x06") :])
-    end[16:20] = start.to_bytes(4, "little")
-    entries = whole[directory : -len(end)].replace(start.to_bytes(4, "little"), bytes(4))
-    path.write_bytes(whole[:start] + entries + end)
-    refused(path, "claims more bytes than the file has|Overlapped entries|differ")
+    """A thousand names for the same bytes, by which 10 MB become gigabytes; here they are two."""
+    refused(rearranged(tmp_path, lambda a, b: (a, a.replace(b"a.npy", b"b.npy"))), "'b' does not lie behind")
+
+
+def test_members_that_are_missing(tmp_path):
+    """A changed length in the directory hides those that follow."""
+    nn.files.load(rearranged(tmp_path, lambda a, b: (a, b)))
+    refused(rearranged(tmp_path, lambda a, b: (a,)), "there is something behind the last array, 'a'")
+    refused(rearranged(tmp_path, lambda a, b: (b,)), "'b' does not lie behind the array before it")
+    refused(rearranged(tmp_path, lambda a, b: ()), "it is empty")
+
+
+def test_members_that_claim_a_gigabyte(tmp_path):
+    size, claimed = (struct.pack("<2L", *[size] * 2) for size in (len(npy(ARRAY)), 2**30))
+    refused(rearranged(tmp_path, lambda a, b: (a, b.replace(size, claimed))), "'b' does not lie behind the array")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

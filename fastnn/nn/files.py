@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import os
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from fastnn.kernels import to_numpy
 
 _HDF5 = (".h5", ".hdf5")
 _BUFFERS = "buffers/"  # in front of a buffer's name in an npz file, where parameters stand under their own
+_LENGTHS = 26  # bytes from the beginning of a member of an archive to the lengths of its name and its extra fields
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -88,18 +90,22 @@ def _are_arrays(values: Any) -> bool:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an npz file. NumPy's own reader takes the memory that a header asks for, and unpacks bombs."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            left, arrays = path.stat().st_size, {}
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            arrays, end = {}, 0  # of the last member; one follows the other, so that none is missing or counts twice
             for member in archive.infolist():
                 key = member.filename.removesuffix(".npy")
-                left -= member.file_size
-                if member.compress_type != zipfile.ZIP_STORED:
+                if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
                     raise ValueError(f"{key!r} is compressed")
-                if left < 0:
-                    raise ValueError(f"{key!r} claims more bytes than the file has")
+                file.seek(end + _LENGTHS)
+                start = end + _LENGTHS + 4 + sum(struct.unpack("<2H", file.read(4)))  # behind a name and extra fields
+                if member.header_offset != end or start + member.file_size > archive.start_dir:
+                    raise ValueError(f"{key!r} does not lie behind the array before it")
                 if key in arrays:
                     raise ValueError(f"{key!r} occurs twice")
+                end = start + member.file_size
                 arrays[key] = _array(key, archive.read(member))
+            if end != archive.start_dir:
+                raise ValueError(f"there is something behind the last array, {key!r}" if arrays else "it is empty")
             return arrays
     except FileNotFoundError as error:
         raise FileNotFoundError(

@@ -191,7 +191,13 @@ def _record(line: bytes) -> dict[str, Any] | None:
     numbers = [record["number"], *([record["val_acc"]] if record["status"] == FINISHED else [])]
     if not all(isinstance(value, (int, float)) for value in numbers):
         return None
-    return record if isinstance(record["params"], dict) and record["status"] in (FINISHED, FAILED) else None
+    if not isinstance(record["params"], dict) or record["status"] not in (FINISHED, FAILED):
+        return None
+    try:
+        Ledger.key(record["params"])
+    except RecursionError:
+        return None
+    return record
 
 
 def _refuse(name: str) -> None:
