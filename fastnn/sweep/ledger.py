@@ -11,12 +11,13 @@ import contextlib
 import json
 import math
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from fastnn import locks
 
 FINISHED, FAILED = "finished", "failed"
 
@@ -207,16 +208,8 @@ def _refuse(name: str) -> None:
 def _lock(file: Any, path: Path) -> None:
     """Keep other processes from writing, until the file is closed."""
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(2**30)  # a byte that nobody reads
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
+        locks.take(file)
+    except BlockingIOError as error:
         raise BlockingIOError(
             f"sweep: ledger={str(path)!r} is being written by another sweep; expected one sweep at a time; wait for "
             f"its end, or choose another ledger"
