@@ -1,6 +1,7 @@
 """What every layer and every network is: a Module, with arrays under names."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any
@@ -11,6 +12,9 @@ from fastnn.kernels import to_device, to_numpy
 
 from . import state
 from .named import all_fitting
+
+# arguments that, as objects, decide about nothing but the first values of parameters; some cannot be copied
+_ONLY_AT_FIRST = ("seed", "generator", "init")
 
 _evaluating: ContextVar[bool] = ContextVar("fastnn_evaluating", default=False)
 
@@ -46,11 +50,17 @@ class Module:
     regularized: tuple[str, ...] = ()
     transposed: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
+    _given: tuple[tuple, dict[str, Any]]
 
     def __init__(self, **params: np.ndarray) -> None:
         self._params: MutableMapping[str, np.ndarray] = params
         self._buffers: MutableMapping[str, np.ndarray] = {}
         self._training = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _remembering(cls.__init__)  # type: ignore[method-assign]
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         """The output for x, and what `backward` needs to know about it."""
@@ -160,6 +170,23 @@ class Module:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def _remembering(constructor: Callable) -> Callable:
+    """The constructor, which leaves its arguments on the module: `fastnn.descriptions` makes it anew from them."""
+
+    @functools.wraps(constructor)
+    def remembering(self: Module, *arguments: Any, **options: Any) -> None:
+        if "_given" not in vars(self):  # else this is a base's constructor, called by that of the module's class
+            kept = {name: value for name, value in options.items() if name not in _ONLY_AT_FIRST or _is_plain(value)}
+            self._given = arguments, kept
+        constructor(self, *arguments, **options)
+
+    return remembering
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (int, float, str, np.generic))
 
 
 def check_input(module: Module, x: np.ndarray, *axes: int | str) -> None:

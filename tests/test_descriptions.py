@@ -1,0 +1,167 @@
+"""Objects of the project as plain data, and built again from it."""
+
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from fastnn import augment, descriptions, layers, nn, optim, schedules
+from fastnn.classifiers import FullyConnectedNet, ThreeLayerConvNet, TwoLayerNet
+from fastnn.descriptions import NotDescribed, build, build_model, describe, describe_model
+
+pytestmark = pytest.mark.usefixtures("one_backend")
+
+RNG = np.random.default_rng(0)
+MODELS = [
+    nn.AvgPool2d(3, stride=(1, 2), padding=1),
+    nn.BatchNorm1d(4, momentum=None, affine=False),
+    nn.BatchNorm2d(4, 1e-3, dtype=np.float64),
+    nn.Conv2d(3, 4, (3, 5), 2, (1, 2), bias=False, dtype="float64", init="xavier_normal", seed=3),
+    nn.DenseBlock(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(7, 4, 3, padding=1)),
+    nn.Dropout(0.25, seed=RNG, fixed=True),
+    nn.ELU(0.5),
+    nn.Flatten(),
+    nn.GELU(),
+    nn.GlobalAvgPool2d(),
+    nn.GroupNorm(2, 4),
+    nn.LayerNorm((3, 4), elementwise_affine=False),
+    nn.LeakyReLU(0.2),
+    nn.Linear(np.int64(4), 3, False, seed=RNG, init=lambda shape, seed, dtype: np.zeros(shape, dtype)),
+    nn.MaxPool2d(2),
+    nn.Maxout(2),
+    nn.PReLU(4, init=0.5),
+    nn.ReLU(),
+    nn.Residual(nn.Linear(4, 3), nn.ReLU(), shortcut=nn.Linear(4, 3)),
+    nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.ReLU()), loss=layers.svm_loss, reg=0.5, names=("W", "b")),
+    nn.Sigmoid(),
+    nn.Tanh(),
+    FullyConnectedNet([5, 4], 6, 3, 0.5, "batchnorm", 0.1, 0.2, np.float64, 7, generator=RNG),
+    ThreeLayerConvNet((3, 8, 8), 2, 3, 5, use_batchnorm=True, seed=RNG),
+    TwoLayerNet(6, 5, 3, reg=0.1, dtype=np.float32),
+]
+OTHERS = [
+    schedules.Step(2, 0.5),
+    schedules.Exponential(0.5),
+    schedules.Cosine(0.1),
+    schedules.Warmup(0.5, then=schedules.Cosine()),
+    schedules.OneCycle(anneal="linear"),
+    schedules.Plateau(0.5, 3),
+    augment.Augment(4, 0.5, 2),
+]
+
+
+def test_every_class_is_tried():
+    assert {type(one).__name__ for one in MODELS + OTHERS} == set(descriptions._classes())
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+def test_a_model_is_built_again(model):
+    description = describe_model(model)
+    again = build_model(json.loads(json.dumps(description)))
+    assert type(again) is type(model)
+    assert repr(again) == repr(model)
+    assert describe_model(again) == description
+    for actual, expected in ((again.params, model.params), (again.buffers, model.buffers)):
+        assert {name: (array.shape, array.dtype) for name, array in actual.items()} == {
+            name: (array.shape, array.dtype) for name, array in expected.items()
+        }
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+def test_what_is_remembered_can_be_copied(model):
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert describe_model(again) == describe_model(model)
+
+
+def test_a_network_of_the_global_generator_can_be_copied():
+    model = TwoLayerNet(6, 5, 3)
+    assert describe(copy.deepcopy(model)) == describe(model)
+
+
+@pytest.mark.parametrize("one", OTHERS, ids=lambda one: type(one).__name__)
+def test_schedules_and_transforms_are_built_again(one):
+    again = build(json.loads(json.dumps(describe(one))))
+    assert type(again) is type(one)
+    assert repr(again) == repr(one)
+
+
+def test_functions_are_found_again():
+    assert build(describe(layers.softmax_loss)) is layers.softmax_loss
+    assert build(describe(optim.adam)) is optim.adam
+
+
+def test_what_was_changed_later_is_described():
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Sequential(nn.Dropout(0.1)))
+    model.reg = 0.5
+    model.layers[1].momentum = 0.3
+    model.layers[2].layers[0].p = 0.4
+    model.layers[1].eval()
+    model.layers[2].layers[0].eval()
+    again = build_model(describe_model(model))
+    assert (again.reg, again.layers[1].momentum, again.layers[2].layers[0].p) == (0.5, 0.3, 0.4)
+    training = [again.training, *(layer.training for layer in again.layers), again.layers[2].layers[0].training]
+    assert training == [True, True, False, True, False]
+
+
+def test_the_global_random_state_is_left_alone():
+    description = describe_model(TwoLayerNet(6, 5, 3))
+    np.random.seed(3)
+    expected = np.random.random()
+    np.random.seed(3)
+    build_model(description)
+    assert np.random.random() == expected
+
+
+class Own(nn.Linear):
+    pass
+
+
+def own_loss(scores, y):
+    return layers.softmax_loss(scores, y)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (Own(4, 3), "an object of the class Own"),
+        (nn.Sequential(Own(4, 3)), "an object of the class Own"),
+        (nn.Sequential(nn.Linear(4, 3), loss=own_loss), "the function own_loss"),
+        (schedules.Warmup(1, then=lambda position: 1.0), "the function <lambda>"),
+        (object(), "an object of the class object"),
+    ],
+)
+def test_what_is_a_users_own_is_not_described(value, message):
+    with pytest.raises(NotDescribed, match=message):
+        describe(value)
+
+
+def test_a_class_with_a_name_of_ours_is_still_a_users_own():
+    ReLU = type("ReLU", (nn.Module,), {})
+    with pytest.raises(NotDescribed, match="an object of the class ReLU"):
+        describe(ReLU())
+
+
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        ({"class": "system", "arguments": {"command": "true"}}, "the class system"),
+        ({"class": "Module", "arguments": {}}, "the class Module"),
+        ({"class": ["Linear"]}, r"the class \['Linear'\]"),
+        ({}, "the class None"),
+        ({"function": "eval"}, "the function eval"),
+    ],
+)
+def test_names_that_are_none_of_ours_are_refused(description, message):
+    with pytest.raises(NotDescribed, match=message):
+        build(description)
+
+
+def test_arguments_that_a_class_does_not_take_are_refused():
+    with pytest.raises(ValueError, match=r"build: Linear\['in_feature'\] is unknown; .*did you mean 'in_features'"):
+        build({"class": "Linear", "arguments": {"in_feature": 3}})
+    with pytest.raises(TypeError, match="build: Linear=None is not a dict"):
+        build({"class": "Linear"})
+    with pytest.raises(ValueError, match="Linear: in_features=-1 is out of range"):
+        build({"class": "Linear", "arguments": {"in_features": -1, "out_features": 2}})
