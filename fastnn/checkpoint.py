@@ -21,6 +21,7 @@ the file is whole: see `fastnn.manifest`.
 """
 
 import difflib
+import io
 import os
 import re
 import shutil
@@ -29,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import manifest
+from . import locks, manifest
 
 FORMAT = "fastnn checkpoint"
 FORMAT_VERSION = 2
@@ -45,14 +46,14 @@ def save(path: str | os.PathLike, tree: dict) -> None:
 
     tree: a dict with string keys whose values are dicts, lists, tuples, NumPy arrays and scalars of numbers or
         booleans, Python numbers, strings, booleans and None, nested to any depth.
-    Raises TypeError or ValueError for anything else in the tree, OSError where the folder cannot be written.
+    Raises TypeError or ValueError for anything else in the tree, OSError where the folder cannot be written, of these
+    BlockingIOError where somebody else is writing this checkpoint, or has reserved it (`fastnn.locks`).
     """
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
     if not isinstance(tree, dict):
         raise TypeError(f"save: tree={type(tree).__name__} cannot be saved; expected a dict; wrap it in one")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with locks.reserved(path), locks.in_words(path):
         try:
             _write_file(temporary, tree)
             _verify(temporary, tree)
@@ -62,11 +63,6 @@ def save(path: str | os.PathLike, tree: dict) -> None:
             _sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise type(error)(
-            f"save: path={str(path)!r} could not be written: {error}; expected a writable folder with enough space; "
-            f"choose another path"
-        ) from error
 
 
 def load(path: str | os.PathLike) -> dict:
@@ -98,19 +94,30 @@ def load(path: str | os.PathLike) -> dict:
 
 
 def _write_file(path: Path, tree: dict) -> None:
+    # HDF5 itself writes to memory: where a disk is full, it leaves the process in a state that ends in a crash
+    image = _image(tree)
+    with open(path, "wb") as file:
+        file.write(image)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _image(tree: dict) -> memoryview:
+    """The bytes of the file."""
     import h5py
 
     from fastnn import __version__
 
-    with h5py.File(path, "w", track_order=True, userblock_size=manifest.USER_BLOCK) as file:
+    memory = io.BytesIO()
+    with h5py.File(memory, "w", track_order=True, userblock_size=manifest.USER_BLOCK) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["fastnn_version"] = __version__
         file.attrs["kind"] = "dict"
         for key, value in tree.items():
             _write(file, _name(key, "tree"), value, f"tree[{key!r}]")
-    manifest.append(path, FORMAT_VERSION, __version__)
-    _sync(path)
+    manifest.append(memory, FORMAT_VERSION, __version__)
+    return memory.getbuffer()
 
 
 def _verify(path: Path, tree: dict) -> None:
@@ -225,14 +232,12 @@ def _keep_previous(path: Path) -> None:
     link.unlink(missing_ok=True)  # renaming a link onto itself leaves both names
 
 
-def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+def _sync(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
     try:
-        descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
-    except PermissionError:
-        if path.is_dir():  # Windows opens no folders; there the rename itself is durable
-            return
-        raise
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folders; there the rename itself is durable
+        return
     try:
         os.fsync(descriptor)
     finally:

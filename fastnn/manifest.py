@@ -24,7 +24,6 @@ import json
 import math
 import os
 import re
-from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
 
@@ -41,19 +40,18 @@ _DTYPE = re.compile(r"[<>|][biufc]\d{1,2}")
 _DTYPES_OF_LISTS = ("f8", "i8", "b1")
 
 
-def append(path: Path, version: int, fastnn_version: str) -> None:
+def append(file: IO[bytes], version: int, fastnn_version: str) -> None:
     """Append the manifest to a checkpoint that h5py has written, and fill in its user block."""
     import h5py
 
-    with h5py.File(path, "r") as written:
+    with h5py.File(file, "r") as written:
         content = json.dumps(_entry(written), separators=(",", ":")).encode()
-    with open(path, "r+b") as file:
-        file.seek(0, os.SEEK_END)
-        file.write(content)
-        line = _LINE.format(version=version, fastnn_version=fastnn_version, size=file.tell(), length=len(content))
-        digest = _digest(file, line.encode())
-        file.seek(0)
-        file.write(f"{line}{digest}\n".encode().ljust(USER_BLOCK, b"\0"))
+    file.seek(0, os.SEEK_END)
+    file.write(content)
+    line = _LINE.format(version=version, fastnn_version=fastnn_version, size=file.tell(), length=len(content))
+    digest = _digest(file, line.encode())
+    file.seek(0)
+    file.write(f"{line}{digest}\n".encode().ljust(USER_BLOCK, b"\0"))
 
 
 def versions(file: IO[bytes]) -> tuple[int, str] | None:
@@ -84,7 +82,10 @@ def read(file: IO[bytes]) -> dict:
 
 def _digest(file: IO[bytes], line: bytes) -> str:
     file.seek(USER_BLOCK)
-    return hashlib.file_digest(file, lambda: hashlib.sha256(line)).hexdigest()  # type: ignore[arg-type]
+    digest = hashlib.sha256(line)
+    while chunk := file.read(1 << 16):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _entry(member: Any) -> list:

@@ -101,7 +101,8 @@ def save_patches(path: str | os.PathLike, patches: Any) -> None:
             with h5py.File(temporary, "w", userblock_size=manifest.USER_BLOCK) as file:
                 file.attrs["kind"] = "dict"
                 file.create_dataset(DATASET, data=patches).attrs["kind"] = "array"
-            manifest.append(temporary, checkpoint.FORMAT_VERSION, __version__)
+            with open(temporary, "r+b") as written:
+                manifest.append(written, checkpoint.FORMAT_VERSION, __version__)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
