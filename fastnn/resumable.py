@@ -7,14 +7,16 @@ told apart, so everything goes back to the last snapshot, a copy made before eve
 either point training repeats exactly, to the last bit.
 """
 
-from collections.abc import Callable, Mapping, MutableMapping
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
 
 from fastnn.kernels import arrays, checks
 
-from . import random, saved_state
+from . import locks, random, run_file, saved_state
 from .sampling import Sampler, is_in_memory
 
 _SNAPSHOT_EVERY = 200  # iterations; a copy of everything costs about as much as an iteration
@@ -31,6 +33,10 @@ class Resumable:
     update_rule: Callable
     sampler: Sampler
     optim_configs: dict[str, dict]
+    checkpoint_name: str | os.PathLike | None
+    checkpoint_every: int | None
+    iterations_per_epoch: int
+    is_over: Callable[[], bool]
 
     def __init__(self, generator: Any) -> None:
         self.epoch = 0
@@ -49,6 +55,56 @@ class Resumable:
         self._reading_from: dict | None = None  # generator and buffers at the beginning of a unit under way
         self._writing = False
         self._snapshot: dict | None = None
+        self._saved: tuple[str, int] | None = None  # the last checkpoint: its file and iteration
+
+    @classmethod
+    def resume(cls, path: str | os.PathLike, data: Mapping[str, Any], *, model: Any = None, **changed: Any) -> Any:
+        """A Solver with its model, made anew from a checkpoint, that goes on exactly where the one that wrote it was.
+
+            Solver.resume("run.h5", data).train()
+
+        data: the same as then; it is not in the file
+        model: for a model that is not made of this project's classes: one of the same sizes, or its class, which is
+            called without arguments. Its params and buffers become those of the file
+        changed: keywords of the Solver that are to differ, such as num_epochs=20 (see `load_state`); functions of
+            your own (transform, schedule, update_rule, callbacks) have to be passed again
+
+        It saves to the same file, where the other did. Where the backend, the number of threads, the processor,
+        versions or the data are others than then, a warning says that bits may differ.
+        Raises what `checkpoint.load` raises, and ValueError where model or functions are missing, or do not fit.
+        """
+        return run_file.resume(cls, path, data, model, changed)
+
+    def save(self, path: str | os.PathLike, **more: Any) -> None:
+        """Save a checkpoint for `resume`: the state, and how model and Solver are made (see `fastnn.run_file`).
+
+        more: further members of its tree. Raises what `checkpoint.save` raises.
+        """
+        from fastnn import checkpoint
+
+        checkpoint.save(path, {**run_file.tree(self), **more})
+
+    def _save_checkpoint(self) -> None:
+        """Save the Solver where that is due, with the accuracies of this iteration."""
+        if self.checkpoint_name is None:
+            return
+        one_file = self.checkpoint_every is not None or str(self.checkpoint_name).endswith(".h5")
+        every = self.checkpoint_every or self.iterations_per_epoch
+        if self.iteration % every == 0 or (one_file and self.is_over()):
+            file = self._file if one_file else f"{self.checkpoint_name}_epoch_{self.epoch}.h5"
+            if self._saved != (file, self.iteration):
+                self.save(file)
+                self._saved = file, self.iteration
+
+    @contextlib.contextmanager
+    def _reserved(self) -> Iterator[None]:
+        """Inside the block nobody else saves under this name."""
+        with contextlib.nullcontext() if self.checkpoint_name is None else locks.reserved(self._file):
+            yield
+
+    @property
+    def _file(self) -> str:
+        return f"{str(self.checkpoint_name).removesuffix('.h5')}.h5"
 
     def state(self) -> dict[str, Any]:
         """Everything that is needed to go on exactly from here, as a nested dict of numbers, strings, lists and arrays.
@@ -75,7 +131,9 @@ class Resumable:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned; what is compared with this solver is the model's and the data's sizes.
+        """Go on from what `state` returned, or from the tree of a checkpoint, in which it is.
+
+        What is compared with this solver is the model's and the data's sizes.
 
         Training goes on exactly where lr_decay, num_epochs, schedule, transform, clip_norm and early_stopping are
         those of then; they may differ, and from here on this solver's apply. With a schedule this includes the
@@ -86,6 +144,8 @@ class Resumable:
         update rule or kind of seed; ValueError or TypeError where it holds what no training leaves, such as NaN (see
         `fastnn.saved_state`); the solver then stays as it was.
         """
+        if isinstance(state, Mapping) and "schema" in state:
+            state = state["solver"]
         required = [*self._fingerprint(), *_NUMBERS, *_HISTORIES, *_TREES]
         state = {name: {} for name in _LATER} | checks.keys(
             "Solver.load_state", "state", state, required=required, optional=_LATER
@@ -106,7 +166,7 @@ class Resumable:
                     f"make the model with the arguments of the saved one"
                 )
         self._recover()
-        self._snapshot = self.state()
+        self._snapshot = self._state()
         self._reading_from = self._origin()
         try:
             random.set_state(self._generator, state["generator"])

@@ -1,6 +1,7 @@
 """The training loop of the course. How it survives interruptions: see `fastnn.resumable`."""
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from fastnn.kernels import arrays, checks, repeat
 
-from . import arguments, optim, random
+from . import arguments, optim, random, run_file
 from .repeated import Repeated
 from .residence import on_device
 from .resumable import Resumable, copied
@@ -30,7 +31,8 @@ class Solver(Resumable):
         buffers: if it has them, a dict of arrays that loss(X, y) changes (running statistics, counters); they are saved
             and put back with the parameters. Nothing else that decides a result may change.
     data: dict with X_train, y_train, X_val, y_val; arrays, or data sets such as h5py's, of which only batches are read,
-        in whatever dtype the model takes
+        in whatever dtype the model takes. Where it has them, mean_image, scale and class_names go into checkpoints,
+        for `fastnn predict`: an input is (pixels - mean_image) * scale
     update_rule: name of a rule in `fastnn.optim`, applied in place, or a function (w, dw, config) -> (next_w, config)
     optim_config: hyperparameters of the rule
     lr_decay: factor for the learning rate after each epoch
@@ -38,9 +40,10 @@ class Solver(Resumable):
     batch_size, num_epochs: images in an iteration; passes over the training set in one call of `train`
     num_train_samples, num_val_samples: images drawn to check the accuracy on; None: all
     early_stopping: epochs in one call of `train` without a better validation accuracy, after which it ends; None: never
-    checkpoint_name: after each epoch, `state()` is saved as `<checkpoint_name>_epoch_<epoch>.h5` (`fastnn.checkpoint`)
-    checkpoint_every: iterations after which, and at the end, it is saved instead as `<checkpoint_name>.h5`, always the
-        same file, the one before as `<checkpoint_name>.h5.prev`; None: once an epoch, as above
+    checkpoint_name: a file such as "run.h5" for all that `Solver.resume` needs to go on; the one before stays as
+        "run.h5.prev". A name without .h5 and without checkpoint_every stands for one file an epoch, as in the course:
+        <checkpoint_name>_epoch_<epoch>.h5
+    checkpoint_every: iterations after which, and at the end, it is saved; None: once an epoch
     print_every: iterations between two printed losses; 0: never. verbose: False prints nothing at all
     seed: where batches and samples are drawn from (see `fastnn.random`)
     sampling: "with_replacement" draws each batch anew from all images; "epoch" goes through a permutation of them;
@@ -69,7 +72,7 @@ class Solver(Resumable):
         num_train_samples: int | None = 1000,
         num_val_samples: int | None = None,
         early_stopping: int | None = None,
-        checkpoint_name: str | None = None,
+        checkpoint_name: str | os.PathLike | None = None,
         checkpoint_every: int | None = None,
         print_every: int = 10,
         verbose: bool = True,
@@ -85,6 +88,7 @@ class Solver(Resumable):
         self.model = model
         self.X_train, self.y_train = part("Solver", data, "train")
         self.X_val, self.y_val = part("Solver", data, "val")
+        self.preprocessing = {name: data[name] for name in run_file.PREPROCESSING if name in data}
         self.update_rule = optim.find("Solver", update_rule)
         self.optim_config = optim.checked_config("Solver", self.update_rule, optim_config)
         self.optim_configs = {name: dict(self.optim_config) for name in model.params}
@@ -102,7 +106,7 @@ class Solver(Resumable):
         if checkpoint_every is not None and checkpoint_name is None:
             raise ValueError(
                 f"Solver: checkpoint_every={checkpoint_every!r} has no file to write; expected a checkpoint_name with "
-                f"it; pass checkpoint_name='run', or leave checkpoint_every out"
+                f"it; pass checkpoint_name='run.h5', or leave checkpoint_every out"
             )
         self.print_every = checks.integer("Solver", "print_every", print_every, minimum=0)
         self.verbose = verbose
@@ -115,12 +119,13 @@ class Solver(Resumable):
 
         After an interruption, or on a state saved before the end, goes on to that end. Whatever stops it (Ctrl-C, an
         error in the model) passes through, and leaves model and solver as they were between two iterations.
-        Raises FloatingPointError where the loss is not finite; the best parameters are then in the model.
+        Raises FloatingPointError where the loss is not finite; the best parameters are then in the model. OSError
+        where a checkpoint cannot be written, of these BlockingIOError where another run saves under the same name.
 
         Where the active backend computes on a GPU and the model can (`fastnn.nn.Module.resident`), everything that an
         iteration reads and writes is there meanwhile: callbacks see resident arrays, and find NumPy's in `state()`.
         """
-        with on_device(self):
+        with self._reserved(), on_device(self):
             self._train()
 
     def _train(self) -> None:
@@ -282,18 +287,6 @@ class Solver(Resumable):
         for config in self.optim_configs.values():
             if "learning_rate" in config:
                 config["learning_rate"] *= self.lr_decay
-
-    def _save_checkpoint(self) -> None:
-        """Save the state where that is due, with the accuracies of this iteration."""
-        if self.checkpoint_name is None:
-            return
-        from fastnn import checkpoint
-
-        if self.checkpoint_every is not None:
-            if self.iteration % self.checkpoint_every == 0 or self.is_over():
-                checkpoint.save(f"{str(self.checkpoint_name).removesuffix('.h5')}.h5", self.state())
-        elif self.iteration % self.iterations_per_epoch == 0:
-            checkpoint.save(f"{self.checkpoint_name}_epoch_{self.epoch}.h5", self.state())
 
     def _print_loss(self) -> None:
         number = self.iteration - self.run_from

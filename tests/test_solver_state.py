@@ -164,11 +164,11 @@ def test_checkpoints_after_some_iterations(tmp_path):
         path = tmp_path / f"{name.removesuffix('.h5')}.h5"
 
         def look(solver, path=path):
-            kept.append(checkpoint.load(path)["iteration"] if path.exists() else None)
+            kept.append(checkpoint.load(path)["solver"]["iteration"] if path.exists() else None)
 
         make(checkpoint_name=str(tmp_path / name), checkpoint_every=5, num_epochs=4, callbacks=[look]).train()
     assert kept == [None] * 4 + [5] * 5 + [10] * 2 + [12] + [None] * 4 + [5] * 5 + [10] * 2 + [12]
-    assert checkpoint.load(tmp_path / "run.h5.prev")["iteration"] == 10
+    assert checkpoint.load(tmp_path / "run.h5.prev")["solver"]["iteration"] == 10
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "other.h5", "other.h5.prev", "run.h5", "run.h5.prev",
     ]  # fmt: skip
@@ -212,7 +212,7 @@ def test_the_last_checkpoint_is_written_after_an_interruption(tmp_path, monkeypa
     save = checkpoint.save
 
     def interrupted(path, state):
-        if state["iteration"] == last:
+        if state["solver"]["iteration"] == last:
             raise KeyboardInterrupt
         save(path, state)
 
@@ -222,7 +222,7 @@ def test_the_last_checkpoint_is_written_after_an_interruption(tmp_path, monkeypa
     monkeypatch.setattr(checkpoint, "save", save)
     solver.train()
     name = "run.h5" if every else "run_epoch_4.h5"
-    assert checkpoint.load(tmp_path / name)["iteration"] == last
+    assert checkpoint.load(tmp_path / name)["solver"]["iteration"] == last
 
 
 def test_a_load_broken_off_leaves_the_generator(monkeypatch):
