@@ -178,16 +178,16 @@ def _add_to_winners(start, stop, planes, shape, dout, index, size, stride, pad, 
             lo, hi = (left, right) if top <= i < bottom else (0, 0)
             target, begin = (plane * H + h) * W + lo * stride[1] - pad[1], source + U(lo)
             for j in range(U(hi - lo)):
-                place = U(index[begin + j])
+                place = U(index[begin + U(j)])  # j as well: NumPy 1 makes floats of unsigned and Python's ints
                 if place < none:
-                    dx[U(target) + j * step + offsets[place]] += dout[begin + j]
+                    dx[U(target) + U(j) * step + offsets[place]] += dout[begin + U(j)]
             for first, last in ((0, lo), (hi, columns)):
                 for j in range(U(first), U(last)):
-                    place = U(index[source + j])
+                    place = U(index[source + U(j)])
                     if place < none:
                         row, column = h + heights[place], np.int64(j) * stride[1] - pad[1] + widths[place]
                         if 0 <= row < H and 0 <= column < W:
-                            dx[U((plane * H + row) * W + column)] += dout[source + j]
+                            dx[U((plane * H + row) * W + column)] += dout[source + U(j)]
 
 
 @threads.parallel(grain=1)
