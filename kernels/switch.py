@@ -7,7 +7,8 @@
 Precedence: `use_backend`, `set_backend`, the environment variable (read when first needed, not at import),
 "njit". `"auto"` is cuda where there is a GPU for it, else njit; a simulated GPU is for who asks for cuda by name.
 Nothing falls back silently: a backend that cannot run here raises BackendUnavailable, an operation that a backend lacks
-raises NotImplementedError.
+raises NotImplementedError. Other packages may offer more backends (see `plugins`), which are looked for when a name is
+asked for that is none of ours, or all of them.
 """
 
 import contextlib
@@ -18,10 +19,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from . import checks
+from . import checks, plugins
 
 BACKENDS = ("naive", "vectorized", "njit", "cuda")
 CHOICES = (*BACKENDS, "auto")
@@ -47,7 +47,7 @@ class Backend(NamedTuple):
 
 
 def get_backend() -> str:
-    """The name of the active backend: 'naive', 'vectorized', 'njit' or 'cuda' (never 'auto')."""
+    """The name of the active backend: 'naive', 'vectorized', 'njit', 'cuda' or another package's (never 'auto')."""
     global _chosen
     name = _scoped.get() or _chosen
     if name is None:
@@ -81,14 +81,14 @@ def use_backend(name: str) -> Iterator[None]:
 
 
 def backends() -> list[Backend]:
-    """Every backend: name, available, reason, what would make it available, and what it runs on."""
-    found = ((name, _obstacle(name)) for name in BACKENDS)
+    """Every backend, ours first: name, available, reason, what would make it available, and what it runs on."""
+    found = ((name, _obstacle(name)) for name in (*BACKENDS, *_offered()))
     return [Backend(name, False, *why) if why else Backend(name, True, "", "", _device(name)) for name, why in found]
 
 
 def _resolve(name: str, origin: str) -> str:
     if name not in CHOICES:
-        checks.choice(origin, "backend", name, CHOICES)
+        checks.choice(origin, "backend", name, (*CHOICES, *_offered()))
     if name == "auto":
         name = "cuda" if _has_gpu() else DEFAULT
     obstacle = _obstacle(name)
@@ -121,15 +121,22 @@ def _obstacle(name: str) -> tuple[str, str] | None:
         from .gpu import driver
 
         return driver.obstacle()
+    if name not in BACKENDS:
+        return plugins.obstacle(name, _offered()[name])
     if not _has_variant("conv2d", name):
         return f"this version has no {name} kernels", "use one of the other backends"
     return None
 
 
+def _offered() -> dict[str, tuple]:
+    """The entry points of other packages' backends."""
+    return plugins.offered(CHOICES)
+
+
 def _device(name: str) -> str:
     """What a backend that can run here runs on; empty for the processor."""
     if name != "cuda":
-        return ""
+        return "" if name in BACKENDS else f"another package: {_offered()[name][0].value}"
     from .gpu import driver
 
     return driver.device()
@@ -148,11 +155,11 @@ def _has_variant(operation: str, backend: str) -> bool:
     return (Path(__file__).parent / operation / f"{backend}.py").exists()
 
 
-def operation(package: str) -> Callable[[], ModuleType]:
+def operation(package: str) -> Callable[[], Any]:
     """For an operation's contract: a function that returns the active backend's variant of that package."""
-    loaded: dict[str, ModuleType] = {}
+    loaded: dict[str, Any] = {}
 
-    def variant() -> ModuleType:
+    def variant() -> Any:
         backend = _scoped.get() or _chosen or get_backend()
         if backend not in loaded:
             loaded[backend] = _load(package, backend)
@@ -161,8 +168,10 @@ def operation(package: str) -> Callable[[], ModuleType]:
     return variant
 
 
-def _load(package: str, backend: str) -> ModuleType:
+def _load(package: str, backend: str) -> Any:
     name = package.rpartition(".")[2]
+    if backend not in BACKENDS and (functions := plugins.variant(_offered()[backend][0], name)) is not None:
+        return plugins.Functions(name, backend, functions)
     if not _has_variant(name, backend):
         others = [repr(other) for other in BACKENDS if _has_variant(name, other)]
         raise NotImplementedError(

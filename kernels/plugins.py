@@ -1,0 +1,95 @@
+"""Backends of other packages, found by the entry-point group `fastnn.backends`.
+
+    [project.entry-points."fastnn.backends"]
+    mine = "my_package.kernels"
+
+What the entry point names is a package with a module for each operation (`my_package/kernels/conv2d.py`), or a mapping
+from names of operations to modules, or to anything else with functions as attributes. The functions are variants: they
+have the names and parameters of the operation's `naive.py`, and get what these get: arrays of one dtype in C order,
+already checked. An operation or a function may be missing.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "fastnn.backends"
+
+
+@functools.cache
+def offered(reserved: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
+    """The entry points of each name, in alphabetical order; of reserved names under "NAME of PACKAGE"."""
+    from importlib.metadata import entry_points  # takes longer than all else that `import fastnn` does
+
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for point in entry_points(group=GROUP):
+        name = f"{point.name} of {_package(point)}" if point.name in reserved else point.name
+        found[name] = (*found.get(name, ()), point)
+    return dict(sorted(found.items()))
+
+
+def obstacle(name: str, points: tuple[EntryPoint, ...]) -> tuple[str, str] | None:
+    """Why a backend of another package cannot run here and what to do about it, or None where it can."""
+    packages = sorted(map(_package, points))
+    if points[0].name != name:
+        return f"the name {points[0].name!r} is one of fastnn's own", f"ask the authors of {packages[0]} for another"
+    if len(points) > 1:
+        return f"more than one package offers it: {', '.join(packages)}", "uninstall all but one of them"
+    try:
+        operations = load(points[0])
+    except (Exception, SystemExit) as error:  # whatever another package raises while it is imported
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        return f"loading {points[0].value!r} of {packages[0]} failed ({said})", f"reinstall or update {packages[0]}"
+    if not isinstance(operations, (ModuleType, Mapping)):
+        kind = type(operations).__name__
+        return (
+            f"{points[0].value!r} of {packages[0]} is of type {kind}, neither a package nor a mapping of operations",
+            f"ask the authors of {packages[0]} to mend it",
+        )
+    return None
+
+
+@functools.cache
+def load(point: EntryPoint) -> Any:
+    """What an entry point names."""
+    return point.load()
+
+
+def variant(point: EntryPoint, operation: str) -> Any:
+    """The module, or what stands in its place, that has the functions of an operation; None where there is none."""
+    operations = load(point)
+    if isinstance(operations, Mapping):
+        return operations.get(operation)
+    name = f"{operations.__name__}.{operation}"
+    if hasattr(operations, "__path__") and importlib.util.find_spec(name):
+        return importlib.import_module(name)
+    return getattr(operations, operation, None)
+
+
+class Functions:
+    """The functions of an operation on a backend of another package; one that is missing says so."""
+
+    def __init__(self, operation: str, backend: str, functions: Any):
+        self._operation, self._backend, self._functions = operation, backend, functions
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._functions, name, None)
+        if function is None:
+            raise NotImplementedError(
+                f"{name}: backend={self._backend!r} has no such function for {self._operation}; expected one, and "
+                f"nothing falls back to another backend; call it under use_backend('njit')"
+            )
+        setattr(self, name, function)
+        return function
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value
