@@ -113,7 +113,7 @@ def test_the_plain_variants_need_no_compiler(module, path):
 @each(FIRST_PARTY)
 def test_fastnn_dispatches_through_the_contracts(module, path):
     """Backends are named in two places only: the course's naive functions, and what compares backends."""
-    if module[-1] in ("pinned", "testing") or {"benchmarking", "cli"} & set(module):
+    if module[-1] in ("pinned", "testing") or {"benchmarking", "cli", "conformance"} & set(module):
         return
     named = set(words(path)) & {"naive", "vectorized", "njit", "cuda"}
     assert not named, f"{path.name} names {named}"

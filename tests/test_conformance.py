@@ -1,0 +1,203 @@
+"""The harness on kernels that are right: what it draws, what it accepts, what it says."""
+
+import importlib
+import re
+
+import numpy as np
+import planted
+import pytest
+
+import fastnn
+from fastnn import kernels
+from fastnn.conformance import cases, plans
+from fastnn.conformance.functions import FUNCTIONS
+from fastnn.conformance.judging import Fault
+from fastnn.conformance.shrinking import smallest
+from fastnn.kernels import affine, conv2d, pool2d
+from fastnn.testing import check_kernel
+
+ENDINGS = ("_forward", "_inference", "_backward", "_alt", "_loss", "_update", "_images", "_penalty", "_norm")
+SOME = 60
+
+
+def drawn(name, dtype="float64", seed=0):
+    return list(cases.drawn(FUNCTIONS[name], dtype, {}, seed, SOME))
+
+
+def test_every_public_kernel_is_checked():
+    public = {
+        name
+        for operation in kernels.OPERATIONS
+        for name in vars(importlib.import_module(f"fastnn.kernels.{operation}"))
+        if name.endswith(ENDINGS) and not name.startswith("_")
+    }
+    assert public == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_has_cases_of_every_kind(name):
+    function, made = FUNCTIONS[name], drawn(name)
+    assert len(made) > 0.8 * SOME
+    for case in made:
+        assert list(case.arguments) == list(function.parameters)
+        assert set(case.expected) == {*function.results, *function.written}
+    values = {case.plan["values"] for case in made}
+    assert values >= {"normal", "nan", "infinity", *([] if function.folds else ["ties"])}
+    assert {case.plan["layout"] for case in made} == {"C", "F", "strided", "reversed"}
+    statistics = "batchnorm" in name and "inference" not in name  # of nothing there are none
+    assert any(case.plan["N"] == 0 for case in made) == (not statistics)
+    assert cases.make(function, plans.large(function, "float32", {})) is not None
+
+
+def test_windows_overlap_tile_leave_gaps_and_tails_and_are_no_squares():
+    seen = {"overlap": 0, "gap": 0, "tail": 0, "border": 0, "rectangle": 0, "several": 0}
+    for case in drawn("max_pool2d_forward"):
+        plan = case.plan
+        seen["overlap"] += plan["KH"] > plan["SH"]
+        seen["gap"] += plan["KH"] < plan["SH"]
+        seen["tail"] += (plan["H"] + 2 * plan["PH"] - plan["KH"]) % plan["SH"] > 0
+        seen["border"] += plan["PH"] > 0
+        seen["rectangle"] += plan["KH"] != plan["KW"]
+        seen["several"] += case.expected["out"].size > 8
+    assert min(seen.values()) >= SOME / 12, seen
+
+
+def test_ties_nan_and_infinity_are_in_the_arrays():
+    for case in drawn("max_pool2d_forward"):
+        x, kind = case.arguments["x"], case.plan["values"]
+        if kind == "ties" and x.size > 6:
+            assert len(np.unique(x)) < x.size
+        if kind == "normal":
+            assert len(np.unique(x)) == x.size
+    made = drawn("relu_forward")
+    for case in made:
+        for kind, special in (("nan", np.isnan), ("infinity", np.isinf)):
+            x = case.arguments["x"]
+            assert special(x).any() == (case.plan["values"] == kind and x.size > 0)
+
+
+def test_a_kernel_gets_copies_in_the_layout_of_the_plan():
+    layouts = {}
+    for case in drawn("affine_forward", "float32"):
+        given = case.fresh()
+        assert all(value.dtype == np.float32 for value in given.values())
+        for name, value in given.items():
+            np.testing.assert_array_equal(value, case.arguments[name])
+            assert not np.shares_memory(value, case.arguments[name])
+        if min(given["x"].shape) > 1:
+            layouts[case.plan["layout"]] = given["x"]
+    assert layouts["C"].flags.c_contiguous and layouts["F"].flags.f_contiguous
+    assert not layouts["strided"].flags.forc
+    assert layouts["reversed"].strides[0] < 0
+
+
+def test_an_update_may_be_in_place():
+    made = drawn("sgd_update")
+    assert any(case.plan["in_place"] for case in made)
+    for case in made:
+        given = case.fresh()
+        assert (given["out"] is given["w"]) == case.plan["in_place"]
+
+
+def test_the_same_seed_draws_the_same():
+    first, again, other = ([case.plan for case in drawn("relu_forward", seed=seed)] for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_smaller_case_has_nothing_that_is_not_needed():
+    case = next(case for case in drawn("conv2d_forward") if case.plan["C"] > 1 and case.plan["values"] == "normal")
+    fault = Fault("value", "out", "", {})
+    found, _ = smallest(case, fault, lambda case: fault if case.plan["C"] > 1 else None)
+    least = {name: plans.CHOICES[name][0] for name in case.plan if name != "draw"}
+    assert {name: found.plan[name] for name in least} == {**least, "C": 2}
+
+
+# ---- what is accepted, and what is said ----
+
+
+def test_a_right_kernel_is_right_and_timed():
+    report = check_kernel(planted.my_conv, "conv2d_forward", cases=12)
+    assert report.ok and report.fault is None and report.arguments == {}
+    assert report.seconds.keys() >= {"my_conv", "naive", "vectorized"}
+    lines = str(report).splitlines()
+    assert lines[0] == (
+        f"my_conv does what conv2d_forward does: {report.cases} cases in float32 and float64, and the same bits again "
+        "and in several threads at once."
+    )
+    assert lines[1].startswith("One call on x (16, 8, 16, 16), w (16, 8, 3, 3), b (16,), float32, and how many times")
+    assert re.fullmatch(r"  my_conv +[\d.e+-]+ ms", lines[2])
+    assert re.fullmatch(r"  naive +[\d.e+]+ ms +[\d.e+]+x", lines[3])
+
+
+def test_a_kernel_may_go_by_the_name_of_a_backend():
+    def naive(x):
+        return np.maximum(x, 0)
+
+    assert "naive (yours)" in str(check_kernel(naive, "relu_forward", cases=4))
+
+
+def test_a_kernel_without_name_or_signature_is_checked_too():
+    class Kernel:
+        def __call__(self, x):
+            return np.maximum(x, 0)
+
+    assert str(check_kernel(Kernel(), "relu_forward", cases=4, timed=False)).startswith("Kernel does what relu_forward")
+    maximum = planted.right(affine.affine_forward)
+    maximum.__signature__ = "none"
+    assert check_kernel(maximum, "affine_forward", cases=4, timed=False).ok
+
+
+def test_the_last_parameters_may_be_missing():
+    seen = []
+
+    def plain_conv(x, w, b):
+        seen.append(x.shape[2] - w.shape[2])
+        return conv2d.conv2d_forward(x, w, b)
+
+    def gradients(dout, x, w, stride, pad):
+        return conv2d.conv2d_backward(dout, x, w, stride, pad)
+
+    with fastnn.use_backend("vectorized"):
+        assert check_kernel(plain_conv, "conv2d_forward", cases=20, timed=False, dtypes=["float32"]).cases > 20
+        assert check_kernel(planted.right(gradients), "conv2d_backward", cases=10, timed=False).ok
+    assert min(seen) >= 0  # without a border
+
+
+@pytest.mark.parametrize(
+    ("kernel", "like", "options", "error", "message"),
+    [
+        (3, "relu_forward", {}, TypeError, "check_kernel: kernel=3 is no function; expected one"),
+        (len, "relu_foward", {}, ValueError, "check_kernel: like='relu_foward' is unknown; expected one of 'conv2d_fo"),
+        (len, None, {}, TypeError, "check_kernel: like=None is unknown"),
+        (len, "relu_forward", {"cases": 0}, ValueError, "check_kernel: cases=0 is out of range; expected at least 1"),
+        (len, "relu_forward", {"seed": -1}, ValueError, "check_kernel: seed=-1 is out of range"),
+        (len, "relu_forward", {"dtypes": ["float16"]}, ValueError, "check_kernel: dtypes='float16' is unknown"),
+        (lambda x: x, "max_pool2d_forward", {}, ValueError,
+         "check_kernel: kernel has the parameters (x); expected those of max_pool2d_forward: (x, size, stride, pad=0), "
+         "by position; only last ones with a default may be missing"),
+        (lambda x, y: x, "relu_forward", {}, ValueError, "check_kernel: kernel has the parameters (x, y); expected"),
+        (lambda *, x: x, "relu_forward", {}, ValueError, "check_kernel: kernel has the parameters (*, x); expected"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_checked_is_refused(kernel, like, options, error, message):
+    with pytest.raises(error, match="^" + re.escape(message)):
+        check_kernel(kernel, like, **options)
+
+
+def test_kernels_of_numba_that_end_a_process_are_not_called_in_two_threads(monkeypatch):
+    numba = pytest.importorskip("numba", reason="it is numba's layer that does so")
+    monkeypatch.setattr(numba, "threading_layer", lambda: "workqueue")
+    check_kernel(planted.affine_in_a_shared_buffer, "affine_forward", cases=4, timed=False)
+
+
+def test_every_available_backend_is_asked_in_its_own_name(backend):
+    """A kernel is called on the backend that is active outside, the loops that judge it are not."""
+    seen = set()
+
+    def pool(x):
+        seen.add(fastnn.get_backend())
+        return pool2d.global_avg_pool2d_forward(x)
+
+    chosen = fastnn.use_backend(backend)(pool)
+    assert check_kernel(chosen, "global_avg_pool2d_forward", cases=3, timed=False).ok
+    assert seen == {backend}
