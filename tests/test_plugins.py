@@ -1,0 +1,242 @@
+"""Backends of other packages, and the pytest plugin: installed for real, in processes of their own."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import fastnn
+from fastnn.kernels import plugins, switch
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A function that installs a package into a folder: its modules, and the entry points of a group."""
+
+    def install(package, files, group, points):
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
+        info = tmp_path / f"{package.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+        return tmp_path
+
+    return install
+
+
+def run(folder, *arguments, **environment):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("FASTNN_", "PYTEST"))}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=kept | {"PYTHONPATH": str(folder)} | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def printed(folder, code, **environment):
+    done = run(folder, "-W", "error", "-c", textwrap.dedent(code), **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+TRUSTY = {
+    "trusty/__init__.py": "print('trusty is imported')",
+    "trusty/kernels/__init__.py": "",
+    "trusty/kernels/affine.py": """
+        def affine_forward(x, w, b):
+            assert x.flags.c_contiguous and x.dtype == w.dtype == b.dtype
+            return x @ w + b
+    """,
+}
+GROUP = "fastnn.backends"
+
+
+def test_a_backend_of_another_package_is_one_of_the_backends(site):
+    folder = site("trusty", TRUSTY, GROUP, {"trusty": "trusty.kernels"})
+    code = """
+        import numpy as np
+        import fastnn
+        from fastnn.kernels import affine
+        x = np.arange(6)[::-1].reshape(2, 3)
+        expected = affine.affine_forward(x, np.eye(3), np.ones(3)) if fastnn.set_backend("naive") is None else None
+        print("before")
+        fastnn.set_backend("trusty")
+        print(fastnn.get_backend(), (affine.affine_forward(x, np.eye(3), np.ones(3)) == expected).all())
+        print([line.name for line in fastnn.backends()])
+        print(fastnn.backends()[-1])
+        with fastnn.use_backend("naive"), fastnn.use_backend("trusty"):
+            print(fastnn.get_backend())
+    """
+    assert printed(folder, code) == [
+        "before",
+        "trusty is imported",  # no sooner than it is asked for
+        "trusty True",
+        "['naive', 'vectorized', 'njit', 'cuda', 'trusty']",
+        "Backend(name='trusty', available=True, reason='', remedy='', device='another package: trusty.kernels')",
+        "trusty",
+    ]
+    code = "import fastnn; print(fastnn.get_backend())"
+    assert printed(folder, code, FASTNN_BACKEND="trusty")[-1] == "trusty"
+
+
+def test_what_it_lacks_says_so(site):
+    folder = site("trusty", TRUSTY, GROUP, {"trusty": "trusty.kernels"})
+    code = """
+        import numpy as np
+        import fastnn
+        from fastnn.kernels import activations, affine
+        fastnn.set_backend("trusty")
+        one = np.ones((1, 1))
+        for call in (lambda: activations.relu_forward(one), lambda: affine.affine_backward(one, one, one)):
+            try:
+                call()
+            except NotImplementedError as error:
+                print(error)
+    """
+    assert printed(folder, code)[1:] == [
+        "activations: backend='trusty' has no kernels for this operation; expected 'naive' or 'vectorized' or 'njit' "
+        "or 'cuda', and nothing falls back to another one; call it under use_backend('cuda')",
+        "affine_backward: backend='trusty' has no such function for affine; expected one, and nothing falls back to "
+        "another backend; call it under use_backend('njit')",
+    ]
+
+
+def test_it_is_checked_as_ours_are(site):
+    wrong = """
+        class affine:
+            def affine_forward(x, w, b):
+                return x @ w
+        operations = {"affine": affine}
+    """
+    folder = site("wrong", {"wrong.py": wrong}, GROUP, {"wrong": "wrong:operations"})
+    command = ["-m", "fastnn", "check", "--backend", "wrong", "--operation", "affine", "augment", "--cases", "4"]
+    done = run(folder, *command)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr == ""
+    assert "wrong does not do what affine_forward does: out[0, 0] = " in done.stdout
+    assert "Probable cause: bias: the bias b is left out." in done.stdout
+    assert "| affine    | float32 WRONG, float64 WRONG |\n| augment   | -                            |" in done.stdout
+    assert "\nwrong lacks affine_backward, augment_images\n" in done.stdout
+
+
+def test_what_is_broken_is_not_available_and_says_why(site):
+    files = {"broken.py": "import sys; sys.exit('no\\nlicence')", "number.py": "VALUE = 3"}
+    points = {
+        "quits": "broken",
+        "absent": "nowhere.kernels",
+        "three": "number:VALUE",
+        "njit": "number",
+        "auto": "number",
+        "twice": "number",
+    }
+    site("broken-package", files, GROUP, points)
+    folder = site("other-package", {}, GROUP, {"twice": "number"})
+    code = """
+        import fastnn
+        for line in fastnn.backends()[4:]:
+            print(line.available, line.name, "|", line.reason, "|", line.remedy)
+        for name in ("quits", "njit of broken-package", "twise"):
+            try:
+                fastnn.set_backend(name)
+            except (ValueError, fastnn.BackendUnavailable) as error:
+                print(type(error).__name__, error)
+        fastnn.set_backend("naive")
+    """
+    remedy = "reinstall or update broken-package"
+    *lines, first, second, third = printed(folder, code)
+    assert lines == [
+        f"False absent | loading 'nowhere.kernels' of broken-package failed (ModuleNotFoundError: No module named "
+        f"'nowhere') | {remedy}",
+        "False auto of broken-package | the name 'auto' is one of fastnn's own | ask the authors of broken-package for "
+        "another",
+        "False njit of broken-package | the name 'njit' is one of fastnn's own | ask the authors of broken-package for "
+        "another",
+        f"False quits | loading 'broken' of broken-package failed (SystemExit: no licence) | {remedy}",
+        "False three | 'number:VALUE' of broken-package is of type int, neither a package nor a mapping of operations | ask "
+        "the authors of broken-package to mend it",
+        "False twice | more than one package offers it: broken-package, other-package | uninstall all but one of them",
+    ]
+    assert first == (
+        "BackendUnavailable set_backend: backend='quits' cannot run here: loading 'broken' of broken-package failed "
+        f"(SystemExit: no licence); {remedy}"
+    )
+    assert "cannot run here: the name 'njit' is one of fastnn's own" in second
+    assert third.startswith("ValueError set_backend: backend='twise' is unknown; expected one of 'naive', ")
+    assert third.endswith("'twice'; did you mean 'twice'?")
+
+
+def test_nobody_looks_for_packages_before_a_name_is_asked_for_that_is_none_of_ours(monkeypatch):
+    monkeypatch.setattr(plugins, "offered", lambda reserved: pytest.fail("it takes longer than importing fastnn"))
+    for name in ("naive", "vectorized"):
+        with fastnn.use_backend(name):
+            assert fastnn.get_backend() == name
+    code = "import sys, numpy, fastnn; print('importlib.metadata' in sys.modules)"
+    assert printed(ROOT, f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}") == ["False"]
+
+
+def test_there_is_no_module_of_numbers_and_functions_are_looked_up_once():
+    point = metadata.EntryPoint("mine", "math", GROUP)
+    assert plugins.variant(point, "affine") is None
+    functions = plugins.Functions("affine", "mine", switch)
+    assert functions.get_backend is switch.get_backend
+    assert "get_backend" in vars(functions)
+
+
+# ---- pytest ----
+
+PLUGIN = {"pytest_fastnn.py": (ROOT / "pytest_fastnn.py").read_text(encoding="utf-8")}
+TESTS = """
+    import planted
+
+    def test_right(check_kernel):
+        assert check_kernel(planted.my_conv, like="conv2d_forward", cases=4).seconds == {}
+
+    def test_wrong(check_kernel):
+        check_kernel(planted.conv_without_bias, like="conv2d_forward", cases=4)
+"""
+
+
+def pytest_of(folder, *arguments):
+    """pytest with the plugin of this source tree, whether or not an installed fastnn brings it too."""
+    return run(folder, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments)
+
+
+def test_the_fixture_is_there_and_fails_a_test_with_the_report(site):
+    folder = site("plugin", {**PLUGIN, "test_mine.py": TESTS}, "pytest11", {"fastnn": "pytest_fastnn"})
+    (folder / "planted.py").write_text((ROOT / "tests" / "planted.py").read_text(encoding="utf-8"), encoding="utf-8")
+    done = pytest_of(folder, "test_mine.py")
+    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "WrongKernel: conv_without_bias does not do what conv2d_forward does: out[" in done.stdout
+    assert "Probable cause: bias: the bias b is left out." in done.stdout
+
+
+def test_who_does_not_use_the_plugin_imports_nothing_for_it(site):
+    text = """
+        import sys
+
+        def test_nothing():
+            assert [name for name in ("fastnn", "numpy", "numba") if name in sys.modules] == []
+            assert "pytest_fastnn" in sys.modules
+    """
+    folder = site("plugin", {**PLUGIN, "test_mine.py": text}, "pytest11", {"fastnn": "pytest_fastnn"})
+    done = pytest_of(folder, "test_mine.py", "-W", "error", "-p", "no:benchmark", "-p", "no:hypothesispytest")
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_plugin_is_declared():
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["entry-points"]["pytest11"] == {"fastnn": "pytest_fastnn"}
