@@ -59,7 +59,7 @@ def test_unknown_backend_in_the_environment(error_of, monkeypatch):
     assert "backend='vectorised' is unknown; expected one of" in error_of("train")
 
 
-@pytest.mark.parametrize("command", ["train", "sweep", "bench"])
+@pytest.mark.parametrize("command", ["train", "sweep", "bench", "check"])
 def test_backend_that_cannot_run(error_of, command):
     missing = [line.name for line in fastnn.backends() if not line.available]
     if not missing:
@@ -77,7 +77,7 @@ def test_wrong_usage(capsys, arguments):
     assert "usage: fastnn" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "sweep", "warmup", "bench"])
+@pytest.mark.parametrize("command", ["train", "resume", "sweep", "warmup", "bench", "check"])
 def test_help_has_examples(capsys, command):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])

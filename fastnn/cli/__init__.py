@@ -1,4 +1,4 @@
-"""The command `fastnn`: train, resume, sweep, warmup, info, bench.
+"""The command `fastnn`: train, resume, sweep, warmup, info, bench, check.
 
 Every command is a module with `add_parser(commands)` and the function that runs it; what a command needs beyond the
 standard library is imported when it runs.
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from fastnn import BackendUnavailable, __version__
 
-from . import bench, info, sweep, train, warmup
+from . import bench, check, info, sweep, train, warmup
 
 _EXAMPLES = """examples:
   fastnn train                                  train a convolutional network on generated images
@@ -22,6 +22,7 @@ _EXAMPLES = """examples:
   fastnn warmup                                 compile all kernels now
   fastnn info                                   which backends work here, and why not
   fastnn bench --quick                          time the kernels
+  fastnn check                                  compare the kernels of every backend with the naive loops
 
 The environment variable FASTNN_BACKEND chooses the backend of every command.
 `fastnn COMMAND --help` explains a command."""
@@ -71,6 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (train, sweep, warmup, info, bench):
+    for module in (train, sweep, warmup, info, bench, check):
         module.add_parser(commands)
     return parser

@@ -8,7 +8,8 @@ from typing import Any
 
 from fastnn import backends, get_backend, use_backend
 from fastnn.kernels import OPERATIONS
-from fastnn.kernels.switch import BACKENDS
+
+from . import common
 
 _EXAMPLES = """examples:
   fastnn bench                                one case of each operation, a few minutes
@@ -32,7 +33,7 @@ def add_parser(commands: Any) -> None:
     add = parser.add_argument
     add("--operation", nargs="+", choices=OPERATIONS, metavar="NAME", help="all cases of: " + ", ".join(OPERATIONS))
     add("--all", action="store_true", help="all cases of all operations: the better part of an hour")
-    add("--backend", nargs="+", choices=BACKENDS, metavar="NAME", help="default: all that can run here")
+    add("--backend", nargs="+", metavar="NAME", help="default: all that can run here")
     add("--dtype", choices=("float32", "float64"), default="float32", help="default %(default)s")
     add("--repeat", type=_positive, metavar="N", help="rounds of measurement; default 10, with --quick 3")
     add("--quick", action="store_true", help="fewer rounds; the naive loops on fewer images")
@@ -70,7 +71,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
             dtype=arguments.dtype,
             peer=not arguments.no_torch,
             slow=arguments.full,
-            progress=_show if sys.stderr.isatty() else _ignore,
+            progress=common.show if sys.stderr.isatty() else common.ignore,
             **short,
         )
     except report.WrongResult as error:
@@ -78,7 +79,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
         return 1
     finally:
         if sys.stderr.isatty():
-            _show("")
+            common.show("")
     if target is not None:
         target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if picture is not None:
@@ -94,12 +95,3 @@ def _positive(text: str) -> int:
     if value < 1:
         raise ValueError(text)
     return value
-
-
-def _show(line: str) -> None:
-    """Replace the last line of the terminal."""
-    print(f"\r\033[K{line[:79]}", end="", file=sys.stderr, flush=True)
-
-
-def _ignore(line: str) -> None:
-    pass

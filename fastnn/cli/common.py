@@ -58,7 +58,7 @@ def add_settings(
 
 def add_common(parser: argparse.ArgumentParser, backend: str) -> None:
     """Options of every command that computes; `backend` says what is the default."""
-    parser.add_argument("--backend", choices=CHOICES, help=backend)
+    parser.add_argument("--backend", metavar="NAME", help=f"{', '.join(CHOICES)}, or another package's; {backend}")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, everything else on stderr")
 
 
@@ -113,3 +113,12 @@ def say_to(log: Any) -> Callable[[str, str], None]:
         print(f"{label:20} {text}", file=log, flush=True)
 
     return say
+
+
+def show(line: str) -> None:
+    """Replace the last line of the terminal."""
+    print(f"\r\033[K{line[:79]}", end="", file=sys.stderr, flush=True)
+
+
+def ignore(line: str) -> None:
+    """Show nothing, where there is no terminal."""

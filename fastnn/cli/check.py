@@ -1,0 +1,128 @@
+"""`fastnn check`."""
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastnn import backends, use_backend
+from fastnn.kernels import OPERATIONS, checks
+
+from . import common
+
+_EXAMPLES = """examples:
+  fastnn check                                  every operation on every backend that can run here
+  fastnn check --backend njit --operation conv2d pool2d
+  fastnn check --kernel mine:my_conv --like conv2d_forward
+                                                a kernel of your own, in mine.py
+  fastnn check --cases 500 --seed 1             more cases, and others
+  fastnn check --json support.json              the matrix, and all of it as JSON
+
+A kernel of your own is called with the arguments of the function that it is like. Where it is wrong, you see a small
+case that fails and the probable cause; where it is right, its time beside that of the loops, NumPy and Numba."""
+
+_SIMULATED = 4  # cases, where each takes a second
+
+
+def add_parser(commands: Any) -> None:
+    summary = "compare kernels with the naive loops: every backend's, or one of your own"
+    add = common.command(commands, "check", summary, _EXAMPLES, run_check).add_argument
+    add("--backend", nargs="+", metavar="NAME", help="default: all that can run here")
+    add("--operation", nargs="+", choices=OPERATIONS, metavar="NAME", help="default: all of " + ", ".join(OPERATIONS))
+    add("--kernel", metavar="MODULE:FUNCTION", help="a kernel of your own; modules of this folder are found")
+    add("--like", metavar="FUNCTION", help="the public function that it is like, such as conv2d_forward")
+    add("--cases", type=int, metavar="N", help="cases for each function, backend and dtype")
+    add("--seed", type=int, default=0, metavar="N", help="default %(default)s")
+    add("--json", metavar="FILE", help="write what was found to a file; - for the terminal, without the matrix")
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """Check backends, or a kernel; returns the exit code: 1 where something is wrong."""
+    if arguments.kernel or arguments.like:
+        return _check_kernel(arguments)
+    from fastnn.conformance import support
+
+    lines = backends()
+    names = arguments.backend or [line.name for line in lines if line.available]
+    for name in names:
+        with use_backend(name):  # raises now what would be raised minutes later
+            pass
+    notes = {line.name: "simulated" for line in lines if line.device.startswith("simulated")}
+    count = support.CASES if arguments.cases is None else checks.integer("check", "cases", arguments.cases, minimum=1)
+    seed = checks.integer("check", "seed", arguments.seed, minimum=0)
+    target = None if arguments.json in (None, "-") else Path(arguments.json)
+    if target:
+        target.touch()  # a folder that cannot be written is better known before than after
+    few = count if arguments.cases else _SIMULATED
+    counts = {name: few if name in notes else count for name in names}
+    progress = common.show if sys.stderr.isatty() else common.ignore
+    result = support.run(counts, arguments.operation or OPERATIONS, seed, notes, progress)
+    if sys.stderr.isatty():
+        common.show("")
+    if target:
+        target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1) if arguments.json == "-" else _rendered(result, support.table(result), lines))
+    return 1 if result["reports"] else 0
+
+
+def _rendered(result: dict, table: str, lines: list) -> str:
+    """What was found, as text."""
+    text = [*(f"{report}\n" for report in result["reports"]), table, ""]
+    for name, functions in result["lacking"].items():
+        text.append(f"{name} lacks {', '.join(functions)}")
+    for line in lines:
+        if not line.available and line.name not in result["backends"]:
+            text.append(f"{line.name} is not here: {line.reason}; {line.remedy}")
+    wrong = len(result["reports"])
+    text.append(
+        f"{result['calls']:,} calls compared with the naive loops in float64, {result['seconds']:.0f} s: "
+        + (f"{wrong} of the functions are wrong" if wrong else "all are right")
+    )
+    return "\n".join(text)
+
+
+def _check_kernel(arguments: argparse.Namespace) -> int:
+    from fastnn.testing import WrongKernel, check_kernel
+
+    for name, other in (("kernel", "like"), ("like", "kernel")):
+        if not getattr(arguments, name):
+            raise ValueError(
+                f"check: --{other} is given without --{name}; expected both; add --{name} "
+                + ("MODULE:FUNCTION" if name == "kernel" else "conv2d_forward, or whatever function it is like")
+            )
+    for name in ("backend", "operation", "json"):
+        if getattr(arguments, name):
+            raise ValueError(f"check: --{name} is given beside --kernel; expected one of them; leave --{name} out")
+    kernel = _imported(arguments.kernel)
+    chosen = {} if arguments.cases is None else {"cases": arguments.cases}
+    try:
+        print(check_kernel(kernel, arguments.like, seed=arguments.seed, **chosen))
+    except WrongKernel as error:
+        print(error)
+        return 1
+    return 0
+
+
+def _imported(text: str) -> Callable:
+    """The function that `module:function` names; modules of the current folder are found too."""
+    module, _, function = text.partition(":")
+    if not (module and function):
+        raise ValueError(f"check: kernel={text!r} names no function; expected MODULE:FUNCTION; write mine:my_conv")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise ValueError(
+            f"check: kernel={text!r} cannot be imported ({error}); expected a module in this folder or an installed "
+            f"one, without .py; go to its folder"
+        ) from error
+    if not callable(getattr(found, function, None)):
+        names = [name for name in vars(found) if not name.startswith("_") and callable(getattr(found, name))]
+        raise ValueError(
+            f"check: {module} has no function {function!r}; expected one of its own{checks.suggestion(function, names)}"
+        )
+    return getattr(found, function)
