@@ -10,6 +10,7 @@ from numba import cuda, float64
 
 from ..gpu.launch import device, kernel, split
 from ..gpu.memory import on_device, xp
+from ..gpu.reduce import block_sum, is_first, kernel_of_sums, narrowed, own_part, own_share, place, stride, sums
 
 
 def _each(compute, *arguments):
@@ -49,8 +50,10 @@ def prelu_forward(x, slope):
 @on_device
 def prelu_backward(dout, x, slope):
     """dout and x (N, C, S), slope (C,)."""
-    (N, C, S), dslope = x.shape, xp.empty_like(slope)
-    _slope_gradients(C, N, C, S, dout, x, np.float64(0), dslope)
+    _, C, S = x.shape
+    products = xp.empty(C)
+    sums(_slope_gradients, x.shape, (dout, x), (products,))
+    dslope = narrowed(products, slope.dtype)
     return _each(_prelu_gradients, dout, x, C, S, slope), dslope
 
 
@@ -166,18 +169,19 @@ def _prelu_gradients(count, dout, x, C, S, slope, dx):
         dx[i] = dout[i] if x[i] > 0 else slope[c] * dout[i]
 
 
-@kernel
-def _slope_gradients(N, C, S, dout, x, zero, dslope):
-    """dslope[c] = sum of dout * x where x is not positive, in float64"""
-    c = cuda.grid(1)
-    if c < C:
-        total = zero
-        for n in range(N):
-            start = (n * C + c) * S
-            for i in range(start, start + S):
-                if not x[i] > 0:
-                    total += float64(dout[i]) * float64(x[i])
-        dslope[c] = total
+@kernel_of_sums
+def _slope_gradients(wide, parts, chunk, N, C, S, dout, x, products):
+    """products[c] = sum of dout * x where x is not positive, in float64"""
+    c, i, end = own_share(wide, parts, chunk, N, C, S)
+    total = 0.0
+    while i < end:
+        here = place(i, c, C, S)
+        if not x[here] > 0:
+            total += float64(dout[here]) * float64(x[here])
+        i += stride(wide)
+    total = block_sum(total, wide)
+    if is_first(wide) and c < C:
+        products[own_part(parts) * C + c] = total
 
 
 @kernel

@@ -6,10 +6,12 @@
     cubins        from a function to machine code for a GPU, without one; kept on disk
     memory        arrays to the GPU and back
     tables        one launch for many arrays
+    reduce        sums over many elements, by blocks of threads
+    normalize     batch and group normalization
     products      products of matrices: plainly, and on tiles
     tensor_cores  the same with tensor cores, whose instruction is in `warp`
     convolution   a convolution and its gradients as such products
 
-A cuda variant is read like the naive one beside it: each kernel is one thread's work, and a thread computes one output,
-or one row of them. There is no loop over outputs; the launch is that loop.
+A cuda variant is read like the naive one beside it: each kernel is one thread's work, and a thread computes one output.
+There is no loop over outputs; the launch is that loop. Long sums are the work of a warp or of a block.
 """

@@ -21,6 +21,7 @@ from numba import cuda
 from .launch import kernel, split
 from .memory import to_device, xp
 from .products import INDEX, Matrix, multiply, steps
+from .reduce import add_up
 
 
 def forward(x, w, b, stride, pad, floor=-np.inf):
@@ -40,7 +41,7 @@ def backward(dout, x, w, stride, pad, need_dx):
     """dx (or None), dw and db."""
     (N, F, OH, OW), (_, C, H, W), (_, _, KH, KW) = dout.shape, x.shape, w.shape
     dw, db, P, K = xp.empty_like(w), xp.empty(F, x.dtype), OH * OW, C * KH * KW
-    _filter_sums(F, F, N, P, dout, x.dtype.type(0), db)
+    add_up(dout, (N, F, P), db)
     padded = H + 2 * pad[0], W + 2 * pad[1]
     outputs = Matrix(dout, steps(F, P), _images(N, F, P))
     grid = _grid(N, OH, OW, C * padded[0] * padded[1], stride, padded[1])
@@ -105,15 +106,3 @@ def _spread_images(count, H, W, rows, columns, top, left, step_down, step_across
             if above == 0 and before == 0 and h < H and w < W:
                 value = x[(plane * H + h) * W + w]
         out[place] = value
-
-
-@kernel
-def _filter_sums(F, N, places, dout, zero, db):
-    """db[f] = the sum of dout over images and places"""
-    f = cuda.grid(1)
-    if f < F:
-        total = zero
-        for n in range(N):
-            for p in range((n * F + f) * places, (n * F + f + 1) * places):
-                total += dout[p]
-        db[f] = total

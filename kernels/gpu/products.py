@@ -29,6 +29,7 @@ from numba import float32, float64
 from .driver import SIMULATED
 from .launch import Kernel, cuda, device, kernel, split
 from .memory import to_device, xp
+from .reduce import add_up
 
 SIDE, OWN, DEPTH = (4, 2, 4) if SIMULATED else (64, 4, 16)  # outputs along a tile, of a thread; terms of a strip
 ACROSS = SIDE // OWN  # threads along a tile
@@ -82,7 +83,7 @@ def affine_gradients(dout, x, w, need_dx):
         multiply(Matrix(dout, steps(N, M), steps(M)), Matrix(w, steps(D, M), steps(M)), rows)
     columns = Matrix(dout, steps(M), steps(N, M))
     multiply(Matrix(x, steps(D), steps(N, D)), columns, Matrix(dw, steps(D, M), steps(M)))  # x.T @ dout
-    _column_sums(M, N, M, dout, x.dtype.type(0), db)
+    add_up(dout, (N, M, 1), db)
     return dx, dw, db
 
 
@@ -215,14 +216,3 @@ def _add_parts(parts, M, N, sums, bias, bias_row, bias_column, has_bias, floor, 
         if has_bias:
             total += bias[i * bias_row + j * bias_column]
         out[out_rows[i] + out_columns[j]] = floor if total < floor else total
-
-
-@kernel
-def _column_sums(N, M, dout, zero, db):
-    """db[m] = sum_n dout[n, m]"""
-    m = cuda.grid(1)
-    if m < M:
-        total = zero
-        for n in range(N):
-            total += dout[n * M + m]
-        db[m] = total

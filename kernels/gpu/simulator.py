@@ -29,12 +29,19 @@ class _Ended(BaseException):
     """Ends a thread whose block has failed."""
 
 
+def _closed() -> threading.Lock:
+    """A door that somebody else has to open: its `release`."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 class _Thread(threading.Thread):
     """A thread of the system that is a thread of the GPU until that is done, then the next one that has not begun."""
 
     def __init__(self, block: "_Block") -> None:
         super().__init__(daemon=True)
-        self.block, self.turn = block, threading.Semaphore(0)
+        self.block, self.turn = block, _closed()
         self.number, self.waits_for = 0, _FINISHED
         self.offered: Any = None
         self.received: Any = None
@@ -68,7 +75,7 @@ class _Block:
 
     def __init__(self, number: int, size: int, function: Callable, arguments: Sequence[Any]) -> None:
         self.number, self.size, self.function, self.arguments = number, size, function, arguments
-        self.turn, self.begun = threading.Semaphore(0), 0
+        self.turn, self.begun = _closed(), 0
         self.shared: dict[Any, np.ndarray] = {}
         self.failure: BaseException | None = None
 

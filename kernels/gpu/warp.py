@@ -19,6 +19,14 @@ WARP = 32
 ROWS, COLUMNS, TERMS = 16, 8, 8  # of one instruction
 SUMS = 4  # of one thread
 
+
+def in_step(function):
+    """A function of exchanges: in the simulator the threads of a warp meet once, and it is computed for all of them."""
+    if not SIMULATED:
+        return function
+    return lambda value: together(lambda given: list(function(np.array(given))), value)
+
+
 if not SIMULATED:
     from llvmlite import ir
     from numba import types
@@ -85,6 +93,8 @@ else:
 
     def exchange(value, step):  # type: ignore[misc]
         """The number that the thread whose lane differs in the bit `step` hands in."""
+        if isinstance(value, np.ndarray):  # those of all lanes, see `in_step`
+            return value[np.arange(WARP) ^ step]
         return together(lambda given: [given[lane ^ step] for lane in range(WARP)], value)
 
     def multiply_add(*mine):  # type: ignore[misc]

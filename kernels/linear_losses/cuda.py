@@ -1,7 +1,6 @@
-"""`linear_losses` on a GPU, plainly: each thread computes one score, then one row's loss, then one element of dW.
+"""`linear_losses` on a GPU: scores and dW are products on tiles, and a warp computes the loss of a row between them.
 
-Scores and dW are summed in the dtype of the inputs; what has one number for each row is float64, and one thread adds
-it up, in order.
+Scores and dW are summed in the dtype of the inputs; what has one number for each row is float64, see `gpu.reduce`.
 """
 
 import math
@@ -10,6 +9,9 @@ from numba import cuda, float64
 
 from ..gpu.launch import kernel, split
 from ..gpu.memory import with_loss, xp
+from ..gpu.products import Matrix, multiply, steps
+from ..gpu.reduce import total, total_of_squares, warp_max, warp_sum
+from ..gpu.warp import WARP
 
 
 @with_loss
@@ -26,117 +28,71 @@ def linear_softmax_loss(W, X, y, reg):
 
 def _through(rows, W, X, y):
     """The sum of the rows' losses, and dW; `rows`: the kernel from scores to losses and to the slopes of the loss."""
-    (N, D), K, zero = X.shape, W.shape[1], W.dtype.type(0)
+    (N, D), K = X.shape, W.shape[1]
     scores, slopes, losses, dW = xp.empty((N, K), W.dtype), xp.empty((N, K), W.dtype), xp.empty(N), xp.empty_like(W)
-    _scores(scores.size, scores.size, D, K, X, W, zero, scores)
-    rows(N, N, K, scores, y, losses, slopes)
-    _weight_gradients(dW.size, dW.size, N, D, K, X, slopes, zero, dW)
-    return _sum(losses), dW
+    multiply(Matrix(X, steps(N, D), steps(D)), Matrix(W, steps(K), steps(D, K)), Matrix(scores, steps(N, K), steps(K)))
+    rows(N * WARP, N, K, scores, y, losses, slopes)
+    columns = Matrix(slopes, steps(K), steps(N, K))
+    multiply(Matrix(X, steps(D), steps(N, D)), columns, Matrix(dW, steps(D, K), steps(K)))  # X.T @ slopes
+    return total(losses), dW
 
 
 def _penalise(W, dW, reg):
     """The penalty; its gradient is added to dW."""
     if reg == 0:
         return 0.0
-    (D, K), squares = W.shape, xp.empty(len(W))
-    _square_rows(D, D, K, W, squares)
     _add_scaled(dW.size, dW.size, W.dtype.type(2 * reg), W, dW)
-    return reg * _sum(squares)
-
-
-def _sum(values):
-    """The sum, which stays on the device."""
-    out = xp.empty(())
-    _add_up(1, len(values), values, out)
-    return out
-
-
-@kernel
-def _add_up(count, values, out):
-    if cuda.grid(1) == 0:
-        total = 0.0
-        for i in range(count):
-            total += values[i]
-        out[0] = total
-
-
-@kernel
-def _scores(count, D, K, X, W, zero, scores):
-    """scores[n, k] = sum_d X[n, d] * W[d, k]"""
-    i = cuda.grid(1)
-    if i < count:
-        n, k = split(i, K)
-        total = zero
-        for d in range(D):
-            total += X[n * D + d] * W[d * K + k]
-        scores[i] = total
+    return reg * total_of_squares([W])
 
 
 @kernel
 def _hinge_rows(N, K, scores, y, losses, slopes):
     """The margins of a row of scores that are violated, and how often each score counts, divided by N."""
-    n = cuda.grid(1)
+    n, lane = split(cuda.grid(1), WARP)
     if n < N:
         row, label = n * K, y[n]
-        loss, violations, share = 0.0, 0, 1.0 / N
-        for k in range(K):
-            slopes[row + k] = 0
+        is_label = 0 <= label < K
+        own = float64(scores[row + label]) if is_label else math.nan
+        loss, violations, share = 0.0, 0.0, 1.0 / N
+        for k in range(lane, K, WARP):
+            margin = float64(scores[row + k]) - own + 1.0
             if k != label:
-                margin = float64(scores[row + k]) - float64(scores[row + label]) + 1.0
                 if not margin <= 0.0:  # so NaN is added
                     loss += margin
                 if margin > 0.0:
-                    slopes[row + k] = share
-                    violations += 1
-        slopes[row + label] = -violations * share
-        losses[n] = loss
+                    violations += 1.0
+                slopes[row + k] = share if margin > 0.0 else 0.0
+        loss, violations = warp_sum(loss), warp_sum(violations)
+        if lane == 0:
+            losses[n] = loss
+            if is_label:
+                slopes[row + label] = -violations * share
 
 
 @kernel
 def _softmax_rows(N, K, scores, y, losses, slopes):
     """-log(p[y[n]]) / N and (p[k] - (k == y[n])) / N of a row of scores, p their softmax."""
-    n = cuda.grid(1)
+    n, lane = split(cuda.grid(1), WARP)
     if n < N:
-        row = n * K
+        row, label = n * K, y[n]
         largest = float64(scores[row])
-        for k in range(K):
+        for k in range(lane, K, WARP):
             score = float64(scores[row + k])
             if score > largest or score != score:
                 largest = score
-        total = 0.0
-        for k in range(K):
-            total += math.exp(float64(scores[row + k]) - largest)
-        own = float64(scores[row + y[n]])
-        gap = largest - own
-        if gap > 1e308 and own > -math.inf:
-            gap = 1e308  # the mean of such gaps is finite
-        losses[n] = (math.log(total) + gap) / N
-        for k in range(K):
-            target = 1.0 if k == y[n] else 0.0
-            slopes[row + k] = (math.exp(float64(scores[row + k]) - largest) / total - target) / N
-
-
-@kernel
-def _weight_gradients(count, N, D, K, X, slopes, zero, dW):
-    """dW[d, k] = sum_n X[n, d] * slopes[n, k]"""
-    i = cuda.grid(1)
-    if i < count:
-        d, k = split(i, K)
-        total = zero
-        for n in range(N):
-            total += X[n * D + d] * slopes[n * K + k]
-        dW[i] = total
-
-
-@kernel
-def _square_rows(D, K, W, squares):
-    """The sum of a row's squares."""
-    d = cuda.grid(1)
-    if d < D:
-        total = 0.0
-        for i in range(d * K, (d + 1) * K):
-            total += float64(W[i]) * float64(W[i])
-        squares[d] = total
+        largest, mass = warp_max(largest), 0.0
+        for k in range(lane, K, WARP):
+            mass += math.exp(float64(scores[row + k]) - largest)
+        mass = warp_sum(mass)
+        if lane == 0:
+            own = float64(scores[row + label]) if 0 <= label < K else math.nan
+            gap = largest - own
+            if gap > 1e308 and own > -math.inf:
+                gap = 1e308  # the mean of such gaps is finite
+            losses[n] = (math.log(mass) + gap) / N
+        for k in range(lane, K, WARP):
+            target = 1.0 if k == label else 0.0
+            slopes[row + k] = (math.exp(float64(scores[row + k]) - largest) / mass - target) / N
 
 
 @kernel

@@ -8,6 +8,7 @@ from numba import cuda
 
 from ..gpu.launch import kernel, split, windows_over
 from ..gpu.memory import on_device, xp
+from ..gpu.reduce import add_up
 from . import index_dtype
 
 
@@ -45,9 +46,9 @@ def avg_pool2d_backward(dout, x_shape, size, stride, pad):
 
 @on_device
 def global_avg_pool2d_forward(x):
-    (N, C, H, W), number = x.shape, x.dtype.type
-    out = xp.empty((N, C), x.dtype)
-    _channel_means(out.size, out.size, H, W, x, number(0), number(H * W), out)
+    (N, C, H, W), out = x.shape, xp.empty(x.shape[:2], x.dtype)
+    add_up(x, (1, N * C, H * W), out)
+    _divide(out.size, out.size, x.dtype.type(H * W), out)
     return out
 
 
@@ -137,17 +138,10 @@ def _shares(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, dout, zero, area, dx):
 
 
 @kernel
-def _channel_means(count, H, W, x, zero, area, out):
-    """out[n, c] = 1/area * sum_{h, w} x[n, c, h, w], each row by itself first: long sums round more"""
+def _divide(count, divisor, out):
     i = cuda.grid(1)
     if i < count:
-        total = zero
-        for h in range(H):
-            row, start = zero, (i * H + h) * W
-            for w in range(W):
-                row += x[start + w]
-            total += row
-        out[i] = total / area
+        out[i] /= divisor
 
 
 @kernel

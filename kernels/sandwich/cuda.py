@@ -4,20 +4,12 @@ import math
 
 from numba import cuda
 
-from ..activations.cuda import relu_backward, relu_forward
+from ..activations.cuda import relu_backward
 from ..affine.cuda import affine_backward, affine_forward
 from ..conv2d.cuda import conv2d_backward, conv2d_forward
-from ..gpu import convolution, products
+from ..gpu import convolution, normalize, products
 from ..gpu.launch import kernel
 from ..gpu.memory import on_device
-from ..norm.cuda import (
-    batchnorm_backward_alt,
-    batchnorm_forward,
-    batchnorm_inference,
-    batchnorm_inference_backward,
-    groupnorm_backward,
-    groupnorm_forward,
-)
 from ..pool2d.cuda import max_pool2d_backward, max_pool2d_forward
 
 
@@ -34,41 +26,42 @@ def affine_relu_backward(dout, x, w, out, need_dx):
 @on_device
 def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
     between = affine_forward(x, w, b)
-    out, mean, var = batchnorm_forward(_planes(between), gamma, beta, epsilon)
-    return relu_forward(out).reshape(between.shape), between, mean, var
+    out, mean, var = normalize.batch_forward(_planes(between), gamma, beta, epsilon, relu=True)
+    return out.reshape(between.shape), between, mean, var
 
 
 @on_device
 def affine_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
-    dnorm = _planes(relu_backward(dout, out))
-    dbetween, dgamma, dbeta = batchnorm_backward_alt(dnorm, _planes(between), gamma, mean, var, epsilon)
+    given = _planes(dout), _planes(between), gamma, mean, var, epsilon
+    dbetween, dgamma, dbeta = normalize.batch_backward(*given, relu=_planes(out))
     return *affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
 
 
 @on_device
 def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
     between = affine_forward(x, w, b)
-    return relu_forward(batchnorm_inference(_planes(between), gamma, beta, mean, var, epsilon)).reshape(between.shape)
+    out = normalize.given_forward(_planes(between), gamma, beta, mean, var, epsilon, relu=True)
+    return out.reshape(between.shape)
 
 
 @on_device
 def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, need_dx):
-    dnorm, between = _planes(relu_backward(dout, out)), _planes(affine_forward(x, w, b))
-    dbetween, dgamma, dbeta = batchnorm_inference_backward(dnorm, between, gamma, mean, var, epsilon)
+    given = _planes(dout), _planes(affine_forward(x, w, b)), gamma, mean, var, epsilon
+    dbetween, dgamma, dbeta = normalize.given_backward(*given, relu=_planes(out))
     return *affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
 
 
 @on_device
 def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
     between = affine_forward(x, w, b)
-    out, mean, var = groupnorm_forward(_planes(between), gamma, beta, 1, epsilon)
-    return relu_forward(out).reshape(between.shape), between, mean, var
+    out, mean, var = normalize.group_forward(_planes(between), gamma, beta, 1, epsilon, relu=True)
+    return out.reshape(between.shape), between, mean, var
 
 
 @on_device
 def affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
-    dnorm = _planes(relu_backward(dout, out))
-    dbetween, dgamma, dbeta = groupnorm_backward(dnorm, _planes(between), gamma, 1, mean, var, epsilon)
+    given = _planes(dout), _planes(between), gamma, 1, mean, var, epsilon
+    dbetween, dgamma, dbeta = normalize.group_backward(*given, relu=_planes(out))
     return *affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
 
 
@@ -85,27 +78,28 @@ def conv2d_relu_backward(dout, x, w, out, stride, pad, need_dx):
 @on_device
 def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride, pad):
     between = conv2d_forward(x, w, b, stride, pad)
-    out, mean, var = batchnorm_forward(_planes(between), gamma, beta, epsilon)
-    return relu_forward(out).reshape(between.shape), between, mean, var
+    out, mean, var = normalize.batch_forward(_planes(between), gamma, beta, epsilon, relu=True)
+    return out.reshape(between.shape), between, mean, var
 
 
 @on_device
 def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, stride, pad, need_dx):
-    dnorm = _planes(relu_backward(dout, out))
-    dbetween, dgamma, dbeta = batchnorm_backward_alt(dnorm, _planes(between), gamma, mean, var, epsilon)
+    given = _planes(dout), _planes(between), gamma, mean, var, epsilon
+    dbetween, dgamma, dbeta = normalize.batch_backward(*given, relu=_planes(out))
     return *conv2d_backward(dbetween.reshape(dout.shape), x, w, stride, pad, need_dx), dgamma, dbeta
 
 
 @on_device
 def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad):
     between = conv2d_forward(x, w, b, stride, pad)
-    return relu_forward(batchnorm_inference(_planes(between), gamma, beta, mean, var, epsilon)).reshape(between.shape)
+    out = normalize.given_forward(_planes(between), gamma, beta, mean, var, epsilon, relu=True)
+    return out.reshape(between.shape)
 
 
 @on_device
 def conv2d_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, stride, pad, need_dx):
-    dnorm, between = _planes(relu_backward(dout, out)), _planes(conv2d_forward(x, w, b, stride, pad))
-    dbetween, dgamma, dbeta = batchnorm_inference_backward(dnorm, between, gamma, mean, var, epsilon)
+    given = _planes(dout), _planes(conv2d_forward(x, w, b, stride, pad)), gamma, mean, var, epsilon
+    dbetween, dgamma, dbeta = normalize.given_backward(*given, relu=_planes(out))
     return *conv2d_backward(dbetween.reshape(dout.shape), x, w, stride, pad, need_dx), dgamma, dbeta
 
 
@@ -131,7 +125,7 @@ def conv2d_batchnorm_relu_pool_backward(
     dout, x, w, between, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx
 ):
     dnorm = _planes(max_pool2d_backward(dout, index, between.shape, pool_size, pool_stride, (0, 0)))
-    dbetween, dgamma, dbeta = batchnorm_backward_alt(dnorm, _planes(between), gamma, mean, var, epsilon)
+    dbetween, dgamma, dbeta = normalize.batch_backward(dnorm, _planes(between), gamma, mean, var, epsilon)
     return *conv2d_backward(dbetween.reshape(between.shape), x, w, stride, pad, need_dx), dgamma, dbeta
 
 
@@ -147,7 +141,7 @@ def conv2d_batchnorm_relu_pool_inference_backward(
 ):
     between = conv2d_forward(x, w, b, stride, pad)
     dnorm = _planes(max_pool2d_backward(dout, index, between.shape, pool_size, pool_stride, (0, 0)))
-    dbetween, dgamma, dbeta = batchnorm_inference_backward(dnorm, _planes(between), gamma, mean, var, epsilon)
+    dbetween, dgamma, dbeta = normalize.given_backward(dnorm, _planes(between), gamma, mean, var, epsilon)
     return *conv2d_backward(dbetween.reshape(between.shape), x, w, stride, pad, need_dx), dgamma, dbeta
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastnn.kernels import losses
+from fastnn.kernels import linear_losses, losses, to_device, to_numpy
 from fastnn.testing import against_naive
 
 AWKWARD = {
@@ -42,3 +42,17 @@ def test_awkward_scores(scores):
     against_naive(losses.softmax_loss, x, y)
     against_naive(losses.softmax_loss, x, y, label_smoothing=0.2)
     against_naive(losses.svm_loss, x, y)
+
+
+@pytest.mark.parametrize("label", [-1, 3, 2**40])
+def test_resident_labels_out_of_range_make_the_loss_nan(label):
+    """Nobody reads them in front of the kernels; the others' memory stays as it is."""
+    x, y = np.zeros((2, 3)), to_device(np.array([1, label]))
+    W = np.zeros((3, 3))
+    for loss, _ in (
+        losses.softmax_loss(x, y),
+        losses.svm_loss(x, y),
+        linear_losses.linear_svm_loss(W, x, y, 0.0),
+        linear_losses.linear_softmax_loss(W, x, y, 0.0),
+    ):
+        assert np.isnan(to_numpy(loss))

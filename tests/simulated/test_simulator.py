@@ -7,11 +7,13 @@ from numba import cuda, float64, int32
 from fastnn.kernels.gpu.launch import Kernel
 from fastnn.kernels.gpu.warp import exchange
 
+from .launching import launch
+
 NUMBERS = 70
 
 
 def run(function, *arguments, blocks=1, threads=64):
-    Kernel(function, threads, variant=str(len(arguments))).launch(blocks, *arguments)
+    launch(Kernel(function, threads, variant=str(len(arguments))), blocks, *arguments)
 
 
 def test_threads_wait_until_all_have_written():
