@@ -26,6 +26,8 @@ from fastnn.kernels import (
     transfers,
     use_backend,
 )
+from fastnn.kernels import calls as _calls
+from fastnn.kernels import checks as _checks
 
 __version__ = "0.1.0"
 
@@ -43,11 +45,12 @@ __all__ = [
 ]
 
 
+@_calls.checked
 def reset_seed(seed: int) -> None:
     """Seed NumPy's global random state, which everything here that was given no seed of its own draws from."""
     import numpy as np
 
-    np.random.seed(seed)
+    np.random.seed(_checks.integer("reset_seed", "seed", seed, minimum=0, maximum=2**32 - 1))
 
 
 def __getattr__(name: str):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import random
-from fastnn.kernels import augment, checks
+from fastnn.kernels import augment, calls, checks
 
 _LARGEST = 2**30  # pixels, in padding and in cutout: sums of two fit into 32 bits
 
@@ -25,11 +25,13 @@ class Augment:
     of convolutional neural networks with cutout (2017), section 3.
     """
 
+    @calls.checked
     def __init__(self, padding: int = 0, flip: float = 0.0, cutout: int = 0) -> None:
         self.padding = checks.integer("Augment", "padding", padding, minimum=0, maximum=_LARGEST)
         self.flip = checks.number("Augment", "flip", flip, minimum=0, maximum=1)
         self.cutout = checks.integer("Augment", "cutout", cutout, minimum=0, maximum=_LARGEST)
 
+    @calls.checked
     def __call__(self, images: Any, generator: Any = None) -> np.ndarray:
         """New images (N, C, H, W) made of the given ones, which stay as they are.
 

@@ -30,6 +30,9 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import arguments
+from fastnn.kernels import calls
+
 from . import locks, manifest
 
 FORMAT = "fastnn checkpoint"
@@ -38,6 +41,7 @@ FORMAT_VERSION = 2
 _ARRAY_KINDS = "biufc"
 
 
+@calls.checked
 def save(path: str | os.PathLike, tree: dict) -> None:
     """Write a tree to `path`, all or nothing; the file that was there becomes `<name>.prev`.
 
@@ -49,7 +53,7 @@ def save(path: str | os.PathLike, tree: dict) -> None:
     Raises TypeError or ValueError for anything else in the tree, OSError where the folder cannot be written, of these
     BlockingIOError where somebody else is writing this checkpoint, or has reserved it (`fastnn.locks`).
     """
-    path = Path(path)
+    path = arguments.path("save", "path", path)
     temporary = path.with_name(path.name + ".tmp")
     if not isinstance(tree, dict):
         raise TypeError(f"save: tree={type(tree).__name__} cannot be saved; expected a dict; wrap it in one")
@@ -65,6 +69,7 @@ def save(path: str | os.PathLike, tree: dict) -> None:
             temporary.unlink(missing_ok=True)
 
 
+@calls.checked
 def load(path: str | os.PathLike) -> dict:
     """Read the tree that `save` wrote to `path`; NumPy arrays and scalars come back in their dtype.
 
@@ -73,7 +78,7 @@ def load(path: str | os.PathLike) -> dict:
     Raises FileNotFoundError where nothing is there, ValueError for a file that is no checkpoint, is damaged, or was
     written in another version of the format, another OSError for one that cannot be opened.
     """
-    path = Path(path)
+    path = arguments.path("load", "path", path)
     if not path.is_file():
         raise FileNotFoundError(f"load: path={str(path)!r} is no file; expected a checkpoint; {_nearest(path)}")
     try:

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnn import arguments
 from fastnn.gradient_doctor import Diagnosis, diagnose
+from fastnn.kernels import calls, checks
 
 __all__ = [
     "Diagnosis",
@@ -26,13 +27,16 @@ __all__ = [
 ]
 
 
+@calls.checked
 def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h: float = 1e-5) -> np.ndarray:
     """The gradient of the number f(x), in the shape of x.
 
     verbose: print each index and its derivative. Cost: two calls of f per element.
     Raises TypeError where x is not an array of floats.
     """
-    gradient = np.zeros_like(arguments.movable("eval_numerical_gradient", "x", x))
+    function = "eval_numerical_gradient"
+    x, h = _checked(function, f, x, h)
+    verbose, gradient = checks.flag(function, "verbose", verbose), np.zeros_like(x)
     for index in np.ndindex(x.shape):
         gradient[index] = _difference(f, x, index, h) / (2 * h)
         if verbose:
@@ -40,14 +44,13 @@ def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h:
     return gradient
 
 
+@calls.checked
 def eval_numerical_gradient_array(f: Callable, x: np.ndarray, df: Any, h: float = 1e-5) -> np.ndarray:
     """The gradient of sum(f(x) * df), where f returns an array and df is the gradient of a loss with respect to it."""
-    gradient = np.zeros_like(arguments.movable("eval_numerical_gradient_array", "x", x))
-    for index in np.ndindex(x.shape):
-        gradient[index] = np.sum(_difference(f, x, index, h) * df) / (2 * h)
-    return gradient
+    return _of_array("eval_numerical_gradient_array", "df", f, x, df, h)
 
 
+@calls.checked
 def eval_numerical_gradient_blobs(f: Callable, inputs: tuple, output: Any, h: float = 1e-5) -> list[np.ndarray]:
     """The gradients of sum(output.vals * output.diffs) with respect to each input's `vals`.
 
@@ -55,41 +58,92 @@ def eval_numerical_gradient_blobs(f: Callable, inputs: tuple, output: Any, h: fl
     output.vals from the inputs.
     """
 
+    function = "eval_numerical_gradient_blobs"
+    arguments.function(function, "f", f)
+    blobs = _blobs(function, inputs, output)
+
     def values(_: np.ndarray) -> np.ndarray:
         f(*inputs, output)
         return output.vals
 
-    return [eval_numerical_gradient_array(values, blob.vals, output.diffs, h) for blob in inputs]
+    return [_of_array(function, "diffs", values, blob.vals, output.diffs, h, "vals") for blob in blobs]
 
 
+@calls.checked
 def eval_numerical_gradient_net(net: Any, inputs: tuple, output: Any, h: float = 1e-5) -> list[np.ndarray]:
     """`eval_numerical_gradient_blobs` for a net whose `forward()` computes output.vals from the inputs it holds."""
-    return eval_numerical_gradient_blobs(lambda *_: net.forward(), inputs, output, h)
+    function = "eval_numerical_gradient_net"
+    arguments.attributes(function, "net", net, "forward", expected="a net with forward()")
+    blobs = tuple(_blobs(function, inputs, output))
+    h = checks.number(function, "h", h, above=0)
+    return eval_numerical_gradient_blobs(lambda *_: net.forward(), blobs, output, h)
 
 
+@calls.checked
 def grad_check_sparse(
     f: Callable, x: np.ndarray, analytic_grad: np.ndarray, num_checks: int = 10, h: float = 1e-5
 ) -> None:
     """Print numeric and analytic derivative of f at some elements of x, drawn from NumPy's global state."""
-    arguments.movable("grad_check_sparse", "x", x)
-    for _ in range(num_checks):
+    function = "grad_check_sparse"
+    x, h = _checked(function, f, x, h)
+    (analytic_grad,) = checks.floats(function, analytic_grad=(analytic_grad, "..."))
+    checks.shape(function, "analytic_grad", analytic_grad, x.shape)
+    for _ in range(checks.integer(function, "num_checks", num_checks, minimum=1)):
         index = tuple(np.random.randint(length) for length in x.shape)
         numerical, analytic = float(_difference(f, x, index, h)) / (2 * h), float(analytic_grad[index])
         error = abs(numerical - analytic) / ((abs(numerical) + abs(analytic)) or 1.0)
         print(f"numerical: {numerical:f} analytic: {analytic:f}, relative error: {error:e}")
 
 
+@calls.checked
 def compute_numeric_gradient(f: Callable, x: np.ndarray, dLdf: Any = None, h: float = 1e-7) -> np.ndarray:
     """The gradient of sum(f(x) * dLdf), of sum(f(x)) where dLdf is None, in the shape of x."""
-    return eval_numerical_gradient_array(
-        f, arguments.movable("compute_numeric_gradient", "x", x), 1 if dLdf is None else dLdf, h
-    )
+    return _of_array("compute_numeric_gradient", "dLdf", f, x, 1 if dLdf is None else dLdf, h)
 
 
+@calls.checked
 def rel_error(x: Any, y: Any) -> float:
     """The largest relative error between two results: max |x - y| / max(1e-8, |x| + |y|); 0 for empty ones."""
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = arguments.real("rel_error", "x", x), arguments.real("rel_error", "y", y)
+    _check_together("rel_error", "y", y, x.shape)
     return float(np.max(np.abs(x - y) / np.maximum(1e-8, np.abs(x) + np.abs(y)), initial=0.0))
+
+
+def _checked(function: str, f: Any, x: Any, h: Any, name: str = "x") -> tuple[np.ndarray, float]:
+    arguments.function(function, "f", f)
+    return arguments.movable(function, name, x), checks.number(function, "h", h, above=0)
+
+
+def _of_array(function: str, weights: str, f: Callable, x: Any, df: Any, h: Any, name: str = "x") -> np.ndarray:
+    """The gradient of sum(f(x) * df), where `weights` and `name` are what the user calls df and x."""
+    x, h = _checked(function, f, x, h, name)
+    df, gradient = arguments.real(function, weights, df), np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        difference = _difference(f, x, index, h)
+        _check_together(function, weights, df, difference.shape)
+        gradient[index] = np.sum(difference * df) / (2 * h)
+    return gradient
+
+
+def _check_together(function: str, name: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
+    """The array has that shape, or one of the two stands for several elements of the other, as in NumPy."""
+    try:
+        np.broadcast_shapes(value.shape, shape)
+    except ValueError:
+        raise ValueError(
+            f"{function}: {name}.shape = {value.shape} does not fit the shape {shape}; expected equal shapes; pass "
+            f"arrays that belong together"
+        ) from None
+
+
+def _blobs(function: str, inputs: Any, output: Any) -> list:
+    """The blobs that a function reads, and the one that it writes."""
+    blob = {"expected": "a blob with the arrays vals and diffs"}
+    arguments.attributes(function, "output", output, "vals", "diffs", **blob)
+    return [
+        arguments.attributes(function, "inputs", one, "vals", "diffs", **blob)
+        for one in arguments.listed(function, "inputs", inputs, "blobs")
+    ]
 
 
 def _difference(f: Callable, x: np.ndarray, index: tuple[int, ...], h: float) -> np.ndarray:

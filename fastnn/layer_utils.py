@@ -8,9 +8,9 @@ As in the course, `from fastnn.layer_utils import *` brings the parts too: all o
 
 import numpy as np
 
-from fastnn.kernels import checks, sandwich
+from fastnn.kernels import calls, checks, sandwich
 
-from . import fast_layers, layers
+from . import arguments, fast_layers, layers
 from .fast_layers import *  # noqa: F403
 from .layers import *  # noqa: F403
 from .layers.affine import rows
@@ -36,36 +36,41 @@ __all__ = [
 __all__ += layers.__all__ + fast_layers.__all__
 
 
+@calls.checked
 def affine_relu_forward(x, w, b):
     """`affine_forward`, then `relu_forward`: x (N, d1, ..., dk), w (D, M), b (M,). Returns out (N, M), cache."""
     out = sandwich.affine_relu_forward(rows("affine_relu_forward", x), w, b)
     return out, (x, w, out)
 
 
+@calls.checked
 def affine_relu_backward(dout, cache, need_dx=True):
     """dout (N, M) -> dx in the shape of x, dw (D, M), db (M,)."""
-    x, w, out = cache
+    x, w, out = arguments.cache("affine_relu_backward", cache, 3)
     dx, dw, db = sandwich.affine_relu_backward(dout, rows("affine_relu_backward", x), w, out, need_dx)
     return dx if dx is None else dx.reshape(np.shape(x)), dw, db
 
 
+@calls.checked
 def affine_bn_relu_forward(x, w, b, gamma, beta, bn_param):
     """`affine_forward`, `batchnorm_forward`, `relu_forward`; gamma, beta (M,). Returns out (N, M), cache."""
     function = "affine_bn_relu_forward"
-    training, eps = batchnorm_settings(function, bn_param, gamma)
+    training, eps, running = batchnorm_settings(function, bn_param, gamma)
     if training:
         flat = rows(function, x)
         out, between, mean, var = sandwich.affine_batchnorm_relu_forward(flat, w, b, gamma, beta, eps)
-        update_running(bn_param, mean, var)
+        update_running(bn_param, running, mean, var)
         return out, (training, x, w, between, gamma, mean, var, eps, out)
-    mean, var = bn_param["running_mean"], bn_param["running_var"]
+    mean, var = running
     out = sandwich.affine_batchnorm_relu_inference(rows(function, x), w, b, gamma, beta, mean, var, eps)
+    update_running(bn_param, running)
     return out, (training, x, w, b, gamma, mean, var, eps, out)
 
 
+@calls.checked
 def affine_bn_relu_backward(dout, cache, need_dx=True):
     """dout (N, M) -> dx in the shape of x, dw (D, M), db, dgamma, dbeta (M,)."""
-    training, x, *others = cache
+    training, x, *others = arguments.cache("affine_bn_relu_backward", cache, 9)
     backward = (
         sandwich.affine_batchnorm_relu_backward if training else sandwich.affine_batchnorm_relu_inference_backward
     )
@@ -73,6 +78,7 @@ def affine_bn_relu_backward(dout, cache, need_dx=True):
     return dx if dx is None else dx.reshape(np.shape(x)), *gradients
 
 
+@calls.checked
 def affine_ln_relu_forward(x, w, b, gamma, beta, ln_param):
     """`affine_forward`, `layernorm_forward`, `relu_forward`; gamma, beta (M,). Returns out (N, M), cache."""
     function = "affine_ln_relu_forward"
@@ -81,14 +87,16 @@ def affine_ln_relu_forward(x, w, b, gamma, beta, ln_param):
     return out, (x, w, between, gamma, mean, var, eps, out)
 
 
+@calls.checked
 def affine_ln_relu_backward(dout, cache, need_dx=True):
     """dout (N, M) -> dx in the shape of x, dw (D, M), db, dgamma, dbeta (M,)."""
-    x, *others = cache
+    x, *others = arguments.cache("affine_ln_relu_backward", cache, 8)
     flat = rows("affine_ln_relu_backward", x)
     dx, *gradients = sandwich.affine_layernorm_relu_backward(dout, flat, *others, need_dx)
     return dx if dx is None else dx.reshape(np.shape(x)), *gradients
 
 
+@calls.checked
 def conv_relu_forward(x, w, b, conv_param):
     """`conv_forward`, then `relu_forward`; arguments as in `conv_forward`. Returns out (N, F, H', W'), cache."""
     geometry = conv_geometry("conv_relu_forward", conv_param)
@@ -96,33 +104,41 @@ def conv_relu_forward(x, w, b, conv_param):
     return out, (x, w, out, *geometry)
 
 
+@calls.checked
 def conv_relu_backward(dout, cache, need_dx=True):
     """dout (N, F, H', W') -> dx (N, C, H, W), dw (F, C, HH, WW), db (F,)."""
-    return sandwich.conv2d_relu_backward(dout, *cache, need_dx)
+    return sandwich.conv2d_relu_backward(dout, *arguments.cache("conv_relu_backward", cache, 5), need_dx)
 
 
+@calls.checked
 def conv_bn_relu_forward(x, w, b, gamma, beta, conv_param, bn_param):
     """`conv_forward`, `spatial_batchnorm_forward`, `relu_forward`; gamma, beta (F,). Returns out, cache."""
     function = "conv_bn_relu_forward"
-    geometry, (training, eps) = conv_geometry(function, conv_param), batchnorm_settings(function, bn_param, gamma)
+    geometry, (training, eps, running) = (
+        conv_geometry(function, conv_param),
+        batchnorm_settings(function, bn_param, gamma),
+    )
     if training:
         out, between, mean, var = sandwich.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, eps, *geometry)
-        update_running(bn_param, mean, var)
+        update_running(bn_param, running, mean, var)
         return out, (training, x, w, between, gamma, mean, var, eps, out, *geometry)
-    mean, var = bn_param["running_mean"], bn_param["running_var"]
+    mean, var = running
     out = sandwich.conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, eps, *geometry)
+    update_running(bn_param, running)
     return out, (training, x, w, b, gamma, mean, var, eps, out, *geometry)
 
 
+@calls.checked
 def conv_bn_relu_backward(dout, cache, need_dx=True):
     """dout (N, F, H', W') -> dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,)."""
-    training, *others = cache
+    training, *others = arguments.cache("conv_bn_relu_backward", cache, 11)
     backward = (
         sandwich.conv2d_batchnorm_relu_backward if training else sandwich.conv2d_batchnorm_relu_inference_backward
     )
     return backward(dout, *others, need_dx)
 
 
+@calls.checked
 def conv_relu_pool_forward(x, w, b, conv_param, pool_param):
     """`conv_forward`, `relu_forward`, `max_pool_forward`; the pooling without `pad`. Returns out, cache."""
     function = "conv_relu_pool_forward"
@@ -131,30 +147,34 @@ def conv_relu_pool_forward(x, w, b, conv_param, pool_param):
     return out, (x, w, index, *geometry)
 
 
+@calls.checked
 def conv_relu_pool_backward(dout, cache, need_dx=True):
     """dout in the shape of the pooled image -> dx (N, C, H, W), dw (F, C, HH, WW), db (F,)."""
-    return sandwich.conv2d_relu_pool_backward(dout, *cache, need_dx)
+    return sandwich.conv2d_relu_pool_backward(dout, *arguments.cache("conv_relu_pool_backward", cache, 7), need_dx)
 
 
+@calls.checked
 def conv_bn_relu_pool_forward(x, w, b, gamma, beta, conv_param, bn_param, pool_param):
     """`conv_bn_relu_forward`, then `max_pool_forward`; the pooling without `pad`. Returns out, cache."""
     function = "conv_bn_relu_pool_forward"
     geometry = (*conv_geometry(function, conv_param), *_unpadded(function, pool_param))
-    training, eps = batchnorm_settings(function, bn_param, gamma)
+    training, eps, running = batchnorm_settings(function, bn_param, gamma)
     if training:
         out, index, between, mean, var = sandwich.conv2d_batchnorm_relu_pool_forward(
             x, w, b, gamma, beta, eps, *geometry
         )
-        update_running(bn_param, mean, var)
+        update_running(bn_param, running, mean, var)
         return out, (training, x, w, between, gamma, mean, var, eps, index, *geometry)
-    mean, var = bn_param["running_mean"], bn_param["running_var"]
+    mean, var = running
     out, index = sandwich.conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, eps, *geometry)
+    update_running(bn_param, running)
     return out, (training, x, w, b, gamma, mean, var, eps, index, *geometry)
 
 
+@calls.checked
 def conv_bn_relu_pool_backward(dout, cache, need_dx=True):
     """dout in the shape of the pooled image -> dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,)."""
-    training, *others = cache
+    training, *others = arguments.cache("conv_bn_relu_pool_backward", cache, 13)
     backward = (
         sandwich.conv2d_batchnorm_relu_pool_backward
         if training

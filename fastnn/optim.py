@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import arrays, checks, repeat, squares, updates
+from fastnn import arguments
+from fastnn.kernels import arrays, calls, checks, repeat, squares, updates
 
 _ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 0}
 DEFAULTS: dict[str, dict[str, float]] = {
@@ -37,6 +38,12 @@ STATE: dict[str, tuple[str, ...]] = {
     "adam": ("m", "v"),
     "adamw": ("m", "v"),
 }
+_LIMITS: dict[str, dict[str, float]] = {
+    "learning_rate": {"minimum": 0},
+    "weight_decay": {"minimum": 0},
+    "epsilon": {"above": 0},
+    **{name: {"minimum": 0, "below": 1} for name in ("momentum", "decay_rate", "beta1", "beta2")},
+}
 _KERNELS: dict[str, Callable] = {
     "sgd": updates.sgd_update,
     "sgd_momentum": updates.momentum_update,
@@ -48,11 +55,13 @@ _KERNELS: dict[str, Callable] = {
 }
 
 
+@calls.checked
 def sgd(w, dw, config=None, out=None):
     """Stochastic gradient descent: next_w = w - learning_rate * dw."""
     return _one("sgd", w, dw, config, out)
 
 
+@calls.checked
 def sgd_momentum(w, dw, config=None, out=None):
     """Gradient descent with momentum.
 
@@ -62,6 +71,7 @@ def sgd_momentum(w, dw, config=None, out=None):
     return _one("sgd_momentum", w, dw, config, out)
 
 
+@calls.checked
 def nesterov(w, dw, config=None, out=None):
     """Nesterov's accelerated gradient, in the variables of the look-ahead point.
 
@@ -71,6 +81,7 @@ def nesterov(w, dw, config=None, out=None):
     return _one("nesterov", w, dw, config, out)
 
 
+@calls.checked
 def rmsprop(w, dw, config=None, out=None):
     """RMSProp: each step divided by a moving root mean square of the gradient.
 
@@ -80,6 +91,7 @@ def rmsprop(w, dw, config=None, out=None):
     return _one("rmsprop", w, dw, config, out)
 
 
+@calls.checked
 def adagrad(w, dw, config=None, out=None):
     """AdaGrad: each step divided by the root of the sum of all squared gradients.
 
@@ -89,6 +101,7 @@ def adagrad(w, dw, config=None, out=None):
     return _one("adagrad", w, dw, config, out)
 
 
+@calls.checked
 def adam(w, dw, config=None, out=None):
     """Adam with bias correction; t counts the updates and is incremented first.
 
@@ -99,6 +112,7 @@ def adam(w, dw, config=None, out=None):
     return _one("adam", w, dw, config, out)
 
 
+@calls.checked
 def adamw(w, dw, config=None, out=None):
     """Adam with decoupled weight decay: next_w as in `adam`, less learning_rate * weight_decay * w."""
     return _one("adamw", w, dw, config, out)
@@ -114,14 +128,26 @@ def find(function: str, rule: str | Callable) -> Callable:
 
 def checked_config(function: str, rule: Callable, config: dict | None) -> dict:
     """A copy of the hyperparameters; for the rules of this module, ValueError for one that the rule does not have."""
-    allowed = DEFAULTS[rule.__name__] if rule in RULES.values() else config or ()
-    return checks.keys(function, "optim_config", config or {}, optional=allowed)
+    given = {} if config is None else config
+    if rule not in RULES.values():
+        return checks.keys(function, "optim_config", given, optional=given)
+    checked = checks.keys(function, "optim_config", given, optional=DEFAULTS[rule.__name__])
+    for name, value in checked.items():
+        if name == "t":
+            checks.integer(function, "optim_config['t']", value, minimum=0)
+        else:
+            checks.number(function, f"optim_config[{name!r}]", value, **_LIMITS[name])
+    return checked
+
+
+def usual_rate(rule: Callable) -> float | None:
+    """The learning rate of a rule of this module where its config has none; of other functions nothing is known."""
+    return DEFAULTS[rule.__name__]["learning_rate"] if rule in RULES.values() else None
 
 
 def base_rate(function: str, rule: Callable, config: dict) -> float:
     """The learning rate that a schedule multiplies: that of the hyperparameters, else the rule's default."""
-    default = DEFAULTS[rule.__name__]["learning_rate"] if rule in RULES.values() else None
-    rate = config.get("learning_rate", default)
+    rate = config.get("learning_rate", usual_rate(rule))
     if rate is None:
         raise ValueError(
             f"{function}: optim_config={config!r} has no learning_rate that a schedule could multiply; expected one, "
@@ -130,6 +156,7 @@ def base_rate(function: str, rule: Callable, config: dict) -> float:
     return checks.number(function, "optim_config['learning_rate']", rate, minimum=0)
 
 
+@calls.checked
 def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
     """Scale all gradients by one factor, so that the norm of all their elements together is at most `limit`.
 
@@ -137,12 +164,14 @@ def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
     that is not finite, no factor helps, and they stay as they are.
     Source: Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks (2013), section 3.2.
     """
-    norm = squares.gradient_norm(list(gradients.values()))
+    limit = checks.number("clip_by_norm", "limit", limit, above=0)
+    norm = squares.gradient_norm(list(arguments.mapping("clip_by_norm", "gradients", gradients, "arrays").values()))
     if not limit < norm < np.inf:
         return gradients, norm
     return {name: dw * dw.dtype.type(limit / norm) for name, dw in gradients.items()}, norm
 
 
+@calls.checked
 def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: MutableMapping) -> None:
     """Update the parameters that `configs` names, which has a config of the rule for each: those in `params`, in place.
 
@@ -150,6 +179,7 @@ def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: Muta
     the other. But a rule of this module updates all C-contiguous arrays at once, in one pass over memory, and where one
     of these cannot be updated, none is, nor is any of their configs.
     """
+    _check_named(rule, params, grads, configs)
     together = [name for name in configs if arrays.is_plain(params[name])] if rule in RULES.values() else []
     if together:
         w, dw, given = ([values[name] for name in together] for values in (params, grads, configs))
@@ -166,6 +196,26 @@ def next_numbers(rule: Callable, config: dict) -> tuple:
     if "t" in complete:
         config["t"] = complete["t"] = complete["t"] + 1
     return repeat.numbers(_KERNELS[name].__name__.removesuffix("_update"), **complete)
+
+
+def _check_named(rule: Any, params: Any, grads: Any, configs: Any) -> None:
+    """Every config is that of a parameter, which is an array, and of its gradient."""
+    arguments.function("update", "rule", rule)
+    arguments.mapping("update", "configs", configs, "configs of the rule")
+    for which, values in (("params", params), ("grads", grads)):
+        arguments.mapping("update", which, values, "arrays")
+        for name in configs:
+            if name not in values:
+                raise ValueError(
+                    f"update: {which} lacks {name!r} (it has {list(values)}); expected {list(configs)} as in configs; "
+                    f"add it, or take its config out"
+                )
+    for name in configs:
+        if not isinstance(params[name], (np.ndarray, *arrays.RESIDENT)):
+            raise TypeError(
+                f"update: params[{name!r}]={checks.brief(params[name])} is no array; expected a NumPy array of floats; "
+                f"convert it"
+            )
 
 
 def _one(name: str, w: Any, dw: Any, config: dict | None, out: np.ndarray | None) -> tuple[np.ndarray, dict]:
@@ -199,5 +249,5 @@ def _completed(name: str, config: dict, w: np.ndarray) -> dict:
     for key in STATE[name]:
         complete[key] = config[key] if key in config else arrays.zeros(w.shape, w)
     if "t" in complete:
-        complete["t"] += 1
+        complete["t"] = checks.integer(name, "config['t']", complete["t"], minimum=0) + 1
     return complete

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import checks
+from fastnn import arguments
+from fastnn.kernels import calls, checks
 
 
+@calls.checked
 def generator(seed: Any = None) -> Any:
     """The source of random numbers that a seed stands for.
 
@@ -30,16 +32,21 @@ def generator(seed: Any = None) -> Any:
     return np.random.default_rng(checks.integer("generator", "seed", seed, minimum=0))
 
 
+@calls.checked
 def get_state(source: Any) -> dict:
     """The state of what `generator` returned, as a dict of plain values and arrays that no later draw changes."""
+    _check_source("get_state", source)
     return source.get_state(legacy=False) if source is np.random else source.bit_generator.state
 
 
+@calls.checked
 def set_state(source: Any, state: dict) -> None:
     """Put what `generator` returned back into a state from `get_state`.
 
     Raises ValueError where the state is that of another kind of generator.
     """
+    _check_source("set_state", source)
+    arguments.mapping("set_state", "state", state, "the parts of a state")
     kind = get_state(source)["bit_generator"]
     is_global = "has_gauss" in state
     if state.get("bit_generator") != kind or is_global != (source is np.random):
@@ -52,3 +59,11 @@ def set_state(source: Any, state: dict) -> None:
         np.random.set_state(state)
     else:
         source.bit_generator.state = state
+
+
+def _check_source(function: str, source: Any) -> None:
+    if source is not np.random and not isinstance(source, np.random.Generator):
+        raise TypeError(
+            f"{function}: source={checks.brief(source)} is no source of random numbers; expected what `generator` "
+            f"returns; pass generator(seed)"
+        )

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import arrays, checks
+from fastnn.kernels import arrays, calls, checks
 
 from . import locks, random, run_file, saved_state
 from .sampling import Sampler, is_in_memory
@@ -106,6 +106,7 @@ class Resumable:
     def _file(self) -> str:
         return f"{str(self.checkpoint_name).removesuffix('.h5')}.h5"
 
+    @calls.checked
     def state(self) -> dict[str, Any]:
         """Everything that is needed to go on exactly from here, as a nested dict of numbers, strings, lists and arrays.
 
@@ -130,6 +131,7 @@ class Resumable:
             **(self._reading_from or self._origin()),
         }
 
+    @calls.checked
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned, or from the tree of a checkpoint, in which it is.
 
@@ -166,12 +168,12 @@ class Resumable:
                     f"make the model with the arguments of the saved one"
                 )
         self._recover()
-        self._snapshot = self._state()
+        snapshot, self._snapshot = self._snapshot, self._state()
         self._reading_from = self._origin()
         try:
             random.set_state(self._generator, state["generator"])
-        except ValueError:  # of another kind: it stays as it was
-            self._reading_from = None
+        except (ValueError, TypeError):  # of another kind: it stays as it was
+            self._reading_from, self._snapshot = None, snapshot
             raise
         self._restore(state)
         self._snapshot = None

@@ -22,7 +22,26 @@ def part(function: str, data: Mapping[str, Any], name: str) -> tuple[Any, Any]:
     """
     names = f"X_{name}", f"y_{name}"
     checks.keys(function, "data", data, required=names, optional=data)
-    X, y = (np.asarray(data[key]) if isinstance(data[key], (list, tuple)) else data[key] for key in names)
+    return labelled(function, **{key: data[key] for key in names})
+
+
+def labelled(function: str, **images_and_labels: Any) -> tuple[Any, Any]:
+    """Images (N, ...) of real numbers and labels (N,) of whole ones, N at least 1, given under the names in errors.
+
+    Both are arrays or data sets in a file, such as h5py's; lists become arrays.
+    """
+    checked: list[Any] = []
+    for name, value in images_and_labels.items():
+        if isinstance(value, (list, tuple)):
+            value = checks.array(function, name, value)
+        shape, dtype = getattr(value, "shape", ()), getattr(value, "dtype", None)
+        whole = bool(checked)  # the labels
+        if not shape or dtype is None or dtype.kind not in ("iub" if whole else "fiub") or (whole and len(shape) != 1):
+            text = checks.brief(value) if dtype is None else f"an array of {dtype} of the shape {shape}"
+            expected = "whole numbers (N,), a label for each image" if whole else "real numbers (N, ...)"
+            raise TypeError(f"{function}: {name} is {text}; expected {expected}; convert it to such an array")
+        checked.append(value)
+    (X, y), names = checked, list(images_and_labels)
     if len(X) != len(y) or len(X) == 0:
         raise ValueError(
             f"{function}: data has {len(X)} rows in {names[0]} and {len(y)} in {names[1]}; expected as many labels as "

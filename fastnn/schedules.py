@@ -9,14 +9,24 @@ schedule spans one call of `Solver.train`; the next call begins it again.
 
 import dataclasses
 import math
+import typing
 from collections.abc import Callable
 
-from fastnn.kernels import checks
+from fastnn import arguments
+from fastnn.kernels import calls, checks
 
 __all__ = ["Cosine", "Exponential", "OneCycle", "Plateau", "Position", "Step", "Warmup"]
 
 
-@dataclasses.dataclass(frozen=True)
+@typing.dataclass_transform(frozen_default=True)
+def _schedule(cls):
+    """A frozen dataclass whose constructor refuses unknown arguments in words."""
+    made = dataclasses.dataclass(frozen=True)(cls)
+    made.__init__ = calls.checked(made.__init__)
+    return made
+
+
+@_schedule
 class Position:
     """Where training stands before an iteration.
 
@@ -30,12 +40,35 @@ class Position:
     iterations_per_epoch: int
     val_acc_history: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        checks.integer("Position", "iteration", self.iteration, minimum=0)
+        checks.integer("Position", "total", self.total, minimum=1)
+        checks.integer("Position", "iterations_per_epoch", self.iterations_per_epoch, minimum=1)
+        for accuracy in arguments.listed("Position", "val_acc_history", self.val_acc_history, "accuracies"):
+            checks.number("Position", "val_acc_history", accuracy)
+
 
 Schedule = Callable[[Position], float]
 
 
-@dataclasses.dataclass(frozen=True)
-class Step:
+class _Factor:
+    """What the schedules share: each says its factor at a Position."""
+
+    @calls.checked
+    def __call__(self, position: Position) -> float:
+        if not isinstance(position, Position):
+            raise TypeError(
+                f"{type(self).__name__}: position={checks.brief(position)} is no Position; expected where training "
+                f"stands; pass a fastnn.schedules.Position"
+            )
+        return self._factor(position)
+
+    def _factor(self, position: Position) -> float:
+        raise NotImplementedError
+
+
+@_schedule
+class Step(_Factor):
     """factor ** k after k times `every` epochs: the rate falls in steps."""
 
     every: int
@@ -45,12 +78,12 @@ class Step:
         checks.integer("Step", "every", self.every, minimum=1)
         checks.number("Step", "factor", self.factor, above=0)
 
-    def __call__(self, position: Position) -> float:
+    def _factor(self, position: Position) -> float:
         return self.factor ** (position.iteration // (self.every * position.iterations_per_epoch))
 
 
-@dataclasses.dataclass(frozen=True)
-class Exponential:
+@_schedule
+class Exponential(_Factor):
     """factor ** (epochs done), in every iteration a little: `lr_decay` without its steps."""
 
     factor: float
@@ -58,12 +91,12 @@ class Exponential:
     def __post_init__(self) -> None:
         checks.number("Exponential", "factor", self.factor, above=0)
 
-    def __call__(self, position: Position) -> float:
+    def _factor(self, position: Position) -> float:
         return self.factor ** (position.iteration / position.iterations_per_epoch)
 
 
-@dataclasses.dataclass(frozen=True)
-class Cosine:
+@_schedule
+class Cosine(_Factor):
     """From 1 to `final` along half a period of the cosine: final + (1 - final) * (1 + cos(pi * done)) / 2.
 
     done is the fraction of this call's iterations that are done.
@@ -75,12 +108,12 @@ class Cosine:
     def __post_init__(self) -> None:
         checks.number("Cosine", "final", self.final, minimum=0)
 
-    def __call__(self, position: Position) -> float:
+    def _factor(self, position: Position) -> float:
         return _cosine(1.0, self.final, position.iteration / position.total)
 
 
-@dataclasses.dataclass(frozen=True)
-class Warmup:
+@_schedule
+class Warmup(_Factor):
     """From 0 to 1 in a straight line during `length` epochs, then another schedule over the rest; None: 1.
 
     With n iterations in `length` epochs (rounded, at least 1) the factors are 1/n, 2/n, ..., 1.
@@ -98,7 +131,7 @@ class Warmup:
                 f"pass one such as Cosine()"
             )
 
-    def __call__(self, position: Position) -> float:
+    def _factor(self, position: Position) -> float:
         length = max(round(self.length * position.iterations_per_epoch), 1)
         if position.iteration < length:
             return (position.iteration + 1) / length
@@ -108,8 +141,8 @@ class Warmup:
         return self.then(dataclasses.replace(position, iteration=iteration, total=total))
 
 
-@dataclasses.dataclass(frozen=True)
-class OneCycle:
+@_schedule
+class OneCycle(_Factor):
     """From `start` up to 1, then down to `final`; the learning rate is the peak.
 
     peak_at: the fraction of this call's iterations at whose end the peak is
@@ -129,7 +162,7 @@ class OneCycle:
         checks.number("OneCycle", "final", self.final, minimum=0)
         checks.choice("OneCycle", "anneal", self.anneal, _ANNEAL)
 
-    def __call__(self, position: Position) -> float:
+    def _factor(self, position: Position) -> float:
         between = _ANNEAL[self.anneal]
         here, last = position.iteration, position.total - 1
         peak = max(self.peak_at * position.total - 1, 0)
@@ -138,8 +171,8 @@ class OneCycle:
         return between(1.0, self.final, (here - peak) / (last - peak) if last > peak else 0.0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Plateau:
+@_schedule
+class Plateau(_Factor):
     """Times `factor` whenever the validation accuracy was checked more than `patience` times without a better one.
 
     threshold: what an accuracy must be above the best one to be better; minimum: the least factor
@@ -157,7 +190,7 @@ class Plateau:
         checks.number("Plateau", "threshold", self.threshold, minimum=0)
         checks.number("Plateau", "minimum", self.minimum, minimum=0, maximum=1)
 
-    def __call__(self, position: Position) -> float:
+    def _factor(self, position: Position) -> float:
         result, best, worse = 1.0, -math.inf, 0
         for accuracy in position.val_acc_history:
             if accuracy > best + self.threshold:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import arrays, checks, repeat
+from fastnn.kernels import arrays, calls, checks, repeat
 
-from . import arguments, optim, random, run_file
+from . import arguments, failures, optim, random, run_file
 from .repeated import Repeated
 from .residence import on_device
-from .resumable import Resumable, copied
-from .sampling import Sampler, is_in_memory, part, rows
+from .resumable import Resumable, copied, in_host_memory
+from .sampling import Sampler, is_in_memory, labelled, part, rows
 from .schedules import Position, Schedule
 
 __all__ = ["Solver"]
@@ -30,9 +30,9 @@ class Solver(Resumable):
         loss(X) -> scores (N, K), in eval mode; loss(X, y) -> (loss, dict of gradients with the keys of params)
         buffers: if it has them, a dict of arrays that loss(X, y) changes (running statistics, counters); they are saved
             and put back with the parameters. Nothing else that decides a result may change.
-    data: dict with X_train, y_train, X_val, y_val; arrays, or data sets such as h5py's, of which only batches are read,
-        in whatever dtype the model takes. Where it has them, mean_image, scale and class_names go into checkpoints,
-        for `fastnn predict`: an input is (pixels - mean_image) * scale
+    data: dict with X_train, y_train, X_val, y_val; arrays, or data sets such as h5py's, of which only batches are read:
+        real numbers in whatever dtype the model takes, and whole numbers as labels. Where it has them, mean_image,
+        scale and class_names go into checkpoints, for `fastnn predict`: an input is (pixels - mean_image) * scale
     update_rule: name of a rule in `fastnn.optim`, applied in place, or a function (w, dw, config) -> (next_w, config)
     optim_config: hyperparameters of the rule
     lr_decay: factor for the learning rate after each epoch
@@ -58,6 +58,7 @@ class Solver(Resumable):
     that of the last update). Raises TypeError for unknown keywords, ValueError for values out of range.
     """
 
+    @calls.checked
     def __init__(
         self,
         model: Any,
@@ -81,11 +82,9 @@ class Solver(Resumable):
         transform: Callable | None = None,
         clip_norm: float | None = None,
         callbacks: Iterable[Callable] = (),
-        **unknown: Any,
     ) -> None:
-        arguments.known(Solver, unknown)
         super().__init__(random.generator(seed))
-        self.model = model
+        self.model = arguments.attributes("Solver", "model", model, "params", "loss", expected="a model")
         self.X_train, self.y_train = part("Solver", data, "train")
         self.X_val, self.y_val = part("Solver", data, "val")
         self.preprocessing = {name: data[name] for name in run_file.PREPROCESSING if name in data}
@@ -101,6 +100,7 @@ class Solver(Resumable):
         self.num_train_samples = arguments.count_or_none("Solver", "num_train_samples", num_train_samples)
         self.num_val_samples = arguments.count_or_none("Solver", "num_val_samples", num_val_samples)
         self.early_stopping = arguments.count_or_none("Solver", "early_stopping", early_stopping)
+        arguments.path_or_none("Solver", "checkpoint_name", checkpoint_name)
         self.checkpoint_name = checkpoint_name
         self.checkpoint_every = arguments.count_or_none("Solver", "checkpoint_every", checkpoint_every)
         if checkpoint_every is not None and checkpoint_name is None:
@@ -109,18 +109,20 @@ class Solver(Resumable):
                 f"it; pass checkpoint_name='run.h5', or leave checkpoint_every out"
             )
         self.print_every = checks.integer("Solver", "print_every", print_every, minimum=0)
-        self.verbose = verbose
+        self.verbose = checks.flag("Solver", "verbose", verbose)
         self.transform = arguments.function_or_none("Solver", "transform", transform)
         self.clip_norm = None if clip_norm is None else checks.number("Solver", "clip_norm", clip_norm, above=0)
         self.callbacks = arguments.callbacks("Solver", "callbacks", callbacks)
 
+    @calls.checked
     def train(self) -> None:
         """Train to the end of num_epochs epochs, or of early_stopping; called once more, for as many again.
 
         After an interruption, or on a state saved before the end, goes on to that end. Whatever stops it (Ctrl-C, an
         error in the model) passes through, and leaves model and solver as they were between two iterations.
-        Raises FloatingPointError where the loss is not finite; the best parameters are then in the model. OSError
-        where a checkpoint cannot be written, of these BlockingIOError where another run saves under the same name.
+        Raises FloatingPointError where the loss is not finite, naming iteration and layer; the best parameters are then
+        in the model, and with a checkpoint_name the state before is in a checkpoint. OSError where a checkpoint cannot
+        be written, of these BlockingIOError where another run saves under the same name.
 
         Where the active backend computes on a GPU and the model can (`fastnn.nn.Module.resident`), everything that an
         iteration reads and writes is there meanwhile: callbacks see resident arrays, and find NumPy's in `state()`.
@@ -157,12 +159,17 @@ class Solver(Resumable):
             self._recover()
             raise
 
+    @calls.checked
     def check_accuracy(self, X: Any, y: Any, num_samples: int | None = None, batch_size: int = 100) -> float:
         """The fraction of images whose highest score is that of their label.
 
         X, y: images and labels, as in data; num_samples: draw so many of them, where there are more
         batch_size: images in one call of the model
         """
+        function = "Solver.check_accuracy"
+        X, y = labelled(function, X=X, y=y)
+        num_samples = arguments.count_or_none(function, "num_samples", num_samples)
+        batch_size = checks.integer(function, "batch_size", batch_size, minimum=1)
         count = len(X)
         chosen = None
         if num_samples is not None and count > num_samples:
@@ -204,12 +211,11 @@ class Solver(Resumable):
         images, labels = self.sampler.batch(self.iteration, self._generator, self.X_train, self.y_train)
         if self.transform is not None:
             images = self.transform(images, self._generator)
-        loss, grads = self.model.loss(images, labels)
-        loss = float(arrays.to_numpy(loss))
-        self._check_finite("loss", loss, images)
+        loss, grads = self._loss(images, labels)
+        self._check_finite("loss", loss, images, labels, grads)
         if self.clip_norm is not None:
             grads, norm = optim.clip_by_norm(grads, self.clip_norm)
-            self._check_finite("norm of the gradients", norm, images)
+            self._check_finite("norm of the gradients", norm, images, labels, grads)
         checks.keys("Solver", "gradients", grads, required=self.optim_configs, optional=grads)
 
         self._begin_writing()
@@ -296,20 +302,46 @@ class Solver(Resumable):
     def _speaks(self) -> bool:
         return self.verbose and self.iteration > self._quiet_until
 
-    def _check_finite(self, what: str, value: float, images: np.ndarray) -> None:
+    def _loss(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, dict]:
+        """The model's loss, a number, and its gradients."""
+        returned = self.model.loss(images, labels)
+        if not isinstance(returned, tuple) or len(returned) != 2 or np.ndim(returned[0]) != 0:
+            raise TypeError(
+                f"Solver: model.loss(X, y) returned {checks.brief(returned)}; expected (loss, gradients), the loss a "
+                f"number; let it return both"
+            )
+        return float(arrays.to_numpy(returned[0])), returned[1]
+
+    def _check_finite(self, what: str, value: float, images: np.ndarray, labels: np.ndarray, grads: Any) -> None:
         """Raise FloatingPointError, with the best parameters in the model, unless the value is finite."""
         if math.isfinite(value):
             return
-        rate = next(iter(self.optim_configs.values()), {}).get("learning_rate")
-        params = [name for name, w in self.model.params.items() if not np.isfinite(arrays.to_numpy(w)).all()]
-        if not np.isfinite(np.asarray(arrays.to_numpy(images), np.float64)).all():
-            cause = "the batch contains NaN or infinity: check the data"
-        elif params:
-            cause = f"the parameters {params} are not finite any more: lower learning_rate={rate}"
-        else:
-            cause = f"the scores grew too large: lower learning_rate={rate}, or check the data"
+        failed, config = self.iteration + 1, next(iter(self.optim_configs.values()), {})
+        rate = config.get("learning_rate", optim.usual_rate(self.update_rule))
         self._recover()
+        self._reading_from = self._origin()
+        cause = failures.cause(self.model, images, rate)
+        words = [failures.place(self.model, images, labels, grads), cause]
+        self._recover()
+        words.append(self._save_before_failure())
         self._put_back_best(finished=False)
         raise FloatingPointError(
-            f"Solver: {what} = {value} in iteration {self.iteration + 1}; expected a finite number; {cause}"
+            f"Solver: {what} = {value} in iteration {failed}; expected a finite number; "
+            + "; ".join(filter(None, words))
         )
+
+    def _save_before_failure(self) -> str:
+        """Save the last finite state, where checkpoints are wanted; returns in words where it is."""
+        finite = (
+            state
+            for state in (self.state(), in_host_memory(self._snapshot))
+            if state and not failures.not_finite(state["params"])
+        )
+        state = next(finite, None)
+        if self.checkpoint_name is None or state is None:
+            return ""
+        name = str(self.checkpoint_name).removesuffix(".h5")
+        if self.checkpoint_every is None:
+            name += f"_iteration_{state['iteration']}"
+        self.save(f"{name}.h5", solver=state)
+        return f"the state after iteration {state['iteration']} is in {name}.h5, for Solver.resume"

@@ -11,16 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import layer_utils, layers, optim
+from fastnn import arguments, layer_utils, layers, optim
 from fastnn.augment import Augment
 from fastnn.classifiers import LinearSVM, Softmax
 from fastnn.classifiers.cnn import ThreeLayerConvNet
 from fastnn.classifiers.fc_net import FullyConnectedNet, TwoLayerNet
+from fastnn.kernels import calls
 from fastnn.solver import Solver
 
 
+@calls.checked
 def steps(dtype: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Pairs of a name and a function that calls some operations on the active backend; dtype: float32 or float64."""
+    dtype = arguments.dtype("steps", dtype)
     images, rows = np.ones((2, 4, 6, 6), dtype), np.ones((64, 4), dtype)
     filters, matrix, ones = np.ones((4, 4, 3, 3), dtype), np.ones((4, 4), dtype), np.ones(4, dtype)
     convolution, pooling = {"stride": 1, "pad": 1}, {"pool_height": 2, "pool_width": 2, "stride": 2}
@@ -69,8 +72,8 @@ def steps(dtype: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 def _run_layers(calls: dict[str, list[tuple]]) -> None:
     for name, arguments_of_all in calls.items():
-        for arguments in arguments_of_all:
-            out, cache = getattr(layer_utils, f"{name}_forward")(*arguments)
+        for given in arguments_of_all:
+            out, cache = getattr(layer_utils, f"{name}_forward")(*given)
             getattr(layer_utils, f"{name}_backward")(out, cache)
             if name == "batchnorm":
                 layers.batchnorm_backward_alt(out, cache)

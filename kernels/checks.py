@@ -67,7 +67,7 @@ def array(function: str, name: str, value: Any) -> np.ndarray:
         return arrays.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
         raise TypeError(
-            f"{function}: {name}={reprlib.repr(value)} is no array ({error}); expected numbers in rows of equal "
+            f"{function}: {name}={brief(value)} is no array ({error}); expected numbers in rows of equal "
             f"length; pass a NumPy array"
         ) from error
 
@@ -169,7 +169,7 @@ def integer(function: str, name: str, value: Any, minimum: int | None = None, ma
     """A whole number, given as an int or as a float such as 3.0; bool and 1.5 are refused."""
     value = _real(function, name, value, "a whole number", "an int")
     if not abs(value) < math.inf or value != int(value):
-        raise ValueError(f"{function}: {name}={value!r} is not whole; expected a whole number; round it yourself")
+        raise ValueError(f"{function}: {name}={brief(value)} is not whole; expected a whole number; round it yourself")
     _in_range(function, name, int(value), minimum, maximum)
     return int(value)
 
@@ -183,8 +183,8 @@ def pair(function: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
     if isinstance(value, (tuple, list)):
         if len(value) != 2:
             raise ValueError(
-                f"{function}: {name}={value!r} has {len(value)} entries; expected a whole number or (height, width); "
-                f"pass one of these"
+                f"{function}: {name}={brief(value)} has {len(value)} entries; expected a whole number or (height, "
+                f"width); pass one of these"
             )
         return integer(function, name, value[0], minimum), integer(function, name, value[1], minimum)
     both = integer(function, name, value, minimum)
@@ -203,7 +203,7 @@ def number(
     """A finite real number within [minimum, maximum] and strictly between `above` and `below`."""
     value = _real(function, name, value, "a real number", "a float")
     if not abs(value) <= sys.float_info.max:
-        raise ValueError(f"{function}: {name}={value!r} is not finite; expected a finite number; check its origin")
+        raise ValueError(f"{function}: {name}={brief(value)} is not finite; expected a finite number; check its origin")
     _in_range(function, name, value, minimum, maximum, above, below)
     return float(value)
 
@@ -214,7 +214,7 @@ def _real(function: str, name: str, value: Any, expected: str, remedy: str) -> A
     if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{function}: {name}={value!r} is not a number; expected {expected}; pass {remedy}")
+        raise TypeError(f"{function}: {name}={brief(value)} is not a number; expected {expected}; pass {remedy}")
     return value
 
 
@@ -236,7 +236,19 @@ def _in_range(
         return
     limits = {"at least": minimum, "more than": above, "at most": maximum, "less than": below}
     expected = " and ".join(f"{words} {limit}" for words, limit in limits.items() if limit is not None)
-    raise ValueError(f"{function}: {name}={value!r} is out of range; expected {expected}; choose such a value")
+    raise ValueError(f"{function}: {name}={brief(value)} is out of range; expected {expected}; choose such a value")
+
+
+def flag(function: str, name: str, value: Any) -> bool:
+    """True or False, also as NumPy's or as the numbers 1 and 0."""
+    if value is True or value is False:  # found out fast: small layers wait for it
+        return value
+    if isinstance(value, (int, np.bool_, np.integer)) and value in (0, 1):
+        return bool(value)
+    raise TypeError(
+        f"{function}: {name}={brief(value)} is neither true nor false; expected a bool; pass {name}=True or "
+        f"{name}=False"
+    )
 
 
 def choice(function: str, name: str, value: Any, choices: Iterable[str]) -> str:
@@ -245,7 +257,7 @@ def choice(function: str, name: str, value: Any, choices: Iterable[str]) -> str:
     if isinstance(value, str) and value in words:
         return value
     raise (ValueError if isinstance(value, str) else TypeError)(
-        f"{function}: {name}={value!r} is unknown; "
+        f"{function}: {name}={brief(value)} is unknown; "
         f"expected one of {', '.join(map(repr, words))}{suggestion(value, words)}"
     )
 
@@ -256,16 +268,27 @@ def suggestion(value: Any, words: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else "; use one of these"
 
 
+def brief(value: Any) -> str:
+    """A value in an error: on one line, cut where it is long."""
+    whole = isinstance(value, numbers.Number) or (isinstance(value, str) and len(value) <= 200)
+    return repr(value) if whole else " ".join(reprlib.repr(value).split())
+
+
 def keys(function: str, name: str, value: Any, required: Iterable[str] = (), optional: Iterable[str] = ()) -> dict:
-    """A dict with every required key and none beyond the required and optional ones."""
-    required, allowed = list(required), [*required, *optional]
+    """A dict with every required key and none beyond the required and optional ones; optional=value accepts any."""
+    required = list(required)
+    allowed = required if optional is value else [*required, *optional]
     if not isinstance(value, Mapping):
-        raise TypeError(f"{function}: {name}={value!r} is not a dict; expected keys {allowed}; pass a dict with them")
+        raise TypeError(
+            f"{function}: {name}={brief(value)} is not a dict; expected keys {allowed}; pass a dict with them"
+        )
     for key in required:
         if key not in value:
             raise ValueError(
                 f"{function}: {name} lacks the key {key!r} (it has {list(value)}); expected {required}; add {key!r}"
             )
+    if optional is value:
+        return dict(value)
     for key in value:
         if key not in allowed:
             raise ValueError(

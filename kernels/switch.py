@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import checks, plugins
+from . import calls, checks, plugins
 
 BACKENDS = ("naive", "vectorized", "njit", "cuda")
 CHOICES = (*BACKENDS, "auto")
@@ -57,6 +57,7 @@ def get_backend() -> str:
     return name
 
 
+@calls.checked
 def set_backend(name: str) -> None:
     """Choose the backend for the whole process, from here on.
 
@@ -67,6 +68,7 @@ def set_backend(name: str) -> None:
     _chosen = _resolve(name, "set_backend")
 
 
+@calls.checked
 @contextlib.contextmanager
 def use_backend(name: str) -> Iterator[None]:
     """Choose the backend inside a `with` block or a decorated function; other threads keep theirs.
@@ -87,7 +89,7 @@ def backends() -> list[Backend]:
 
 
 def _resolve(name: str, origin: str) -> str:
-    if name not in CHOICES:
+    if not isinstance(name, str) or name not in CHOICES:
         checks.choice(origin, "backend", name, (*CHOICES, *_offered()))
     if name == "auto":
         name = "cuda" if _has_gpu() else DEFAULT

@@ -165,8 +165,8 @@ def test_what_is_broken_is_not_available_and_says_why(site):
         "False njit of broken-package | the name 'njit' is one of fastnn's own | ask the authors of broken-package for "
         "another",
         f"False quits | loading 'broken' of broken-package failed (SystemExit: no licence) | {remedy}",
-        "False three | 'number:VALUE' of broken-package is of type int, neither a package nor a mapping of operations | ask "
-        "the authors of broken-package to mend it",
+        "False three | 'number:VALUE' of broken-package is of type int, neither a package nor a mapping of operations "
+        "| ask the authors of broken-package to mend it",
         "False twice | more than one package offers it: broken-package, other-package | uninstall all but one of them",
     ]
     assert first == (

@@ -24,7 +24,19 @@ SOURCES = [
     for path in sorted(KERNELS.rglob("*.py"))
 ]
 VARIANTS = ("naive", "vectorized", "njit", "cuda")
-SHARED = {"arrays", "checks", "compiling", "gpu", "mailbox", "parameters", "switch", "threads", "windows", "simd"}
+SHARED = {
+    "arrays",
+    "calls",
+    "checks",
+    "compiling",
+    "gpu",
+    "mailbox",
+    "parameters",
+    "switch",
+    "threads",
+    "windows",
+    "simd",
+}
 FIRST_PARTY = [(module, path) for module, path in SOURCES if module[1] != "kernels"]
 IN_KERNELS = [(module, path) for module, path in SOURCES if module[1] == "kernels"]
 IN_OPERATIONS = [(module, path) for module, path in IN_KERNELS if len(module) == 4 and module[2] in kernels.OPERATIONS]

@@ -51,7 +51,7 @@ def test_the_cause_of_a_loss_that_is_not_finite_is_named():
     ("options", "error", "message"),
     [
         ({"batchsize": 3}, TypeError, "Solver: the keyword batchsize=3 is unknown; .*did you mean 'batch_size'"),
-        ({"model_": 3}, TypeError, "Solver: the keyword model_=3 is unknown; expected only update_rule, optim_config"),
+        ({"model_": 3}, TypeError, "Solver: the keyword model_=3 is unknown; expected only model, data, update_rule"),
         ({"update_rule": "adma"}, ValueError, "Solver: update_rule='adma' is unknown.*did you mean 'adam'"),
         ({"update_rule": 3}, TypeError, "Solver: update_rule=3 is unknown"),
         ({"optim_config": {"lr": 1}}, ValueError, r"Solver: optim_config\['lr'\] is unknown"),

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import layers, optim, random
-from fastnn.kernels import checks
+from fastnn import arguments, layers, optim, random
+from fastnn.kernels import calls, checks
 from fastnn.layers.affine import rows
 from fastnn.nn import files
-from fastnn.nn.layers import float_dtype
 from fastnn.nn.named import all_fitting
 from fastnn.sampling import Sampler
 
@@ -39,6 +38,7 @@ class SparseAutoencoder:
     Source: Ng, Sparse autoencoder, CS294A lecture notes (2011), sections 2 and 3.
     """
 
+    @calls.checked
     def __init__(
         self,
         input_dim: int,
@@ -56,7 +56,7 @@ class SparseAutoencoder:
         self.rho = checks.number(name, "rho", rho, above=0, below=1)
         self.beta = checks.number(name, "beta", beta, minimum=0)
         self.lambd = checks.number(name, "lambd", lambd, minimum=0)
-        self.dtype = float_dtype(name, dtype)
+        self.dtype = arguments.dtype(name, dtype)
         source = random.generator(seed)
         bound = math.sqrt(6 / (self.input_dim + self.hidden_dim))
         D, H = self.input_dim, self.hidden_dim
@@ -75,19 +75,23 @@ class SparseAutoencoder:
     def params(self, values: Mapping[str, np.ndarray]) -> None:
         self._params.update(all_fitting("SparseAutoencoder.params", "params", self._params, values))
 
+    @calls.checked
     def encode(self, X: np.ndarray) -> np.ndarray:
         """The activations (N, H) of the hidden units for X (N, D)."""
         return _layer(self._rows("encode", X), self.params["W1"], self.params["b1"])[0]
 
+    @calls.checked
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         """The outputs (N, D) for X (N, D): what the hidden units keep of it."""
         hidden = _layer(self._rows("reconstruct", X), self.params["W1"], self.params["b1"])[0]
         return _layer(hidden, self.params["W2"], self.params["b2"])[0]
 
+    @calls.checked
     def cost(self, X: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
         """J for the batch X (N, D), N at least 1, and its exact gradients by the names of `params`."""
         return self._cost(self.params, self._batch("cost", X, self.dtype))
 
+    @calls.checked
     def train(
         self,
         X: np.ndarray,
@@ -113,6 +117,7 @@ class SparseAutoencoder:
         function = "SparseAutoencoder.train"
         X = self._batch("train", X, self.dtype)
         num_epochs = checks.integer(function, "num_epochs", num_epochs, minimum=1)
+        verbose = checks.flag(function, "verbose", verbose)
         rule = optim.find(function, update_rule)
         config = optim.checked_config(function, rule, {"learning_rate": learning_rate, **hyperparameters})
         configs = {name: dict(config) for name in self.params}
@@ -128,6 +133,7 @@ class SparseAutoencoder:
                 print(f"(Epoch {epoch + 1} / {num_epochs}) cost: {np.mean(history[-sampler.batches :]):f}")
         return history
 
+    @calls.checked
     def fit_lbfgs(self, X: np.ndarray, max_iterations: int = 400, verbose: bool = False) -> list[float]:
         """Minimise J over all of X (N, D) by L-BFGS, computed in float64 whatever the dtype of the parameters.
 
@@ -142,6 +148,7 @@ class SparseAutoencoder:
         function = "SparseAutoencoder.fit_lbfgs"
         X = self._batch("fit_lbfgs", X, np.dtype(np.float64))
         max_iterations = checks.integer(function, "max_iterations", max_iterations, minimum=1)
+        verbose = checks.flag(function, "verbose", verbose)
         history: list[float] = []
 
         def cost_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -161,10 +168,12 @@ class SparseAutoencoder:
         minimize(cost_and_slope, _flat(self.params), method="L-BFGS-B", jac=True, callback=keep, options=options)
         return history
 
+    @calls.checked
     def save(self, name: str) -> None:
         """Write the parameters to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
         files.save(name, self.params)
 
+    @calls.checked
     def load(self, name: str) -> None:
         """Read the parameters that `save` wrote, without executing anything in the file.
 
@@ -195,7 +204,7 @@ class SparseAutoencoder:
     def _rows(self, method: str, X: Any, dtype: np.dtype | None = None) -> np.ndarray:
         """X as rows (N, D) of `dtype`, that of the parameters unless given."""
         function = f"SparseAutoencoder.{method}"
-        (X,) = checks.floats(function, X=(rows(function, X), f"N {self.input_dim}"))
+        (X,) = checks.floats(function, X=(rows(function, X, "X"), f"N {self.input_dim}"))
         return X.astype(dtype or self.dtype, copy=False)
 
     def _batch(self, method: str, X: Any, dtype: np.dtype) -> np.ndarray:

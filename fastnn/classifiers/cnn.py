@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import layer_utils, random
+from fastnn import arguments, layer_utils, random
 from fastnn.kernels import checks
 from fastnn.layer_utils import *  # noqa: F403
 from fastnn.nn import BatchNorm1d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, init
@@ -48,12 +48,7 @@ class ThreeLayerConvNet(Sequential):
         *,
         seed: Any = None,
     ) -> None:
-        if len(input_dim) != 3:
-            raise ValueError(
-                f"ThreeLayerConvNet: input_dim={input_dim} is no shape of an image; expected (C, H, W); "
-                f"pass X.shape[1:]"
-            )
-        channels, height, width = input_dim
+        channels, height, width = arguments.lengths("ThreeLayerConvNet", "input_dim", input_dim, 3)
         filter_size = checks.integer("ThreeLayerConvNet", "filter_size", filter_size, minimum=1)
         pad = (filter_size - 1) // 2
         pooled = [(length + 2 * pad - filter_size + 1) // 2 for length in (height, width)]
@@ -62,13 +57,20 @@ class ThreeLayerConvNet(Sequential):
                 f"ThreeLayerConvNet: input_dim={input_dim} is too small for filter_size={filter_size}; expected images "
                 f"of which at least 2x2 pixels reach the pooling; use larger images"
             )
+        num_filters = checks.integer("ThreeLayerConvNet", "num_filters", num_filters, minimum=1)
+        hidden_dim = checks.integer("ThreeLayerConvNet", "hidden_dim", hidden_dim, minimum=1)
+        num_classes = checks.integer("ThreeLayerConvNet", "num_classes", num_classes, minimum=1)
         weight_scale = checks.number("ThreeLayerConvNet", "weight_scale", weight_scale, minimum=0)
         options: dict[str, Any] = {
             "dtype": dtype,
             "init": functools.partial(init.normal, std=weight_scale),
             "seed": random.generator(seed),
         }
-        spatial = (BatchNorm2d(num_filters, dtype=dtype),) if use_batchnorm else ()
+        spatial = (
+            (BatchNorm2d(num_filters, dtype=dtype),)
+            if checks.flag("ThreeLayerConvNet", "use_batchnorm", use_batchnorm)
+            else ()
+        )
         flat = (BatchNorm1d(hidden_dim, dtype=dtype),) if use_batchnorm else ()
         super().__init__(
             Conv2d(channels, num_filters, filter_size, padding=pad, **options),

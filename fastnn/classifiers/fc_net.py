@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import layer_utils, random
+from fastnn import arguments, layer_utils, random
 from fastnn.kernels import checks
 from fastnn.layer_utils import *  # noqa: F403
 from fastnn.nn import BatchNorm1d, Dropout, LayerNorm, Linear, Module, ReLU, Sequential, init
@@ -41,6 +41,9 @@ class TwoLayerNet(Sequential):
         dtype: Any = np.float64,
         seed: Any = None,
     ) -> None:
+        input_dim = checks.integer("TwoLayerNet", "input_dim", input_dim, minimum=1)
+        hidden_dim = checks.integer("TwoLayerNet", "hidden_dim", hidden_dim, minimum=1)
+        num_classes = checks.integer("TwoLayerNet", "num_classes", num_classes, minimum=1)
         weight_scale = checks.number("TwoLayerNet", "weight_scale", weight_scale, minimum=0)
         options: dict[str, Any] = {
             "dtype": dtype,
@@ -91,8 +94,12 @@ class FullyConnectedNet(Sequential):
             checks.choice(function, "normalization", normalization, _NORMALIZATIONS)
         keep = checks.number(function, "dropout_keep_ratio", dropout_keep_ratio, above=0, maximum=1)
         weight_scale = checks.number(function, "weight_scale", weight_scale, minimum=0)
-        source = random.generator(generator)
+        source, dtype = random.generator(generator), arguments.dtype(function, dtype)
+        if seed is not None:
+            seed = checks.integer(function, "seed", seed, minimum=0, maximum=2**64 - 1)
         initialiser = functools.partial(init.normal, std=weight_scale)
+        input_dim = checks.integer(function, "input_dim", input_dim, minimum=1)
+        num_classes = checks.integer(function, "num_classes", num_classes, minimum=1)
         sizes = [input_dim, *_sizes(function, hidden_dims), num_classes]
         affine = [Linear(*size, dtype=dtype, init=initialiser, seed=source) for size in itertools.pairwise(sizes)]
         layers: list[Module] = []

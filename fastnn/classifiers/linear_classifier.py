@@ -6,17 +6,18 @@ dtype of X, where that is float32 or float64, else float64; batches are converte
 
 import math
 import os
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import optim, random
-from fastnn.kernels import checks
+from fastnn import arguments, optim, random
+from fastnn.kernels import calls, checks
 from fastnn.kernels.affine import affine_forward
 from fastnn.kernels.linear_losses import linear_softmax_loss, linear_svm_loss
 from fastnn.nn import files
-from fastnn.sampling import rows
+from fastnn.sampling import labelled, rows
 
 from .linear_svm import svm_loss_naive, svm_loss_vectorized
 from .softmax import softmax_loss_naive, softmax_loss_vectorized
@@ -38,17 +39,20 @@ __all__ = [
 _BLOCK = 1000  # images that are predicted at a time
 
 
+@calls.checked
 def sample_batch(X: Any, y: Any, num_train: int, batch_size: int, *, seed: Any = None) -> tuple[np.ndarray, np.ndarray]:
     """Draw a batch from the first `num_train` images, with replacement. Returns X_batch, y_batch.
 
     X (N, ...), y (N,): arrays, or data sets such as h5py's; seed: see `fastnn.random`
     """
     function = "sample_batch"
+    X, y = labelled(function, X=X, y=y)
     num_train = checks.integer(function, "num_train", num_train, minimum=1, maximum=min(len(X), len(y)))
     places = random.generator(seed).choice(num_train, checks.integer(function, "batch_size", batch_size, minimum=1))
     return rows(X, places), rows(y, places)
 
 
+@calls.checked
 def train_linear_classifier(
     loss_func: Callable,
     W: np.ndarray | None,
@@ -73,21 +77,29 @@ def train_linear_classifier(
     Raises FloatingPointError where a loss is not finite; ValueError and TypeError for arguments that do not fit.
     """
     function, generator = "train_linear_classifier", random.generator(seed)
-    X, y = _data(function, X, y)
-    W = _weights(function, W, X, y, generator)
-    history = _train(function, loss_func, W, X, y, learning_rate, reg, num_iters, batch_size, verbose, generator)
-    return W, history
+    arguments.function(function, "loss_func", loss_func)
+    X, y, W = _data(function, X, y, W)
+    settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose)
+    W = _weights(W, X, y, generator)
+    return W, _train(function, loss_func, W, X, y, settings, generator)
 
 
+@calls.checked
 def predict_linear_classifier(W: np.ndarray, X: Any) -> np.ndarray:
     """The class of the highest score of each image: X (N, D), W (D, K) -> labels (N,) int64."""
     function = "predict_linear_classifier"
     (W,) = checks.floats(function, W=(W, "D K"))
     checks.not_empty(function, "W", W)
+    X = _images(function, X)
+    if X.shape[1] != len(W):
+        raise ValueError(
+            f"{function}: X.shape = {X.shape} does not fit W.shape = {W.shape}; expected (N, {len(W)}); pass images "
+            f"as the classifier was trained on"
+        )
     predicted, no_bias = np.empty(len(X), np.int64), np.zeros(W.shape[1], W.dtype)
     for start in range(0, len(X), _BLOCK):
         block = slice(start, min(start + _BLOCK, len(X)))
-        scores = affine_forward(_converted(function, rows(X, block), W.dtype), W, no_bias)
+        scores = affine_forward(arguments.real(function, "X", rows(X, block), W.dtype), W, no_bias)
         predicted[block] = np.argmax(scores, axis=1)
     return predicted
 
@@ -103,10 +115,12 @@ class LinearClassifier:
     W: the weights (D, K); None until the first training
     """
 
+    @calls.checked
     def __init__(self, *, seed: Any = None) -> None:
         self.W: np.ndarray | None = None
         self._generator = random.generator(seed)
 
+    @calls.checked
     def train(
         self,
         X: Any,
@@ -119,17 +133,17 @@ class LinearClassifier:
     ) -> list[float]:
         """Train W, from where it is, by `num_iters` steps; see `train_linear_classifier`. Returns their losses."""
         function = f"{type(self).__name__}.train"
-        X, y = _data(function, X, y)
-        self.W = _weights(function, self.W, X, y, self._generator)  # trained in place: so `loss` sees it
-        return _train(
-            function, lambda _, *batch: self.loss(*batch), self.W, X, y,
-            learning_rate, reg, num_iters, batch_size, verbose, self._generator,
-        )  # fmt: skip
+        X, y, W = _data(function, X, y, self.W)
+        settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose)
+        self.W = _weights(W, X, y, self._generator)  # trained in place: so `loss` sees it
+        return _train(function, lambda _, *batch: self.loss(*batch), self.W, X, y, settings, self._generator)
 
+    @calls.checked
     def predict(self, X: Any) -> np.ndarray:
         """The class of the highest score of each image: X (N, D) -> labels (N,) int64."""
         return predict_linear_classifier(self._trained("predict"), X)
 
+    @calls.checked
     def loss(self, X: Any, y: Any, reg: float) -> tuple[float, np.ndarray]:
         """The loss of images X (N, D) with labels y (N,), its penalty reg * sum(W * W) included, and dW (D, K)."""
         raise NotImplementedError(
@@ -137,11 +151,13 @@ class LinearClassifier:
             f"LinearSVM or Softmax"
         )
 
+    @calls.checked
     def save(self, name: str | os.PathLike) -> None:
         """Write W to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
         files.save(name, {"W": self._trained("save")})
         print(f"{os.fspath(name)} saved.")
 
+    @calls.checked
     def load(self, name: str | os.PathLike) -> None:
         """Read the W that `save` wrote, without executing anything in the file. ValueError for another file."""
         function = f"{type(self).__name__}.load"
@@ -160,6 +176,7 @@ class LinearClassifier:
 class LinearSVM(LinearClassifier):
     """A linear classifier with the multiclass hinge loss."""
 
+    @calls.checked
     def loss(self, X: Any, y: Any, reg: float) -> tuple[float, np.ndarray]:
         return linear_svm_loss(self._trained("loss"), X, y, reg)
 
@@ -167,10 +184,12 @@ class LinearSVM(LinearClassifier):
 class Softmax(LinearClassifier):
     """A linear classifier with the cross-entropy of the softmax of its scores."""
 
+    @calls.checked
     def loss(self, X: Any, y: Any, reg: float) -> tuple[float, np.ndarray]:
         return linear_softmax_loss(self._trained("loss"), X, y, reg)
 
 
+@calls.checked
 def test_one_param_set(
     classifier: LinearClassifier,
     data_dict: dict[str, Any],
@@ -182,8 +201,11 @@ def test_one_param_set(
 
     data_dict: X_train, y_train, X_val, y_val
     """
-    names = ("X_train", "y_train", "X_val", "y_val")
-    data = checks.keys("test_one_param_set", "data_dict", data_dict, required=names, optional=data_dict)
+    function, names = "test_one_param_set", ("X_train", "y_train", "X_val", "y_val")
+    arguments.attributes(function, "classifier", classifier, "train", "predict", expected="a classifier")
+    data = checks.keys(function, "data_dict", data_dict, required=names, optional=data_dict)
+    for which in ("train", "val"):
+        labelled(function, **{name: data[name] for name in (f"X_{which}", f"y_{which}")})
     classifier.train(data["X_train"], data["y_train"], lr, reg, num_iters)
     train_acc, val_acc = (
         float(np.mean(classifier.predict(data[f"X_{part}"]) == np.asarray(data[f"y_{part}"])))
@@ -192,35 +214,42 @@ def test_one_param_set(
     return classifier, train_acc, val_acc
 
 
-test_one_param_set.__test__ = False  # type: ignore[attr-defined]  # pytest: not a test, whatever its name
+test_one_param_set.__test__ = False  # pytest: not a test, whatever its name
+
+
+class _Settings(NamedTuple):
+    learning_rate: float
+    reg: float
+    num_iters: int
+    batch_size: int
+    verbose: bool
+
+
+def _settings(function: str, learning_rate: Any, reg: Any, num_iters: Any, batch_size: Any, verbose: Any) -> _Settings:
+    return _Settings(
+        checks.number(function, "learning_rate", learning_rate, minimum=0),
+        checks.number(function, "reg", reg, minimum=0),
+        checks.integer(function, "num_iters", num_iters, minimum=0),
+        checks.integer(function, "batch_size", batch_size, minimum=1),
+        checks.flag(function, "verbose", verbose),
+    )
 
 
 def _train(
-    function: str,
-    loss_func: Callable,
-    W: np.ndarray,
-    X: Any,
-    y: Any,
-    learning_rate: float,
-    reg: float,
-    num_iters: int,
-    batch_size: int,
-    verbose: bool,
-    generator: Any,
+    function: str, loss_func: Callable, W: np.ndarray, X: Any, y: Any, settings: _Settings, generator: Any
 ) -> list[float]:
     """`train_linear_classifier` in place on W."""
-    num_iters = checks.integer(function, "num_iters", num_iters, minimum=0)
-    config = {"learning_rate": checks.number(function, "learning_rate", learning_rate, minimum=0)}
+    config = {"learning_rate": settings.learning_rate}
     history: list[float] = []
-    for iteration in range(num_iters):
-        images, labels = sample_batch(X, y, len(X), batch_size, seed=generator)
-        loss, dW = loss_func(W, _converted(function, images, W.dtype), labels, reg)
-        check_finite(function, float(loss), iteration, learning_rate)
+    for iteration in range(settings.num_iters):
+        images, labels = sample_batch(X, y, len(X), settings.batch_size, seed=generator)
+        loss, dW = loss_func(W, arguments.real(function, "X", images, W.dtype), labels, settings.reg)
+        check_finite(function, float(loss), iteration, settings.learning_rate)
         history.append(float(loss))
         with np.errstate(over="ignore", invalid="ignore"):  # the next loss tells
             optim.sgd(W, dW, config, out=W)
-        if verbose and iteration % 100 == 0:
-            print(f"iteration {iteration} / {num_iters}: loss {history[-1]:f}")
+        if settings.verbose and iteration % 100 == 0:
+            print(f"iteration {iteration} / {settings.num_iters}: loss {history[-1]:f}")
     return history
 
 
@@ -233,30 +262,34 @@ def check_finite(function: str, loss: float, iteration: int, learning_rate: floa
         )
 
 
-def _data(function: str, X: Any, y: Any) -> tuple[Any, Any]:
-    """X (N, D) and y (N,), N at least 1: arrays, or data sets in a file; lists become arrays."""
-    X, y = (np.asarray(given) if isinstance(given, (list, tuple)) else given for given in (X, y))
-    if len(np.shape(X)) != 2 or len(X) == 0 or np.shape(y) != (len(X),):
+def _data(function: str, X: Any, y: Any, W: Any) -> tuple[Any, Any, np.ndarray | None]:
+    """X (N, D) and y (N,), N at least 1: arrays, or data sets in a file; lists become arrays. A copy of W, if given."""
+    X, y = labelled(function, X=X, y=y)
+    if len(np.shape(X)) != 2:
         raise ValueError(
-            f"{function}: X.shape = {np.shape(X)} and y.shape = {np.shape(y)} are no data to train on; expected (N, D) "
+            f"{function}: X.shape = {X.shape} and y.shape = {y.shape} are no data to train on; expected (N, D) "
             f"and (N,), N at least 1; make images rows with X.reshape(len(X), -1)"
         )
-    return X, y
-
-
-def _weights(function: str, W: Any, X: Any, y: Any, generator: Any) -> np.ndarray:
-    """A copy of W, or small random weights where it is None."""
     if W is not None:
-        return checks.floats(function, W=(np.array(W), "D K"))[0]
+        (W,) = checks.floats(function, W=(np.array(W), f"{X.shape[1]} K"))
+    checks.labels(function, "y", np.asarray(y), len(X), sys.maxsize if W is None else W.shape[1])
+    return X, y, W
+
+
+def _images(function: str, X: Any) -> Any:
+    """X (N, D) of real numbers: an array, or a data set in a file."""
+    X = checks.array(function, "X", X) if not hasattr(X, "dtype") else X
+    if X.dtype.kind not in "fiub" or len(X.shape) != 2:
+        raise TypeError(
+            f"{function}: X is an array of {X.dtype} of the shape {X.shape}; expected real numbers (N, D); make images "
+            f"rows with X.reshape(len(X), -1)"
+        )
+    return X
+
+
+def _weights(W: np.ndarray | None, X: Any, y: Any, generator: Any) -> np.ndarray:
+    """W, or small random weights where it is None."""
+    if W is not None:
+        return W
     dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     return (0.001 * generator.standard_normal((X.shape[1], int(np.max(y)) + 1))).astype(dtype)
-
-
-def _converted(function: str, X: Any, dtype: np.dtype) -> np.ndarray:
-    X = checks.array(function, "X", X)
-    if X.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{function}: X.dtype = {X.dtype} holds no real numbers; expected floats or integers; convert X with "
-            f"np.asarray(X, dtype=np.float32)"
-        )
-    return X.astype(dtype, copy=False)

@@ -5,19 +5,20 @@
 without the factor 1/2 of `fc_net`.
 """
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastnn import optim, random
-from fastnn.kernels import checks, squares
+from fastnn import arguments, optim, random
+from fastnn.kernels import calls, checks, squares
 from fastnn.layer_utils import affine_relu_backward, affine_relu_forward
 from fastnn.layers import affine_backward, affine_forward, softmax_loss
 from fastnn.nn import files
 from fastnn.nn.named import all_fitting
-from fastnn.sampling import rows
+from fastnn.sampling import labelled, rows
 
 from .linear_classifier import check_finite, sample_batch
 
@@ -27,12 +28,14 @@ _NAMES = ("W1", "b1", "W2", "b2")
 _BLOCK = 1000  # images that are predicted at a time
 
 
+@calls.checked
 def nn_forward_pass(params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Returns scores (N, K) and hidden (N, H), the output of ReLU."""
     scores, hidden, _ = _forward("nn_forward_pass", params, X)
     return scores, hidden
 
 
+@calls.checked
 def nn_forward_backward(params: dict[str, np.ndarray], X: Any, y: Any = None, reg: float = 0.0) -> Any:
     """Scores (N, K) where y is None, else the loss with its penalty, and a dict of its gradients.
 
@@ -51,6 +54,7 @@ def nn_forward_backward(params: dict[str, np.ndarray], X: Any, y: Any = None, re
     return loss, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
 
 
+@calls.checked
 def nn_train(
     params: dict[str, np.ndarray],
     loss_func: Callable,
@@ -81,7 +85,16 @@ def nn_train(
     Raises FloatingPointError where a loss is not finite, ValueError for arguments that do not fit.
     """
     function, generator = "nn_train", random.generator(seed)
-    count = len(X)
+    W1, _, W2, _ = _weights(function, params)
+    arguments.function(function, "loss_func", loss_func)
+    arguments.function(function, "pred_func", pred_func)
+    X, y = labelled(function, X=X, y=y)
+    X_val, y_val = labelled(function, X_val=X_val, y_val=y_val)
+    for name, images, labels in (("", X, y), ("_val", X_val, y_val)):
+        _check_images(function, f"X{name}", images, W1)
+        checks.labels(function, f"y{name}", np.asarray(labels), len(images), W2.shape[1])
+    count, verbose = len(X), checks.flag(function, "verbose", verbose)
+    reg = checks.number(function, "reg", reg, minimum=0)
     learning_rate = checks.number(function, "learning_rate", learning_rate, minimum=0)
     learning_rate_decay = checks.number(function, "learning_rate_decay", learning_rate_decay, above=0)
     num_iters = checks.integer(function, "num_iters", num_iters, minimum=0)
@@ -105,11 +118,17 @@ def nn_train(
     return stats
 
 
+@calls.checked
 def nn_predict(params: dict[str, np.ndarray], loss_func: Callable, X: Any) -> np.ndarray:
     """The class of the highest score of each image: labels (N,) int64.
 
     loss_func: function (params, X) -> scores (N, K), such as `nn_forward_backward`
     """
+    function = "nn_predict"
+    W1 = _weights(function, params)[0]
+    arguments.function(function, "loss_func", loss_func)
+    X = arguments.real(function, "X", X) if not hasattr(X, "dtype") else X
+    _check_images(function, "X", X, W1)
     predicted = np.empty(len(X), np.int64)
     for start in range(0, len(X), _BLOCK):
         block = slice(start, min(start + _BLOCK, len(X)))
@@ -125,6 +144,7 @@ class TwoLayerNet:
     seed: where weights and batches are drawn from (see `fastnn.random`)
     """
 
+    @calls.checked
     def __init__(
         self,
         input_size: int,
@@ -140,6 +160,7 @@ class TwoLayerNet:
             for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size))
         )
         std = checks.number("TwoLayerNet", "std", std, minimum=0)
+        dtype = arguments.dtype("TwoLayerNet", dtype)
         self._generator = random.generator(seed)
         self.params: dict[str, np.ndarray] = {}
         self.params["W1"] = (std * self._generator.standard_normal((D, H))).astype(dtype)
@@ -147,10 +168,12 @@ class TwoLayerNet:
         self.params["W2"] = (std * self._generator.standard_normal((H, K))).astype(dtype)
         self.params["b2"] = np.zeros(K, dtype)
 
+    @calls.checked
     def loss(self, X: Any, y: Any = None, reg: float = 0.0) -> Any:
         """`nn_forward_backward` of these parameters: scores, or (loss, grads)."""
         return nn_forward_backward(self.params, X, y, reg)
 
+    @calls.checked
     def train(
         self,
         X: Any,
@@ -170,15 +193,18 @@ class TwoLayerNet:
             learning_rate, learning_rate_decay, reg, num_iters, batch_size, verbose, seed=self._generator,
         )  # fmt: skip
 
+    @calls.checked
     def predict(self, X: Any) -> np.ndarray:
         """The class of the highest score of each image: labels (N,) int64."""
         return nn_predict(self.params, nn_forward_backward, X)
 
+    @calls.checked
     def save(self, name: str | os.PathLike) -> None:
         """Write the parameters to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
         files.save(name, self.params)
         print(f"{os.fspath(name)} saved.")
 
+    @calls.checked
     def load(self, name: str | os.PathLike) -> None:
         """Read the parameters that `save` wrote, without executing anything in the file.
 
@@ -189,10 +215,24 @@ class TwoLayerNet:
 
 def _forward(function: str, params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, np.ndarray, Any]:
     """Scores, hidden activations, and what the backward pass of the first layer needs."""
-    params = checks.keys(function, "params", params, required=_NAMES)
-    W1, b1, W2, b2 = (params[name] for name in _NAMES)
-    X = checks.array(function, "X", X)
-    if X.dtype.kind in "fiub":  # else the layer says what is wrong
-        X = X.astype(np.asarray(W1).dtype, copy=False)
+    W1, b1, W2, b2 = _weights(function, params)
+    X = arguments.real(function, "X", X, W1.dtype)
+    _check_images(function, "X", X, W1)
     hidden, cache = affine_relu_forward(X, W1, b1)
     return affine_forward(hidden, W2, b2)[0], hidden, cache
+
+
+def _check_images(function: str, name: str, X: Any, W1: np.ndarray) -> None:
+    """X is (N, D) or (N, d1, ...) with as many numbers in an image as W1 has rows."""
+    if not X.shape or math.prod(X.shape[1:]) != len(W1):
+        raise ValueError(
+            f"{function}: {name}.shape = {X.shape} does not fit W1.shape = {W1.shape}; expected (N, {len(W1)}); pass "
+            f"images as the net was made for"
+        )
+
+
+def _weights(function: str, params: Any) -> tuple[np.ndarray, ...]:
+    """W1, b1, W2, b2, of shapes that belong together."""
+    given = checks.keys(function, "params", params, required=_NAMES)
+    patterns = {"W1": "D H", "b1": "H", "W2": "H K", "b2": "K"}
+    return checks.floats(function, **{name: (given[name], pattern) for name, pattern in patterns.items()})

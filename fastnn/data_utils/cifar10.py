@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import checks
+from fastnn import arguments
+from fastnn.kernels import calls, checks
 
 from . import layouts, splits
 from .layouts import CIFAR10_CLASSES, Cifar10
@@ -20,6 +21,7 @@ from .layouts import CIFAR10_CLASSES, Cifar10
 VARIABLE = "FASTNN_DATA"
 
 
+@calls.checked
 def load_CIFAR10(
     root: str | os.PathLike | None = None, *, dtype: Any = np.float64
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -32,12 +34,13 @@ def load_CIFAR10(
     Raises FileNotFoundError where the data set is nowhere and cannot be downloaded, ValueError for damaged files,
     TypeError for another dtype. Warns where `root` or $FASTNN_DATA is passed over.
     """
-    dtype = splits.dtype_of("load_CIFAR10", dtype, np.float64, np.float32, np.uint8)
-    data = _read(root)
+    dtype = arguments.dtype("load_CIFAR10", dtype, np.float64, np.float32, np.uint8)
+    data = _read(arguments.path_or_none("load_CIFAR10", "root", root))
     X, X_test = (np.ascontiguousarray(images.transpose(0, 2, 3, 1), dtype=dtype) for images in (data.X, data.X_test))
     return X, data.y, X_test, data.y_test
 
 
+@calls.checked
 def get_CIFAR10_data(
     num_training: int = 49000,
     num_validation: int = 1000,
@@ -61,8 +64,8 @@ def get_CIFAR10_data(
     train = checks.integer(function, "num_training", num_training, 1, available)
     validation = checks.integer(function, "num_validation", num_validation, 0, available - train)
     test = checks.integer(function, "num_test", num_test, 0, available_test)
-    dtype = splits.dtype_of(function, dtype, np.float32, np.float64)
-    X, y, X_test, y_test = _read(root)
+    dtype, subtract_mean = arguments.dtype(function, dtype), checks.flag(function, "subtract_mean", subtract_mean)
+    X, y, X_test, y_test = _read(arguments.path_or_none(function, "root", root))
     return splits.dictionary(
         (X[:train], y[:train]),
         (X[train : train + validation], y[train : train + validation]),
@@ -72,6 +75,7 @@ def get_CIFAR10_data(
     )
 
 
+@calls.checked
 def preprocess_cifar10(
     bias_trick: bool = False,
     flatten: bool = True,
@@ -93,14 +97,16 @@ def preprocess_cifar10(
     Raises what `load_CIFAR10` raises, and ValueError for a bias without flattening.
     """
     function = "preprocess_cifar10"
-    dtype = splits.dtype_of(function, dtype, np.float32, np.float64)
+    dtype = arguments.dtype(function, dtype)
     ratio = checks.number(function, "validation_ratio", validation_ratio, minimum=0, below=1)
+    flags = {"bias_trick": bias_trick, "flatten": flatten, "show_examples": show_examples}
+    bias_trick, flatten, show_examples = (checks.flag(function, name, value) for name, value in flags.items())
     if bias_trick and not flatten:
         raise ValueError(
             f"{function}: bias_trick=True needs rows to append to, but flatten=False; expected flattened images; pass "
             f"flatten=True or bias_trick=False"
         )
-    X, y, X_test, y_test = _read(root)
+    X, y, X_test, y_test = _read(arguments.path_or_none(function, "root", root))
     if show_examples:
         _show(X, y)
     train = max(1, round(len(X) * (1 - ratio)))
@@ -112,9 +118,10 @@ def preprocess_cifar10(
     return data
 
 
+@calls.checked
 def find_CIFAR10(root: str | os.PathLike | None = None) -> Path | None:
     """The folder that `load_CIFAR10(root)` would read, or None where it would download; nothing is read or written."""
-    found = (layouts.find(place) for _, place in places(root))
+    found = (layouts.find(place) for _, place in places(arguments.path_or_none("find_CIFAR10", "root", root)))
     return next((folder for folder, _ in filter(None, found)), None)
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import checkpoint, manifest, random
-from fastnn.kernels import checks
+from fastnn import arguments, checkpoint, manifest, random
+from fastnn.kernels import calls, checks
 
 DATASET = "data"
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue: ITU-R Recommendation BT.709
 
 
+@calls.checked
 def cut_patches(images: Any, count: int, size: int = 16, seed: Any = None) -> np.ndarray:
     """Square patches from random places of random images.
 
@@ -33,6 +34,7 @@ def cut_patches(images: Any, count: int, size: int = 16, seed: Any = None) -> np
     return windows[chosen, :, top, left]
 
 
+@calls.checked
 def preprocess_patches(images: Any) -> np.ndarray:
     """What the autoencoder learns from: luminance without each image's mean, in [0.1, 0.9].
 
@@ -62,6 +64,7 @@ def preprocess_patches(images: Any) -> np.ndarray:
     return grey
 
 
+@calls.checked
 def load_patches(path: str | os.PathLike) -> np.ndarray:
     """The patches of an HDF5 file, preprocessed.
 
@@ -71,7 +74,7 @@ def load_patches(path: str | os.PathLike) -> np.ndarray:
     damaged. A file of other programs has no digest that would tell; of its library only as much is used as leads to
     one dataset in one piece.
     """
-    path, function = Path(path), "load_patches"
+    path, function = arguments.path("load_patches", "path", path), "load_patches"
     if not path.is_file():
         raise FileNotFoundError(
             f"{function}: path={str(path)!r} is no file; expected an HDF5 file with the dataset {DATASET!r}; make one "
@@ -83,6 +86,7 @@ def load_patches(path: str | os.PathLike) -> np.ndarray:
     return preprocess_patches(_images(function, DATASET, images))
 
 
+@calls.checked
 def save_patches(path: str | os.PathLike, patches: Any) -> None:
     """Write patches (N, 3, h, w), as `cut_patches` returns them, to an HDF5 file that `load_patches` reads.
 
@@ -93,8 +97,8 @@ def save_patches(path: str | os.PathLike, patches: Any) -> None:
 
     from fastnn import __version__
 
-    function, path = "save_patches", Path(path)
-    patches = _images(function, "patches", patches)
+    function = "save_patches"
+    patches, path = _images(function, "patches", patches), arguments.path(function, "path", path)
     temporary = path.with_name(path.name + ".tmp")
     try:
         try:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import random
-from fastnn.kernels import checks
+from fastnn import arguments, random
+from fastnn.kernels import calls, checks
 
 from . import splits
 
@@ -23,6 +23,7 @@ SCALE = 1 / 64  # brings the pixels of an image, 0 to 255, to a standard deviati
 _BLOCK = 250  # images drawn at a time, to save memory and so that a longer set begins with the same images
 
 
+@calls.checked
 def get_shapes_data(
     num_training: int = 8000,
     num_validation: int = 1000,
@@ -49,7 +50,7 @@ def get_shapes_data(
         checks.integer(function, "num_validation", num_validation, 0),
         checks.integer(function, "num_test", num_test, 0),
     )
-    dtype = splits.dtype_of(function, dtype, np.float32, np.float64)
+    dtype, subtract_mean = arguments.dtype(function, dtype), checks.flag(function, "subtract_mean", subtract_mean)
     source = random.generator(seed)
     seeds = [int(source.uniform(0, 2**53)) for _ in counts]
     training, validation, test = (

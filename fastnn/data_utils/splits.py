@@ -1,20 +1,6 @@
 """From images as they are stored to what a model trains on: floats, centred, contiguous."""
 
-from typing import Any
-
 import numpy as np
-
-
-def dtype_of(function: str, dtype: Any, *allowed: type) -> np.dtype:
-    """`dtype` as a NumPy dtype, one of those allowed."""
-    try:
-        chosen = np.dtype(dtype)
-    except TypeError:
-        chosen = None
-    if chosen is None or chosen not in allowed:
-        names = " or ".join(np.dtype(one).name for one in allowed)
-        raise TypeError(f"{function}: dtype={dtype!r} is none for images; expected {names}; pass one of these")
-    return chosen
 
 
 def dictionary(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments, random
-from fastnn.kernels import checks
+from fastnn.kernels import calls, checks
 
 from . import causes
 from .diagnosis import UNTESTED, VERDICTS, Diagnosis
@@ -18,6 +18,7 @@ __all__ = ["Diagnosis", "diagnose"]
 _VISIBLE = 0.05  # of the largest derivative: a measurement that is less sure than this decides nothing
 
 
+@calls.checked
 def diagnose(
     f: Callable,
     x: np.ndarray,
@@ -51,6 +52,7 @@ def diagnose(
     finite or not repeatable, or changes x, and for h, num_checks and seed out of range.
     """
     function = "diagnose"
+    arguments.function(function, "f", f)
     arguments.movable(function, "x", x)
     checks.not_empty(function, "x", x)
     if not np.isfinite(x).all():

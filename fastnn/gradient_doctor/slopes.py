@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn import arguments
 from fastnn.kernels import checks
 
 _SINGLE = float(np.finfo(np.float32).eps)
@@ -48,7 +49,7 @@ class Slopes:
 
     def __init__(self, function: str, f: Callable, x: np.ndarray, dout: Any, *dtypes: np.dtype) -> None:
         self.f, self.x, self.function = f, x, function
-        self.dout = None if dout is None else checks.array(function, "dout", dout)
+        self.dout = None if dout is None else arguments.real(function, "dout", dout)
         before = x.copy()
         self.value = self._value()
         self.rounding = _spacing(self.dtype)

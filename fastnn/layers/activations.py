@@ -1,86 +1,103 @@
 """Activation functions: one number in, one number out."""
 
-from fastnn.kernels import activations
+from fastnn import arguments
+from fastnn.kernels import activations, calls
 
 
+@calls.checked
 def relu_forward(x):
     """out = max(x, 0). Returns out, cache."""
     return activations.relu_forward(x), x
 
 
+@calls.checked
 def relu_backward(dout, cache):
     """dx = dout where x > 0, else 0."""
     return activations.relu_backward(dout, cache)
 
 
+@calls.checked
 def leaky_relu_forward(x, slope=0.01):
     """out = x where x > 0, else slope * x. Returns out, cache."""
     return activations.leaky_relu_forward(x, slope), (x, slope)
 
 
+@calls.checked
 def leaky_relu_backward(dout, cache):
     """dx = dout where x > 0, else slope * dout."""
-    return activations.leaky_relu_backward(dout, *cache)
+    return activations.leaky_relu_backward(dout, *arguments.cache("leaky_relu_backward", cache, 2))
 
 
+@calls.checked
 def prelu_forward(x, slope):
     """out = x where x > 0, else slope * x, with slope (1,) or, for x (N, C, ...), (C,). Returns out, cache."""
     return activations.prelu_forward(x, slope), (x, slope)
 
 
+@calls.checked
 def prelu_backward(dout, cache):
     """Returns dx, dslope."""
-    return activations.prelu_backward(dout, *cache)
+    return activations.prelu_backward(dout, *arguments.cache("prelu_backward", cache, 2))
 
 
+@calls.checked
 def elu_forward(x, alpha=1.0):
     """out = x where x > 0, else alpha * (exp(x) - 1). Returns out, cache."""
     return activations.elu_forward(x, alpha), (x, alpha)
 
 
+@calls.checked
 def elu_backward(dout, cache):
     """dx = dout where x > 0, else alpha * exp(x) * dout."""
-    return activations.elu_backward(dout, *cache)
+    return activations.elu_backward(dout, *arguments.cache("elu_backward", cache, 2))
 
 
+@calls.checked
 def sigmoid_forward(x):
     """out = 1 / (1 + exp(-x)). Returns out, cache."""
     out = activations.sigmoid_forward(x)
     return out, out
 
 
+@calls.checked
 def sigmoid_backward(dout, cache):
     """dx = dout * out * (1 - out)."""
     return activations.sigmoid_backward(dout, cache)
 
 
+@calls.checked
 def tanh_forward(x):
     """The hyperbolic tangent. Returns out, cache."""
     out = activations.tanh_forward(x)
     return out, out
 
 
+@calls.checked
 def tanh_backward(dout, cache):
     """dx = dout * (1 - out) * (1 + out)."""
     return activations.tanh_backward(dout, cache)
 
 
+@calls.checked
 def gelu_forward(x):
     """out = x * P(X <= x) for a standard normal X. Returns out, cache."""
     return activations.gelu_forward(x), x
 
 
+@calls.checked
 def gelu_backward(dout, cache):
     """dx = dout * d(x * P(X <= x))/dx."""
     return activations.gelu_backward(dout, cache)
 
 
+@calls.checked
 def maxout_forward(x, pieces):
     """The largest of each group of `pieces` channels of x (N, M*pieces, ...). Returns out (N, M, ...), cache."""
     out, index = activations.maxout_forward(x, pieces)
     return out, (index, pieces)
 
 
+@calls.checked
 def maxout_backward(dout, cache):
     """dout (N, M, ...) -> dx (N, M*pieces, ...): dout goes to the largest of its group."""
-    return activations.maxout_backward(dout, *cache)
+    return activations.maxout_backward(dout, *arguments.cache("maxout_backward", cache, 2))

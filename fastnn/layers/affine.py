@@ -4,24 +4,27 @@ import math
 
 import numpy as np
 
-from fastnn.kernels import affine, checks
+from fastnn import arguments
+from fastnn.kernels import affine, calls, checks
 
 
+@calls.checked
 def affine_forward(x, w, b):
     """out = x @ w + b with x (N, d1, ..., dk) as rows (N, D), w (D, M), b (M,). Returns out (N, M), cache."""
     return affine.affine_forward(rows("affine_forward", x), w, b), (x, w, b)
 
 
+@calls.checked
 def affine_backward(dout, cache, need_dx=True):
     """dout (N, M) -> dx in the shape of x (None unless needed), dw (D, M), db (M,)."""
-    x, w, _ = cache
+    x, w, _ = arguments.cache("affine_backward", cache, 3)
     dx, dw, db = affine.affine_backward(dout, rows("affine_backward", x), w, need_dx)
     return dx if dx is None else dx.reshape(np.shape(x)), dw, db
 
 
-def rows(function, x):
+def rows(function, x, name="x"):
     """x (N, d1, ..., dk) as rows (N, D); a batch of scalars (N,) as (N, 1)."""
-    x = checks.array(function, "x", x)
+    x = checks.array(function, name, x)
     if x.ndim == 0:
-        raise ValueError(f"{function}: x={x} is a number; expected a batch (N, d1, ..., dk); pass x[None]")
+        raise ValueError(f"{function}: {name}={x} is no batch; expected (N, d1, ..., dk); pass {name}[None]")
     return x.reshape(len(x), math.prod(x.shape[1:]))

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from fastnn import pinned
-from fastnn.kernels import checks, conv2d, pool2d
+from fastnn import arguments, pinned
+from fastnn.kernels import calls, checks, conv2d, pool2d
 
 
+@calls.checked
 def conv_forward(x, w, b, conv_param):
     """Convolve images x (N, C, H, W) with filters w (F, C, HH, WW), bias b (F,). Returns out (N, F, H', W'), cache.
 
@@ -14,12 +15,14 @@ def conv_forward(x, w, b, conv_param):
     return conv2d.conv2d_forward(x, w, b, *conv_geometry("conv_forward", conv_param)), (x, w, b, conv_param)
 
 
+@calls.checked
 def conv_backward(dout, cache, need_dx=True):
     """dout (N, F, H', W') -> dx (N, C, H, W) (None unless needed), dw (F, C, HH, WW), db (F,)."""
-    x, w, _, conv_param = cache
+    x, w, _, conv_param = arguments.cache("conv_backward", cache, 4)
     return conv2d.conv2d_backward(dout, x, w, *conv_geometry("conv_backward", conv_param), need_dx)
 
 
+@calls.checked
 def max_pool_forward(x, pool_param):
     """The largest element of each window of x (N, C, H, W), the first of equal ones. Returns out (N, C, H', W'), cache.
 
@@ -30,27 +33,32 @@ def max_pool_forward(x, pool_param):
     return out, (index, np.shape(x), *geometry)
 
 
+@calls.checked
 def max_pool_backward(dout, cache):
     """dout (N, C, H', W') -> dx (N, C, H, W): dout goes to the first of the largest elements of its window."""
-    return pool2d.max_pool2d_backward(dout, *cache)
+    return pool2d.max_pool2d_backward(dout, *arguments.cache("max_pool_backward", cache, 5))
 
 
+@calls.checked
 def avg_pool_forward(x, pool_param):
     """The mean of each window of x (N, C, H, W), padding included. Returns out (N, C, H', W'), cache."""
     geometry = pool_geometry("avg_pool_forward", pool_param)
     return pool2d.avg_pool2d_forward(x, *geometry), (np.shape(x), *geometry)
 
 
+@calls.checked
 def avg_pool_backward(dout, cache):
     """dout (N, C, H', W') -> dx (N, C, H, W)."""
-    return pool2d.avg_pool2d_backward(dout, *cache)
+    return pool2d.avg_pool2d_backward(dout, *arguments.cache("avg_pool_backward", cache, 4))
 
 
+@calls.checked
 def global_avg_pool_forward(x):
     """The mean of each channel: x (N, C, H, W) gives out (N, C). Returns out, cache."""
     return pool2d.global_avg_pool2d_forward(x), np.shape(x)
 
 
+@calls.checked
 def global_avg_pool_backward(dout, cache):
     """dout (N, C) -> dx (N, C, H, W)."""
     return pool2d.global_avg_pool2d_backward(dout, cache)

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from fastnn.kernels import checks, dropout
+from fastnn import arguments
+from fastnn.kernels import calls, checks, dropout
 
 
+@calls.checked
 def dropout_forward(x, dropout_param):
     """Keep each element with probability p and divide it by p, set the others to 0; in test mode, change nothing.
 
@@ -25,9 +27,10 @@ def dropout_forward(x, dropout_param):
     return out, (mask, p)
 
 
+@calls.checked
 def dropout_backward(dout, cache):
     """dx = dout / p where the element was kept, else 0; in test mode, a copy of dout."""
-    mask, p = cache
+    mask, p = arguments.cache("dropout_backward", cache, 2)
     if mask is None:
         (dout,) = checks.floats("dropout_backward", dout=(dout, "..."))
         return dout.copy()

@@ -6,11 +6,14 @@ bn_param is a dict with `mode` ('train' or 'test') and, if wanted, `eps` (1e-5),
 and a `mode`, as the notebooks give it, which changes nothing.
 """
 
-from fastnn.kernels import arrays, checks, norm
+from fastnn import arguments
+from fastnn.kernels import arrays, calls, checks, norm
 
 MODES = ("train", "test")
+RUNNING = ("running_mean", "running_var")
 
 
+@calls.checked
 def batchnorm_forward(x, gamma, beta, bn_param):
     """Normalise each feature of x (N, D) over the batch, or by the running averages; gamma, beta (D,).
 
@@ -19,26 +22,31 @@ def batchnorm_forward(x, gamma, beta, bn_param):
     return _forward("batchnorm_forward", x, "N D", gamma, beta, bn_param)
 
 
+@calls.checked
 def batchnorm_backward(dout, cache):
     """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), step by step through the graph."""
-    return _backward(norm.batchnorm_backward, dout, cache)
+    return _backward("batchnorm_backward", norm.batchnorm_backward, dout, cache)
 
 
+@calls.checked
 def batchnorm_backward_alt(dout, cache):
     """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), in closed form."""
-    return _backward(norm.batchnorm_backward_alt, dout, cache)
+    return _backward("batchnorm_backward_alt", norm.batchnorm_backward_alt, dout, cache)
 
 
+@calls.checked
 def spatial_batchnorm_forward(x, gamma, beta, bn_param):
     """`batchnorm_forward` of x (N, C, H, W) with statistics over N, H and W; gamma, beta (C,). Returns out, cache."""
     return _forward("spatial_batchnorm_forward", x, "N C H W", gamma, beta, bn_param)
 
 
+@calls.checked
 def spatial_batchnorm_backward(dout, cache):
     """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (C,), dbeta (C,)."""
-    return _backward(norm.batchnorm_backward_alt, dout, cache)
+    return _backward("spatial_batchnorm_backward", norm.batchnorm_backward_alt, dout, cache)
 
 
+@calls.checked
 def layernorm_forward(x, gamma, beta, ln_param):
     """Normalise each row of x (N, D) by its own mean and variance; gamma, beta (D,). Returns out (N, D), cache."""
     function = "layernorm_forward"
@@ -48,11 +56,13 @@ def layernorm_forward(x, gamma, beta, ln_param):
     return out, (x, gamma, 1, mean, var, eps)
 
 
+@calls.checked
 def layernorm_backward(dout, cache):
     """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,)."""
-    return norm.groupnorm_backward(dout, *cache)
+    return norm.groupnorm_backward(dout, *arguments.cache("layernorm_backward", cache, 6))
 
 
+@calls.checked
 def spatial_groupnorm_forward(x, gamma, beta, G, gn_param):
     """Normalise each of G groups of channels of each image of x (N, C, H, W); gamma, beta (1, C, 1, 1).
 
@@ -66,53 +76,55 @@ def spatial_groupnorm_forward(x, gamma, beta, G, gn_param):
     return out, (x, gamma, G, mean, var, eps)
 
 
+@calls.checked
 def spatial_groupnorm_backward(dout, cache):
     """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (1, C, 1, 1), dbeta (1, C, 1, 1)."""
-    dx, dgamma, dbeta = norm.groupnorm_backward(dout, *cache)
+    dx, dgamma, dbeta = norm.groupnorm_backward(dout, *arguments.cache("spatial_groupnorm_backward", cache, 6))
     return dx, dgamma.reshape(1, -1, 1, 1), dbeta.reshape(1, -1, 1, 1)
 
 
 def _forward(function, x, pattern, gamma, beta, bn_param):
     channels = pattern.split()[1]
     checks.floats(function, x=(x, pattern), gamma=(gamma, channels), beta=(beta, channels))
-    training, eps = batchnorm_settings(function, bn_param, gamma)
+    training, eps, running = batchnorm_settings(function, bn_param, gamma)
     if training:
         out, mean, var = norm.batchnorm_forward(x, gamma, beta, eps)
-        update_running(bn_param, mean, var)
+        update_running(bn_param, running, mean, var)
     else:
-        mean, var = bn_param["running_mean"], bn_param["running_var"]
+        mean, var = running
         out = norm.batchnorm_inference(x, gamma, beta, mean, var, eps)
+        update_running(bn_param, running)
     return out, (training, x, gamma, mean, var, eps)
 
 
-def _backward(backward, dout, cache):
-    training, *others = cache
+def _backward(function, backward, dout, cache):
+    training, *others = arguments.cache(function, cache, 6)
     return (backward if training else norm.batchnorm_inference_backward)(dout, *others)
 
 
 def batchnorm_settings(function, bn_param, gamma):
-    """Whether bn_param is in training mode, and its eps; running averages it lacks become zeros like gamma."""
-    optional = ("eps", "momentum", "running_mean", "running_var")
-    checks.keys(function, "bn_param", bn_param, ("mode",), optional)
+    """Whether bn_param is in training mode, its eps, and its running mean and variance: zeros where it lacks them."""
+    checks.keys(function, "bn_param", bn_param, ("mode",), ("eps", "momentum", *RUNNING))
     training = checks.choice(function, "bn_param['mode']", bn_param["mode"], MODES) == "train"
     eps = checks.number(function, "bn_param['eps']", bn_param.get("eps", 1e-5), above=0)
     checks.number(function, "bn_param['momentum']", bn_param.get("momentum", 0.9), minimum=0, maximum=1)
     (gamma,) = checks.floats(function, gamma=(gamma, "C"))
-    for name in ("running_mean", "running_var"):
-        running = bn_param.get(name)
-        if running is None:
-            running = arrays.zeros(gamma.shape, gamma)
-        running = checks.array(function, f"bn_param[{name!r}]", running)
-        checks.shape(function, f"bn_param[{name!r}]", running, gamma.shape)
-        bn_param[name] = running
-    return training, eps
+    return training, eps, [_running(function, f"bn_param[{name!r}]", bn_param.get(name), gamma) for name in RUNNING]
 
 
-def update_running(bn_param, mean, var):
-    """Move the running averages of bn_param towards the statistics of a batch."""
+def update_running(bn_param, running, *batch):
+    """Write the running averages into bn_param, moved towards mean and variance of a batch where that is given."""
     momentum = float(bn_param.get("momentum", 0.9))
-    for name, batch in (("running_mean", mean), ("running_var", var)):
-        bn_param[name] = momentum * arrays.beside(bn_param[name], batch) + (1 - momentum) * batch
+    for name, old, new in zip(RUNNING, running, batch or running, strict=True):
+        bn_param[name] = momentum * arrays.beside(old, new) + (1 - momentum) * new if batch else old
+
+
+def _running(function, name, value, gamma):
+    if value is None:
+        return arrays.zeros(gamma.shape, gamma)
+    (value,) = checks.floats(function, **{name: (value, "C")})
+    checks.shape(function, name, value, gamma.shape)
+    return value
 
 
 def epsilon(function, name, param):

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import layers
+from fastnn import arguments, layers
 from fastnn.kernels import checks
 
-from .layers import Plain, float_dtype
-from .module import Module
+from .layers import Plain
+from .module import Module, shape_of
 
 
 class ReLU(Plain):
@@ -40,10 +40,10 @@ class PReLU(Module):
     def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = np.float32) -> None:
         self.num_parameters = checks.integer("PReLU", "num_parameters", num_parameters, minimum=1)
         start = checks.number("PReLU", "init", init)
-        super().__init__(weight=np.full(self.num_parameters, start, float_dtype("PReLU", dtype)))
+        super().__init__(weight=np.full(self.num_parameters, start, arguments.dtype("PReLU", dtype)))
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
-        shape = np.shape(x)
+        shape = shape_of(self, x)
         if self.num_parameters > 1 and (len(shape) < 2 or shape[1] != self.num_parameters):
             raise ValueError(
                 f"{self!r}: x.shape = {shape} does not fit; expected (N, {self.num_parameters}, ...); "
@@ -53,7 +53,7 @@ class PReLU(Module):
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         dx, dslope = layers.prelu_backward(dout, cache)
-        return dx, {"weight": dslope}
+        return dx if checks.flag("PReLU", "need_dx", need_dx) else None, {"weight": dslope}
 
     def __repr__(self) -> str:
         return f"PReLU({self.num_parameters})"

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import arrays
+from fastnn import arguments
+from fastnn.kernels import arrays, checks
 
 from .container import Container, numbered, run
 from .module import Module
@@ -41,6 +42,8 @@ class Residual(Container):
         return self._sum(self._body(x), skipped)
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        cache = arguments.cache("Residual.backward", cache, 2)
+        need_dx = checks.flag("Residual", "need_dx", need_dx)
         dx, grads = self._body.backward(dout, cache[0], need_dx)
         if self._shortcut is None:
             return None if dx is None else dx + dout, grads
@@ -71,14 +74,14 @@ class DenseBlock(Container):
     def __init__(self, *layers: Module) -> None:
         super().__init__(numbered(layers))
 
-    def forward(self, x: np.ndarray) -> tuple[np.ndarray, list]:
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
         x = self._cast(x)
         caches = []
         for name, layer in self._children.items():
             out, cache = run(layer.forward, x, name, layer)
             caches.append((cache, x.shape[1]))
             x = _joined(x, out, name)
-        return x, caches
+        return x, tuple(caches)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         x = self._cast(x)
@@ -86,9 +89,11 @@ class DenseBlock(Container):
             x = _joined(x, run(layer, x, name, layer), name)
         return x
 
-    def backward(self, dout: np.ndarray, cache: list, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+    def backward(self, dout: np.ndarray, cache: tuple, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         grads: dict[str, np.ndarray] = {}
-        dx: Any = dout
+        cache = arguments.cache("DenseBlock.backward", cache, len(self._children))
+        need_dx = checks.flag("DenseBlock", "need_dx", need_dx)
+        dx: Any = checks.floats("DenseBlock.backward", dout=(dout, "N C ..."))[0]
         for index, (name, layer) in reversed(list(enumerate(self._children.items()))):
             own_cache, before = cache[index]
             needed = need_dx or index > 0

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import arrays
+from fastnn import arguments
+from fastnn.kernels import checks
 
 from .module import Module
 from .named import NamedArrays
@@ -54,7 +55,7 @@ class Container(Module):
     def _cast(self, x: Any) -> np.ndarray:
         """x in the dtype of the parameters."""
         dtype = next((value.dtype for value in self.params.values()), None)
-        return arrays.asarray(x, dtype)
+        return arguments.real(type(self).__name__, "x", x, dtype)
 
     def _named(self, child: str, grads: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The gradients of a child under the names that its parameters have here."""
@@ -81,8 +82,8 @@ def _check_children(function: str, children: Mapping[str, Module]) -> None:
     for name, layer in children.items():
         if not isinstance(layer, Module):
             raise TypeError(
-                f"{function}: layer {name} is {layer!r}; expected a Module; pass layers one by one, with their "
-                f"parentheses: Sequential(Flatten(), Linear(12, 3))"
+                f"{function}: layer {name} is {checks.brief(layer)}; expected a Module; pass layers one by one, with "
+                f"their parentheses: Sequential(Flatten(), Linear(12, 3))"
             )
         if (layer.params or layer.buffers) and seen.setdefault(id(layer), name) != name:
             raise ValueError(
@@ -93,7 +94,7 @@ def _check_children(function: str, children: Mapping[str, Module]) -> None:
 
 def _names(function: str, usual: list[str], names: Iterable[str] | None) -> dict[str, str]:
     """From the usual names of the parameters to the given ones."""
-    given = usual if names is None else list(names)
+    given = usual if names is None else arguments.words(function, "names", names)
     if len(given) != len(usual) or len(set(given)) != len(given):
         raise ValueError(
             f"{function}: names={given} do not fit; expected {len(usual)} different names, for {usual}; "

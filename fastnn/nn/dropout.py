@@ -28,7 +28,7 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, *, seed: Any = None, fixed: bool = False) -> None:
         super().__init__()
         self.p = checks.number("Dropout", "p", p, minimum=0, below=1)
-        self.fixed = bool(fixed)
+        self.fixed = checks.flag("Dropout", "fixed", fixed)
         if self.fixed and isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
             key = checks.integer("Dropout", "seed", seed, minimum=0, maximum=2**64 - 1)
         else:
@@ -45,7 +45,7 @@ class Dropout(Module):
         return out, mask
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
-        if not need_dx:
+        if not checks.flag("Dropout", "need_dx", need_dx):
             return None, {}
         return (dout if cache is None else dropout.dropout_backward(dout, cache, 1 - self.p)), {}
 

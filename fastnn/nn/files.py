@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import arguments
 from fastnn.kernels import to_numpy
 
 _HDF5 = (".h5", ".hdf5")
@@ -27,7 +28,7 @@ def save(
 
     The file that was there stays whole until the new one is. Raises OSError where the folder cannot be written.
     """
-    path = Path(name)
+    path = arguments.path("save", "name", name)
     params, buffers = ({key: to_numpy(value) for key, value in values.items()} for values in (params, buffers or {}))
     if path.suffix in _HDF5:
         from fastnn import checkpoint
@@ -57,7 +58,7 @@ def load(name: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, np.n
     Raises FileNotFoundError, and ValueError for a file of another kind, a damaged one, and one that holds NaN or
     infinity. Arrays take no more memory than the file has bytes, whatever it claims.
     """
-    path = Path(name)
+    path = arguments.path("load", "name", name)
     if path.suffix in _HDF5:
         from fastnn import checkpoint
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import random
-from fastnn.kernels import checks
+from fastnn import arguments, random
+from fastnn.kernels import calls, checks
 
 
+@calls.checked
 def kaiming_normal(
     shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, slope: float = 0.0, mode: str = "fan_in"
 ) -> np.ndarray:
@@ -23,17 +24,21 @@ def kaiming_normal(
     mode: "fan_in" keeps the size of the values on the way forward, "fan_out" that of the gradients on the way back.
     Source: He, Zhang, Ren & Sun, Delving deep into rectifiers (2015), section 2.2.
     """
-    return normal(shape, seed=seed, dtype=dtype, std=_kaiming_std("kaiming_normal", shape, slope, mode))
+    shape, chosen = _checked("kaiming_normal", shape, dtype)
+    return normal(shape, seed=seed, dtype=chosen, std=_kaiming_std("kaiming_normal", shape, slope, mode))
 
 
+@calls.checked
 def kaiming_uniform(
     shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, slope: float = 0.0, mode: str = "fan_in"
 ) -> np.ndarray:
     """Uniform with mean 0 and the variance of `kaiming_normal`."""
+    shape, chosen = _checked("kaiming_uniform", shape, dtype)
     bound = math.sqrt(3) * _kaiming_std("kaiming_uniform", shape, slope, mode)
-    return random.generator(seed).uniform(-bound, bound, shape).astype(dtype)
+    return random.generator(seed).uniform(-bound, bound, shape).astype(chosen)
 
 
+@calls.checked
 def xavier_normal(
     shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, gain: float = 1.0
 ) -> np.ndarray:
@@ -41,20 +46,27 @@ def xavier_normal(
 
     Source: Glorot & Bengio, Understanding the difficulty of training deep feedforward networks (2010), section 4.2.1.
     """
-    return normal(shape, seed=seed, dtype=dtype, std=gain * math.sqrt(2 / sum(fans("xavier_normal", shape))))
+    shape, chosen = _checked("xavier_normal", shape, dtype)
+    gain = checks.number("xavier_normal", "gain", gain, minimum=0)
+    return normal(shape, seed=seed, dtype=chosen, std=gain * math.sqrt(2 / sum(fans("xavier_normal", shape))))
 
 
+@calls.checked
 def xavier_uniform(
     shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, gain: float = 1.0
 ) -> np.ndarray:
     """Uniform with mean 0 and the variance of `xavier_normal`."""
-    bound = gain * math.sqrt(6 / sum(fans("xavier_uniform", shape)))
-    return random.generator(seed).uniform(-bound, bound, shape).astype(dtype)
+    shape, chosen = _checked("xavier_uniform", shape, dtype)
+    bound = checks.number("xavier_uniform", "gain", gain, minimum=0) * math.sqrt(6 / sum(fans("xavier_uniform", shape)))
+    return random.generator(seed).uniform(-bound, bound, shape).astype(chosen)
 
 
+@calls.checked
 def normal(shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, std: float = 1e-2) -> np.ndarray:
     """Normal with mean 0 and the given standard deviation."""
-    return random.generator(seed).normal(0.0, std, shape).astype(dtype)
+    shape, chosen = _checked("normal", shape, dtype)
+    std = checks.number("normal", "std", std, minimum=0)
+    return random.generator(seed).normal(0.0, std, shape).astype(chosen)
 
 
 INITIALISERS = {
@@ -80,7 +92,12 @@ def fans(function: str, shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[1] * math.prod(shape[2:]), shape[0] * math.prod(shape[2:])
 
 
+def _checked(function: str, shape: Any, dtype: Any) -> tuple[tuple[int, ...], np.dtype]:
+    return arguments.lengths(function, "shape", shape), arguments.dtype(function, dtype)
+
+
 def _kaiming_std(function: str, shape: tuple[int, ...], slope: float, mode: str) -> float:
     checks.choice(function, "mode", mode, ("fan_in", "fan_out"))
+    slope = checks.number(function, "slope", slope)
     fan_in, fan_out = fans(function, shape)
     return math.sqrt(2 / ((1 + slope**2) * (fan_in if mode == "fan_in" else fan_out)))

@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn import layers, random
+from fastnn import arguments, layers, random
 from fastnn.kernels import arrays, checks
 from fastnn.layers.affine import rows
 
 from . import init as initialisers
-from .module import Module, check_input
+from .module import Module, check_input, shape_of
 
 
 class Weighted(Module):
@@ -32,10 +32,10 @@ class Weighted(Module):
 
     def __init__(self, shape: tuple, outputs: int, bias: bool, dtype: Any, init: Callable | str, seed: Any) -> None:
         name = type(self).__name__
-        dtype = float_dtype(name, dtype)
+        dtype = arguments.dtype(name, dtype)
         initialiser = initialisers.find(name, init)
         params = {"weight": initialiser(shape, seed=random.generator(seed), dtype=dtype)}
-        if bias:
+        if checks.flag(name, "bias", bias):
             params["bias"] = np.zeros(outputs, dtype)
         super().__init__(**params)
         self.outputs = outputs
@@ -78,7 +78,7 @@ class Linear(Weighted):
         super().__init__((self.in_features, self.out_features), self.out_features, bias, dtype, init, seed)
 
     def check(self, x: np.ndarray) -> None:
-        shape = np.shape(x)
+        shape = shape_of(self, x)
         if len(shape) < 2 or math.prod(shape[1:]) != self.in_features:  # else it is flattened
             super().check(x)
 
@@ -149,12 +149,16 @@ class Plain(Module):
     arguments: tuple = ()
     axes: tuple[str, ...] | None = None
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         if self.axes is not None:
             check_input(self, x, *self.axes)
         return self.functions[0](x, *self.arguments)
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        need_dx = checks.flag(type(self).__name__, "need_dx", need_dx)
         return self.functions[1](dout, cache) if need_dx else None, {}
 
 
@@ -199,20 +203,21 @@ class GlobalAvgPool2d(Plain):
 class Flatten(Module):
     """(N, d1, ..., dk) becomes (N, d1*...*dk)."""
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
-        return rows(repr(self), x), np.shape(x)
+        (x,) = checks.floats("Flatten", x=(x, "..."))
+        return rows("Flatten", x), x.shape
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
-        return dout.reshape(cache) if need_dx else None, {}
-
-
-def float_dtype(function: str, dtype: Any) -> np.dtype:
-    """float32 or float64 as a dtype, else TypeError."""
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise TypeError(
-            f"{function}: dtype={dtype!r} cannot be trained with; expected np.float32 or np.float64; use one of these"
-        )
-    return np.dtype(dtype)
+        (dout,) = checks.floats("Flatten.backward", dout=(dout, "..."))
+        if not isinstance(cache, tuple) or dout.size != math.prod(cache):
+            raise ValueError(
+                f"Flatten.backward: dout.shape = {dout.shape} does not fit cache={checks.brief(cache)}; expected the "
+                f"gradient and the cache of one forward pass; pass the second value that forward returned"
+            )
+        return dout.reshape(cache) if checks.flag("Flatten", "need_dx", need_dx) else None, {}
 
 
 def window_text(size: tuple, stride: tuple, usual_stride: tuple, padding: tuple) -> str:

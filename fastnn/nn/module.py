@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import to_device, to_numpy
+from fastnn.kernels import calls, checks, to_device, to_numpy
 
 from . import state
 from .named import all_fitting
 
 # arguments that, as objects, decide about nothing but the first values of parameters; some cannot be copied
 _ONLY_AT_FIRST = ("seed", "generator", "init")
+_CHECKED = {"__init__", "__call__", "forward", "backward"}  # of every layer, what the names of arguments are checked of
 
 _evaluating: ContextVar[bool] = ContextVar("fastnn_evaluating", default=False)
 
@@ -52,15 +53,23 @@ class Module:
     private: tuple[str, ...] = ()
     _given: tuple[tuple, dict[str, Any]]
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in _CHECKED & vars(cls).keys():
+            setattr(cls, name, calls.checked(vars(cls)[name]))
+        if "__init__" in vars(cls):
+            cls.__init__ = _remembering(cls.__init__)  # type: ignore[method-assign]
+
     def __init__(self, **params: np.ndarray) -> None:
+        for name, value in params.items():
+            if not isinstance(value, np.ndarray):
+                raise TypeError(
+                    f"{type(self).__name__}: {name}={checks.brief(value)} is no array; expected parameters only; leave "
+                    f"{name} out, or pass a NumPy array"
+                )
         self._params: MutableMapping[str, np.ndarray] = params
         self._buffers: MutableMapping[str, np.ndarray] = {}
         self._training = True
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "__init__" in vars(cls):
-            cls.__init__ = _remembering(cls.__init__)  # type: ignore[method-assign]
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         """The output for x, and what `backward` needs to know about it."""
@@ -72,6 +81,7 @@ class Module:
             f"{type(self).__name__}: backward is missing; expected backward(dout, cache, need_dx) -> (dx, grads)"
         )
 
+    @calls.checked
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """The output for x."""
         return self.forward(x)[0]
@@ -127,6 +137,7 @@ class Module:
                 arrays.update({key: move(value) for key, value in arrays.items() if key not in self.private})
         return self
 
+    @calls.checked
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers under torch's names and in torch's layouts.
 
@@ -135,6 +146,7 @@ class Module:
         """
         return state.collect(self)
 
+    @calls.checked
     def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> state.Differences:
         """Put arrays in the form of `state_dict` into the module; also a torch network's, as tensors on the CPU.
 
@@ -157,13 +169,15 @@ class Module:
         """The modules directly inside this one."""
         return tuple(self.named_children().values())
 
+    @calls.checked
     def train(self, mode: bool = True) -> "Module":
         """Put the module and those inside it into training mode (or eval mode, for False). Returns the module."""
-        self._training = bool(mode)
+        self._training = checks.flag(f"{type(self).__name__}.train", "mode", mode)
         for child in self.children():
             child.train(mode)
         return self
 
+    @calls.checked
     def eval(self) -> "Module":
         """Put the module and those inside it into eval mode. Returns the module."""
         return self.train(False)
@@ -189,9 +203,14 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, (int, float, str, np.generic))
 
 
+def shape_of(module: Module, x: Any) -> tuple[int, ...]:
+    """The shape of what a layer was given."""
+    return x.shape if isinstance(x, np.ndarray) else checks.array(repr(module), "x", x).shape
+
+
 def check_input(module: Module, x: np.ndarray, *axes: int | str) -> None:
     """x has these axes, as in `check_input(self, x, "N", 3, "H", "W")`: a number is the length that it must have."""
-    shape = np.shape(x)
+    shape = shape_of(module, x)
     fits = len(shape) == len(axes) and all(
         axis == length for axis, length in zip(axes, shape, strict=True) if isinstance(axis, int)
     )

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn import arguments
 from fastnn.kernels import arrays, checks, norm
-from fastnn.layers.normalization import update_running
+from fastnn.layers.normalization import RUNNING, update_running
 
-from .layers import float_dtype
-from .module import Module, check_input
+from .module import Module, check_input, shape_of
 
 
 class Normalization(Module):
@@ -25,7 +25,7 @@ class Normalization(Module):
         name = type(self).__name__
         self.eps = checks.number(name, "eps", eps, above=0)
         self.shape = shape
-        self.dtype = float_dtype(name, dtype)
+        self.dtype = arguments.dtype(name, dtype)
         starts = {"weight": (weight, np.ones), "bias": (bias, np.zeros)}
         super().__init__(**{key: make(shape, self.dtype) for key, (wanted, make) in starts.items() if wanted})
 
@@ -76,7 +76,7 @@ class BatchNorm(Normalization):
         name = type(self).__name__
         self.num_features = checks.integer(name, "num_features", num_features, minimum=1)
         self.momentum = None if momentum is None else checks.number(name, "momentum", momentum, minimum=0, maximum=1)
-        self.affine = bool(affine)
+        self.affine = checks.flag(name, "affine", affine)
         super().__init__((self.num_features,), eps, self.affine, self.affine, dtype)
         self.buffers["running_mean"] = np.zeros(self.num_features, self.dtype)
         self.buffers["running_var"] = np.ones(self.num_features, self.dtype)
@@ -84,7 +84,7 @@ class BatchNorm(Normalization):
 
     def check(self, x: np.ndarray) -> None:
         """Raise ValueError where x is no input for this layer."""
-        rest = next((axes for axes in self.trailing if len(axes) + 2 == np.ndim(x)), self.trailing[0])
+        rest = next((axes for axes in self.trailing if len(axes) + 2 == len(shape_of(self, x))), self.trailing[0])
         check_input(self, x, "N", self.num_features, *rest)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -96,12 +96,14 @@ class BatchNorm(Normalization):
             return out, (norm.batchnorm_inference_backward, x, weight, mean, var)
         out, mean, var = norm.batchnorm_forward(x, weight, bias, self.eps)
         (bn_param,) = self.arguments
-        update_running(bn_param, mean, var)
+        update_running(bn_param, [self.buffers[name] for name in RUNNING], mean, var)
         self.keep(bn_param)
         return out, (norm.batchnorm_backward_alt, x, weight, mean, var)
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
-        backward, *arrays = cache
+        name = type(self).__name__
+        backward, *arrays = arguments.cache(f"{name}.backward", cache, 5)
+        need_dx = checks.flag(name, "need_dx", need_dx)
         dx, dweight, dbias = backward(dout, *arrays, self.eps)
         return dx if need_dx else None, self.gradients(dweight, dbias)
 
@@ -179,7 +181,8 @@ class LayerNorm(Normalization):
         self.normalized_shape = tuple(
             checks.integer("LayerNorm", "normalized_shape", length, minimum=1) for length in lengths
         )
-        self.elementwise_affine, self.bias = bool(elementwise_affine), bool(bias)
+        self.elementwise_affine = checks.flag("LayerNorm", "elementwise_affine", elementwise_affine)
+        self.bias = checks.flag("LayerNorm", "bias", bias)
         super().__init__(
             self.normalized_shape, eps, self.elementwise_affine, self.elementwise_affine and self.bias, dtype
         )
@@ -187,7 +190,8 @@ class LayerNorm(Normalization):
 
     def check(self, x: np.ndarray) -> None:
         """Raise ValueError where x is no input for this layer."""
-        if np.shape(x)[-len(self.shape) :] != self.shape or np.ndim(x) == len(self.shape):
+        shape = shape_of(self, x)
+        if shape[-len(self.shape) :] != self.shape or len(shape) == len(self.shape):
             check_input(self, x, "N", "...", *self.shape)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -196,12 +200,15 @@ class LayerNorm(Normalization):
         weight, bias = (array.reshape(-1) for array in self.weight_and_bias())
         rows = x.reshape(math.prod(x.shape[: x.ndim - len(self.shape)]), len(weight))
         out, mean, var = norm.groupnorm_forward(rows, weight, bias, 1, self.eps)
-        return out.reshape(x.shape), (rows, weight, mean, var)
+        return out.reshape(x.shape), (rows, weight, mean, var, x.shape)
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
-        rows, weight, mean, var = cache
+        rows, weight, mean, var, shape = arguments.cache("LayerNorm.backward", cache, 5)
+        (dout,) = checks.floats("LayerNorm.backward", dout=(dout, "..."))
+        checks.shape("LayerNorm.backward", "dout", dout, shape)
         drows, dweight, dbias = norm.groupnorm_backward(dout.reshape(rows.shape), rows, weight, 1, mean, var, self.eps)
-        return drows.reshape(dout.shape) if need_dx else None, self.gradients(dweight, dbias)
+        need_dx = checks.flag("LayerNorm", "need_dx", need_dx)
+        return drows.reshape(shape) if need_dx else None, self.gradients(dweight, dbias)
 
     def __repr__(self) -> str:
         return self._text(self.shape[0] if len(self.shape) == 1 else self.shape)
@@ -227,18 +234,19 @@ class GroupNorm(Normalization):
                 f"GroupNorm: num_channels={num_channels} is no multiple of num_groups={num_groups}; expected groups of "
                 f"equally many channels; choose a divisor of num_channels"
             )
-        self.affine = bool(affine)
+        self.affine = checks.flag("GroupNorm", "affine", affine)
         super().__init__((self.num_channels,), eps, self.affine, self.affine, dtype)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
-        if np.shape(x)[1:2] != self.shape:
+        if shape_of(self, x)[1:2] != self.shape:
             check_input(self, x, "N", self.num_channels, "...")
         weight, bias = self.weight_and_bias()
         out, mean, var = norm.groupnorm_forward(x, weight, bias, self.num_groups, self.eps)
         return out, (x, weight, mean, var)
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
-        x, weight, mean, var = cache
+        x, weight, mean, var = arguments.cache("GroupNorm.backward", cache, 4)
+        need_dx = checks.flag("GroupNorm", "need_dx", need_dx)
         dx, dweight, dbias = norm.groupnorm_backward(dout, x, weight, self.num_groups, mean, var, self.eps)
         return dx if need_dx else None, self.gradients(dweight, dbias)
 

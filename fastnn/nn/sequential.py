@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import arrays, checks, squares
+from fastnn import arguments
+from fastnn.kernels import arrays, calls, checks, squares
 from fastnn.layers import softmax_loss
 
 from . import files
@@ -40,11 +41,12 @@ class Sequential(Container):
     ) -> None:
         super().__init__(numbered(layers), names)
         self.layers = layers
-        self.loss_function = loss
+        self.loss_function = arguments.function("Sequential", "loss", loss)
         self.reg = checks.number("Sequential", "reg", reg, minimum=0)
         self._steps = fuse(layers)
         self._first = next((index for index, step in enumerate(self._steps) if step.names), len(layers))
 
+    @calls.checked
     def loss(self, X: np.ndarray, y: Any = None) -> Any:
         """Scores of X, computed in eval mode, where y is None; else the loss with its penalty, and all gradients.
 
@@ -65,13 +67,13 @@ class Sequential(Container):
             loss = loss + squares.weight_penalty(weights, [grads[name] for name in names], self.reg)
         return loss, grads
 
-    def forward(self, x: np.ndarray) -> tuple[np.ndarray, list]:
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
         x = self._cast(x)
         caches = []
         for position, module, _ in self._steps:
             x, cache = run(module.forward, x, position, module)
             caches.append(cache)
-        return x, caches
+        return x, tuple(caches)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         x = self._cast(x)
@@ -79,9 +81,10 @@ class Sequential(Container):
             x = run(module, x, position, module)  # no cache lives longer than its layer
         return x
 
-    def backward(self, dout: np.ndarray, cache: list, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+    def backward(self, dout: np.ndarray, cache: tuple, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         grads: dict[str, np.ndarray] = {}
-        last = 0 if need_dx else self._first
+        cache = arguments.cache("Sequential.backward", cache, len(self._steps))
+        last = 0 if checks.flag("Sequential", "need_dx", need_dx) else self._first
         dx: Any = dout
         for index in reversed(range(last, len(self._steps))):
             _, module, names = self._steps[index]
@@ -89,6 +92,7 @@ class Sequential(Container):
             grads.update({self._names[names[key]]: gradient for key, gradient in own.items()})
         return dx if need_dx else None, {name: grads[name] for name in self.params}
 
+    @calls.checked
     def save(self, name: str) -> None:
         """Write parameters and buffers to a file of that name, as data only.
 
@@ -96,6 +100,7 @@ class Sequential(Container):
         """
         files.save(name, self.params, self.buffers)
 
+    @calls.checked
     def load(self, name: str) -> None:
         """Read what `save` wrote, without executing anything in the file.
 

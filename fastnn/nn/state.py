@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastnn.kernels import to_numpy
+from fastnn.kernels import checks, to_numpy
 
 from .named import fitting
 
@@ -42,10 +42,11 @@ def collect(module: "Module") -> dict[str, np.ndarray]:
 def restore(module: "Module", values: Mapping[str, Any], strict: bool) -> Differences:
     """See `Module.load_state_dict`."""
     function = f"{type(module).__name__}.load_state_dict"
-    places = dict(_places(module))
+    places, strict = dict(_places(module)), checks.flag(function, "strict", strict)
     if not isinstance(values, Mapping):
         raise TypeError(
-            f"{function}: values={values!r} is not a dict; expected arrays under {list(places)}; pass a state_dict()"
+            f"{function}: values={checks.brief(values)} is not a dict; expected arrays under {list(places)}; pass a "
+            f"state_dict()"
         )
     differences = Differences(
         [name for name in places if name not in values], [name for name in values if name not in places]

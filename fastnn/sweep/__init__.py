@@ -22,6 +22,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from fastnn import arguments
+from fastnn.kernels import calls, checks
+
 from .ledger import FINISHED, Ledger, load_ledger, plain
 from .trials import choice, grid, integers, log_uniform, random_search, uniform
 
@@ -40,6 +43,7 @@ __all__ = [
 _OWN = ("params", "status", "reason", "seconds", "number")
 
 
+@calls.checked
 def sweep(
     run: Callable[[dict[str, Any]], Mapping[str, Any]],
     trials: Iterable[Mapping[str, Any]],
@@ -66,7 +70,11 @@ def sweep(
     result without `val_acc`, and for a file that is no ledger of these names, which is left as it is; BlockingIOError
     for a ledger that another process writes; OSError where the file cannot be written.
     """
-    asked = _distinct(trials)
+    arguments.function("sweep", "run", run)
+    retry_failed = checks.flag("sweep", "retry_failed", retry_failed)
+    verbose = checks.flag("sweep", "verbose", verbose)
+    arguments.path_or_none("sweep", "ledger", ledger)
+    asked = _distinct(arguments.listed("sweep", "trials", trials, "dicts of params"))
     names = next((list(params) for params in asked.values()), [])
     with Ledger(ledger, names) as records:
         waiting = [key for key in asked if not _is_done(records.get(key), retry_failed)]
@@ -82,12 +90,15 @@ def sweep(
         return [records[key] for key in asked]
 
 
+@calls.checked
 def best(trials: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The finished trial of the highest `val_acc`; the first of equals.
 
     Raises ValueError where none finished.
     """
-    trials = list(trials)
+    trials = arguments.listed("best", "trials", trials, "records of a sweep")
+    for trial in trials:
+        checks.keys("best", "trials", trial, required=("status", "val_acc"), optional=trial)
     finished = [trial for trial in trials if trial["status"] == FINISHED]
     if not finished:
         reasons = f", the first because of {trials[0]['reason']!r}" if trials else ""

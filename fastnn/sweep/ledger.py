@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import locks
+from fastnn import arguments, locks
+from fastnn.kernels import calls
 
 FINISHED, FAILED = "finished", "failed"
 
@@ -117,12 +118,13 @@ class Ledger:
         )
 
 
+@calls.checked
 def load_ledger(path: str | os.PathLike) -> list[dict[str, Any]]:
     """The records of a ledger in the order of their numbers, also while a sweep writes it; the file is only read.
 
     Raises FileNotFoundError or another OSError where it cannot be read, ValueError where it is no ledger.
     """
-    path = Path(path)
+    path = arguments.path("load_ledger", "path", path)
     if not path.is_file():
         raise FileNotFoundError(
             f"load_ledger: path={str(path)!r} is no file; expected the ledger of a sweep; check the name"

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from fastnn import random
-from fastnn.kernels import checks
+from fastnn.kernels import calls, checks
 
 Distribution = Callable[[Any], Any]  # draws a value from what `fastnn.random.generator` returns
 
 
+@calls.checked
 def grid(**choices: Iterable[Any]) -> list[dict[str, Any]]:
     """All combinations, the last name varying fastest.
 
@@ -25,6 +26,7 @@ def grid(**choices: Iterable[Any]) -> list[dict[str, Any]]:
     return [dict(zip(choices, combination, strict=True)) for combination in itertools.product(*values)]
 
 
+@calls.checked
 def random_search(count: int, seed: Any = None, **distributions: Distribution | Iterable[Any]) -> list[dict[str, Any]]:
     """`count` trials whose params are drawn independently.
 
@@ -45,6 +47,7 @@ def random_search(count: int, seed: Any = None, **distributions: Distribution | 
     return [{name: draw(generator) for name, draw in draws.items()} for _ in range(count)]
 
 
+@calls.checked
 def log_uniform(low: float, high: float) -> Distribution:
     """Numbers whose logarithm is uniform between those of 0 < low <= high, rounded to 6 significant digits."""
     low, high = _limits("log_uniform", low, high, positive=True)
@@ -57,14 +60,17 @@ def log_uniform(low: float, high: float) -> Distribution:
     return draw
 
 
+@calls.checked
 def uniform(low: float, high: float) -> Distribution:
     """Numbers uniform between low and high."""
     low, high = _limits("uniform", low, high)
     return lambda generator: float(generator.uniform(low, high))
 
 
+@calls.checked
 def integers(low: int, high: int, log: bool = False) -> Distribution:
     """Whole numbers from low to high, both included; log: their logarithm is about uniform, and low at least 1."""
+    log = checks.flag("integers", "log", log)
     low = checks.integer("integers", "low", low, minimum=1 if log else None)
     high = checks.integer("integers", "high", high, minimum=low)
 
@@ -78,6 +84,7 @@ def integers(low: int, high: int, log: bool = False) -> Distribution:
     return draw
 
 
+@calls.checked
 def choice(values: Iterable[Any]) -> Distribution:
     """One of the values, each as likely as the others."""
     given = _values("choice", "values", values)

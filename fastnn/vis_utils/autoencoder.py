@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.kernels import arrays, checks
+from fastnn import arguments
+from fastnn.kernels import calls, checks
 
 from . import figures
+from .weights import first_layer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 _GAP = 1  # white pixels between two tiles
 
 
+@calls.checked
 def show_autoencoder_features(
     model: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] | None = None
 ) -> "Figure":
@@ -30,9 +33,10 @@ def show_autoencoder_features(
     Raises ValueError or TypeError for another array, or where D pixels make no such image.
     Source: Ng, Sparse autoencoder, CS294A lecture notes (2011), section 4.
     """
+    path = arguments.path_or_none("show_autoencoder_features", "path", path)
     function = "show_autoencoder_features"
-    weights = getattr(model, "params", {"W1": model})["W1"]
-    (weights,) = checks.floats(function, W1=(arrays.to_numpy(weights), "D H"))
+    weights = first_layer(function, model)
+    (weights,) = checks.floats(function, W1=(weights, "D H"))
     checks.not_empty(function, "W1", weights)
     shape = _shape(function, "W1", len(weights), image_shape)
     features = weights.T - weights.T.mean(axis=1, keepdims=True)
@@ -42,6 +46,7 @@ def show_autoencoder_features(
     return _draw(_tiles(features.reshape(-1, *shape), columns), f"{len(features)} hidden units", path)
 
 
+@calls.checked
 def show_reconstructions(
     X: Any,
     reconstructed: Any,
@@ -55,6 +60,7 @@ def show_reconstructions(
     image_shape: (h, w) of the D pixels, by default a square
     Raises ValueError or TypeError for other arrays, or where D pixels make no such image.
     """
+    path = arguments.path_or_none("show_reconstructions", "path", path)
     function = "show_reconstructions"
     X, reconstructed = checks.floats(function, X=(X, "N D"), reconstructed=(reconstructed, "N D"))
     checks.not_empty(function, "X", X)

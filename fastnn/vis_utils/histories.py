@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn import arguments
+from fastnn.kernels import calls, checks
+
 from . import figures
 from .weights import first_layer_mosaic
 
@@ -16,11 +19,13 @@ if TYPE_CHECKING:
 _LINES = ("-", "--", ":", "-.")
 
 
+@calls.checked
 def plot_stats(stats: Any, path: str | os.PathLike | None = None) -> "Figure":
     """Draw the loss of every iteration, and the accuracy on training and validation images of every epoch.
 
     stats: a Solver, or a dict with `loss_history`, `train_acc_history`, `val_acc_history`
     """
+    path = arguments.path_or_none("plot_stats", "path", path)
     histories = _histories("plot_stats", stats)
     figure = figures.new(9.6, 3.6)
     left, right = figure.subplots(1, 2)
@@ -29,11 +34,13 @@ def plot_stats(stats: Any, path: str | os.PathLike | None = None) -> "Figure":
     return figures.finish(figure, path)
 
 
+@calls.checked
 def plot_acc_curves(results: Mapping[Any, Any], path: str | os.PathLike | None = None) -> "Figure":
     """Draw the accuracy curves of several runs: on training images to the left, on validation images to the right.
 
     results: name -> a Solver, or a dict with `train_acc_history` and `val_acc_history`
     """
+    path = arguments.path_or_none("plot_acc_curves", "path", path)
     function = "plot_acc_curves"
     if not isinstance(results, Mapping) or not results:
         raise TypeError(
@@ -71,12 +78,14 @@ def plot_acc_curves(results: Mapping[Any, Any], path: str | os.PathLike | None =
     return figures.finish(figure, path)
 
 
+@calls.checked
 def training_picture(solver: Any, weights: Any, path: str | os.PathLike | None = None) -> "Figure":
     """Draw one training run: loss, accuracies, first-layer weights.
 
     solver: a Solver, or a dict with `loss_history`, `train_acc_history`, `val_acc_history`
     weights: a model with `params["W1"]`, or W1 itself, as in `show_net_weights`
     """
+    path = arguments.path_or_none("training_picture", "path", path)
     function = "training_picture"
     histories = _histories(function, solver)
     grid = first_layer_mosaic(function, weights, (3, 32, 32))
@@ -103,7 +112,8 @@ def _histories(
                 f"{function}: {type(stats).__name__} lacks {name!r}; expected a Solver, or a dict with "
                 f"{', '.join(names)}; pass one of these"
             )
-        histories[name] = np.asarray([float(value) for value in values])
+        values = checks.floats(function, **{name: (arguments.listed(function, name, values, "numbers"), "N")})[0]
+        histories[name] = values.astype(np.float64, copy=False)
     return histories
 
 

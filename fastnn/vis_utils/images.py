@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.kernels import checks
+from fastnn import arguments
+from fastnn.kernels import calls, checks
 
 from . import figures
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@calls.checked
 def visualize_grid(Xs: Any, ubound: float = 255.0, padding: int = 1) -> np.ndarray:
     """Lay images out in a square grid, each stretched to the range 0 to `ubound`.
 
@@ -57,6 +59,7 @@ def mosaic(images: np.ndarray, padding: int) -> np.ndarray:
     return grid
 
 
+@calls.checked
 def show_examples(
     X: Any,
     y: Any,
@@ -70,8 +73,10 @@ def show_examples(
     y (N,): labels from 0 to len(class_names) - 1
     Raises ValueError where X is empty or holds no images, or a label has no name.
     """
+    path = arguments.path_or_none("show_examples", "path", path)
     function = "show_examples"
     (X,) = checks.floats(function, X=(X, "N A B C"))
+    class_names = arguments.words(function, "class_names", class_names)
     labels = checks.labels(function, "y", y, len(X), len(class_names))
     count = checks.integer(function, "samples_per_class", samples_per_class, minimum=1)
     picked = [np.flatnonzero(labels == label)[:count] for label in range(len(class_names))]

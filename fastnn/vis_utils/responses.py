@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.kernels import arrays, checks
+from fastnn import arguments
+from fastnn.kernels import arrays, calls, checks
 from fastnn.layers import conv_forward
 
 from . import figures, images, weights
@@ -19,6 +20,7 @@ _WITHIN, _BETWEEN = 0.06, 0.3  # gaps in a pair of filter and map, and between p
 _COLOURS = "RdBu_r"
 
 
+@calls.checked
 def show_filter_responses(
     net: Any,
     image: Any,
@@ -36,13 +38,14 @@ def show_filter_responses(
     0, blue below, white at 0, full beyond 99.5 % of the values. Each filter is stretched to black and white by itself.
     Raises ValueError or TypeError where these do not belong together, or are empty.
     """
+    path = arguments.path_or_none("show_filter_responses", "path", path)
     function = "show_filter_responses"
     filters = weights.first_layer(function, net)
     bias = getattr(net, "params", {}).get("b1", np.zeros(filters.shape[:1], dtype=filters.dtype))
     filters, image, bias = checks.floats(
         function,
         W1=(filters, "F C KH KW"),
-        image=(arrays.to_numpy(image), "C H W"),
+        image=(checks.array(function, "image", image), "C H W"),
         b1=(arrays.to_numpy(bias), "F"),
     )
     checks.not_empty(function, "W1", filters)

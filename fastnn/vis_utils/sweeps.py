@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastnn.kernels import checks
+from fastnn import arguments
+from fastnn.kernels import calls, checks
 
 from . import figures
 
@@ -27,6 +28,7 @@ class _Trial(NamedTuple):
     failed: bool
 
 
+@calls.checked
 def plot_sweep(
     trials: Iterable[Mapping[str, Any]] | Mapping[tuple[float, float], tuple[float, float]],
     path: str | os.PathLike | None = None,
@@ -42,6 +44,8 @@ def plot_sweep(
     images wears a ring and stands in the title with its hyperparameters; where others lie on its place, it covers them.
     Raises TypeError where trials are no dicts, ValueError where there are none, a key is missing, or a value negative.
     """
+    path = arguments.path_or_none("plot_sweep", "path", path)
+    x, y = (arguments.words("plot_sweep", name, [value])[0] for name, value in (("x", x), ("y", y)))
     read = _read("plot_sweep", trials, x, y)
     finished = sorted((trial for trial in read if not trial.failed), key=lambda trial: trial.accuracies[1])
     failed = [trial for trial in read if trial.failed]

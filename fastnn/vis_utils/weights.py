@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.kernels import arrays, checks
+from fastnn import arguments
+from fastnn.kernels import arrays, calls, checks
 
 from . import figures, images
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@calls.checked
 def show_net_weights(
     net: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] = (3, 32, 32)
 ) -> "Figure":
@@ -24,6 +26,7 @@ def show_net_weights(
     image_shape: how the D weights of a unit form an image: (C, H, W), or (H, W, C) with C of 1 or 3
     Raises ValueError where there are no such weights.
     """
+    path = arguments.path_or_none("show_net_weights", "path", path)
     grid = first_layer_mosaic("show_net_weights", net, image_shape)
     figure = figures.new(4.8, 4.8)
     axes = figure.subplots()
@@ -32,6 +35,7 @@ def show_net_weights(
     return figures.finish(figure, path)
 
 
+@calls.checked
 def show_class_templates(
     W: Any,
     class_names: Sequence[str],
@@ -46,15 +50,17 @@ def show_class_templates(
     image_shape: how the D weights of a class form an image: (C, H, W), or (H, W, C) with C of 1 or 3
     Raises ValueError where W does not form images, or has another number of classes; TypeError where W is no array.
     """
+    path = arguments.path_or_none("show_class_templates", "path", path)
     function = "show_class_templates"
     given = arrays.to_numpy(getattr(W, "W", W))
     if given.dtype == object:
         raise TypeError(
-            f"{function}: W={W!r} holds no weights; expected (D, K), or a classifier with them as its attribute W; "
-            f"train the classifier first"
+            f"{function}: W={checks.brief(W)} holds no weights; expected (D, K), or a classifier with them as its "
+            f"attribute W; train the classifier first"
         )
     (weights,) = checks.floats(function, W=(given, "D K"))
-    pixels = math.prod(image_shape)
+    class_names = arguments.words(function, "class_names", class_names)
+    pixels = math.prod(arguments.lengths(function, "image_shape", image_shape, 3))
     templates = as_images(function, "W", weights[:-1] if len(weights) == pixels + 1 else weights, image_shape)
     if len(class_names) != len(templates) or not len(templates):
         raise ValueError(
@@ -97,7 +103,8 @@ def first_layer_mosaic(function: str, net: Any, image_shape: Sequence[int]) -> n
 
 def as_images(function: str, name: str, weights: np.ndarray, image_shape: Sequence[int]) -> np.ndarray:
     """The columns of (D, M) as images (M, H, W, C) with C of 1 or 3."""
-    if len(image_shape) != 3 or weights.shape[0] != math.prod(image_shape):
+    image_shape = arguments.lengths(function, "image_shape", image_shape, 3)
+    if weights.shape[0] != math.prod(image_shape):
         raise ValueError(
             f"{function}: {name}.shape = {weights.shape} does not form images of image_shape={tuple(image_shape)}; "
             f"expected {math.prod(image_shape)} rows for a (C, H, W) or (H, W, C); pass the image_shape of the data"

@@ -12,11 +12,12 @@ import math
 
 import numpy as np
 
-from .. import arrays, checks, switch
+from .. import arrays, calls, checks, switch
 
 _variant = switch.operation(__name__)
 
 
+@calls.checked
 def relu_forward(x):
     """Rectified linear unit: out = max(x, 0).
 
@@ -27,6 +28,7 @@ def relu_forward(x):
     return _variant().relu_forward(x)
 
 
+@calls.checked
 def relu_backward(dout, x):
     """Gradient of `relu_forward`: dx = dout where x > 0, else 0; so 0 at the kink and where x is NaN.
 
@@ -36,6 +38,7 @@ def relu_backward(dout, x):
     return _variant().relu_backward(*_pair("relu_backward", dout, x=x))
 
 
+@calls.checked
 def leaky_relu_forward(x, slope=0.01):
     """Leaky rectified linear unit: out = x where x > 0, else slope * x.
 
@@ -46,6 +49,7 @@ def leaky_relu_forward(x, slope=0.01):
     return _variant().leaky_relu_forward(x, checks.number("leaky_relu_forward", "slope", slope))
 
 
+@calls.checked
 def leaky_relu_backward(dout, x, slope=0.01):
     """Gradient of `leaky_relu_forward`: dx = dout where x > 0, else slope * dout; so slope * dout at the kink.
 
@@ -55,6 +59,7 @@ def leaky_relu_backward(dout, x, slope=0.01):
     return _variant().leaky_relu_backward(dout, x, checks.number("leaky_relu_backward", "slope", slope))
 
 
+@calls.checked
 def prelu_forward(x, slope):
     """Leaky rectified linear unit with learnt slopes: out[n, c, ...] = x where x > 0, else slope[c] * x.
 
@@ -66,6 +71,7 @@ def prelu_forward(x, slope):
     return _variant().prelu_forward(x.reshape(_planes("prelu_forward", x, slope)), slope).reshape(x.shape)
 
 
+@calls.checked
 def prelu_backward(dout, x, slope):
     """Gradients of `prelu_forward`, with the kink on the left branch as in `leaky_relu_backward`.
 
@@ -83,6 +89,7 @@ def prelu_backward(dout, x, slope):
     return dx.reshape(x.shape), dslope
 
 
+@calls.checked
 def elu_forward(x, alpha=1.0):
     """Exponential linear unit: out = x where x > 0, else alpha * (exp(x) - 1).
 
@@ -94,6 +101,7 @@ def elu_forward(x, alpha=1.0):
     return _variant().elu_forward(x, checks.number("elu_forward", "alpha", alpha))
 
 
+@calls.checked
 def elu_backward(dout, x, alpha=1.0):
     """Gradient of `elu_forward`: dx = dout where x > 0, else dout * alpha * exp(x); so alpha * dout at the kink.
 
@@ -103,6 +111,7 @@ def elu_backward(dout, x, alpha=1.0):
     return _variant().elu_backward(dout, x, checks.number("elu_backward", "alpha", alpha))
 
 
+@calls.checked
 def sigmoid_forward(x):
     """Logistic function: out = 1 / (1 + exp(-x)).
 
@@ -113,6 +122,7 @@ def sigmoid_forward(x):
     return _variant().sigmoid_forward(x)
 
 
+@calls.checked
 def sigmoid_backward(dout, out):
     """Gradient of `sigmoid_forward`: dx = dout * out * (1 - out).
 
@@ -121,6 +131,7 @@ def sigmoid_backward(dout, out):
     return _variant().sigmoid_backward(*_pair("sigmoid_backward", dout, out=out))
 
 
+@calls.checked
 def tanh_forward(x):
     """Hyperbolic tangent: out = (exp(x) - exp(-x)) / (exp(x) + exp(-x)).
 
@@ -132,6 +143,7 @@ def tanh_forward(x):
     return _variant().tanh_forward(x)
 
 
+@calls.checked
 def tanh_backward(dout, out):
     """Gradient of `tanh_forward`: dx = dout * (1 - out) * (1 + out), which near 1 is exact where 1 - out * out cancels.
 
@@ -140,6 +152,7 @@ def tanh_backward(dout, out):
     return _variant().tanh_backward(*_pair("tanh_backward", dout, out=out))
 
 
+@calls.checked
 def gelu_forward(x):
     """Gaussian error linear unit, the exact one.
 
@@ -153,6 +166,7 @@ def gelu_forward(x):
     return _variant().gelu_forward(x)
 
 
+@calls.checked
 def gelu_backward(dout, x):
     """Gradient of `gelu_forward`: dx = dout * (P(X <= x) + x * exp(-x * x / 2) / sqrt(2 * pi)).
 
@@ -161,6 +175,7 @@ def gelu_backward(dout, x):
     return _variant().gelu_backward(*_pair("gelu_backward", dout, x=x))
 
 
+@calls.checked
 def maxout_forward(x, pieces):
     """The largest of each group of `pieces` neighbouring channels.
 
@@ -186,6 +201,7 @@ def maxout_forward(x, pieces):
     return out.reshape(shape), index.reshape(shape)
 
 
+@calls.checked
 def maxout_backward(dout, index, pieces):
     """Gradient of `maxout_forward`: dx[n, m*pieces + p, ...] = dout[n, m, ...] where p = index[n, m, ...], else 0.
 

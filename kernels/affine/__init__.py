@@ -3,11 +3,12 @@
 out[n, m] = b[m] + sum_d x[n, d] * w[d, m]
 """
 
-from .. import checks, switch
+from .. import calls, checks, switch
 
 _variant = switch.operation(__name__)
 
 
+@calls.checked
 def affine_forward(x, w, b):
     """Multiply N rows with a matrix and add a bias.
 
@@ -23,6 +24,7 @@ def affine_forward(x, w, b):
     return _variant().affine_forward(x, w, b)
 
 
+@calls.checked
 def affine_backward(dout, x, w, need_dx=True):
     """Gradients of `affine_forward`, given dout = dloss/dout.
 
@@ -32,4 +34,4 @@ def affine_backward(dout, x, w, need_dx=True):
     Returns dx (N, D), or None where it was not needed; dw (D, M); db (M,). Cost: 4*N*D*M flops, half of them for dx.
     """
     x, w, dout = checks.floats("affine_backward", x=(x, "N D"), w=(w, "D M"), dout=(dout, "N M"))
-    return _variant().affine_backward(dout, x, w, bool(need_dx))
+    return _variant().affine_backward(dout, x, w, checks.flag("affine_backward", "need_dx", need_dx))

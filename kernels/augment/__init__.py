@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from .. import arrays, checks, switch
+from .. import arrays, calls, checks, switch
 
 _variant = switch.operation(__name__)
 
 _LIMITS = np.iinfo(np.int32)
 
 
+@calls.checked
 def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):
     """Shift each image, then mirror it, then erase a square of it.
 

@@ -6,11 +6,12 @@ with x zero outside its borders, OH = 1 + (H + 2*pad - KH) // stride and OW like
 Source: Dumoulin & Visin, A guide to convolution arithmetic for deep learning (2016), section 2.
 """
 
-from .. import checks, switch, windows
+from .. import calls, checks, switch, windows
 
 _variant = switch.operation(__name__)
 
 
+@calls.checked
 def conv2d_forward(x, w, b, stride=1, pad=0):
     """Convolve N images with F filters.
 
@@ -33,6 +34,7 @@ def conv2d_forward(x, w, b, stride=1, pad=0):
     return _variant().conv2d_forward(x, w, b, stride, pad)
 
 
+@calls.checked
 def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True):
     """Gradients of `conv2d_forward`: of a loss with respect to x, w and b, given dout = dloss/dout.
 
@@ -53,7 +55,7 @@ def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True):
     x, w, dout = checks.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F OH OW"))
     stride, pad, size = geometry(function, x, w, stride, pad)
     checks.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
-    return _variant().conv2d_backward(dout, x, w, stride, pad, bool(need_dx))
+    return _variant().conv2d_backward(dout, x, w, stride, pad, checks.flag(function, "need_dx", need_dx))
 
 
 def geometry(function, x, w, stride, pad):

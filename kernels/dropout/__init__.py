@@ -7,11 +7,12 @@ empty results. Raises ValueError for shapes that do not belong together and for 
 dtypes other than float32, float64, integers and booleans.
 """
 
-from .. import arrays, checks, switch
+from .. import arrays, calls, checks, switch
 
 _variant = switch.operation(__name__)
 
 
+@calls.checked
 def dropout_forward(x, p, seed):
     """Keep each element with probability p, divided by p; set the others to 0.
 
@@ -34,6 +35,7 @@ def dropout_forward(x, p, seed):
     return _variant().dropout_forward(x, p, checks.integer(function, "seed", seed, minimum=0, maximum=2**64 - 1))
 
 
+@calls.checked
 def dropout_backward(dout, mask, p):
     """Gradient of `dropout_forward`: dx = dout / p where mask, else 0.
 

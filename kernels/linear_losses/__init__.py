@@ -14,11 +14,12 @@ float32, float64, integers and booleans, and for labels that are not integers.
 
 import numpy as np
 
-from .. import checks, switch
+from .. import calls, checks, switch
 
 _variant = switch.operation(__name__)
 
 
+@calls.checked
 def linear_svm_loss(W, X, y, reg):
     """Multiclass hinge loss with margin 1, mean over the images, plus reg * sum(W * W).
 
@@ -36,6 +37,7 @@ def linear_svm_loss(W, X, y, reg):
         return _variant().linear_svm_loss(*arguments)
 
 
+@calls.checked
 def linear_softmax_loss(W, X, y, reg):
     """Cross-entropy of the softmax of the scores, mean over the images, plus reg * sum(W * W).
 

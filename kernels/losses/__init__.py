@@ -7,11 +7,12 @@ NaN in what is compared gives the loss NaN. Raises ValueError for shapes that do
 together, TypeError for dtypes other than float32, float64, integers and booleans.
 """
 
-from .. import checks, switch
+from .. import calls, checks, switch
 
 _variant = switch.operation(__name__)
 
 
+@calls.checked
 def softmax_loss(x, y, label_smoothing=0.0):
     """Cross-entropy of the softmax of the scores, mean over the rows; with smoothing, against softened labels.
 
@@ -36,6 +37,7 @@ def softmax_loss(x, y, label_smoothing=0.0):
     return _variant().softmax_loss(x, y, smoothing) if len(x) else (0.0, x.copy())
 
 
+@calls.checked
 def svm_loss(x, y):
     """Multiclass hinge loss with margin 1, mean over the rows.
 
@@ -54,6 +56,7 @@ def svm_loss(x, y):
     return _variant().svm_loss(x, y) if len(x) else (0.0, x.copy())
 
 
+@calls.checked
 def mse_loss(x, target):
     """Half the squared error of each row, mean over the rows: loss = 1/(2N) sum (x - target)**2, dx = (x - target) / N.
 

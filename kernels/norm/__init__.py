@@ -14,11 +14,12 @@ import math
 
 import numpy as np
 
-from .. import checks, switch
+from .. import calls, checks, switch
 
 _variant = switch.operation(__name__)
 
 
+@calls.checked
 def batchnorm_forward(x, gamma, beta, epsilon):
     """Normalise each channel by the mean and the variance of the batch.
 
@@ -38,6 +39,7 @@ def batchnorm_forward(x, gamma, beta, epsilon):
     return out.reshape(x.shape), mean, var
 
 
+@calls.checked
 def batchnorm_inference(x, gamma, beta, mean, var, epsilon):
     """Normalise each channel by the statistics given, such as running averages.
 
@@ -53,6 +55,7 @@ def batchnorm_inference(x, gamma, beta, mean, var, epsilon):
     return _variant().batchnorm_inference(_planes(x), *others, epsilon).reshape(x.shape)
 
 
+@calls.checked
 def batchnorm_backward(dout, x, gamma, mean, var, epsilon):
     """Gradients of `batchnorm_forward`, step by step through its graph, M = N*S elements in a channel.
 
@@ -71,6 +74,7 @@ def batchnorm_backward(dout, x, gamma, mean, var, epsilon):
     return _in_shape(x, *_variant().batchnorm_backward(*arguments))
 
 
+@calls.checked
 def batchnorm_backward_alt(dout, x, gamma, mean, var, epsilon):
     """Gradients of `batchnorm_forward` in closed form: what remains of the graph once sums that are 0 are left out.
 
@@ -82,6 +86,7 @@ def batchnorm_backward_alt(dout, x, gamma, mean, var, epsilon):
     return _in_shape(x, *_variant().batchnorm_backward_alt(*arguments))
 
 
+@calls.checked
 def batchnorm_inference_backward(dout, x, gamma, mean, var, epsilon):
     """Gradients of `batchnorm_inference`, where mean and var are constants.
 
@@ -94,6 +99,7 @@ def batchnorm_inference_backward(dout, x, gamma, mean, var, epsilon):
     return _in_shape(x, *_variant().batchnorm_inference_backward(*arguments))
 
 
+@calls.checked
 def groupnorm_forward(x, gamma, beta, groups, epsilon):
     """Normalise each group of neighbouring channels of each image by its own mean and variance.
 
@@ -114,6 +120,7 @@ def groupnorm_forward(x, gamma, beta, groups, epsilon):
     return out.reshape(x.shape), mean, var
 
 
+@calls.checked
 def groupnorm_backward(dout, x, gamma, groups, mean, var, epsilon):
     """Gradients of `groupnorm_forward`, M = C/groups*S elements in a group.
 

@@ -11,11 +11,12 @@ import operator
 
 import numpy as np
 
-from .. import checks, switch, windows
+from .. import calls, checks, switch, windows
 
 _variant = switch.operation(__name__)
 
 
+@calls.checked
 def max_pool2d_forward(x, size, stride, pad=0):
     """The largest element of each window, and where it was.
 
@@ -36,6 +37,7 @@ def max_pool2d_forward(x, size, stride, pad=0):
     return _variant().max_pool2d_forward(x, size, stride, pad)
 
 
+@calls.checked
 def max_pool2d_backward(dout, index, x_shape, size, stride, pad=0):
     """Gradient of `max_pool2d_forward` with respect to x: dout goes to the winner of each window.
 
@@ -54,6 +56,7 @@ def max_pool2d_backward(dout, index, x_shape, size, stride, pad=0):
     return _variant().max_pool2d_backward(dout, index, x_shape, size, stride, pad)
 
 
+@calls.checked
 def avg_pool2d_forward(x, size, stride, pad=0):
     """The mean of each window, zeros outside the borders included; arguments as in `max_pool2d_forward`.
 
@@ -65,6 +68,7 @@ def avg_pool2d_forward(x, size, stride, pad=0):
     return _variant().avg_pool2d_forward(x, size, stride, pad)
 
 
+@calls.checked
 def avg_pool2d_backward(dout, x_shape, size, stride, pad=0):
     """Gradient of `avg_pool2d_forward` with respect to x: each element of a window gets 1/(KH*KW) of its dout.
 
@@ -78,6 +82,7 @@ def avg_pool2d_backward(dout, x_shape, size, stride, pad=0):
     return _variant().avg_pool2d_backward(dout, x_shape, size, stride, pad)
 
 
+@calls.checked
 def global_avg_pool2d_forward(x):
     """The mean of each channel: x (N, C, H, W) gives out (N, C). ValueError where H or W is 0."""
     function = "global_avg_pool2d_forward"
@@ -86,6 +91,7 @@ def global_avg_pool2d_forward(x):
     return _variant().global_avg_pool2d_forward(x)
 
 
+@calls.checked
 def global_avg_pool2d_backward(dout, x_shape):
     """Gradient of `global_avg_pool2d_forward`: dout (N, C) and x_shape (N, C, H, W) give dx = dout / (H*W)."""
     function = "global_avg_pool2d_backward"

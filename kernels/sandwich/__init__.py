@@ -8,7 +8,7 @@ Functions with a norm take gamma, beta and epsilon as in `fastnn.kernels.norm`. 
 batch norm then needs N >= 1. `*_inference` normalises by the mean and var given, which may be folded into w and b.
 """
 
-from .. import checks, switch
+from .. import calls, checks, switch
 from ..conv2d import geometry as conv_geometry
 from ..pool2d import geometry as pool_geometry
 from ..pool2d import index_dtype
@@ -16,12 +16,14 @@ from ..pool2d import index_dtype
 _variant = switch.operation(__name__)
 
 
+@calls.checked
 def affine_relu_forward(x, w, b):
     """out = max(0, x @ w + b): `affine_forward`, then `relu_forward`. x (N, D), w (D, M), b (M,) give out (N, M)."""
     x, w, b = checks.floats("affine_relu_forward", x=(x, "N D"), w=(w, "D M"), b=(b, "M"))
     return _variant().affine_relu_forward(x, w, b)
 
 
+@calls.checked
 def affine_relu_backward(dout, x, w, out, need_dx=True):
     """Gradients of `affine_relu_forward`: dout and its output out (N, M), x and w give dx (or None), dw, db.
 
@@ -30,9 +32,10 @@ def affine_relu_backward(dout, x, w, out, need_dx=True):
     x, w, dout, out = checks.floats(
         "affine_relu_backward", x=(x, "N D"), w=(w, "D M"), dout=(dout, "N M"), out=(out, "N M")
     )
-    return _variant().affine_relu_backward(dout, x, w, out, bool(need_dx))
+    return _variant().affine_relu_backward(dout, x, w, out, checks.flag("affine_relu_backward", "need_dx", need_dx))
 
 
+@calls.checked
 def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
     """`affine_forward`, `batchnorm_forward`, `relu_forward`: x (N, D), w (D, M); b, gamma, beta (M,).
 
@@ -44,6 +47,7 @@ def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
     return _variant().affine_batchnorm_relu_forward(*arrays, _positive(function, epsilon))
 
 
+@calls.checked
 def affine_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx=True):
     """Gradients of `affine_batchnorm_relu_forward`, given dout (N, M) and what it got and gave.
 
@@ -55,9 +59,12 @@ def affine_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilo
         between=(between, "N M"), out=(out, "N M"),
     )  # fmt: skip
     epsilon = _positive(function, epsilon, var)
-    return _variant().affine_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, bool(need_dx))
+    return _variant().affine_batchnorm_relu_backward(
+        dout, x, w, between, gamma, mean, var, epsilon, out, checks.flag(function, "need_dx", need_dx)
+    )
 
 
+@calls.checked
 def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
     """`affine_forward`, `batchnorm_inference`, `relu_forward`: mean, var (M,); others as in training. Returns out."""
     function = "affine_batchnorm_relu_inference"
@@ -68,6 +75,7 @@ def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
     return _variant().affine_batchnorm_relu_inference(*arrays, _positive(function, epsilon, arrays[-1]))
 
 
+@calls.checked
 def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, need_dx=True):
     """Gradients of `affine_batchnorm_relu_inference`: dx (or None), dw, db, dgamma, dbeta; mean, var are constants."""
     function = "affine_batchnorm_relu_inference_backward"
@@ -77,10 +85,11 @@ def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, ep
     )  # fmt: skip
     epsilon = _positive(function, epsilon, var)
     return _variant().affine_batchnorm_relu_inference_backward(
-        dout, x, w, b, gamma, mean, var, epsilon, out, bool(need_dx)
+        dout, x, w, b, gamma, mean, var, epsilon, out, checks.flag(function, "need_dx", need_dx)
     )
 
 
+@calls.checked
 def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
     """`affine_forward`, `groupnorm_forward` with one group, `relu_forward`; arguments as with batch norm, M >= 1.
 
@@ -92,6 +101,7 @@ def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
     return _variant().affine_layernorm_relu_forward(*arrays, _positive(function, epsilon))
 
 
+@calls.checked
 def affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx=True):
     """Gradients of `affine_layernorm_relu_forward`: mean, var (N, 1); dx (or None), dw, db, dgamma, dbeta."""
     function = "affine_layernorm_relu_backward"
@@ -101,9 +111,12 @@ def affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilo
     )  # fmt: skip
     checks.not_empty(function, "gamma", gamma)
     epsilon = _positive(function, epsilon, var)
-    return _variant().affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, bool(need_dx))
+    return _variant().affine_layernorm_relu_backward(
+        dout, x, w, between, gamma, mean, var, epsilon, out, checks.flag(function, "need_dx", need_dx)
+    )
 
 
+@calls.checked
 def conv2d_relu_forward(x, w, b, stride=1, pad=0):
     """out = max(0, conv2d(x, w, b)): `conv2d_forward`, then `relu_forward`; arguments as there."""
     function = "conv2d_relu_forward"
@@ -112,6 +125,7 @@ def conv2d_relu_forward(x, w, b, stride=1, pad=0):
     return _variant().conv2d_relu_forward(x, w, b, stride, pad)
 
 
+@calls.checked
 def conv2d_relu_backward(dout, x, w, out, stride=1, pad=0, need_dx=True):
     """Gradients of `conv2d_relu_forward`: dout and its output out (N, F, OH, OW), x and w give dx (or None), dw, db."""
     function = "conv2d_relu_backward"
@@ -120,9 +134,10 @@ def conv2d_relu_backward(dout, x, w, out, stride=1, pad=0, need_dx=True):
     )
     stride, pad, size = conv_geometry(function, x, w, stride, pad)
     checks.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
-    return _variant().conv2d_relu_backward(dout, x, w, out, stride, pad, bool(need_dx))
+    return _variant().conv2d_relu_backward(dout, x, w, out, stride, pad, checks.flag(function, "need_dx", need_dx))
 
 
+@calls.checked
 def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride=1, pad=0):
     """`conv2d_forward`, `batchnorm_forward`, `relu_forward`: x (N, C, H, W), w (F, C, KH, KW); b, gamma, beta (F,).
 
@@ -135,6 +150,7 @@ def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride=1, pad=0
     return _variant().conv2d_batchnorm_relu_forward(*arrays, _positive(function, epsilon), stride, pad)
 
 
+@calls.checked
 def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True):
     """Gradients of `conv2d_batchnorm_relu_forward`, given dout (N, F, OH, OW) and what it got and gave.
 
@@ -147,10 +163,11 @@ def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilo
     checks.shape(function, "dout", dout, (len(x), len(w), *size))
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_backward(
-        dout, x, w, between, gamma, mean, var, epsilon, out, stride, pad, bool(need_dx)
+        dout, x, w, between, gamma, mean, var, epsilon, out, stride, pad, checks.flag(function, "need_dx", need_dx)
     )
 
 
+@calls.checked
 def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride=1, pad=0):
     """`conv2d_forward`, `batchnorm_inference`, `relu_forward`: mean, var (F,); others as in training. Returns out."""
     function = "conv2d_batchnorm_relu_inference"
@@ -159,6 +176,7 @@ def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, st
     return _variant().conv2d_batchnorm_relu_inference(*arrays, _positive(function, epsilon, arrays[-1]), stride, pad)
 
 
+@calls.checked
 def conv2d_batchnorm_relu_inference_backward(
     dout, x, w, b, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True
 ):
@@ -170,10 +188,11 @@ def conv2d_batchnorm_relu_inference_backward(
     checks.shape(function, "dout", dout, (len(x), len(w), *size))
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_inference_backward(
-        dout, x, w, b, gamma, mean, var, epsilon, out, stride, pad, bool(need_dx)
+        dout, x, w, b, gamma, mean, var, epsilon, out, stride, pad, checks.flag(function, "need_dx", need_dx)
     )
 
 
+@calls.checked
 def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
     """`conv2d_forward`, `relu_forward` and `max_pool2d_forward` (without padding) in one.
 
@@ -190,15 +209,19 @@ def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
     return _variant().conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride)
 
 
+@calls.checked
 def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx=True):
     """Gradients of `conv2d_relu_pool_forward`: dout and index (N, F, PH, PW), x and w give dx (or None), dw, db."""
     function = "conv2d_relu_pool_backward"
     x, w, dout = checks.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F PH PW"))
     stride, pad, pool_size, pool_stride, size = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
     index = _pool_index(function, index, dout, (len(x), len(w), *size), pool_size)
-    return _variant().conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, bool(need_dx))
+    return _variant().conv2d_relu_pool_backward(
+        dout, x, w, index, stride, pad, pool_size, pool_stride, checks.flag(function, "need_dx", need_dx)
+    )
 
 
+@calls.checked
 def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride):
     """`conv2d_batchnorm_relu_forward`, then `max_pool2d_forward` without padding.
 
@@ -211,6 +234,7 @@ def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pa
     return _variant().conv2d_batchnorm_relu_pool_forward(*arrays, _positive(function, epsilon), *geometry)
 
 
+@calls.checked
 def conv2d_batchnorm_relu_pool_backward(
     dout, x, w, between, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True
 ):
@@ -228,10 +252,11 @@ def conv2d_batchnorm_relu_pool_backward(
     index = _pool_index(function, index, dout, (len(x), len(w), *size), geometry[2])
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_pool_backward(
-        dout, x, w, between, gamma, mean, var, epsilon, index, *geometry, bool(need_dx)
+        dout, x, w, between, gamma, mean, var, epsilon, index, *geometry, checks.flag(function, "need_dx", need_dx)
     )
 
 
+@calls.checked
 def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride):
     """`conv2d_batchnorm_relu_inference`, then `max_pool2d_forward` without padding. Returns out and index."""
     function = "conv2d_batchnorm_relu_pool_inference"
@@ -241,6 +266,7 @@ def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilo
     return _variant().conv2d_batchnorm_relu_pool_inference(*arrays, epsilon, *geometry)
 
 
+@calls.checked
 def conv2d_batchnorm_relu_pool_inference_backward(
     dout, x, w, b, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True
 ):
@@ -253,7 +279,7 @@ def conv2d_batchnorm_relu_pool_inference_backward(
     index = _pool_index(function, index, dout, (len(x), len(w), *size), geometry[2])
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_pool_inference_backward(
-        dout, x, w, b, gamma, mean, var, epsilon, index, *geometry, bool(need_dx)
+        dout, x, w, b, gamma, mean, var, epsilon, index, *geometry, checks.flag(function, "need_dx", need_dx)
     )
 
 

@@ -9,11 +9,12 @@ import math
 
 import numpy as np
 
-from .. import arrays, checks, parameters, switch
+from .. import arrays, calls, checks, parameters, switch
 
 _variant = switch.operation(__name__)
 
 
+@calls.checked
 def weight_penalty(w, dw, reg):
     """The penalty reg/2 * sum(w**2) on weights, which is returned; its gradient is added: dw = dw + reg * w.
 
@@ -34,6 +35,7 @@ def weight_penalty(w, dw, reg):
         return 0.5 * reg * _variant().weight_penalty(w, dw, reg)
 
 
+@calls.checked
 def gradient_norm(dw):
     """The Euclidean norm of all elements together: sqrt(sum(dw**2)).
 

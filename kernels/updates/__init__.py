@@ -16,11 +16,12 @@ ValueError for shapes, layouts, numbers and lengths of lists that do not fit, Ty
 nothing was written, to none of the parameters. Cost: one pass over memory.
 """
 
-from .. import checks, parameters, switch
+from .. import calls, checks, parameters, switch
 
 _variant = switch.operation(__name__)
 
 
+@calls.checked
 def sgd_update(w, dw, out, learning_rate, weight_decay=0.0):
     """Gradient descent: out = w - learning_rate * g.
 
@@ -33,6 +34,7 @@ def sgd_update(w, dw, out, learning_rate, weight_decay=0.0):
     _variant().sgd_update(w, dw, out, rate, decay)
 
 
+@calls.checked
 def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=0.0):
     """Gradient descent with momentum: velocity = momentum * velocity - learning_rate * g, then out = w + velocity.
 
@@ -46,6 +48,7 @@ def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=
     _variant().momentum_update(w, dw, velocity, out, *rates, _weight_decay(function, places, weight_decay))
 
 
+@calls.checked
 def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=0.0):
     """Nesterov's accelerated gradient, with w standing for the point looked ahead to.
 
@@ -62,6 +65,7 @@ def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=
     _variant().nesterov_update(w, dw, velocity, out, *rates, _weight_decay(function, places, weight_decay))
 
 
+@calls.checked
 def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight_decay=0.0):
     """RMSProp: steps divided by a running root mean square of the gradient.
 
@@ -77,6 +81,7 @@ def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight
     _variant().rmsprop_update(w, dw, cache, out, *numbers)
 
 
+@calls.checked
 def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay=0.0):
     """AdaGrad: cache = cache + g**2, then out = w - learning_rate * g / (sqrt(cache) + epsilon).
 
@@ -89,6 +94,7 @@ def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay=0.0):
     _variant().adagrad_update(w, dw, cache, out, rate, _epsilon(function, places, epsilon), decay)
 
 
+@calls.checked
 def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay=0.0):
     """Adam: momentum and RMSProp, both corrected for having begun at zero.
 
@@ -105,6 +111,7 @@ def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weigh
     _variant().adam_update(w, dw, m, v, out, *numbers, _weight_decay(function, places, weight_decay))
 
 
+@calls.checked
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
     """Adam with decoupled weight decay: m and v as in `adam_update`, whose step is taken from decayed weights.
 

@@ -1,0 +1,125 @@
+"""What every public function, constructor and method refuses, and how: in words, alike on every backend, and nothing is
+changed by it."""
+
+import copy
+import inspect
+import re
+import types
+
+import numpy as np
+import pytest
+from conftest import AVAILABLE
+
+import fastnn
+from fastnn import checkpoint, data_utils, nn, sweep
+from fastnn.data_utils import cifar10, layouts
+
+from . import calls_data, calls_models, calls_nn, walk
+from .calls_data import DATA
+from .calls_layers import ALIASES, LAYERS
+from .calls_models import MODELS
+from .calls_nn import NN
+from .calls_training import TRAINING
+from .kinds import Misspelt, untouched
+
+TABLE = {**LAYERS, **NN, **TRAINING, **MODELS, **DATA}
+PUBLIC = walk.public()
+STYLE = re.compile(r"^[\w.]+(\([^;]*\))?: [^\n]+; [^\n]+; [^\n]+$")
+
+
+def refusal(call, arguments, backend):
+    """The error of a call, which leaves what it was called with as it was."""
+    function = call.make()
+    given, owner = copy.deepcopy(arguments), getattr(function, "__self__", None)
+    before = untouched(given), untouched(owner)
+    with fastnn.use_backend(backend), pytest.raises((ValueError, TypeError)) as caught:
+        function(**given)
+    assert (untouched(given), untouched(owner)) == before, "an argument was changed"
+    return type(caught.value), str(caught.value)
+
+
+def assert_in_words(message, parameter, value):
+    assert STYLE.match(message), f"no house style: {message}"
+    names = [parameter, *ALIASES.get(parameter, ())]
+    assert any(name in message for name in names), f"{parameter} is not named: {message}"
+    if isinstance(value, Misspelt):
+        assert "did you mean" in message
+    assert len(message) < 1000
+
+
+def test_every_public_function_is_in_the_table():
+    fed = {name for name, value in PUBLIC.items() if walk.parameters(value)}
+    assert fed - set(TABLE) - walk.ABSTRACT == set()
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_parameter_is_in_the_table(name):
+    collected = {"hyperparameters"}  # `**` of the autoencoder, of which the table feeds one
+    expected = set(walk.parameters(walk.resolved(name))) - collected
+    assert set(TABLE[name].arguments) - {"momentum"} == expected - {"momentum"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _files(tmp_path_factory):
+    """A folder with the files that the calls read; CIFAR-10 is a few images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("validation"))
+        calls_nn.around(nn.Sequential).save("sequential.npz")
+        np.savez("weights_of_linear.npz", W=calls_models.W)
+        calls_models.small().save("two_layer.npz")
+        calls_models.encoder().save("autoencoder.npz")
+        checkpoint.save("checkpoint.h5", {"a": 1})
+        data_utils.save_patches("patches.h5", calls_data.PATCHES)
+        sweep.sweep(calls_data.run, [{"reg": 1}], "trials.jsonl", verbose=False)
+        images, few = np.zeros((20, 3, 32, 32), np.uint8), np.zeros(20, np.int64)
+        patch.setattr(cifar10, "_read", lambda root: layouts.Cifar10(images, few, images, few))
+        yield
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_unknown_and_missing_arguments_are_refused(name):
+    """By a misspelt name, which is suggested; without the first argument; or with one too many."""
+    call, function = TABLE[name], TABLE[name].make()
+    if isinstance(function, types.FunctionType) and function.__name__ == "<lambda>":
+        return  # of what collects arguments with stars: these are not names
+    values = call.values()
+    for parameter in call.arguments:
+        given = {key: value for key, value in values.items() if key != parameter} | {parameter + "s": 1}
+        with pytest.raises(TypeError) as caught:
+            function(**given)
+        assert STYLE.match(str(caught.value))
+        assert f"the keyword {parameter}s=1 is unknown" in str(caught.value)
+        assert "did you mean" in str(caught.value)
+    with pytest.raises(TypeError, match=r"too many positional arguments; expected .*; pass these$"):
+        function(*range(30))
+    required = [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is parameter.empty
+    ]
+    if required:
+        with pytest.raises(TypeError, match=f"missing a required (keyword-only )?argument: '{required[0]}'; expected "):
+            function()
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_what_is_valid_is_accepted(name):
+    with fastnn.use_backend("vectorized"):
+        TABLE[name].make()(**TABLE[name].values())
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"), [(name, parameter) for name, call in TABLE.items() for parameter in call.arguments]
+)
+def test_bad_values_are_refused(name, parameter):
+    call = TABLE[name]
+    wrong = []
+    for value in call.arguments[parameter].bad:
+        arguments = {**call.values(), parameter: value}
+        try:
+            first, *others = (refusal(call, arguments, backend) for backend in AVAILABLE)
+            assert_in_words(first[1], parameter, value)
+            assert all(other == first for other in others), "the backends do not agree"
+        except (AssertionError, pytest.fail.Exception, Exception) as error:
+            wrong.append(f"{parameter}={value!r:.90}: {type(error).__name__} {error!s:.300}")
+    assert not wrong, "\n" + "\n".join(wrong)

@@ -1,0 +1,71 @@
+"""Every public name of the package: a new one that no table of calls knows fails the test."""
+
+import importlib
+import inspect
+
+# in this order: a function that stands in two places is known by the first
+FRONT_DOORS = (
+    "", "layers", "fast_layers", "layer_utils", "nn", "nn.init", "optim", "schedules", "augment", "solver",
+    "checkpoint", "random", "gradient_check", "gradient_doctor", "classifiers", "classifiers.linear_classifier",
+    "classifiers.two_layer_net", "classifiers.fc_net", "classifiers.cnn", "classifiers.autoencoder",
+    "classifiers.linear_svm", "classifiers.softmax", "data_utils", "vis_utils", "sweep", "warmup",
+)  # fmt: skip
+# what these offer is for the package itself, or has tests of its own
+INTERNAL = ("arguments", "pinned", "resumable", "sampling", "testing", "benchmarking", "cli", "kernels", "__main__")
+HELPERS = {
+    "gradient_check": {"Diagnosis"},  # a result
+    "gradient_doctor": {"Diagnosis"},  # of modules without __all__, what is for the package itself
+    "optim": {"find", "checked_config", "base_rate", "usual_rate"},
+    "nn.init": {"find", "fans"},
+}
+
+
+ABSTRACT = {"nn.Module.forward", "nn.Module.backward", "classifiers.LinearClassifier.loss"}  # for who derives from them
+HELPING_METHODS = {"check", "gradients", "keep", "weight_and_bias"}  # of layers, what a Sandwich asks them for
+
+
+def modules():
+    """The modules of the front doors, by name."""
+    return {name: importlib.import_module(f"fastnn.{name}".rstrip(".")) for name in FRONT_DOORS}
+
+
+def resolved(name):
+    """The function, class or method of that name."""
+    module = max((door for door in FRONT_DOORS if name.startswith(f"{door}.")), key=len, default="")
+    value = importlib.import_module(f"fastnn.{module}".rstrip("."))
+    for part in name.removeprefix(f"{module}.").split("."):
+        value = getattr(value, part)
+    return value
+
+
+def public():
+    """Functions, classes and methods by `module.name` or `module.Class.method`, each under the first of its names."""
+    names: dict[str, object] = {}
+    known: set[int] = set()
+
+    def add(name, value):
+        if id(value) not in known:
+            known.add(id(value))
+            names[name] = value
+
+    for module_name, module in modules().items():
+        for name in getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")]):
+            value = getattr(module, name)
+            elsewhere = not hasattr(module, "__all__") and getattr(value, "__module__", "") != module.__name__
+            is_error = inspect.isclass(value) and issubclass(value, Exception)
+            if not callable(value) or is_error or elsewhere or name in HELPERS.get(module_name, ()):
+                continue
+            path = f"{module_name}.{name}".lstrip(".")
+            add(path, value)
+            if inspect.isclass(value) and not issubclass(value, tuple):
+                for method, function in inspect.getmembers(value, inspect.isfunction):
+                    if (not method.startswith("_") or method == "__call__") and method not in HELPING_METHODS:
+                        owner = next(kind for kind in value.__mro__ if method in vars(kind))
+                        is_public = owner.__name__ in getattr(module, "__all__", ())
+                        add(f"{module_name}.{owner.__name__ if is_public else name}.{method}".lstrip("."), function)
+    return names
+
+
+def parameters(function):
+    """The names of the parameters; of a method without self."""
+    return [name for name in inspect.signature(function).parameters if name != "self"]
