@@ -122,19 +122,22 @@ def widen(module: nn.Module) -> None:
         module.params.update({name: value.astype(np.float64) for name, value in module.params.items()})
 
 
-def torch_step(network: Network, rate: float, data: dict[str, np.ndarray], fused: bool) -> Callable[[], Any]:
+def torch_step(
+    network: Network, rate: float, data: dict[str, np.ndarray], fused: bool, device: str = "cpu", **options: Any
+) -> Callable[[], Any]:
     """A step of training, eagerly, on as many threads as the kernels have: a batch drawn, gradients, the update.
 
     rate: the learning rate; fused: the form of the optimisers in which an update is one call
+    options: for Adam, such as capturable=True, without which no CUDA graph holds it
     """
     torch.set_num_threads(machine.threads())
     model = network.build(np.random.default_rng(0))
-    peer, loss, size = twin(model), torch_loss(model), network.solver_arguments()["batch_size"]
-    X, y = torch.from_numpy(data["X_train"]), torch.from_numpy(data["y_train"])
+    peer, loss, size = twin(model).to(device), torch_loss(model), network.solver_arguments()["batch_size"]
+    X, y = (torch.from_numpy(data[name]).to(device) for name in ("X_train", "y_train"))
     rule, common = network.training["update_rule"], {"lr": rate, "weight_decay": model.reg, "fused": fused or None}
     optimiser: torch.optim.Optimizer
     if rule == "adam":
-        optimiser = torch.optim.Adam(peer.parameters(), **common)
+        optimiser = torch.optim.Adam(peer.parameters(), **common, **options)
     elif rule == "nesterov":
         optimiser = torch.optim.SGD(peer.parameters(), momentum=0.9, nesterov=True, **common)
     elif rule == "sgd":
@@ -143,7 +146,7 @@ def torch_step(network: Network, rate: float, data: dict[str, np.ndarray], fused
         raise ValueError(f"torch_step: {rule!r} has no translation here; expected a rule of the table; add it")
 
     def step() -> None:
-        places = torch.randint(len(X), (size,))
+        places = torch.randint(len(X), (size,), device=device)
         optimiser.zero_grad()
         loss(peer(X[places]), y[places]).backward()
         optimiser.step()

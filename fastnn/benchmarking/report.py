@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import use_backend
+from fastnn.kernels import to_numpy, use_backend
 from fastnn.testing import assert_same
 
 from . import machine, malloc, measure, peak, summary
@@ -139,7 +139,11 @@ def check(case: Case, expected: dict[str, tuple], name: str, calls: Calls, dtype
 def _as_tuple(results: Any, dtype: Any) -> tuple:
     """The results as arrays; numbers of Python are as exact as the dtype."""
     results = results if isinstance(results, (tuple, list)) else (results,)
-    return tuple(np.asarray(result, dtype if isinstance(result, float) else None) for result in results)
+    return tuple(np.asarray(to_numpy(result), dtype if _is_number(result) else None) for result in results)
+
+
+def _is_number(result: Any) -> bool:
+    return result is not None and np.ndim(result) == 0
 
 
 def time_loops(case: Case, direction: str, dtype: Any, patience: float) -> dict:

@@ -1,0 +1,259 @@
+"""Check and time the CUDA kernels and the networks' training steps against PyTorch on the same GPU.
+
+    python benchmarks/gpu.py                       everything; writes results/gpu.json
+    python benchmarks/gpu.py conv2d                only the cases in whose names a word occurs, and no networks
+    python benchmarks/gpu.py --table FILE          print the table of a JSON file written before
+
+Every case is checked against NumPy in float64, then timed with its arrays on the GPU, in turns with PyTorch (cuDNN,
+cuBLAS): in float32, and where tensor cores matter with TF32 as well. Calls are queued for a while and waited for at the
+end, as training does. Networks train through Solver, which repeats its iterations as a CUDA graph where that is
+possible; PyTorch's steps are taken eagerly and as a CUDA graph.
+"""
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from networks import STEPS, Network
+from steps import RATE, noise
+
+import fastnn
+from fastnn.benchmarking import machine, measure, report
+from fastnn.benchmarking.cases import CASES, Case
+from fastnn.kernels import to_device, to_numpy, use_backend
+from fastnn.repeated import Repeated
+from fastnn.residence import on_device
+from fastnn.solver import Solver
+
+RESULTS = Path(__file__).parent / "results" / "gpu.json"
+TF32_OPERATIONS = ("conv2d", "affine", "sandwich")
+TF32_TOLERANCE = 2e-3  # of the largest element expected: factors have 10 bits
+QUEUED, ITERATIONS = 20, 100  # calls, and iterations, that are waited for together
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    if arguments.table:
+        print(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
+        return 0
+    if problem := obstacle():
+        print(f"gpu.py: {problem}", file=sys.stderr)
+        return 2
+    words = [word.lower() for word in arguments.words]
+    chosen = [case for case in CASES if not words or any(word in case.name.lower() for word in words)]
+    results = {
+        "machine": {**machine.describe(), **about_gpu()},
+        "operations": [result for case in chosen for result in operations(case, arguments.rounds)],
+        "networks": [] if words else [steps(network, arguments.rounds) for network in STEPS],
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(f"\n{table(results)}\n\n{arguments.out} written.")
+    return 0
+
+
+def obstacle() -> str:
+    """Why nothing can be timed here, or nothing."""
+    (line,) = (line for line in fastnn.backends() if line.name == "cuda")
+    if not line.available or "simulated" in line.device:
+        found = line.reason or f"the GPU is {line.device}"
+        return f"{found}; expected an NVIDIA GPU; run it on a machine with one ({line.remedy or 'and without it'})"
+    try:
+        import torch
+    except ImportError as error:
+        return f"importing torch failed ({error}); expected PyTorch to compare with; install it for the same GPU"
+    return "" if torch.cuda.is_available() else "PyTorch finds no GPU; expected a build for CUDA; install one"
+
+
+def about_gpu() -> dict[str, Any]:
+    """The GPU, its driver and the libraries on it."""
+    import torch
+
+    from fastnn.kernels.gpu import driver
+
+    packages = ("numba-cuda", "cuda-core", "cuda-bindings")
+    return {
+        "gpu": driver.device(),
+        "driver": driver.driver_version(),
+        "gpu_versions": {name: importlib.metadata.version(name) for name in packages}
+        | {"cupy": __import__("cupy").__version__, "torch": torch.__version__}
+        | {"torch_cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()},
+    }
+
+
+def operations(case: Case, rounds: int) -> list[dict[str, Any]]:
+    """A case's passes, checked and timed; with TF32 too where it multiplies matrices."""
+    found = []
+    for tf32 in (False, True) if case.operation in TF32_OPERATIONS else (False,):
+        with precision(tf32), peers_on_gpu():
+            arrays = case.inputs(np.float32)
+            with use_backend("cuda"):
+                ours = case.calls({name: to_device(array) for name, array in arrays.items()})
+            check(case, report.reference(case, arrays), ours, tf32)
+            theirs = case.torch_calls(arrays)
+            for direction in case.passes:
+                calls = {"cuda": ours[direction], **({"torch": theirs[direction]} if direction in theirs else {})}
+                queued = {name: _queued(call, QUEUED) for name, call in calls.items()}
+                timings = measure.alternate(queued, rounds, around=report.around)
+                seconds = {name: timing.median / QUEUED for name, timing in timings.items()}
+                cost, unit = case.cost(direction, 4)
+                rate = {name: cost / value for name, value in seconds.items()}
+                entry = {"case": case.name, "operation": case.operation, "pass": direction, "tf32": tf32}
+                found.append({**entry, "seconds": seconds, "unit": unit, "rate": rate, **_speedup(seconds)})
+                print(f"{case.name}, {direction}{', TF32' if tf32 else ''}: {_words(found[-1])}", flush=True)
+    return found
+
+
+def check(case: Case, expected: dict[str, tuple], calls: dict[str, Callable], tf32: bool) -> None:
+    """Compare with the reference; with TF32, within what its factors of 10 bits allow."""
+    if not tf32:
+        report.check(case, expected, "cuda", calls, np.float32)
+        return
+    with use_backend("cuda"):
+        for direction, call in calls.items():
+            results = call()
+            results = results if isinstance(results, tuple) else (results,)
+            for actual, wanted in zip(results, expected[direction], strict=True):
+                if wanted.dtype.kind == "f" and actual is not None:
+                    limit = TF32_TOLERANCE * max(1.0, float(np.abs(wanted).max(initial=0)))
+                    difference = float(np.abs(to_numpy(actual) - wanted).max(initial=0))
+                    if not difference <= limit:
+                        raise report.WrongResult(
+                            f"gpu: {case.name}, {direction}, TF32, is off by {difference:.2g}; expected {limit:.2g}"
+                        )
+
+
+def steps(network: Network, rounds: int) -> dict[str, Any]:
+    """Iterations of a network's training, ours and PyTorch's."""
+    import torch
+    from peers import check as check_twin
+    from peers import torch_step
+
+    check_twin(network, 8)
+    data, entry = noise(network), {"network": network.name, "images": network.solver_arguments()["batch_size"]}
+    with use_backend("cuda"):
+        arguments = {**network.solver_arguments(), "transform": None, "schedule": None}
+        arguments["optim_config"] = {**arguments["optim_config"], "learning_rate": RATE}
+        solver = Solver(network.build(np.random.default_rng(0)), data, seed=0, verbose=False, **arguments)
+        with on_device(solver):
+            solver._iterate()
+            repeated = Repeated(solver)
+            repeated.advance(4)  # watched and recorded
+
+            def ours() -> None:
+                for _ in range(ITERATIONS if repeated.obstacle else 1):
+                    solver._iterate() if repeated.obstacle else repeated.advance(ITERATIONS)
+
+            eager = torch_step(network, RATE, data, fused=True, device="cuda")
+            calls = {"cuda": ours, "torch": _queued(eager, ITERATIONS)}
+            with contextlib.suppress(RuntimeError):  # what PyTorch cannot capture
+                calls["torch graph"] = _queued(graph(network, data), ITERATIONS)
+            before = fastnn.transfers()
+            timings = measure.alternate(calls, rounds, around=lambda name: report.around(name.partition(" ")[0]))
+            moved = sum(fastnn.transfers()) - sum(before)
+            torch.cuda.synchronize()
+    seconds = {name: timing.median / ITERATIONS for name, timing in timings.items()}
+    entry |= {"seconds": seconds, "obstacle": repeated.obstacle, "bytes_moved": moved, **_speedup(seconds)}
+    print(f"{network.name}: {_words(entry)}", flush=True)
+    return entry
+
+
+def graph(network: Network, data: dict[str, np.ndarray]) -> Callable[[], Any]:
+    """PyTorch's step as a CUDA graph, as its documentation captures one."""
+    import torch
+    from peers import torch_step
+
+    step = torch_step(network, RATE, data, fused=True, device="cuda", capturable=True)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    captured = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(captured):
+        step()
+    return captured.replay
+
+
+@contextlib.contextmanager
+def precision(tf32: bool) -> Iterator[None]:
+    """Inside the block both of us may use TF32, or neither."""
+    import torch
+
+    with mock.patch.dict(os.environ, {"FASTNN_TF32": str(int(tf32))}):
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.benchmark = True  # cuDNN tries its algorithms and takes the fastest
+        yield
+
+
+@contextlib.contextmanager
+def peers_on_gpu() -> Iterator[None]:
+    """Inside the block the cases' PyTorch calls are made of tensors on the GPU."""
+    import torch
+
+    from_numpy = torch.from_numpy
+    with mock.patch.object(torch, "from_numpy", lambda array: from_numpy(array).cuda()):
+        yield
+
+
+def _queued(call: Callable[[], Any], times: int) -> Callable[[], None]:
+    """So many calls, waited for at the end."""
+
+    def queued() -> None:
+        import torch
+
+        for _ in range(times):
+            call()
+        torch.cuda.synchronize()  # the whole device, whoever uses it
+
+    return queued
+
+
+def _speedup(seconds: dict[str, float]) -> dict[str, dict[str, float]]:
+    return {"speedup": {name: value / seconds["cuda"] for name, value in seconds.items() if name != "cuda"}}
+
+
+def _words(result: dict[str, Any]) -> str:
+    parts = [f"{1e6 * result['seconds']['cuda']:.1f} us"]
+    return ", ".join([*parts, *(f"{ratio:.2f} times as fast as {name}" for name, ratio in result["speedup"].items())])
+
+
+def table(results: dict[str, Any]) -> str:
+    """What the README shows, in Markdown: how many times as fast as PyTorch."""
+    about = results["machine"]
+    lines = ["| training step | eager PyTorch | PyTorch's CUDA graph |", "| --- | ---: | ---: |"]
+    for one in results["networks"]:
+        ratios = (one["speedup"].get(name) for name in ("torch", "torch graph"))
+        columns = " | ".join("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
+        lines.append(f"| {one['network']} | {columns} |")
+    lines += ["", "| convolution | forward | backward | forward, TF32 | backward, TF32 |", "| --- |" + " ---: |" * 4]
+    convolutions = [one for one in results["operations"] if one["operation"] == "conv2d" and one["speedup"]]
+    for case in dict.fromkeys(one["case"] for one in convolutions):
+        found = {(one["pass"], one["tf32"]): one["speedup"]["torch"] for one in convolutions if one["case"] == case}
+        columns = [(direction, tf32) for tf32 in (False, True) for direction in ("forward", "backward")]
+        lines.append(f"| {case} | " + " | ".join(f"{found[key]:.2f}" if key in found else "" for key in columns) + " |")
+    versions = about["gpu_versions"]
+    where = f"{about['gpu']}; CUDA {versions['torch_cuda']}, PyTorch {versions['torch']}, cuDNN {versions['cudnn']}"
+    return "\n".join([*lines, "", f"How many times as fast as PyTorch. {where}; commit {about['commit']}."])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", help="words that occur in a case's name; default everything")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file, default %(default)s")
+    parser.add_argument("--rounds", type=int, default=8, help="turns of each, default %(default)s")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="only print the table of this file")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
