@@ -88,7 +88,7 @@ def lengths(function: str, name: str, value: Any, count: int | None = None) -> t
     if isinstance(value, np.ndarray) and value.ndim == 1:
         value = value.tolist()
     if not isinstance(value, (tuple, list)) or not value or len(value) != (count or len(value)):
-        raise TypeError(
+        raise (ValueError if isinstance(value, (tuple, list)) else TypeError)(
             f"{function}: {name}={checks.brief(value)} is no shape; expected a tuple of {count or 'whole'} "
             f"{'lengths' if count else 'numbers'}; pass one such as X.shape[1:]"
         )

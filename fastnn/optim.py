@@ -126,17 +126,17 @@ def find(function: str, rule: str | Callable) -> Callable:
     return rule if callable(rule) else RULES[checks.choice(function, "update_rule", rule, RULES)]
 
 
-def checked_config(function: str, rule: Callable, config: dict | None) -> dict:
+def checked_config(function: str, rule: Callable, config: dict | None, name: str = "optim_config") -> dict:
     """A copy of the hyperparameters; for the rules of this module, ValueError for one that the rule does not have."""
     given = {} if config is None else config
     if rule not in RULES.values():
-        return checks.keys(function, "optim_config", given, optional=given)
-    checked = checks.keys(function, "optim_config", given, optional=DEFAULTS[rule.__name__])
-    for name, value in checked.items():
-        if name == "t":
-            checks.integer(function, "optim_config['t']", value, minimum=0)
+        return checks.keys(function, name, given, optional=given)
+    checked = checks.keys(function, name, given, optional=DEFAULTS[rule.__name__])
+    for key, value in checked.items():
+        if key == "t":
+            checks.integer(function, f"{name}['t']", value, minimum=0)
         else:
-            checks.number(function, f"optim_config[{name!r}]", value, **_LIMITS[name])
+            checks.number(function, f"{name}[{key!r}]", value, **_LIMITS[key])
     return checked
 
 

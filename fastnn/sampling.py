@@ -34,13 +34,19 @@ def labelled(function: str, **images_and_labels: Any) -> tuple[Any, Any]:
     for name, value in images_and_labels.items():
         if isinstance(value, (list, tuple)):
             value = checks.array(function, name, value)
+        checked.append(value)
+        if (
+            hasattr(value, "__getitem__")
+            and not hasattr(value, "dtype")
+            and not isinstance(value, (str, bytes, Mapping))
+        ):
+            continue  # a data set that is read by slices alone
         shape, dtype = getattr(value, "shape", ()), getattr(value, "dtype", None)
-        whole = bool(checked)  # the labels
+        whole = len(checked) == 2  # the labels
         if not shape or dtype is None or dtype.kind not in ("iub" if whole else "fiub") or (whole and len(shape) != 1):
             text = checks.brief(value) if dtype is None else f"an array of {dtype} of the shape {shape}"
             expected = "whole numbers (N,), a label for each image" if whole else "real numbers (N, ...)"
             raise TypeError(f"{function}: {name} is {text}; expected {expected}; convert it to such an array")
-        checked.append(value)
     (X, y), names = checked, list(images_and_labels)
     if len(X) != len(y) or len(X) == 0:
         raise ValueError(

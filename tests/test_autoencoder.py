@@ -298,7 +298,7 @@ def test_inputs_of_other_shapes(method):
     call = getattr(small(), method)
     with pytest.raises(ValueError, match=rf"SparseAutoencoder.{method}: X.shape = \(2, 6\) has length 6 on axis 1"):
         call(np.zeros((2, 6)))
-    with pytest.raises(ValueError, match=rf"SparseAutoencoder.{method}: x=1.0 is a number"):
+    with pytest.raises(ValueError, match=rf"SparseAutoencoder.{method}: X=1.0 is no batch"):
         call(1.0)
     with pytest.raises(TypeError, match=rf"SparseAutoencoder.{method}: X.dtype = complex128"):
         call(np.zeros((2, 5), complex))
@@ -312,9 +312,9 @@ def test_inputs_of_other_shapes(method):
     [
         ({"num_epochs": 0}, "SparseAutoencoder.train: num_epochs=0 is out of range"),
         ({"batch_size": 0}, "SparseAutoencoder.train: batch_size=0 is out of range"),
-        ({"learning_rate": -1.0}, "learning_rate=-1.0 is out of range"),
+        ({"learning_rate": -1.0}, r"hyperparameters\[\'learning_rate\'\]=-1.0 is out of range"),
         ({"update_rule": "adams"}, "SparseAutoencoder.train: update_rule='adams' is unknown; .*did you mean 'adam'"),
-        ({"momentun": 0.9, "update_rule": "nesterov"}, r"optim_config\['momentun'\] is unknown; .*'momentum'"),
+        ({"momentun": 0.9, "update_rule": "nesterov"}, r"hyperparameters\['momentun'\] is unknown; .*'momentum'"),
     ],
 )
 def test_training_arguments_out_of_range(arguments, message):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("tiny_runs")
     [
         (["train", "--batch-size", "0"], "batch_size=0 is out of range; expected at least 1"),
         (["train", "--epochs", "0"], "num_epochs=0 is out of range"),
-        (["train", "--learning-rate", "-1"], "learning_rate=-1"),
+        (["train", "--learning-rate", "-1"], "['learning_rate']=-1"),
         (["train", "--num-train", "0"], "num_training=0 is out of range"),
         (["train", "--hidden-dim", "0"], "expected at least 1"),
         (["train", "--seed", "-1"], "seed=-1"),
@@ -74,7 +74,8 @@ def test_backend_that_cannot_run(error_of, command):
 def test_wrong_usage(capsys, arguments):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
-    assert "usage: fastnn" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("fastnn") and ": error: " in line and line.endswith(" --help")
 
 
 @pytest.mark.parametrize("command", ["train", "resume", "sweep", "warmup", "bench", "check"])

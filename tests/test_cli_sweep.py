@@ -278,7 +278,7 @@ def test_two_sweeps_in_one_folder(error_of):
         ("--reg 1 -1", "reg=-1.0 is out of range; expected at least 0"),
         ("--hidden-dim 1 0", "hidden_dim=0 is out of range; expected at least 1"),
         ("--epochs 0", "epochs=0 is out of range; expected at least 1"),
-        ("--num-train 0", "num_training=0 is out of range"),
+        ("--num-train 0", "num_train=0 is out of range"),
         ("--seed -1", "sweep: seed=-1"),
         ("--model two-layer --num-filters 2 4", "--num-filters=2 does not apply to --model two-layer"),
         ("--out file/folder", "sweep: out='file/folder' cannot be written, because of "),
@@ -293,9 +293,9 @@ def test_errors_are_one_line(error_of, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--reg", "much"], "argument --reg: invalid float value: 'much'"),
-        (["--random", "3", "--hidden-dim", "1:2:3"], "argument --hidden-dim: invalid int value: '1:2:3'"),
-        (["--update-rule", "adm"], "argument --update-rule: invalid choice: 'adm'"),
+        (["--reg", "much"], "argument --reg: 'much' is no number"),
+        (["--random", "3", "--hidden-dim", "1:2:3"], "argument --hidden-dim: '2:3' is no whole number"),
+        (["--update-rule", "adm"], "argument --update-rule: 'adm' is unknown"),
     ],
 )
 def test_wrong_usage(capsys, arguments, message):

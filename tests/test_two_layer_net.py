@@ -171,15 +171,19 @@ def train(X, y, params, **options):
 
 ERRORS = [
     (lambda X, y, params: nn_forward_pass({}, X), ValueError, "nn_forward_pass: params lacks the key 'W1'"),
-    (lambda X, y, params: nn_forward_pass(params, X[:, 1:]), ValueError, r"w.shape = \(4, 10\) has length 4"),
-    (lambda X, y, params: nn_forward_pass(params, X + 1j), TypeError, "x.dtype = complex128"),
+    (
+        lambda X, y, params: nn_forward_pass(params, X[:, 1:]),
+        ValueError,
+        r"X.shape = \(5, 3\) does not fit W1.shape = \(4, 10\)",
+    ),
+    (lambda X, y, params: nn_forward_pass(params, X + 1j), TypeError, "X.dtype = complex128"),
     (lambda X, y, params: nn_forward_backward(params, X, y, reg=-1), ValueError, "nn_forward_backward: reg=-1 is out"),
     (lambda X, y, params: nn_forward_backward(params, X, y + 1), ValueError, "y contains the label 3"),
     (lambda X, y, params: train(X, y, params, learning_rate=-1), ValueError, "nn_train: learning_rate=-1 is out"),
     (lambda X, y, params: train(X, y, params, learning_rate_decay=0), ValueError, "learning_rate_decay=0 is out"),
     (lambda X, y, params: train(X, y, params, num_iters=-1), ValueError, "nn_train: num_iters=-1 is out of range"),
     (lambda X, y, params: train(X, y, params, batch_size=0), ValueError, "nn_train: batch_size=0 is out of range"),
-    (lambda X, y, params: train(X, y[:4], params), ValueError, "num_train=5 is out of range; expected .* at most 4"),
+    (lambda X, y, params: train(X, y[:4], params), ValueError, "data has 5 rows in X and 4 in y"),
     (lambda X, y, params: TwoLayerNet(4, 0, 3), ValueError, "TwoLayerNet: hidden_size=0 is out of range"),
     (lambda X, y, params: TwoLayerNet(4, 1, 3, std=-1), ValueError, "TwoLayerNet: std=-1 is out of range"),
 ]

@@ -119,7 +119,8 @@ class SparseAutoencoder:
         num_epochs = checks.integer(function, "num_epochs", num_epochs, minimum=1)
         verbose = checks.flag(function, "verbose", verbose)
         rule = optim.find(function, update_rule)
-        config = optim.checked_config(function, rule, {"learning_rate": learning_rate, **hyperparameters})
+        hyperparameters = {"learning_rate": learning_rate, **hyperparameters}
+        config = optim.checked_config(function, rule, hyperparameters, "hyperparameters")
         configs = {name: dict(config) for name in self.params}
         sampler, source = Sampler(function, len(X), batch_size, "epoch"), random.generator(seed)
         history: list[float] = []

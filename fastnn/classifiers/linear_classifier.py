@@ -91,11 +91,7 @@ def predict_linear_classifier(W: np.ndarray, X: Any) -> np.ndarray:
     (W,) = checks.floats(function, W=(W, "D K"))
     checks.not_empty(function, "W", W)
     X = _images(function, X)
-    if X.shape[1] != len(W):
-        raise ValueError(
-            f"{function}: X.shape = {X.shape} does not fit W.shape = {W.shape}; expected (N, {len(W)}); pass images "
-            f"as the classifier was trained on"
-        )
+    _check_width(function, X, W)
     predicted, no_bias = np.empty(len(X), np.int64), np.zeros(W.shape[1], W.dtype)
     for start in range(0, len(X), _BLOCK):
         block = slice(start, min(start + _BLOCK, len(X)))
@@ -271,7 +267,8 @@ def _data(function: str, X: Any, y: Any, W: Any) -> tuple[Any, Any, np.ndarray |
             f"and (N,), N at least 1; make images rows with X.reshape(len(X), -1)"
         )
     if W is not None:
-        (W,) = checks.floats(function, W=(np.array(W), f"{X.shape[1]} K"))
+        W = checks.floats(function, W=(W, "D K"))[0].copy()
+        _check_width(function, X, W)
     checks.labels(function, "y", np.asarray(y), len(X), sys.maxsize if W is None else W.shape[1])
     return X, y, W
 
@@ -285,6 +282,15 @@ def _images(function: str, X: Any) -> Any:
             f"rows with X.reshape(len(X), -1)"
         )
     return X
+
+
+def _check_width(function: str, X: Any, W: np.ndarray) -> None:
+    """Images have as many numbers as the weights have rows."""
+    if X.shape[1] != len(W):
+        raise ValueError(
+            f"{function}: X.shape = {X.shape} does not fit W.shape = {W.shape}; expected (N, {len(W)}); pass images "
+            f"as the classifier was trained on"
+        )
 
 
 def _weights(W: np.ndarray | None, X: Any, y: Any, generator: Any) -> np.ndarray:

@@ -11,8 +11,10 @@ import warnings
 from collections.abc import Sequence
 
 from fastnn import BackendUnavailable, __version__
+from fastnn.kernels import checks
 
 from . import bench, check, info, sweep, train, warmup
+from .parser import Parser
 
 _EXAMPLES = """examples:
   fastnn train                                  train a convolutional network on generated images
@@ -27,7 +29,7 @@ _EXAMPLES = """examples:
 The environment variable FASTNN_BACKEND chooses the backend of every command.
 `fastnn COMMAND --help` explains a command."""
 
-_EXPECTED = (ValueError, TypeError, OSError, BackendUnavailable, NotImplementedError)
+_EXPECTED = (ValueError, TypeError, OSError, BackendUnavailable, NotImplementedError, MemoryError, OverflowError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv: the arguments after the program's name; None: those of the process
     Codes: 0 done; 1 the computation failed; 2 wrong arguments or a machine that lacks something; 130 interrupted.
     """
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv or not (argv[0].startswith("-") or argv[0] in parser.commands):
+        given = checks.brief(argv[0]) + " is unknown" if argv else "no command is given"
+        near = checks.suggestion(argv[0], parser.commands) if argv else ""
+        parser.error(f"{given}; expected one of {', '.join(parser.commands)}{near}")
+    arguments = parser.parse_args(argv)
     name = f"fastnn {arguments.command}"
 
     def show(message, *_):
@@ -63,15 +71,16 @@ def _one_line(error: Exception) -> str:
     return " ".join("; ".join([str(error), *getattr(error, "__notes__", ())]).split())
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="fastnn",
         description="Neural networks of the CS231n courses on naive, NumPy and Numba kernels.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    parser.commands = commands.choices
     for module in (train, sweep, warmup, info, bench, check):
         module.add_parser(commands)
     return parser

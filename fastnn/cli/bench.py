@@ -10,6 +10,7 @@ from fastnn import backends, get_backend, use_backend
 from fastnn.kernels import OPERATIONS
 
 from . import common
+from .parser import positive
 
 _EXAMPLES = """examples:
   fastnn bench                                one case of each operation, a few minutes
@@ -35,7 +36,7 @@ def add_parser(commands: Any) -> None:
     add("--all", action="store_true", help="all cases of all operations: the better part of an hour")
     add("--backend", nargs="+", metavar="NAME", help="default: all that can run here")
     add("--dtype", choices=("float32", "float64"), default="float32", help="default %(default)s")
-    add("--repeat", type=_positive, metavar="N", help="rounds of measurement; default 10, with --quick 3")
+    add("--repeat", type=positive, metavar="N", help="rounds of measurement; default 10, with --quick 3")
     add("--quick", action="store_true", help="fewer rounds; the naive loops on fewer images")
     add("--full", action="store_true", help="the naive loops also where they take minutes")
     add("--no-torch", action="store_true", help="leave PyTorch out")
@@ -88,10 +89,3 @@ def run_bench(arguments: argparse.Namespace) -> int:
         chart.draw(result, picture)
     print(json.dumps(result, indent=2) if arguments.json == "-" else table.render(result))
     return 0
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value

@@ -15,6 +15,7 @@ from fastnn.kernels import checks
 from fastnn.kernels.switch import VARIABLE
 
 from .common import add_common, add_settings, check_writable, command, numbered, prepare, say_to, typed
+from .parser import READERS
 from .settings import OPTIONS, SWEEP_DEFAULTS, Settings
 
 LEDGER, PICTURE, RECORD = "ledger.jsonl", "sweep.png", "sweep.json"
@@ -111,11 +112,12 @@ def _run_trial(settings: Settings, data: dict, backend: str) -> dict[str, Any]:
 
 
 def _value_or_range(kind: Callable) -> Callable:
+    number = READERS[kind]
+
     def read(text: str) -> Any:
         low, colon, high = text.partition(":")
-        return (kind(low), kind(high)) if colon else kind(text)
+        return (number(low), number(high)) if colon else number(text)
 
-    read.__name__ = kind.__name__  # which argparse shows in errors
     return read
 
 
@@ -168,6 +170,7 @@ def _settings(arguments: argparse.Namespace, choices: dict[str, list]) -> Settin
         first[name] = values[0][0] if isinstance(values[0], tuple) else values[0]
     settings = Settings.from_arguments(argparse.Namespace(**{**vars(arguments), **first}), SWEEP_DEFAULTS)
     checks.integer("sweep", "epochs", settings.epochs, minimum=1)
+    checks.integer("sweep", "num_train", settings.num_train, minimum=1)
     return settings
 
 

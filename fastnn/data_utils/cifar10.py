@@ -144,7 +144,7 @@ def _locate(root: str | os.PathLike | None) -> tuple[Path, layouts.Layout]:
             warnings.warn(
                 f"load_CIFAR10: {name}={os.fspath(place)!r} holds no CIFAR-10; expected a folder with "
                 f"{layouts.LAYOUTS[0].folder} or {layouts.LAYOUTS[1].folder}; looking elsewhere",
-                stacklevel=4,
+                stacklevel=5,
             )
     from . import download
 

@@ -135,7 +135,7 @@ ALIASES = {
     "solver": ["lacks", "_history"],
     "class_names": ["classes"],
     "results": ["lacks"],
-    "data_dict": ["X.shape"],
+    "data_dict": ["X_", "y_"],
     "choices": ["reg="],
     "distributions": ["reg="],
     "net": ["W1"],

@@ -1,0 +1,75 @@
+"""Arguments of the command line: what is wrong with one is a line in words, with the nearest name."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from fastnn.kernels import checks
+
+
+def whole(text: str) -> int:
+    """A whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number; expected one such as 10") from None
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 up."""
+    value = whole(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is out of range; expected at least 1")
+    return value
+
+
+def real(text: str) -> float:
+    """A real number; what is not finite is refused where it is used."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number; expected one such as 1e-3") from None
+
+
+READERS: Mapping[Any, Any] = {int: whole, float: real}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are one line; `commands` are the parsers of the commands, by name."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands: Mapping[str, Parser] = {}
+        self.words: list[str] = []
+        for kind, reader in READERS.items():
+            self.register("type", kind, reader)
+
+    def add_argument(self, *names: Any, **options: Any) -> Any:
+        if choices := options.get("choices"):
+            given = options.get("type", str)
+            options["type"] = lambda text: _chosen(given(text), list(choices))
+            options.setdefault("metavar", "{" + ",".join(map(str, choices)) + "}")
+            del options["choices"]
+        if hasattr(self, "words"):  # not yet for --help, which argparse adds first
+            self.words += [name for name in names if name.startswith("--")]
+        return super().add_argument(*names, **options)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            parser = self.commands.get(getattr(found, "command", ""), self)
+            word = unknown[0].partition("=")[0]
+            near = checks.suggestion(word, parser.words)
+            parser.error(f"{unknown[0]!r} is unknown; expected only {', '.join(parser.words) or 'no arguments'}{near}")
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
+def _chosen(value: str, choices: list[str]) -> str:
+    if value not in choices:
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is unknown; expected one of {', '.join(map(repr, choices))}{checks.suggestion(value, choices)}"
+        )
+    return value
