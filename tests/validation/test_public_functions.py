@@ -3,6 +3,7 @@ changed by it."""
 
 import copy
 import inspect
+import pkgutil
 import re
 import types
 
@@ -50,6 +51,11 @@ def assert_in_words(message, parameter, value):
 def test_every_public_function_is_in_the_table():
     fed = {name for name, value in PUBLIC.items() if walk.parameters(value)}
     assert fed - set(TABLE) - walk.ABSTRACT == set()
+
+
+def test_every_module_is_a_front_door_or_internal():
+    found = {module.name for module in pkgutil.iter_modules(fastnn.__path__)}
+    assert found == {name for name in (*walk.FRONT_DOORS, *walk.INTERNAL) if name and "." not in name}
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -11,7 +11,18 @@ FRONT_DOORS = (
     "classifiers.linear_svm", "classifiers.softmax", "data_utils", "vis_utils", "sweep", "warmup",
 )  # fmt: skip
 # what these offer is for the package itself, or has tests of its own
-INTERNAL = ("arguments", "pinned", "resumable", "sampling", "testing", "benchmarking", "cli", "kernels", "__main__")
+INTERNAL = (
+    "arguments",
+    "pinned",
+    "resumable",
+    "sampling",
+    "testing",
+    "benchmarking",
+    "cli",
+    "kernels",
+    "__main__",
+    "failures",
+)
 HELPERS = {
     "gradient_check": {"Diagnosis"},  # a result
     "gradient_doctor": {"Diagnosis"},  # of modules without __all__, what is for the package itself
