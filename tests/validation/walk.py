@@ -19,7 +19,6 @@ INTERNAL = (
     "testing",
     "benchmarking",
     "cli",
-    "kernels",
     "__main__",
     "failures",
 )
