@@ -7,12 +7,14 @@ What is here, and where it is made:
                                                           layouts.py   the two layouts on disk
                                                           download.py, unpack.py, safe_pickle.py
     get_shapes_data                                       shapes.py    ten geometrical shapes
+    read_images                                           pictures.py  PNG, JPEG and .npy files
     get_toy_data                                          toy.py       five points for gradient checks
 """
 
 from .cifar10 import find_CIFAR10, get_CIFAR10_data, load_CIFAR10, preprocess_cifar10
 from .layouts import CIFAR10_CLASSES
 from .patches import cut_patches, load_patches, preprocess_patches, save_patches
+from .pictures import read_images
 from .shapes import SHAPES_CLASSES, get_shapes_data
 from .toy import get_toy_data
 
@@ -28,5 +30,6 @@ __all__ = [
     "load_patches",
     "preprocess_cifar10",
     "preprocess_patches",
+    "read_images",
     "save_patches",
 ]

@@ -49,12 +49,14 @@ def get_CIFAR10_data(
     *,
     root: str | os.PathLike | None = None,
     dtype: Any = np.float32,
+    preprocessing: bool = False,
 ) -> dict[str, np.ndarray]:
     """CIFAR-10 for training convolutional networks: the dict that Solver takes.
 
     num_training, num_validation: the first images of the 50,000, and those that follow them; num_test: of the 10,000
     subtract_mean: remove the mean image of the training images from all three sets
     root: where to look first; dtype: float32, or float64 as in the courses, which takes twice the memory
+    preprocessing: return mean_image, scale and class_names too; a Solver keeps them for `fastnn predict`
     Returns X_train, y_train, X_val, y_val, X_test, y_test: images (N, 3, 32, 32), C-contiguous, pixels 0 to 255 before
     the mean is removed; labels (N,) int64.
     Raises what `load_CIFAR10` raises, and ValueError for more images than there are.
@@ -72,6 +74,7 @@ def get_CIFAR10_data(
         (X_test[:test], y_test[:test]),
         subtract_mean,
         dtype,
+        class_names=layouts.CIFAR10_CLASSES if preprocessing else None,
     )
 
 

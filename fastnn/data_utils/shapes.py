@@ -32,6 +32,7 @@ def get_shapes_data(
     seed: Any = 0,
     subtract_mean: bool = True,
     dtype: Any = np.float32,
+    preprocessing: bool = False,
 ) -> dict[str, np.ndarray]:
     """Generate the data set: the dict that Solver takes, as `get_CIFAR10_data` returns it.
 
@@ -40,6 +41,7 @@ def get_shapes_data(
         global state, a `np.random.Generator` from itself
     subtract_mean: remove the mean image of the training images from all three sets
     dtype: float32 or float64
+    preprocessing: return mean_image, scale and class_names too; a Solver keeps them for `fastnn predict`
     Returns X_train, y_train, X_val, y_val, X_test, y_test: images (N, 3, 32, 32), C-contiguous, pixels 0 to 255 less
     the mean, divided by 64; labels (N,) int64, named in SHAPES_CLASSES.
     Raises ValueError or TypeError for a number, seed or dtype that cannot be.
@@ -56,7 +58,8 @@ def get_shapes_data(
     training, validation, test = (
         _generate(np.random.default_rng(child), count) for child, count in zip(seeds, counts, strict=True)
     )
-    return splits.dictionary(training, validation, test, subtract_mean, dtype, SCALE)
+    class_names = SHAPES_CLASSES if preprocessing else None
+    return splits.dictionary(training, validation, test, subtract_mean, dtype, SCALE, class_names)
 
 
 def _generate(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
