@@ -70,7 +70,7 @@ def tiny_runs(tmp_path, monkeypatch):
         for name, value in TINY.items():
             monkeypatch.setitem(table, name, value)
     monkeypatch.setattr(data_utils, "get_shapes_data", _get_shapes_data)
-    monkeypatch.setattr(vis_utils, "training_picture", lambda solver, weights, path: path.touch())
+    monkeypatch.setattr(vis_utils, "training_picture", lambda solver, weights, path, **_: path.touch())
     monkeypatch.setattr(vis_utils, "plot_sweep", lambda trials, path: path.touch())
 
 
@@ -96,6 +96,7 @@ def stop_after(monkeypatch):
     def after(steps, press=lambda: signal.raise_signal(signal.SIGINT)):
         original = run.Run._after_iteration
 
+        @functools.wraps(original)
         def callback(self, solver):
             original(self, solver)
             if solver.iteration == steps:

@@ -78,7 +78,7 @@ def test_wrong_usage(capsys, arguments):
     assert line.startswith("fastnn") and ": error: " in line and line.endswith(" --help")
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "sweep", "warmup", "bench", "check"])
+@pytest.mark.parametrize("command", ["train", "resume", "predict", "plot", "sweep", "warmup", "bench", "check"])
 def test_help_has_examples(capsys, command):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])

@@ -117,9 +117,9 @@ def _parsed(*arguments):
 def test_cifar10_is_read_from_the_given_folder(monkeypatch):
     given = []
 
-    def load(*sizes, root):
+    def load(*sizes, root, **options):
         given.append((sizes, root))
-        return data_utils.get_shapes_data(12, 6, 5)
+        return dict(data_utils.get_shapes_data(12, 6, 5, **options))
 
     monkeypatch.setattr(data_utils, "get_CIFAR10_data", load)
     assert main(["train", "--data", "cifar10", "--data-root", "folder"]) == 0

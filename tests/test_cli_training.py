@@ -57,8 +57,8 @@ def test_loss_that_is_not_finite_from_the_beginning(capsys, monkeypatch):
 
 
 def test_augmentation(capsys, monkeypatch, stop_after):
-    def photographs(*sizes, root):
-        return {name: array.copy() for name, array in data_utils.get_shapes_data(*sizes).items()}
+    def photographs(*sizes, root, **options):
+        return {name: array.copy() for name, array in data_utils.get_shapes_data(*sizes, **options).items()}
 
     monkeypatch.setattr(data_utils, "get_CIFAR10_data", photographs)
     assert main(["train", "--out", "plain", "--data", "cifar10"]) == 0
@@ -90,7 +90,7 @@ def test_settings_of_a_later_version_are_refused(error_of):
     tree = checkpoint.load("part/checkpoint.h5")
     tree["settings"]["dropout"] = 0.5
     checkpoint.save("part/checkpoint.h5", tree)
-    assert "is no checkpoint of a run" in error_of("resume", "part")
+    assert "has settings that this fastnn does not know" in error_of("resume", "part")
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,9 @@ def test_options_may_differ(tmp_path):
     resumed = Solver.resume(tmp_path / "run.h5", IMAGES, num_epochs=5, schedule=None, checkpoint_name=None)
     resumed.train()
     assert (resumed.epoch, resumed.schedule, resumed.checkpoint_name) == (5, None, None)
-    with pytest.raises(TypeError, match=r"Solver.resume: the keyword num_epoch=5 is unknown; .*did you mean 'num_epochs'"):
+    with pytest.raises(
+        TypeError, match=r"Solver.resume: the keyword num_epoch=5 is unknown; .*did you mean 'num_epochs'"
+    ):
         Solver.resume(tmp_path / "run.h5", IMAGES, num_epoch=5)
 
 

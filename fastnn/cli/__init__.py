@@ -1,4 +1,4 @@
-"""The command `fastnn`: train, resume, sweep, warmup, info, bench, check.
+"""The command `fastnn`: train, resume, predict, plot, sweep, warmup, info, bench, check.
 
 Every command is a module with `add_parser(commands)` and the function that runs it; what a command needs beyond the
 standard library is imported when it runs.
@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from fastnn import BackendUnavailable, __version__
 from fastnn.kernels import checks
 
-from . import bench, check, info, sweep, train, warmup
+from . import bench, check, info, plot, predict, resume, sweep, train, warmup
 from .parser import Parser
 
 _EXAMPLES = """examples:
   fastnn train                                  train a convolutional network on generated images
   fastnn train --data cifar10 --epochs 5        on CIFAR-10
   fastnn resume runs/shapes-three-layer-conv    go on where training stopped
+  fastnn predict runs/first cat.png             what a trained network sees in images
+  fastnn plot runs/first                        draw losses and accuracies
   fastnn sweep                                  find a learning rate and penalty
   fastnn warmup                                 compile all kernels now
   fastnn info                                   which backends work here, and why not
@@ -81,6 +83,6 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     parser.commands = commands.choices
-    for module in (train, sweep, warmup, info, bench, check):
+    for module in (train, resume, predict, plot, sweep, warmup, info, bench, check):
         module.add_parser(commands)
     return parser

@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fastnn.kernels.switch import CHOICES
 
-from .settings import DEFAULTS, MODELS, OPTIONS, UPDATE_RULES, Settings, defaults_of
+from .settings import DEFAULTS, MODELS, OPTIONS, UPDATE_RULES, defaults_of
 
 _SILENT_SECONDS = 1.5  # of preparation, before it is announced
 
@@ -77,8 +75,11 @@ def check_writable(command: str, folder: Path) -> None:
         )
 
 
-def prepare(settings: Settings, data: dict, log: Any) -> float:
-    """Load or compile all kernels by training a copy on one image; returns the seconds that took."""
+def prepare(model: Any, arguments: dict[str, Any], data: dict, log: Any) -> float:
+    """Load or compile all kernels by training a model, which is lost, on one image; returns the seconds that took.
+
+    arguments: of its Solver
+    """
     from fastnn.solver import Solver
 
     def announce():
@@ -86,14 +87,13 @@ def prepare(settings: Settings, data: dict, log: Any) -> float:
             print("compiling kernels, first run only ...", file=log, flush=True)
 
     began = time.perf_counter()
-    one_image = {name: array[:1] for name, array in data.items()}
-    model = settings.build_model(np.random.default_rng(0), data)
-    arguments = {**settings.solver_arguments(), "batch_size": 1, "num_epochs": 1}
+    short = {**arguments, "batch_size": 1, "num_epochs": 1, "seed": 0, "verbose": False}
+    one_image = {name: array[:1] for name, array in data.items() if name.startswith(("X_", "y_"))}
     timer = threading.Timer(_SILENT_SECONDS, announce)
     timer.start()
     try:
         with contextlib.suppress(FloatingPointError):  # the run itself will tell
-            Solver(model, one_image, seed=0, verbose=False, **arguments).train()
+            Solver(model, one_image, **short).train()
     finally:
         timer.cancel()
     return time.perf_counter() - began

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import locks
+
 from .common import check_writable
 from .settings import Settings
 
-CHECKPOINT, PICTURE = "checkpoint.h5", "training.png"
+CHECKPOINT = "checkpoint.h5"
 
 _SECONDS_BETWEEN_CHECKPOINTS = 300  # within an epoch; one is written at its end in any case
 
@@ -24,91 +26,114 @@ _SECONDS_BETWEEN_CHECKPOINTS = 300  # within an epoch; one is written at its end
 class Run:
     """A Solver with the callback that records and saves it.
 
-    settings, data: what to train and on what; backend: the active one, for the record
-    folder: where the checkpoint and the picture go
-    state: of a Solver to go on from, or None to begin
+    solver, data, data_name: what is trained, and on what; backend: the active one, for the record
+    checkpoint: the file to save to, unless the Solver has a name of its own
+    settings: what `fastnn train` was told; None for the run of a script
     log: where lines about progress go; with a terminal on stderr, a progress bar takes their place
     """
 
     def __init__(
-        self, settings: Settings, data: dict, backend: str, folder: Path, state: dict | None, log: Any
+        self,
+        solver: Any,
+        data: dict,
+        data_name: str,
+        backend: str,
+        checkpoint: Path,
+        settings: Settings | None,
+        log: Any,
     ) -> None:
-        self.settings, self.data, self.backend, self.folder, self.log = settings, data, backend, folder, log
+        self.solver, self.data, self.data_name, self.backend = solver, data, data_name, backend
+        self.checkpoint, self.settings, self.log = checkpoint, settings, log
+        self.model = solver.model
         self.on_terminal = sys.stderr.isatty()
         self.step_seconds: list[float] = []
-        self.solver = settings.build_solver(data, verbose=not self.on_terminal)
-        self.model = self.solver.model
-        self.solver.callbacks.append(self._after_iteration)
-        per_epoch = self.solver.iterations_per_epoch
-        self.solver.print_every = max(n for n in (1, 2, 5, 10, 20, 50, 100) if n == 1 or 8 * n <= per_epoch)
-        self.total = settings.epochs * self.solver.iterations_per_epoch
-        if state is not None:
-            self.solver.load_state(state)
-            if self.solver.is_over() and self.solver.iteration < self.total:
-                raise ValueError(
-                    f"resume: early_stopping={settings.early_stopping} ended this run after epoch {self.solver.epoch} "
-                    f"of {settings.epochs}; expected some left to do; train anew with a larger --early-stopping"
-                )
-            if self.solver.is_over():
-                raise ValueError(
-                    f"resume: epochs={settings.epochs} are done; expected some left to do; "
-                    f"pass --epochs {2 * settings.epochs} to go on"
-                )
-        check_writable("train", folder)
+        solver.callbacks.append(self._after_iteration)
+        solver.verbose = not self.on_terminal
+        per_epoch = solver.iterations_per_epoch
+        solver.print_every = max(n for n in (1, 2, 5, 10, 20, 50, 100) if n == 1 or 8 * n <= per_epoch)
+        self.total = solver.run_from + solver.num_epochs * per_epoch
+        check_writable("train", self.folder)
         self._bar: Any = None
-        self._evaluations = len(self.solver.val_acc_history)
+        self._evaluations = len(solver.val_acc_history)
         self._saved_at = self._step_began = 0.0
 
+    def check_unfinished(self) -> None:
+        """ValueError where nothing is left to do."""
+        solver = self.solver
+        if solver.is_over() and solver.iteration < self.total:
+            raise ValueError(
+                f"resume: early_stopping={solver.early_stopping} ended this run after epoch {solver.epoch} "
+                f"of {solver.num_epochs}; expected some left to do; train anew with a larger --early-stopping"
+            )
+        if solver.is_over():
+            raise ValueError(
+                f"resume: epochs={solver.num_epochs} are done; expected some left to do; "
+                f"pass --epochs {2 * solver.num_epochs} to go on"
+            )
+
     @property
-    def checkpoint(self) -> Path:
-        return self.folder / CHECKPOINT
+    def folder(self) -> Path:
+        return self.checkpoint.parent
+
+    @property
+    def picture(self) -> Path:
+        from . import plot
+
+        return plot.picture_of(self.checkpoint)
+
+    @property
+    def go_on(self) -> list[str]:
+        """The words of the command that goes on with this run."""
+        if self.settings is None:
+            return ["resume", str(self.checkpoint), "--data", self.data_name]
+        return ["resume", str(self.folder)]
 
     def introduction(self) -> list[tuple[str, str]]:
         """What is about to be trained, as labelled lines."""
         from fastnn.kernels.switch import VARIABLE
 
-        settings = self.settings
+        solver, settings = self.solver, self.settings
         count = sum(array.size for array in self.model.params.values())
         sizes = [len(self.data[name]) for name in ("X_train", "X_val", "X_test")]
-        epochs = f"{settings.epochs} epoch{'s' * (settings.epochs != 1)}"
-        done = f", {self.solver.iteration:,} done" if self.solver.iteration else ""
+        epochs = f"{solver.num_epochs} epoch{'s' * (solver.num_epochs != 1)}"
+        done = f", {solver.iteration:,} done" if solver.iteration else ""
+        details = "" if settings is None else f"{settings.describe_model()}, "
+        schedule = "" if solver.schedule is None else f", {settings.schedule if settings else solver.schedule} schedule"
+        rate = solver.optim_config.get("learning_rate")
         return [
-            ("model", f"{type(self.model).__name__}: {settings.describe_model()}, {count:,} parameters"),
-            ("data", "{}: {:,} training, {:,} validation, {:,} test images".format(settings.data, *sizes)),
+            ("model", f"{type(self.model).__name__}: {details}{count:,} parameters"),
+            ("data", "{}: {:,} training, {:,} validation, {:,} test images".format(self.data_name, *sizes)),
             ("backend", f"{self.backend} (choose with {VARIABLE} or --backend)"),
             (
                 "training",
-                f"{epochs}, {self.total:,} steps of {settings.batch_size} images{done}; "
-                f"{settings.update_rule}, learning rate {settings.learning_rate:g}"
-                + ("" if settings.schedule == "none" else f", {settings.schedule} schedule")
-                + (", augmented" if settings.augment else ""),
+                f"{epochs}, {self.total:,} steps of {solver.sampler.batch_size} images{done}; "
+                f"{solver.update_rule.__name__}"
+                + ("" if rate is None else f", learning rate {rate:g}")
+                + schedule
+                + ("" if solver.transform is None else ", augmented"),
             ),
         ]
 
     def train(self) -> float:
         """Train to the end, saving after each epoch; returns the seconds that took."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         began = self._saved_at = self._step_began = time.perf_counter()
-        with self._progress(), contextlib.redirect_stdout(self.log):
+        with locks.reserved(self.checkpoint), self._progress(), contextlib.redirect_stdout(self.log):
             self.solver.train()
         return time.perf_counter() - began
 
     def save(self) -> None:
         """Write the checkpoint; Ctrl-C waits until that is done."""
-        from fastnn import checkpoint
-
         with _without_interruptions():
-            settings = dataclasses.asdict(self.settings)
-            tree = {"settings": settings, "backend": self.backend, "solver": self.solver.state()}
-            checkpoint.save(self.checkpoint, tree)
+            settings = {} if self.settings is None else {"settings": dataclasses.asdict(self.settings)}
+            self.solver.save(self.checkpoint, **settings)
         self._saved_at = time.perf_counter()
 
     def result(self) -> dict[str, Any]:
         """Accuracies of the best parameters, time per step and files, ready for JSON; draws the picture."""
-        from fastnn import vis_utils
+        from . import plot
 
-        solver, picture = self.solver, self.folder / PICTURE
-        vis_utils.training_picture(solver, self.model, picture)
+        solver = self.solver
+        plot.draw(solver.state(), self.data["X_train"].shape[1:], self.picture)
         return {
             "validation_accuracy": solver.best_val_acc,
             "test_accuracy": solver.check_accuracy(self.data["X_test"], self.data["y_test"]),
@@ -119,8 +144,8 @@ class Run:
             "backend": self.backend,
             "folder": str(self.folder),
             "checkpoint": str(self.checkpoint),
-            "picture": str(picture),
-            "settings": dataclasses.asdict(self.settings),
+            "picture": str(self.picture),
+            "settings": None if self.settings is None else dataclasses.asdict(self.settings),
         }
 
     def _after_iteration(self, solver: Any) -> None:
@@ -133,7 +158,8 @@ class Run:
             self._show(solver)
         self.log.flush()  # a pipe would hold the lines back
         at_end_of_epoch = solver.iteration % solver.iterations_per_epoch == 0
-        if at_end_of_epoch or now - self._saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
+        is_due = at_end_of_epoch or now - self._saved_at > _SECONDS_BETWEEN_CHECKPOINTS
+        if is_due and solver.checkpoint_name is None:  # else it saves itself
             self.save()
         self._step_began = time.perf_counter()
 

@@ -119,27 +119,18 @@ class Settings:
 
     @classmethod
     def from_checkpoint(cls, tree: dict, path: Path) -> "Settings":
-        """The settings of the run that wrote a checkpoint."""
-        stored = tree.get("settings")
-        known = isinstance(stored, dict) and _REQUIRED <= set(stored) <= _NAMES
-        if not known or not {"solver", "backend"} <= set(tree):
+        """The settings of the run of `fastnn train` that wrote a checkpoint."""
+        stored = tree["settings"]
+        if not isinstance(stored, dict) or not _REQUIRED <= set(stored) <= _NAMES:
             raise ValueError(
-                f"resume: path={str(path)!r} is no checkpoint of a run (it has {list(tree)}); expected one that "
-                f"`fastnn train` wrote; use Solver.load_state for others"
+                f"resume: path={str(path)!r} has settings that this fastnn does not know ({stored}); expected those of "
+                f"`fastnn train` of this version or an older one; update fastnn"
             )
-        return cls(**tree["settings"])
+        return cls(**stored)
 
     def load_data(self) -> dict:
-        """The data set, as a dict of float32 images and integer labels."""
-        from fastnn import data_utils
-
-        sizes = (self.num_train, self.num_validation, self.num_test)
-        if self.data == "shapes":
-            return data_utils.get_shapes_data(*sizes)
-        data = data_utils.get_CIFAR10_data(*sizes, root=self.data_root)
-        for part in ("X_train", "X_val", "X_test"):
-            data[part] *= PIXEL_SCALE
-        return data
+        """The data set, as a dict of float32 images, integer labels, and how the images were made from pixels."""
+        return load_data(self.data, self.data_root, self.num_train, self.num_validation, self.num_test)
 
     def build_model(self, seed: Any, data: dict) -> Any:
         """The network with its initial weights, for images and classes such as those of the data."""
@@ -206,6 +197,47 @@ class Settings:
 
 _NAMES = {field.name for field in dataclasses.fields(Settings)}
 _REQUIRED = {field.name for field in dataclasses.fields(Settings) if field.default is dataclasses.MISSING}
+
+
+def load_data(
+    name: str, root: str | None, train: int, validation: int, test: int, scaled: bool = True, dtype: Any = np.float32
+) -> dict:
+    """A data set of that name, with so many training, validation and test images; scaled: as `fastnn train` has it."""
+    from fastnn import data_utils
+
+    sizes = train, validation, test
+
+    if name == "shapes":
+        return data_utils.get_shapes_data(*sizes, dtype=dtype, preprocessing=True)
+    data = data_utils.get_CIFAR10_data(*sizes, root=root, dtype=dtype, preprocessing=True)
+    if scaled:
+        for part in ("X_train", "X_val", "X_test"):
+            data[part] *= PIXEL_SCALE
+        data["scale"] = data["scale"] * PIXEL_SCALE
+    return data
+
+
+def data_of_script(command: str, tree: dict, path: Path, name: str | None, root: str | None) -> dict:
+    """The data set that a script trained on, which its checkpoint does not name; known again by its checksum."""
+    from fastnn import run_file
+
+    if name is None:
+        raise ValueError(
+            f"{command}: path={str(path)!r} was written by a script, and does not say where its data are; expected the "
+            f"name of a data set; pass --data {' or --data '.join(DEFAULTS)} where it was trained on that, or go on in "
+            f"the script: Solver.resume(path, data)"
+        )
+    then = tree.get("data", {})
+    if then.get("dtype") in ("float32", "float64"):
+        sizes = then["num_train"], then["num_val"], DEFAULTS[name]["num_test"]
+        for scaled in (True, False):
+            data = load_data(name, root, *sizes, scaled, then["dtype"])
+            if run_file.about(data)["digest"] == then["digest"]:
+                return data
+    raise ValueError(
+        f"{command}: path={str(path)!r} was trained on other data than --data {name}, or on other images of it; "
+        f"expected those that `fastnn train` or fastnn.data_utils make; go on in the script: Solver.resume(path, data)"
+    )
 
 
 def defaults_of(name: str, defaults: dict[str, dict]) -> str:

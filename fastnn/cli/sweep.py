@@ -64,7 +64,8 @@ def run_sweep(arguments: argparse.Namespace) -> int:
         say("data", f"{settings.data}: {len(data['X_train']):,} training, {len(data['X_val']):,} validation images")
         say("backend", f"{backend} (choose with {VARIABLE} or --backend)")
         say("trials", f"{len(trials)} of {settings.epochs} epoch{'s' * (settings.epochs != 1)}, {settings.model}")
-        prepare(dataclasses.replace(settings, **trials[0]), data, log)
+        first = dataclasses.replace(settings, **trials[0])
+        prepare(first.build_model(0, data), first.solver_arguments(), data, log)
         try:
             with contextlib.redirect_stdout(log):
                 sweep.sweep(

@@ -1,11 +1,11 @@
-"""`fastnn train` and `fastnn resume`."""
+"""`fastnn train`, and what `fastnn resume` shares with it: a run with its reports."""
 
 import argparse
 import contextlib
-import dataclasses
+import copy
 import json
-import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from fastnn.kernels.switch import VARIABLE
 from fastnn.sampling import METHODS
 
 from .common import add_common, add_settings, command, numbered, prepare, say_to, typed
+from .run import CHECKPOINT, Run
 from .settings import DEFAULTS, SCHEDULES, Settings
 
 _TRAIN_EXAMPLES = """examples:
@@ -23,11 +24,6 @@ _TRAIN_EXAMPLES = """examples:
   fastnn train --epochs 10 --schedule one-cycle --sampling epoch
   fastnn train --data cifar10 --num-train 1000 --epochs 20 --backend vectorized
 Ctrl-C saves the state of the run; `fastnn resume FOLDER` goes on from there."""
-
-_RESUME_EXAMPLES = """examples:
-  fastnn resume runs/shapes-three-layer-conv                after an interruption
-  fastnn resume runs/shapes-three-layer-conv --epochs 10    five more epochs after the first five
-  fastnn resume runs/first/checkpoint.h5.prev               from the checkpoint before the last"""
 
 _SCHEDULE_HELP = """further factor for the learning rate: step: 1/10 after each third of the epochs; exponential: down
 to 1/100; cosine: down to 0; warmup-cosine: up in the first twentieth of the steps, then so; one-cycle: up, then down;
@@ -47,41 +43,26 @@ def add_parser(commands: Any) -> None:
     add_settings(parser, DEFAULTS)
     add_common(parser, f"default: as {VARIABLE} says")
 
-    parser = command(commands, "resume", "go on with a run", _RESUME_EXAMPLES, run_resume)
-    parser.add_argument("path", type=Path, help="folder of the run, or a checkpoint in it")
-    parser.add_argument("--epochs", type=int, metavar="N", help="epochs in all, for a schedule too; default: as begun")
-    add_common(parser, f"default: as {VARIABLE} says, else that of the run")
-
 
 def run_train(arguments: argparse.Namespace) -> int:
     """Train from the beginning; returns the exit code."""
     settings = Settings.from_arguments(arguments)
-    return _run(settings, arguments, arguments.backend, _new_folder(arguments.out, settings))
+    checkpoint = _new_folder(arguments.out, settings) / CHECKPOINT
 
+    def begin(log: Any) -> Run:
+        data = settings.load_data()
+        solver = settings.build_solver(data)
+        return Run(solver, data, settings.data, get_backend(), checkpoint, settings, log)
 
-def run_resume(arguments: argparse.Namespace) -> int:
-    """Go on from a checkpoint; returns the exit code."""
-    from fastnn import checkpoint
-
-    from .run import CHECKPOINT
-
-    path = arguments.path / CHECKPOINT if arguments.path.is_dir() else arguments.path
-    tree = checkpoint.load(path)
-    settings = Settings.from_checkpoint(tree, path)
-    if arguments.epochs is not None:
-        settings = dataclasses.replace(settings, epochs=arguments.epochs)
-    state = tree["solver"]
-    backend = arguments.backend or (None if os.environ.get(VARIABLE) else tree["backend"])
-    return _run(settings, arguments, backend, path.parent, state)
+    return train(begin, arguments, arguments.backend)
 
 
 def _new_folder(out: str | None, settings: Settings) -> Path:
     """The folder for a new run: the one asked for, or the first free one under runs/; it holds no other run."""
-    from .run import CHECKPOINT
-
     if out is None:
         first = Path("runs", f"{settings.data}-{settings.model}")
-        folder = next(candidate for candidate in numbered(first) if not (candidate / CHECKPOINT).exists())
+        taken = (CHECKPOINT, f"{CHECKPOINT}.lock")  # the latter by a run that has just begun
+        folder = next(place for place in numbered(first) if not any((place / name).exists() for name in taken))
     else:
         folder = Path(out)
         if (folder / CHECKPOINT).exists():
@@ -92,21 +73,16 @@ def _new_folder(out: str | None, settings: Settings) -> Path:
     return folder
 
 
-def _run(
-    settings: Settings, arguments: argparse.Namespace, backend: str | None, folder: Path, state: Any = None
-) -> int:
-    """Train on a backend and report."""
-    from .run import Run
-
+def train(begin: Callable[[Any], Run], arguments: argparse.Namespace, backend: str | None) -> int:
+    """Train on a backend and report; returns the exit code. begin: makes the Run, with a log to write to."""
     log = sys.stderr if arguments.json else sys.stdout
     say = say_to(log)
 
     with use_backend(backend) if backend else contextlib.nullcontext():
-        name = get_backend()
-        run = Run(settings, settings.load_data(), name, folder, state, log)
+        run = begin(log)
         for label, text in run.introduction():
             say(label, text)
-        warm_up = prepare(settings, run.data, log)
+        warm_up = prepare(copy.deepcopy(run.model), _arguments(run.solver), run.data, log)
         try:
             seconds = run.train()
         except KeyboardInterrupt:
@@ -114,7 +90,7 @@ def _run(
             print(file=log)
             say("interrupted", f"after {run.solver.iteration} of {run.total} steps")
             say("saved", str(run.checkpoint))
-            say("go on with", typed("resume", str(run.folder)))
+            say("go on with", typed(*run.go_on))
             return 130
         except FloatingPointError as error:
             run.save()
@@ -122,13 +98,19 @@ def _run(
             print(f"The best parameters so far are in {run.checkpoint}", file=sys.stderr)
             return 1
         result = {**run.result(), "seconds": seconds, "warm_up_seconds": warm_up}
-    _report(result, say)
+    _report(result, run, say)
     if arguments.json:
         print(json.dumps(result, indent=2))
     return 0
 
 
-def _report(result: dict, say: Any) -> None:
+def _arguments(solver: Any) -> dict[str, Any]:
+    """The keywords of a Solver that decide which kernels run."""
+    names = ("update_rule", "optim_config", "schedule", "transform", "clip_norm")
+    return {name: getattr(solver, name) for name in names}
+
+
+def _report(result: dict, run: Run, say: Any) -> None:
     step = result["seconds_per_step"]
     say("validation accuracy", f"{result['validation_accuracy']:.3f}")
     say("test accuracy", f"{result['test_accuracy']:.3f}")
@@ -137,4 +119,4 @@ def _report(result: dict, say: Any) -> None:
     say("checkpoint", result["checkpoint"])
     say("picture", result["picture"])
     if not result["stopped_early"]:
-        say("go on with", f"{typed('resume', result['folder'])} --epochs {2 * result['settings']['epochs']}")
+        say("go on with", f"{typed(*run.go_on)} --epochs {2 * run.solver.num_epochs}")

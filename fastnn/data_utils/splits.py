@@ -1,7 +1,7 @@
 """From images as they are stored to what a model trains on: floats, centred, contiguous."""
 
 from collections.abc import Sequence
-from typing import Any
+
 import numpy as np
 
 

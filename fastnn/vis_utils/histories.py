@@ -79,16 +79,19 @@ def plot_acc_curves(results: Mapping[Any, Any], path: str | os.PathLike | None =
 
 
 @calls.checked
-def training_picture(solver: Any, weights: Any, path: str | os.PathLike | None = None) -> "Figure":
+def training_picture(
+    solver: Any, weights: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] = (3, 32, 32)
+) -> "Figure":
     """Draw one training run: loss, accuracies, first-layer weights.
 
     solver: a Solver, or a dict with `loss_history`, `train_acc_history`, `val_acc_history`
-    weights: a model with `params["W1"]`, or W1 itself, as in `show_net_weights`
+    weights, image_shape: a model with `params["W1"]`, or W1 itself, and how its rows form an image, as in
+        `show_net_weights`
     """
     path = arguments.path_or_none("training_picture", "path", path)
     function = "training_picture"
     histories = _histories(function, solver)
-    grid = first_layer_mosaic(function, weights, (3, 32, 32))
+    grid = first_layer_mosaic(function, weights, image_shape)
     height = 3.5
     width_of_grid = (height - 0.5) * grid.shape[1] / grid.shape[0]
     figure = figures.new(11.0, height)

@@ -1,0 +1,153 @@
+"""`fastnn predict`."""
+
+import argparse
+import contextlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn import get_backend, use_backend
+from fastnn.kernels import checks
+from fastnn.kernels.switch import VARIABLE
+
+from .common import add_common, command
+from .resume import add_data, checkpoint_at
+from .settings import Settings, data_of_script
+
+_EXAMPLES = """examples:
+  fastnn predict runs/shapes-three-layer-conv drawing.png          the three likeliest classes
+  fastnn predict runs/first *.jpg --top 1 --json
+  fastnn predict run.h5 photo.png --data cifar10                   of a script that trained on CIFAR-10
+Images are cut to the proportions that the network takes, scaled, and preprocessed as in training. An .npy file holds
+pixels as uint8, or inputs that are preprocessed already as floats."""
+
+
+def add_parser(commands: Any) -> None:
+    parser = command(commands, "predict", "say what a trained network sees in images", _EXAMPLES, run_predict)
+    parser.add_argument("path", type=Path, help="folder of a run, or a checkpoint")
+    parser.add_argument("images", type=Path, nargs="+", metavar="image", help="PNG, JPEG or .npy")
+    parser.add_argument("--top", type=int, default=3, metavar="N", help="classes for each image; default %(default)s")
+    add_data(parser)
+    add_common(parser, f"default: as {VARIABLE} says")
+
+
+def run_predict(arguments: argparse.Namespace) -> int:
+    """Print the likeliest classes of each image; returns the exit code."""
+    from fastnn import run_file
+
+    top = checks.integer("predict", "top", arguments.top, minimum=1)
+    path = checkpoint_at(arguments.path)
+    tree = run_file.read("predict", path)
+    with use_backend(arguments.backend) if arguments.backend else contextlib.nullcontext():
+        model = _model(tree, path)
+        stored = tree.get("data", {})
+        about: dict[str, Any] = {}
+        found = []
+        for file in arguments.images:
+            inputs = _array(file, tuple(stored.get("input_shape", (3, 32, 32))))
+            if inputs is None:  # an image, for which it has to be known how it becomes an input
+                about = about or _about(tree, path, arguments)
+                inputs = _from_pixels(file, about)
+            names = about.get("class_names") or stored.get("class_names") or []
+            found += _likeliest(model, inputs, str(file), top, names)
+        result = {"checkpoint": str(path), "iteration": tree["solver"]["iteration"], "backend": get_backend()}
+    if arguments.json:
+        print(json.dumps({**result, "predictions": found}, indent=2))
+        return 0
+    for one in found:
+        print(one["image"])
+        for line in one["classes"]:
+            print(f"  {line['probability']:.3f}  {line['name']}")
+    return 0
+
+
+def _model(tree: dict, path: Path) -> Any:
+    """The network with its best parameters."""
+    from fastnn import descriptions
+
+    state = tree["solver"]
+    try:
+        if "model" in tree:
+            model = descriptions.build_model(tree["model"])
+        elif "settings" in tree:  # an older run of `fastnn train`
+            model = Settings.from_checkpoint(tree, path).build_model(0, {"X_train": np.empty((1, 3, 32, 32))})
+        else:
+            raise descriptions.NotDescribed("an older fastnn did not store how it was made")
+    except descriptions.NotDescribed as error:
+        what = tree.get("model", {}).get("unknown", error)
+        raise ValueError(
+            f"predict: path={str(path)!r} does not hold the network ({what}); expected one made of this project's "
+            f"classes; predict in the script, with Solver.resume(path, data, model=...)"
+        ) from error
+    best = "best_params" if state["best_params"] else "params"
+    model.params = state[best]
+    model.buffers = state.get(best.replace("params", "buffers"), {})
+    return model
+
+
+def _about(tree: dict, path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """How images become inputs: from the file, or else from the data set itself."""
+    from fastnn import run_file
+
+    about = tree.get("data", {})
+    if "mean_image" in about and arguments.data is None:
+        return about
+    if "settings" in tree:
+        return run_file.about(Settings.from_checkpoint(tree, path).load_data())
+    if arguments.data is None:
+        raise ValueError(
+            f"predict: path={str(path)!r} does not say how images become inputs; expected a run of `fastnn train`, or "
+            f"of a script whose data had mean_image, scale and class_names, as from "
+            f"get_shapes_data(preprocessing=True); pass --data NAME, or an .npy file with inputs"
+        )
+    return run_file.about(data_of_script("predict", tree, path, arguments.data, arguments.data_root))
+
+
+def _array(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The inputs (N, *shape) in an .npy file, where one alone is (*shape); None for pixels, there and in images."""
+    if file.suffix != ".npy" or not file.is_file():
+        return None
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError):  # `read_images` says what is wrong
+        return None
+    if array.dtype == np.uint8:
+        return None
+    inputs = array[None] if array.shape == shape else array
+    if array.dtype.kind != "f" or inputs.shape[1:] != shape or not len(inputs):
+        raise ValueError(
+            f"predict: image={str(file)!r} holds {array.dtype} {array.shape}; expected floats {shape} or "
+            f"(N, {str(shape)[1:-1]}), preprocessed as in training, or pixels as uint8; convert it"
+        )
+    return inputs
+
+
+def _from_pixels(file: Path, about: dict[str, Any]) -> np.ndarray:
+    from fastnn.data_utils import read_images, splits
+
+    mean, shape = about["mean_image"], about["input_shape"]
+    if math.prod(mean.shape) != math.prod(shape):
+        raise ValueError(
+            f"predict: mean_image.shape = {mean.shape} in the checkpoint does not fit inputs {tuple(shape)}; expected "
+            f"as many numbers; pass an .npy file with inputs"
+        )
+    pixels = read_images(file, mean.shape)
+    return splits.inputs(pixels, mean, about["scale"], np.dtype(np.float32)).reshape(-1, *shape)
+
+
+def _likeliest(model: Any, inputs: np.ndarray, file: str, top: int, names: list[str]) -> list[dict[str, Any]]:
+    """For each of the inputs the `top` classes of the highest probability: the softmax of the scores."""
+    scores = np.asarray(model.loss(inputs), np.float64)
+    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    found = []
+    for position, probabilities in enumerate(exponentials / exponentials.sum(axis=1, keepdims=True)):
+        named = len(names) == len(probabilities)
+        classes = [
+            {"class": k, "name": names[k] if named else f"class {k}", "probability": float(probabilities[k])}
+            for k in np.argsort(-probabilities, kind="stable")[:top].tolist()
+        ]
+        found.append({"image": file if len(inputs) == 1 else f"{file}[{position}]", "classes": classes})
+    return found

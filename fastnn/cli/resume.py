@@ -1,0 +1,97 @@
+"""`fastnn resume`."""
+
+import argparse
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from fastnn import get_backend
+from fastnn.kernels.switch import VARIABLE
+
+from .common import add_common, command
+from .run import CHECKPOINT, Run
+from .settings import DEFAULTS, Settings, data_of_script
+from .train import train
+
+_EXAMPLES = """examples:
+  fastnn resume runs/shapes-three-layer-conv                after an interruption
+  fastnn resume runs/shapes-three-layer-conv --epochs 10    five more epochs after the first five
+  fastnn resume runs/first/checkpoint.h5.prev               from the checkpoint before the last
+  fastnn resume run.h5 --data shapes                        the run of a script, on a data set of this project"""
+
+
+def add_parser(commands: Any) -> None:
+    parser = command(commands, "resume", "go on with a run", _EXAMPLES, run_resume)
+    parser.add_argument("path", type=Path, help="folder of the run, or a checkpoint of it or of a script")
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs in all, for a schedule too; default: as begun")
+    add_data(parser)
+    add_common(parser, f"default: as {VARIABLE} says, else that of the run")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Options for checkpoints of scripts, which do not say where their data are."""
+    parser.add_argument("--data", choices=DEFAULTS, help="for a checkpoint of a script: what it was trained on")
+    parser.add_argument("--data-root", metavar="DIR", help="with --data cifar10: its folder; default: FASTNN_DATA")
+
+
+def checkpoint_at(path: Path) -> Path:
+    """A checkpoint, or that of a run's folder."""
+    return path / CHECKPOINT if path.is_dir() else path
+
+
+def run_resume(arguments: argparse.Namespace) -> int:
+    """Go on from a checkpoint; returns the exit code."""
+    from fastnn import run_file
+
+    path = checkpoint_at(arguments.path)
+    tree = run_file.read("resume", path)
+    settings = Settings.from_checkpoint(tree, path) if "settings" in tree else None
+    if settings is not None and arguments.data is not None:
+        raise ValueError(
+            f"resume: --data {arguments.data} does not apply to path={str(path)!r}, which says on what it was trained; "
+            f"expected no --data; leave it out"
+        )
+    if settings is None and "options" not in tree:
+        raise ValueError(
+            f"resume: path={str(path)!r} is a checkpoint of a script and an older fastnn, which did not store how "
+            f"model and Solver were made; expected a newer one; go on in the script, with Solver.load_state"
+        )
+
+    def begin(log: Any) -> Run:
+        if settings is None:
+            return _run_of_script(path, tree, arguments, log)
+        return _run(path, tree, settings, arguments.epochs, log)
+
+    backend = arguments.backend or (None if os.environ.get(VARIABLE) else tree["backend"])
+    return train(begin, arguments, backend)
+
+
+def _run(path: Path, tree: dict, settings: Settings, epochs: int | None, log: Any) -> Run:
+    """A run of `fastnn train`."""
+    from fastnn.solver import Solver
+
+    if epochs is not None:
+        settings = dataclasses.replace(settings, epochs=epochs)
+    data = settings.load_data()
+    if tree["schema"] == 1:
+        solver = settings.build_solver(data)
+        solver.load_state(tree["solver"])
+    else:
+        changed = {} if epochs is None else {"num_epochs": epochs, "schedule": settings.build_schedule()}
+        solver = Solver.resume(path, data, **changed)
+    run = Run(solver, data, settings.data, get_backend(), path.parent / CHECKPOINT, settings, log)
+    run.check_unfinished()
+    return run
+
+
+def _run_of_script(path: Path, tree: dict, arguments: argparse.Namespace, log: Any) -> Run:
+    from fastnn.solver import Solver
+
+    data = data_of_script("resume", tree, path, arguments.data, arguments.data_root)
+    changed = {} if arguments.epochs is None else {"num_epochs": arguments.epochs}
+    solver = Solver.resume(path, data, **changed)
+    file = path.with_name(path.name.removesuffix(".prev"))
+    run = Run(solver, data, arguments.data, get_backend(), file, None, log)
+    run.check_unfinished()
+    return run
