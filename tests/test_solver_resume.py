@@ -75,6 +75,22 @@ def train(path, model=None, stop=None, **options):
     return solver
 
 
+@pytest.fixture(scope="module")
+def one_epoch(tmp_path_factory):
+    """The bytes of a run of one epoch, four iterations."""
+    path = tmp_path_factory.mktemp("run") / "run.h5"
+    with fastnn.use_backend("vectorized"):
+        train(path, num_epochs=1)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def saved(tmp_path, one_epoch):
+    path = tmp_path / "run.h5"
+    path.write_bytes(one_epoch)
+    return path
+
+
 def test_a_resumed_run_ends_with_the_bytes_of_one_never_stopped(tmp_path, backend):
     whole = train(tmp_path / "whole" / "run.h5")
     train(tmp_path / "part" / "run.h5", stop=8)
@@ -149,15 +165,14 @@ def test_every_option_of_a_solver_comes_back(tmp_path):
         assert repr(getattr(actual, "__name__", actual)) == repr(value), name
 
 
-def test_options_may_differ(tmp_path):
-    train(tmp_path / "run.h5")
-    resumed = Solver.resume(tmp_path / "run.h5", IMAGES, num_epochs=5, schedule=None, checkpoint_name=None)
+def test_options_may_differ(saved):
+    resumed = Solver.resume(saved, IMAGES, num_epochs=3, schedule=None, checkpoint_name=None)
     resumed.train()
-    assert (resumed.epoch, resumed.schedule, resumed.checkpoint_name) == (5, None, None)
+    assert (resumed.epoch, resumed.schedule, resumed.checkpoint_name) == (3, None, None)
     with pytest.raises(
         TypeError, match=r"Solver.resume: the keyword num_epoch=5 is unknown; .*did you mean 'num_epochs'"
     ):
-        Solver.resume(tmp_path / "run.h5", IMAGES, num_epoch=5)
+        Solver.resume(saved, IMAGES, num_epoch=5)
 
 
 # what a file cannot hold
@@ -201,10 +216,9 @@ def test_functions_of_ones_own_are_passed_anew(tmp_path):
     assert resumed.optim_config == {"learning_rate": 0.1}
 
 
-def test_a_model_of_other_sizes_is_refused(tmp_path):
-    train(tmp_path / "run.h5")
+def test_a_model_of_other_sizes_is_refused(saved):
     with pytest.raises(ValueError, match=r"Solver\.load_state: params have the shapes"):
-        Solver.resume(tmp_path / "run.h5", IMAGES, model=nn.Sequential(nn.Linear(72, 3)))
+        Solver.resume(saved, IMAGES, model=nn.Sequential(nn.Linear(72, 3)))
 
 
 # where it is saved
@@ -231,12 +245,10 @@ def test_it_saves_where_it_was_saved(tmp_path, monkeypatch, name, every, read, w
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
 
 
-def test_a_copy_under_another_name_goes_on_under_that(tmp_path):
-    train(tmp_path / "run.h5", num_epochs=1)
-    before = (tmp_path / "run.h5").read_bytes()
-    (tmp_path / "branch.h5").write_bytes(before)
+def test_a_copy_under_another_name_goes_on_under_that(tmp_path, saved, one_epoch):
+    (tmp_path / "branch.h5").write_bytes(one_epoch)
     Solver.resume(tmp_path / "branch.h5", IMAGES, num_epochs=2).train()
-    assert (tmp_path / "run.h5").read_bytes() == before
+    assert saved.read_bytes() == one_epoch
     assert checkpoint.load(tmp_path / "branch.h5")["solver"]["epoch"] == 2
 
 
@@ -252,12 +264,6 @@ def test_a_run_has_one_file_written_once_an_epoch(tmp_path):
 
 
 # what says that bits may differ
-
-
-@pytest.fixture
-def saved(tmp_path):
-    train(tmp_path / "run.h5", num_epochs=1)
-    return tmp_path / "run.h5"
 
 
 def changed(path, **values):
