@@ -223,3 +223,25 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", refuse)  # the administrator may read everything
     with pytest.raises(PermissionError, match=r"load: path=.* cannot be opened: .* denied; .*check its permissions"):
         load(tmp_path / "run.h5")
+
+
+def test_everything_is_on_the_disk_before_it_counts(tmp_path, monkeypatch):
+    events = []
+    fsync, replace, verify = os.fsync, os.replace, checkpoint._verify
+
+    def recorded_fsync(descriptor):
+        path = os.readlink(f"/proc/self/fd/{descriptor}") if os.path.exists("/proc/self/fd") else "unknown"
+        events.append(("fsync", os.path.basename(path)))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", lambda old, new: (events.append(("replace", new.name)), replace(old, new)))
+    monkeypatch.setattr(
+        checkpoint, "_verify", lambda path, tree: (events.append(("read", path.name)), verify(path, tree))
+    )
+    save(tmp_path / "run.h5", {"number": 1})
+    names = {"fsync": ["run.h5.tmp", tmp_path.name], "read": ["run.h5.tmp"], "replace": ["run.h5"]}
+    assert [kind for kind, _ in events] == ["fsync", "read", "replace", "fsync"]
+    for kind, expected in names.items():
+        found = [name for what, name in events if what == kind]
+        assert found == expected or "unknown" in found

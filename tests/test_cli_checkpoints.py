@@ -330,7 +330,15 @@ def test_a_run_that_another_process_trains_is_left_alone(error_of, monkeypatch):
     def take(file):
         raise BlockingIOError
 
+    iterate, trained = Solver._iterate, []
+
+    def watched(self):
+        trained.append(len(self.X_train))
+        iterate(self)
+
+    monkeypatch.setattr(Solver, "_iterate", watched)
     monkeypatch.setattr(locks, "take", take)
     expected = "save: path='part/checkpoint.h5' is being written by another run; expected one at a time under a name"
     assert expected in error_of("resume", "part", "--epochs", "4")
     assert Path("part/checkpoint.h5").read_bytes() == before
+    assert set(trained) == {1}  # by the preparation
