@@ -3,6 +3,8 @@
     checkpoint.save("run.h5", {"params": {"W1": w, "b1": b}, "epoch": 3})
     checkpoint.load("run.h5")["params"]["W1"]
 
+What the tree of a training run holds is said in `fastnn.run_file`.
+
 The file, format version 2, readable by any HDF5 tool. The root group has the attributes `format` ("fastnn checkpoint"),
 `format_version` and `fastnn_version`. Every object below it has the attribute `kind`:
 

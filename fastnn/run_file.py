@@ -78,7 +78,7 @@ def read(function: str, path: str | os.PathLike) -> dict[str, Any]:
             f"{function}: path={str(path)!r} has schema {found['schema']!r}; expected at most {SCHEMA}; it was written "
             f"by a later fastnn: update this one"
         )
-    state = found["solver"]
+    state = found.get("solver")
     if not isinstance(state, dict) or not set(state) >= _STATE:
         has = list(state if isinstance(state, dict) else found)
         raise ValueError(

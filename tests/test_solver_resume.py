@@ -346,6 +346,14 @@ def test_later_schemas_are_refused(saved):
         Solver.resume(saved, IMAGES)
 
 
+def test_a_generator_that_numpy_does_not_have_is_refused(saved):
+    tree = checkpoint.load(saved)
+    tree["solver"]["generator"]["bit_generator"] = "system"
+    checkpoint.save(saved, tree)
+    with pytest.raises(ValueError, match=r"Solver\.resume: generator='system' is unknown; expected one of 'MT19937'"):
+        Solver.resume(saved, IMAGES)
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     nn.Sequential(nn.Linear(2, 2)).save(tmp_path / "model.h5")
     with pytest.raises(ValueError, match=r"is no checkpoint of a run \(it has \['params', 'buffers'\]\); expected one"):

@@ -93,7 +93,7 @@ def _about(tree: dict, path: Path, arguments: argparse.Namespace) -> dict[str, A
     from fastnn import run_file
 
     about = tree.get("data", {})
-    if "mean_image" in about and arguments.data is None:
+    if isinstance(about.get("mean_image"), np.ndarray) and arguments.data is None:
         return about
     if "settings" in tree:
         return run_file.about(Settings.from_checkpoint(tree, path).load_data())

@@ -63,7 +63,7 @@ def run_resume(arguments: argparse.Namespace) -> int:
             return _run_of_script(path, tree, arguments, log)
         return _run(path, tree, settings, arguments.epochs, log)
 
-    backend = arguments.backend or (None if os.environ.get(VARIABLE) else tree["backend"])
+    backend = arguments.backend or (None if os.environ.get(VARIABLE) else tree.get("backend"))
     return train(begin, arguments, backend)
 
 
