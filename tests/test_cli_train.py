@@ -119,7 +119,7 @@ def test_cifar10_is_read_from_the_given_folder(monkeypatch):
 
     def load(*sizes, root, **options):
         given.append((sizes, root))
-        return dict(data_utils.get_shapes_data(12, 6, 5, **options))
+        return {name: array.copy() for name, array in data_utils.get_shapes_data(12, 6, 5, **options).items()}
 
     monkeypatch.setattr(data_utils, "get_CIFAR10_data", load)
     assert main(["train", "--data", "cifar10", "--data-root", "folder"]) == 0
