@@ -19,7 +19,6 @@ Files of schema 1, which had no number, hold `solver` or its members alone. They
 
 import contextlib
 import functools
-import inspect
 import os
 import re
 import sys
@@ -97,13 +96,6 @@ def resume(kind: type, path: str | os.PathLike, data: Mapping[str, Any], model: 
             f"{function}: path={str(path)!r} was written by an older fastnn, which did not store how model and Solver "
             f"were made; expected schema {SCHEMA}; make both as then, and call solver.load_state(checkpoint.load(path))"
         )
-    words = [name for name, one in inspect.signature(kind).parameters.items() if one.kind is one.KEYWORD_ONLY]
-    for name, value in changed.items():
-        if name not in words:
-            raise TypeError(
-                f"{function}: the keyword {name}={checks.brief(value)} is unknown; expected only model, "
-                f"{', '.join(words)}{checks.suggestion(name, words)}"
-            )
     with _whole(function, path):
         options, unknown = _options(found["options"], changed)
         if model is None:

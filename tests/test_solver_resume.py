@@ -169,9 +169,7 @@ def test_options_may_differ(saved):
     resumed = Solver.resume(saved, IMAGES, num_epochs=3, schedule=None, checkpoint_name=None)
     resumed.train()
     assert (resumed.epoch, resumed.schedule, resumed.checkpoint_name) == (3, None, None)
-    with pytest.raises(
-        TypeError, match=r"Solver.resume: the keyword num_epoch=5 is unknown; .*did you mean 'num_epochs'"
-    ):
+    with pytest.raises(TypeError, match=r"Solver: the keyword num_epoch=5 is unknown; .*did you mean 'num_epochs'"):
         Solver.resume(saved, IMAGES, num_epoch=5)
 
 
