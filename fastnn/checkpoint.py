@@ -23,7 +23,6 @@ the file is whole: see `fastnn.manifest`.
 """
 
 import difflib
-import io
 import os
 import re
 import shutil
@@ -101,30 +100,14 @@ def load(path: str | os.PathLike) -> dict:
 
 
 def _write_file(path: Path, tree: dict) -> None:
-    # HDF5 itself writes to memory: where a disk is full, it leaves the process in a state that ends in a crash
-    image = _image(tree)
-    with open(path, "wb") as file:
-        file.write(image)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _image(tree: dict) -> memoryview:
-    """The bytes of the file."""
-    import h5py
-
     from fastnn import __version__
 
-    memory = io.BytesIO()
-    with h5py.File(memory, "w", track_order=True, userblock_size=manifest.USER_BLOCK) as file:
+    with manifest.hdf5(path, FORMAT_VERSION) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["fastnn_version"] = __version__
-        file.attrs["kind"] = "dict"
         for key, value in tree.items():
             _write(file, _name(key, "tree"), value, f"tree[{key!r}]")
-    manifest.append(memory, FORMAT_VERSION, __version__)
-    return memory.getbuffer()
 
 
 def _verify(path: Path, tree: dict) -> None:

@@ -19,11 +19,15 @@ prove who wrote the file: so what the manifest claims is compared with the size 
 it, all arrays together take no more than that, and numbers and text are all that can come out.
 """
 
+import contextlib
 import hashlib
+import io
 import json
 import math
 import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
 
@@ -40,18 +44,34 @@ _DTYPE = re.compile(r"[<>|][biufc]\d{1,2}")
 _DTYPES_OF_LISTS = ("f8", "i8", "b1")
 
 
-def append(file: IO[bytes], version: int, fastnn_version: str) -> None:
-    """Append the manifest to a checkpoint that h5py has written, and fill in its user block."""
+@contextlib.contextmanager
+def hdf5(path: Path, version: int) -> Iterator[Any]:
+    """An h5py.File to fill, whose root group is a dict; at the end of the block it goes to `path`, with a manifest.
+
+    Until then it is in memory: on a full disk h5py ends in a RuntimeError, prints one for each open object, and may
+    crash at the end of the process. Afterwards it is on the disk. Raises OSError where `path` cannot be written.
+    """
     import h5py
 
-    with h5py.File(file, "r") as written:
-        content = json.dumps(_entry(written), separators=(",", ":")).encode()
-    file.seek(0, os.SEEK_END)
-    file.write(content)
-    line = _LINE.format(version=version, fastnn_version=fastnn_version, size=file.tell(), length=len(content))
-    digest = _digest(file, line.encode())
-    file.seek(0)
-    file.write(f"{line}{digest}\n".encode().ljust(USER_BLOCK, b"\0"))
+    from fastnn import __version__
+
+    content = io.BytesIO()
+    with h5py.File(content, "w", track_order=True, userblock_size=USER_BLOCK) as file:
+        file.attrs["kind"] = "dict"
+        yield file
+    with h5py.File(content, "r") as file:
+        entries = json.dumps(_entry(file), separators=(",", ":")).encode()
+    content.seek(0, os.SEEK_END)
+    content.write(entries)
+    line = _LINE.format(version=version, fastnn_version=__version__, size=content.tell(), length=len(entries)).encode()
+    whole = content.getbuffer()
+    digest = hashlib.sha256(line)
+    digest.update(whole[USER_BLOCK:])
+    whole[:USER_BLOCK] = (line + f"{digest.hexdigest()}\n".encode()).ljust(USER_BLOCK, b"\0")
+    with open(path, "wb") as written:
+        written.write(whole)
+        written.flush()
+        os.fsync(written.fileno())
 
 
 def versions(file: IO[bytes]) -> tuple[int, str] | None:

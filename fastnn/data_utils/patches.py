@@ -93,20 +93,13 @@ def save_patches(path: str | os.PathLike, patches: Any) -> None:
     The file that was there stays whole until the new one is. Raises ValueError or TypeError for other arrays, OSError
     where the folder cannot be written.
     """
-    import h5py
-
-    from fastnn import __version__
-
     function = "save_patches"
     patches, path = _images(function, "patches", patches), arguments.path(function, "path", path)
     temporary = path.with_name(path.name + ".tmp")
     try:
         try:
-            with h5py.File(temporary, "w", userblock_size=manifest.USER_BLOCK) as file:
-                file.attrs["kind"] = "dict"
+            with manifest.hdf5(temporary, checkpoint.FORMAT_VERSION) as file:
                 file.create_dataset(DATASET, data=patches).attrs["kind"] = "array"
-            with open(temporary, "r+b") as written:
-                manifest.append(written, checkpoint.FORMAT_VERSION, __version__)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
