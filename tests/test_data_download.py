@@ -129,6 +129,44 @@ def test_a_later_run_continues_the_earlier_one(server, cache, offer):
     assert names(cache) == ["cifar-10-batches-bin"]
 
 
+def test_ctrl_c_keeps_what_has_arrived(server, cache, offer, monkeypatch):
+    offer(page(good_archive()))
+    monkeypatch.setattr(download, "_CHUNK", 1000)
+
+    class Bar:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def update(self, _):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(download, "_progress_bar", lambda *_: Bar())
+        with pytest.raises(KeyboardInterrupt):
+            load_CIFAR10()
+    have = (cache / "binary.tar.gz.part").read_bytes()
+    assert have and have == good_archive()[: len(have)]
+    load_CIFAR10()
+    assert server.requests == [("0", None), ("0", f"bytes={len(have)}-")]
+
+
+def test_a_full_disk_is_a_failure_in_words_and_keeps_what_has_arrived(server, cache, offer):
+    resource = pytest.importorskip("resource", reason="this system has no limits to set")
+    offer(page(good_archive()))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(FileNotFoundError, match=r"could not be downloaded:\n.*0: \[Errno 27\] File too large"):
+            load_CIFAR10()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    load_CIFAR10()
+    assert names(cache) == ["cifar-10-batches-bin"]
+
+
 def test_a_complete_part_needs_no_server(server, cache, offer):
     write(cache, {"binary.tar.gz.part": good_archive()})
     offer(page(b""))
