@@ -217,10 +217,11 @@ def test_ledgers(whole, tmp_path, changes, end):
     assert records is None or all(isinstance(record["params"], dict) for record in records)
 
 
-@pytest.mark.parametrize("depth", [100, 5000])
+@pytest.mark.parametrize("depth", [100, 600, 5000])
 def test_ledgers_that_are_deep(whole, tmp_path, depth):
-    line = whole("ledger.jsonl").splitlines(keepends=True)[0].replace(b'"a": 1', b'"a": ' + b"[" * depth + b"]" * depth)
-    records = loaded(load_ledger, write(tmp_path, {"ledger.jsonl": line}) / "ledger.jsonl")
+    line = whole("ledger.jsonl").splitlines(keepends=True)[0]
+    deep = line.replace(b'"a": 1', b'"a": ' + b'{"b": ' * depth + b"1" + b"}" * depth)
+    records = loaded(load_ledger, write(tmp_path, {"ledger.jsonl": deep}) / "ledger.jsonl")
     assert (records is None) == (depth > 100)
 
 
