@@ -50,16 +50,16 @@ def run_check(arguments: argparse.Namespace) -> int:
     for name in names:
         with use_backend(name):  # raises now what would be raised minutes later
             pass
-    notes = {line.name: "simulated" for line in lines if line.device.startswith("simulated")}
+    simulated = [line.name for line in lines if line.device.startswith("simulated")]
     count = support.CASES if arguments.cases is None else checks.integer("check", "cases", arguments.cases, minimum=1)
     seed = checks.integer("check", "seed", arguments.seed, minimum=0)
     target = None if arguments.json in (None, "-") else Path(arguments.json)
     if target:
         target.touch()  # a folder that cannot be written is better known before than after
     few = count if arguments.cases else _SIMULATED
-    counts = {name: few if name in notes else count for name in names}
+    counts = {name: few if name in simulated else count for name in names}
     progress = common.show if sys.stderr.isatty() else common.ignore
-    result = support.run(counts, arguments.operation or OPERATIONS, seed, notes, progress)
+    result = support.run(counts, arguments.operation or OPERATIONS, seed, simulated, progress)
     if sys.stderr.isatty():
         common.show("")
     if target:

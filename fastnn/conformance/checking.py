@@ -67,8 +67,12 @@ def examine(
     dtypes: tuple[str, ...] = DTYPES,
     seed: int = 0,
     fixed: plans.Plan | None = None,
+    again: bool = True,
 ) -> Report:
-    """Judge a kernel that takes all arguments; arguments and results as of `check_kernel`, but nothing is raised."""
+    """Judge a kernel that takes all arguments; arguments and results as of `check_kernel`, but nothing is raised.
+
+    again: call it with large arrays too, time and again and in several threads
+    """
     tried, fixed = 0, fixed or {}
     for dtype in dtypes:
         others = drawn(function, dtype, fixed, seed, cases)
@@ -76,8 +80,10 @@ def examine(
             tried += 1
             if fault := judge(kernel, case):
                 return _explained(kernel, title, function, dtypes, tried, judge, (case, fault), others)
-        large = make(function, plans.large(function, dtype, fixed)) or case
-        for judged in (judge, judge_again):
+        large = make(function, plans.large(function, dtype, fixed))
+        for judged in (judge, judge_again) if again else ():
+            if large is None:
+                break
             tried += 1
             if fault := judged(kernel, large):
                 return _explained(kernel, title, function, dtypes, tried, judged, (large, fault), iter(()))

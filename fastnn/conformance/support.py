@@ -1,7 +1,7 @@
 """Which operation is right on which backend in which dtype: the support matrix, from checks of every kernel."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from fastnn.kernels import OPERATIONS, use_backend
@@ -17,13 +17,14 @@ def run(
     counts: Mapping[str, int],
     operations: Iterable[str] = OPERATIONS,
     seed: int = 0,
-    notes: dict[str, str] | None = None,
+    simulated: Collection[str] = (),
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict:
     """Check every function of the operations on every backend, in every dtype.
 
     counts: the names of the backends, with the number of cases of each function in each dtype
-    notes: what to say beside the name of a backend; progress: called with a line about what comes next
+    simulated: those whose every call takes a second: they are not called again and again, nor with large arrays
+    progress: called with a line about what comes next
     Returns, as JSON has it,
 
         backends: {name: note}
@@ -43,7 +44,9 @@ def run(
                 for function in functions:
                     progress(f"{function.name}: {name}, {dtype}")
                     try:
-                        report = examine(_on(name, function), name, function, cases, (dtype,), seed)
+                        report = examine(
+                            _on(name, function), name, function, cases, (dtype,), seed, again=name not in simulated
+                        )
                     except Missing:
                         lacking[name] += [function.name] * (function.name not in lacking[name])
                         continue
@@ -53,7 +56,7 @@ def run(
                         reports.append(f"{dtype}: {report}")
                 support[operation][name][dtype] = "missing" if not found else "right" if all(found) else "wrong"
     return {
-        "backends": {name: (notes or {}).get(name, "") for name in counts},
+        "backends": {name: "simulated" if name in simulated else "" for name in counts},
         "support": support,
         "lacking": {name: names for name, names in lacking.items() if names},
         "reports": reports,
