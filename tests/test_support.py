@@ -1,0 +1,59 @@
+"""The support matrix of the README, and the report beside it, are what the command prints."""
+
+import json
+import re
+from pathlib import Path
+
+import planted
+import pytest
+from conftest import AVAILABLE
+
+from fastnn.conformance import support
+from fastnn.kernels import OPERATIONS
+from fastnn.testing import WrongKernel, check_kernel
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+STORED = json.loads((ROOT / "benchmarks" / "results" / "support.json").read_text(encoding="utf-8"))
+
+
+def block(name):
+    return re.search(rf"<!-- {name} -->\n(.*)<!-- /{name} -->", README, re.DOTALL)[1]
+
+
+def test_the_matrix_of_the_readme_is_the_one_that_was_printed():
+    assert block("support") == support.table(STORED) + "\n"
+    assert not STORED["reports"]
+    assert list(STORED["support"]) == list(OPERATIONS)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_the_matrix_says_is_so(operation):
+    """On every backend of this machine, with fewer cases; the loops, which are slow, are not called again and again."""
+    for name in AVAILABLE:
+        found = support.run({name: 3}, [operation], seed=1, simulated=["naive", "cuda"])
+        assert found["reports"] == []
+        assert found["support"][operation][name] == STORED["support"][operation][name]
+
+
+def test_the_report_of_the_readme_is_the_one_of_a_planted_fault():
+    with pytest.raises(WrongKernel) as caught:
+        check_kernel(planted.assigning_max_pool, "max_pool2d_backward")
+    report = str(caught.value).replace("assigning_max_pool", "my_pool")
+    assert block("fault") == f"```text\n{report}\n```\n"
+
+
+def test_an_operation_that_a_backend_lacks_has_no_place_in_the_matrix():
+    result = {
+        "backends": {"mine": "", "yours": "simulated"},
+        "support": {
+            "affine": {"mine": {"float32": "right", "float64": "wrong"}, "yours": {"float32": "right"}},
+            "norm": {"mine": {"float32": "missing", "float64": "missing"}, "yours": {"float32": "right"}},
+        },
+    }
+    assert support.table(result) == (
+        "| operation | mine                   | yours (simulated) |\n"
+        "| --------- | ---------------------- | ----------------- |\n"
+        "| affine    | float32, float64 WRONG | float32           |\n"
+        "| norm      | -                      | float32           |"
+    )
