@@ -93,6 +93,8 @@ def raising(error):
         (lambda x: [1, 2], "relu_forward", "out: shape (2,) where (1, 1) was expected", "another form"),
         (lambda x: None, "relu_forward", "out: None where a ndarray was expected", "another form"),
         (lambda x: x > 0, "relu_forward", "out is bool; expected float64", "wrong dtype"),
+        (lambda x, *_: (x, x), "maxout_forward", "index", "index has the wrong dtype; make it uint8"),
+        (lambda x, y: (True, x), "svm_loss", "loss: dtype bool where float64 was", "loss has the wrong dtype"),
         (lambda x, y: (0.0,), "svm_loss", "returns 1 result; expected 2: loss, dx", "the results are not those"),
         (lambda x, y: 0.0, "svm_loss", "returns 1 result; expected 2: loss, dx", "the results are not those"),
     ],

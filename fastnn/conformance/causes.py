@@ -62,7 +62,9 @@ def _of_form(case: Case, fault: Fault) -> Iterator[Cause]:
     elif actual is None or expected is None or len(shape) != len(wanted):
         yield Cause("form", f"{where} has another form than the contract says")
     elif shape == wanted:
-        yield Cause("dtype", f"{where} has the wrong dtype: make arrays with dtype=x.dtype, numbers in it too")
+        kind = np.asarray(expected).dtype
+        advice = "make arrays with dtype=x.dtype" if kind.kind == "f" else f"make it {kind}"
+        yield Cause("dtype", f"{where} has the wrong dtype; {advice}")
     else:
         if "SH" in case.plan and shape == _rounded_up(case, wanted):
             yield Cause("tail", f"the size of {where} is rounded up; OH = 1 + (H + 2*pad - KH) // stride rounds down")
