@@ -17,9 +17,20 @@ FOLDER = Path(__file__).parent
 pytest.importorskip("numba.cuda", reason="the backend cuda needs numba")
 CAPABILITIES = ((8, 0), (9, 0))
 NO_COMPILER = importlib.util.find_spec("numba_cuda") is None or importlib.util.find_spec("nvidia") is None
-EXPECTED = {
-    "fastnn.kernels.gpu.tensor_cores:_tensor_product": r"HMMA\.1688\.F32\.TF32",
-    "fastnn.kernels.gpu.products:tiled_product float32": "FFMA",
+INSTRUCTIONS = {  # of the kernels that most of the time is spent in: how many there are of each, as one to the other
+    "fastnn.kernels.gpu.tensor_cores:_tensor_product": {r"HMMA\.1688\.F32\.TF32": 8, r"LDSM\.16\.M88\.4": 3},
+    "fastnn.kernels.gpu.tiles:tiled_product float32": {"FFMA": 16, r"LDS\.128": 1},
+    "fastnn.kernels.gpu.tiles:tiled_product float64": {"DFMA": 4, r"LDS\.128": 1},
+}
+TRANSFERS = {  # 128 bits at a time
+    "fastnn.kernels.gpu.tensor_cores:_tensor_product": r"LDGSTS\.E\.BYPASS\.128",
+    "fastnn.kernels.gpu.tiles:tiled_product float32": r"LDG\.E\.128",
+    "fastnn.kernels.gpu.tiles:tiled_product float64": r"LDG\.E\.128",
+}
+REGISTERS = {  # of a thread at most; a multiprocessor has 65536, 256 for each thread of a block of 256
+    "fastnn.kernels.gpu.tensor_cores:_tensor_product": 192,
+    "fastnn.kernels.gpu.tiles:tiled_product float32": 128,
+    "fastnn.kernels.gpu.tiles:tiled_product float64": 128,
 }
 TRAPS = {
     "arithmetic in float64": r"\.f64",
@@ -64,10 +75,24 @@ def test_kernels_compile_without_traps(signatures, tmp_path):
                     if not (in_float64 and "float64" in trap):
                         assert not re.search(pattern, text), f"{name}({', '.join(words)}) for {capability}: {trap}"
                 cubin = cubins.link(text, capability)
+                assert registers(cubin) <= REGISTERS.get(name, 128), f"{name} for {capability}: too many registers"
             code = instructions(cubin, tmp_path / "kernel.cubin")
             assert not re.search(r"\b(LDL|STL)\b", code), f"{name}({', '.join(words)}): registers spill"
-            if code and (instruction := EXPECTED.get(name)):
-                assert re.search(rf"\b{instruction}\b", code), f"{name}: no {instruction}"
+            if code and name in INSTRUCTIONS:
+                check_instructions(name, code)
+
+
+def check_instructions(name, code):
+    (one, of_one), (other, of_other) = INSTRUCTIONS[name].items()
+    counts = [len(re.findall(rf"\b{instruction}\b", code)) for instruction in (one, other)]
+    assert counts[0] * of_other == counts[1] * of_one > 0, f"{name}: {counts[0]} {one}, {counts[1]} {other}"
+    assert re.search(rf"\b{TRANSFERS[name]}\b", code), f"{name}: no {TRANSFERS[name]}"
+
+
+def registers(cubin):
+    """Of a thread: an attribute in the cubin, after its format, its number, its size and the kernel's."""
+    (found,) = re.finditer(rb"\x04\x2f\x08\x00.{4}(.{4})", cubin, re.DOTALL)
+    return int.from_bytes(found[1], "little")
 
 
 def instructions(cubin, path):

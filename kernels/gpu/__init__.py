@@ -8,8 +8,9 @@
     tables        one launch for many arrays
     reduce        sums over many elements, by blocks of threads
     normalize     batch and group normalization
-    products      products of matrices: plainly, and on tiles
-    tensor_cores  the same with tensor cores, whose instruction is in `warp`
+    products      products of matrices: plainly; on `tiles`; with `tensor_cores`
+    transfers     several numbers at once, and copies that nobody waits for
+    warp          what 32 threads do together
     convolution   a convolution and its gradients as such products
 
 A cuda variant is read like the naive one beside it: each kernel is one thread's work, and a thread computes one output.

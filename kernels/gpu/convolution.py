@@ -20,8 +20,9 @@ from numba import cuda
 
 from .launch import kernel, split
 from .memory import to_device, xp
-from .products import INDEX, Matrix, multiply, steps
+from .products import INDEX, Matrix, in_fours, multiply, rows_of, steps
 from .reduce import add_up
+from .tiles import ALONE, TERMS
 
 
 def forward(x, w, b, stride, pad, floor=-np.inf):
@@ -31,7 +32,7 @@ def forward(x, w, b, stride, pad, floor=-np.inf):
     OH, OW = 1 + (H - KH) // stride[0], 1 + (W - KW) // stride[1]
     out = xp.empty((N, F, OH, OW), x.dtype)
     K = C * KH * KW
-    filters = Matrix(w, steps(F, K), steps(K))
+    filters = rows_of(w, F, K)
     windows = Matrix(_spread(x, pad, (1, 1), (H, W)), _grid(N, OH, OW, C * H * W, stride, W), _taps(C, KH, KW, H, W))
     multiply(filters, windows, Matrix(out, steps(F, OH * OW), _images(N, F, OH * OW)), b, (1, 0), floor)
     return out
@@ -43,10 +44,10 @@ def backward(dout, x, w, stride, pad, need_dx):
     dw, db, P, K = xp.empty_like(w), xp.empty(F, x.dtype), OH * OW, C * KH * KW
     add_up(dout, (N, F, P), db)
     padded = H + 2 * pad[0], W + 2 * pad[1]
-    outputs = Matrix(dout, steps(F, P), _images(N, F, P))
+    outputs = Matrix(dout, steps(F, P), _images(N, F, P), TERMS if in_fours(dout, P) else ALONE)
     grid = _grid(N, OH, OW, C * padded[0] * padded[1], stride, padded[1])
     windows = Matrix(_spread(x, pad, (1, 1), padded), _taps(C, KH, KW, *padded), grid)
-    multiply(outputs, windows, Matrix(dw, steps(F, K), steps(K)))
+    multiply(outputs, windows, rows_of(dw, F, K))
     return _input_gradients(dout, w, stride, pad, x.shape) if need_dx else None, dw, db
 
 

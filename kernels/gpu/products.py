@@ -9,12 +9,10 @@ round; and the windows of an image are one, of which no copy is made: a window a
 a row read the same numbers of the left matrix, all of a column the same of the right one; no memory delivers them so
 often.
 
-`tiled_product` reads each number once for a whole tile. The threads of a block fetch a strip of both matrices, DEPTH
-terms deep, into memory that they share; then each thread adds the strip to its OWN x OWN outputs, which stay in
-registers. A number that was fetched once serves SIDE outputs, and one read from shared memory serves OWN. The threads
-wait for one another twice: until a strip is there, and until nobody needs it any more. Where there are few tiles and
-long sums, as in a convolution's dw, sums are cut into parts, and `_add_parts` adds these in order: no bit depends on
-which of them was done first.
+`tiled_product` reads each number once for a whole tile. The threads of a block fetch a strip of both matrices, a few
+terms deep, into memory that they share; then each thread adds the strip to its outputs, which stay in registers: see
+`tiles`, and `tensor_cores`, where they do it together. Where there are few tiles and long sums, as in a convolution's
+dw, sums are cut into parts, and `_add_parts` adds these in order: no bit depends on which of them was done first.
 
 Source: NVIDIA, CUDA C++ Programming Guide, "Shared Memory"; Kerr et al., CUTLASS: Fast Linear Algebra in CUDA C++.
 """
@@ -24,34 +22,52 @@ import os
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import float32, float64
 
+from . import tiles
 from .driver import SIMULATED
-from .launch import Kernel, cuda, device, kernel, split
+from .launch import Kernel, cuda, kernel, split
 from .memory import to_device, xp
 from .reduce import add_up
+from .tables import address
+from .tiles import ALONE, LINES, TERMS
 
-SIDE, OWN, DEPTH = (4, 2, 4) if SIMULATED else (64, 4, 16)  # outputs along a tile, of a thread; terms of a strip
-ACROSS = SIDE // OWN  # threads along a tile
-THREADS = ACROSS * ACROSS  # of a block: a multiple of SIDE, so that a thread fetches from one row and one column alone
-STRIP, SUMS = SIDE * DEPTH, OWN * OWN
 BLOCKS, SHORTEST = (4, 16) if SIMULATED else (512, 512)  # blocks wanted at least; terms of a part at least
 INDEX = np.int32
 TF32 = "FASTNN_TF32"
 
 
 class Matrix(NamedTuple):
-    """Memory of which element (i, k) lies at outer[i] + terms[k]; both tables int32, on the device."""
+    """Memory of which element (i, k) lies at outer[i] + terms[k]; both tables int32, on the device.
+
+    fours: whether four elements, from a place that four divide, stand together at one that 16 bytes divide: TERMS of
+    one line, LINES for one term, or ALONE
+    """
 
     memory: Any
     outer: Any
     terms: Any
+    fours: int = ALONE
 
 
 @functools.lru_cache(maxsize=1024)
 def steps(count: int, step: int = 1) -> Any:
     """The table 0, step, 2 * step and so on, `count` of them."""
     return to_device(np.arange(count, dtype=INDEX) * INDEX(step))
+
+
+def rows_of(memory: Any, rows: int, columns: int) -> Matrix:
+    """Element (i, k) at i * columns + k: an array as it stands in memory."""
+    return Matrix(memory, steps(rows, columns), steps(columns), TERMS if in_fours(memory, columns) else ALONE)
+
+
+def columns_of(memory: Any, rows: int, columns: int) -> Matrix:
+    """Element (i, k) at k * columns + i: an array of `rows`, of which a line is a column."""
+    return Matrix(memory, steps(columns), steps(rows, columns), LINES if in_fours(memory, columns) else ALONE)
+
+
+def in_fours(memory: Any, length: int) -> bool:
+    """Whether 16 bytes divide the addresses of every fourth number in pieces of a length."""
+    return length % 4 == 0 and (SIMULATED or address(memory) % 16 == 0)
 
 
 def multiply(left, right, out, bias=None, bias_of=(0, 0), floor=-np.inf):
@@ -62,15 +78,14 @@ def multiply(left, right, out, bias=None, bias_of=(0, 0), floor=-np.inf):
     M, N, K = len(out.outer), len(out.terms), len(left.terms)
     dtype = out.memory.dtype
     biases = (out.memory if bias is None else bias, *bias_of, int(bias is not None))
-    CHOSEN(M, N, K, (*left, *right, *biases), (dtype.type(0), dtype.type(floor)), out)
+    CHOSEN(M, N, K, (*left, *right, *biases), (dtype.type(0), dtype.type(floor)), out[:3])
 
 
 def affine(x, w, b, floor=-np.inf):
     """x @ w + b, not below `floor`."""
     (N, D), M = x.shape, w.shape[1]
     out = xp.empty((N, M), x.dtype)
-    matrix = Matrix(out, steps(N, M), steps(M))
-    multiply(Matrix(x, steps(N, D), steps(D)), Matrix(w, steps(M), steps(D, M)), matrix, b, (0, 1), floor)
+    multiply(rows_of(x, N, D), columns_of(w, D, M), rows_of(out, N, M), b, (0, 1), floor)
     return out
 
 
@@ -79,32 +94,32 @@ def affine_gradients(dout, x, w, need_dx):
     (N, M), D = dout.shape, x.shape[1]
     dx, dw, db = xp.empty_like(x) if need_dx else None, xp.empty_like(w), xp.empty(M, x.dtype)
     if need_dx:  # dout @ w.T
-        rows = Matrix(dx, steps(N, D), steps(D))
-        multiply(Matrix(dout, steps(N, M), steps(M)), Matrix(w, steps(D, M), steps(M)), rows)
-    columns = Matrix(dout, steps(M), steps(N, M))
-    multiply(Matrix(x, steps(D), steps(N, D)), columns, Matrix(dw, steps(D, M), steps(M)))  # x.T @ dout
+        multiply(rows_of(dout, N, M), rows_of(w, D, M), rows_of(dx, N, D))
+    multiply(columns_of(x, N, D), columns_of(dout, N, M), rows_of(dw, D, M))  # x.T @ dout
     add_up(dout, (N, M, 1), db)
     return dx, dw, db
 
 
 def plainly(M, N, K, operands, numbers, out):
     """Compute a product with a thread for each output."""
-    plain_product(M * N, M, N, K, *operands, *numbers, *out)
+    plain_product(M * N, M, N, K, *operands[:3], *operands[4:7], *operands[8:], *numbers, *out)
 
 
 def on_tiles(M, N, K, operands, numbers, out):
     """Compute a product with a block of threads for each tile, or for each part of its sums."""
-    tile = tile_of(out.memory.dtype)
-    columns, tiles = -(-N // tile.wide), -(-M // tile.tall) * -(-N // tile.wide)
-    parts = max(1, min(BLOCKS // max(1, tiles), K // SHORTEST))
+    tile = tile_of(out[0].dtype)
+    columns, blocks = -(-N // tile.wide), -(-M // tile.tall) * -(-N // tile.wide)
+    parts = max(1, min(BLOCKS // max(1, blocks), K // SHORTEST))
+    chunk = max(1, -(-K // (parts * tile.depth))) * tile.depth
+    parts = max(1, -(-K // chunk))
     if parts == 1:
-        tile.kernel.launch(tiles, columns, 1, M, N, K, *operands, *numbers, *out)
+        tile.kernel.launch(blocks, columns, 1, chunk, M, N, K, *operands, *numbers, *out)
         return
-    sums, (zero, floor) = xp.empty((parts, M, N), out.memory.dtype), numbers
+    sums, (zero, floor) = xp.empty((parts, M, N), out[0].dtype), numbers
     no_bias, no_floor = (sums, 0, 0, 0), zero.dtype.type(-np.inf)
     here = sums, steps(M, N), steps(N)
-    tile.kernel.launch(tiles * parts, columns, parts, M, N, K, *operands[:6], *no_bias, zero, no_floor, *here)
-    _add_parts(M * N, parts, M, N, sums, *operands[6:], floor, *out)
+    tile.kernel.launch(blocks * parts, columns, parts, chunk, M, N, K, *operands[:8], *no_bias, zero, no_floor, *here)
+    _add_parts(M * N, parts, M, N, sums, *operands[8:], floor, *out)
 
 
 class Tile(NamedTuple):
@@ -113,6 +128,7 @@ class Tile(NamedTuple):
     kernel: Kernel
     tall: int
     wide: int
+    depth: int  # of a strip: terms
 
 
 def tile_of(dtype) -> Tile:
@@ -120,8 +136,9 @@ def tile_of(dtype) -> Tile:
     if dtype.itemsize == 4 and uses_tf32():
         from . import tensor_cores
 
-        return Tile(tensor_cores.tensor_product, tensor_cores.TALL, tensor_cores.WIDE)
-    return Tile(_TILED[dtype.itemsize], SIDE, SIDE)
+        return Tile(tensor_cores.tensor_product, tensor_cores.TALL, tensor_cores.WIDE, tensor_cores.DEPTH)
+    side = tiles.SIDES[dtype.itemsize]
+    return Tile(tiles.TILED[dtype.itemsize], side, side, tiles.DEPTHS[dtype.itemsize])
 
 
 def uses_tf32() -> bool:
@@ -147,62 +164,6 @@ def plain_product(
         for k in range(K):
             total += left[left_rows[i] + left_terms[k]] * right[right_columns[j] + right_terms[k]]
         out[out_rows[i] + out_columns[j]] = floor if total < floor else total
-
-
-@device
-def fetch(memory, outer, terms, first, end, zero, strip, side, pitch, depth, threads):
-    """A thread's share of a strip: `depth` terms of one row or column, which begins at `outer`, -1 for none."""
-    deep, along = split(cuda.threadIdx.x, side)
-    for ahead in range(0, depth, threads // side):
-        k = first + ahead + deep
-        strip[(ahead + deep) * pitch + along] = memory[outer + terms[k]] if outer >= 0 and k < end else zero
-
-
-def _tiled_product_of(kind) -> Kernel:
-    """The kernel for a dtype: what memory a kernel has of its own must be known when it is compiled."""
-
-    def tiled_product(
-        columns, parts, M, N, K, left, left_rows, left_terms, right, right_columns, right_terms, bias, bias_row,
-        bias_column, has_bias, zero, floor, out, out_rows, out_columns,
-    ):  # fmt: skip
-        left_strip = cuda.shared.array(STRIP, kind)
-        right_strip = cuda.shared.array(STRIP, kind)
-        sums = cuda.local.array(SUMS, kind)
-        tile, part = split(cuda.blockIdx.x, parts)
-        down, across = split(tile, columns)
-        y, x = split(cuda.threadIdx.x, ACROSS)
-        along = split(cuda.threadIdx.x, SIDE)[1]
-        i, j = down * SIDE + along, across * SIDE + along  # the row and the column that this thread fetches from
-        row = left_rows[i] if i < M else -1
-        column = right_columns[j] if j < N else -1
-        begin, end = split(K * part, parts)[0], split(K * (part + 1), parts)[0]
-        for place in range(SUMS):
-            sums[place] = zero
-        for first in range(begin, end, DEPTH):
-            fetch(left, row, left_terms, first, end, zero, left_strip, SIDE, SIDE, DEPTH, THREADS)
-            fetch(right, column, right_terms, first, end, zero, right_strip, SIDE, SIDE, DEPTH, THREADS)
-            cuda.syncthreads()
-            for term in range(DEPTH):
-                for a in range(OWN):
-                    for b in range(OWN):
-                        sums[a * OWN + b] += (
-                            left_strip[term * SIDE + y * OWN + a] * right_strip[term * SIDE + x * OWN + b]
-                        )
-            cuda.syncthreads()
-        for a in range(OWN):
-            for b in range(OWN):
-                i, j = down * SIDE + y * OWN + a, across * SIDE + x * OWN + b
-                if i < M and j < N:
-                    total = sums[a * OWN + b]
-                    if has_bias:
-                        total += bias[i * bias_row + j * bias_column]
-                    place = part * M * N + out_rows[i] + out_columns[j]
-                    out[place] = floor if total < floor else total
-
-    return Kernel(tiled_product, THREADS, kind.name)
-
-
-_TILED = {4: _tiled_product_of(float32), 8: _tiled_product_of(float64)}  # by the bytes of a number
 
 
 @kernel

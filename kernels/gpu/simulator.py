@@ -132,7 +132,7 @@ class _Here:
     def shared(self) -> "_Here":
         return self
 
-    def array(self, size: int, kind: Any) -> np.ndarray:
+    def array(self, size: int, kind: Any, alignment: int = 0) -> np.ndarray:
         """Memory that the threads of a block share: one array for each place in the source."""
         frame = sys._getframe(1)
         place = frame.f_code, frame.f_lasti

@@ -146,5 +146,5 @@ class _Reach:
         self._element(place)[...] = value
 
     def _element(self, place: int) -> np.ndarray:
-        address = self.start + int(place) * self.dtype.itemsize
-        return np.frombuffer(memoryview((ctypes.c_char * self.dtype.itemsize).from_address(address)), self.dtype)
+        start = self.start + int(place) * self.dtype.itemsize
+        return np.frombuffer(memoryview((ctypes.c_char * self.dtype.itemsize).from_address(start)), self.dtype)

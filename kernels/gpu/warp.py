@@ -8,7 +8,7 @@ in TF32: factors are rounded to 10 bits of mantissa, products and sums are float
 
     a[g, t], a[g+8, t], a[g, t+4], a[g+8, t+4];  b[t, g], b[t+4, g];  c[g, 2t], c[g, 2t+1], c[g+8, 2t], c[g+8, 2t+1]
 
-Source: NVIDIA, PTX ISA, "shfl.sync", "Matrix fragments for mma.m16n8k8".
+Source: NVIDIA, PTX ISA, "shfl.sync", "ldmatrix", "Matrix fragments for mma.m16n8k8".
 """
 
 import numpy as np
@@ -31,6 +31,8 @@ if not SIMULATED:
     from llvmlite import ir
     from numba import types
     from numba.cuda.extending import intrinsic
+
+    from .transfers import pointer
 
     FLOAT, BITS, LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
@@ -66,6 +68,25 @@ if not SIMULATED:
         return types.uint32(types.float32), codegen
 
     @intrinsic
+    def load_matrices(context, strip, place):
+        """Of four matrices of 8 x 4 float32 in shared memory the thread's number of each, at lane//4, lane%4.
+
+        Thread 8*m + r says where row r of matrix m begins, at an address that 16 bytes divide.
+        """
+
+        def codegen(context, builder, signature, arguments):
+            first = pointer(context, builder, signature.args[0], *arguments)
+            shared = builder.ptrtoint(builder.addrspacecast(first, ir.PointerType(FLOAT, addrspace=3)), BITS)
+            kind = ir.FunctionType(ir.LiteralStructType([BITS] * 4), [BITS])
+            text = "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$0,$1,$2,$3}, [$4];"
+            code = ir.InlineAsm(kind, text, "=r,=r,=r,=r,r,~{memory}", side_effect=True)
+            loaded = builder.call(code, [shared], attrs=("convergent", "nounwind"))
+            members = [builder.bitcast(builder.extract_value(loaded, place), FLOAT) for place in range(4)]
+            return context.make_tuple(builder, signature.return_type, members)
+
+        return types.UniTuple(types.float32, 4)(strip, place), codegen
+
+    @intrinsic
     def multiply_add(context, a0, a1, a2, a3, b0, b1, c0, c1, c2, c3):
         """The thread's four numbers of c after the multiplication."""
 
@@ -96,6 +117,17 @@ else:
         if isinstance(value, np.ndarray):  # those of all lanes, see `in_step`
             return value[np.arange(WARP) ^ step]
         return together(lambda given: [given[lane ^ step] for lane in range(WARP)], value)
+
+    def load_matrices(strip, place):  # type: ignore[misc]
+        """Of four matrices of 8 x 4 float32 in shared memory the thread's number of each."""
+
+        def rows_to_lanes(places):
+            rows = np.array([strip[start : start + 4] for start in places]).reshape(4, 32)
+            return list(map(tuple, rows.T))
+
+        if place % 4:
+            raise ValueError(f"load_matrices: 16 bytes do not divide the address of place {place}")
+        return together(rows_to_lanes, place)
 
     def multiply_add(*mine):  # type: ignore[misc]
         """The thread's four numbers of c after the multiplication."""

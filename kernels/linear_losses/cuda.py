@@ -9,7 +9,7 @@ from numba import cuda, float64
 
 from ..gpu.launch import kernel, split
 from ..gpu.memory import with_loss, xp
-from ..gpu.products import Matrix, multiply, steps
+from ..gpu.products import columns_of, multiply, rows_of
 from ..gpu.reduce import total, total_of_squares, warp_max, warp_sum
 from ..gpu.warp import WARP
 
@@ -30,10 +30,9 @@ def _through(rows, W, X, y):
     """The sum of the rows' losses, and dW; `rows`: the kernel from scores to losses and to the slopes of the loss."""
     (N, D), K = X.shape, W.shape[1]
     scores, slopes, losses, dW = xp.empty((N, K), W.dtype), xp.empty((N, K), W.dtype), xp.empty(N), xp.empty_like(W)
-    multiply(Matrix(X, steps(N, D), steps(D)), Matrix(W, steps(K), steps(D, K)), Matrix(scores, steps(N, K), steps(K)))
+    multiply(rows_of(X, N, D), columns_of(W, D, K), rows_of(scores, N, K))
     rows(N * WARP, N, K, scores, y, losses, slopes)
-    columns = Matrix(slopes, steps(K), steps(N, K))
-    multiply(Matrix(X, steps(D), steps(N, D)), columns, Matrix(dW, steps(D, K), steps(K)))  # X.T @ slopes
+    multiply(columns_of(X, N, D), columns_of(slopes, N, K), rows_of(dW, D, K))  # X.T @ slopes
     return total(losses), dW
 
 

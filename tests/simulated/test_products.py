@@ -2,11 +2,19 @@
 
 import numpy as np
 import pytest
+from numba import cuda, float32
 
 from fastnn.kernels.gpu import products
-from fastnn.kernels.gpu.memory import on_device
-from fastnn.kernels.gpu.products import Matrix, multiply, steps
+from fastnn.kernels.gpu.launch import Kernel
+from fastnn.kernels.gpu.memory import on_device, to_device, to_host
+from fastnn.kernels.gpu.products import Matrix, columns_of, multiply, rows_of, steps
+from fastnn.kernels.gpu.tiles import ALONE, LINES, TERMS
+from fastnn.kernels.gpu.transfers import commit, copy4, load4, store4, wait_but_one
+from fastnn.kernels.gpu.warp import load_matrices
 
+from .launching import launch
+
+COPIED = 12
 SHAPES = [(1, 1, 1), (4, 4, 4), (5, 3, 7), (9, 2, 40), (2, 11, 0), (1, 17, 33), (16, 16, 16), (17, 18, 19)]
 
 
@@ -41,6 +49,67 @@ def test_a_product_with_bias_and_floor(monkeypatch, way, dtype, shape):
     assert np.all(np.abs(product(a, b, bias=bias, bias_of=(0, 1)) - expected) <= tolerance)
     assert np.all(np.abs(product(a, b, bias=bias, bias_of=(0, 1), floor=0) - np.maximum(expected, 0)) <= tolerance)
     assert np.all(np.abs(product(a, b) - (expected - bias)) <= tolerance)
+
+
+WAYS = {"float32": (np.float32, "0"), "float64": (np.float64, "0"), "TF32": (np.float32, "1")}
+IN_FOURS = [(4, 4, 4), (8, 20, 4), (66, 68, 20), (68, 4, 52), (17, 67, 16), (20, 9, 12)]  # some sides are, some not
+
+
+@pytest.mark.parametrize(("dtype", "tf32"), WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("shape", IN_FOURS, ids=str)
+def test_factors_whose_numbers_stand_together_in_fours(monkeypatch, dtype, tf32, shape):
+    """Along their lines or across them, to the last line and term; of whole numbers, which every way has exactly."""
+    monkeypatch.setenv(products.TF32, tf32)
+    (M, N, K), rng = shape, np.random.default_rng(0)
+    a, b = (rng.integers(-9, 10, size).astype(dtype) for size in ((M, K), (K, N)))
+    expected, across, turned = a @ b, np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
+    a, b, across, turned = map(to_device, (a, b, across, turned))
+    lefts = rows_of(a, M, K), columns_of(across, K, M), matrix(a)
+    rights = columns_of(b, K, N), rows_of(turned, N, K), Matrix(b, steps(N), steps(K, N))
+    for left, right in zip(lefts, rights, strict=True):
+        out = to_device(np.full((M, N), 7, dtype))
+        multiply(left, right, matrix(out))
+        np.testing.assert_array_equal(to_host(out), expected)
+
+
+def test_which_numbers_stand_together_in_fours():
+    x = np.zeros((8, 12), np.float32)
+    assert rows_of(x, 8, 12).fours == TERMS and columns_of(x, 8, 12).fours == LINES
+    assert rows_of(x, 16, 6).fours == columns_of(x, 16, 6).fours == matrix(x).fours == ALONE
+
+
+@pytest.mark.parametrize("place", [2, -4, 8])
+def test_transfers_of_128_bits_have_to_be_aligned(place):
+    memory = np.zeros(10, np.float32)
+    with pytest.raises(ValueError, match=f"load4, store4: place {place} of 10 cannot be reached with 128 bits"):
+        load4(memory, place)
+    with pytest.raises(ValueError, match=f"load4, store4: place {place} of 10 cannot be reached with 128 bits"):
+        store4(memory, place, (1, 2, 3, 4))
+
+
+def test_copies_and_matrices_have_to_be_aligned():
+    memory = np.zeros(12, np.float32)
+    for place, start, count in ((2, 0, 4), (0, 6, 3), (0, 0, 5)):
+        with pytest.raises(ValueError, match=f"copy: from {start} to {place}, {count} of 4 numbers, is not aligned"):
+            copy4(memory, place, memory, start, count)
+    with pytest.raises(ValueError, match="load_matrices: 16 bytes do not divide the address of place 6"):
+        load_matrices(memory, 6)
+
+
+def _copied_in_time(x, out):
+    strip = cuda.shared.array(COPIED, float32)
+    for four in range(3):
+        copy4(strip, 4 * four, x, 4 * four, 4 - four)
+        commit()
+    wait_but_one()
+    for place in range(12):
+        out[place] = strip[place]
+
+
+def test_a_copy_is_there_once_it_was_waited_for():
+    out = np.zeros(12, np.float32)
+    launch(Kernel(_copied_in_time, 1), 1, np.arange(1, 13, dtype=np.float32), out)
+    np.testing.assert_array_equal(out, [1, 2, 3, 4, 5, 6, 7, 0, *[np.nan] * 4])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
