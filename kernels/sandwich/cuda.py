@@ -1,16 +1,22 @@
-"""`sandwich` on a GPU: ReLU is the floor of a product's tiles; other parts follow one after the other, on the GPU."""
+"""`sandwich` on a GPU: neighbours that go element by element share a pass over memory.
+
+ReLU is the floor of a product's tiles, or of the pass that normalizes, and its mask is part of the passes of the norm's
+gradient. Pooling normalizes the windows that it reads: what lies between them is not kept. Backward its index knows
+where ReLU stopped the winner.
+"""
 
 import math
 
-from numba import cuda
+from numba import cuda, float32, float64
 
 from ..activations.cuda import relu_backward
 from ..affine.cuda import affine_backward, affine_forward
 from ..conv2d.cuda import conv2d_backward, conv2d_forward
 from ..gpu import convolution, normalize, products
-from ..gpu.launch import kernel
-from ..gpu.memory import on_device
-from ..pool2d.cuda import max_pool2d_backward, max_pool2d_forward
+from ..gpu.launch import Kernel, device, kernel, split
+from ..gpu.memory import on_device, xp
+from ..pool2d import index_dtype
+from ..pool2d.cuda import max_pool2d_backward
 
 
 @on_device
@@ -105,7 +111,10 @@ def conv2d_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, ep
 
 @on_device
 def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
-    return _pool(conv2d_relu_forward(x, w, b, stride, pad), pool_size, pool_stride)
+    between = conv2d_relu_forward(x, w, b, stride, pad)
+    geometry, out, index = _pooled(between, pool_size, pool_stride)
+    _pool(out.size, out.size, *geometry, between, x.dtype.type(0), out, index)
+    return out, index
 
 
 @on_device
@@ -116,8 +125,10 @@ def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_st
 
 @on_device
 def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride):
-    out, *others = conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride, pad)
-    return *_pool(out, pool_size, pool_stride), *others
+    between = conv2d_forward(x, w, b, stride, pad)
+    mean, var = normalize.batch_statistics(_planes(between))
+    out, index = _normalize_and_pool(between, gamma, beta, mean, var, epsilon, pool_size, pool_stride)
+    return out, index, between, normalize.narrowed(mean, x.dtype), normalize.narrowed(var, x.dtype)
 
 
 @on_device
@@ -131,8 +142,8 @@ def conv2d_batchnorm_relu_pool_backward(
 
 @on_device
 def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride):
-    out = conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad)
-    return _pool(out, pool_size, pool_stride)
+    between = conv2d_forward(x, w, b, stride, pad)
+    return _normalize_and_pool(between, gamma, beta, mean, var, epsilon, pool_size, pool_stride)
 
 
 @on_device
@@ -159,16 +170,67 @@ def _between_shape(x, w, stride, pad):
     )
 
 
-def _pool(out, size, stride):
-    """The pooled output of a ReLU, and the index, "none" where ReLU stops the winner's gradient."""
-    out, index = max_pool2d_forward(out, size, stride, (0, 0))
-    _stop(out.size, out.size, size[0] * size[1], out.dtype.type(0), out, index)
+def _pooled(x, size, stride):
+    """The lengths that the kernels want, and memory for the output of a pooling and for its index."""
+    (N, C, H, W), (SH, SW) = x.shape, (min(pair) for pair in zip(stride, x.shape[2:], strict=True))
+    OH, OW = 1 + (H - size[0]) // SH, 1 + (W - size[1]) // SW
+    out, index = xp.empty((N, C, OH, OW), x.dtype), xp.empty((N, C, OH, OW), index_dtype(size))
+    return (C, H, W, OH, OW, *size, SH, SW), out, index
+
+
+def _normalize_and_pool(x, gamma, beta, mean, var, epsilon, size, stride):
+    """The output and the index of a pooling of ReLU of what is normalized, of which nothing is kept."""
+    geometry, out, index = _pooled(x, size, stride)
+    inv = normalize.per_deviation(var, epsilon)
+    compute = _POOL_NORMALIZED[x.dtype.itemsize]
+    compute(out.size, out.size, *geometry, x, gamma, beta, mean, inv, x.dtype.type(0), out, index)
     return out, index
 
 
+@device
+def _corner(i, H, W, OH, OW, SH, SW):
+    """Where the window of output i begins, and its plane."""
+    row, ow = split(i, OW)
+    plane, oh = split(row, OH)
+    return (plane * H + oh * SH) * W + ow * SW, plane
+
+
 @kernel
-def _stop(count, none, zero, out, index):
-    """index[i] = none, unless out[i] > 0"""
+def _pool(count, C, H, W, OH, OW, KH, KW, SH, SW, x, zero, out, index):
+    """out = max of a window of x, not below 0; index: where it is, KH*KW, "none", where ReLU stops its gradient"""
     i = cuda.grid(1)
-    if i < count and not out[i] > zero:
-        index[i] = none
+    if i < count:
+        corner, _ = _corner(i, H, W, OH, OW, SH, SW)
+        largest, winner = x[corner], 0
+        for kh in range(KH):
+            for kw in range(KW):
+                value = x[corner + kh * W + kw]
+                if value > largest or (value != value and largest == largest):  # the first NaN wins
+                    largest, winner = value, kh * KW + kw
+        out[i] = zero if largest < zero else largest
+        index[i] = winner if largest > zero else KH * KW
+
+
+def _pool_normalized_of(kind):
+    """The kernel for a dtype, to which what is normalized is rounded before it is compared."""
+
+    def pool_normalized(count, C, H, W, OH, OW, KH, KW, SH, SW, x, gamma, beta, mean, inv, zero, out, index):
+        """`_pool` of gamma[c] * (x - mean[c]) * inv[c] + beta[c]"""
+        i = cuda.grid(1)
+        if i < count:
+            corner, plane = _corner(i, H, W, OH, OW, SH, SW)
+            c = split(plane, C)[1]
+            largest, winner = kind(gamma[c] * ((float64(x[corner]) - mean[c]) * inv[c]) + beta[c]), 0
+            for kh in range(KH):
+                for kw in range(KW):
+                    deviation = float64(x[corner + kh * W + kw]) - mean[c]
+                    value = kind(gamma[c] * (deviation * inv[c]) + beta[c])
+                    if value > largest or (value != value and largest == largest):
+                        largest, winner = value, kh * KW + kw
+            out[i] = zero if largest < zero else largest
+            index[i] = winner if largest > zero else KH * KW
+
+    return Kernel(pool_normalized, variant=kind.name)
+
+
+_POOL_NORMALIZED = {4: _pool_normalized_of(float32), 8: _pool_normalized_of(float64)}  # by the bytes of a number

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
-from fastnn.kernels import sandwich
+from fastnn.kernels import pool2d, sandwich
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
@@ -104,6 +104,21 @@ def test_ties_in_a_pooled_image(dtype):
     np.testing.assert_array_equal(index == 4, out == 0)
     assert 0 < np.sum(index == 4) < index.size
     check_backward(sandwich.conv2d_relu_pool_backward, 1 + out, x, w, index, 1, 0, 2, 2, terms=1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_pooled_is_what_would_be_normalized_before(dtype):
+    """To the bit, with equal neighbours: the windows of a channel that is constant, and of one that is not."""
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.integers(-1, 2, shape).astype(dtype) for shape in ((3, 2, 5, 5), (3, 2, 2, 2), (3,)))
+    w[2], gamma, beta = 0, np.array([0.3, -0.7, 1], dtype), np.array([0.1, 0.2, 0.3], dtype)
+    out, index, *others = sandwich.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, EPSILON, 1, 0, 2, 1)
+    between, *rest = sandwich.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, EPSILON, 1, 0)
+    expected, winners = pool2d.max_pool2d_forward(between, 2, 1)
+    np.testing.assert_array_equal(out, expected, strict=True)
+    np.testing.assert_array_equal(index, np.where(expected > 0, winners, 4).astype(np.uint8), strict=True)
+    assert_same(others, rest)
+    assert (index[:, 2] == 0).all() and (index == 4).any()
 
 
 def test_an_index_of_more_than_a_byte():
