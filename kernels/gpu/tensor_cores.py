@@ -22,7 +22,7 @@ from .tiles import TERMS
 from .transfers import commit, copy, copy4, wait_but_one
 from .warp import COLUMNS, ROWS, SUMS, WARP, load_matrices, multiply_add, to_tf32
 
-WARPS_DOWN, WARPS_ACROSS = (1, 1) if SIMULATED else (2, 4)  # of a block
+WARPS_DOWN, WARPS_ACROSS = (1, 2) if SIMULATED else (2, 4)  # of a block
 DOWN, OVER = (2, 2) if SIMULATED else (4, 4)  # instructions of a warp
 TALL, WIDE, DEPTH = WARPS_DOWN * DOWN * ROWS, WARPS_ACROSS * OVER * COLUMNS, 16  # of a tile
 THREADS = WARPS_DOWN * WARPS_ACROSS * WARP
