@@ -90,9 +90,9 @@ def check_instructions(name, code):
 
 
 def registers(cubin):
-    """Of a thread: an attribute in the cubin, after its format, its number, its size and the kernel's."""
-    (found,) = re.finditer(rb"\x04\x2f\x08\x00.{4}(.{4})", cubin, re.DOTALL)
-    return int.from_bytes(found[1], "little")
+    """Of a thread, in the kernel and in what it calls: attributes, each after its format, its number and its size."""
+    found = re.finditer(rb"\x04\x2f\x08\x00.{4}(.{4})", cubin, re.DOTALL)
+    return max(int.from_bytes(match[1], "little") for match in found)
 
 
 def instructions(cubin, path):
