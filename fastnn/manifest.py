@@ -1,8 +1,8 @@
 """What a checkpoint holds and where, with a digest over the whole file: HDF5 that is read without an HDF5 library.
 
-libhdf5 believes what it reads. Of 3,000 checkpoints in which a few bytes were changed, three ended the process with a
-segmentation fault, four kept it busy without end, and one of 29 kB took 0.5 GB. So h5py writes checkpoints, any tool
-can read them, and `fastnn.checkpoint.load` finds its way by a manifest instead. A file is
+libhdf5 believes what it reads: a few changed bytes, and it ends the process with a segmentation fault, keeps it busy
+without end, or takes memory that the file does not fill. So h5py writes checkpoints, any tool can read them, and
+`fastnn.checkpoint.load` finds its way by a manifest instead. A file is
 
     512 bytes     HDF5's user block, which libraries pass over: one line of text (see `_LINE`), filled up with NUL
     HDF5          as `fastnn.checkpoint` describes it; numbers lie in one piece each
