@@ -21,13 +21,12 @@ from fastnn.kernels import (
     backends,
     get_backend,
     set_backend,
-    to_device,
-    to_numpy,
-    transfers,
     use_backend,
 )
 from fastnn.kernels import calls as _calls
 from fastnn.kernels import checks as _checks
+
+from .devices import to_device, to_numpy, transfers
 
 __version__ = "0.1.0"
 

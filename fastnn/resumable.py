@@ -58,6 +58,7 @@ class Resumable:
         self._saved: tuple[str, int] | None = None  # the last checkpoint: its file and iteration
 
     @classmethod
+    @calls.checked
     def resume(cls, path: str | os.PathLike, data: Mapping[str, Any], *, model: Any = None, **changed: Any) -> Any:
         """A Solver with its model, made anew from a checkpoint, that goes on exactly where the one that wrote it was.
 
@@ -75,6 +76,7 @@ class Resumable:
         """
         return run_file.resume(cls, path, data, model, changed)
 
+    @calls.checked
     def save(self, path: str | os.PathLike, **more: Any) -> None:
         """Save a checkpoint for `resume`: the state, and how model and Solver are made (see `fastnn.run_file`).
 

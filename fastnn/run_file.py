@@ -32,7 +32,7 @@ import numpy as np
 
 from fastnn.kernels import checks, get_backend, to_numpy
 
-from . import checkpoint, descriptions
+from . import arguments, checkpoint, descriptions
 
 SCHEMA = 2
 PREPROCESSING = ("mean_image", "scale", "class_names")
@@ -90,6 +90,7 @@ def read(function: str, path: str | os.PathLike) -> dict[str, Any]:
 def resume(kind: type, path: str | os.PathLike, data: Mapping[str, Any], model: Any, changed: dict[str, Any]) -> Any:
     """See `Solver.resume`; kind: the class of the Solver."""
     function = f"{kind.__name__}.resume"
+    path = arguments.path(function, "path", path)
     found = read(function, path)
     if "options" not in found:
         raise ValueError(

@@ -32,8 +32,8 @@ def _refusal(function: Callable, arguments: tuple, keywords: dict[str, Any]) -> 
     signature = inspect.signature(function)
     words = [name for name, parameter in signature.parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     name = function.__name__
-    if words[:1] == ["self"]:
-        words, owner = words[1:], type(arguments[0]).__name__
+    if words[:1] in (["self"], ["cls"]):
+        words, owner = words[1:], (type(arguments[0]) if words[0] == "self" else arguments[0]).__name__
         name = owner if name in ("__init__", "__call__") else f"{owner}.{name}"
     for keyword, value in keywords.items():
         if keyword not in words:

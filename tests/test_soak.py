@@ -164,7 +164,7 @@ def test_training_survives_a_full_disk(tmp_path):
     expected = soak.solver(32)
     expected.train()
     assert_identical(everything(solver), everything(expected))
-    assert checkpoint.load(tmp_path / "run.h5")["iteration"] == 32
+    assert checkpoint.load(tmp_path / "run.h5")["solver"]["iteration"] == 32
 
 
 # ---- where nothing can be written ----

@@ -157,7 +157,7 @@ def test_where_the_parameters_are_not_finite_an_earlier_state_is_saved(tmp_path)
         pytest.raises(FloatingPointError, match=r"iteration 6.*the state after iteration 0 is"),
     ):
         solver.train()
-    state = checkpoint.load(tmp_path / "run_iteration_0.h5")
+    state = checkpoint.load(tmp_path / "run_iteration_0.h5")["solver"]
     assert all(np.isfinite(value).all() for value in state["params"].values())
 
 

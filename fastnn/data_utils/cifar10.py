@@ -67,6 +67,7 @@ def get_CIFAR10_data(
     validation = checks.integer(function, "num_validation", num_validation, 0, available - train)
     test = checks.integer(function, "num_test", num_test, 0, available_test)
     dtype, subtract_mean = arguments.dtype(function, dtype), checks.flag(function, "subtract_mean", subtract_mean)
+    preprocessing = checks.flag(function, "preprocessing", preprocessing)
     X, y, X_test, y_test = _read(arguments.path_or_none(function, "root", root))
     return splits.dictionary(
         (X[:train], y[:train]),

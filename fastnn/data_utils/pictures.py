@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import arguments
+from fastnn.kernels import calls
+
 _MODES = {1: "L", 3: "RGB"}
 
 
+@calls.checked
 def read_images(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
     """The image in a file, or the images in an .npy file, as pixels (N, C, H, W) uint8 of the given shape (C, H, W).
 
@@ -19,7 +23,8 @@ def read_images(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
     path: PNG, JPEG or what else Pillow reads; or .npy with uint8 (H, W), (H, W, C), (C, H, W), or N of the latter two
     Raises FileNotFoundError, and ValueError for a file without such an image, or a shape that is none of an image.
     """
-    path = Path(path)
+    path = arguments.path("read_images", "path", path)
+    shape = arguments.lengths("read_images", "shape", shape, 3)
     if len(shape) != 3 or shape[0] not in _MODES or min(shape) < 1:
         raise ValueError(
             f"read_images: shape={tuple(shape)} is none of an image; expected (C, H, W) with C of 1 or 3; pass an .npy "

@@ -53,6 +53,7 @@ def get_shapes_data(
         checks.integer(function, "num_test", num_test, 0),
     )
     dtype, subtract_mean = arguments.dtype(function, dtype), checks.flag(function, "subtract_mean", subtract_mean)
+    preprocessing = checks.flag(function, "preprocessing", preprocessing)
     source = random.generator(seed)
     seeds = [int(source.uniform(0, 2**53)) for _ in counts]
     training, validation, test = (

@@ -91,7 +91,7 @@ def first_layer(function: str, net: Any) -> np.ndarray:
 
 def first_layer_mosaic(function: str, net: Any, image_shape: Sequence[int]) -> np.ndarray:
     """The first layer's weights as one picture (H, W, C), 0 to 1."""
-    weights = first_layer(function, net)
+    weights, image_shape = first_layer(function, net), arguments.lengths(function, "image_shape", image_shape, 3)
     if weights.ndim == 2:
         pictures = as_images(function, "W1", weights, image_shape)
     else:

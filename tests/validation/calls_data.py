@@ -25,12 +25,15 @@ RNG = np.random.default_rng(0)
 PATCHES = RNG.normal(size=(3, 3, 6, 6))
 COLOURS = array(PATCHES, wide=[np.float16])
 COUNTS = {"num_training": integer(4, 1), "num_validation": integer(2, 0), "num_test": integer(2, 0)}
-PIXELS = {"subtract_mean": flag(True), "dtype": dtype()}
+PIXELS = {"subtract_mean": flag(True), "dtype": dtype(), "preprocessing": flag()}
 BEYOND = {name: fed._replace(bad=[*fed.bad, 50_001]) for name, fed in COUNTS.items()}
 DATA: dict[str, Call] = {
     "data_utils.get_shapes_data": Call(lambda: data_utils.get_shapes_data, **COUNTS, **PIXELS, seed=seed()),
     "data_utils.get_CIFAR10_data": Call(
         lambda: data_utils.get_CIFAR10_data, **BEYOND, **PIXELS, root=path("cifar", none=True),
+    ),
+    "data_utils.read_images": Call(
+        lambda: data_utils.read_images, path=path("images.npy"), shape=shape((3, 4, 4), scalar=False)
     ),
     "data_utils.load_CIFAR10": Call(lambda: data_utils.load_CIFAR10, root=path("cifar", none=True), dtype=dtype()),
     "data_utils.find_CIFAR10": Call(lambda: data_utils.find_CIFAR10, root=path("cifar", none=True)),
@@ -76,7 +79,9 @@ DATA |= {
         lambda: vis_utils.plot_acc_curves,
         results=Fed({"run": HISTORIES}, [None, 3, "a", NOTHING, [], {}, {"run": 3}, {"run": {}}]), **FIGURE,
     ),
-    "vis_utils.training_picture": Call(lambda: vis_utils.training_picture, solver=STATS, weights=NET, **FIGURE),
+    "vis_utils.training_picture": Call(
+        lambda: vis_utils.training_picture, solver=STATS, weights=NET, **IMAGE_SHAPE, **FIGURE
+    ),
     "vis_utils.visualize_grid": Call(
         lambda: vis_utils.visualize_grid, Xs=array(PATCHES), ubound=number(255.0), padding=integer(1, 0)
     ),

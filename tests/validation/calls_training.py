@@ -29,6 +29,8 @@ from .kinds import (
 TRAINING: dict[str, Call] = {
     "set_backend": Call(lambda: fastnn.set_backend, name=choice("vectorized")),
     "use_backend": Call(lambda: lambda name: fastnn.use_backend(name).__enter__(), name=choice("vectorized")),
+    "to_device": Call(lambda: fastnn.to_device, array=array(X, any_rank=True, wide=[np.float16])),
+    "to_numpy": Call(lambda: fastnn.to_numpy, array=array(X, any_rank=True, wide=[np.float16])),
     "reset_seed": Call(lambda: fastnn.reset_seed, seed=integer(0, 0)),
 }
 
@@ -139,6 +141,14 @@ TRAINING |= {
         y=Fed(DATA["y_val"], [None, 3, "a", NOTHING, {}, DATA["y_val"][:-1], DATA["y_val"] + 0.5]),
         num_samples=integer(4, 1, none=True),
         batch_size=integer(3, 1),
+    ),
+}
+BAD_FILES = ["nowhere.h5", "weights_of_linear.npz"]
+SAVED = path("solver.h5")
+TRAINING |= {
+    "solver.Solver.save": Call(lambda: training.make().save, path=SAVED),
+    "solver.Solver.resume": Call(
+        lambda: Solver.resume, path=SAVED, data=Fed(DATA, BAD_DATA), model=instance(Net(), none=True)
     ),
 }
 STATE = training.make().state()

@@ -8,7 +8,7 @@ FRONT_DOORS = (
     "", "layers", "fast_layers", "layer_utils", "nn", "nn.init", "optim", "schedules", "augment", "solver",
     "checkpoint", "random", "gradient_check", "gradient_doctor", "classifiers", "classifiers.linear_classifier",
     "classifiers.two_layer_net", "classifiers.fc_net", "classifiers.cnn", "classifiers.autoencoder",
-    "classifiers.linear_svm", "classifiers.softmax", "data_utils", "vis_utils", "sweep", "warmup",
+    "classifiers.linear_svm", "classifiers.softmax", "data_utils", "vis_utils", "sweep", "warmup", "devices",
 )  # fmt: skip
 # what these offer is for the package itself, or has tests of its own
 INTERNAL = (
@@ -21,11 +21,19 @@ INTERNAL = (
     "cli",
     "__main__",
     "failures",
+    "conformance",
+    "descriptions",
+    "locks",
+    "manifest",
+    "repeated",
+    "residence",
+    "run_file",
+    "saved_state",
 )
 HELPERS = {
     "gradient_check": {"Diagnosis"},  # a result
     "gradient_doctor": {"Diagnosis"},  # of modules without __all__, what is for the package itself
-    "optim": {"find", "checked_config", "base_rate", "usual_rate"},
+    "optim": {"find", "checked_config", "base_rate", "usual_rate", "next_numbers"},
     "nn.init": {"find", "fans"},
 }
 
