@@ -5,6 +5,10 @@
     simulator     blocks of threads that take turns, in Python
     cubins        from a function to machine code for a GPU, without one; kept on disk
     memory        arrays to the GPU and back
+    standin       in the simulator, arrays that NumPy may not read, as it may not read a GPU's
+    rows          some rows of an array
+    replay        what a function has the GPU do, noted and repeated: CUDA graphs
+    stretch       what repeated steps differ in, as tables
     tables        one launch for many arrays
     reduce        sums over many elements, by blocks of threads
     normalize     batch and group normalization
