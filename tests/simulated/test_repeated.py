@@ -5,6 +5,7 @@ import pytest
 
 import fastnn
 from fastnn import nn, random
+from fastnn.augment import Augment
 from fastnn.kernels import arrays
 from fastnn.kernels.gpu import stretch
 from fastnn.schedules import Cosine
@@ -148,3 +149,15 @@ def test_arrays_that_were_exchanged_are_seen(data):
     again.callbacks.append(one_by_one)
     again.train()
     assert solver.loss_history == again.loss_history
+
+
+def test_augmentation_dropout_and_clipping_are_those_of_the_processor(data):
+    data |= {name: data[name].reshape(-1, 1, 3, 2).astype(np.float32) for name in ("X_train", "X_val")}
+    history = {}
+    for backend in ("cuda", "njit"):
+        with fastnn.use_backend(backend):
+            layers = nn.Conv2d(1, 2, 3, padding=1, seed=0), nn.ReLU(), nn.Dropout(0.3, seed=1), nn.Flatten()
+            model = nn.Sequential(*layers, nn.Linear(12, 3, seed=1))
+            options = {"transform": Augment(padding=1, flip=0.5), "clip_norm": 0.5, "num_epochs": 1}
+            history[backend] = trained(model, data, **options).loss_history
+    np.testing.assert_allclose(history["cuda"], history["njit"], rtol=1e-5)
