@@ -110,7 +110,9 @@ def test_an_image_that_would_fill_the_memory(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("shape", [(3072,), (2, 4, 4), (3, 0, 4)])
 def test_shapes_that_are_none_of_an_image(shape):
-    with pytest.raises(ValueError, match=r"read_images: shape=\(.*\) is none of an image; expected \(C, H, W\)"):
+    with pytest.raises(
+        ValueError, match=r"^read_images: shape=.*; expected (a tuple of 3|at least 1|\(C, H, W\) with C of 1 or 3)"
+    ):
         read_images("a.png", shape)
 
 
