@@ -146,6 +146,7 @@ def test_a_first_look_at_the_environment_does_not_undo_set_backend(monkeypatch):
 def test_auto_is_cuda_where_there_is_a_gpu_else_njit(monkeypatch, obstacle, simulated, expected):
     driver = pytest.importorskip("fastnn.kernels.gpu.driver", reason="the backend cuda needs numba")
     monkeypatch.setattr(driver, "SIMULATED", simulated)
+    monkeypatch.setattr("fastnn.kernels.gpu.memory.announce", lambda: None)  # of CuPy, which is not here
     monkeypatch.setattr(switch, "_obstacle", lambda name: obstacle if name == "cuda" else None)
     monkeypatch.setenv("FASTNN_BACKEND", "auto")
     assert fastnn.get_backend() == expected
@@ -244,6 +245,8 @@ def test_a_failed_environment_is_asked_again(monkeypatch):
 
 
 def test_nothing_falls_back(monkeypatch):
+    memory = pytest.importorskip("fastnn.kernels.gpu.memory", reason="the backend cuda needs numba")
+    monkeypatch.setattr(memory, "announce", lambda: None)  # of CuPy, which is not here
     monkeypatch.setattr(switch, "_obstacle", lambda name: None)
     monkeypatch.setattr(switch, "_has_variant", lambda operation, backend: backend in ("naive", "vectorized"))
     variant = switch.operation("fastnn.kernels.conv2d")
