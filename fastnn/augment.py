@@ -39,13 +39,15 @@ class Augment:
             every backend
         """
         (images,) = checks.floats("Augment", images=(images, "N C H W"))
-        source = random.generator(generator)
-        N, _, H, W = images.shape
+        return augment.augment_images(images, *self._drawn(images.shape, random.generator(generator)))
+
+    def _drawn(self, shape: tuple[int, ...], source: Any) -> list[np.ndarray]:
+        """What `augment_images` is to do with images (N, C, H, W): its arguments after them."""
+        N, _, H, W = shape
         top, left = (self._offsets(source, N) for _ in range(2))
         flip = source.uniform(size=N) < self.flip if self.flip else np.zeros(N, bool)
         hole_top, hole_left = (self._hole(source, N, length) for length in (H, W))
-        size = np.full(N, self.cutout)
-        return augment.augment_images(images, top, left, flip, hole_top, hole_left, size)
+        return [top, left, flip, hole_top, hole_left, np.full(N, self.cutout)]
 
     def _offsets(self, source: Any, count: int) -> np.ndarray:
         if not self.padding:

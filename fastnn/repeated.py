@@ -2,8 +2,8 @@
 
 On a GPU an iteration of a small network is over before Python has said what it consists of. So two iterations are
 watched; if they had the GPU do the same, the third is recorded, and those after it are a launch or two each (CUDA
-graphs). What they differ in, the rows of the batch and the learning rate, is laid down for a whole stretch of them
-beforehand; losses are read at its end. Nothing else moves between host and device.
+graphs). What they differ in, the rows of the batch, its augmentation and the learning rate, is laid down for a whole
+stretch of them beforehand; losses are read at its end. Nothing else moves between host and device.
 """
 
 import operator
@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import arrays, repeat
+from fastnn.kernels import arrays, augment, repeat
 
 from . import optim
+from .augment import Augment
 
 LENGTH = 100  # iterations of a stretch at most
 
@@ -42,10 +43,10 @@ class Repeated:
         solver = self.solver
         solver._begin_reading()
         iterations = range(solver.iteration, solver.iteration + min(count, LENGTH))
-        places = [solver.sampler.draw(iteration, solver._generator) for iteration in iterations]
+        drawn = [self._draw(iteration) for iteration in iterations]
         rates = [solver._scheduled_rate(iteration) for iteration in iterations]
         solver._begin_writing()
-        losses = self._run(places, rates)
+        losses = self._run(drawn, rates)
         if not np.isfinite(losses).all():
             self.obstacle = "a loss was not finite"
             solver._quiet_until = solver.iteration
@@ -60,26 +61,34 @@ class Repeated:
         if self.solver.verbose and self.obstacle:
             print(f"(each kernel is launched by itself: iterations cannot be recorded, since {self.obstacle})")
 
-    def _run(self, places: list[np.ndarray], rates: list[float | None]) -> list[float]:
-        """Do an iteration for each batch of rows and learning rate (None: that of the config); their losses."""
+    def _draw(self, iteration: int) -> list[np.ndarray]:
+        """What is drawn for an iteration: the rows of its batch, and what the transform does to them."""
         solver = self.solver
-        self._prepare()
+        places = solver.sampler.draw(iteration, solver._generator).astype(np.int32)
+        if solver.transform is None:
+            return [places]
+        return [places, *solver.transform._drawn((len(places), *solver.X_train.shape[1:]), solver._generator)]
+
+    def _run(self, drawn: list[list[np.ndarray]], rates: list[float | None]) -> list[float]:
+        """Do an iteration for each of what was drawn and learning rate (None: that of the config); their losses."""
+        solver = self.solver
+        self._prepare(drawn[0])
         one = dict(next(iter(solver.optim_configs.values())))
         numbers = []
         for rate in rates:
             one.update({} if rate is None else {"learning_rate": rate})
             numbers.append(optim.next_numbers(solver.update_rule, one))
         with self._stage:
-            self._stretch.begin(np.stack(places), numbers)
-            for _ in places:
+            self._stretch.begin(drawn, numbers)
+            for _ in drawn:
                 next(self._steps)
-            losses = self._stretch.losses(len(places))
+            losses = self._stretch.losses(len(drawn))
         changed = {key: one[key] for key in ("t", "learning_rate") if key in one}
         for config in solver.optim_configs.values():
             config.update(changed)
         return losses
 
-    def _prepare(self) -> None:
+    def _prepare(self, drawn: list[np.ndarray]) -> None:
         """Begin anew where arrays were exchanged, so that what was recorded is about others."""
         solver = self.solver
         now = [*solver.model.params.values(), *solver.model.buffers.values()]
@@ -89,7 +98,7 @@ class Repeated:
         config, w = next(iter(solver.optim_configs.values())), next(iter(solver.model.params.values()))
         numbers = optim.next_numbers(solver.update_rule, dict(config))
         count = len(solver.optim_configs)
-        self._stretch = repeat.stretch(LENGTH, solver.sampler.batch_size, numbers, count, w.dtype)
+        self._stretch = repeat.stretch(LENGTH, drawn, numbers, count, w.dtype)
         self._steps = self._iterations()
         self._arrays = now
 
@@ -126,8 +135,11 @@ class Repeated:
         return notes
 
     def _gradients(self) -> None:
-        solver, places = self.solver, self._stretch.places()
+        solver = self.solver
+        places, *changes = self._stretch.drawn()
         images, labels = arrays.take(solver.X_train, places), arrays.take(solver.y_train, places)
+        if changes:
+            images = augment.augment_images(images, *changes)
         self._loss, self._grads = solver.model.loss(images, labels)
 
     def _update(self) -> None:
@@ -144,8 +156,8 @@ def _obstacle(solver: Any) -> str | None:
         return "the training data or parameters are not in the GPU's memory"
     if solver.update_rule not in optim.RULES.values():
         return "the update rule is a function of yours"
-    if solver.transform is not None:
-        return "transform changes the images"
+    if solver.transform is not None and type(solver.transform) is not Augment:
+        return "transform is a function of yours"
     if solver.clip_norm is not None:
         return "clip_norm reads the norm of the gradients"
     if any(not getattr(callback, "__module__", "").startswith("fastnn.") for callback in solver.callbacks):

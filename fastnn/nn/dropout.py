@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import random
-from fastnn.kernels import checks, dropout
+from fastnn.kernels import arrays, checks, dropout
 
 from .module import Module
 
@@ -39,20 +39,16 @@ class Dropout(Module):
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         if not self.training:
             return x, None
-        draws = self.buffers["draws"]
-        out, mask = dropout.dropout_forward(x, 1 - self.p, self._seed(int(draws)))
-        self.buffers["draws"] = np.array(int(draws) + 1, np.uint64)
+        key, draws = self.buffers["key"], self.buffers["draws"]
+        seed = key[()] if self.fixed else dropout.mask_seed(key[()], draws[()])
+        out, mask = dropout.dropout_forward(x, 1 - self.p, seed)
+        self.buffers["draws"] = arrays.renewed(draws, draws + np.uint64(1))
         return out, mask
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         if not checks.flag("Dropout", "need_dx", need_dx):
             return None, {}
         return (dout if cache is None else dropout.dropout_backward(dout, cache, 1 - self.p)), {}
-
-    def _seed(self, draws: int) -> int:
-        """The seed of a mask: the key, or for masks that vary a number mixed from the key and the count of draws."""
-        key = int(self.buffers["key"])
-        return key if self.fixed else int(np.random.SeedSequence((key, draws)).generate_state(1, np.uint64)[0])
 
     def __repr__(self) -> str:
         return f"Dropout({self.p}{', fixed=True' if self.fixed else ''})"

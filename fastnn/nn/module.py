@@ -134,7 +134,7 @@ class Module:
             child._move(move)
         if not self.children():
             for arrays in (self._params, self._buffers):
-                arrays.update({key: move(value) for key, value in arrays.items() if key not in self.private})
+                arrays.update({key: move(value) for key, value in arrays.items()})
         return self
 
     @calls.checked

@@ -7,6 +7,8 @@ empty results. Raises ValueError for shapes that do not belong together and for 
 dtypes other than float32, float64, integers and booleans.
 """
 
+import numpy as np
+
 from .. import arrays, calls, checks, switch
 
 _variant = switch.operation(__name__)
@@ -23,7 +25,7 @@ def dropout_forward(x, p, seed):
     the number of the block, the key the seed, both with their low 32 bits first.
 
     Inputs: x (...); p: the probability to keep an element, at most 1 and so large that round(p * 2**32) is not 0; seed:
-    a whole number, 0 <= seed < 2**64. Returns out (...), mask (...), bool.
+    a whole number, 0 <= seed < 2**64, on cuda also as a resident array of uint64. Returns out (...), mask (...), bool.
     Every backend: the same mask; p = 1 keeps every element.
     Cost: 25 integer operations an element; reads x, writes out and a byte of mask for each element.
     Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, Dropout (2014), section 10 (the scaling in
@@ -32,7 +34,7 @@ def dropout_forward(x, p, seed):
     function = "dropout_forward"
     (x,) = checks.floats(function, x=(x, "..."))
     p = keep_probability(function, p)
-    return _variant().dropout_forward(x, p, checks.integer(function, "seed", seed, minimum=0, maximum=2**64 - 1))
+    return _variant().dropout_forward(x, p, _word(function, "seed", seed))
 
 
 @calls.checked
@@ -52,6 +54,33 @@ def dropout_backward(dout, mask, p):
         )
     checks.shape(function, "mask", mask, dout.shape)
     return _variant().dropout_backward(dout, arrays.contiguous(mask, mask.dtype), keep_probability(function, p))
+
+
+@calls.checked
+def mask_seed(key, draws):
+    """The seed of one mask among those of a key: of the one before which `draws` others were drawn.
+
+        seed = numpy.random.SeedSequence((key, draws)).generate_state(1, numpy.uint64)[0]
+
+    Inputs: whole numbers, 0 <= number < 2**64. Returns one. On cuda they may be resident arrays with one element of
+    uint64; then the seed is one too, (1,), and the count of draws can stay on the GPU.
+    Source: O'Neill, Developing a seed_seq alternative (2015), as NumPy has it.
+    """
+    function = "mask_seed"
+    return _variant().mask_seed(_word(function, "key", key), _word(function, "draws", draws))
+
+
+def _word(function, name, value):
+    """A whole number of 64 bits; on cuda a resident array that holds one may stay where it is."""
+    if not arrays.is_resident(value):
+        return checks.integer(function, name, value, minimum=0, maximum=2**64 - 1)
+    if value.dtype != np.uint64 or value.size != 1:
+        raise TypeError(
+            f"{function}: {name} is a resident array of {value.dtype} of the shape {value.shape}; expected one element "
+            f"of uint64, or a whole number; convert it"
+        )
+    value = arrays.asarray(value)
+    return value if arrays.is_resident(value) else value.item()
 
 
 def keep_probability(function, p):

@@ -38,7 +38,8 @@ class Array:
         return f"Array({self.memory!r})"
 
     def __getitem__(self, key: Any) -> "Array":
-        return Array(np.asarray(self.memory[key]))  # slices alone: a view
+        keys = key if isinstance(key, tuple) else (key,)
+        return Array(self.memory[keys if Ellipsis in keys else (*keys, ...)])  # a view, of one element too
 
     def __setitem__(self, key: Any, value: "Array | float") -> None:
         source = value.memory if isinstance(value, Array) else value

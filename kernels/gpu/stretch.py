@@ -5,6 +5,7 @@ update and the place for its loss are found in tables, by a count of steps that 
 each step moves on.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,32 +17,35 @@ from .tables import in_dtype
 
 
 class Stretch:
-    """Tables for up to `length` steps with batches of `batch_size` rows, whose update takes these numbers.
+    """Tables for up to `length` steps.
 
-    numbers: of one parameter in one step, such as (learning rate, momentum); count, dtype: of the parameters
+    drawn: arrays of a step, such as the rows of its batch: others of these shapes and dtypes come in the others
+    numbers: those of one parameter in the update of a step, such as (learning rate, momentum)
+    count, dtype: of the parameters
     """
 
-    def __init__(self, length: int, batch_size: int, numbers: tuple, count: int, dtype: np.dtype) -> None:
+    def __init__(self, length: int, drawn: Sequence[np.ndarray], numbers: tuple, count: int, dtype: np.dtype) -> None:
         self.dtype = dtype
         self.step = xp.zeros(1, np.int32)
-        self.places_of_batch = xp.empty(batch_size, np.int32)
-        self._places = xp.empty((length, batch_size), np.int32)
+        self._tables = [xp.empty((length, *one.shape), one.dtype) for one in drawn]
+        self._drawn = [xp.empty(one.shape, one.dtype) for one in drawn]
         self._numbers = xp.empty((length, count, len(numbers)), dtype)
         self._losses = xp.empty(length)
 
-    def begin(self, places: np.ndarray, numbers: list[tuple]) -> None:
-        """Lay down the rows (steps, batch) of the next steps' batches and the numbers of their updates."""
-        count = len(places)
+    def begin(self, drawn: Sequence[Sequence[np.ndarray]], numbers: list[tuple]) -> None:
+        """Lay down what was drawn for each of the next steps, and the numbers of its update."""
+        count = len(drawn)
+        for table, values in zip(self._tables, zip(*drawn, strict=True), strict=True):
+            write(table[:count], np.stack(values))
         rows = np.repeat(in_dtype(numbers, self.dtype)[:, None], self._numbers.shape[1], axis=1)
-        write(self._places[:count], places.astype(np.int32))
         write(self._numbers[:count], rows)
         write(self.step, np.zeros(1, np.int32))
 
-    def places(self) -> Any:
-        """The rows of this step's batch."""
-        size = self.places_of_batch.size
-        _row(size, size, size, self.step, self._places, self.places_of_batch)
-        return self.places_of_batch
+    def drawn(self) -> list[Any]:
+        """What was drawn for this step."""
+        for table, out in zip(self._tables, self._drawn, strict=True):
+            _row(out.size, out.size, out.size, self.step, table, out)
+        return self._drawn
 
     def supply(self, numbers: Any) -> None:
         """Write this step's numbers, for each parameter."""

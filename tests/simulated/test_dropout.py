@@ -5,7 +5,8 @@ import pytest
 
 import fastnn
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
-from fastnn.kernels import dropout
+from fastnn.kernels import arrays, dropout
+from fastnn.kernels.gpu.memory import to_device, to_host
 from fastnn.testing import against_naive
 
 DTYPES = [np.float32, np.float64]
@@ -69,6 +70,26 @@ def test_keeping_everything_changes_nothing():
     out, mask = dropout.dropout_forward(x, 1, 9)
     assert mask.all()
     assert out.tobytes() == dropout.dropout_backward(x, mask, 1).tobytes() == x.tobytes()
+
+
+@pytest.mark.parametrize("key", SEEDS)
+@pytest.mark.parametrize("draws", [0, 1, 2**32 - 1, 2**32, 2**64 - 1])
+def test_seeds_of_masks_are_those_of_numpy(key, draws):
+    words = [to_device(np.array(word, np.uint64)) for word in (key, draws)]
+    seed = dropout.mask_seed(*words)
+    assert arrays.is_resident(seed)
+    assert to_host(seed)[0] == np.random.SeedSequence((key, draws)).generate_state(1, np.uint64)[0]
+    assert dropout.mask_seed(key, draws) == to_host(seed)[0]
+
+
+def test_a_seed_may_stay_on_the_gpu():
+    x = np.random.default_rng(0).standard_normal((3, 5))
+    expected, _ = dropout.dropout_forward(x, 0.5, 2**63 + 5)
+    out, _ = dropout.dropout_forward(to_device(x), 0.5, to_device(np.array([2**63 + 5], np.uint64)))
+    np.testing.assert_array_equal(to_host(out), expected)
+    for wrong in (np.zeros(1, np.int64), np.zeros(2, np.uint64)):
+        with pytest.raises(TypeError, match=r"seed is a resident array of .*; expected one element of uint64"):
+            dropout.dropout_forward(x, 0.5, to_device(wrong))
 
 
 def test_gradients_are_the_numeric_ones():

@@ -16,10 +16,28 @@ def network(*layers, **options):
     return nn.Sequential(nn.Flatten(), nn.Linear(6, 4, seed=0), *layers, nn.Linear(4, 3, seed=1), **options)
 
 
+class Counting(nn.Module):
+    """A layer of somebody's own, which counts in the host's memory."""
+
+    resident = True
+
+    def __init__(self):
+        super().__init__()
+        self.buffers["count"] = np.zeros(1)
+
+    def forward(self, x):
+        self.buffers["count"] = fastnn.to_numpy(self.buffers["count"]) + 1
+        return x, None
+
+    def backward(self, dout, cache, need_dx=True):
+        return dout, {}
+
+
 NETWORKS = {
     "affine": lambda: network(nn.ReLU(), reg=0.1),
     "batch norm": lambda: network(nn.BatchNorm1d(4), nn.ReLU()),
     "without a bias, layer norm": lambda: network(nn.Linear(4, 4, bias=False, seed=2), nn.LayerNorm(4), nn.Tanh()),
+    "dropout": lambda: network(nn.Dropout(0.5, seed=0), nn.ReLU(), nn.Dropout(0.3, seed=2, fixed=True)),
     "residual": lambda: network(nn.Residual(nn.Linear(4, 4, seed=2), nn.ReLU())),
     "dense block": lambda: nn.Sequential(nn.DenseBlock(nn.Linear(6, 2, seed=0)), nn.Linear(8, 3, seed=1)),
     "convolution": lambda: nn.Sequential(
@@ -72,6 +90,15 @@ def test_each_update_rule(rule, data):
     np.testing.assert_allclose(repeated.loss_history, expected, rtol=1e-5)
 
 
+def test_augmentation_is_repeated_too(data):
+    data |= {name: data[name].reshape(-1, 1, 3, 2) for name in ("X_train", "X_val")}
+    transform = Augment(padding=1, flip=0.5, cutout=1)
+    repeated = trained(network(), data, transform=transform)
+    single = trained(network(), data, transform=transform, callbacks=[one_by_one])
+    assert repeated._repeated.obstacle is None
+    assert repeated.loss_history == single.loss_history
+
+
 @pytest.mark.parametrize("sampling", ["epoch", "with_replacement"])
 def test_in_the_steady_state_nothing_moves(sampling, data, monkeypatch):
     moved, begin, losses = [], stretch.Stretch.begin, stretch.Stretch.losses
@@ -86,7 +113,9 @@ def test_in_the_steady_state_nothing_moves(sampling, data, monkeypatch):
 
     monkeypatch.setattr(stretch.Stretch, "begin", noted_begin)
     monkeypatch.setattr(stretch.Stretch, "losses", noted_losses)
-    trained(network(nn.BatchNorm1d(4), nn.ReLU(), reg=0.1), data, sampling=sampling, update_rule="adam")
+    data |= {name: data[name].reshape(-1, 1, 3, 2) for name in ("X_train", "X_val")}
+    layers = nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.5, seed=0)
+    trained(network(*layers, reg=0.1), data, sampling=sampling, update_rule="adam", transform=Augment(flip=0.5))
     assert [count for count, _ in moved[1::2]] == [2, 3, 3, 3]
     before, (_, after) = moved[-2:]
     assert before == after
@@ -104,10 +133,10 @@ def test_all_is_back_when_training_ends(data):
 @pytest.mark.parametrize(
     ("layers", "options", "message"),
     [
-        ([nn.Dropout(0.5, seed=0)], {}, "it changes '2.draws' in the host's memory"),
+        ([Counting()], {}, "it changes '2.count' in the host's memory"),
         ([nn.BatchNorm1d(4, momentum=None)], {}, "it moves 8 bytes between host"),
         ([], {"clip_norm": 1.0}, "clip_norm reads the norm of the gradients"),
-        ([], {"transform": lambda images, generator: images}, "transform changes the images"),
+        ([], {"transform": lambda images, generator: images}, "transform is a function of yours"),
         ([], {"update_rule": lambda w, dw, config: (w, config)}, "the update rule is a function of yours"),
     ],
 )
