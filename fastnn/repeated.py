@@ -16,6 +16,7 @@ from fastnn.kernels import arrays, augment, repeat
 
 from . import optim
 from .augment import Augment
+from .residence import is_ours
 
 LENGTH = 100  # iterations of a stretch at most
 
@@ -160,7 +161,7 @@ def _obstacle(solver: Any) -> str | None:
         return "transform is a function of yours"
     if solver.clip_norm is not None:
         return "clip_norm reads the norm of the gradients"
-    if any(not getattr(callback, "__module__", "").startswith("fastnn.") for callback in solver.callbacks):
+    if not all(map(is_ours, solver.callbacks)):
         return "callbacks may change anything"
     if len({w.dtype for w in solver.model.params.values()}) > 1:
         return "the parameters differ in their dtype"

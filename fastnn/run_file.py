@@ -33,6 +33,7 @@ import numpy as np
 from fastnn.kernels import checks, get_backend, to_numpy
 
 from . import arguments, checkpoint, descriptions
+from .residence import is_ours
 
 SCHEMA = 2
 PREPROCESSING = ("mean_image", "scale", "class_names")
@@ -60,7 +61,7 @@ def tree(solver: Any) -> dict[str, Any]:
             "batch_size": solver.sampler.batch_size,
             "sampling": solver.sampler.method,
             "checkpoint_name": None if name is None else os.path.basename(name),
-            "callbacks": [descriptions.called(one) for one in solver.callbacks if not _is_ours(one)],
+            "callbacks": [descriptions.called(one) for one in solver.callbacks if not is_ours(one)],
         },
         "data": about(_data(solver)),
         **environment(),
@@ -189,10 +190,6 @@ def _described(value: Any, describe: Any = descriptions.describe) -> Any:
         return describe(value)
     except descriptions.NotDescribed as error:
         return {"unknown": str(error)}
-
-
-def _is_ours(callback: Any) -> bool:
-    return getattr(callback, "__module__", "").partition(".")[0] == __name__.partition(".")[0]
 
 
 def _data(solver: Any) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, layers, optim, random
-from fastnn.kernels import calls, checks
+from fastnn import arguments, layers, optim, random, sampling
+from fastnn.kernels import arrays, calls, checks, squares
 from fastnn.layers.affine import rows
 from fastnn.nn import files
 from fastnn.nn.named import all_fitting
-from fastnn.sampling import Sampler
+from fastnn.residence import params_on_device, placed
 
 __all__ = ["SparseAutoencoder"]
 
@@ -122,16 +122,19 @@ class SparseAutoencoder:
         hyperparameters = {"learning_rate": learning_rate, **hyperparameters}
         config = optim.checked_config(function, rule, hyperparameters, "hyperparameters")
         configs = {name: dict(config) for name in self.params}
-        sampler, source = Sampler(function, len(X), batch_size, "epoch"), random.generator(seed)
+        sampler, source = sampling.Sampler(function, len(X), batch_size, "epoch"), random.generator(seed)
         history: list[float] = []
-        for epoch in range(num_epochs):
-            for batch in range(sampler.batches):
-                cost, grads = self.cost(X[sampler.draw(batch, source)])
-                _check_finite(function, cost, f"lower learning_rate={learning_rate}, or check that X is finite")
-                history.append(cost)
-                optim.update(rule, self.params, grads, configs)
-            if verbose:
-                print(f"(Epoch {epoch + 1} / {num_epochs}) cost: {np.mean(history[-sampler.batches :]):f}")
+        ours = rule in optim.RULES.values()
+        X, params = (placed(X), self.params) if ours else (X, {})
+        with params_on_device(params):
+            for epoch in range(num_epochs):
+                for batch in range(sampler.batches):
+                    cost, grads = self.cost(sampling.rows(X, sampler.draw(batch, source)))
+                    _check_finite(function, cost, f"lower learning_rate={learning_rate}, or check that X is finite")
+                    history.append(cost)
+                    optim.update(rule, self.params, grads, configs)
+                if verbose:
+                    print(f"(Epoch {epoch + 1} / {num_epochs}) cost: {np.mean(history[-sampler.batches :]):f}")
         return history
 
     @calls.checked
@@ -147,17 +150,18 @@ class SparseAutoencoder:
         from scipy.optimize import minimize
 
         function = "SparseAutoencoder.fit_lbfgs"
-        X = self._batch("fit_lbfgs", X, np.dtype(np.float64))
+        X = placed(self._batch("fit_lbfgs", X, np.dtype(np.float64)))
         max_iterations = checks.integer(function, "max_iterations", max_iterations, minimum=1)
         verbose = checks.flag(function, "verbose", verbose)
         history: list[float] = []
 
         def cost_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            cost, grads = self._cost(self._split(flat), X)
+            params = {name: arrays.beside(value, X) for name, value in self._split(flat).items()}
+            cost, grads = self._cost(params, X)
             _check_finite(function, cost, "check that X and the parameters are finite")
             if not history:
                 history.append(cost)
-            return cost, _flat(grads)
+            return cost, _flat({name: arrays.to_numpy(gradient) for name, gradient in grads.items()})
 
         def keep(intermediate_result: Any) -> None:
             self.params = self._split(intermediate_result.x)
@@ -193,14 +197,11 @@ class SparseAutoencoder:
         out, out_cache = _layer(hidden, params["W2"], params["b2"])
         cost, dout = layers.mse_loss(out, X)
         dhidden, dW2, db2 = _layer_backward(dout, out_cache)
-        sparsity, slope = _divergence(hidden, self.rho)
-        dhidden += (self.beta / len(X) * slope).astype(dhidden.dtype)
+        sparsity, slope = _divergence(arrays.to_numpy(hidden), self.rho)
+        dhidden += arrays.beside((self.beta / len(X) * slope).astype(dhidden.dtype), dhidden)
         _, dW1, db1 = _layer_backward(dhidden, hidden_cache, need_dx=False)
-        cost = float(cost) + self.beta * sparsity
-        for W, dW in ((params["W1"], dW1), (params["W2"], dW2)):
-            cost += 0.5 * self.lambd * float(np.square(W, dtype=np.float64).sum())
-            dW += W.dtype.type(self.lambd) * W
-        return cost, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
+        cost = cost + squares.weight_penalty([params["W1"], params["W2"]], [dW1, dW2], self.lambd)
+        return float(arrays.to_numpy(cost)) + self.beta * sparsity, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
 
     def _rows(self, method: str, X: Any, dtype: np.dtype | None = None) -> np.ndarray:
         """X as rows (N, D) of `dtype`, that of the parameters unless given."""

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import arguments, optim, random
-from fastnn.kernels import calls, checks
+from fastnn.kernels import arrays, calls, checks
 from fastnn.kernels.affine import affine_forward
 from fastnn.kernels.linear_losses import linear_softmax_loss, linear_svm_loss
 from fastnn.nn import files
+from fastnn.residence import is_ours, placed
 from fastnn.sampling import labelled, rows
 
 from .linear_svm import svm_loss_naive, svm_loss_vectorized
@@ -81,7 +82,10 @@ def train_linear_classifier(
     X, y, W = _data(function, X, y, W)
     settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose)
     W = _weights(W, X, y, generator)
-    return W, _train(function, loss_func, W, X, y, settings, generator)
+    if is_ours(loss_func):
+        X, y, W = placed(X), placed(y), arrays.to_device(W)
+    history = _train(function, loss_func, W, X, y, settings, generator)
+    return arrays.to_numpy(W), history
 
 
 @calls.checked
@@ -131,8 +135,20 @@ class LinearClassifier:
         function = f"{type(self).__name__}.train"
         X, y, W = _data(function, X, y, self.W)
         settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose)
-        self.W = _weights(W, X, y, self._generator)  # trained in place: so `loss` sees it
-        return _train(function, lambda _, *batch: self.loss(*batch), self.W, X, y, settings, self._generator)
+        self.W = _weights(W, X, y, self._generator)
+        try:
+            if self.resident:
+                X, y, self.W = placed(X), placed(y), arrays.to_device(self.W)
+            return _train(  # in place on W: so `loss` sees it
+                function, lambda _, *batch: self.loss(*batch), self.W, X, y, settings, self._generator
+            )
+        finally:
+            self.W = arrays.to_numpy(self.W)
+
+    @property
+    def resident(self) -> bool:
+        """Whether `loss` computes on arrays in a GPU's memory: one of fastnn's own does; see `fastnn.nn.Module`."""
+        return is_ours(self)
 
     @calls.checked
     def predict(self, X: Any) -> np.ndarray:
@@ -240,8 +256,7 @@ def _train(
     for iteration in range(settings.num_iters):
         images, labels = sample_batch(X, y, len(X), settings.batch_size, seed=generator)
         loss, dW = loss_func(W, arguments.real(function, "X", images, W.dtype), labels, settings.reg)
-        check_finite(function, float(loss), iteration, settings.learning_rate)
-        history.append(float(loss))
+        history.append(checked_loss(function, loss, iteration, settings.learning_rate))
         with np.errstate(over="ignore", invalid="ignore"):  # the next loss tells
             optim.sgd(W, dW, config, out=W)
         if settings.verbose and iteration % 100 == 0:
@@ -249,13 +264,15 @@ def _train(
     return history
 
 
-def check_finite(function: str, loss: float, iteration: int, learning_rate: float) -> None:
-    """Raise FloatingPointError unless the loss is finite."""
+def checked_loss(function: str, loss: Any, iteration: int, learning_rate: float) -> float:
+    """The loss as a number. Raises FloatingPointError unless it is finite."""
+    loss = float(arrays.to_numpy(loss))
     if not math.isfinite(loss):
         raise FloatingPointError(
             f"{function}: loss = {loss} in iteration {iteration} with learning_rate={learning_rate:g}; expected a "
             f"finite number; lower learning_rate or reg, and check that the data holds no NaN or infinity"
         )
+    return loss
 
 
 def _data(function: str, X: Any, y: Any, W: Any) -> tuple[Any, Any, np.ndarray | None]:

@@ -5,6 +5,7 @@
 without the factor 1/2 of `fc_net`.
 """
 
+import contextlib
 import math
 import os
 from collections.abc import Callable
@@ -13,14 +14,15 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments, optim, random
-from fastnn.kernels import calls, checks, squares
+from fastnn.kernels import arrays, calls, checks, squares
 from fastnn.layer_utils import affine_relu_backward, affine_relu_forward
 from fastnn.layers import affine_backward, affine_forward, softmax_loss
 from fastnn.nn import files
 from fastnn.nn.named import all_fitting
+from fastnn.residence import is_ours, params_on_device, placed
 from fastnn.sampling import labelled, rows
 
-from .linear_classifier import check_finite, sample_batch
+from .linear_classifier import checked_loss, sample_batch
 
 __all__ = ["TwoLayerNet", "nn_forward_backward", "nn_forward_pass", "nn_predict", "nn_train"]
 
@@ -50,7 +52,7 @@ def nn_forward_backward(params: dict[str, np.ndarray], X: Any, y: Any = None, re
     dhidden, dW2, db2 = affine_backward(dscores, (hidden, params["W2"], params["b2"]))
     _, dW1, db1 = affine_relu_backward(dhidden, cache, need_dx=False)
     if reg:
-        loss += squares.weight_penalty([params["W1"], params["W2"]], [dW1, dW2], 2 * reg)
+        loss = loss + squares.weight_penalty([params["W1"], params["W2"]], [dW1, dW2], 2 * reg)
     return loss, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
 
 
@@ -101,20 +103,23 @@ def nn_train(
     batch_size = checks.integer(function, "batch_size", batch_size, minimum=1)
     iterations_per_epoch = max(count // batch_size, 1)
     stats: dict[str, list[float]] = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
-    for iteration in range(num_iters):
-        images, labels = sample_batch(X, y, count, batch_size, seed=generator)
-        loss, grads = loss_func(params, images, y=labels, reg=reg)
-        check_finite(function, float(loss), iteration, learning_rate)
-        stats["loss_history"].append(float(loss))
-        with np.errstate(over="ignore", invalid="ignore"):  # the next loss tells
-            optim.update(optim.sgd, params, grads, {name: {"learning_rate": learning_rate} for name in params})
-        if verbose and iteration % 100 == 0:
-            print(f"iteration {iteration} / {num_iters}: loss {float(loss):f}")
-        if iteration % iterations_per_epoch == 0:
-            for name, X_part, y_part in (("train", images, labels), ("val", X_val, y_val)):
-                right = pred_func(params, loss_func, X_part) == np.asarray(y_part)
-                stats[f"{name}_acc_history"].append(float(np.mean(right)))
-            learning_rate *= learning_rate_decay
+    with contextlib.ExitStack() as stack:
+        if is_ours(loss_func) and is_ours(pred_func):
+            stack.enter_context(params_on_device(params))
+            X, y, X_val = placed(X), placed(y), placed(X_val)
+        for iteration in range(num_iters):
+            images, labels = sample_batch(X, y, count, batch_size, seed=generator)
+            loss, grads = loss_func(params, images, y=labels, reg=reg)
+            stats["loss_history"].append(checked_loss(function, loss, iteration, learning_rate))
+            with np.errstate(over="ignore", invalid="ignore"):  # the next loss tells
+                optim.update(optim.sgd, params, grads, {name: {"learning_rate": learning_rate} for name in params})
+            if verbose and iteration % 100 == 0:
+                print(f"iteration {iteration} / {num_iters}: loss {stats['loss_history'][-1]:f}")
+            if iteration % iterations_per_epoch == 0:
+                for name, X_part, y_part in (("train", images, labels), ("val", X_val, y_val)):
+                    right = pred_func(params, loss_func, X_part) == np.asarray(arrays.to_numpy(y_part))
+                    stats[f"{name}_acc_history"].append(float(np.mean(right)))
+                learning_rate *= learning_rate_decay
     return stats
 
 
@@ -132,7 +137,7 @@ def nn_predict(params: dict[str, np.ndarray], loss_func: Callable, X: Any) -> np
     predicted = np.empty(len(X), np.int64)
     for start in range(0, len(X), _BLOCK):
         block = slice(start, min(start + _BLOCK, len(X)))
-        predicted[block] = np.argmax(loss_func(params, rows(X, block)), axis=1)
+        predicted[block] = np.argmax(arrays.to_numpy(loss_func(params, rows(X, block))), axis=1)
     return predicted
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels import calls, checks, to_device, to_numpy
+from fastnn.residence import is_ours
 
 from . import state
 from .named import all_fitting
@@ -116,7 +117,7 @@ class Module:
         A layer of yours that leaves all arithmetic to `fastnn` and to the arrays' operators may say True as well; with
         one that calls NumPy, a network keeps its arrays in the host's memory.
         """
-        return type(self).__module__.partition(".")[0] == "fastnn"
+        return is_ours(self)
 
     def to_device(self) -> "Module":
         """Move parameters and buffers to where the active backend computes, on cuda a GPU. Returns the module.
