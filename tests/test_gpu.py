@@ -1,5 +1,9 @@
 """The backend cuda on a GPU: every operation at the sizes that are timed, a training run, memory over many steps."""
 
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -58,3 +62,19 @@ def test_a_thousand_steps_need_no_more_memory_than_ten():
             Solver(model, data, batch_size=20, num_epochs=epochs, verbose=False, seed=0).train()
             held.append((pool.used_bytes(), pool.total_bytes()))
     assert held[0] == held[1]
+
+
+SANITIZER = shutil.which("compute-sanitizer")
+
+
+@pytest.mark.skipif(SANITIZER is None, reason="needs compute-sanitizer, which NVIDIA's CUDA toolkit brings")
+@pytest.mark.parametrize("tool", ["memcheck", "racecheck", "synccheck"])
+def test_compute_sanitizer_finds_nothing(tool):
+    """In every operation at the shapes that `fastnn check` draws, each array in an allocation of its own."""
+    program = (
+        "import cupy; cupy.cuda.set_allocator(None); from fastnn import cli; "
+        "raise SystemExit(cli.main(['check', '--backend', 'cuda']))"
+    )
+    command = [SANITIZER, "--tool", tool, "--error-exitcode", "99", sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
