@@ -64,14 +64,14 @@ def hdf5(path: Path, version: int) -> Iterator[Any]:
     content.seek(0, os.SEEK_END)
     content.write(entries)
     line = _LINE.format(version=version, fastnn_version=__version__, size=content.tell(), length=len(entries)).encode()
-    whole = content.getbuffer()
-    digest = hashlib.sha256(line)
-    digest.update(whole[USER_BLOCK:])
-    whole[:USER_BLOCK] = (line + f"{digest.hexdigest()}\n".encode()).ljust(USER_BLOCK, b"\0")
-    with open(path, "wb") as written:
-        written.write(whole)
-        written.flush()
-        os.fsync(written.fileno())
+    with content.getbuffer() as whole:
+        digest = hashlib.sha256(line)
+        digest.update(whole[USER_BLOCK:])
+        whole[:USER_BLOCK] = (line + f"{digest.hexdigest()}\n".encode()).ljust(USER_BLOCK, b"\0")
+        with open(path, "wb") as written:
+            written.write(whole)
+            written.flush()
+            os.fsync(written.fileno())
 
 
 def versions(file: IO[bytes]) -> tuple[int, str] | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn.kernels import arrays, calls, checks
 
-from . import locks, random, run_file, saved_state
+from . import failures, locks, random, run_file, saved_state
 from .sampling import Sampler, is_in_memory
 
 _SNAPSHOT_EVERY = 200  # iterations; a copy of everything costs about as much as an iteration
@@ -97,6 +97,22 @@ class Resumable:
             if self._saved != (file, self.iteration):
                 self.save(file)
                 self._saved = file, self.iteration
+
+    def _save_before_failure(self) -> str:
+        """Save the last finite state, where checkpoints are wanted; returns in words where it is."""
+        finite = (
+            state
+            for state in (self.state(), in_host_memory(self._snapshot))
+            if state and not failures.not_finite(state["params"])
+        )
+        state = next(finite, None)
+        if self.checkpoint_name is None or state is None:
+            return ""
+        name = str(self.checkpoint_name).removesuffix(".h5")
+        if self.checkpoint_every is None:
+            name += f"_iteration_{state['iteration']}"
+        self.save(f"{name}.h5", solver=state)
+        return f"the state after iteration {state['iteration']} is in {name}.h5, for Solver.resume"
 
     @contextlib.contextmanager
     def _reserved(self) -> Iterator[None]:

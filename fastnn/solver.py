@@ -12,7 +12,7 @@ from fastnn.kernels import arrays, calls, checks, repeat
 from . import arguments, failures, optim, random, run_file
 from .repeated import Repeated
 from .residence import on_device
-from .resumable import Resumable, copied, in_host_memory
+from .resumable import Resumable, copied
 from .sampling import Sampler, is_in_memory, labelled, part, rows
 from .schedules import Position, Schedule
 
@@ -329,19 +329,3 @@ class Solver(Resumable):
             f"Solver: {what} = {value} in iteration {failed}; expected a finite number; "
             + "; ".join(filter(None, words))
         )
-
-    def _save_before_failure(self) -> str:
-        """Save the last finite state, where checkpoints are wanted; returns in words where it is."""
-        finite = (
-            state
-            for state in (self.state(), in_host_memory(self._snapshot))
-            if state and not failures.not_finite(state["params"])
-        )
-        state = next(finite, None)
-        if self.checkpoint_name is None or state is None:
-            return ""
-        name = str(self.checkpoint_name).removesuffix(".h5")
-        if self.checkpoint_every is None:
-            name += f"_iteration_{state['iteration']}"
-        self.save(f"{name}.h5", solver=state)
-        return f"the state after iteration {state['iteration']} is in {name}.h5, for Solver.resume"
