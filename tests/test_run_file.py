@@ -1,0 +1,132 @@
+"""`fastnn.run_file`: what a resumed run is told of another machine or other data, and which files are refused."""
+
+import warnings
+
+import h5py
+import pytest
+from resuming import IMAGES, network, one_epoch
+from training import assert_identical, make
+
+import fastnn
+from fastnn import checkpoint, nn, run_file
+from fastnn.solver import Solver
+
+pytestmark = pytest.mark.usefixtures("one_backend")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "run.h5"
+    path.write_bytes(one_epoch())
+    return path
+
+
+def changed(path, **values):
+    tree = checkpoint.load(path)
+    for name, value in values.items():
+        tree[name] = {**tree[name], **value} if isinstance(value, dict) else value
+    checkpoint.save(path, tree)
+
+
+def test_another_backend_works_and_is_told(saved):
+    with (
+        fastnn.use_backend("naive"),
+        pytest.warns(
+            UserWarning, match=r"Solver\.resume: the run was saved with backend vectorized \(now naive\): .*bits"
+        ),
+    ):
+        resumed = Solver.resume(saved, IMAGES, num_epochs=2)
+    resumed.train()
+    assert resumed.epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"threads": 77}, r"threads 77 \(now \d+\): it goes on, but its last bits may differ"),
+        ({"processor": "Z80"}, r"processor Z80 \(now .*\): it goes on"),
+        ({"versions": {"numpy": "0.9"}}, r"numpy 0\.9 \(now .*\): it goes on"),
+        ({"versions": {"numba": "0.1", "fastnn": "0.0"}}, r"fastnn 0\.0 \(now .*\), numba 0\.1 \(now .*\): it goes on"),
+    ],
+)
+def test_another_machine_is_told(saved, values, message):
+    changed(saved, **values)
+    with pytest.warns(UserWarning, match=message):
+        Solver.resume(saved, IMAGES)
+
+
+def test_the_thread_count_is_that_of_the_kernels(saved):
+    threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+    with (
+        threads.use_num_threads(threads.get_num_threads() + 1),
+        pytest.warns(UserWarning, match=r"threads \d+ \(now \d+\)"),
+    ):
+        Solver.resume(saved, IMAGES)
+
+
+@pytest.mark.parametrize("name", ["X_train", "y_train", "X_val"])
+def test_other_data_are_told(saved, name):
+    with pytest.warns(UserWarning, match="the data differ from those that the run was saved with"):
+        Solver.resume(saved, {**IMAGES, name: IMAGES[name][::-1]})
+
+
+def test_data_in_a_file_are_the_same_data(saved, tmp_path):
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        for name, array in IMAGES.items():
+            file[name] = array
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            Solver.resume(saved, file)
+
+
+# files that are refused
+
+
+def test_files_of_schema_1_are_told_apart(saved):
+    state = checkpoint.load(saved)["solver"]
+    for tree in (state, {"solver": state, "settings": {}, "backend": "naive"}):
+        checkpoint.save(saved, tree)
+        assert run_file.read("read", saved)["schema"] == 1
+        assert_identical(run_file.read("read", saved)["solver"], state)
+        with pytest.raises(ValueError, match=r"older fastnn, which did not store .*load_state\(checkpoint\.load\(path"):
+            Solver.resume(saved, IMAGES)
+    resumed = make(network(), 5, IMAGES, batch_size=4, sampling="epoch")
+    resumed.load_state(state)
+    assert resumed.iteration == 4
+
+
+def test_later_schemas_are_refused(saved):
+    changed(saved, schema=3)
+    with pytest.raises(ValueError, match="has schema 3; expected at most 2; it was written by a later fastnn"):
+        Solver.resume(saved, IMAGES)
+
+
+def test_a_generator_that_numpy_does_not_have_is_refused(saved):
+    tree = checkpoint.load(saved)
+    tree["solver"]["generator"]["bit_generator"] = "system"
+    checkpoint.save(saved, tree)
+    with pytest.raises(ValueError, match=r"Solver\.resume: generator='system' is unknown; expected one of 'MT19937'"):
+        Solver.resume(saved, IMAGES)
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    nn.Sequential(nn.Linear(2, 2)).save(tmp_path / "model.h5")
+    with pytest.raises(ValueError, match=r"is no checkpoint of a run \(it has \['params', 'buffers'\]\); expected one"):
+        Solver.resume(tmp_path / "model.h5", IMAGES)
+
+
+@pytest.mark.parametrize("damage", ["generator", "params", "options", "model", "class"])
+def test_runs_that_lack_something_are_refused(saved, damage):
+    tree = checkpoint.load(saved)
+    if damage in ("generator", "params"):
+        tree["solver"][damage] = {}
+    elif damage == "options":
+        tree["options"] = 3
+    elif damage == "model":
+        tree["model"] = []
+    else:
+        tree["model"]["class"] = "Transformer"
+    checkpoint.save(saved, tree)
+    expected = "model: the class Transformer" if damage == "class" else "holds no Solver that can be made again|shapes"
+    with pytest.raises(ValueError, match=expected):
+        Solver.resume(saved, IMAGES)
