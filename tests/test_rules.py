@@ -32,6 +32,7 @@ SHARED = {
     "gpu",
     "mailbox",
     "parameters",
+    "seeds",
     "switch",
     "threads",
     "windows",

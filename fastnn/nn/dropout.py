@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import random
-from fastnn.kernels import arrays, checks, dropout
+from fastnn.kernels import arrays, checks, dropout, seeds
 
 from .module import Module
 
@@ -40,7 +40,7 @@ class Dropout(Module):
         if not self.training:
             return x, None
         key, draws = self.buffers["key"], self.buffers["draws"]
-        seed = key[()] if self.fixed else dropout.mask_seed(key[()], draws[()])
+        seed = key[()] if self.fixed else seeds.of_mask(key[()], draws[()])
         out, mask = dropout.dropout_forward(x, 1 - self.p, seed)
         self.buffers["draws"] = arrays.renewed(draws, draws + np.uint64(1))
         return out, mask

@@ -7,9 +7,7 @@ empty results. Raises ValueError for shapes that do not belong together and for 
 dtypes other than float32, float64, integers and booleans.
 """
 
-import numpy as np
-
-from .. import arrays, calls, checks, switch
+from .. import arrays, calls, checks, seeds, switch
 
 _variant = switch.operation(__name__)
 
@@ -34,7 +32,7 @@ def dropout_forward(x, p, seed):
     function = "dropout_forward"
     (x,) = checks.floats(function, x=(x, "..."))
     p = keep_probability(function, p)
-    return _variant().dropout_forward(x, p, _word(function, "seed", seed))
+    return _variant().dropout_forward(x, p, seeds.word(function, "seed", seed))
 
 
 @calls.checked
@@ -54,33 +52,6 @@ def dropout_backward(dout, mask, p):
         )
     checks.shape(function, "mask", mask, dout.shape)
     return _variant().dropout_backward(dout, arrays.contiguous(mask, mask.dtype), keep_probability(function, p))
-
-
-@calls.checked
-def mask_seed(key, draws):
-    """The seed of one mask among those of a key: of the one before which `draws` others were drawn.
-
-        seed = numpy.random.SeedSequence((key, draws)).generate_state(1, numpy.uint64)[0]
-
-    Inputs: whole numbers, 0 <= number < 2**64. Returns one. On cuda they may be resident arrays with one element of
-    uint64; then the seed is one too, (1,), and the count of draws can stay on the GPU.
-    Source: O'Neill, Developing a seed_seq alternative (2015), as NumPy has it.
-    """
-    function = "mask_seed"
-    return _variant().mask_seed(_word(function, "key", key), _word(function, "draws", draws))
-
-
-def _word(function, name, value):
-    """A whole number of 64 bits; on cuda a resident array that holds one may stay where it is."""
-    if not arrays.is_resident(value):
-        return checks.integer(function, name, value, minimum=0, maximum=2**64 - 1)
-    if value.dtype != np.uint64 or value.size != 1:
-        raise TypeError(
-            f"{function}: {name} is a resident array of {value.dtype} of the shape {value.shape}; expected one element "
-            f"of uint64, or a whole number; convert it"
-        )
-    value = arrays.asarray(value)
-    return value if arrays.is_resident(value) else value.item()
 
 
 def keep_probability(function, p):

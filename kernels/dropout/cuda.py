@@ -8,15 +8,11 @@ import numpy as np
 from numba import cuda, uint64
 
 from ..gpu.launch import device, kernel
-from ..gpu.memory import on_device, to_host, xp
+from ..gpu.memory import on_device, xp
 from . import threshold
 
-LOW, BITS, HALF = np.uint64(2**32 - 1), np.uint64(32), np.uint64(16)
-M0, M1, W0, W1 = (np.uint64(word) for word in (0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85))  # of Philox
-# of numpy.random.SeedSequence; the last one is subtracted there, here its complement is added
-A0, A, B0, B, LEFT, RIGHT = (
-    np.uint64(word) for word in (0x43B0D7E5, 0x931E8875, 0x8B51F9DD, 0x58F38DED, 0xCA01F9DD, 2**32 - 0x4973F715)
-)
+LOW, BITS = np.uint64(2**32 - 1), np.uint64(32)
+M0, M1, W0, W1 = (np.uint64(word) for word in (0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85))
 
 
 @on_device
@@ -27,27 +23,20 @@ def dropout_forward(x, p, seed):
     return out, mask
 
 
-def mask_seed(key, draws):
-    seed = xp.empty(1, np.uint64)
-    _mask_seed(1, _in_memory(key), _in_memory(draws), seed)
-    stays = isinstance(key, xp.ndarray) or isinstance(draws, xp.ndarray)
-    return seed if stays else to_host(seed).item()
-
-
-def _in_memory(word):
-    """A word of 64 bits, which may come as a number, on the GPU."""
-    if isinstance(word, xp.ndarray):
-        return word
-    held = xp.empty(1, np.uint64)
-    _hold(1, np.uint64(word), held)
-    return held
-
-
 @on_device
 def dropout_backward(dout, mask, p):
     number, dx = dout.dtype.type, xp.empty_like(dout)
     _gradients(dx.size, dx.size, dout, mask, number(p), number(0), dx)
     return dx
+
+
+def _in_memory(seed):
+    """The seed, which may come as a number, on the GPU."""
+    if isinstance(seed, xp.ndarray):
+        return seed
+    held = xp.empty(1, np.uint64)
+    _hold(1, np.uint64(seed), held)
+    return held
 
 
 @device
@@ -94,48 +83,3 @@ def _gradients(count, dout, mask, p, zero, dx):
 def _hold(value, out):
     if cuda.grid(1) == 0:
         out[0] = value
-
-
-@device
-def _hashed(value, factor, multiplier):
-    """A word mixed with a factor, and the next factor."""
-    following = factor * multiplier & LOW
-    value = (value ^ factor) * following & LOW
-    return value ^ (value >> HALF), following
-
-
-@device
-def _joined(one, other, factor):
-    """One word into which another was mixed, and the next factor."""
-    other, factor = _hashed(other, factor, A)
-    value = ((LEFT * one & LOW) + (RIGHT * other & LOW)) & LOW
-    return value ^ (value >> HALF), factor
-
-
-@kernel
-def _mask_seed(key, draws, seed):
-    """The first 64 bits of numpy.random.SeedSequence((key, draws)): four words, each mixed into the others."""
-    if cuda.grid(1) == 0:
-        # the words of both numbers one after the other; the upper half of one is not among them where it is 0
-        a, b, c, d = key[0] & LOW, key[0] >> BITS, draws[0] & LOW, draws[0] >> BITS
-        if b == 0:
-            b, c, d = c, d, uint64(0)
-        a, f = _hashed(a, A0, A)
-        b, f = _hashed(b, f, A)
-        c, f = _hashed(c, f, A)
-        d, f = _hashed(d, f, A)
-        b, f = _joined(b, a, f)
-        c, f = _joined(c, a, f)
-        d, f = _joined(d, a, f)
-        a, f = _joined(a, b, f)
-        c, f = _joined(c, b, f)
-        d, f = _joined(d, b, f)
-        a, f = _joined(a, c, f)
-        b, f = _joined(b, c, f)
-        d, f = _joined(d, c, f)
-        a, f = _joined(a, d, f)
-        b, f = _joined(b, d, f)
-        c, f = _joined(c, d, f)
-        low, f = _hashed(a, B0, B)
-        high, f = _hashed(b, f, B)
-        seed[0] = low | high << BITS

@@ -26,30 +26,6 @@ def dropout_backward(dout, mask, p):
     return dx
 
 
-def mask_seed(key, draws):
-    words = [word for number in (key, draws) for word in (number % _WORD, number // _WORD)]
-    if key < _WORD:  # a word of zeros at the end of a number is none of it
-        words = [*words[:1], *words[2:], 0]
-    factor = 0x43B0D7E5
-
-    def hashed(word, multiplier):
-        nonlocal factor
-        word ^= factor
-        factor = factor * multiplier % _WORD
-        word = word * factor % _WORD
-        return word ^ word >> 16
-
-    pool = [hashed(word, 0x931E8875) for word in words]
-    for source in range(4):
-        for target in range(4):
-            if source != target:  # each word is mixed into the three others
-                word = (0xCA01F9DD * pool[target] - 0x4973F715 * hashed(pool[source], 0x931E8875)) % _WORD
-                pool[target] = word ^ word >> 16
-    factor = 0x8B51F9DD
-    low, high = (hashed(word, 0x58F38DED) for word in pool[:2])
-    return low + high * _WORD
-
-
 def _words(number, count):
     """The words of 32 bits that a number consists of, the lowest first."""
     return tuple(number // _WORD**i % _WORD for i in range(count))

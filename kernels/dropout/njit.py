@@ -75,7 +75,3 @@ def dropout_backward(dout, mask, p):
     dx = np.empty_like(dout)
     _dropout_backward(dx.size, dout.reshape(-1), mask.reshape(-1), p, dx.reshape(-1))
     return dx
-
-
-def mask_seed(key, draws):
-    return int(np.random.SeedSequence((key, draws)).generate_state(1, np.uint64)[0])

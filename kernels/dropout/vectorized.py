@@ -17,10 +17,6 @@ def dropout_backward(dout, mask, p):
     return np.divide(dout, dout.dtype.type(p), out=dx, where=mask)
 
 
-def mask_seed(key, draws):
-    return int(np.random.SeedSequence((key, draws)).generate_state(1, np.uint64)[0])
-
-
 def _words(count, seed):
     """The first words of the stream that belongs to a seed."""
     blocks = np.arange(-(-count // 4), dtype=np.uint64)

@@ -5,7 +5,7 @@ import pytest
 
 import fastnn
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
-from fastnn.kernels import arrays, dropout
+from fastnn.kernels import arrays, dropout, seeds
 from fastnn.kernels.gpu.memory import to_device, to_host
 from fastnn.testing import against_naive
 
@@ -75,11 +75,10 @@ def test_keeping_everything_changes_nothing():
 @pytest.mark.parametrize("key", SEEDS)
 @pytest.mark.parametrize("draws", [0, 1, 2**32 - 1, 2**32, 2**64 - 1])
 def test_seeds_of_masks_are_those_of_numpy(key, draws):
-    words = [to_device(np.array(word, np.uint64)) for word in (key, draws)]
-    seed = dropout.mask_seed(*words)
-    assert arrays.is_resident(seed)
-    assert to_host(seed)[0] == np.random.SeedSequence((key, draws)).generate_state(1, np.uint64)[0]
-    assert dropout.mask_seed(key, draws) == to_host(seed)[0]
+    there = seeds.of_mask(*(to_device(np.array(word, np.uint64)) for word in (key, draws)))
+    assert arrays.is_resident(there)
+    assert to_host(there)[0] == seeds.of_mask(key, draws)
+    assert to_host(there)[0] == np.random.SeedSequence((key, draws)).generate_state(1, np.uint64)[0]
 
 
 def test_a_seed_may_stay_on_the_gpu():
