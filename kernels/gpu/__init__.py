@@ -7,6 +7,8 @@
     memory        arrays to the GPU and back
     standin       in the simulator, arrays that NumPy may not read, as it may not read a GPU's
     rows          some rows of an array
+    scores        losses of rows of scores
+    seeds         of masks, from a key and a count
     replay        what a function has the GPU do, noted and repeated: CUDA graphs
     stretch       what repeated steps differ in, as tables
     tables        one launch for many arrays
