@@ -170,7 +170,17 @@ def test_predict_says_what_it_cannot(error_of, pixels):
     assert "whole.npy' holds int64 (3, 32, 32); expected floats" in error_of("predict", "run.h5", "whole.npy")
     assert "read_images: path='nothing.png' is no file" in error_of("predict", "run.h5", "nothing.png")
     assert "predict: top=0 is out of range" in error_of("predict", "run.h5", "drawing.png", "--top", "0")
+    for name, value in (("nan", np.nan), ("huge", 1e38)):
+        np.save(f"{name}.npy", np.full((3, 32, 32), value, np.float32))
+    assert "nan.npy' holds NaN or infinity" in error_of("predict", "run.h5", "nan.npy")
+    assert "huge.npy' gives scores that are not finite" in error_of("predict", "run.h5", "huge.npy")
     tree = checkpoint.load("run.h5")
+    for values in (tree["solver"]["params"], tree["solver"]["best_params"]):
+        next(iter(values.values()))[...] = np.nan
+    checkpoint.save("diverged.h5", tree)
+    assert "in path='diverged.h5' holds NaN or infinity; expected finite numbers; use a checkpoint" in error_of(
+        "predict", "diverged.h5", "drawing.png"
+    )
     checkpoint.save("run.h5", tree["solver"])
     assert "(an older fastnn did not store how it was made)" in error_of("predict", "run.h5", "drawing.png")
 

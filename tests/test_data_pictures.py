@@ -85,8 +85,15 @@ def test_files_that_hold_no_image(tmp_path):
     (tmp_path / "cut.png").write_bytes(saved(tmp_path / "b.png", PIXELS).read_bytes()[:80])
     with pytest.raises(ValueError, match=r"cut\.png' holds no image"):
         read_images(tmp_path / "cut.png", (3, 4, 4))
+    Image.fromarray(PIXELS).save(tmp_path / "a.eps")  # which Pillow has a PostScript interpreter execute
+    with pytest.raises(ValueError, match=r"a\.eps' holds no image that can be read"):
+        read_images(tmp_path / "a.eps", (3, 4, 4))
     (tmp_path / "a.npy").write_text("hello")
     with pytest.raises(ValueError, match=r"read_images: path=.*a\.npy' holds no array .*; expected what numpy\.save"):
+        read_images(tmp_path / "a.npy", (3, 4, 4))
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (10**13, 4, 3)})
+    with pytest.raises(ValueError, match=r"holds no array \(it claims the shape \(10000000000000, 4, 3\), and has 0"):
         read_images(tmp_path / "a.npy", (3, 4, 4))
     np.save(tmp_path / "a.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(ValueError, match="holds no array"):

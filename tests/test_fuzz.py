@@ -16,12 +16,13 @@ import pytest
 import sealed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from test_checkpoint import assert_identical, tree_of_everything
 from test_data_cifar10 import PER_FILE, binary_files, fake_cifar10, python_files, write
 from test_data_unpack import BINARY, archive_of, good_members, names
 
 from fastnn import checkpoint, nn
-from fastnn.data_utils import layouts, load_CIFAR10, load_patches, preprocess_patches, save_patches
+from fastnn.data_utils import layouts, load_CIFAR10, load_patches, preprocess_patches, read_images, save_patches
 from fastnn.data_utils.safe_pickle import load_dict
 from fastnn.data_utils.unpack import unpack
 from fastnn.sweep import grid, load_ledger, sweep
@@ -70,6 +71,9 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     checkpoint.save(folder / "run.h5", tree_of_everything())
     nn.files.save(folder / "net.npz", PARAMS, {"mean": np.ones(4)})
+    np.save(folder / "image.npy", IMAGES[0])
+    for name in ("image.png", "image.jpg"):
+        Image.fromarray(IMAGES[0].transpose(1, 2, 0)).save(folder / name)
     save_patches(folder / "patches.h5", IMAGES)
     for library in ("earliest", "latest"):
         with h5py.File(folder / f"{library}.h5", "w", libver=library) as file:
@@ -129,6 +133,19 @@ def test_weights(whole, tmp_path, changes, end):
     result = loaded(nn.files.load, path)
     if result is not None:
         assert_identical(result, (PARAMS, {"mean": np.ones(4)}))
+
+
+# ---- images ----
+
+
+@pytest.mark.parametrize("name", ["image.npy", "image.png", "image.jpg"])
+@fuzzed(200)
+@given(changes, ends)
+def test_images(whole, tmp_path, name, changes, end):
+    path = write(tmp_path, {name: damaged(whole(name), changes, end)}) / name
+    image = loaded(lambda path: read_images(path, (3, 4, 4)), path)
+    if image is not None:
+        assert (image.shape, image.dtype) == ((1, 3, 4, 4), np.uint8)
 
 
 # ---- data sets ----

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import get_backend, use_backend
+from fastnn import get_backend, npy, use_backend
 from fastnn.kernels import checks
 from fastnn.kernels.switch import VARIABLE
 
@@ -66,7 +66,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 def _model(tree: dict, path: Path) -> Any:
     """The network with its best parameters."""
-    from fastnn import descriptions
+    from fastnn import descriptions, failures
 
     state = tree["solver"]
     try:
@@ -85,6 +85,11 @@ def _model(tree: dict, path: Path) -> Any:
     best = "best_params" if state["best_params"] else "params"
     model.params = state[best]
     model.buffers = state.get(best.replace("params", "buffers"), {})
+    if names := failures.not_finite({**model.params, **model.buffers}):
+        raise ValueError(
+            f"predict: {names[0]!r} in path={str(path)!r} holds NaN or infinity; expected finite numbers; use a "
+            f"checkpoint that was saved before the training diverged, such as {path.name + '.prev'!r}"
+        )
     return model
 
 
@@ -111,8 +116,8 @@ def _array(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     if file.suffix != ".npy" or not file.is_file():
         return None
     try:
-        array = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError):  # `read_images` says what is wrong
+        array = npy.read(file)
+    except (ValueError, OSError):  # `read_images` says what is wrong
         return None
     if array.dtype == np.uint8:
         return None
@@ -121,6 +126,10 @@ def _array(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
         raise ValueError(
             f"predict: image={str(file)!r} holds {array.dtype} {array.shape}; expected floats {shape} or "
             f"(N, {str(shape)[1:-1]}), preprocessed as in training, or pixels as uint8; convert it"
+        )
+    if not np.isfinite(inputs).all():
+        raise ValueError(
+            f"predict: image={str(file)!r} holds NaN or infinity; expected finite numbers; look where they come from"
         )
     return inputs
 
@@ -140,7 +149,13 @@ def _from_pixels(file: Path, about: dict[str, Any]) -> np.ndarray:
 
 def _likeliest(model: Any, inputs: np.ndarray, file: str, top: int, names: list[str]) -> list[dict[str, Any]]:
     """For each of the inputs the `top` classes of the highest probability: the softmax of the scores."""
-    scores = np.asarray(model.loss(inputs), np.float64)
+    with np.errstate(all="ignore"):
+        scores = np.asarray(model.loss(inputs), np.float64)
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            f"predict: image={file!r} gives scores that are not finite; expected inputs of the size they had in "
+            f"training; preprocess them as there"
+        )
     exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
     found = []
     for position, probabilities in enumerate(exponentials / exponentials.sum(axis=1, keepdims=True)):

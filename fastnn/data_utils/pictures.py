@@ -1,5 +1,6 @@
 """Images in files, as pixels of the size that a network takes."""
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments
+from fastnn import arguments, npy
 from fastnn.kernels import calls
 
 _MODES = {1: "L", 3: "RGB"}
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # Pillow would have other programs open some of the others
 
 
 @calls.checked
@@ -20,7 +22,7 @@ def read_images(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
     An image of other proportions is cut to these around its middle; then it is scaled. Transparent parts become white,
     colours grey where C is 1.
 
-    path: PNG, JPEG or what else Pillow reads; or .npy with uint8 (H, W), (H, W, C), (C, H, W), or N of the latter two
+    path: PNG, JPEG, GIF, BMP or WebP; or .npy with uint8 (H, W), (H, W, C), (C, H, W), or N of the latter two
     Raises FileNotFoundError, and ValueError for a file without such an image, or a shape that is none of an image.
     """
     path = arguments.path("read_images", "path", path)
@@ -40,7 +42,8 @@ def _opened(path: Path) -> Any:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        content = io.BytesIO(path.read_bytes())  # of a file, Python reserves memory for what is asked of it
+        with Image.open(content, formats=_FORMATS) as image:
             return ImageOps.exif_transpose(image).convert("RGBA")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(
@@ -53,10 +56,11 @@ def _from_array(path: Path) -> list[Any]:
     from PIL import Image
 
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        array = npy.read(path)
+    except ValueError as error:
         raise ValueError(
-            f"read_images: path={str(path)!r} holds no array ({error}); expected what numpy.save wrote; check the file"
+            f"read_images: path={str(path)!r} holds no array (it {error}); expected what numpy.save wrote; check the "
+            f"file"
         ) from error
     images = array if array.ndim == 4 else array[None]
     if images.ndim == 4 and images.shape[-1] not in _MODES and images.shape[1] in _MODES:

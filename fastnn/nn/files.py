@@ -1,8 +1,6 @@
 """The arrays of a network in a file: under names, nothing that could be executed."""
 
 import contextlib
-import io
-import math
 import os
 import struct
 import zipfile
@@ -12,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments
+from fastnn import arguments, npy
 from fastnn.kernels import to_numpy
 
 _HDF5 = (".h5", ".hdf5")
 _BUFFERS = "buffers/"  # in front of a buffer's name in an npz file, where parameters stand under their own
 _LENGTHS = 26  # bytes from the beginning of a member of an archive to the lengths of its name and its extra fields
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def save(
@@ -89,7 +86,7 @@ def _are_arrays(values: Any) -> bool:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz file. NumPy's own reader takes the memory that a header asks for, and unpacks bombs."""
+    """The arrays of an npz file. NumPy's own reader unpacks bombs."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             arrays, end = {}, 0  # of the last member; one follows the other, so that none is missing or counts twice
@@ -119,16 +116,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _array(key: str, content: bytes) -> np.ndarray:
-    """The array in NumPy's npy format, of numbers alone."""
-    stream = io.BytesIO(content)
     try:
-        shape, is_fortran, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
-    except Exception as error:  # it is parsed as Python
-        raise ValueError(f"{key!r} begins with no header of the npy format, version 1 or 2") from error
-    size = len(content) - stream.tell()
-    if dtype.kind not in "biufc":
-        raise ValueError(f"{key!r} has the dtype {dtype}, not one of numbers")
-    if math.prod(shape) * dtype.itemsize != size or min(shape, default=0) < 0:
-        raise ValueError(f"{key!r} claims the shape {shape}, and has {size:,} bytes")
-    array = np.frombuffer(content, dtype, offset=stream.tell())
-    return array.reshape(shape, order="F" if is_fortran else "C").copy()
+        return npy.parse(content)
+    except ValueError as error:
+        raise ValueError(f"{key!r} {error}") from error

@@ -25,6 +25,7 @@ INTERNAL = (
     "descriptions",
     "locks",
     "manifest",
+    "npy",
     "repeated",
     "residence",
     "run_file",
