@@ -17,6 +17,9 @@ hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 
+# What the shared checks assert is explained when it fails, as in the tests themselves.
+pytest.register_assert_rewrite("inputs")
+
 # Ctrl-C is tested, and a shell starts jobs in the background with it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -8,51 +8,41 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
+from inputs.activations import (
+    AWKWARD,
+    ELEMENTWISE,
+    PRELU,
+    backward,
+    check_maxout,
+    check_maxout_of_256_pieces,
+    check_maxout_worked_by_hand,
+    check_nothing_overflows,
+    check_prelu,
+    check_prelu_worked_by_hand,
+    check_small_results,
+    draw,
+    forward,
+)
 
 from fastnn import use_backend
 from fastnn.kernels import activations
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
-ELEMENTWISE = ["relu", "leaky_relu", "elu", "sigmoid", "tanh", "gelu"]
 anything = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 uncompiled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 # NumPy scalars, with which uncompiled kernels compute, warn where compiled code does not
 pytestmark = pytest.mark.filterwarnings(*(["ignore:overflow", "ignore:invalid value"] if uncompiled else []))
-
-
-def forward(name):
-    return getattr(activations, f"{name}_forward")
-
-
-def backward(name):
-    return getattr(activations, f"{name}_backward")
-
-
-def draw(shape, dtype, seed=0):
-    """Normal numbers among zeros, halves, NaN and large ones."""
-    generator = np.random.default_rng(seed)
-    special = generator.choice([0.0, -0.0, 0.5, -1.0, np.nan, 40.0, -40.0, 1e4, -1e4], shape)
-    return np.where(generator.random(shape) < 0.5, special, 2 * generator.standard_normal(shape)).astype(dtype)
-
-
-AWKWARD = {
-    "empty": lambda dtype: np.zeros((0, 3), dtype),
-    "no axes": lambda dtype: np.array(-0.7, dtype),
-    "one": lambda dtype: np.array([[1.3]], dtype),
+ARRAYS = AWKWARD | {
     "primes": lambda dtype: draw((7, 11, 13), dtype),
-    "strided": lambda dtype: draw((8, 9), dtype)[::2, ::-3],
-    "Fortran order": lambda dtype: np.asfortranarray(draw((5, 7), dtype)),
-    "around the kink": lambda dtype: np.array([0, -0.0, np.finfo(dtype).tiny, -np.finfo(dtype).tiny], dtype),
     "far from it": lambda dtype: np.array([np.inf, 80, -80, 1000, -1000, 1e30, -1e30], dtype),
-    "not numbers": lambda dtype: np.array([np.nan, 1, -1], dtype),
     "vectors and a rest": lambda dtype: draw((1003,), dtype),
 }
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ELEMENTWISE)
-@pytest.mark.parametrize("make", AWKWARD.values(), ids=AWKWARD)
+@pytest.mark.parametrize("make", ARRAYS.values(), ids=ARRAYS)
 def test_every_backend_agrees_with_the_loops(backend, name, make, dtype):
     x = make(dtype)
     against_naive(forward(name), x)
@@ -124,24 +114,12 @@ def test_relu_keeps_nan_and_stops_its_gradient(backend):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_nothing_overflows(backend, dtype):
-    largest = np.finfo(dtype).max
-    x = np.array([largest, -largest, np.inf, -np.inf], dtype)
-    assert activations.sigmoid_forward(x).tolist() == [1, 0, 1, 0]
-    assert activations.tanh_forward(x).tolist() == [1, -1, 1, -1]
-    assert activations.elu_forward(x).tolist() == [largest, -1, np.inf, -1]
-    assert activations.elu_backward(np.ones_like(x), x).tolist() == [1, 0, 1, 0]
-    assert activations.gelu_forward(x[:2]).tolist() == [largest, 0]
-    assert activations.gelu_backward(np.ones(2, dtype), x[:2]).tolist() == [1, 0]
+    check_nothing_overflows(dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_small_results_keep_their_relative_accuracy(backend, dtype):
-    small = np.geomspace(1e-30, 1e-3, 30).astype(dtype)
-    far = -np.linspace(1, 9, 30).astype(dtype)
-    for name, x in [("tanh", small), ("tanh", -small), ("elu", -small), ("sigmoid", far), ("gelu", far)]:
-        with use_backend("naive"):
-            expected = forward(name)(x.astype(np.float64))
-        np.testing.assert_allclose(forward(name)(x), expected, rtol=100 * np.finfo(dtype).eps)
+    check_small_results(dtype)
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
@@ -154,37 +132,14 @@ def test_gradients_of_the_loops_are_the_numeric_ones(name):
         np.testing.assert_allclose(backward(name)(dout, seen), expected, rtol=1e-8, atol=1e-9)
 
 
-PRELU = [
-    ((2, 3), 3),
-    ((4, 3, 5, 2), 3),
-    ((4, 3, 5), 1),
-    ((5,), 1),
-    ((), 1),
-    ((0, 3, 2), 3),
-    ((3, 0), 0),
-    ((2, 1, 7), 1),
-]
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("shape", "slopes"), PRELU)
 def test_prelu_on_every_backend(backend, shape, slopes, dtype):
-    x = np.where(np.isnan(x := draw(shape, dtype)), 0, x)
-    slope = np.linspace(-0.5, 0.7, slopes, dtype=dtype)
-    assert against_naive(activations.prelu_forward, x, slope).shape == shape
-    dout = np.linspace(-1, 2, x.size, dtype=dtype).reshape(shape)
-    dx, dslope = against_naive(activations.prelu_backward, dout, x, slope, terms=x.size)
-    assert (dx.shape, dslope.shape) == (shape, (slopes,))
+    check_prelu(shape, slopes, dtype)
 
 
 def test_prelu_numbers_worked_by_hand(backend):
-    x = np.array([[-1.0, -2.0], [3.0, 0.0], [-4.0, np.nan]])
-    slope, dout = np.array([0.5, 0.1]), np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    assert_same(activations.prelu_forward(x, slope), np.array([[-0.5, -0.2], [3, 0], [-2, np.nan]]))
-    dx, dslope = activations.prelu_backward(dout, x, slope)
-    assert_same(dx, np.array([[0.5, 0.2], [3, 0.4], [2.5, 0.6]]))
-    assert_same(dslope, np.array([-21, np.nan]))
-    assert_same(activations.prelu_backward(dout[:2], x[:2], [0.5])[1], np.array([-5.0]))
+    check_prelu_worked_by_hand()
 
 
 def test_slope_gradients_do_not_depend_on_the_number_of_threads():
@@ -199,13 +154,7 @@ def test_slope_gradients_do_not_depend_on_the_number_of_threads():
 
 
 def test_maxout_numbers_worked_by_hand(backend):
-    x = np.array([[1.0, 5.0, 5.0, 2.0, 2.0, 2.0], [np.nan, 7.0, np.nan, -1.0, -3.0, np.nan]])
-    out, index = activations.maxout_forward(x, 3)
-    np.testing.assert_array_equal(out, [[5, 2], [np.nan, np.nan]])
-    assert index.dtype == np.uint8
-    assert index.tolist() == [[1, 0], [0, 2]]
-    dx = activations.maxout_backward(np.array([[1.0, 2.0], [3.0, 4.0]]), index, 3)
-    assert dx.tolist() == [[0, 1, 0, 2, 0, 0], [3, 0, 0, 0, 0, 4]]
+    check_maxout_worked_by_hand()
 
 
 @anything
@@ -216,18 +165,11 @@ def test_maxout_numbers_worked_by_hand(backend):
     dtype=st.sampled_from(DTYPES),
 )
 def test_maxout_on_every_backend(backend, shape, pieces, seed, dtype):
-    x = draw((shape[0], shape[1] * pieces, *shape[2:]), dtype, seed)
-    out, index = against_naive(activations.maxout_forward, x, pieces)
-    assert out.shape == index.shape == shape
-    against_naive(activations.maxout_backward, out, index, pieces)
-    against_naive(activations.maxout_backward, np.asfortranarray(out), index.astype(np.int64), pieces)
+    check_maxout(shape, pieces, dtype, seed)
 
 
 def test_maxout_of_256_pieces(backend):
-    x = np.eye(256)[[255, 0]]
-    out, index = activations.maxout_forward(x, 256)
-    assert (out.tolist(), index.tolist()) == ([[1], [1]], [[255], [0]])
-    assert_same(activations.maxout_backward(out, index, 256), x)
+    check_maxout_of_256_pieces()
 
 
 def test_results_agree_with_torch(backend):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
+from inputs.augment import check_bits, check_layouts_and_integers, check_numbers_worked_by_hand, draw, only
 
 import fastnn
 from fastnn.augment import Augment
@@ -12,24 +13,7 @@ from fastnn.kernels.augment import augment_images
 from fastnn.testing import against_naive
 
 DTYPES = [np.float32, np.float64]
-EXTREME = [-(2**31), 2**31 - 1]
 anything = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def draw(shape, dtype=np.float64, seed=0, reach=6):
-    """Images, and for each an offset, whether it is mirrored, and a hole; now and then an absurd one."""
-    generator = np.random.default_rng(seed)
-    numbers = generator.integers(-reach, reach + 1, (5, shape[0]))
-    numbers = np.where(generator.random(numbers.shape) < 0.1, generator.choice(EXTREME, numbers.shape), numbers)
-    numbers[4] = np.maximum(numbers[4], 0)
-    top, left, *hole = numbers
-    return generator.standard_normal(shape).astype(dtype), top, left, generator.random(shape[0]) < 0.5, *hole
-
-
-def only(count=1, **changed):
-    """The arguments behind x that change nothing, but for those given."""
-    names = ("top", "left", "flip", "hole_top", "hole_left", "hole_size")
-    return {name: np.full(count, changed.get(name, 0), bool if name == "flip" else int) for name in names}
 
 
 @anything
@@ -46,47 +30,15 @@ def test_every_backend_agrees_with_the_loops(backend, shape, seed, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_values_are_copied_bit_by_bit(backend, dtype):
-    arguments = draw((41, 3, 9, 11), dtype, reach=9)
-    actual = augment_images(*arguments)
-    with fastnn.use_backend("naive"):
-        assert actual.tobytes() == augment_images(*arguments).tobytes()
-    odd = np.array([np.nan, -0.0, np.inf, -np.inf, 5e-324, 1], dtype).reshape(1, 1, 2, 3)
-    assert augment_images(odd, **only()).tobytes() == odd.tobytes()
+    check_bits(draw((41, 3, 9, 11), dtype, reach=9))
 
 
 def test_any_layout_and_integers(backend):
-    x, *numbers = draw((6, 2, 5, 8))
-    for seen in (np.asfortranarray(x), x[:, ::-1, :, ::-2], x.transpose(0, 1, 3, 2)):
-        against_naive(augment_images, seen, *numbers)
-    spaced = [np.repeat(number, 2)[::2] for number in numbers]
-    spaced[0] = spaced[0].clip(-100, 100).astype(np.int8)
-    spaced[5] = spaced[5].astype(np.uint64)
-    against_naive(augment_images, x, *spaced)
-    whole = np.arange(12).reshape(1, 1, 3, 4)
-    actual = augment_images(whole, **only())
-    assert actual.dtype == np.float64
-    np.testing.assert_array_equal(actual, whole)
+    check_layouts_and_integers((6, 2, 5, 8))
 
 
 def test_numbers_worked_by_hand(backend):
-    x = np.arange(1.0, 13).reshape(1, 1, 3, 4)  # rows 1 2 3 4, 5 6 7 8, 9 10 11 12
-
-    def result(**changed):
-        return augment_images(x, **only(**changed))[0, 0].tolist()
-
-    assert result() == x[0, 0].tolist()
-    assert result(top=1) == [[5, 6, 7, 8], [9, 10, 11, 12], [0] * 4]
-    assert result(top=-2) == [[0] * 4, [0] * 4, [1, 2, 3, 4]]
-    assert result(left=1) == [[2, 3, 4, 0], [6, 7, 8, 0], [10, 11, 12, 0]]
-    assert result(flip=True) == [[4, 3, 2, 1], [8, 7, 6, 5], [12, 11, 10, 9]]
-    assert result(flip=True, left=1) == [[0, 4, 3, 2], [0, 8, 7, 6], [0, 12, 11, 10]]  # shifted first, then mirrored
-    assert result(hole_top=1, hole_left=0, hole_size=2) == [[1, 2, 3, 4], [0, 0, 7, 8], [0, 0, 11, 12]]
-    erased = [[4, 3, 2, 1], [0, 0, 6, 5], [0, 0, 10, 9]]
-    assert result(flip=True, hole_top=1, hole_left=0, hole_size=2) == erased  # mirrored first, then erased
-    assert result(hole_top=-1, hole_left=3, hole_size=3) == [[1, 2, 3, 0], [5, 6, 7, 0], [9, 10, 11, 12]]
-    assert result(hole_top=1, hole_left=1) == x[0, 0].tolist()
-    for far in ({"top": 3}, {"left": -4}, {"left": 4}, {"hole_top": -9, "hole_left": -9, "hole_size": 2**31 - 1}):
-        assert result(**far) == [[0] * 4] * 3
+    check_numbers_worked_by_hand()
 
 
 def test_a_crop_of_the_padded_image(backend):

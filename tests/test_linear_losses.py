@@ -7,39 +7,20 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inputs.linear_losses import LOSSES, check_the_gradient, check_the_kink, draw, rounded
 
 from fastnn import use_backend
 from fastnn.classifiers.linear_svm import svm_loss_naive, svm_loss_vectorized
 from fastnn.classifiers.softmax import softmax_loss_naive, softmax_loss_vectorized
-from fastnn.gradient_check import eval_numerical_gradient, grad_check_sparse, rel_error
+from fastnn.gradient_check import grad_check_sparse
 from fastnn.kernels import get_backend, linear_losses, losses
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
-LOSSES = [linear_losses.linear_svm_loss, linear_losses.linear_softmax_loss]
 anything = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 uncompiled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 # NumPy scalars, with which uncompiled kernels compute, warn where compiled code does not
 pytestmark = pytest.mark.filterwarnings(*(["ignore:overflow", "ignore:invalid value"] if uncompiled else []))
-
-
-def draw(N, D, K, dtype, seed=0):
-    """Whole numbers, so that scores are exact in any order of summing, with ties and hinges exactly at their kink."""
-    generator = np.random.default_rng(seed)
-    W, X = generator.integers(-2, 3, (D, K)), generator.integers(-1, 2, (N, D))
-    return W.astype(dtype), X.astype(dtype), generator.integers(K, size=N)
-
-
-def rounded(function):
-    """The function with its loss in the dtype of dW: as exact as its scores are."""
-
-    def call(W, X, y, reg):
-        loss, dW = function(W, X, y, reg)
-        assert type(loss) is float
-        assert dW.shape == W.shape and dW.flags.c_contiguous
-        return dW.dtype.type(loss), dW
-
-    return call
 
 
 @anything
@@ -124,11 +105,7 @@ def test_numbers_worked_by_hand(backend):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_hinge_has_gradient_0_at_its_kink(backend, dtype):
-    one = np.ones((1, 1), dtype)
-    assert linear_losses.linear_svm_loss(np.array([[2, 3, 1]], dtype), one, [1], 0)[1].tolist() == [[0, 0, 0]]
-    nearly = np.array([[0.5, np.nextafter(dtype(1.5), dtype(0)), 1.5]], dtype)
-    assert linear_losses.linear_svm_loss(nearly, one, [1], 0)[1].tolist() == [[1, -2, 1]]
-    assert linear_losses.linear_svm_loss(nearly, one, [2], 0)[1].tolist() == [[0, 1, -1]]
+    check_the_kink(dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -172,12 +149,9 @@ def test_no_images_no_features_and_one_class(backend):
 
 
 def test_gradients_of_the_loops_are_the_numeric_ones():
-    generator = np.random.default_rng(3)
-    W, X, y = generator.standard_normal((4, 3)), generator.standard_normal((5, 4)), generator.integers(3, size=5)
     with use_backend("naive"):
         for function in LOSSES:
-            expected = eval_numerical_gradient(lambda W, f=function: f(W, X, y, 0.7)[0], W, verbose=False)
-            assert rel_error(function(W, X, y, 0.7)[1], expected) < 1e-7
+            check_the_gradient(function)
 
 
 def test_results_agree_with_torch(backend):

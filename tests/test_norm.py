@@ -7,19 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inputs.norm import BATCH_BACKWARD, check_batch, check_gradients, check_groups, draw
 
 from fastnn import use_backend
-from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
 from fastnn.kernels import norm
-from fastnn.testing import against_naive, assert_same
+from fastnn.testing import assert_same
 
 DTYPES = [np.float32, np.float64]
 EPSILON = 1e-5
-LARGE = 0.5  # an epsilon for few elements: their variance may be near 0, which costs digits on every backend
 uncompiled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 # NumPy scalars, with which uncompiled kernels compute, warn where compiled code does not
 pytestmark = pytest.mark.filterwarnings(*(["ignore:invalid value", "ignore:overflow"] if uncompiled else []))
-BATCH_BACKWARD = [norm.batchnorm_backward, norm.batchnorm_backward_alt, norm.batchnorm_inference_backward]
 by_hypothesis = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -34,27 +32,6 @@ SHAPES = [
     (5, 2, 3, 2, 3),
     (64, 1),
 ]
-
-
-def draw(shape, dtype, seed=0, offset=0.0):
-    """x, dout, gamma, beta."""
-    generator = np.random.default_rng(seed)
-    x, dout = offset + 2 * generator.standard_normal(shape), generator.standard_normal(shape)
-    return tuple(values.astype(dtype) for values in (x, dout, *generator.standard_normal((2, shape[1]))))
-
-
-def check_batch(x, dout, gamma, beta):
-    out, mean, var = against_naive(norm.batchnorm_forward, x, gamma, beta, LARGE, terms=x.size)
-    assert out.shape == x.shape and mean.shape == var.shape == gamma.shape
-    for backward in BATCH_BACKWARD:
-        against_naive(backward, dout, x, gamma, mean, var, LARGE, terms=x.size)
-    against_naive(norm.batchnorm_inference, x, gamma, beta, mean, var, LARGE, terms=x.size)
-
-
-def check_groups(x, dout, gamma, beta, groups):
-    out, mean, var = against_naive(norm.groupnorm_forward, x, gamma, beta, groups, LARGE, terms=x.size)
-    assert out.shape == x.shape and mean.shape == var.shape == (len(x), groups)
-    against_naive(norm.groupnorm_backward, dout, x, gamma, groups, mean, var, LARGE, terms=x.size)
 
 
 @by_hypothesis
@@ -192,25 +169,7 @@ def test_the_two_backward_forms_agree(backend, dtype):
 
 
 def test_gradients_are_the_numeric_ones(backend):
-    x, dout, gamma, beta = draw((4, 6, 3), np.float64)
-    statistics = np.random.default_rng(1).uniform(0.5, 2, (2, 6))
-
-    def batch(*_):
-        return norm.batchnorm_forward(x, gamma, beta, EPSILON)
-
-    def groups(*_):
-        return norm.groupnorm_forward(x, gamma, beta, 3, EPSILON)
-
-    def inference(*_):
-        return (norm.batchnorm_inference(x, gamma, beta, *statistics, EPSILON),)
-
-    gradients = [(batch, backward(dout, x, gamma, *batch()[1:], EPSILON)) for backward in BATCH_BACKWARD[:2]]
-    gradients += [(groups, norm.groupnorm_backward(dout, x, gamma, 3, *groups()[1:], EPSILON))]
-    gradients += [(inference, norm.batchnorm_inference_backward(dout, x, gamma, *statistics, EPSILON))]
-    for forward, results in gradients:
-        for array, actual in zip((x, gamma, beta), results, strict=True):
-            expected = eval_numerical_gradient_array(lambda _, f=forward: f()[0], array, dout)
-            assert rel_error(expected, actual) < 1e-7
+    check_gradients((4, 6, 3), 3, EPSILON)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -5,6 +5,7 @@ import pytest
 from conftest import AVAILABLE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inputs.pool2d import check_overlapping_padded_max_worked_by_hand, check_the_first_nan_wins, draw
 
 import fastnn
 from fastnn.gradient_check import rel_error
@@ -21,18 +22,9 @@ from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
 compared = pytest.mark.parametrize("backend", [name for name in AVAILABLE if name != "naive"], indirect=True)
-RNG = np.random.default_rng(0)
 by_hypothesis = settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-
-
-def draw(shape, dtype, kind="normal"):
-    """Normal numbers; few whole ones, so that there are ties and sums are exact; or those with NaN and infinity."""
-    if kind == "normal":
-        return RNG.normal(size=shape).astype(dtype)
-    values = [-2.0, -0.0, 0.0, 1.0, 2.0] + ([np.nan, np.inf, -np.inf] if kind == "special" else [])
-    return RNG.choice(values, size=shape).astype(dtype)
 
 
 def check_max(x, size, stride, pad=0):
@@ -78,12 +70,7 @@ def test_max_worked_by_hand(backend):
 
 
 def test_overlapping_padded_max_worked_by_hand(backend):
-    x = np.array([[[[-1.0, -5, -2], [-3, -4, -1]]]])
-    out, index = max_pool2d_forward(x, 2, 1, 1)
-    np.testing.assert_array_equal(out, [[[[-1, -1, -2, -2], [-1, -1, -1, -1], [-3, -3, -1, -1]]]])
-    np.testing.assert_array_equal(index, [[[[3, 2, 3, 2], [1, 0, 3, 2], [1, 0, 1, 0]]]])
-    dx = max_pool2d_backward(np.arange(1.0, 13).reshape(1, 1, 3, 4), index, x.shape, 2, 1, 1)
-    np.testing.assert_array_equal(dx, [[[[1 + 2 + 5 + 6, 0, 3 + 4], [9 + 10, 0, 7 + 8 + 11 + 12]]]])
+    check_overlapping_padded_max_worked_by_hand()
 
 
 def test_avg_worked_by_hand(backend):
@@ -226,12 +213,7 @@ def test_signed_zeros_are_equal(backend):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_first_nan_wins(backend, dtype):
-    x = np.array([[[[1, np.nan, np.inf, 3], [np.nan, 2, -np.inf, np.nan]]]], dtype)
-    out, index = max_pool2d_forward(x, 2, 2)
-    assert np.isnan(out).all()
-    np.testing.assert_array_equal(index, [[[[1, 3]]]])
-    dx = max_pool2d_backward(np.ones((1, 1, 1, 2), dtype), index, x.shape, 2, 2)
-    np.testing.assert_array_equal(dx, [[[[0, 1, 0, 0], [0, 0, 0, 1]]]])
+    check_the_first_nan_wins(dtype)
 
 
 def test_the_index_is_uint8_up_to_254_places(backend):

@@ -1,44 +1,31 @@
 """`fastnn.kernels.squares`: the penalty on weights and the norm of gradients, of one array and of many."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
+from inputs.squares import (
+    check_a_shared_gradient,
+    check_against_the_loops,
+    check_many_at_once,
+    check_numbers_worked_by_hand,
+    check_the_gradient,
+    draw,
+)
 
 import fastnn
-from fastnn.gradient_check import eval_numerical_gradient
 from fastnn.kernels import squares
-from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
 MANY = [(3, 4), (), (0, 2), (4096,), (5000, 2), (1,)]
 anything = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def draw(shapes, dtype=np.float64, seed=0):
-    generator = np.random.default_rng(seed)
-    return [np.asarray(generator.standard_normal(shape), dtype) for shape in shapes]
-
-
-def penalised(w, dw, reg):
-    """`weight_penalty` as a function that leaves its arguments alone and returns the new gradient too."""
-    dw = dw.copy(order="C")
-    return squares.weight_penalty(w, dw, reg), dw
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", MANY, ids=str)
 def test_every_backend_agrees_with_the_loops(backend, dtype, shape):
-    w, dw = draw([shape, shape], dtype)
-    loss, _ = against_naive(penalised, w, dw, 0.3, terms=w.size)
-    assert isinstance(loss, float)
-    assert loss == pytest.approx(0.15 * np.sum(w.astype(np.float64) ** 2), rel=1e-13)  # summed in float64
-    norm = against_naive(squares.gradient_norm, dw, terms=w.size)
-    assert isinstance(norm, float)
-    assert norm == pytest.approx(math.sqrt(np.sum(dw.astype(np.float64) ** 2)), rel=1e-13)
+    check_against_the_loops(shape, dtype)
 
 
 @anything
@@ -48,32 +35,15 @@ def test_every_backend_agrees_with_the_loops(backend, dtype, shape):
     seed=st.integers(0, 2**32 - 1),
 )
 def test_many_at_once_are_one_after_the_other(backend, shapes, dtypes, seed):
-    def some(seed):
-        return [array.astype(dtypes[place % len(dtypes)]) for place, array in enumerate(draw(shapes, seed=seed))]
-
-    w, dw = some(seed), some(seed + 1)
-    each = [penalised(*pair, 0.7) for pair in zip(w, dw, strict=True)]
-    norms = [squares.gradient_norm(array) for array in dw]
-    assert squares.gradient_norm(dw) == pytest.approx(math.hypot(*norms), rel=1e-13)
-    assert squares.gradient_norm(tuple(dw)) == squares.gradient_norm(dw)
-    assert squares.weight_penalty(w, dw, 0.7) == pytest.approx(sum(loss for loss, _ in each), rel=1e-13)
-    for actual, (_, expected) in zip(dw, each, strict=True):
-        np.testing.assert_array_equal(actual, expected)
+    check_many_at_once(shapes, dtypes, seed)
 
 
 def test_numbers_worked_by_hand(backend):
-    w, dw = [np.array([[1.0, -2.0]]), np.array([3.0])], [np.array([[0.5, 0.5]]), np.array([-1.0])]
-    assert squares.weight_penalty(w, dw, 0.5) == 0.25 * (1 + 4 + 9)
-    assert_same(dw, [np.array([[1.0, -0.5]]), np.array([0.5])])
-    assert squares.gradient_norm([np.array([3.0, 0.0]), np.array(4)]) == 5
-    assert squares.gradient_norm([]) == squares.weight_penalty([], [], 1.0) == 0
+    check_numbers_worked_by_hand()
 
 
 def test_the_gradient_is_that_of_the_penalty(backend):
-    (w,), dw = draw([(3, 5)]), np.zeros((3, 5))
-    squares.weight_penalty(w, dw, 0.8)
-    expected = eval_numerical_gradient(lambda w: squares.weight_penalty(w, np.zeros_like(w), 0.8), w, verbose=False)
-    np.testing.assert_allclose(dw, expected, rtol=1e-7, atol=1e-9)
+    check_the_gradient((3, 5))
 
 
 def test_without_strength_nothing_happens(backend):
@@ -92,9 +62,7 @@ def test_what_is_not_finite_spreads_and_nothing_warns(backend, value, expected):
 
 
 def test_a_gradient_that_weights_share_gets_every_penalty(backend):
-    w, dw = draw([(5000,), (5000,)]), np.zeros(5000)
-    squares.weight_penalty(w, [dw, dw], 1.0)
-    np.testing.assert_allclose(dw, w[0] + w[1], rtol=1e-15, atol=1e-15)
+    check_a_shared_gradient(5000)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

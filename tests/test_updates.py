@@ -7,56 +7,30 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
+from inputs.updates import (
+    RULES,
+    check_against_the_loops,
+    check_the_figures_of_the_course,
+    check_without_weight_decay,
+    draw,
+    each_rule,
+    updated,
+)
 
 from fastnn.kernels import updates
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
-ADAM = {"t": 3, "learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.1}
-RULES = {  # the arrays of state, and numbers for the rest
-    updates.sgd_update: (0, {"learning_rate": 0.1, "weight_decay": 0.1}),
-    updates.momentum_update: (1, {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
-    updates.nesterov_update: (1, {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
-    updates.rmsprop_update: (1, {"learning_rate": 0.01, "decay_rate": 0.99, "epsilon": 1e-8, "weight_decay": 0.1}),
-    updates.adagrad_update: (1, {"learning_rate": 0.01, "epsilon": 1e-8, "weight_decay": 0.1}),
-    updates.adam_update: (2, ADAM),
-    updates.adamw_update: (2, ADAM),
-}
 PENALISED = [rule for rule in RULES if rule is not updates.adamw_update]  # whose weight decay is part of the gradient
-each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 anything = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def draw(rule, shape, dtype, seed=0):
-    """w, dw and the state: the second moments are not negative."""
-    w, dw, *state = np.random.default_rng(seed).standard_normal((2 + RULES[rule][0], *shape))
-    if rule not in (updates.momentum_update, updates.nesterov_update):
-        state = [*state[:-1], *(np.abs(last) for last in state[-1:])]
-    return [np.array(values, dtype) for values in (w, dw, *state)]
-
-
-def updated(rule, in_place=False, **changed):
-    """The rule as a function that leaves its arguments alone and returns the new weights and the new state."""
-
-    def apply(w, dw, *state):
-        w, state = w.copy(order="C"), [array.copy(order="C") for array in state]
-        out = w if in_place else np.full_like(w, np.nan)
-        assert rule(w, dw, *state, out, **RULES[rule][1] | changed) is None
-        return (out, *state)
-
-    return apply
 
 
 @each_rule
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(0, 3), (), (1,), (7, 11, 13), (20_011,)], ids=str)
 def test_every_backend_agrees_with_the_loops(backend, rule, dtype, shape):
-    arrays = draw(rule, shape, dtype)
     for decay in (0.0, 0.1):
-        into_another_array = against_naive(updated(rule, weight_decay=decay), *arrays)
-        in_place = against_naive(updated(rule, in_place=True, weight_decay=decay), *arrays)
-        for actual, expected in zip(in_place, into_another_array, strict=True):
-            np.testing.assert_array_equal(actual, expected)
+        check_against_the_loops(rule, decay, shape, dtype)
 
 
 @anything
@@ -83,13 +57,7 @@ def test_weight_decay_is_part_of_the_gradient(backend, rule):
 
 @each_rule
 def test_without_weight_decay_the_weights_do_not_matter(backend, rule):
-    w, dw, *state = draw(rule, (3,), np.float64)
-    expected = updated(rule, weight_decay=0)(w, dw, *state)
-    w[1] = np.inf
-    actual = updated(rule, weight_decay=0)(w, dw, *state)
-    assert actual[0][1] == np.inf
-    for one, other in zip(actual[1:], expected[1:], strict=True):
-        np.testing.assert_array_equal(one, other)
+    check_without_weight_decay(rule)
 
 
 @each_rule
@@ -130,21 +98,7 @@ def test_integer_weights_are_computed_in_float64(backend):
 
 
 def test_the_figures_of_the_course(backend):
-    def line(first, last):
-        return np.linspace(first, last, 20).reshape(4, 5)
-
-    w, dw, out = line(-0.4, 0.6), line(-0.6, 0.4), np.empty((4, 5))
-    velocity = line(0.6, 0.9)
-    updates.momentum_update(w, dw, velocity, out, learning_rate=1e-3, momentum=0.9)
-    assert (out[0, 0], velocity[0, 0]) == pytest.approx((0.1406, 0.5406), rel=1e-12)
-    cache = line(0.6, 0.9)
-    updates.rmsprop_update(w, dw, cache, out, learning_rate=1e-2, decay_rate=0.99, epsilon=1e-8)
-    assert out[0, 0] == pytest.approx(-0.39223849, abs=5e-9)
-    assert cache[0, 0] == pytest.approx(0.5976, rel=1e-12)
-    m, v = line(0.6, 0.9), line(0.7, 0.5)
-    updates.adam_update(w, dw, m, v, out, t=6, learning_rate=1e-2, beta1=0.9, beta2=0.999, epsilon=1e-8)
-    assert out[0, 0] == pytest.approx(-0.40094747, abs=5e-9)
-    assert (m[0, 0], v[0, 0]) == pytest.approx((0.48, 0.69966), rel=1e-12)
+    check_the_figures_of_the_course()
 
 
 def test_numbers_worked_by_hand(backend):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from inputs.dropout import check_dropped_elements, check_keeping_everything, check_layouts_and_integers
 
 import fastnn
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
@@ -44,32 +45,16 @@ def test_an_element_is_kept_where_its_word_is_less_than_p(position):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_any_layout_and_integers(dtype):
-    x = np.random.default_rng(1).standard_normal((8, 9)).astype(dtype)
-    for seen in (x[::2, ::-3], np.asfortranarray(x), x.T):
-        out, mask = against_naive(dropout.dropout_forward, seen, 0.5, 3)
-        assert out.flags.c_contiguous
-        against_naive(dropout.dropout_backward, seen, np.asfortranarray(mask), 0.5)
-    out, _ = dropout.dropout_forward([[1, 2], [3, 4]], 0.5, 3)
-    assert out.dtype == np.float64
+    check_layouts_and_integers((8, 9), dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dropped_elements_are_0_whatever_they_were(dtype):
-    _, mask = dropout.dropout_forward(np.ones(64, dtype), 0.5, 0)
-    for odd in (np.nan, np.inf, -np.inf):
-        x = np.full(64, odd, dtype)
-        out, again = dropout.dropout_forward(x, 0.5, 0)
-        np.testing.assert_array_equal(again, mask)
-        for result in (out, dropout.dropout_backward(x, mask, 0.5)):
-            np.testing.assert_array_equal(result, np.where(mask, x, dtype(0)))
+    check_dropped_elements(dtype)
 
 
 def test_keeping_everything_changes_nothing():
-    x = np.random.default_rng(2).standard_normal(1007).astype(np.float32)
-    x[:2] = -0.0, np.nan
-    out, mask = dropout.dropout_forward(x, 1, 9)
-    assert mask.all()
-    assert out.tobytes() == dropout.dropout_backward(x, mask, 1).tobytes() == x.tobytes()
+    check_keeping_everything(1007)
 
 
 @pytest.mark.parametrize("key", SEEDS)

@@ -2,32 +2,13 @@
 
 import numpy as np
 import pytest
+from inputs.linear_losses import LOSSES, check_the_gradient, check_the_kink, draw, rounded
 
-from fastnn.gradient_check import eval_numerical_gradient, rel_error
 from fastnn.kernels import linear_losses
 from fastnn.testing import against_naive
 
 DTYPES = [np.float32, np.float64]
-LOSSES = [linear_losses.linear_svm_loss, linear_losses.linear_softmax_loss]
 SHAPES = [(1, 1, 1), (3, 5, 4), (0, 3, 2), (7, 1, 11), (37, 2, 3), (2, 0, 3), (5, 3, 1)]
-
-
-def draw(N, D, K, dtype):
-    """Whole numbers, so that scores are exact in any order of summing, with ties and hinges exactly at their kink."""
-    generator = np.random.default_rng(0)
-    W, X = generator.integers(-2, 3, (D, K)), generator.integers(-1, 2, (N, D))
-    return W.astype(dtype), X.astype(dtype), generator.integers(K, size=N)
-
-
-def rounded(function):
-    """The function with its loss in the dtype of dW: as exact as its scores are."""
-
-    def call(W, X, y, reg):
-        loss, dW = function(W, X, y, reg)
-        assert type(loss) is float
-        return dW.dtype.type(loss), dW
-
-    return call
 
 
 @pytest.mark.parametrize("function", LOSSES)
@@ -85,15 +66,9 @@ def test_a_label_of_score_minus_infinity_has_an_infinite_loss(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_hinge_has_gradient_0_at_its_kink(dtype):
-    one = np.ones((1, 1), dtype)
-    assert linear_losses.linear_svm_loss(np.array([[2, 3, 1]], dtype), one, [1], 0)[1].tolist() == [[0, 0, 0]]
-    nearly = np.array([[0.5, np.nextafter(dtype(1.5), dtype(0)), 1.5]], dtype)
-    assert linear_losses.linear_svm_loss(nearly, one, [1], 0)[1].tolist() == [[1, -2, 1]]
+    check_the_kink(dtype)
 
 
 @pytest.mark.parametrize("function", LOSSES)
 def test_gradients_are_the_numeric_ones(function):
-    generator = np.random.default_rng(3)
-    W, X, y = generator.standard_normal((4, 3)), generator.standard_normal((5, 4)), generator.integers(3, size=5)
-    expected = eval_numerical_gradient(lambda W: function(W, X, y, 0.7)[0], W, verbose=False)
-    assert rel_error(function(W, X, y, 0.7)[1], expected) < 1e-7
+    check_the_gradient(function)

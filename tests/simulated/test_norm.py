@@ -2,33 +2,12 @@
 
 import numpy as np
 import pytest
+from inputs.norm import BATCH_BACKWARD, LARGE, check_batch, check_gradients, check_groups, draw
 
-from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
 from fastnn.kernels import norm
 from fastnn.testing import against_naive
 
 DTYPES = [np.float32, np.float64]
-EPSILON = 0.5  # few elements may have a variance near 0, which costs digits whatever computes it
-BATCH_BACKWARD = [norm.batchnorm_backward, norm.batchnorm_backward_alt, norm.batchnorm_inference_backward]
-
-
-def draw(shape, dtype, offset=0.0):
-    """x, dout, gamma, beta."""
-    generator = np.random.default_rng(0)
-    x, dout = offset + 2 * generator.standard_normal(shape), generator.standard_normal(shape)
-    return tuple(values.astype(dtype) for values in (x, dout, *generator.standard_normal((2, shape[1]))))
-
-
-def check_batch(x, dout, gamma, beta):
-    _, mean, var = against_naive(norm.batchnorm_forward, x, gamma, beta, EPSILON, terms=x.size)
-    against_naive(norm.batchnorm_inference, x, gamma, beta, mean, var, EPSILON)
-    for backward in BATCH_BACKWARD:
-        against_naive(backward, dout, x, gamma, mean, var, EPSILON, terms=x.size)
-
-
-def check_groups(x, dout, gamma, beta, groups):
-    _, mean, var = against_naive(norm.groupnorm_forward, x, gamma, beta, groups, EPSILON, terms=x.size)
-    against_naive(norm.groupnorm_backward, dout, x, gamma, groups, mean, var, EPSILON, terms=x.size)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -50,9 +29,9 @@ def test_group_norm_against_the_loops(shape, dtype):
 def test_no_images(dtype):
     x, dout, gamma, beta = draw((0, 4, 3), dtype)
     mean, var = np.zeros(4, dtype), np.ones(4, dtype)
-    against_naive(norm.batchnorm_inference, x, gamma, beta, mean, var, EPSILON)
+    against_naive(norm.batchnorm_inference, x, gamma, beta, mean, var, LARGE)
     for backward in BATCH_BACKWARD:
-        against_naive(backward, dout, x, gamma, mean, var, EPSILON)
+        against_naive(backward, dout, x, gamma, mean, var, LARGE)
 
 
 def test_a_large_mean_costs_no_digits():
@@ -67,9 +46,9 @@ def test_numbers_beyond_the_range_of_float32_in_between():
     check_groups(np.float32(3e18) * x[:3], dout[:3], gamma, beta, 1)
     x = np.float32([[3e38, -3e38], [1e38, 2e38]])
     mean, var = -x[0], np.full(2, 1e38, np.float32)
-    against_naive(norm.batchnorm_inference, x, gamma, beta, mean, var, EPSILON)
+    against_naive(norm.batchnorm_inference, x, gamma, beta, mean, var, LARGE)
     for backward in BATCH_BACKWARD[1:]:
-        against_naive(backward, dout[:2], x, gamma, mean, var, EPSILON)
+        against_naive(backward, dout[:2], x, gamma, mean, var, LARGE)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
@@ -80,7 +59,7 @@ def test_nan_and_infinity_reach_what_shares_their_statistics(dtype, special):
     x[4, 1, 2] = special
     check_batch(x, dout, gamma, beta)
     check_groups(x, dout, gamma, beta, 2)
-    dx, dgamma, _ = norm.batchnorm_inference_backward(dout, x, gamma, beta, np.ones(4, dtype), EPSILON)
+    dx, dgamma, _ = norm.batchnorm_inference_backward(dout, x, gamma, beta, np.ones(4, dtype), LARGE)
     assert np.isfinite(dx).all()
     np.testing.assert_array_equal(np.isfinite(dgamma), [True, False, True, True])
 
@@ -96,22 +75,4 @@ def test_constant_channels_give_beta(dtype):
 
 
 def test_gradients_are_the_numeric_ones():
-    x, dout, gamma, beta = draw((2, 4, 2), np.float64)
-    statistics = np.random.default_rng(1).uniform(0.5, 2, (2, 4))
-
-    def batch():
-        return norm.batchnorm_forward(x, gamma, beta, EPSILON)
-
-    def groups():
-        return norm.groupnorm_forward(x, gamma, beta, 2, EPSILON)
-
-    def inference():
-        return (norm.batchnorm_inference(x, gamma, beta, *statistics, EPSILON),)
-
-    gradients = [(batch, backward(dout, x, gamma, *batch()[1:], EPSILON)) for backward in BATCH_BACKWARD[:2]]
-    gradients += [(groups, norm.groupnorm_backward(dout, x, gamma, 2, *groups()[1:], EPSILON))]
-    gradients += [(inference, norm.batchnorm_inference_backward(dout, x, gamma, *statistics, EPSILON))]
-    for forward, results in gradients:
-        for array, actual in zip((x, gamma, beta), results, strict=True):
-            expected = eval_numerical_gradient_array(lambda _, f=forward: f()[0], array, dout)
-            assert rel_error(expected, actual) < 1e-7
+    check_gradients((2, 4, 2), 2, LARGE)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from inputs.pool2d import RNG, check_overlapping_padded_max_worked_by_hand, check_the_first_nan_wins, draw
 
 import fastnn
 from fastnn.gradient_check import eval_numerical_gradient_array
@@ -29,15 +30,6 @@ GEOMETRIES = [
     ((1, 3, 5, 5), (2, 1), (3, 4), (1, 0)),
     ((1, 1, 4, 4), 2, 2**40, 1),
 ]
-RNG = np.random.default_rng(0)
-
-
-def draw(shape, dtype, kind="normal"):
-    """Normal numbers; few whole ones, so that there are ties and both zeros; or those with NaN and infinity."""
-    if kind == "normal":
-        return RNG.standard_normal(shape).astype(dtype)
-    values = [-2.0, -0.0, 0.0, 1.0, 2.0] + ([np.nan, np.inf, -np.inf] if kind == "special" else [])
-    return RNG.choice(values, size=shape).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -81,21 +73,13 @@ def test_avg_spreads_nan_and_infinity(special):
 
 
 def test_overlapping_padded_max_worked_by_hand():
-    x = np.array([[[[-1.0, -5, -2], [-3, -4, -1]]]])
-    out, index = max_pool2d_forward(x, 2, 1, 1)
-    np.testing.assert_array_equal(out, [[[[-1, -1, -2, -2], [-1, -1, -1, -1], [-3, -3, -1, -1]]]])
-    np.testing.assert_array_equal(index, [[[[3, 2, 3, 2], [1, 0, 3, 2], [1, 0, 1, 0]]]])
-    dx = max_pool2d_backward(np.arange(1.0, 13).reshape(1, 1, 3, 4), index, x.shape, 2, 1, 1)
-    np.testing.assert_array_equal(dx, [[[[1 + 2 + 5 + 6, 0, 3 + 4], [9 + 10, 0, 7 + 8 + 11 + 12]]]])
+    check_overlapping_padded_max_worked_by_hand()
 
 
 def test_the_first_of_equal_elements_and_the_first_nan_win():
     _, index = max_pool2d_forward(np.full((1, 1, 2, 2), -np.inf), 2, 1, 1)
     np.testing.assert_array_equal(index, [[[[3, 2, 2], [1, 0, 0], [1, 0, 0]]]])
-    x = np.array([[[[1, np.nan, np.inf, 3], [np.nan, 2, -np.inf, np.nan]]]], np.float32)
-    out, index = max_pool2d_forward(x, 2, 2)
-    assert np.isnan(out).all()
-    np.testing.assert_array_equal(index, [[[[1, 3]]]])
+    check_the_first_nan_wins(np.float32)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
