@@ -2,33 +2,14 @@
 
 import numpy as np
 import pytest
+from inputs.nn import DOUBLE, convnet, normal
 
 from fastnn import nn
 from fastnn.layers import mse_loss
 from fastnn.nn import sandwiches
 from fastnn.testing import assert_same
 
-DOUBLE = {"dtype": np.float64, "seed": 3}
 IMAGES = (2, 3, 6, 5)
-
-
-def normal(*shape, dtype=np.float64, seed=5):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def convnet(**options):
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1, **DOUBLE),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(4, 3, 3, **DOUBLE),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(3, 5, **DOUBLE),
-        nn.ReLU(),
-        nn.Linear(5, 3, **DOUBLE),
-        **options,
-    )
 
 
 def test_sandwiches_are_found_and_change_nothing(backend, monkeypatch):

@@ -4,33 +4,13 @@ import threading
 
 import numpy as np
 import pytest
+from inputs.nn import DOUBLE, convnet, normal
 
 import fastnn
 from fastnn import nn
 from fastnn.gradient_check import eval_numerical_gradient
 from fastnn.layers import mse_loss, svm_loss
 from fastnn.testing import assert_same
-
-DOUBLE = {"dtype": np.float64, "seed": 3}
-
-
-def normal(*shape, dtype=np.float64, seed=5):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def convnet(**options):
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1, **DOUBLE),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(4, 3, 3, **DOUBLE),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(3, 5, **DOUBLE),
-        nn.ReLU(),
-        nn.Linear(5, 3, **DOUBLE),
-        **options,
-    )
 
 
 def test_network_passes_the_gradient_check(backend):
