@@ -17,8 +17,7 @@ LOSSES = {
 D = 193  # of 8 x 8 images and a bias, for 3073 of 32 x 32: the loops take their time
 
 
-@pytest.fixture(scope="module")
-def data():
+def images_as_rows():
     """Images of ten classes as rows with the bias trick: a template for each class and noise, and a 1 appended."""
     generator = np.random.default_rng(0)
     templates, rows = generator.standard_normal((10, D - 1)), {}
@@ -27,6 +26,11 @@ def data():
         X = 0.2 * templates[y] + generator.standard_normal((count, D - 1))
         rows[f"X_{part}"], rows[f"y_{part}"] = np.hstack([X, np.ones((count, 1))]), y
     return rows
+
+
+@pytest.fixture(scope="module")
+def data():
+    return images_as_rows()
 
 
 @pytest.mark.parametrize("name", LOSSES)
