@@ -124,7 +124,7 @@ def _write(group: Any, name: str, value: Any, where: str) -> None:
     import h5py
 
     if isinstance(value, dict):
-        member = group.create_group(name, track_order=True)
+        member = manifest.new_group(group, name)
         for key, inner in value.items():
             _write(member, _name(key, where), inner, f"{where}[{key!r}]")
         kind = "dict"
@@ -132,7 +132,7 @@ def _write(group: Any, name: str, value: Any, where: str) -> None:
         member = group.create_dataset(name, data=np.array(value))
         kind = "numbers"
     elif type(value) in (list, tuple):
-        member = group.create_group(name, track_order=True)
+        member = manifest.new_group(group, name)
         for position, inner in enumerate(value):
             _write(member, str(position), inner, f"{where}[{position}]")
         kind = type(value).__name__

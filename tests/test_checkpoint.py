@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from pathlib import Path
 
 import h5py
@@ -87,6 +88,14 @@ def test_other_tools_can_read_it(tmp_path):
         assert file.attrs["fastnn_version"] == fastnn.__version__
         assert file["params/W1"].shape == (2, 3)
         assert file["epoch"][()] == 4
+
+
+def test_a_second_later_the_bytes_are_the_same(tmp_path):
+    """HDF5 1 would note the time in every group, unless it is told not to."""
+    for name in ("now.h5", "later.h5"):
+        save(tmp_path / name, {"params": {"W1": np.ones((2, 3))}, "layers": [{}, "a"]})
+        time.sleep(1.1)
+    assert (tmp_path / "now.h5").read_bytes() == (tmp_path / "later.h5").read_bytes()
 
 
 def test_long_histories_are_one_dataset(tmp_path):

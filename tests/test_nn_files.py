@@ -233,11 +233,11 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     model.save(tmp_path / "net.npz")
     before = (tmp_path / "net.npz").read_bytes()
 
-    def full(file, **_):
+    def full(file, *_, **__):
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np.lib.format, "write_array", full)
     message = re.escape(
         f"save: name={os.fspath(tmp_path / 'net.npz')!r} could not be written: [Errno 28] No space left"
     )

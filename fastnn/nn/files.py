@@ -36,8 +36,10 @@ def save(
     temporary = path.with_name(path.name + ".tmp")
     try:
         try:
-            with open(temporary, "wb") as file:  # savez would append .npz to a name
-                np.savez(file, **arrays)
+            with zipfile.ZipFile(temporary, "w") as archive:  # NumPy's savez does not close it where the disk is full
+                for key, array in arrays.items():
+                    with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
             os.replace(temporary, path)
         finally:
             with contextlib.suppress(OSError):

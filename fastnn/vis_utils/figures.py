@@ -68,5 +68,6 @@ def draw_image(axes: "Axes", image: np.ndarray) -> None:
 def draw_pixels(axes: "Axes", image: np.ndarray, **options: Any) -> None:
     """An image (H, W, C) from 0 to 1, grey where C = 1; or, given a cmap and a norm, numbers (H, W)."""
     drawn = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
+    drawn = np.nan_to_num(drawn) if drawn.ndim == 3 else drawn  # of numbers in a colour map, NaN has none
     limits: dict[str, Any] = {} if "norm" in options else {"cmap": "gray", "vmin": 0, "vmax": 1}
     axes.imshow(drawn, interpolation="nearest", **limits, **options)
