@@ -58,7 +58,9 @@ def speedups(parts: Parts, path: Path) -> None:
     panels[0].set_ylim(len(operations) - 0.5, -0.5)
     handles, labels = panels[2].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize=8, frameon=False, loc="outside lower right", ncols=2)
-    figure.suptitle("How many times faster each operation runs", x=0.01, ha="left", fontsize=12, color=figures.INK)
+    machine = (default or tuned or {"machine": {"cpu": "no machine", "cores": 0}})["machine"]
+    title = f"How many times faster each operation runs: {machine['cpu']}, {machine['cores']} cores"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, color=figures.INK)
     _save(figure, path)
 
 
