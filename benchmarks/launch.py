@@ -19,7 +19,9 @@ ROUNDS, PAUSE = 300, 2e-3  # seconds
 
 
 def main() -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from fastnn.kernels import thread_count
+
+    cores = thread_count.cores()
     print(f"microseconds for a launch on {cores} threads: median (and the slowest of a hundred)\n")
     print(f"{'':12}{'at once':>20}{'after a pause':>20}{'busy':>20}")
     for name in (OWN, *LAYERS):

@@ -32,6 +32,7 @@ import fastnn
 from fastnn.benchmarking import machine, malloc
 from fastnn.benchmarking import report as operations
 from fastnn.benchmarking.cases import CASES
+from fastnn.kernels import thread_count
 
 FOLDER = Path(__file__).parent / "results"
 SERIES = ("operations", "steps", "startup")
@@ -147,7 +148,7 @@ def machine_name() -> str:
     import llvmlite.binding
 
     design = llvmlite.binding.get_host_cpu_name().replace("znver", "zen")
-    words = re.sub(r"\(\w+\)", " ", f"{machine.cpu_name()} {design} {machine.cores()} cores")
+    words = re.sub(r"\(\w+\)", " ", f"{machine.cpu_name()} {design} {thread_count.cores()} cores")
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 
 

@@ -10,7 +10,7 @@ The tree (see `fastnn.checkpoint` for how it is stored), schema 2:
     options     the keywords of `Solver`: schedule, transform and update_rule described as the model is
     data        num_train, num_val; input_shape and dtype of an image; digest, a checksum of the first and last rows;
                 where the data said so: mean_image, scale, class_names
-    backend, threads, processor, versions    what the bits of the results depend on
+    backend, threads, processor, versions, denormals    what the bits of the results depend on
     settings    for runs of `fastnn train` only: its options
 
 Files of schema 1, which had no number, hold `solver` or its members alone. They can be drawn, and loaded by
@@ -43,7 +43,7 @@ _OPTIONS = (
     "checkpoint_every", "print_every", "verbose", "transform", "clip_norm",
 )  # fmt: skip
 _STATE = {"params", "loss_history", "train_acc_history", "val_acc_history"}
-_ENVIRONMENT = ("backend", "threads", "processor", "versions")
+_ENVIRONMENT = ("backend", "threads", "processor", "versions", "denormals")
 _GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 
@@ -137,7 +137,13 @@ def _whole(function: str, path: str | os.PathLike) -> Iterator[None]:
 
 def environment() -> dict[str, Any]:
     """What the bits of the results depend on, beside what is computed."""
-    return {"backend": get_backend(), "threads": _threads(), "processor": _processor(), "versions": dict(_versions())}
+    return {
+        "backend": get_backend(),
+        "threads": _threads(),
+        "processor": _processor(),
+        "versions": dict(_versions()),
+        "denormals": _denormals(),
+    }
 
 
 def about(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,6 +251,11 @@ def _threads() -> int:
 
     kernels = sys.modules.get("fastnn.kernels.threads")
     return machine.threads() if kernels is None else kernels.get_num_threads()
+
+
+def _denormals() -> str:
+    """Whether this thread keeps numbers below the smallest normal one, or flushes them to zero as libraries may ask."""
+    return "kept" if sys.float_info.min / 2 else "flushed"
 
 
 @functools.cache

@@ -1,9 +1,10 @@
 """How a kernel reaches other threads without coming back to Python: mailboxes in memory, read by waiting threads.
 
-A mailbox is four int64: its state, the address of a machine-code function, that of its arguments, and the status that
-the function returned. A sender reserves a free mailbox, fills it and posts it; the reader takes what is posted, runs it
-and says when it is done; only the sender frees it. What the reader has not taken by the time that the sender is done
-with all the parts, the sender takes back: arguments stay on its stack, and nobody reads them after `share` returns.
+A mailbox is five int64: its state, the address of a machine-code function, that of its arguments, the status that the
+function returned, and the floating-point mode in which it runs, that of the sender. A sender reserves a free mailbox,
+fills it and posts it; the reader takes what is posted, runs it and says when it is done; only the sender frees it. What
+the reader has not taken by the time that the sender is done with all the parts, the sender takes back: arguments stay
+on its stack, and nobody reads them after `share` returns.
 
 The state orders everything else: who sets it releases what was written before, who reads it acquires that. Several
 senders may look at the arguments of one mailbox, to see whether they are their own; these are atomic, too.
@@ -16,8 +17,10 @@ from numba import types
 from numba.core import cgutils, compiler
 from numba.extending import intrinsic
 
+from . import float_mode
+
 FREE, RESERVED, POSTED, TAKEN, DONE = range(5)
-STATE, FUNCTION, ARGUMENTS, STATUS = range(4)
+STATE, FUNCTION, ARGUMENTS, STATUS, MODE = range(5)
 SIZE = 16  # int64 of a mailbox that shares no cache line, nor the next one, which processors fetch together with it
 
 WORD, SHORT, POINTER = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
@@ -46,17 +49,16 @@ def _is(builder, value, expected):
     return builder.icmp_signed("==", value, WORD(expected))
 
 
-def _rest(context, builder, glances):
+def _rest(builder, glances):
     """Between two glances: a pause of the processor, and after many glances another thread's turn on this core."""
-    machine = context.codegen().magic_tuple()[0].partition("-")[0]
     with builder.if_else(builder.icmp_signed("<", builder.load(glances), WORD(BUSY))) as (few, many):
         with few:
-            if machine in ("x86_64", "i386", "i686"):
+            if float_mode.machine() == "x86":
                 pause = cgutils.get_or_insert_function(
                     builder.module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.pause"
                 )
                 builder.call(pause, [])
-            elif machine in ("aarch64", "arm64"):
+            elif float_mode.machine() == "arm":
                 hint = ir.FunctionType(ir.VoidType(), [SHORT])
                 builder.call(cgutils.get_or_insert_function(builder.module, hint, "llvm.aarch64.hint"), [SHORT(1)])
         with many:
@@ -86,6 +88,7 @@ def serve(context, mailbox, patience):
         with builder.if_then(_change(builder, state, POSTED, TAKEN)):
             function = builder.inttoptr(builder.load(_field(builder, mailbox, FUNCTION)), ENTRY.as_pointer())
             given = builder.inttoptr(_load(builder, _field(builder, mailbox, ARGUMENTS), "monotonic"), POINTER)
+            float_mode.emit_write(builder, builder.load(_field(builder, mailbox, MODE)))
             status = builder.sext(builder.call(function, [given]), WORD)
             builder.store(status, _field(builder, mailbox, STATUS))
             _store(builder, WORD(DONE), state)
@@ -93,7 +96,7 @@ def serve(context, mailbox, patience):
             builder.store(WORD(0), glances)
         builder.branch(look)
         builder.position_at_end(idle)
-        _rest(context, builder, glances)
+        _rest(builder, glances)
         waiting = builder.zext(_is(builder, seen, FREE), WORD)
         builder.store(builder.sub(builder.load(left), waiting), left)
         builder.cbranch(builder.icmp_signed(">", builder.load(left), WORD(0)), look, done)
@@ -121,12 +124,14 @@ def share(context, kernel, mailboxes, helpers, count, parts, arguments):
         entry = _entry(context, builder, kernel.dispatcher, arguments, box.type)
         address, function = builder.ptrtoint(box, WORD), builder.ptrtoint(entry, WORD)
         mailboxes = builder.inttoptr(mailboxes, WORD.as_pointer())
+        mode = float_mode.emit_read(builder)
 
         with cgutils.for_range(builder, helpers) as loop:
             mailbox = builder.load(builder.gep(mailboxes, [loop.index]))
             state = _field(builder, mailbox, STATE)
             with builder.if_then(_change(builder, state, FREE, RESERVED)):
                 builder.store(function, _field(builder, mailbox, FUNCTION))
+                builder.store(mode, _field(builder, mailbox, MODE))
                 _store(builder, address, _field(builder, mailbox, ARGUMENTS), "monotonic")
                 _store(builder, WORD(POSTED), state)
         own = builder.sext(builder.call(entry, [builder.bitcast(box, POINTER)]), WORD)
@@ -138,7 +143,7 @@ def share(context, kernel, mailboxes, helpers, count, parts, arguments):
             ours = builder.icmp_signed("==", _load(builder, arguments_field, "monotonic"), address)
             with builder.if_then(ours):
                 with builder.if_then(builder.not_(_change(builder, state, POSTED, RESERVED))):  # it was taken
-                    _wait_until_done(context, builder, state)
+                    _wait_until_done(builder, state)
                     status = builder.load(_field(builder, mailbox, STATUS))
                     failed = builder.icmp_signed("!=", status, WORD(0))
                     builder.store(builder.select(failed, status, builder.load(result)), result)
@@ -149,14 +154,14 @@ def share(context, kernel, mailboxes, helpers, count, parts, arguments):
     return signature, codegen
 
 
-def _wait_until_done(context, builder, state):
+def _wait_until_done(builder, state):
     glances = cgutils.alloca_once_value(builder, WORD(0))
     look, wait, done = (builder.append_basic_block() for _ in range(3))
     builder.branch(look)
     builder.position_at_end(look)
     builder.cbranch(_is(builder, _load(builder, state), DONE), done, wait)
     builder.position_at_end(wait)
-    _rest(context, builder, glances)
+    _rest(builder, glances)
     builder.branch(look)
     builder.position_at_end(done)
 

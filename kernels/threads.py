@@ -16,7 +16,9 @@ longer to compile.
 import contextlib
 import functools
 import os
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Any
@@ -24,11 +26,10 @@ from typing import Any
 import numba
 import numpy as np
 
-from . import mailbox
+from . import mailbox, thread_count
 from .compiling import borrowing, serial, uncached  # noqa: F401
 from .mailbox import serve, share
 
-VARIABLE = "FASTNN_NUM_THREADS"
 PARTS = 16  # for each thread: fine enough to balance, each with its own buffers to fill
 _PATIENCE = 1 << 12  # glances, longer than the pause between most launches: a helper that sleeps wakes up late
 
@@ -36,6 +37,7 @@ _ALIGNMENT = 8 * mailbox.SIZE
 
 _limit: int | None = None
 _helpers: list["_Helper"] = []
+_most = sys.maxsize  # helpers that the system allows
 _births = threading.RLock()
 
 
@@ -87,11 +89,10 @@ def _driver(kernel: Callable, function: Callable) -> Callable:
 
 
 def get_num_threads() -> int:
-    """The threads that kernels run on: `use_num_threads`, else FASTNN_NUM_THREADS, else the cores of this process."""
+    """The threads that kernels run on: `use_num_threads`, else the default of this process (see `thread_count`)."""
     global _limit
     if _limit is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        _limit = _checked(VARIABLE, os.environ.get(VARIABLE) or str(cores))
+        _limit = thread_count.default().number
     return _limit
 
 
@@ -100,31 +101,38 @@ def use_num_threads(count: int) -> Iterator[None]:
     """Let kernels run on so many threads, in the whole process, inside a `with` block. ValueError for less than 1."""
     global _limit
     before = get_num_threads()
-    _limit = _checked("use_num_threads", str(count))
+    _limit = thread_count.checked("use_num_threads", str(count))
     try:
         yield
     finally:
         _limit = before
 
 
-def _checked(origin: str, value: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
-        raise ValueError(
-            f"{origin}: {value!r} is no number of threads; expected a whole number from 1 up; leave it out for all"
-        )
-    return int(value)
-
-
 def _mailboxes(count: int) -> np.ndarray:
-    """The addresses of so many helpers' mailboxes; helpers that do not exist yet are born, those asleep are woken."""
-    if len(_helpers) < count:
-        with _births:
-            while len(_helpers) < count:
-                _helpers.append(_Helper(len(_helpers) + 1))
+    """The addresses of the mailboxes of at most so many helpers; starts missing helpers and wakes sleeping ones."""
+    if len(_helpers) < min(count, _most):
+        _start_helpers(count)
     helpers = _helpers[:count]
     for helper in helpers:
         helper.wake()
     return np.array([helper.address for helper in helpers], np.int64)
+
+
+def _start_helpers(count: int) -> None:
+    """Start helpers until there are so many, or as many as the system allows."""
+    global _most
+    with _births:
+        while len(_helpers) < min(count, _most):
+            try:
+                _helpers.append(_Helper(len(_helpers) + 1))
+            except (RuntimeError, MemoryError) as error:
+                _most = len(_helpers)
+                warnings.warn(
+                    f"fastnn: {error}: kernels run on {_most + 1} instead of {count + 1} threads; raise the limit of "
+                    f"processes or memory, or set {thread_count.VARIABLE}={_most + 1}",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
 
 
 class _Helper:
@@ -162,8 +170,8 @@ def _wait(address, patience):
 
 def _forget_helpers() -> None:
     """A forked child has none of its parent's threads, perhaps not the one that held the lock; it starts its own."""
-    global _births
-    _births = threading.RLock()
+    global _births, _most
+    _births, _most = threading.RLock(), sys.maxsize
     _helpers.clear()
 
 

@@ -4,9 +4,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastnn.kernels import threads
+from fastnn.kernels import compiling, threads
 
-PATIENCE = 1 << 30  # glances
+PATIENCE = 1 << 30  # glances, about a second
 
 
 @intrinsic
@@ -21,20 +21,25 @@ def _look(context, address, place):
     return types.int64(types.intp, types.intp), codegen
 
 
+@compiling.uncached
+def wait_for_other(part, begun, patience):
+    """One of two parts begins and waits until the other one has, for so many glances; whether it has."""
+    begun[part] = 1
+    glances = 0
+    while _look(begun.ctypes.data, 1 - part) == 0 and glances < patience:
+        glances += 1
+    return glances < patience
+
+
 @threads.parallel(grain=1)
 def meet(start, stop, begun, met, patience):
-    """Each of two parts begins and waits until the other one has, for so many glances; met says whether it did."""
-    begun[start] = 1
-    glances = 0
-    while _look(begun.ctypes.data, 1 - start) == 0 and glances < patience:
-        glances += 1
-    met[start] = glances < patience
+    """Each of two parts waits for the other one; met says whether it came."""
+    met[start] = wait_for_other(start, begun, patience)
 
 
 @threads.parallel(grain=1)
-def hold(start, stop, begun, ended, patience):
-    """Each part begins, and stays until ended[0] is set, for so many glances at most."""
+def hold(start, stop, begun, ended):
+    """Each part begins, and stays until ended[0] is set."""
     begun[start] = 1
-    glances = 0
-    while _look(ended.ctypes.data, 0) == 0 and glances < patience:
-        glances += 1
+    while _look(ended.ctypes.data, 0) == 0:
+        pass

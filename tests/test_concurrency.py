@@ -33,11 +33,11 @@ SIZES = [
 ]
 
 
-def work_of(x_shape, w_shape, stride, pad):
-    """A function that runs every kind of kernel on problems of this size and returns all results."""
-    x, w, b = (RNG.normal(size=shape).astype(np.float32) for shape in (x_shape, w_shape, w_shape[:1]))
-    rows, matrix = x.reshape(x_shape[0], -1), RNG.normal(size=(x[0].size, 40)).astype(np.float32)
-    bias = np.ones(40, np.float32)
+def work_of(x_shape, w_shape, stride, pad, scale=1.0):
+    """A function that runs every kind of kernel on problems of this size and scale, and returns all results."""
+    x, w, b = (RNG.normal(0, scale, shape).astype(np.float32) for shape in (x_shape, w_shape, w_shape[:1]))
+    rows, matrix = x.reshape(x_shape[0], -1), RNG.normal(0, scale, (x[0].size, 40)).astype(np.float32)
+    bias = np.full(40, scale, np.float32)
 
     def work():
         out = conv2d.conv2d_forward(x, w, b, stride, pad)
@@ -103,19 +103,23 @@ def _note(start, stop, out):
         out[place] += 1
 
 
-def _two_threads_inside():
-    """A Python thread in a launch that its helper has joined, and what ends it: on a busy machine not the first one."""
+def held_launch():
+    """A Python thread inside a launch that a helper has joined, and the array that ends it.
+
+    A helper that was still asleep, on a busy machine, misses a launch; then there is another one.
+    """
+    rendezvous.hold(2, *np.ones((2, 2), np.int64))  # compiled before
     for _ in range(30):
         begun, ended = np.zeros(2, np.int64), np.zeros(1, np.int64)
-        first = threading.Thread(target=rendezvous.hold, args=(2, begun, ended, rendezvous.PATIENCE))
-        first.start()
-        deadline = time.monotonic() + 1
-        while not begun.all() and time.monotonic() < deadline:
+        launcher = threading.Thread(target=rendezvous.hold, args=(2, begun, ended))
+        launcher.start()
+        missed = time.monotonic() + 1
+        while not begun.all() and time.monotonic() < missed:
             time.sleep(0.001)
         if begun.all():
-            return first, ended
+            return launcher, ended
         ended[0] = 1
-        first.join(30)
+        launcher.join()
     raise AssertionError("no helper joined in 30 launches of a second")
 
 
@@ -123,13 +127,14 @@ def _two_threads_inside():
 def test_nobody_waits_for_a_helper_that_is_busy_elsewhere():
     out = np.zeros(16, np.int64)
     with threads.use_num_threads(2):
-        first, ended = _two_threads_inside()
-        for _ in range(100):
-            _note(16, out)
-        assert first.is_alive()
-        ended[0] = 1
-        first.join(30)
-        assert not first.is_alive()
+        launcher, ended = held_launch()
+        try:
+            for _ in range(100):
+                _note(16, out)
+            assert launcher.is_alive()  # until ended[0] is set
+        finally:
+            ended[0] = 1
+            launcher.join()
     np.testing.assert_array_equal(out, 100)
 
 
@@ -186,19 +191,19 @@ def test_arrays_are_let_go_at_the_end_of_a_launch():
 @compiled
 def test_ctrl_c_during_a_launch_is_raised_once_it_is_over():
     begun, ended, out = np.zeros(2, np.int64), np.zeros(1, np.int64), np.zeros(16, np.int64)
+    rendezvous.hold(2, *np.ones((2, 2), np.int64))  # compiled before
 
     def press():
-        while not begun.all():
+        while not begun.any():
             time.sleep(0.001)
         signal.raise_signal(signal.SIGINT)
-        time.sleep(0.05)
         ended[0] = 1
 
     presser = threading.Thread(target=press)
     presser.start()
     with threads.use_num_threads(2):
         with pytest.raises(KeyboardInterrupt):
-            rendezvous.hold(2, begun, ended, rendezvous.PATIENCE)
+            rendezvous.hold(2, begun, ended)
         presser.join()
         assert ended[0] == 1
         _note(16, out)

@@ -45,6 +45,7 @@ def test_another_backend_works_and_is_told(saved):
     [
         ({"threads": 77}, r"threads 77 \(now \d+\): it goes on, but its last bits may differ"),
         ({"processor": "Z80"}, r"processor Z80 \(now .*\): it goes on"),
+        ({"denormals": "flushed"}, r"denormals flushed \(now kept\): it goes on"),
         ({"versions": {"numpy": "0.9"}}, r"numpy 0\.9 \(now .*\): it goes on"),
         ({"versions": {"numba": "0.1", "fastnn": "0.0"}}, r"fastnn 0\.0 \(now .*\), numba 0\.1 \(now .*\): it goes on"),
     ],

@@ -1,12 +1,13 @@
 """Where something was timed: processor, its vector instructions, versions and commit."""
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from pathlib import Path
 
 import numpy as np
+
+from fastnn.kernels import thread_count
 
 
 def cpu_name() -> str:
@@ -28,16 +29,9 @@ def vector_features() -> list[str]:
     return [*extensions.get("baseline", []), *extensions.get("found", [])]
 
 
-def cores() -> int:
-    """The number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def threads() -> int:
-    """The threads that kernels run on, and PyTorch beside them: FASTNN_NUM_THREADS, else one for each core."""
-    return int(os.environ.get("FASTNN_NUM_THREADS") or cores())
+    """The threads that kernels run on, and PyTorch beside them (see `kernels.thread_count`)."""
+    return thread_count.default().number
 
 
 def versions() -> dict[str, str | None]:
@@ -67,7 +61,7 @@ def describe() -> dict:
     return {
         "cpu": cpu_name(),
         "vector_features": vector_features(),
-        "cores": cores(),
+        "cores": thread_count.cores(),
         "system": platform.platform(),
         "versions": versions(),
         "commit": commit(),

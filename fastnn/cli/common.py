@@ -90,7 +90,8 @@ def prepare(model: Any, arguments: dict[str, Any], data: dict, log: Any) -> floa
     short = {**arguments, "batch_size": 1, "num_epochs": 1, "seed": 0, "verbose": False}
     one_image = {name: array[:1] for name, array in data.items() if name.startswith(("X_", "y_"))}
     timer = threading.Timer(_SILENT_SECONDS, announce)
-    timer.start()
+    with contextlib.suppress(RuntimeError):  # where no more threads can be started, nothing is announced
+        timer.start()
     try:
         with contextlib.suppress(FloatingPointError):  # the run itself will tell
             Solver(model, one_image, **short).train()

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from fastnn import BackendUnavailable, backends, get_backend
+from fastnn.kernels import thread_count
 from fastnn.kernels.switch import VARIABLE
 
 
@@ -36,6 +37,7 @@ def collect() -> dict:
         "executable": sys.executable,
         "backends": [line._asdict() for line in backends()],
         "active": _active(),
+        "threads": _threads(),
         "data": _data(),
     }
 
@@ -55,6 +57,8 @@ def render(found: dict) -> str:
             status = f"available: {line['device']}" if line["device"] else "available"
         lines.append(f"{'' if position else 'backends':11} {line['name']:11} {status}")
     lines.append(f"active      {active['error'] or active['name'] + ', from ' + active['origin']}")
+    threads = found["threads"]
+    lines.append(f"threads     {threads['error'] or str(threads['number']) + ', from ' + threads['origin']}")
     for position, (name, where) in enumerate(found["data"].items()):
         lines.append(f"{'' if position else 'data':11} {name:11} {where}")
     return "\n".join(lines)
@@ -67,6 +71,14 @@ def _active() -> dict[str, str | None]:
         return {"name": get_backend(), "origin": origin, "error": None}
     except (ValueError, BackendUnavailable) as error:
         return {"name": None, "origin": origin, "error": str(error)}
+
+
+def _threads() -> dict[str, Any]:
+    """The threads of the kernels, and who chose their number."""
+    try:
+        return {**thread_count.default()._asdict(), "error": None}
+    except ValueError as error:
+        return {"number": None, "origin": thread_count.VARIABLE, "error": str(error)}
 
 
 def _data() -> dict[str, str]:

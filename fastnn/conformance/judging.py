@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -54,8 +55,8 @@ def judge(kernel: Callable, case: Case) -> Fault | None:
 def judge_again(kernel: Callable, case: Case) -> Fault | None:
     """Call the kernel time and again, then in several threads at once: every bit must be that of the first call.
 
-    The threads compute two cases in turns, lest nobody see that they share a buffer. They are left out where the kernel
-    runs on numba's layer `workqueue`, which ends a process that does this.
+    The threads alternate two cases, to expose shared buffers. They are left out where no more threads can be started,
+    and where the kernel runs on numba's layer `workqueue`, which ends a process that does this.
     """
     first = _bits(kernel, case)
     for _ in range(REPEATS):
@@ -68,8 +69,16 @@ def judge_again(kernel: Callable, case: Case) -> Fault | None:
         return None
     other = make(case.function, {**case.plan, "draw": case.plan["draw"] + 1}) or case
     turns = [(case, first), (other, _bits(kernel, other))] * THREADS
-    with ThreadPoolExecutor(THREADS) as pool:
-        calls = [pool.submit(contextvars.copy_context().run, _bits, kernel, turn) for turn, _ in turns]
+    try:
+        with ThreadPoolExecutor(THREADS) as pool:
+            calls = [pool.submit(contextvars.copy_context().run, _bits, kernel, turn) for turn, _ in turns]
+    except RuntimeError as error:  # raised by `submit`; kernels run in the threads
+        warnings.warn(
+            f"check: {error}: kernels are not called in several threads at once; raise the limit of processes",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
     for (turn, expected), call in zip(turns, calls, strict=True):
         if fault := _differing("thread", "a call beside others in other threads", turn, expected, call.result()):
             return fault
