@@ -13,9 +13,12 @@ from fastnn.cli import main, run, settings
 from fastnn.kernels import switch
 
 # On a developer's machine every run draws new examples; CI draws the same ones, so that it fails for a change alone.
-hypothesis.settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    hypothesis.settings.load_profile("ci")
+# No verdict depends on time: machines may be busy, and a kernel may be compiled in the middle of an example.
+# Fixtures that are made once for all examples of a test are those of the whole test here.
+ignored = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture]
+hypothesis.settings.register_profile("local", deadline=None, suppress_health_check=ignored)
+hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("local"), derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # What the shared checks assert is explained when it fails, as in the tests themselves.
 pytest.register_assert_rewrite("inputs")

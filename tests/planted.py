@@ -1,6 +1,7 @@
 """Kernels with a classic fault each, planted for the tests of the harness, and one that is right."""
 
-import time
+import itertools
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -121,29 +122,44 @@ def affine_in_memory_order(x, w, b):
     return right(affine.affine_forward)(x.ravel(order="K").reshape(x.shape), w, b)
 
 
+_turns = itertools.count()
+
+
 def racing_affine(x, w, b):
-    """Threads that read, add and write without a lock."""
+    """Threads that read, add and write without a lock. Who writes last wins, another one in each call."""
     out = np.tile(b, (len(x), 1)).astype(x.dtype)
+    terms = range(x.shape[1])
+    turn = next(_turns)
+    have_read = threading.Barrier(max(1, len(terms)))
+    may_write = [threading.Event() for _ in range(len(terms) + 1)]
+    may_write[0].set()
 
     def add(d):
-        before = out.copy()
-        time.sleep(0.0003 * (1 + np.random.default_rng().integers(3)))
+        before, place = out.copy(), (d + turn) % len(terms)
+        have_read.wait()
+        may_write[place].wait()
         with np.errstate(all="ignore"):
             out[...] = before + np.outer(x[:, d], w[d])
+        may_write[place + 1].set()
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(add, range(x.shape[1])))
+    with ThreadPoolExecutor(max(1, len(terms))) as pool:
+        list(pool.map(add, terms))
     return out
 
 
 _buffer = np.zeros(10**5)
+_has_written = threading.Condition()
 
 
 def affine_in_a_shared_buffer(x, w, b):
+    """Of two calls at the same time the first returns what the second has written."""
     out = right(affine.affine_forward)(x, w, b)
-    _buffer[: out.size] = out.ravel()
-    time.sleep(0.001)
-    return _buffer[: out.size].reshape(out.shape).astype(out.dtype)
+    with _has_written:
+        _buffer[: out.size] = out.ravel()
+        _has_written.notify_all()
+        if threading.current_thread() is not threading.main_thread():
+            _has_written.wait(timeout=0.1)  # for another call
+        return _buffer[: out.size].reshape(out.shape).astype(out.dtype)
 
 
 # ---- element by element, losses, norms, updates ----

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 from inputs.augment import check_bits, check_layouts_and_integers, check_numbers_worked_by_hand, draw, only
@@ -13,7 +13,7 @@ from fastnn.kernels.augment import augment_images
 from fastnn.testing import against_naive
 
 DTYPES = [np.float32, np.float64]
-anything = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+anything = settings(max_examples=40)
 
 
 @anything

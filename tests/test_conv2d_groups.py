@@ -84,7 +84,7 @@ def test_narrow_images_pooled(geometry_of, size):
     against_naive(conv2d_relu_pool_backward, *arguments, terms=x.size)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     images=st.integers(1, 70),
     size=st.tuples(st.integers(1, 10), st.integers(1, 10)),

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastnn.data_utils.safe_pickle import load_dict
@@ -142,7 +142,7 @@ def test_a_missing_file_is_no_damaged_one(tmp_path):
         load_dict(tmp_path / "batch")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(position=st.integers(0, 10_000), replacement=st.binary(max_size=6))
 def test_damage_anywhere_gives_data_or_the_error(tmp_path, position, replacement):
     content = pickle.dumps({"data": np.arange(6, dtype=np.uint8).reshape(2, 3), "labels": [1, 2]}, protocol=3)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 from inputs.dropout import check_dropped_elements, check_keeping_everything, check_layouts_and_integers
@@ -17,7 +17,7 @@ from fastnn.kernels.dropout import naive
 from fastnn.testing import against_naive
 
 DTYPES = [np.float32, np.float64]
-anything = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+anything = settings(max_examples=25)
 
 # Random123's known answers for philox4x32-10: counter, key, words.
 ANSWERS = [

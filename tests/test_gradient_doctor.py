@@ -58,7 +58,7 @@ def test_right_gradients_of_convolution_pooling_and_losses_are_ok(backend, dtype
 @hypothesis.given(
     seed=st.integers(0, 2**32), exponent=st.integers(-4, 4), length=st.integers(1, 30), dtype=st.sampled_from("fd")
 )
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=60)
 def test_right_gradients_of_any_size_are_never_called_wrong(seed, exponent, length, dtype):
     draw = np.random.default_rng(seed)
     x = (draw.standard_normal(length) * 10.0**exponent).astype(dtype)

@@ -139,7 +139,7 @@ def test_f_that_does_not_read_x():
 
 
 @hypothesis.given(seed=st.integers(0, 2**32), dtype=st.sampled_from([np.float32, np.float64]))
-@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.settings(max_examples=30)
 def test_no_cause_is_claimed_for_noise(seed, dtype):
     layer = Affine(dtype, seed)
     noise = np.random.default_rng([seed, 1]).standard_normal(layer.dw.shape)

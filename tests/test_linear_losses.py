@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from inputs.linear_losses import LOSSES, check_the_gradient, check_the_kink, draw, rounded
 
@@ -17,7 +17,7 @@ from fastnn.kernels import get_backend, linear_losses, losses
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
-anything = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+anything = settings(max_examples=25)
 uncompiled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 # NumPy scalars, with which uncompiled kernels compute, warn where compiled code does not
 pytestmark = pytest.mark.filterwarnings(*(["ignore:overflow", "ignore:invalid value"] if uncompiled else []))

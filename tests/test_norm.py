@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from inputs.norm import BATCH_BACKWARD, check_batch, check_gradients, check_groups, draw
 
@@ -18,9 +18,7 @@ EPSILON = 1e-5
 uncompiled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 # NumPy scalars, with which uncompiled kernels compute, warn where compiled code does not
 pytestmark = pytest.mark.filterwarnings(*(["ignore:invalid value", "ignore:overflow"] if uncompiled else []))
-by_hypothesis = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+by_hypothesis = settings(max_examples=25)
 SHAPES = [
     (7, 5),
     (1, 3, 7),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conftest import AVAILABLE
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastnn
@@ -24,9 +24,7 @@ from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
 compared = pytest.mark.parametrize("backend", [name for name in AVAILABLE if name != "naive"], indirect=True)
-by_hypothesis = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+by_hypothesis = settings(max_examples=40)
 
 
 def draw(rng, shape, dtype, whole=False):

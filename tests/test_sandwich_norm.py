@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastnn import use_backend
@@ -16,9 +16,7 @@ from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
 EPSILON = 0.1  # few elements may have a variance near 0, which costs digits on every backend
-by_hypothesis = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+by_hypothesis = settings(max_examples=20)
 
 
 def draw(x_shape, w_shape, dtype, seed=0):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 from inputs.squares import (
@@ -19,7 +19,7 @@ from fastnn.kernels import squares
 
 DTYPES = [np.float32, np.float64]
 MANY = [(3, 4), (), (0, 2), (4096,), (5000, 2), (1,)]
-anything = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+anything = settings(max_examples=15)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

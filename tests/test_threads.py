@@ -212,8 +212,10 @@ TRAIN = """
     model = ThreeLayerConvNet(num_filters=16, seed=0, reg=1e-3)
     options = dict(update_rule="adam", batch_size=20, verbose=False, seed=0)
     Solver(model, data, num_epochs=1, **options).train()
-    time.sleep(0.3)  # the threads of BLAS spin for a while when they are born
-    before = ticks()
+    before = None
+    while before is None or ticks()[1] != before[1]:  # the threads of BLAS spin for a while after their start
+        before = ticks()
+        time.sleep(0.1)
     Solver(model, data, num_epochs=20, **options).train()
     helpers = [thread.name for thread in threading.enumerate() if thread.name.startswith("fastnn-")]
     print(len(helpers), *(now - then for now, then in zip(ticks(), before)))

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 from inputs.updates import (
@@ -22,7 +22,7 @@ from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
 PENALISED = [rule for rule in RULES if rule is not updates.adamw_update]  # whose weight decay is part of the gradient
-anything = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+anything = settings(max_examples=15)
 
 
 @each_rule

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 from test_updates import DTYPES, RULES, draw, each_rule
@@ -14,7 +14,7 @@ from fastnn import optim
 from fastnn.kernels import updates
 
 SHAPES = [(3, 4), (), (0, 2), (4096,), (5000, 2), (1,)]
-anything = settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+anything = settings(max_examples=10)
 each_name = pytest.mark.parametrize("name", optim.RULES)
 
 
