@@ -49,7 +49,7 @@ def against(repository, tmp_path):
 
 def test_medians_and_their_ratio(against):
     process = against("HEAD", "--only", "3072-100", "--limit", "1000")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     heading, line, mean = out.splitlines()
     assert heading.split() == ["float32", "HEAD", "now", "now", "/", "then"]
@@ -62,14 +62,14 @@ def test_medians_and_their_ratio(against):
 
 def test_what_is_slower_is_an_error_where_a_limit_is_given(against):
     process = against("HEAD", "--only", "3072-100", "--limit", "0.0001")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 1, err
     assert out.endswith("1 of 1 take more than 0.0001 times as long\n")
 
 
 def test_cases_that_the_commit_cannot_run_are_named(against):
     process = against("HEAD", "--only", "augment")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert "then: " in out
     assert "now: " not in out
@@ -80,13 +80,13 @@ def test_nothing_is_left_after_an_interruption(against):
     process = against("HEAD", "--only", "step of", "--rounds", "1000")
     assert process.stdout.readline().startswith("float32")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGINT
 
 
 def test_commits_that_do_not_exist(against):
     process = against("nowhere", "--only", "3072-100")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 1
     assert err.startswith("bench_against: git worktree add ")
     assert "nowhere" in err
@@ -94,6 +94,6 @@ def test_commits_that_do_not_exist(against):
 
 def test_cases_that_do_not_exist(against):
     process = against("HEAD", "--only", "nothing is named so")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 1
     assert err.startswith("bench_against: no case is named like ['nothing is named so']; expected")
