@@ -6,10 +6,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from test_data_cifar10 import PER_FILE, fake_cifar10, write
+from test_data_cifar10 import fake_cifar10, small_cifar10, write
 from test_data_unpack import BINARY, PYTHON, good_archive, names
 
-from fastnn.data_utils import download, get_CIFAR10_data, layouts, load_CIFAR10
+from fastnn.data_utils import download, get_CIFAR10_data, load_CIFAR10
 
 
 class Server(ThreadingHTTPServer):
@@ -76,8 +76,7 @@ def server(monkeypatch):
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
     """The cache of a machine without the data set."""
-    monkeypatch.setattr(layouts, "IMAGES_PER_FILE", PER_FILE)
-    monkeypatch.setattr(layouts, "MD5", {})
+    small_cifar10(monkeypatch)
     monkeypatch.delenv("FASTNN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "fastnn"
@@ -97,7 +96,7 @@ def offer(server, monkeypatch):
 
 def test_downloaded_once_and_unpacked(server, cache, offer, capfd):
     offer(page(good_archive()))
-    data = get_CIFAR10_data(20, 0, 4, subtract_mean=False)
+    data = get_CIFAR10_data(50, 0, 10, subtract_mean=False)
     np.testing.assert_array_equal(data["X_test"], fake_cifar10()[0][5])
     assert names(cache) == ["cifar-10-batches-bin"]
     assert (cache / "cifar-10-batches-bin" / "readme.html").read_bytes() == b"about"

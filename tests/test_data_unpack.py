@@ -98,7 +98,7 @@ def test_a_file_that_occurs_twice_is_refused(tmp_path):
 
 def test_a_file_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("fastnn.data_utils.unpack.MEMBER_LIMIT", 1000)
-    refused(good_members(), tmp_path, r"data_batch_1.bin', which is 12,292 bytes large")
+    refused(good_members(), tmp_path, r"data_batch_1.bin', which is 30,730 bytes large")
 
 
 def with_size(size, kind=tarfile.REGTYPE, name="cifar-10-batches-bin/data_batch_1.bin"):

@@ -19,7 +19,7 @@ from fastnn.testing import against_naive
 DTYPES = [np.float32, np.float64]
 anything = settings(max_examples=25)
 
-# Random123's known answers for philox4x32-10: counter, key, words.
+# Random123's known answers for philox4x32-10 (its file tests/kat_vectors): counter, key, words.
 ANSWERS = [
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
     ((2**32 - 1,) * 4, (2**32 - 1,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),

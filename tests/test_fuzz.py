@@ -5,10 +5,12 @@ The examples are the same in every run: several thousand in a few seconds.
 
 import contextlib
 import gzip
+import hashlib
 import json
 import pickle
 import re
 import tracemalloc
+import warnings
 
 import h5py
 import numpy as np
@@ -18,11 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from test_checkpoint import assert_identical, tree_of_everything
-from test_data_cifar10 import PER_FILE, binary_files, fake_cifar10, python_files, write
+from test_data_cifar10 import binary_files, fake_cifar10, python_files, small_cifar10, write
 from test_data_unpack import BINARY, archive_of, good_members, names
 
 from fastnn import checkpoint, nn
-from fastnn.data_utils import layouts, load_CIFAR10, load_patches, preprocess_patches, read_images, save_patches
+from fastnn.data_utils import integrity, load_CIFAR10, load_patches, preprocess_patches, read_images, save_patches
 from fastnn.data_utils.safe_pickle import load_dict
 from fastnn.data_utils.unpack import unpack
 from fastnn.sweep import grid, load_ledger, sweep
@@ -179,10 +181,11 @@ def test_cifar10(tmp_path, files, is_original, changes, end):
     """The originals are known by their digests; without these, images of ten classes come out."""
     content = files(*fake_cifar10())
     name = next(iter(content))
-    known = {name: layouts.hashlib.md5(content[name]).hexdigest()} if is_original else {}
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(layouts, "IMAGES_PER_FILE", PER_FILE)
-        patched.setattr(layouts, "MD5", known)
+    known = {file: hashlib.md5(content[file]).hexdigest() for file in content} if is_original else {}
+    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the images may be others
+        small_cifar10(patched)
+        patched.setattr(integrity, "MD5", known)
         write(tmp_path / "data", {**content, name: damaged(content[name], changes, end)})
         result = loaded(lambda _: load_CIFAR10(tmp_path / "data", dtype=np.uint8), tmp_path / "data" / name)
     if result is None:
@@ -217,7 +220,7 @@ def test_archives(tmp_path, changes, end):
     assert names(tmp_path) == ["cache"]
     assert names(archive.parent) in (["good.tar.gz"], ["cifar-10-batches-bin", "good.tar.gz"])
     if folder is not None:
-        assert set(names(folder)) <= set(binary_files(*fake_cifar10()))
+        assert set(names(folder)) <= {integrity.MANIFEST, *binary_files(*fake_cifar10())}
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()

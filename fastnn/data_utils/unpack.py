@@ -1,14 +1,15 @@
 """Archives of CIFAR-10, unpacked so that they can write nothing but the files that belong to the data set."""
 
 import gzip
+import hashlib
 import os
-import shutil
 import tarfile
 import tempfile
 import zlib
 from pathlib import Path
 from typing import IO, cast
 
+from .integrity import MANIFEST, manifest_of
 from .layouts import BATCHES, Layout
 
 MEMBER_LIMIT = 32 * 2**20  # bytes; the largest file of both archives has 31 MB
@@ -17,9 +18,9 @@ _EXTRAS = ("batches.meta", "batches.meta.txt", "readme.html")
 
 
 def unpack(archive: Path, layout: Layout, target: Path) -> Path:
-    """Unpack the archive's one folder into the folder `target`, where it appears complete or not at all.
+    """Unpack the one folder of a verified archive into the folder `target`, where it appears complete or not at all.
 
-    Returns that folder.
+    A manifest with the SHA-256 of each file lies beside the files. Returns the folder.
     Raises ValueError for a damaged archive, and for one with a member that is unexpected, too large, a link, a device,
     or that occurs twice.
     """
@@ -29,6 +30,7 @@ def unpack(archive: Path, layout: Layout, target: Path) -> Path:
         folder = Path(temporary, layout.folder)
         folder.mkdir()
         has_folder = False
+        digests = {}
         try:
             with _Decompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
                 for member in tar:
@@ -41,7 +43,7 @@ def unpack(archive: Path, layout: Layout, target: Path) -> Path:
                         cast(IO[bytes], tar.extractfile(member)) as source,
                         Path(temporary, member.name).open("xb") as file,
                     ):
-                        shutil.copyfileobj(source, file)
+                        digests[Path(member.name).name] = _copy(source, file)
         except _Unexpected:
             raise
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, RecursionError) as error:
@@ -54,7 +56,17 @@ def unpack(archive: Path, layout: Layout, target: Path) -> Path:
                 f"load_CIFAR10: {archive} lacks {', '.join(absent)}; expected the original archive; delete it and try "
                 f"again"
             )
+        (folder / MANIFEST).write_bytes(manifest_of(digests))
         return _move(folder, target / layout.folder, batches)
+
+
+def _copy(source: IO[bytes], target: IO[bytes]) -> str:
+    """Copy a file; returns the SHA-256 of what was read, which shows later what was written wrongly."""
+    digest = hashlib.sha256()
+    while content := source.read(_READ_LIMIT):
+        digest.update(content)
+        target.write(content)
+    return digest.hexdigest()
 
 
 class _Unexpected(ValueError):
