@@ -14,6 +14,8 @@ from typing import Any
 import numba
 from numba.core import caching, event
 
+from . import user_cache
+
 # IEEE semantics for NaN and infinity are kept: only contraction to fused multiply-adds and reordering of sums.
 FASTMATH = frozenset({"contract", "nsz", "reassoc"})
 ANNOUNCEMENT = "compiling kernels, first run only ..."
@@ -59,8 +61,22 @@ def _keep_on_disk(kernel: Any) -> None:
         _folders.add(kernel._cache.cache_path)
 
 
+class _Places(caching.CompileResultCacheImpl):
+    """Where numba keeps machine code. Without a home folder it would make a folder named '~' in the current one."""
+
+    def __init__(self, function: Callable) -> None:
+        if user_cache.folder() is None:
+            at_home = ("UserWide", "Zip")
+            self._locator_classes = [
+                place for place in self._locator_classes if not any(word in place.__name__ for word in at_home)
+            ]
+        super().__init__(function)
+
+
 class _Cache(caching.FunctionCache):
     """numba's cache of one kernel, with files of our own; where these cannot be written, kernels run all the same."""
+
+    _impl_class = _Places
 
     def __init__(self, function: Callable) -> None:
         super().__init__(function)

@@ -263,25 +263,6 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     assert len(load_CIFAR10("~/sets")[0]) == 50
 
 
-@pytest.mark.parametrize(
-    ("platform", "expected"),
-    [
-        ("linux", ".cache/fastnn"),
-        ("darwin", "Library/Caches/fastnn"),
-        ("win32", "AppData/Local/fastnn"),
-    ],
-)
-def test_the_cache_follows_the_platform(monkeypatch, tmp_path, platform, expected):
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.delenv("LOCALAPPDATA", raising=False)
-    monkeypatch.setattr(cifar10.sys, "platform", platform)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert cifar10.user_cache() == tmp_path / expected
-    if platform == "win32":
-        monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-        assert cifar10.user_cache() == tmp_path / "local" / "fastnn"
-
-
 def test_a_missing_file_is_named(root):
     folder = next(root.iterdir())
     for name in ("data_batch_3", "test_batch"):

@@ -85,6 +85,9 @@ def _data() -> dict[str, str]:
     """Where each data set would come from; nothing is downloaded."""
     from fastnn.data_utils import cifar10
 
-    looked = " or ".join(str(place) for _, place in cifar10.places())
-    missing = f"not in {looked}; downloaded when first used, or set {cifar10.VARIABLE}"
+    places = dict(cifar10.places())
+    looked = f"not in {' or '.join(map(str, places.values()))}" if places else "not here"
+    missing = f"{looked}; downloaded when first used, or set {cifar10.VARIABLE}"
+    if "cache" not in places:
+        missing = f"{looked}; this user has no home folder to download it into; set HOME or {cifar10.VARIABLE}"
     return {"shapes": "generated", "cifar10": str(cifar10.find_CIFAR10() or missing)}

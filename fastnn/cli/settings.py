@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ class Settings:
                 f"their class; leave it out or choose --data cifar10"
             )
         if arguments.data_root is not None:
-            given["data_root"] = str(Path(arguments.data_root).expanduser().resolve())
+            given["data_root"] = str(Path(os.path.expanduser(arguments.data_root)).resolve())
         checks.integer(arguments.command, "seed", arguments.seed, minimum=0)
         return cls(**{"data_root": None, **defaults[arguments.data], **given})
 

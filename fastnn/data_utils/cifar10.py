@@ -7,13 +7,14 @@ that cache. A folder may be one that holds `cifar-10-batches-bin` or `cifar-10-b
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import calls, checks
+from fastnn.kernels import calls, checks, user_cache
 
 from . import layouts, splits
 from .layouts import CIFAR10_CLASSES, Cifar10
@@ -129,10 +130,16 @@ def find_CIFAR10(root: str | os.PathLike | None = None) -> Path | None:
     return next((folder for folder, _ in filter(None, found)), None)
 
 
-def places(root: str | os.PathLike | None = None) -> list[tuple[str, Path]]:
-    """Where CIFAR-10 is looked for, in this order: who named the folder, and the folder."""
-    named = (("root", root), (VARIABLE, os.environ.get(VARIABLE)), ("cache", user_cache()))
-    return [(name, Path(place).expanduser()) for name, place in named if place]
+def places(root: str | os.PathLike | None = None) -> Iterator[tuple[str, Path]]:
+    """Where CIFAR-10 is looked for, in this order: who named the folder, and the folder.
+
+    The cache comes last, and not at all for a user without a home folder.
+    """
+    for name, place in (("root", root), (VARIABLE, os.environ.get(VARIABLE))):
+        if place:
+            yield name, Path(os.path.expanduser(place))  # which leaves ~ as it is where there is no home folder
+    if cache := user_cache.folder():
+        yield "cache", cache
 
 
 def _read(root: str | os.PathLike | None) -> Cifar10:
@@ -152,16 +159,7 @@ def _locate(root: str | os.PathLike | None) -> tuple[Path, layouts.Layout]:
             )
     from . import download
 
-    return download.fetch(user_cache())
-
-
-def user_cache() -> Path:
-    """The user's cache folder on this platform; $XDG_CACHE_HOME goes before it."""
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "fastnn"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "fastnn"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "fastnn"
+    return download.fetch(user_cache.folder())
 
 
 def _show(images: np.ndarray, labels: np.ndarray) -> None:

@@ -16,6 +16,8 @@ from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fastnn.kernels import user_cache
+
 from .layouts import LAYOUTS, Layout
 from .unpack import unpack
 
@@ -70,13 +72,19 @@ class _TooSlow(Exception):
     """The source works, but others may be quicker."""
 
 
-def fetch(cache: Path) -> tuple[Path, Layout]:
+def fetch(cache: Path | None) -> tuple[Path, Layout]:
     """Download CIFAR-10 into the folder `cache` and unpack it; an archive that already lies there is used first.
 
     Returns the folder with the batches and their layout.
-    Raises FileNotFoundError where no source could deliver it, ValueError where an archive that passed its hashes does
-    not hold what it should.
+    Raises FileNotFoundError where no source could deliver it or `cache` is None, ValueError where an archive that
+    passed its hashes does not hold what it should.
     """
+    if cache is None:
+        raise FileNotFoundError(
+            "load_CIFAR10: CIFAR-10 is not on this machine, and there is no folder to download it into: this user has "
+            f"no home folder; expected one; set HOME or {user_cache.VARIABLE} to a folder that can be written, or "
+            f"FASTNN_DATA to the folder that holds CIFAR-10"
+        )
     failures: list[str] = []
     archive = None
     try:

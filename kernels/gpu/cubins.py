@@ -17,7 +17,9 @@ from typing import Any
 
 from numba import cuda, types
 
-FOLDER = "FASTNN_CUBINS"  # names the folder for compiled kernels; else fastnn/cubins in the user's cache
+from .. import user_cache
+
+FOLDER = "FASTNN_CUBINS"  # names the folder for compiled kernels; else cubins in the user's cache
 
 # a boolean is a byte of 0 or 1: numba compiles no access to booleans by address
 _TYPES = {
@@ -32,14 +34,16 @@ def load(kernel: Any, signature: tuple[str, ...]) -> Any:
 
     device = cupy.cuda.Device()
     capability = int(device.compute_capability[:-1]), int(device.compute_capability[-1])
-    path = folder() / f"{kernel.__name__}-{_stamp(kernel, signature, capability)}.cubin"
-    if path.exists():
+    kept = folder()
+    path = kept / f"{kernel.__name__}-{_stamp(kernel, signature, capability)}.cubin" if kept else None
+    if path and path.exists():
         name, _, cubin = path.read_bytes().partition(b"\n")
     else:
         text = ptx(kernel.function, signature, capability)
         name, cubin = entry(text).encode(), link(text, capability)
-        with contextlib.suppress(OSError):
-            _write(path, name + b"\n" + cubin)
+        if path:
+            with contextlib.suppress(OSError):
+                _write(path, name + b"\n" + cubin)
     module = cupy.cuda.function.Module()
     module.load(cubin)
     return module.get_function(name.decode())
@@ -68,10 +72,12 @@ def link(text: str, capability: tuple[int, int]) -> bytes:
     return Linker(ObjectCode.from_ptx(text.encode()), options=options).link("cubin").code
 
 
-def folder() -> Path:
-    """Where compiled kernels are kept."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get(FOLDER) or Path(cache) / "fastnn" / "cubins")
+def folder() -> Path | None:
+    """Where compiled kernels are kept; None where they are not, for a user without a home folder."""
+    if named := os.environ.get(FOLDER):
+        return Path(named)
+    cache = user_cache.folder()
+    return cache / "cubins" if cache else None
 
 
 def _stamp(kernel: Any, signature: tuple[str, ...], capability: tuple[int, int]) -> str:
