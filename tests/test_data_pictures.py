@@ -105,7 +105,7 @@ def test_files_that_hold_no_image(tmp_path):
 @pytest.mark.parametrize("array", [PIXELS / 255, PIXELS[..., :2], PIXELS[0, 0], PIXELS[:0], PIXELS[None, None]])
 def test_arrays_that_hold_no_pixels(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
-    with pytest.raises(ValueError, match=r"read_images: path=.* holds .*; expected pixels as uint8 \(H, W\)"):
+    with pytest.raises(ValueError, match=r"read_images: path=.* holds .*; expected pixels as uint8 or uint16 \(H, W\)"):
         read_images(tmp_path / "a.npy", (3, 4, 4))
 
 

@@ -22,7 +22,7 @@ _EXAMPLES = """examples:
   fastnn predict runs/first *.jpg --top 1 --json
   fastnn predict run.h5 photo.png --data cifar10                   of a script that trained on CIFAR-10
 Images are cut to the proportions that the network takes, scaled, and preprocessed as in training. An .npy file holds
-pixels as uint8, or inputs that are preprocessed already as floats."""
+pixels as uint8 or uint16, or inputs that are preprocessed already as floats."""
 
 
 def add_parser(commands: Any) -> None:
@@ -119,19 +119,20 @@ def _array(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
         array = npy.read(file)
     except (ValueError, OSError):  # `read_images` says what is wrong
         return None
-    if array.dtype == np.uint8:
+    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
         return None
     inputs = array[None] if array.shape == shape else array
     if array.dtype.kind != "f" or inputs.shape[1:] != shape or not len(inputs):
         raise ValueError(
             f"predict: image={str(file)!r} holds {array.dtype} {array.shape}; expected floats {shape} or "
-            f"(N, {str(shape)[1:-1]}), preprocessed as in training, or pixels as uint8; convert it"
+            f"(N, {str(shape)[1:-1]}), preprocessed as in training, or pixels as uint8 or uint16; "
+            f"convert it"
         )
     if not np.isfinite(inputs).all():
         raise ValueError(
             f"predict: image={str(file)!r} holds NaN or infinity; expected finite numbers; look where they come from"
         )
-    return inputs
+    return inputs.astype(np.float32) if array.dtype == np.float16 else inputs
 
 
 def _from_pixels(file: Path, about: dict[str, Any]) -> np.ndarray:

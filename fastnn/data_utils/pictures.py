@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ def read_images(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
     """The image in a file, or the images in an .npy file, as pixels (N, C, H, W) uint8 of the given shape (C, H, W).
 
     An image of other proportions is cut to these around its middle; then it is scaled. Transparent parts become white,
-    colours grey where C is 1.
+    colours grey where C is 1, and the values 0 to 65535 of 16-bit images 0 to 255. An animation is its first image.
 
-    path: PNG, JPEG, GIF, BMP or WebP; or .npy with uint8 (H, W), (H, W, C), (C, H, W), or N of the latter two
+    path: PNG, JPEG, GIF, BMP or WebP; or .npy with uint8 or uint16 (H, W), (H, W, C), (C, H, W), or N of the latter two
     Raises FileNotFoundError, and ValueError for a file without such an image, or a shape that is none of an image.
+    Warns where a 16-bit image has 12 bits or fewer: cameras write such files, which are nearly black if not scaled.
     """
     path = arguments.path("read_images", "path", path)
     shape = arguments.lengths("read_images", "shape", shape, 3)
@@ -42,14 +44,47 @@ def _opened(path: Path) -> Any:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        content = io.BytesIO(path.read_bytes())  # of a file, Python reserves memory for what is asked of it
-        with Image.open(content, formats=_FORMATS) as image:
-            return ImageOps.exif_transpose(image).convert("RGBA")
+        content = path.read_bytes()  # of a file, Python reserves memory for what is asked of it
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            upright = ImageOps.exif_transpose(image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"read_images: path={str(path)!r} holds no image that can be read ({error}); expected PNG, JPEG or .npy; "
             f"convert it"
         ) from error
+    key = upright.info.get("transparency")  # the value that stands for transparent, or one number per palette entry
+    depth = content[24] if image.format == "PNG" else 8  # bits per sample
+    if upright.mode == "RGB" and depth == 16 and key is not None:
+        raise ValueError(
+            f"read_images: path={str(path)!r} has 16-bit colours of which one is transparent; expected 8 bits, or an "
+            f"alpha channel; convert it"
+        )
+    if upright.mode == "L" and depth < 8 and key is not None:
+        upright.info["transparency"] = key * 255 // (2**depth - 1)  # as Pillow has scaled the pixels already
+    if upright.mode[0] not in "IF":
+        return upright.convert("RGBA")
+    values = np.asarray(upright)  # which Pillow would cut off at 255
+    plain = Image.fromarray(_eight_bits(path, values)).convert("RGBA")
+    if key is not None:
+        plain.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    return plain
+
+
+def _eight_bits(path: Path, values: np.ndarray) -> np.ndarray:
+    """Values 0 to 65535 as 0 to 255, rounded. PNG scales samples of 9 to 15 bits to this range too."""
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f" or not 0 <= low <= high < 2**16:
+        found = "floats" if values.dtype.kind == "f" else f"values from {low:,} to {high:,}"
+        raise ValueError(
+            f"read_images: path={str(path)!r} holds {found}; expected integers from 0 to 65,535; scale them to 0 to 255"
+        )
+    if 0 < high < 2**12:
+        warnings.warn(
+            f"read_images: path={str(path)!r} has 16 bits per pixel, but no value above {high:,}; read as 16 bits, it "
+            f"is nearly black; if its pixels have 12 bits or fewer, scale them to 0 to 65,535",
+            stacklevel=5,
+        )
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _from_array(path: Path) -> list[Any]:
@@ -66,11 +101,13 @@ def _from_array(path: Path) -> list[Any]:
     if images.ndim == 4 and images.shape[-1] not in _MODES and images.shape[1] in _MODES:
         images = images.transpose(0, 2, 3, 1)
     fits = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in _MODES)
-    if array.dtype != np.uint8 or not images.size or not fits:
+    if array.dtype.kind != "u" or array.dtype.itemsize > 2 or not images.size or not fits:
         raise ValueError(
-            f"read_images: path={str(path)!r} holds {array.dtype} {array.shape}; expected pixels as uint8 (H, W), "
-            f"(H, W, 3) or (3, H, W), or several of these; convert it"
+            f"read_images: path={str(path)!r} holds {array.dtype} {array.shape}; expected pixels as uint8 or uint16 "
+            f"(H, W), (H, W, 3) or (3, H, W), or several of these; convert it"
         )
+    if array.dtype.itemsize == 2:
+        images = _eight_bits(path, images)
     planes = images[..., 0] if images.ndim == 4 and images.shape[-1] == 1 else images
     return [Image.fromarray(np.ascontiguousarray(plane)).convert("RGBA") for plane in planes]
 
