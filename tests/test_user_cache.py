@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -134,6 +135,36 @@ def test_without_a_home_folder_a_tilde_is_a_folder_that_holds_nothing(homeless, 
         load_CIFAR10("~/sets")
     write(tmp_path / "~" / "sets", binary_files(*fake_cifar10()))
     np.testing.assert_array_equal(load_CIFAR10("~/sets")[3], fake_cifar10()[1][5])
+
+
+@pytest.mark.parametrize("has_home", [False, True])
+def test_gpu_kernels_are_compiled_anew_where_they_cannot_be_kept(homeless, tmp_path, monkeypatch, cubins, has_home):
+    """On a stand-in for CuPy, whose modules give back the machine code that they were given."""
+    linked = []
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy())
+    monkeypatch.setattr(cubins, "ptx", lambda *_: ".visible .entry name(")
+    monkeypatch.setattr(cubins, "link", lambda *_: linked.append(1) or b"machine code")
+    monkeypatch.setattr(cubins, "_stamp", lambda *_: "stamp")
+    if has_home:
+        monkeypatch.setenv("HOME", str(tmp_path))
+    kernel = SimpleNamespace(__name__="kernel", function=None)
+    for _ in range(2):
+        assert cubins.load(kernel, ()) == ("name", b"machine code")
+    assert len(linked) == (1 if has_home else 2)
+    assert bool(list(tmp_path.rglob("*.cubin"))) == has_home
+
+
+def fake_cupy():
+    class Module:
+        def load(self, cubin):
+            self.cubin = cubin
+
+        def get_function(self, name):
+            return name, self.cubin
+
+    device = SimpleNamespace(compute_capability="90")
+    cuda = SimpleNamespace(Device=lambda: device, function=SimpleNamespace(Module=Module))
+    return SimpleNamespace(cuda=cuda)
 
 
 @pytest.mark.parametrize("is_named", [False, True])

@@ -5,7 +5,7 @@ What is here, and where it is made:
     load_CIFAR10, get_CIFAR10_data, preprocess_cifar10    cifar10.py   what a user calls
     find_CIFAR10
                                                           layouts.py   the two layouts on disk
-                                                          download.py, unpack.py, safe_pickle.py
+                                                          download.py, unpack.py, integrity.py, safe_pickle.py
     get_shapes_data                                       shapes.py    ten geometrical shapes
     read_images                                           pictures.py  PNG, JPEG and .npy files
     get_toy_data                                          toy.py       five points for gradient checks

@@ -59,7 +59,7 @@ def _compile_exponentials(v):
             return np.uint32(np.float32(shifted).view(np.uint32) << np.uint32(23)).view(np.float32)
     else:
         dtype, mantissa, bias, degree = np.float64, 52, 1023, 11
-        smallest, high, low = dtype(-708), dtype(0.6931471803691238), dtype(1.9082149292705877e-10)
+        smallest, high, low = dtype(-708), dtype(0.6931471803691238), dtype(1.9082149292705877e-10)  # as in fdlibm
 
         @register_jitable
         def power_of_two(shifted):
