@@ -151,6 +151,15 @@ def callbacks(function: str, name: str, values: Iterable[Callable]) -> list[Call
     return given
 
 
+def unshared(value: Any) -> Any:
+    """A copy of the lists, dicts and arrays in a value, with the number in place of an array without axes."""
+    if isinstance(value, np.ndarray):
+        return value.copy() if value.ndim else value.item()
+    if isinstance(value, dict):
+        return {key: unshared(inner) for key, inner in value.items()}
+    return type(value)(map(unshared, value)) if type(value) in (list, tuple) else value
+
+
 def movable(function: str, name: str, x: Any) -> np.ndarray:
     """An array of floats, whose elements a numeric gradient moves in place."""
     if not isinstance(x, np.ndarray) or x.dtype.kind != "f":

@@ -127,17 +127,14 @@ def find(function: str, rule: str | Callable) -> Callable:
 
 
 def checked_config(function: str, rule: Callable, config: dict | None, name: str = "optim_config") -> dict:
-    """A copy of the hyperparameters; for the rules of this module, ValueError for one that the rule does not have."""
+    """A copy of the hyperparameters; for the rules of this module as numbers, and ValueError for one that the rule does
+    not have.
+    """
     given = {} if config is None else config
     if rule not in RULES.values():
-        return checks.keys(function, name, given, optional=given)
+        return arguments.unshared(checks.keys(function, name, given, optional=given))
     checked = checks.keys(function, name, given, optional=DEFAULTS[rule.__name__])
-    for key, value in checked.items():
-        if key == "t":
-            checks.integer(function, f"{name}['t']", value, minimum=0)
-        else:
-            checks.number(function, f"{name}[{key!r}]", value, **_LIMITS[key])
-    return checked
+    return {key: _number(function, key, value, f"{name}[{key!r}]") for key, value in checked.items()}
 
 
 def usual_rate(rule: Callable) -> float | None:
@@ -246,8 +243,18 @@ def _completed(name: str, config: dict, w: np.ndarray) -> dict:
     """
     checks.keys(name, "config", config, optional=[*DEFAULTS[name], *STATE[name]])
     complete = {key: config.get(key, value) for key, value in DEFAULTS[name].items()}
+    for key, value in complete.items():
+        if type(value) is not float:  # the usual ones are found out fast; the kernels check their range
+            complete[key] = _number(name, key, value, f"config[{key!r}]")
     for key in STATE[name]:
         complete[key] = config[key] if key in config else arrays.zeros(w.shape, w)
     if "t" in complete:
-        complete["t"] = checks.integer(name, "config['t']", complete["t"], minimum=0) + 1
+        complete["t"] += 1
     return complete
+
+
+def _number(function: str, key: str, value: Any, name: str) -> float:
+    """A hyperparameter, or the count of updates, as a number within its limits."""
+    return (
+        checks.integer(function, name, value, 0) if key == "t" else checks.number(function, name, value, **_LIMITS[key])
+    )

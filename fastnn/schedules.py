@@ -11,6 +11,7 @@ import dataclasses
 import math
 import typing
 from collections.abc import Callable
+from typing import Any
 
 from fastnn import arguments
 from fastnn.kernels import calls, checks
@@ -24,6 +25,12 @@ def _schedule(cls):
     made = dataclasses.dataclass(frozen=True)(cls)
     made.__init__ = calls.checked(made.__init__)
     return made
+
+
+def _keep(schedule: Any, **checked: Any) -> None:
+    """Set the fields of a frozen dataclass to what the checks returned."""
+    for name, value in checked.items():
+        object.__setattr__(schedule, name, value)
 
 
 @_schedule
@@ -41,11 +48,14 @@ class Position:
     val_acc_history: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        checks.integer("Position", "iteration", self.iteration, minimum=0)
-        checks.integer("Position", "total", self.total, minimum=1)
-        checks.integer("Position", "iterations_per_epoch", self.iterations_per_epoch, minimum=1)
-        for accuracy in arguments.listed("Position", "val_acc_history", self.val_acc_history, "accuracies"):
-            checks.number("Position", "val_acc_history", accuracy)
+        history = arguments.listed("Position", "val_acc_history", self.val_acc_history, "accuracies")
+        _keep(
+            self,
+            iteration=checks.integer("Position", "iteration", self.iteration, minimum=0),
+            total=checks.integer("Position", "total", self.total, minimum=1),
+            iterations_per_epoch=checks.integer("Position", "iterations_per_epoch", self.iterations_per_epoch, 1),
+            val_acc_history=tuple(checks.number("Position", "val_acc_history", accuracy) for accuracy in history),
+        )
 
 
 Schedule = Callable[[Position], float]
@@ -75,8 +85,11 @@ class Step(_Factor):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        checks.integer("Step", "every", self.every, minimum=1)
-        checks.number("Step", "factor", self.factor, above=0)
+        _keep(
+            self,
+            every=checks.integer("Step", "every", self.every, minimum=1),
+            factor=checks.number("Step", "factor", self.factor, above=0),
+        )
 
     def _factor(self, position: Position) -> float:
         return self.factor ** (position.iteration // (self.every * position.iterations_per_epoch))
@@ -89,7 +102,10 @@ class Exponential(_Factor):
     factor: float
 
     def __post_init__(self) -> None:
-        checks.number("Exponential", "factor", self.factor, above=0)
+        _keep(
+            self,
+            factor=checks.number("Exponential", "factor", self.factor, above=0),
+        )
 
     def _factor(self, position: Position) -> float:
         return self.factor ** (position.iteration / position.iterations_per_epoch)
@@ -106,7 +122,10 @@ class Cosine(_Factor):
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        checks.number("Cosine", "final", self.final, minimum=0)
+        _keep(
+            self,
+            final=checks.number("Cosine", "final", self.final, minimum=0),
+        )
 
     def _factor(self, position: Position) -> float:
         return _cosine(1.0, self.final, position.iteration / position.total)
@@ -124,7 +143,10 @@ class Warmup(_Factor):
     then: Schedule | None = None
 
     def __post_init__(self) -> None:
-        checks.number("Warmup", "length", self.length, above=0)
+        _keep(
+            self,
+            length=checks.number("Warmup", "length", self.length, above=0),
+        )
         if self.then is not None and not callable(self.then):
             raise TypeError(
                 f"Warmup: then={self.then!r} is no schedule; expected a function of a Position, or None; "
@@ -157,10 +179,13 @@ class OneCycle(_Factor):
     anneal: str = "cosine"
 
     def __post_init__(self) -> None:
-        checks.number("OneCycle", "peak_at", self.peak_at, minimum=0, maximum=1)
-        checks.number("OneCycle", "start", self.start, minimum=0)
-        checks.number("OneCycle", "final", self.final, minimum=0)
-        checks.choice("OneCycle", "anneal", self.anneal, _ANNEAL)
+        _keep(
+            self,
+            peak_at=checks.number("OneCycle", "peak_at", self.peak_at, minimum=0, maximum=1),
+            start=checks.number("OneCycle", "start", self.start, minimum=0),
+            final=checks.number("OneCycle", "final", self.final, minimum=0),
+            anneal=checks.choice("OneCycle", "anneal", self.anneal, _ANNEAL),
+        )
 
     def _factor(self, position: Position) -> float:
         between = _ANNEAL[self.anneal]
@@ -185,10 +210,13 @@ class Plateau(_Factor):
     minimum: float = 0.0
 
     def __post_init__(self) -> None:
-        checks.number("Plateau", "factor", self.factor, above=0, below=1)
-        checks.integer("Plateau", "patience", self.patience, minimum=0)
-        checks.number("Plateau", "threshold", self.threshold, minimum=0)
-        checks.number("Plateau", "minimum", self.minimum, minimum=0, maximum=1)
+        _keep(
+            self,
+            factor=checks.number("Plateau", "factor", self.factor, above=0, below=1),
+            patience=checks.integer("Plateau", "patience", self.patience, minimum=0),
+            threshold=checks.number("Plateau", "threshold", self.threshold, minimum=0),
+            minimum=checks.number("Plateau", "minimum", self.minimum, minimum=0, maximum=1),
+        )
 
     def _factor(self, position: Position) -> float:
         result, best, worse = 1.0, -math.inf, 0

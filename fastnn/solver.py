@@ -90,7 +90,7 @@ class Solver(Resumable):
         self.preprocessing = {name: data[name] for name in run_file.PREPROCESSING if name in data}
         self.update_rule = optim.find("Solver", update_rule)
         self.optim_config = optim.checked_config("Solver", self.update_rule, optim_config)
-        self.optim_configs = {name: dict(self.optim_config) for name in model.params}
+        self.optim_configs = {name: arguments.unshared(self.optim_config) for name in model.params}
         self.lr_decay = checks.number("Solver", "lr_decay", lr_decay, above=0)
         self.schedule = arguments.function_or_none("Solver", "schedule", schedule)
         self._base_rate = None if schedule is None else optim.base_rate("Solver", self.update_rule, self.optim_config)
@@ -292,7 +292,7 @@ class Solver(Resumable):
             return
         for config in self.optim_configs.values():
             if "learning_rate" in config:
-                config["learning_rate"] *= self.lr_decay
+                config["learning_rate"] = config["learning_rate"] * self.lr_decay  # not in place: it may be an array
 
     def _print_loss(self) -> None:
         number = self.iteration - self.run_from

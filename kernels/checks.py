@@ -178,6 +178,8 @@ def pair(function: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
     """A whole number for height and width alike, or a (height, width) pair of them."""
     if type(value) is int and value >= minimum:  # found out fast: small layers wait for it
         return value, value
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int and min(value) >= minimum:
+        return value
     if isinstance(value, np.ndarray) and value.ndim:
         value = value.tolist()
     if isinstance(value, (tuple, list)):

@@ -132,6 +132,33 @@ def test_fastnn_dispatches_through_the_contracts(module, path):
     assert not named, f"{path.name} names {named}"
 
 
+# what these return is not what they were given, or may be changed by whoever passed it
+CONVERTING = {"number", "integer", "pair", "flag", "floats", "array", "labels", "index", "real", "lengths"}
+# checked here, converted where it is used: file and parameter, and why
+ONLY_CHECKED = {
+    ("linear_classifier", "y"): "labels of a data set in a file stay there; batches are converted",
+    ("two_layer_net", "y{name}"): "labels of a data set in a file stay there; batches are converted",
+    ("normalization", "x"): "the kernel converts; here only the number of axes is checked",
+    ("normalization", "bn_param['momentum']"): "read by update_running, after the kernel",
+    ("saved_state", None): "Solver.load_state converts what it takes over",
+    ("sweep", None): "numbers that argparse made of text",
+}
+
+
+@each(SOURCES)
+def test_what_a_check_returns_is_used(module, path):
+    """Whoever keeps the value itself keeps the caller's array, which may change, or be changed in place."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+            continue
+        called, *_ = ast.unparse(node.value).partition("(")
+        if called.startswith(("checks.", "arguments.")) and called.partition(".")[2] in CONVERTING:
+            names = [ast.unparse(argument).strip("f\"'") for argument in node.value.args[1:2]]
+            names += [keyword.arg for keyword in node.value.keywords[:1]]
+            reasons = {(path.stem, names[0]), (path.stem, None)} & set(ONLY_CHECKED)
+            assert reasons, f"{path.name}:{node.lineno} drops what {ast.unparse(node.value)} returns"
+
+
 # ---- equal names, equal signatures ----
 
 

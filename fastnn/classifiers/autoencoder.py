@@ -121,7 +121,7 @@ class SparseAutoencoder:
         rule = optim.find(function, update_rule)
         hyperparameters = {"learning_rate": learning_rate, **hyperparameters}
         config = optim.checked_config(function, rule, hyperparameters, "hyperparameters")
-        configs = {name: dict(config) for name in self.params}
+        configs = {name: arguments.unshared(config) for name in self.params}
         sampler, source = sampling.Sampler(function, len(X), batch_size, "epoch"), random.generator(seed)
         history: list[float] = []
         ours = rule in optim.RULES.values()

@@ -115,7 +115,7 @@ class Settings:
             )
         if arguments.data_root is not None:
             given["data_root"] = str(Path(os.path.expanduser(arguments.data_root)).resolve())
-        checks.integer(arguments.command, "seed", arguments.seed, minimum=0)
+        given["seed"] = checks.integer(arguments.command, "seed", arguments.seed, minimum=0)
         return cls(**{"data_root": None, **defaults[arguments.data], **given})
 
     @classmethod

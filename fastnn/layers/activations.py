@@ -1,7 +1,7 @@
 """Activation functions: one number in, one number out."""
 
 from fastnn import arguments
-from fastnn.kernels import activations, calls
+from fastnn.kernels import activations, calls, checks
 
 
 @calls.checked
@@ -19,6 +19,7 @@ def relu_backward(dout, cache):
 @calls.checked
 def leaky_relu_forward(x, slope=0.01):
     """out = x where x > 0, else slope * x. Returns out, cache."""
+    slope = checks.number("leaky_relu_forward", "slope", slope)
     return activations.leaky_relu_forward(x, slope), (x, slope)
 
 
@@ -43,6 +44,7 @@ def prelu_backward(dout, cache):
 @calls.checked
 def elu_forward(x, alpha=1.0):
     """out = x where x > 0, else alpha * (exp(x) - 1). Returns out, cache."""
+    alpha = checks.number("elu_forward", "alpha", alpha)
     return activations.elu_forward(x, alpha), (x, alpha)
 
 
@@ -93,6 +95,7 @@ def gelu_backward(dout, cache):
 @calls.checked
 def maxout_forward(x, pieces):
     """The largest of each group of `pieces` channels of x (N, M*pieces, ...). Returns out (N, M, ...), cache."""
+    pieces = checks.integer("maxout_forward", "pieces", pieces, minimum=1)
     out, index = activations.maxout_forward(x, pieces)
     return out, (index, pieces)
 

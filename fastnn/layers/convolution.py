@@ -12,7 +12,8 @@ def conv_forward(x, w, b, conv_param):
 
     H' = 1 + (H + 2 * pad - HH) // stride, W' likewise; x counts as zero outside its borders.
     """
-    return conv2d.conv2d_forward(x, w, b, *conv_geometry("conv_forward", conv_param)), (x, w, b, conv_param)
+    stride, pad = conv_geometry("conv_forward", conv_param)
+    return conv2d.conv2d_forward(x, w, b, stride, pad), (x, w, b, {"stride": stride, "pad": pad})
 
 
 @calls.checked
@@ -65,15 +66,20 @@ def global_avg_pool_backward(dout, cache):
 
 
 def conv_geometry(function, conv_param):
-    """stride and pad from a conv_param, not yet checked further."""
+    """stride and pad from a conv_param."""
     checks.keys(function, "conv_param", conv_param, required=("stride", "pad"))
-    return conv_param["stride"], conv_param["pad"]
+    return checks.pair(function, "stride", conv_param["stride"], 1), checks.pair(function, "pad", conv_param["pad"], 0)
 
 
 def pool_geometry(function, pool_param):
-    """(height, width) of the window, stride and pad from a pool_param, not yet checked further."""
+    """(height, width) of the window, stride and pad from a pool_param."""
     checks.keys(function, "pool_param", pool_param, ("pool_height", "pool_width", "stride"), ("pad",))
-    return (pool_param["pool_height"], pool_param["pool_width"]), pool_param["stride"], pool_param.get("pad", 0)
+    size = pool_param["pool_height"], pool_param["pool_width"]
+    return (
+        checks.pair(function, "size", size, minimum=1),
+        checks.pair(function, "stride", pool_param["stride"], minimum=1),
+        checks.pair(function, "pad", pool_param.get("pad", 0), minimum=0),
+    )
 
 
 conv_forward_naive = pinned.to_loops(conv_forward, "conv_forward_naive")

@@ -70,7 +70,7 @@ def spatial_groupnorm_forward(x, gamma, beta, G, gn_param):
     """
     function = "spatial_groupnorm_forward"
     x, gamma, beta = checks.floats(function, x=(x, "N C H W"), gamma=(gamma, "1 C 1 1"), beta=(beta, "1 C 1 1"))
-    eps = epsilon(function, "gn_param", gn_param)
+    eps, G = epsilon(function, "gn_param", gn_param), checks.integer(function, "G", G, minimum=1)
     gamma = gamma.reshape(-1)
     out, mean, var = norm.groupnorm_forward(x, gamma, beta.reshape(-1), G, eps)
     return out, (x, gamma, G, mean, var, eps)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.arguments import unshared
 from fastnn.kernels import calls, checks, to_device, to_numpy
 from fastnn.residence import is_ours
 
@@ -193,8 +194,9 @@ def _remembering(constructor: Callable) -> Callable:
     @functools.wraps(constructor)
     def remembering(self: Module, *arguments: Any, **options: Any) -> None:
         if "_given" not in vars(self):  # else this is a base's constructor, called by that of the module's class
-            kept = {name: value for name, value in options.items() if name not in _ONLY_AT_FIRST or _is_plain(value)}
-            self._given = arguments, kept
+            given = unshared(options)
+            kept = {name: value for name, value in given.items() if name not in _ONLY_AT_FIRST or _is_plain(value)}
+            self._given = unshared(arguments), kept
         constructor(self, *arguments, **options)
 
     return remembering

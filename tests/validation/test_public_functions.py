@@ -7,16 +7,12 @@ import pkgutil
 import re
 import types
 
-import numpy as np
 import pytest
-import training
 from conftest import AVAILABLE
 
 import fastnn
-from fastnn import checkpoint, data_utils, nn, sweep
-from fastnn.data_utils import cifar10, layouts
 
-from . import calls_data, calls_models, calls_nn, walk
+from . import walk
 from .calls_data import DATA
 from .calls_layers import ALIASES, LAYERS
 from .calls_models import MODELS
@@ -24,6 +20,7 @@ from .calls_nn import NN
 from .calls_training import TRAINING
 from .kinds import Misspelt, untouched
 
+pytestmark = pytest.mark.usefixtures("files")
 TABLE = {**LAYERS, **NN, **TRAINING, **MODELS, **DATA}
 PUBLIC = walk.public()
 STYLE = re.compile(r"^[\w.]+(\([^;]*\))?: [^\n]+; [^\n]+; [^\n]+$")
@@ -64,25 +61,6 @@ def test_every_parameter_is_in_the_table(name):
     collected = {"hyperparameters", "more", "changed"}  # `**`; of the autoencoder's the table feeds one
     expected = set(walk.parameters(walk.resolved(name))) - collected
     assert set(TABLE[name].arguments) - {"momentum"} == expected - {"momentum"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _files(tmp_path_factory):
-    """A folder with the files that the calls read; CIFAR-10 is a few images."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("validation"))
-        calls_nn.around(nn.Sequential).save("sequential.npz")
-        np.savez("weights_of_linear.npz", W=calls_models.W)
-        np.save("images.npy", np.zeros((2, 3, 4, 4), np.uint8))
-        training.make().save("solver.h5")
-        calls_models.small().save("two_layer.npz")
-        calls_models.encoder().save("autoencoder.npz")
-        checkpoint.save("checkpoint.h5", {"a": 1})
-        data_utils.save_patches("patches.h5", calls_data.PATCHES)
-        sweep.sweep(calls_data.run, [{"reg": 1}], "trials.jsonl", verbose=False)
-        images, few = np.zeros((20, 3, 32, 32), np.uint8), np.zeros(20, np.int64)
-        patch.setattr(cifar10, "_read", lambda root: layouts.Cifar10(images, few, images, few))
-        yield
 
 
 @pytest.mark.parametrize("name", TABLE)

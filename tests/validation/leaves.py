@@ -1,0 +1,58 @@
+"""The numbers and arrays inside the arguments of a valid call, and the call with one of them in another form."""
+
+import re
+
+import numpy as np
+
+from .kinds import untouched
+
+
+def paths(value, is_leaf, path=()):
+    """The places, as tuples of keys, of what `is_leaf` in dicts, lists and tuples."""
+    if is_leaf(value):
+        yield path
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from paths(inner, is_leaf, (*path, key))
+    elif isinstance(value, (list, tuple)):
+        for key, inner in enumerate(value):
+            yield from paths(inner, is_leaf, (*path, key))
+
+
+def changed(value, path, change):
+    """The value with `change(leaf)` in place of the leaf at a path."""
+    if not path:
+        return change(value)
+    key, *rest = path
+    if isinstance(value, dict):
+        return {**value, key: changed(value[key], rest, change)}
+    return type(value)(changed(inner, rest, change) if at == key else inner for at, inner in enumerate(value))
+
+
+def cases(table, is_leaf, skipped):
+    """(name of the call, path) of every leaf in a table of calls, but where the function `skipped` says so."""
+    for name, call in table.items():
+        for path in paths({key: fed.good for key, fed in call.arguments.items()}, is_leaf):
+            if not skipped(name, path):
+                yield name, path
+
+
+def called(call, path=None, change=None):
+    """A picture of what a call returns and leaves behind, and the leaf that it was given."""
+    values, leaf = call.values(), []
+
+    def noted(value):
+        leaf.append(change(value))
+        return leaf[0]
+
+    if path is not None:
+        values = changed(values, path, noted)
+    np.random.seed(0)
+    function = call.make()
+    result = function(**values)
+    return lambda: without_addresses((untouched(result), untouched(getattr(function, "__self__", None)))), *leaf
+
+
+def without_addresses(picture):
+    """The same picture for equal objects at other addresses."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(picture))
