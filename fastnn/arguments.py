@@ -168,4 +168,5 @@ def movable(function: str, name: str, x: Any) -> np.ndarray:
             f"{function}: {name} is {kind}; expected an array of floats, whose elements can be moved by h; "
             f"convert it with np.asarray({name}, dtype=np.float64)"
         )
+    checks.plain(function, name, x)
     return x

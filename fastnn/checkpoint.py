@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import calls
+from fastnn.kernels import calls, checks
 
 from . import locks, manifest
 
@@ -137,6 +137,7 @@ def _write(group: Any, name: str, value: Any, where: str) -> None:
             _write(member, str(position), inner, f"{where}[{position}]")
         kind = type(value).__name__
     elif isinstance(value, (np.ndarray, np.generic)):
+        checks.plain("save", where, value)
         if value.dtype.kind not in _ARRAY_KINDS:
             raise TypeError(
                 f"save: {where} has dtype {value.dtype}; expected booleans or numbers; convert it, or save lists of "

@@ -162,10 +162,12 @@ def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
     Source: Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks (2013), section 3.2.
     """
     limit = checks.number("clip_by_norm", "limit", limit, above=0)
-    norm = squares.gradient_norm(list(arguments.mapping("clip_by_norm", "gradients", gradients, "arrays").values()))
+    named = arguments.mapping("clip_by_norm", "gradients", gradients, "arrays").items()
+    given = {name: checks.floats("clip_by_norm", **{f"gradients[{name!r}]": (dw, "...")})[0] for name, dw in named}
+    norm = squares.gradient_norm(list(given.values()))
     if not limit < norm < np.inf:
         return gradients, norm
-    return {name: dw * dw.dtype.type(limit / norm) for name, dw in gradients.items()}, norm
+    return {name: dw * dw.dtype.type(limit / norm) for name, dw in given.items()}, norm
 
 
 @calls.checked

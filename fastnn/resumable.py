@@ -10,7 +10,7 @@ either point training repeats exactly, to the last bit.
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -225,6 +225,13 @@ class Resumable:
         _assign(self._buffers, self.best_buffers)
         self.finished = finished
         self._writing = False
+
+    def _give_up(self, *words: str | None) -> NoReturn:
+        """Raise FloatingPointError in these words, with the best parameters in the model and the state before saved."""
+        self._recover()
+        saved = self._save_before_failure()
+        self._put_back_best(finished=False)
+        raise FloatingPointError("; ".join(filter(None, (*words, saved)))) from None
 
     def _recover(self) -> None:
         """Undo a unit that was broken off; may itself be broken off and called again."""

@@ -161,7 +161,10 @@ def about(data: Mapping[str, Any]) -> dict[str, Any]:
         "digest": digest,
     }
     if "mean_image" in data:
-        found["mean_image"], found["scale"] = np.asarray(data["mean_image"]), float(data.get("scale", 1.0))
+        found["mean_image"], found["scale"] = (
+            checks.array("Solver", "data['mean_image']", data["mean_image"]),
+            float(data.get("scale", 1.0)),
+        )
     if "class_names" in data:
         found["class_names"] = [str(name) for name in data["class_names"]]
     return found

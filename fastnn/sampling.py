@@ -28,12 +28,11 @@ def part(function: str, data: Mapping[str, Any], name: str) -> tuple[Any, Any]:
 def labelled(function: str, **images_and_labels: Any) -> tuple[Any, Any]:
     """Images (N, ...) of real numbers and labels (N,) of whole ones, N at least 1, given under the names in errors.
 
-    Both are arrays or data sets in a file, such as h5py's; lists become arrays.
+    Both are arrays or data sets in a file, such as h5py's; what else holds numbers in memory becomes an array.
     """
     checked: list[Any] = []
     for name, value in images_and_labels.items():
-        if isinstance(value, (list, tuple)):
-            value = checks.array(function, name, value)
+        value = array_or_file(function, name, value)
         checked.append(value)
         if (
             hasattr(value, "__getitem__")
@@ -43,7 +42,12 @@ def labelled(function: str, **images_and_labels: Any) -> tuple[Any, Any]:
             continue  # a data set that is read by slices alone
         shape, dtype = getattr(value, "shape", ()), getattr(value, "dtype", None)
         whole = len(checked) == 2  # the labels
-        if not shape or dtype is None or dtype.kind not in ("iub" if whole else "fiub") or (whole and len(shape) != 1):
+        if (
+            not shape
+            or not isinstance(dtype, np.dtype)
+            or dtype.kind not in ("iub" if whole else "fiub")
+            or (whole and len(shape) != 1)
+        ):
             text = checks.brief(value) if dtype is None else f"an array of {dtype} of the shape {shape}"
             expected = "whole numbers (N,), a label for each image" if whole else "real numbers (N, ...)"
             raise TypeError(f"{function}: {name} is {text}; expected {expected}; convert it to such an array")
@@ -56,13 +60,28 @@ def labelled(function: str, **images_and_labels: Any) -> tuple[Any, Any]:
     return X, y
 
 
+def array_or_file(function: str, name: str, value: Any) -> Any:
+    """`value` as an array where it is in memory (a list, a tensor, a table); else itself, a data set in a file.
+
+    Of the latter only slices are read. It has a dtype of NumPy's, or none, and no DLPack.
+    """
+    dtype = getattr(value, "dtype", None)
+    is_foreign = not (dtype is None or isinstance(dtype, np.dtype)) and hasattr(value, "__array__")
+    in_memory = is_foreign or hasattr(value, "__dlpack__") or hasattr(value, "iloc")  # of tables of pandas
+    if in_memory or is_in_memory(value) or isinstance(value, (list, tuple)):
+        return checks.array(function, name, value)
+    return value
+
+
 def rows(array: Any, places: Any) -> np.ndarray:
     """The rows at `places` (integers, also repeated, or a slice), in that order.
 
     A data set in a file is read once, in the order of its rows, and only these.
     """
-    if isinstance(array, np.ndarray) or isinstance(places, slice):
+    if isinstance(array, np.ndarray):
         return array[places]
+    if isinstance(places, slice):
+        return _read(array, places)
     if arrays.is_resident(array):
         return arrays.take(array, places)
     ordered, back = np.unique(places, return_inverse=True)
@@ -72,7 +91,12 @@ def rows(array: Any, places: Any) -> np.ndarray:
 def _ascending(array: Any, places: np.ndarray) -> np.ndarray:
     """The rows of a data set at ascending places."""
     runs = np.split(places, np.flatnonzero(np.diff(places) != 1) + 1)
-    return np.concatenate([array[int(run[0]) : int(run[-1]) + 1] for run in runs])
+    return np.concatenate([_read(array, slice(int(run[0]), int(run[-1]) + 1)) for run in runs])
+
+
+def _read(array: Any, part: slice) -> Any:
+    """A slice of a data set, as an array."""
+    return checks.array("data", f"the slice [{part.start}:{part.stop}]", array[part])
 
 
 def is_in_memory(array: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn.kernels import arrays, calls, checks, repeat
 
-from . import arguments, failures, optim, random, run_file
+from . import arguments, evaluation, failures, optim, random, run_file
 from .repeated import Repeated
 from .residence import on_device
 from .resumable import Resumable, copied
@@ -120,9 +120,10 @@ class Solver(Resumable):
 
         After an interruption, or on a state saved before the end, goes on to that end. Whatever stops it (Ctrl-C, an
         error in the model) passes through, and leaves model and solver as they were between two iterations.
-        Raises FloatingPointError where the loss is not finite, naming iteration and layer; the best parameters are then
-        in the model, and with a checkpoint_name the state before is in a checkpoint. OSError where a checkpoint cannot
-        be written, of these BlockingIOError where another run saves under the same name.
+        Raises FloatingPointError where the loss is not finite, naming iteration and layer, or where a score in an
+        evaluation is not, naming the image; the best parameters are then in the model, and with a checkpoint_name the
+        state before is in a checkpoint. ValueError for a label that the model has no score for. OSError where a
+        checkpoint cannot be written, of these BlockingIOError where another run saves under the same name.
 
         Where the active backend computes on a GPU and the model can (`fastnn.nn.Module.resident`), everything that an
         iteration reads and writes is there meanwhile: callbacks see resident arrays, and find NumPy's in `state()`.
@@ -165,8 +166,11 @@ class Solver(Resumable):
 
         X, y: images and labels, as in data; num_samples: draw so many of them, where there are more
         batch_size: images in one call of the model
+        Raises FloatingPointError where the highest score of an image is NaN or infinite, ValueError for a label that
+        the model has no score for.
         """
         function = "Solver.check_accuracy"
+        part = next((f"_{part}" for part in ("train", "val") if X is getattr(self, f"X_{part}")), "")  # for errors
         X, y = labelled(function, X=X, y=y)
         num_samples = arguments.count_or_none(function, "num_samples", num_samples)
         batch_size = checks.integer(function, "batch_size", batch_size, minimum=1)
@@ -181,8 +185,10 @@ class Solver(Resumable):
         for start in range(0, count, batch_size):
             batch = slice(start, min(start + batch_size, count))
             images, labels = (rows(array, batch if chosen is None else chosen[batch]) for array in (X, y))
-            scores = arrays.to_numpy(self.model.loss(images))
-            correct += int(np.sum(np.argmax(scores, axis=1) == arrays.to_numpy(labels)))
+            scores, indices = self.model.loss(images), range(count)[batch] if chosen is None else chosen[batch]
+            predicted = evaluation.predicted(function, scores, images, indices, f"X{part}")
+            labels = evaluation.labels(function, f"y{part}", labels, np.shape(scores)[1], indices)
+            correct += int(np.sum(predicted == labels))
         return correct / count
 
     def _advance(self) -> None:
@@ -266,8 +272,13 @@ class Solver(Resumable):
     def _evaluate(self) -> None:
         """Check both accuracies; keep the best parameters; end the epoch where it ends."""
         self._begin_reading()
-        train_acc = self.check_accuracy(self.X_train, self.y_train, self.num_train_samples)
-        val_acc = self.check_accuracy(self.X_val, self.y_val, self.num_val_samples)
+        try:
+            train_acc = self.check_accuracy(self.X_train, self.y_train, self.num_train_samples)
+            val_acc = self.check_accuracy(self.X_val, self.y_val, self.num_val_samples)
+        except FloatingPointError as error:
+            names = failures.not_finite(self.model.params)
+            cause = f"the parameters {names} are not finite any more: lower learning_rate={self._rate()}"
+            self._give_up(f"{error} (after iteration {self.iteration})", cause if names else None)
         is_best = val_acc > self.best_val_acc or not self.best_params
         best_params = copied(self.model.params) if is_best else self.best_params
         best_buffers = copied(self._buffers) if is_best else self.best_buffers
@@ -302,6 +313,11 @@ class Solver(Resumable):
     def _speaks(self) -> bool:
         return self.verbose and self.iteration > self._quiet_until
 
+    def _rate(self) -> float | None:
+        """The learning rate in use, as far as it is known."""
+        config: dict = next(iter(self.optim_configs.values()), {})
+        return config.get("learning_rate", optim.usual_rate(self.update_rule))
+
     def _loss(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, dict]:
         """The model's loss, a number, and its gradients."""
         returned = self.model.loss(images, labels)
@@ -316,16 +332,9 @@ class Solver(Resumable):
         """Raise FloatingPointError, with the best parameters in the model, unless the value is finite."""
         if math.isfinite(value):
             return
-        failed, config = self.iteration + 1, next(iter(self.optim_configs.values()), {})
-        rate = config.get("learning_rate", optim.usual_rate(self.update_rule))
+        failed, rate = self.iteration + 1, self._rate()
         self._recover()
         self._reading_from = self._origin()
         cause = failures.cause(self.model, images, rate)
         words = [failures.place(self.model, images, labels, grads), cause]
-        self._recover()
-        words.append(self._save_before_failure())
-        self._put_back_best(finished=False)
-        raise FloatingPointError(
-            f"Solver: {what} = {value} in iteration {failed}; expected a finite number; "
-            + "; ".join(filter(None, words))
-        )
+        self._give_up(f"Solver: {what} = {value} in iteration {failed}; expected a finite number", *words)

@@ -50,10 +50,29 @@ def beside(value: Any, other: Any) -> Any:
 def asarray(value: Any, dtype: Any = None) -> Any:
     """`value` as an array, without a copy where it is one already; a resident one leaves the GPU on other backends."""
     if not is_resident(value):
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            value = np.from_dlpack(value)
         return np.asarray(value, dtype)
     if not computes_on_gpu():
         return np.asarray(to_numpy(value), dtype)
     return value if dtype is None else value.astype(dtype, copy=False)
+
+
+def obstacle(value: Any) -> tuple[str, str] | None:
+    """Why a value, or an entry of a list, must not be taken for its numbers alone, and what to do; None if it may be.
+
+    Masks and units are lost in a conversion, and so are the gradients of a tensor.
+    """
+    kinds = {*map(type, value)} if isinstance(value, (list, tuple)) else {type(value)}
+    for kind in kinds - {np.ndarray, np.memmap, np.recarray}:
+        if issubclass(kind, np.ma.MaskedArray):
+            return "a masked array; masked arrays are not supported", "fill it with {}.filled(value)"
+        if issubclass(kind, np.ndarray):
+            name = f"{kind.__module__}.{kind.__name__}"
+            return f"of the type {name}, a subclass of np.ndarray with a meaning of its own", "pass np.asarray({})"
+    if getattr(value, "requires_grad", False) is True:
+        return "a tensor that requires a gradient, which would be lost", "detach it: pass {}.detach()"
+    return None
 
 
 def common_dtype(given: Iterable[np.ndarray]) -> np.dtype:

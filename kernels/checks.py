@@ -62,14 +62,28 @@ _READY = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def array(function: str, name: str, value: Any) -> np.ndarray:
-    """Anything array-like as an array."""
+    """Anything array-like as an array: lists, and what NumPy reads through `__array__` or DLPack, such as tensors.
+
+    Subclasses of NumPy's arrays that give their numbers another meaning are not accepted.
+    """
+    if type(value) is np.ndarray:
+        return value
+    plain(function, name, value)
     try:
         return arrays.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
         raise TypeError(
             f"{function}: {name}={brief(value)} is no array ({error}); expected numbers in rows of equal "
             f"length; pass a NumPy array"
         ) from error
+
+
+def plain(function: str, name: str, value: Any) -> None:
+    """No array that gives its numbers another meaning than NumPy's do (see `arrays.obstacle`), nor a list of them."""
+    found = arrays.obstacle(value)
+    if found:
+        what, remedy = found
+        raise TypeError(f"{function}: {name} is {what}; expected a plain array; {remedy.format(name)}")
 
 
 def shape(function: str, name: str, value: np.ndarray, expected: tuple[int, ...]) -> None:
@@ -299,9 +313,10 @@ def keys(function: str, name: str, value: Any, required: Iterable[str] = (), opt
     return dict(value)
 
 
-def labels(function: str, name: str, value: Any, count: int, classes: int) -> np.ndarray:
+def labels(function: str, name: str, value: Any, count: int, classes: int, indices: Any = None) -> np.ndarray:
     """Class labels: integers (count,) from 0 to classes - 1, returned as C-contiguous int64.
 
+    indices: of the labels in the data set that they are from, for errors
     Resident labels are not read here: with one out of range, losses are NaN.
     """
     given = array(function, name, value)
@@ -321,9 +336,10 @@ def labels(function: str, name: str, value: Any, count: int, classes: int) -> np
     if plain and np.maximum.reduce(given.view(np.uint64)) < classes:  # as unsigned, a label below 0 is a large one
         return given
     if given.size and (given.min() < 0 or given.max() >= classes):
-        wrong = given[(given < 0) | (given >= classes)][0]
+        wrong = int(np.flatnonzero((given < 0) | (given >= classes))[0])
         raise ValueError(
-            f"{function}: {name} contains the label {wrong}; expected 0 to {classes - 1} for {classes} classes; "
+            f"{function}: {name} contains the label {given[wrong]} at index "
+            f"{wrong if indices is None else indices[wrong]}; expected 0 to {classes - 1} for {classes} classes; "
             f"renumber the labels or widen the last layer"
         )
     return arrays.contiguous(given, np.dtype(np.int64))

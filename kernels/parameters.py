@@ -121,11 +121,12 @@ def _check_apart(function: str, names: list[str], place: str, row: list[np.ndarr
 def _check_written(function: str, name: str, value: Any, origin: str, first: np.ndarray) -> None:
     known = isinstance(value, np.ndarray) or (arrays.is_resident(value) and arrays.computes_on_gpu())
     if not known or value.dtype != first.dtype:
-        what = f"{name}.dtype = {value.dtype}" if known else f"{name}={value!r}"
+        what = f"{name}.dtype = {value.dtype}" if known else f"{name}={checks.brief(value)}"
         raise TypeError(
             f"{function}: {what} cannot be updated in place; expected a NumPy array of {first.dtype}, the dtype of "
             f"{origin}; make it with np.zeros_like({origin})"
         )
+    checks.plain(function, name, value)
     checks.shape(function, name, value, first.shape)
     if not arrays.is_plain(value):
         raise ValueError(

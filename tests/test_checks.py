@@ -131,7 +131,6 @@ def test_floats_converts_to_one_dtype(given, expected):
         np.arange(24.0).reshape(2, 3, 4).astype(">f8"),
         np.frombuffer(b"\0" + np.arange(24.0).tobytes(), np.uint8)[1:].view(np.float64).reshape(2, 3, 4),
         np.arange(24).reshape(2, 3, 4),
-        np.ma.arange(24.0).reshape(2, 3, 4),
         np.arange(24.0).reshape(2, 3, 4).tolist(),
         np.zeros((0, 3, 4)),
         np.float64(3),
@@ -234,12 +233,14 @@ def test_index_comes_in_one_dtype(dtype):
         (
             [0, 3],
             ValueError,
-            "f: y contains the label 3; expected 0 to 2 for 3 classes; renumber the labels or widen the last layer",
+            "f: y contains the label 3 at index 1; expected 0 to 2 for 3 classes; "
+            "renumber the labels or widen the last layer",
         ),
         (
             [-1, 0],
             ValueError,
-            "f: y contains the label -1; expected 0 to 2 for 3 classes; renumber the labels or widen the last layer",
+            "f: y contains the label -1 at index 0; expected 0 to 2 for 3 classes; "
+            "renumber the labels or widen the last layer",
         ),
     ],
 )
@@ -253,3 +254,65 @@ def test_labels_are_int64():
         np.testing.assert_array_equal(checks.labels("f", "y", np.array([2, 0], dtype), 2, 3), [2, 0])
         assert checks.labels("f", "y", np.array([2, 0], dtype), 2, 3).dtype == np.int64
     assert checks.labels("f", "y", [], 0, 3).dtype == np.int64
+
+
+class Unit(np.ndarray):
+    """An array whose numbers have a unit."""
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            np.ma.arange(3.0),
+            "f: x is a masked array; masked arrays are not supported; expected a plain array; "
+            "fill it with x.filled(value)",
+        ),
+        (
+            [np.ones(2), np.ma.masked_equal([1.0, 2.0], 1)],
+            "f: x is a masked array; masked arrays are not supported; expected a plain array; "
+            "fill it with x.filled(value)",
+        ),
+        (
+            np.ones((2, 2)).view(np.matrix),
+            "f: x is of the type numpy.matrix, a subclass of np.ndarray with a meaning of its own; expected a plain "
+            "array; pass np.asarray(x)",
+        ),
+        (
+            np.ones(2).view(Unit),
+            "f: x is of the type test_checks.Unit, a subclass of np.ndarray with a meaning of its own; expected "
+            "a plain array; pass np.asarray(x)",
+        ),
+    ],
+)
+def test_arrays_with_a_meaning_of_their_own_are_refused(value, message):
+    with refused(TypeError, message):
+        checks.array("f", "x", value)
+    with refused(TypeError, message):
+        checks.floats("f", x=(value, "..."))
+
+
+def test_a_tensor_that_requires_a_gradient_is_refused():
+    class Tensor:
+        requires_grad = True
+
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("call detach")
+
+    with refused(
+        TypeError,
+        "f: x is a tensor that requires a gradient, which would be lost; expected a plain array; detach it: pass "
+        "x.detach()",
+    ):
+        checks.array("f", "x", Tensor())
+
+
+def test_what_numpy_reads_is_read():
+    class Exchanged:
+        def __dlpack__(self, **options):
+            return np.arange(3.0).__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return np.arange(3.0).__dlpack_device__()
+
+    np.testing.assert_array_equal(checks.array("f", "x", Exchanged()), [0, 1, 2])

@@ -207,7 +207,7 @@ ERRORS = [
     ((np.ones((3, 2)), np.ones((2, 4)), [0, 0], 0), ValueError, r"X.shape = \(2, 4\) has length 4 on axis 1"),
     ((np.ones((3, 0)), np.ones((2, 3)), [0, 0], 0), ValueError, r"there are no classes: W.shape = \(3, 0\)"),
     ((np.ones((3, 2)), np.ones((2, 3)), [0], 0), ValueError, r"y.shape = \(1,\) does not fit"),
-    ((np.ones((3, 2)), np.ones((2, 3)), [0, 2], 0), ValueError, "y contains the label 2; expected 0 to 1"),
+    ((np.ones((3, 2)), np.ones((2, 3)), [0, 2], 0), ValueError, "y contains the label 2 at index 1; expected 0 to 1"),
     ((np.ones((3, 2)), np.ones((2, 3)), [0.0, 1.0], 0), TypeError, "y.dtype = float64 does not hold labels"),
     ((np.ones((3, 2)), np.ones((2, 3), complex), [0, 1], 0), TypeError, "X.dtype = complex128"),
     ((np.ones((3, 2)), np.ones((2, 3)), [0, 1], -1), ValueError, "reg=-1 is out of range; expected at least 0"),

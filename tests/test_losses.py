@@ -280,7 +280,7 @@ ERRORS = [
     (lambda f: f(np.ones((2, 3)), [0, 1, 2]), ValueError, r"y.shape = \(3,\) does not fit"),
     (lambda f: f(np.ones((2, 3)), [[0, 1, 0], [1, 0, 0]]), ValueError, "not one-hot rows"),
     (lambda f: f(np.ones((2, 3)), [0.0, 1.0]), TypeError, "y.dtype = float64 does not hold labels"),
-    (lambda f: f(np.ones((2, 3)), [0, 3]), ValueError, "y contains the label 3; expected 0 to 2"),
+    (lambda f: f(np.ones((2, 3)), [0, 3]), ValueError, "y contains the label 3 at index 1; expected 0 to 2"),
     (lambda f: f(np.ones((2, 3)), [-1, 0]), ValueError, "y contains the label -1"),
 ]
 

@@ -5,11 +5,13 @@ import tracemalloc
 import h5py
 import numpy as np
 import pytest
+import training
 from hypothesis import given
 from hypothesis import strategies as st
 from training import Model, assert_identical, data, everything, make
 
 from fastnn import nn
+from fastnn.classifiers import linear_classifier
 from fastnn.sampling import METHODS, Sampler, rows
 
 pytestmark = pytest.mark.usefixtures("one_backend")
@@ -193,3 +195,69 @@ def test_memory_stays_flat_on_a_large_file(tmp_path, sampling):
             tracemalloc.stop()
     assert solver.iteration == 200
     assert peak < 6_000_000  # a check of accuracies has batches of 100, in float32: 1.2 MB
+
+
+class OnDisk:
+    """A data set in a file, as h5py's: NumPy could read it whole, which nobody may do."""
+
+    def __init__(self, values, most=8):
+        self._values, self._most, self.shape, self.dtype = values, most, values.shape, values.dtype
+
+    def __len__(self):
+        return len(self._values)
+
+    def __getitem__(self, key):
+        assert isinstance(key, slice)
+        assert key.stop - key.start <= self._most
+        return self._values[key].copy()
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("read whole")
+
+
+class Table:
+    """A table as pandas has it: with a dtype of NumPy's, whose rows are found by labels, not by their places."""
+
+    iloc = None
+
+    def __init__(self, values):
+        self._values, self.shape, self.dtype = values, values.shape, values.dtype
+
+    def __len__(self):
+        return len(self._values)
+
+    def __getitem__(self, key):
+        raise KeyError(key)
+
+    def __array__(self, dtype=None, copy=None):
+        return self._values
+
+
+def test_a_data_set_in_a_file_is_never_read_whole(one_backend):
+    parts = training.data()
+    files = {name: OnDisk(value) if name[0] == "X" else value for name, value in parts.items()}
+    options = {"sampling": "epoch", "num_train_samples": 4, "num_val_samples": 4}
+    expected, actual = training.make(parts=parts, **options), training.make(parts=files, **options)
+    expected.train()
+    actual.train()
+    assert actual.loss_history == expected.loss_history
+    classifier = linear_classifier.Softmax(seed=0)
+    classifier.train(OnDisk(parts["X_train"]), parts["y_train"], num_iters=2, batch_size=4)
+    predicted = classifier.predict(OnDisk(parts["X_train"], most=1000))
+    np.testing.assert_array_equal(predicted, classifier.predict(parts["X_train"]))
+
+
+def test_a_table_is_an_array(one_backend):
+    parts = training.data()
+    actual = training.run(parts={name: Table(value) for name, value in parts.items()})
+    assert actual.loss_history == training.run(parts=parts).loss_history
+
+
+def test_slices_with_masked_numbers_are_refused(one_backend):
+    class Masked(OnDisk):
+        def __getitem__(self, key):
+            return np.ma.MaskedArray(super().__getitem__(key), mask=False)
+
+    parts = training.data()
+    with pytest.raises(TypeError, match=r"the slice \[.*\] is a masked array; masked arrays are not supported"):
+        training.make(parts={**parts, "X_train": Masked(parts["X_train"])}).train()

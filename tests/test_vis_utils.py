@@ -165,7 +165,7 @@ def test_examples_of_nothing():
         show_examples(np.zeros((0, 3, 2, 2)), np.zeros(0, int), ["cat"])
     with pytest.raises(ValueError, match=r"X.shape = \(2, 5, 5, 5\) holds no images; expected \(N, C, H, W\)"):
         show_examples(np.zeros((2, 5, 5, 5)), [0, 0], ["cat"])
-    with pytest.raises(ValueError, match="y contains the label 1; expected 0 to 0"):
+    with pytest.raises(ValueError, match="y contains the label 1 at index 0; expected 0 to 0"):
         show_examples(np.zeros((1, 3, 2, 2)), [1], ["cat"])
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import arguments, optim, random
+from fastnn import arguments, evaluation, optim, random, sampling
 from fastnn.kernels import arrays, calls, checks
 from fastnn.kernels.affine import affine_forward
 from fastnn.kernels.linear_losses import linear_softmax_loss, linear_svm_loss
@@ -36,8 +36,6 @@ __all__ = [
     "test_one_param_set",
     "train_linear_classifier",
 ]
-
-_BLOCK = 1000  # images that are predicted at a time
 
 
 @calls.checked
@@ -90,17 +88,22 @@ def train_linear_classifier(
 
 @calls.checked
 def predict_linear_classifier(W: np.ndarray, X: Any) -> np.ndarray:
-    """The class of the highest score of each image: X (N, D), W (D, K) -> labels (N,) int64."""
+    """The class of the highest score of each image: X (N, D), W (D, K) -> labels (N,) int64.
+
+    Raises FloatingPointError where the highest score of an image is NaN or infinite.
+    """
     function = "predict_linear_classifier"
     (W,) = checks.floats(function, W=(W, "D K"))
     checks.not_empty(function, "W", W)
     X = _images(function, X)
     _check_width(function, X, W)
     predicted, no_bias = np.empty(len(X), np.int64), np.zeros(W.shape[1], W.dtype)
-    for start in range(0, len(X), _BLOCK):
-        block = slice(start, min(start + _BLOCK, len(X)))
-        scores = affine_forward(arguments.real(function, "X", rows(X, block), W.dtype), W, no_bias)
-        predicted[block] = np.argmax(scores, axis=1)
+    for start in range(0, len(X), evaluation.BLOCK):
+        block = slice(start, min(start + evaluation.BLOCK, len(X)))
+        images = arguments.real(function, "X", rows(X, block), W.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # the scores tell
+            scores = affine_forward(images, W, no_bias)
+        predicted[block] = evaluation.predicted(function, scores, images, range(len(X))[block])
     return predicted
 
 
@@ -216,13 +219,12 @@ def test_one_param_set(
     function, names = "test_one_param_set", ("X_train", "y_train", "X_val", "y_val")
     arguments.attributes(function, "classifier", classifier, "train", "predict", expected="a classifier")
     data = checks.keys(function, "data_dict", data_dict, required=names, optional=data_dict)
-    for which in ("train", "val"):
-        labelled(function, **{name: data[name] for name in (f"X_{which}", f"y_{which}")})
-    classifier.train(data["X_train"], data["y_train"], lr, reg, num_iters)
-    train_acc, val_acc = (
-        float(np.mean(classifier.predict(data[f"X_{part}"]) == np.asarray(data[f"y_{part}"])))
-        for part in ("train", "val")
-    )
+    parts = {which: sampling.part(function, data, which) for which in ("train", "val")}
+    classifier.train(*parts["train"], lr, reg, num_iters)
+    W = getattr(classifier, "W", None)
+    classes = sys.maxsize if W is None else np.shape(W)[1]
+    targets = {which: evaluation.labels(function, f"y_{which}", y, classes) for which, (_, y) in parts.items()}
+    train_acc, val_acc = (float(np.mean(classifier.predict(parts[which][0]) == targets[which])) for which in parts)
     return classifier, train_acc, val_acc
 
 
@@ -286,12 +288,13 @@ def _data(function: str, X: Any, y: Any, W: Any) -> tuple[Any, Any, np.ndarray |
     if W is not None:
         W = checks.floats(function, W=(W, "D K"))[0].copy()
         _check_width(function, X, W)
-    checks.labels(function, "y", np.asarray(y), len(X), sys.maxsize if W is None else W.shape[1])
+    checks.labels(function, "y", y, len(X), sys.maxsize if W is None else W.shape[1])
     return X, y, W
 
 
 def _images(function: str, X: Any) -> Any:
     """X (N, D) of real numbers: an array, or a data set in a file."""
+    X = sampling.array_or_file(function, "X", X)
     X = checks.array(function, "X", X) if not hasattr(X, "dtype") else X
     if X.dtype.kind not in "fiub" or len(X.shape) != 2:
         raise TypeError(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, optim, random
+from fastnn import arguments, evaluation, optim, random, sampling
 from fastnn.kernels import arrays, calls, checks, squares
 from fastnn.layer_utils import affine_relu_backward, affine_relu_forward
 from fastnn.layers import affine_backward, affine_forward, softmax_loss
@@ -27,7 +27,6 @@ from .linear_classifier import checked_loss, sample_batch
 __all__ = ["TwoLayerNet", "nn_forward_backward", "nn_forward_pass", "nn_predict", "nn_train"]
 
 _NAMES = ("W1", "b1", "W2", "b2")
-_BLOCK = 1000  # images that are predicted at a time
 
 
 @calls.checked
@@ -94,7 +93,7 @@ def nn_train(
     X_val, y_val = labelled(function, X_val=X_val, y_val=y_val)
     for name, images, labels in (("", X, y), ("_val", X_val, y_val)):
         _check_images(function, f"X{name}", images, W1)
-        checks.labels(function, f"y{name}", np.asarray(labels), len(images), W2.shape[1])
+        checks.labels(function, f"y{name}", labels, len(images), W2.shape[1])
     count, verbose = len(X), checks.flag(function, "verbose", verbose)
     reg = checks.number(function, "reg", reg, minimum=0)
     learning_rate = checks.number(function, "learning_rate", learning_rate, minimum=0)
@@ -128,16 +127,21 @@ def nn_predict(params: dict[str, np.ndarray], loss_func: Callable, X: Any) -> np
     """The class of the highest score of each image: labels (N,) int64.
 
     loss_func: function (params, X) -> scores (N, K), such as `nn_forward_backward`
+    Raises FloatingPointError where the highest score of an image is NaN or infinite.
     """
     function = "nn_predict"
     W1 = _weights(function, params)[0]
     arguments.function(function, "loss_func", loss_func)
+    X = sampling.array_or_file(function, "X", X)
     X = arguments.real(function, "X", X) if not hasattr(X, "dtype") else X
     _check_images(function, "X", X, W1)
     predicted = np.empty(len(X), np.int64)
-    for start in range(0, len(X), _BLOCK):
-        block = slice(start, min(start + _BLOCK, len(X)))
-        predicted[block] = np.argmax(arrays.to_numpy(loss_func(params, rows(X, block))), axis=1)
+    for start in range(0, len(X), evaluation.BLOCK):
+        block = slice(start, min(start + evaluation.BLOCK, len(X)))
+        images = rows(X, block)
+        with np.errstate(over="ignore", invalid="ignore"):  # the scores tell
+            scores = loss_func(params, images)
+        predicted[block] = evaluation.predicted(function, scores, images, range(len(X))[block])
     return predicted
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import get_backend, npy, use_backend
+from fastnn import evaluation, get_backend, npy, use_backend
 from fastnn.kernels import checks
 from fastnn.kernels.switch import VARIABLE
 
@@ -152,9 +152,11 @@ def _likeliest(model: Any, inputs: np.ndarray, file: str, top: int, names: list[
     """For each of the inputs the `top` classes of the highest probability: the softmax of the scores."""
     with np.errstate(all="ignore"):
         scores = np.asarray(model.loss(inputs), np.float64)
-    if not np.isfinite(scores).all():
+    wrong = evaluation.first_not_finite(scores)
+    if wrong is not None:
+        name = file if len(inputs) == 1 else f"{file}[{wrong}]"
         raise ValueError(
-            f"predict: image={file!r} gives scores that are not finite; expected inputs of the size they had in "
+            f"predict: image={name!r} gives scores that are not finite; expected inputs of the size they had in "
             f"training; preprocess them as there"
         )
     exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))

@@ -31,7 +31,7 @@ def max_pool_forward(x, pool_param):
     """
     geometry = pool_geometry("max_pool_forward", pool_param)
     out, index = pool2d.max_pool2d_forward(x, *geometry)
-    return out, (index, np.shape(x), *geometry)
+    return out, (index, tuple(np.shape(x)), *geometry)
 
 
 @calls.checked
@@ -44,7 +44,7 @@ def max_pool_backward(dout, cache):
 def avg_pool_forward(x, pool_param):
     """The mean of each window of x (N, C, H, W), padding included. Returns out (N, C, H', W'), cache."""
     geometry = pool_geometry("avg_pool_forward", pool_param)
-    return pool2d.avg_pool2d_forward(x, *geometry), (np.shape(x), *geometry)
+    return pool2d.avg_pool2d_forward(x, *geometry), (tuple(np.shape(x)), *geometry)
 
 
 @calls.checked
@@ -56,7 +56,7 @@ def avg_pool_backward(dout, cache):
 @calls.checked
 def global_avg_pool_forward(x):
     """The mean of each channel: x (N, C, H, W) gives out (N, C). Returns out, cache."""
-    return pool2d.global_avg_pool2d_forward(x), np.shape(x)
+    return pool2d.global_avg_pool2d_forward(x), tuple(np.shape(x))
 
 
 @calls.checked

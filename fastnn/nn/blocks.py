@@ -43,7 +43,7 @@ class Residual(Container):
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         cache = arguments.cache("Residual.backward", cache, 2)
-        need_dx = checks.flag("Residual", "need_dx", need_dx)
+        dout, need_dx = checks.array("Residual.backward", "dout", dout), checks.flag("Residual", "need_dx", need_dx)
         dx, grads = self._body.backward(dout, cache[0], need_dx)
         if self._shortcut is None:
             return None if dx is None else dx + dout, grads

@@ -38,7 +38,7 @@ class Dropout(Module):
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         if not self.training:
-            return x, None
+            return checks.array("Dropout", "x", x), None
         key, draws = self.buffers["key"], self.buffers["draws"]
         seed = key[()] if self.fixed else seeds.of_mask(key[()], draws[()])
         out, mask = dropout.dropout_forward(x, 1 - self.p, seed)
@@ -48,7 +48,9 @@ class Dropout(Module):
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         if not checks.flag("Dropout", "need_dx", need_dx):
             return None, {}
-        return (dout if cache is None else dropout.dropout_backward(dout, cache, 1 - self.p)), {}
+        if cache is None:
+            return checks.array("Dropout", "dout", dout), {}
+        return dropout.dropout_backward(dout, cache, 1 - self.p), {}
 
     def __repr__(self) -> str:
         return f"Dropout({self.p}{', fixed=True' if self.fixed else ''})"

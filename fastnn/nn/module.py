@@ -69,6 +69,7 @@ class Module:
                     f"{type(self).__name__}: {name}={checks.brief(value)} is no array; expected parameters only; leave "
                     f"{name} out, or pass a NumPy array"
                 )
+            checks.plain(type(self).__name__, name, value)
         self._params: MutableMapping[str, np.ndarray] = params
         self._buffers: MutableMapping[str, np.ndarray] = {}
         self._training = True

@@ -52,7 +52,7 @@ def show_class_templates(
     """
     path = arguments.path_or_none("show_class_templates", "path", path)
     function = "show_class_templates"
-    given = arrays.to_numpy(getattr(W, "W", W))
+    given = arrays.to_numpy(checks.array(function, "W", getattr(W, "W", W)))
     if given.dtype == object:
         raise TypeError(
             f"{function}: W={checks.brief(W)} holds no weights; expected (D, K), or a classifier with them as its "
@@ -86,7 +86,7 @@ def first_layer(function: str, net: Any) -> np.ndarray:
         raise ValueError(
             f"{function}: net.params has no 'W1' (it has {list(params)}); expected first-layer weights; pass the array"
         )
-    return arrays.to_numpy(params["W1"] if params is not None else net)
+    return arrays.to_numpy(checks.array(function, "W1", params["W1"] if params is not None else net))
 
 
 def first_layer_mosaic(function: str, net: Any, image_shape: Sequence[int]) -> np.ndarray:

@@ -13,6 +13,7 @@ FRONT_DOORS = (
 # what these offer is for the package itself, or has tests of its own
 INTERNAL = (
     "arguments",
+    "evaluation",
     "pinned",
     "resumable",
     "sampling",
