@@ -246,12 +246,12 @@ def _completed(name: str, config: dict, w: np.ndarray) -> dict:
     checks.keys(name, "config", config, optional=[*DEFAULTS[name], *STATE[name]])
     complete = {key: config.get(key, value) for key, value in DEFAULTS[name].items()}
     for key, value in complete.items():
-        if type(value) is not float:  # the usual ones are found out fast; the kernels check their range
-            complete[key] = _number(name, key, value, f"config[{key!r}]")
+        if isinstance(value, np.ndarray):
+            complete[key] = arguments.unshared(value)  # a number, which the kernel checks
     for key in STATE[name]:
         complete[key] = config[key] if key in config else arrays.zeros(w.shape, w)
     if "t" in complete:
-        complete["t"] += 1
+        complete["t"] = checks.integer(name, "config['t']", complete["t"], minimum=0) + 1
     return complete
 
 
