@@ -35,5 +35,5 @@ def to_fast(function: Callable, name: str) -> Callable:
 
 def _named(function: Callable, name: str, summary: str) -> Callable:
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"{summary}\n\n{function.__doc__}"
+    function.__doc__ = "\n\n".join(filter(None, (summary, function.__doc__)))
     return function

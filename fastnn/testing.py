@@ -19,29 +19,36 @@ def tolerance(dtype: Any, terms: int = 1) -> float:
 
 
 def assert_same(actual: Any, expected: Any, terms: int = 1, where: str = "result") -> None:
-    """Assert that two results agree: arrays, numbers, None, or tuples and dicts of these.
+    """Raise AssertionError unless two results agree: arrays, numbers, None, or tuples and dicts of these.
 
+    The error is raised under `python -O` too.
     Shapes are equal, NaN and infinity stand at the same places, whole numbers are equal, and floats differ by at most
     `tolerance(dtype of actual, terms)` times the largest finite magnitude expected (at least 1).
     """
     if isinstance(expected, dict):
-        assert isinstance(actual, dict) and actual.keys() == expected.keys(), f"{where}: keys differ"
+        if not (isinstance(actual, dict) and actual.keys() == expected.keys()):
+            raise AssertionError(f"{where}: keys differ")
         for key in expected:
             assert_same(actual[key], expected[key], terms, f"{where}[{key!r}]")
         return
     if isinstance(expected, (tuple, list)):
-        assert isinstance(actual, (tuple, list)) and len(actual) == len(expected), f"{where}: lengths differ"
+        if not (isinstance(actual, (tuple, list)) and len(actual) == len(expected)):
+            raise AssertionError(f"{where}: lengths differ")
         for position, pair in enumerate(zip(actual, expected, strict=True)):
             assert_same(*pair, terms, f"{where}[{position}]")
         return
     if expected is None:
-        assert actual is None, f"{where}: {type(actual).__name__} where None was expected"
+        if actual is not None:
+            raise AssertionError(f"{where}: {type(actual).__name__} where None was expected")
         return
-    assert actual is not None, f"{where}: None where a {type(expected).__name__} was expected"
+    if actual is None:
+        raise AssertionError(f"{where}: None where a {type(expected).__name__} was expected")
     actual, expected = np.asarray(actual), np.asarray(expected)
-    assert actual.shape == expected.shape, f"{where}: shape {actual.shape} where {expected.shape} was expected"
+    if actual.shape != expected.shape:
+        raise AssertionError(f"{where}: shape {actual.shape} where {expected.shape} was expected")
     if actual.dtype.kind != "f":
-        assert expected.dtype.kind != "f", f"{where}: dtype {actual.dtype} where {expected.dtype} was expected"
+        if expected.dtype.kind == "f":
+            raise AssertionError(f"{where}: dtype {actual.dtype} where {expected.dtype} was expected")
         np.testing.assert_array_equal(actual, expected, err_msg=where)
         return
     finite = np.abs(expected[np.isfinite(expected)], dtype=np.float64)
@@ -52,10 +59,10 @@ def assert_same(actual: Any, expected: Any, terms: int = 1, where: str = "result
 
 
 def against_naive(function: Callable, *arguments: Any, terms: int = 1, **options: Any) -> Any:
-    """Run a kernel on the active backend and assert that it agrees with the naive loops in float64.
+    """Run a kernel on the active backend and compare it with the naive loops in float64.
 
-    Also asserts that no argument was modified and that float results have the dtype of the float arguments.
-    Returns the active backend's result.
+    Returns the active backend's result. Raises AssertionError, also under `python -O`, where the two differ, an
+    argument was modified, or float results do not have the dtype of the float arguments.
     """
     named: dict[Any, Any] = {**dict(enumerate(arguments)), **options}
     before = {name: _copy(argument) for name, argument in named.items()}
@@ -72,8 +79,8 @@ def against_naive(function: Callable, *arguments: Any, terms: int = 1, **options
         dtype = np.result_type(*given)
         results = actual if isinstance(actual, tuple) else (actual,)
         for result in results:
-            if isinstance(result, np.ndarray) and result.dtype.kind == "f":
-                assert result.dtype == dtype, f"result dtype {result.dtype} where {dtype} was expected"
+            if isinstance(result, np.ndarray) and result.dtype.kind == "f" and result.dtype != dtype:
+                raise AssertionError(f"result dtype {result.dtype} where {dtype} was expected")
     return actual
 
 
