@@ -119,7 +119,9 @@ def _is_meant(network: Network, words: list[str]) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("names", nargs="*", help="words that occur in a network's name; default all networks")
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file, default %(default)s")
     parser.add_argument("--seed", type=int, default=SEED, help="default %(default)s")

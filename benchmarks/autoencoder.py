@@ -23,7 +23,9 @@ BATCHES = {"num_epochs": 100, "batch_size": 100, "learning_rate": 3e-3, "update_
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--hidden", type=int, nargs="+", default=[25, 64, 100], help="numbers of hidden units")
     parser.add_argument("--patches", type=int, default=10_000, help="16 x 16 pixels each")
     parser.add_argument("--iterations", type=int, default=400, help="of L-BFGS, at most")

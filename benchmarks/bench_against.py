@@ -178,7 +178,9 @@ class Requests:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("base", metavar="BASE", help="a commit, branch or tag")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="cases with such a word in their names")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default %(default)s")

@@ -247,7 +247,9 @@ def table(results: dict[str, Any]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("words", nargs="*", help="words that occur in a case's name; default everything")
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file, default %(default)s")
     parser.add_argument("--rounds", type=int, default=8, help="turns of each, default %(default)s")

@@ -127,7 +127,9 @@ def _start(arguments: argparse.Namespace, folder: Path) -> subprocess.Popen:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--kills", type=int, default=12, metavar="N", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments; default %(default)s")
     parser.add_argument("--backend", type=_backend, help="default: as FASTNN_BACKEND says")

@@ -55,7 +55,9 @@ SERIES = {
 
 
 def main() -> int:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    ).parse_args()
     machines = load(RESULTS)
     if not machines:
         sys.exit(f"report: {RESULTS} holds no results of a machine; expected a file; run benchmarks/run.py first")

@@ -171,7 +171,9 @@ def _rounded(value: Any) -> Any:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--only", nargs="+", choices=SERIES, default=SERIES, help="default all")
     parser.add_argument("--cases", nargs="+", default=[], metavar="WORD", help="cases with such a word in their names")
     parser.add_argument("--rough", action="store_true", help="once each, for a try")

@@ -295,7 +295,7 @@ def test_errors_are_one_line(error_of, arguments, message):
     [
         (["--reg", "much"], "argument --reg: 'much' is no number"),
         (["--random", "3", "--hidden-dim", "1:2:3"], "argument --hidden-dim: '2:3' is no whole number"),
-        (["--update-rule", "adm"], "argument --update-rule: 'adm' is unknown"),
+        (["--update-rule", "adm"], "argument --optimizer/--update-rule: 'adm' is unknown"),
     ],
 )
 def test_wrong_usage(capsys, arguments, message):

@@ -46,7 +46,8 @@ def add_settings(
     for name, (kind, meaning) in OPTIONS.items():
         many: dict[str, Any] = {"nargs": "+"} if name in several else {}
         if kind is str:
-            many["choices"] = UPDATE_RULES
+            many |= {"choices": UPDATE_RULES, "metavar": "NAME"}
+            meaning = ", ".join(UPDATE_RULES) + "; "
         else:
             many["type"] = kind_of(kind) if name in several else kind
             many["metavar"] = "N" if kind is int else "X"

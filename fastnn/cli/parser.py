@@ -32,13 +32,21 @@ def real(text: str) -> float:
 
 
 READERS: Mapping[Any, Any] = {int: whole, float: real}
+# other names of an option, in every command that has it
+ALIASES = {
+    "--epochs": "-e",
+    "--batch-size": "-b",
+    "--learning-rate": "--lr",
+    "--update-rule": "--optimizer",
+    "--out": "-o",
+}
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors are one line; `commands` are the parsers of the commands, by name."""
+    """argparse with one-line errors, short names for options and no abbreviations; commands: their parsers by name."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(allow_abbrev=False, **options)
         self.commands: Mapping[str, Parser] = {}
         self.words: list[str] = []
         for kind, reader in READERS.items():
@@ -50,6 +58,9 @@ class Parser(argparse.ArgumentParser):
             options["type"] = lambda text: _chosen(given(text), list(choices))
             options.setdefault("metavar", "{" + ",".join(map(str, choices)) + "}")
             del options["choices"]
+        if names[0] in ALIASES:
+            options.setdefault("dest", names[0].removeprefix("--").replace("-", "_"))
+            names = (ALIASES[names[0]], *names)
         if hasattr(self, "words"):  # not yet for --help, which argparse adds first
             self.words += [name for name in names if name.startswith("--")]
         return super().add_argument(*names, **options)

@@ -71,7 +71,7 @@ def test_a_misspelt_option_gets_the_nearest_suggested(capsys, name, action):
 def test_an_option_without_its_value_is_refused(capsys, name, action):
     option = action.option_strings[-1]
     said = refusal(capsys, name, *REQUIRED.get(name, []), option)
-    assert f"argument {option}: expected " in said
+    assert f"argument {'/'.join(action.option_strings)}: expected " in said
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_is_no_number_and_no_choice_is_refused(capsys, name, action):
     option = action.option_strings[-1]
     for value in ("a", "", "1e", "one two", "None", "1:a"):
         said = refusal(capsys, name, *REQUIRED.get(name, []), option, value)
-        assert f"argument {option}: " in said and "; expected " in said
+        assert f"argument {'/'.join(action.option_strings)}: " in said and "; expected " in said
 
 
 def test_a_misspelt_choice_gets_the_nearest_suggested(capsys):
