@@ -1,10 +1,13 @@
 """`fastnn check`."""
 
 import argparse
-import importlib
+import contextlib
+import importlib.machinery
+import importlib.util
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,8 @@ _EXAMPLES = """examples:
   fastnn check --cases 500 --seed 1             more cases, and others
   fastnn check --json support.json              the matrix, and all of it as JSON
 
-A kernel of your own is called with the arguments of the function that it is like. Where it is wrong, you see a small
+A kernel of your own is called with the arguments of the function that it is like. Its module may import others of the
+folder, which are looked for after those of Python and of installed packages. Where it is wrong, you see a small
 case that fails and the probable cause; where it is right, its time beside that of the loops, NumPy and Numba."""
 
 _SIMULATED = 4  # cases, where each takes a second
@@ -32,7 +36,7 @@ def add_parser(commands: Any) -> None:
     add = common.command(commands, "check", summary, _EXAMPLES, run_check).add_argument
     add("--backend", nargs="+", metavar="NAME", help="default: all that can run here")
     add("--operation", nargs="+", choices=OPERATIONS, metavar="NAME", help="default: all of " + ", ".join(OPERATIONS))
-    add("--kernel", metavar="MODULE:FUNCTION", help="a kernel of your own; modules of this folder are found")
+    add("--kernel", metavar="MODULE:FUNCTION", help="a kernel of your own, in a module of this folder")
     add("--like", metavar="FUNCTION", help="the public function that it is like, such as conv2d_forward")
     add("--cases", type=int, metavar="N", help="cases for each function, backend and dtype")
     add("--seed", type=int, default=0, metavar="N", help="default %(default)s")
@@ -96,24 +100,25 @@ def _check_kernel(arguments: argparse.Namespace) -> int:
     for name in ("backend", "operation", "json"):
         if getattr(arguments, name):
             raise ValueError(f"check: --{name} is given beside --kernel; expected one of them; leave --{name} out")
-    kernel = _imported(arguments.kernel)
     chosen = {} if arguments.cases is None else {"cases": arguments.cases}
-    try:
-        print(check_kernel(kernel, arguments.like, seed=arguments.seed, **chosen))
-    except WrongKernel as error:
-        print(error)
-        return 1
+    folder = os.getcwd()
+    with _last_on_path(folder):
+        kernel = _imported(arguments.kernel, folder)
+        try:
+            print(check_kernel(kernel, arguments.like, seed=arguments.seed, **chosen))
+        except WrongKernel as error:
+            print(error)
+            return 1
     return 0
 
 
-def _imported(text: str) -> Callable:
-    """The function that `module:function` names; modules of the current folder are found too."""
+def _imported(text: str, folder: str) -> Callable:
+    """The function that `module:function` names; a module of the folder goes before an installed one."""
     module, _, function = text.partition(":")
     if not (module and function):
         raise ValueError(f"check: kernel={text!r} names no function; expected MODULE:FUNCTION; write mine:my_conv")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
     try:
+        _import_from(folder, module.partition(".")[0], text)
         found = importlib.import_module(module)
     except ImportError as error:
         raise ValueError(
@@ -126,3 +131,33 @@ def _imported(text: str) -> Callable:
             f"check: {module} has no function {function!r}; expected one of its own{checks.suggestion(function, names)}"
         )
     return getattr(found, function)
+
+
+def _import_from(folder: str, name: str, text: str) -> None:
+    """Import a module or package of the folder, if there is one of that name; no other import looks there first."""
+    spec = importlib.machinery.PathFinder.find_spec(name, [folder])
+    if spec is None or spec.loader is None:
+        return
+    if name in sys.stdlib_module_names:
+        raise ValueError(
+            f"check: kernel={text!r} has the name of a module of Python itself; expected another one; "
+            f"rename {Path(str(spec.origin)).name}"
+        )
+    if name not in sys.modules:
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(sys.modules[name])
+        except BaseException:
+            sys.modules.pop(name, None)
+            raise
+
+
+@contextlib.contextmanager
+def _last_on_path(folder: str) -> Iterator[None]:
+    """Inside the block modules of the folder can be imported, where nothing else has their name."""
+    before = [*sys.path]
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
