@@ -34,7 +34,7 @@ import numpy as np
 from fastnn import arguments
 from fastnn.kernels import calls, checks
 
-from . import locks, manifest
+from . import atomic, locks, manifest
 
 FORMAT = "fastnn checkpoint"
 FORMAT_VERSION = 2
@@ -47,7 +47,8 @@ def save(path: str | os.PathLike, tree: dict) -> None:
     """Write a tree to `path`, all or nothing; the file that was there becomes `<name>.prev`.
 
     The tree goes to `<name>.tmp` in the same folder, is flushed to the disk, read back and compared, and then renamed.
-    A kill at any instant leaves the old file or the new one at `path`. Missing folders are created.
+    A kill at any instant leaves the old file or the new one at `path`. Missing folders are created. Where `path` is a
+    symbolic link, all of this happens beside its target, and the link stays.
 
     tree: a dict with string keys whose values are dicts, lists, tuples, NumPy arrays and scalars of numbers or
         booleans, Python numbers, strings, booleans and None, nested to any depth.
@@ -55,19 +56,16 @@ def save(path: str | os.PathLike, tree: dict) -> None:
     BlockingIOError where somebody else is writing this checkpoint, or has reserved it (`fastnn.locks`).
     """
     path = arguments.path("save", "path", path)
-    temporary = path.with_name(path.name + ".tmp")
     if not isinstance(tree, dict):
         raise TypeError(f"save: tree={type(tree).__name__} cannot be saved; expected a dict; wrap it in one")
     with locks.reserved(path), locks.in_words(path):
-        try:
+        target = atomic.target(path)
+        with atomic.replacing(target) as temporary:
             _write_file(temporary, tree)
             _verify(temporary, tree)
-            if path.exists():
-                _keep_previous(path)
-            os.replace(temporary, path)
-            _sync(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+            if target.exists():
+                _keep_previous(target)
+        _sync(target.parent)
 
 
 @calls.checked
@@ -213,13 +211,14 @@ def _same(expected: Any, actual: Any) -> bool:
 
 def _keep_previous(path: Path) -> None:
     """Give the file at `path` the second name `<name>.prev`, in one step; `path` itself stays where it is."""
-    link = path.with_name(path.name + ".prev.tmp")
+    previous = atomic.target(path.with_name(path.name + ".prev"))
+    link = previous.with_name(previous.name + ".tmp")
     link.unlink(missing_ok=True)
     try:
         os.link(path, link)
     except OSError:  # a file system without hard links
         shutil.copy2(path, link)
-    os.replace(link, path.with_name(path.name + ".prev"))
+    os.replace(link, previous)
     link.unlink(missing_ok=True)  # renaming a link onto itself leaves both names
 
 

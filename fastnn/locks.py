@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from . import atomic
+
 _reserved: dict[Path, int] = {}  # what this process has reserved, and in which thread
 
 
@@ -34,19 +36,21 @@ def take(file: Any) -> None:
 def reserved(path: str | os.PathLike) -> Iterator[None]:
     """Inside the block no other process, and no other thread, writes the checkpoint `path`; in one thread, blocks nest.
 
-    While it lasts there is a file `<name>.lock`; one that a killed process left behind is taken over. Where the file
-    system has no locks, nobody is kept away. Missing folders are created.
+    While it lasts there is a file `<name>.lock`; one that a killed process left behind is taken over. A symbolic link
+    and its target are one checkpoint. Where the file system has no locks, nobody is kept away. Missing folders are
+    created.
     Raises BlockingIOError where somebody else is writing it, another OSError where the folder cannot be written.
     """
     path = Path(path)
-    key, here = path.parent.resolve() / path.name, threading.get_ident()
+    with in_words(path):
+        key, here = atomic.target(path), threading.get_ident()
     if _reserved.get(key) == here:
         yield
         return
     with contextlib.ExitStack() as stack:
         with in_words(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_locked(path.with_name(path.name + ".lock")))
+            key.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(key.with_name(key.name + ".lock")))
         try:
             _reserved[key] = here
             yield

@@ -94,9 +94,10 @@ class Resumable:
         every = self.checkpoint_every or self.iterations_per_epoch
         if self.iteration % every == 0 or (one_file and self.is_over()):
             file = self._file if one_file else f"{self.checkpoint_name}_epoch_{self.epoch}.h5"
-            if self._saved != (file, self.iteration):
+            saved = os.path.realpath(file), self.iteration
+            if self._saved != saved:
                 self.save(file)
-                self._saved = file, self.iteration
+                self._saved = saved
 
     def _save_before_failure(self) -> str:
         """Save the last finite state, where checkpoints are wanted; returns in words where it is."""

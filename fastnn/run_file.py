@@ -32,7 +32,7 @@ import numpy as np
 
 from fastnn.kernels import checks, get_backend, to_numpy
 
-from . import arguments, checkpoint, descriptions
+from . import arguments, atomic, checkpoint, descriptions
 from .residence import is_ours
 
 SCHEMA = 2
@@ -116,7 +116,7 @@ def resume(kind: type, path: str | os.PathLike, data: Mapping[str, Any], model: 
     solver = kind(model() if isinstance(model, type) else model, data, **options)
     with _whole(function, path):
         solver.load_state(found["solver"])
-        solver._saved = str(Path(path)), solver.iteration
+        solver._saved = os.path.realpath(path), solver.iteration
         changes = differences(found, {**environment(), "data": about(_data(solver))})
     for text in changes:
         warnings.warn(f"{function}: {text}", stacklevel=3)
@@ -234,9 +234,10 @@ def _built(name: str, described: Any, build: Callable = descriptions.build) -> t
 
 def _name(path: Path, options: dict[str, Any]) -> str:
     """The checkpoint_name under which a run that was read from `path` is saved on: that file, or more beside it."""
+    is_one_of_many = options.get("checkpoint_every") is None and not options["checkpoint_name"].endswith(".h5")
+    path = atomic.target(path) if is_one_of_many else path
     name = path.name.removesuffix(".prev")
     epoch = re.fullmatch(r"(.*)_epoch_\d+\.h5", name)
-    is_one_of_many = options.get("checkpoint_every") is None and not options["checkpoint_name"].endswith(".h5")
     return str(path.with_name(epoch[1] if epoch and is_one_of_many else name))
 
 

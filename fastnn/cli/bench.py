@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fastnn import backends, get_backend, use_backend
+from fastnn import atomic, backends, get_backend, use_backend
 from fastnn.kernels import OPERATIONS
 
 from . import common
@@ -82,7 +82,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             common.show("")
     if target is not None:
-        target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        atomic.write_text(target, json.dumps(result, indent=2) + "\n")
     if picture is not None:
         from fastnn.benchmarking import chart
 

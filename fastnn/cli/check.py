@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fastnn import backends, use_backend
+from fastnn import atomic, backends, use_backend
 from fastnn.kernels import OPERATIONS, checks
 
 from . import common
@@ -67,7 +67,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     if sys.stderr.isatty():
         common.show("")
     if target:
-        target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        atomic.write_text(target, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1) if arguments.json == "-" else _rendered(result, support.table(result), lines))
     return 1 if result["reports"] else 0
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fastnn import get_backend
+from fastnn import atomic, get_backend
 from fastnn.kernels.switch import VARIABLE
 
 from .common import add_common, command
@@ -45,6 +45,7 @@ def run_resume(arguments: argparse.Namespace) -> int:
     from fastnn import run_file
 
     path = checkpoint_at(arguments.path)
+    path = atomic.target(path) if path.is_symlink() else path  # the run goes on beside the file itself
     tree = run_file.read("resume", path)
     settings = Settings.from_checkpoint(tree, path) if "settings" in tree else None
     if settings is not None and arguments.data is not None:

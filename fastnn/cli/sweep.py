@@ -4,13 +4,12 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fastnn import get_backend, use_backend
+from fastnn import atomic, get_backend, use_backend
 from fastnn.kernels import checks
 from fastnn.kernels.switch import VARIABLE
 
@@ -200,9 +199,7 @@ def _folder(arguments: argparse.Namespace, settings: Settings, record: dict[str,
     found = _recorded(folder)
     if found is None:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / (RECORD + ".tmp")
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / RECORD)
+        atomic.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
     elif found != record:
         raise ValueError(
             f"sweep: out={str(folder)!r} holds another sweep: {_difference(found, record)}; expected one over the same "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, checkpoint, manifest, random
+from fastnn import arguments, atomic, checkpoint, manifest, random
 from fastnn.kernels import calls, checks
 
 DATASET = "data"
@@ -95,14 +95,12 @@ def save_patches(path: str | os.PathLike, patches: Any) -> None:
     """
     function = "save_patches"
     patches, path = _images(function, "patches", patches), arguments.path(function, "path", path)
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        try:
-            with manifest.hdf5(temporary, checkpoint.FORMAT_VERSION) as file:
-                file.create_dataset(DATASET, data=patches).attrs["kind"] = "array"
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with (
+            atomic.replacing(path) as temporary,
+            manifest.hdf5(temporary, checkpoint.FORMAT_VERSION) as file,
+        ):
+            file.create_dataset(DATASET, data=patches).attrs["kind"] = "array"
     except OSError as error:
         raise type(error)(
             f"{function}: path={str(path)!r} could not be written: {error}; expected a writable folder with enough "

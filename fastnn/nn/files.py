@@ -1,6 +1,5 @@
 """The arrays of a network in a file: under names, nothing that could be executed."""
 
-import contextlib
 import os
 import struct
 import zipfile
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, npy
+from fastnn import arguments, atomic, npy
 from fastnn.kernels import to_numpy
 
 _HDF5 = (".h5", ".hdf5")
@@ -23,7 +22,8 @@ def save(
 ) -> None:
     """Write arrays to the file `name`: HDF5 (see `fastnn.checkpoint`) where it ends in .h5 or .hdf5, else npz.
 
-    The file that was there stays whole until the new one is. Raises OSError where the folder cannot be written.
+    The file that was there, also behind a symbolic link, stays whole until the new one is. Raises OSError where the
+    folder cannot be written.
     """
     path = arguments.path("save", "name", name)
     params, buffers = ({key: to_numpy(value) for key, value in values.items()} for values in (params, buffers or {}))
@@ -33,17 +33,14 @@ def save(
         checkpoint.save(path, {"params": params, "buffers": buffers})
         return
     arrays: dict[str, Any] = {**params, **{_BUFFERS + key: value for key, value in buffers.items()}}
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        try:
-            with zipfile.ZipFile(temporary, "w") as archive:  # NumPy's savez does not close it where the disk is full
-                for key, array in arrays.items():
-                    with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        with (
+            atomic.replacing(path) as temporary,
+            zipfile.ZipFile(temporary, "w") as archive,  # NumPy's savez does not close it where the disk is full
+        ):
+            for key, array in arrays.items():
+                with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
     except OSError as error:
         raise type(error)(
             f"save: name={str(name)!r} could not be written: {error}; expected a writable folder with enough space; "
