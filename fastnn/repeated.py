@@ -17,6 +17,7 @@ from fastnn.kernels import arrays, augment, repeat
 from . import optim
 from .augment import Augment
 from .residence import is_ours
+from .streams import say
 
 LENGTH = 100  # iterations of a stretch at most
 
@@ -60,7 +61,7 @@ class Repeated:
 
     def _say_obstacle(self) -> None:
         if self.solver.verbose and self.obstacle:
-            print(f"(each kernel is launched by itself: iterations cannot be recorded, since {self.obstacle})")
+            say(f"(each kernel is launched by itself: iterations cannot be recorded, since {self.obstacle})")
 
     def _draw(self, iteration: int) -> list[np.ndarray]:
         """What is drawn for an iteration: the rows of its batch, and what the transform does to them."""

@@ -15,6 +15,7 @@ from .residence import on_device
 from .resumable import Resumable, copied
 from .sampling import Sampler, is_in_memory, labelled, part, rows
 from .schedules import Position, Schedule
+from .streams import say
 
 __all__ = ["Solver"]
 
@@ -153,7 +154,7 @@ class Solver(Resumable):
                     callback(self)
             if self.verbose and self.iteration < self._end():
                 epochs = f"{self.early_stopping} epoch{'s' * (self.early_stopping != 1)}"
-                print(f"(Epoch {self.epoch} / {self.num_epochs}) stopped early: no better val_acc for {epochs}")
+                say(f"(Epoch {self.epoch} / {self.num_epochs}) stopped early: no better val_acc for {epochs}")
             self._put_back_best(finished=True)
             self._snapshot = None
         except BaseException:
@@ -296,7 +297,7 @@ class Solver(Resumable):
         self._end_writing()
 
         if self._speaks():
-            print(f"(Epoch {self.epoch} / {self.num_epochs}) train acc: {train_acc:f}; val_acc: {val_acc:f}")
+            say(f"(Epoch {self.epoch} / {self.num_epochs}) train acc: {train_acc:f}; val_acc: {val_acc:f}")
 
     def _decay(self) -> None:
         if self.schedule is not None:  # which comes with the decay in each iteration
@@ -308,7 +309,7 @@ class Solver(Resumable):
     def _print_loss(self) -> None:
         number = self.iteration - self.run_from
         if self._speaks() and self.print_every and (number - 1) % self.print_every == 0:
-            print(f"(Iteration {number} / {self._end() - self.run_from}) loss: {self.loss_history[-1]:f}")
+            say(f"(Iteration {number} / {self._end() - self.run_from}) loss: {self.loss_history[-1]:f}")
 
     def _speaks(self) -> bool:
         return self.verbose and self.iteration > self._quiet_until

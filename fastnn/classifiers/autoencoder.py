@@ -12,6 +12,7 @@ from fastnn.layers.affine import rows
 from fastnn.nn import files
 from fastnn.nn.named import all_fitting
 from fastnn.residence import params_on_device, placed
+from fastnn.streams import say
 
 __all__ = ["SparseAutoencoder"]
 
@@ -134,7 +135,7 @@ class SparseAutoencoder:
                     history.append(cost)
                     optim.update(rule, self.params, grads, configs)
                 if verbose:
-                    print(f"(Epoch {epoch + 1} / {num_epochs}) cost: {np.mean(history[-sampler.batches :]):f}")
+                    say(f"(Epoch {epoch + 1} / {num_epochs}) cost: {np.mean(history[-sampler.batches :]):f}")
         return history
 
     @calls.checked
@@ -167,7 +168,7 @@ class SparseAutoencoder:
             self.params = self._split(intermediate_result.x)
             history.append(float(intermediate_result.fun))
             if verbose and len(history) % 10 == 1:
-                print(f"(Iteration {len(history) - 1} / {max_iterations}) cost: {history[-1]:f}")
+                say(f"(Iteration {len(history) - 1} / {max_iterations}) cost: {history[-1]:f}")
 
         options = {"maxiter": max_iterations, "maxfun": 100 * max_iterations}
         minimize(cost_and_slope, _flat(self.params), method="L-BFGS-B", jac=True, callback=keep, options=options)

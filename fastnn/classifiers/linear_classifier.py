@@ -19,6 +19,7 @@ from fastnn.kernels.linear_losses import linear_softmax_loss, linear_svm_loss
 from fastnn.nn import files
 from fastnn.residence import is_ours, placed
 from fastnn.sampling import labelled, rows
+from fastnn.streams import say
 
 from .linear_svm import svm_loss_naive, svm_loss_vectorized
 from .softmax import softmax_loss_naive, softmax_loss_vectorized
@@ -170,7 +171,7 @@ class LinearClassifier:
     def save(self, name: str | os.PathLike) -> None:
         """Write W to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
         files.save(name, {"W": self._trained("save")})
-        print(f"{os.fspath(name)} saved.")
+        say(f"{os.fspath(name)} saved.")
 
     @calls.checked
     def load(self, name: str | os.PathLike) -> None:
@@ -262,7 +263,7 @@ def _train(
         with np.errstate(over="ignore", invalid="ignore"):  # the next loss tells
             optim.sgd(W, dW, config, out=W)
         if settings.verbose and iteration % 100 == 0:
-            print(f"iteration {iteration} / {settings.num_iters}: loss {history[-1]:f}")
+            say(f"iteration {iteration} / {settings.num_iters}: loss {history[-1]:f}")
     return history
 
 

@@ -21,6 +21,7 @@ from fastnn.nn import files
 from fastnn.nn.named import all_fitting
 from fastnn.residence import is_ours, params_on_device, placed
 from fastnn.sampling import labelled, rows
+from fastnn.streams import say
 
 from .linear_classifier import checked_loss, sample_batch
 
@@ -113,7 +114,7 @@ def nn_train(
             with np.errstate(over="ignore", invalid="ignore"):  # the next loss tells
                 optim.update(optim.sgd, params, grads, {name: {"learning_rate": learning_rate} for name in params})
             if verbose and iteration % 100 == 0:
-                print(f"iteration {iteration} / {num_iters}: loss {stats['loss_history'][-1]:f}")
+                say(f"iteration {iteration} / {num_iters}: loss {stats['loss_history'][-1]:f}")
             if iteration % iterations_per_epoch == 0:
                 for name, X_part, y_part in (("train", images, labels), ("val", X_val, y_val)):
                     right = pred_func(params, loss_func, X_part) == np.asarray(arrays.to_numpy(y_part))
@@ -211,7 +212,7 @@ class TwoLayerNet:
     def save(self, name: str | os.PathLike) -> None:
         """Write the parameters to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
         files.save(name, self.params)
-        print(f"{os.fspath(name)} saved.")
+        say(f"{os.fspath(name)} saved.")
 
     @calls.checked
     def load(self, name: str | os.PathLike) -> None:

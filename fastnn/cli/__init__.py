@@ -5,12 +5,11 @@ standard library is imported when it runs.
 """
 
 import argparse
-import os
 import sys
 import warnings
 from collections.abc import Sequence
 
-from fastnn import BackendUnavailable, __version__
+from fastnn import BackendUnavailable, __version__, streams
 from fastnn.kernels import checks
 
 from . import bench, check, info, plot, predict, resume, sweep, train, warmup
@@ -38,10 +37,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
     argv: the arguments after the program's name; None: those of the process
-    Codes: 0 done; 1 the computation failed; 2 wrong arguments or a machine that lacks something; 130 interrupted.
+    Codes: 0 done; 1 the computation failed, or the output goes to a pipe that nobody reads; 2 wrong arguments or a
+    machine that lacks something, such as room for the output; 130 interrupted. A command whose output cannot be written
+    runs to its end all the same.
     """
-    parser = _parser()
     argv = sys.argv[1:] if argv is None else list(argv)
+    with streams.tolerant() as output:
+        code = _run(argv)
+        output.flush()
+        if output.error is None:
+            return code
+        if not isinstance(output.error, BrokenPipeError):  # that is usual, as before `head`
+            print(f"fastnn {argv[0]}: error: stdout could not be written: {output.error}", file=sys.stderr)
+            return code or 2
+        return code or 1
+
+
+def _run(argv: list[str]) -> int:
+    parser = _parser()
     if not argv or not (argv[0].startswith("-") or argv[0] in parser.commands):
         given = checks.brief(argv[0]) + " is unknown" if argv else "no command is given"
         near = checks.suggestion(argv[0], parser.commands) if argv else ""
@@ -55,15 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show
-            code = arguments.run(arguments)
-        sys.stdout.flush()
-        return code
+            return arguments.run(arguments)
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read the output has closed it, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except _EXPECTED as error:
         print(f"{name}: error: {_one_line(error)}", file=sys.stderr)
         return 2

@@ -63,7 +63,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
     target = None if arguments.json in (None, "-") else Path(arguments.json)
     picture = Path(arguments.chart) if arguments.chart else None
     for path in filter(None, (target, picture)):
-        path.touch()  # a folder that cannot be written is better known before than after
+        common.check_file(path)
     try:
         result = report.run(
             names,
@@ -81,11 +81,13 @@ def run_bench(arguments: argparse.Namespace) -> int:
     finally:
         if sys.stderr.isatty():
             common.show("")
-    if target is not None:
-        atomic.write_text(target, json.dumps(result, indent=2) + "\n")
+    try:
+        if target is not None:
+            atomic.write_text(target, json.dumps(result, indent=2) + "\n")
+    finally:
+        print(json.dumps(result, indent=2) if arguments.json == "-" else table.render(result))
     if picture is not None:
         from fastnn.benchmarking import chart
 
-        chart.draw(result, picture)
-    print(json.dumps(result, indent=2) if arguments.json == "-" else table.render(result))
+        common.drawn("bench", picture, lambda: chart.draw(result, picture))
     return 0

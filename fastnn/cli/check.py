@@ -59,16 +59,19 @@ def run_check(arguments: argparse.Namespace) -> int:
     seed = checks.integer("check", "seed", arguments.seed, minimum=0)
     target = None if arguments.json in (None, "-") else Path(arguments.json)
     if target:
-        target.touch()  # a folder that cannot be written is better known before than after
+        common.check_file(target)
     few = count if arguments.cases else _SIMULATED
     counts = {name: few if name in simulated else count for name in names}
     progress = common.show if sys.stderr.isatty() else common.ignore
     result = support.run(counts, arguments.operation or OPERATIONS, seed, simulated, progress)
     if sys.stderr.isatty():
         common.show("")
-    if target:
-        atomic.write_text(target, json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1) if arguments.json == "-" else _rendered(result, support.table(result), lines))
+    try:
+        if target:
+            atomic.write_text(target, json.dumps(result, indent=1) + "\n")
+    finally:
+        text = _rendered(result, support.table(result), lines)
+        print(json.dumps(result, indent=1) if arguments.json == "-" else text)
     return 1 if result["reports"] else 0
 
 

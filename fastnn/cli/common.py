@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from fastnn import atomic
 from fastnn.kernels.switch import CHOICES
 
 from .settings import DEFAULTS, MODELS, OPTIONS, UPDATE_RULES, defaults_of
@@ -76,6 +77,16 @@ def check_writable(command: str, folder: Path) -> None:
         )
 
 
+def check_file(path: Path) -> None:
+    """Fail before the work, not after it, where a file cannot be written."""
+    if path.exists():
+        path.touch()
+        return
+    new = atomic.target(path) if path.is_symlink() else path
+    new.touch()
+    new.unlink()
+
+
 def prepare(model: Any, arguments: dict[str, Any], data: dict, log: Any) -> float:
     """Load or compile all kernels by training a model, which is lost, on one image; returns the seconds that took.
 
@@ -101,10 +112,23 @@ def prepare(model: Any, arguments: dict[str, Any], data: dict, log: Any) -> floa
     return time.perf_counter() - began
 
 
+def drawn(command: str, picture: Path, draw: Callable[[], Any], kind: str = "warning") -> str | None:
+    """Draw a picture that must not fail what was done before: its path, or None where it could not be drawn."""
+    try:
+        draw()
+    except Exception as error:  # a matplotlib that is broken, or misconfigured, raises anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"fastnn {command}: {kind}: the picture {str(picture)!r} could not be drawn: {reason}", file=sys.stderr)
+        return None
+    return str(picture)
+
+
 def typed(*arguments: str) -> str:
     """What to type for a command; with the path of the program where its name alone would not find it."""
     unknown = Path(sys.argv[0]).name == "fastnn" and shutil.which("fastnn") is None
-    program = os.path.relpath(sys.argv[0]) if unknown else "fastnn"
+    program = sys.argv[0] if unknown else "fastnn"
+    with contextlib.suppress(OSError, ValueError):  # a folder that was removed, or a path on another drive
+        program = os.path.relpath(program) if unknown else program
     return shlex.join([program, *arguments])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .common import command
+from .common import command, drawn
 from .resume import checkpoint_at
 from .run import CHECKPOINT
 
@@ -30,13 +30,14 @@ def run_plot(arguments: argparse.Namespace) -> int:
     path = checkpoint_at(arguments.path)
     tree = run_file.read("plot", path)
     state, picture = tree["solver"], arguments.out or picture_of(path)
-    draw(state, tree.get("data", {}).get("input_shape", (3, 32, 32)), picture)
+    shape = tree.get("data", {}).get("input_shape", (3, 32, 32))
+    found = drawn("plot", picture, lambda: draw(state, shape, picture), "error")
     if arguments.json:
         names = ("iteration", "epoch", "best_val_acc", "loss_history", "train_acc_history", "val_acc_history")
-        print(json.dumps({"checkpoint": str(path), "picture": str(picture), **{name: state[name] for name in names}}))
-    else:
-        print(picture)
-    return 0
+        print(json.dumps({"checkpoint": str(path), "picture": found, **{name: state[name] for name in names}}))
+    elif found:
+        print(found)
+    return 0 if found else 2
 
 
 def picture_of(checkpoint: Path) -> Path:

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn import locks
 
-from .common import check_writable
+from .common import check_writable, drawn
 from .settings import Settings
 
 CHECKPOINT = "checkpoint.h5"
@@ -129,12 +129,12 @@ class Run:
             self.solver.save(self.checkpoint, **settings)
         self._saved_at = time.perf_counter()
 
-    def result(self) -> dict[str, Any]:
+    def result(self, command: str) -> dict[str, Any]:
         """Accuracies of the best parameters, time per step and files, ready for JSON; draws the picture."""
         from . import plot
 
-        solver = self.solver
-        plot.draw(solver.state(), self.data["X_train"].shape[1:], self.picture)
+        solver, picture = self.solver, self.picture
+        shape = self.data["X_train"].shape[1:]
         return {
             "validation_accuracy": solver.best_val_acc,
             "test_accuracy": solver.check_accuracy(self.data["X_test"], self.data["y_test"]),
@@ -145,7 +145,7 @@ class Run:
             "backend": self.backend,
             "folder": str(self.folder),
             "checkpoint": str(self.checkpoint),
-            "picture": str(self.picture),
+            "picture": drawn(command, picture, lambda: plot.draw(solver.state(), shape, picture)),
             "settings": None if self.settings is None else dataclasses.asdict(self.settings),
         }
 

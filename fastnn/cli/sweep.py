@@ -13,7 +13,7 @@ from fastnn import atomic, get_backend, use_backend
 from fastnn.kernels import checks
 from fastnn.kernels.switch import VARIABLE
 
-from .common import add_common, add_settings, check_writable, command, numbered, prepare, say_to, typed
+from .common import add_common, add_settings, check_writable, command, drawn, numbered, prepare, say_to, typed
 from .parser import READERS
 from .settings import OPTIONS, SWEEP_DEFAULTS, Settings
 
@@ -53,7 +53,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     trials = _trials(arguments, settings, choices)
     fixed = {name: value for name, value in dataclasses.asdict(settings).items() if name not in choices}
     folder = _folder(arguments, settings, {"over": list(choices), "settings": {**fixed, "data_root": None}})
-    ledger, picture = folder / LEDGER, folder / PICTURE
+    ledger = folder / LEDGER
     log = sys.stderr if arguments.json else sys.stdout
     say = say_to(log)
 
@@ -82,14 +82,15 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     records = sorted(sweep.load_ledger(ledger), key=lambda record: -(record["val_acc"] or 0.0))
     records.sort(key=lambda record: record["status"] == "failed")
     print(f"\n{_table(records, list(choices))}\n", file=log)
-    vis_utils.plot_sweep(records, picture)
+    picture = drawn("sweep", folder / PICTURE, lambda: vis_utils.plot_sweep(records, folder / PICTURE))
     say("ledger", str(ledger))
-    say("picture", str(picture))
+    if picture is not None:
+        say("picture", picture)
     best = records[0] if records[0]["status"] == "finished" else None
     if best:
         say("best", f"validation accuracy {best['val_acc']:.3f} with {sweep.describe(best['params'])}")
     if arguments.json:
-        paths = {"folder": str(folder), "ledger": str(ledger), "picture": str(picture)}
+        paths = {"folder": str(folder), "ledger": str(ledger), "picture": picture}
         result = {"best": best, "trials": records, **paths, "backend": backend, "settings": fixed}
         print(json.dumps(result, indent=2))
     if best is None:

@@ -97,7 +97,7 @@ def train(begin: Callable[[Any], Run], arguments: argparse.Namespace, backend: s
             print(f"fastnn {arguments.command}: {error}", file=sys.stderr)
             print(f"The best parameters so far are in {run.checkpoint}", file=sys.stderr)
             return 1
-        result = {**run.result(), "seconds": seconds, "warm_up_seconds": warm_up}
+        result = {**run.result(arguments.command), "seconds": seconds, "warm_up_seconds": warm_up}
     _report(result, run, say)
     if arguments.json:
         print(json.dumps(result, indent=2))
@@ -117,6 +117,7 @@ def _report(result: dict, run: Run, say: Any) -> None:
     if step is not None:
         say("time per step", f"{1000 * step:.1f} ms (median), {result['seconds']:.1f} s in all")
     say("checkpoint", result["checkpoint"])
-    say("picture", result["picture"])
+    if result["picture"] is not None:
+        say("picture", result["picture"])
     if not result["stopped_early"]:
         say("go on with", f"{typed(*run.go_on)} --epochs {2 * run.solver.num_epochs}")

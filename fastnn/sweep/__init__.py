@@ -24,6 +24,7 @@ from typing import Any
 
 from fastnn import arguments
 from fastnn.kernels import calls, checks
+from fastnn.streams import say
 
 from .ledger import FINISHED, Ledger, load_ledger, plain
 from .trials import choice, grid, integers, log_uniform, random_search, uniform
@@ -79,14 +80,14 @@ def sweep(
     with Ledger(ledger, names) as records:
         waiting = [key for key in asked if not _is_done(records.get(key), retry_failed)]
         if verbose and len(waiting) < len(asked):
-            print(f"{len(asked) - len(waiting)} of {len(asked)} trials are in {str(ledger)!r} already", flush=True)
+            say(f"{len(asked) - len(waiting)} of {len(asked)} trials are in {str(ledger)!r} already", flush=True)
         for done, key in enumerate(waiting, len(asked) - len(waiting) + 1):
             earlier = records.get(key)
             number = earlier["number"] if earlier else len(records) + 1
             record = _run_one(run, asked[key], number)
             records.add(key, record)
             if verbose:
-                print(f"{done}/{len(asked)}  {_outcome(record)}", flush=True)
+                say(f"{done}/{len(asked)}  {_outcome(record)}", flush=True)
         return [records[key] for key in asked]
 
 

@@ -13,6 +13,7 @@ FRONT_DOORS = (
 # what these offer is for the package itself, or has tests of its own
 INTERNAL = (
     "arguments",
+    "atomic",
     "evaluation",
     "pinned",
     "resumable",
@@ -31,6 +32,7 @@ INTERNAL = (
     "residence",
     "run_file",
     "saved_state",
+    "streams",
 )
 HELPERS = {
     "gradient_check": {"Diagnosis"},  # a result
