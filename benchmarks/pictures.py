@@ -27,6 +27,7 @@ HEIGHT = 0.62  # of a bar, of the distance between two operations
 SHORT = 7  # letters of a commit
 
 
+@figures.drawing()
 def speedups(parts: Parts, path: Path) -> None:
     """Draw for each operation how many times the loops, NumPy and PyTorch take our time: geometric means, float32.
 
@@ -93,6 +94,7 @@ def _scale(axes: "Axes") -> None:
     axes.axvline(1, color=figures.INK, linewidth=1)
 
 
+@figures.drawing()
 def history(lines: list[dict[str, Any]], path: Path) -> None:
     """Draw how the ratios to PyTorch, the training steps and the start-up went, commit by commit."""
     figure = figures.new(9.6, 6.4)

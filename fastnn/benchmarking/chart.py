@@ -15,6 +15,7 @@ COLOURS = {"naive": figures.MUTED, "vectorized": "#56b4e9", "njit": figures.BLUE
 _OTHER = "#009e73"
 
 
+@figures.drawing()
 def draw(report: dict, path: str | os.PathLike | None = None) -> "Figure":
     """Draw bars for each case, all its passes together: the first backend's time over that of each name.
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _GAP = 1  # white pixels between two tiles
 
 
+@figures.drawing()
 @calls.checked
 def show_autoencoder_features(
     model: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] | None = None
@@ -46,6 +47,7 @@ def show_autoencoder_features(
     return _draw(_tiles(features.reshape(-1, *shape), columns), f"{len(features)} hidden units", path)
 
 
+@figures.drawing()
 @calls.checked
 def show_reconstructions(
     X: Any,

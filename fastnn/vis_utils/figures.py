@@ -1,9 +1,14 @@
 """What the pictures have in common: colours, letters, axes, images on axes."""
 
+import contextlib
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fastnn import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +22,15 @@ BLUE, ORANGE = "#0072b2", "#d55e00"
 COLORS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 
+@contextlib.contextmanager
+def drawing() -> Iterator[None]:
+    """Decorates functions that draw: they do so whatever backend and matplotlibrc the user has."""
+    from . import picture
+
+    with picture.default_style():
+        yield
+
+
 def new(width: float, height: float) -> "Figure":
     """An empty white Figure of width x height inches whose parts do not overlap."""
     from .picture import Figure
@@ -27,9 +41,12 @@ def new(width: float, height: float) -> "Figure":
 
 
 def finish(figure: "Figure", path: str | os.PathLike | None) -> "Figure":
-    """Save the Figure where a path is given."""
+    """Save the Figure where a path is given, in the format that its name ends in, else as PNG."""
     if path is not None:
-        figure.savefig(path, dpi=150)
+        path = Path(path)
+        path = path if path.suffix else path.with_name(f"{path.name}.png")
+        with atomic.replacing(path) as temporary:
+            figure.savefig(temporary, dpi=150, format=path.suffix[1:])
     return figure
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LINES = ("-", "--", ":", "-.")
 
 
+@figures.drawing()
 @calls.checked
 def plot_stats(stats: Any, path: str | os.PathLike | None = None) -> "Figure":
     """Draw the loss of every iteration, and the accuracy on training and validation images of every epoch.
@@ -34,6 +35,7 @@ def plot_stats(stats: Any, path: str | os.PathLike | None = None) -> "Figure":
     return figures.finish(figure, path)
 
 
+@figures.drawing()
 @calls.checked
 def plot_acc_curves(results: Mapping[Any, Any], path: str | os.PathLike | None = None) -> "Figure":
     """Draw the accuracy curves of several runs: on training images to the left, on validation images to the right.
@@ -78,6 +80,7 @@ def plot_acc_curves(results: Mapping[Any, Any], path: str | os.PathLike | None =
     return figures.finish(figure, path)
 
 
+@figures.drawing()
 @calls.checked
 def training_picture(
     solver: Any, weights: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] = (3, 32, 32)

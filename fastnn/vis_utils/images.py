@@ -59,6 +59,7 @@ def mosaic(images: np.ndarray, padding: int) -> np.ndarray:
     return grid
 
 
+@figures.drawing()
 @calls.checked
 def show_examples(
     X: Any,

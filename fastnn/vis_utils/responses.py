@@ -20,6 +20,7 @@ _WITHIN, _BETWEEN = 0.06, 0.3  # gaps in a pair of filter and map, and between p
 _COLOURS = "RdBu_r"
 
 
+@figures.drawing()
 @calls.checked
 def show_filter_responses(
     net: Any,

@@ -28,6 +28,7 @@ class _Trial(NamedTuple):
     failed: bool
 
 
+@figures.drawing()
 @calls.checked
 def plot_sweep(
     trials: Iterable[Mapping[str, Any]] | Mapping[tuple[float, float], tuple[float, float]],

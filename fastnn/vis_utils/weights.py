@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@figures.drawing()
 @calls.checked
 def show_net_weights(
     net: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] = (3, 32, 32)
@@ -35,6 +36,7 @@ def show_net_weights(
     return figures.finish(figure, path)
 
 
+@figures.drawing()
 @calls.checked
 def show_class_templates(
     W: Any,
