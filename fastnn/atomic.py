@@ -19,6 +19,11 @@ def target(path: str | os.PathLike) -> Path:
     return found
 
 
+def previous(path: Path) -> str:
+    """The name of the checkpoint before the one at `path`, which lies beside the file itself, also behind a link."""
+    return f"{target(path) if path.is_symlink() else path.name}.prev"
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """A temporary file to write to, `<name>.tmp`; at the end of the block it is renamed to what `path` leads to.

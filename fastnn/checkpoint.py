@@ -93,7 +93,7 @@ def load(path: str | os.PathLike) -> dict:
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"load: path={str(path)!r} is damaged: {error}; expected a whole fastnn checkpoint; "
-                f"use {path.name + '.prev'!r} or an older copy"
+                f"use {atomic.previous(path)!r} or an older copy"
             ) from error
 
 
@@ -180,7 +180,7 @@ def _check_format(path: Path, versions: tuple[int, str] | None) -> None:
     if versions is None:
         raise ValueError(
             f"load: path={str(path)!r} is no checkpoint; expected one of format version {FORMAT_VERSION}, written by "
-            f"fastnn; check the name, or if the file was damaged use {path.name + '.prev'!r}"
+            f"fastnn; check the name, or if the file was damaged use {atomic.previous(path)!r}"
         )
     version, fastnn_version = versions
     if version != FORMAT_VERSION:

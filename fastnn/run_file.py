@@ -131,7 +131,7 @@ def _whole(function: str, path: str | os.PathLike) -> Iterator[None]:
     except (KeyError, AttributeError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(
             f"{function}: path={str(path)!r} holds no Solver that can be made again ({error!r}); expected a checkpoint "
-            f"that a Solver wrote; use {Path(path).name + '.prev'!r} or an older copy"
+            f"that a Solver wrote; use {atomic.previous(Path(path))!r} or an older copy"
         ) from error
 
 

@@ -39,7 +39,10 @@ class Stream:
                 self.error = self.error or error
 
     def isatty(self) -> bool:
-        return self.stream is not None and self.stream.isatty()
+        try:
+            return self.stream is not None and self.stream.isatty()
+        except ValueError:  # the program closed it
+            return False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

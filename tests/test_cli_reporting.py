@@ -170,6 +170,7 @@ def test_a_stream_that_the_script_closed(monkeypatch):
     for stream in (closed, None):
         monkeypatch.setattr(sys, "stdout", stream)
         streams.say("is there anybody?", flush=True)
+        assert not streams.Stream(stream).isatty()
 
 
 def test_main_leaves_the_streams_as_they_were(capsys):

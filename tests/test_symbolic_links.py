@@ -181,6 +181,17 @@ def test_resume_through_a_link_to_one_file_of_many():
     assert os.readlink("latest.h5") == "run_epoch_2.h5"
 
 
+def test_an_error_names_the_previous_checkpoint_where_it_is():
+    for number in range(2):
+        checkpoint.save("other/run.h5", {"number": number})
+    os.symlink("other/run.h5", "latest.h5")
+    Path("other/run.h5").write_bytes(Path("other/run.h5").read_bytes()[:-1])
+    with pytest.raises(ValueError, match=f"use '{os.getcwd()}/other/run.h5.prev' or an older copy"):
+        checkpoint.load("latest.h5")
+    with pytest.raises(ValueError, match=r"use 'run\.h5\.prev' or an older copy"):
+        checkpoint.load("other/run.h5")
+
+
 @pytest.mark.parametrize("link", ["latest.h5", "latest"])
 def test_the_command_resumes_through_a_link(link):
     assert main(["train", "--out", "runs/first"]) == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import evaluation, get_backend, npy, use_backend
+from fastnn import atomic, evaluation, get_backend, npy, use_backend
 from fastnn.kernels import checks
 from fastnn.kernels.switch import VARIABLE
 
@@ -88,7 +88,7 @@ def _model(tree: dict, path: Path) -> Any:
     if names := failures.not_finite({**model.params, **model.buffers}):
         raise ValueError(
             f"predict: {names[0]!r} in path={str(path)!r} holds NaN or infinity; expected finite numbers; use a "
-            f"checkpoint that was saved before the training diverged, such as {path.name + '.prev'!r}"
+            f"checkpoint that was saved before the training diverged, such as {atomic.previous(path)!r}"
         )
     return model
 
