@@ -8,7 +8,7 @@ from . import layers, pinned
 
 __all__ = ["conv_backward_fast", "conv_forward_fast", "max_pool_backward_fast", "max_pool_forward_fast"]
 
-conv_forward_fast = pinned.to_fast(layers.conv_forward, "conv_forward_fast")
-conv_backward_fast = pinned.to_fast(layers.conv_backward, "conv_backward_fast")
-max_pool_forward_fast = pinned.to_fast(layers.max_pool_forward, "max_pool_forward_fast")
-max_pool_backward_fast = pinned.to_fast(layers.max_pool_backward, "max_pool_backward_fast")
+conv_forward_fast = pinned.to_fast(layers.conv_forward, "conv_forward_fast", __name__)
+conv_backward_fast = pinned.to_fast(layers.conv_backward, "conv_backward_fast", __name__)
+max_pool_forward_fast = pinned.to_fast(layers.max_pool_forward, "max_pool_forward_fast", __name__)
+max_pool_backward_fast = pinned.to_fast(layers.max_pool_backward, "max_pool_backward_fast", __name__)

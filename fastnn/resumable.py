@@ -57,6 +57,10 @@ class Resumable:
         self._snapshot: dict | None = None
         self._saved: tuple[str, int] | None = None  # the last checkpoint: its file and iteration
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy gets, also by pickle: all but the steps that a GPU has recorded, which belong to this object."""
+        return {**vars(self), "_repeated": None}
+
     @classmethod
     @calls.checked
     def resume(cls, path: str | os.PathLike, data: Mapping[str, Any], *, model: Any = None, **changed: Any) -> Any:

@@ -8,5 +8,5 @@ from fastnn.kernels.linear_losses import linear_svm_loss
 
 __all__ = ["svm_loss_naive", "svm_loss_vectorized"]
 
-svm_loss_naive = pinned.to_loops(linear_svm_loss, "svm_loss_naive")
-svm_loss_vectorized = pinned.to_fast(linear_svm_loss, "svm_loss_vectorized")
+svm_loss_naive = pinned.to_loops(linear_svm_loss, "svm_loss_naive", __name__)
+svm_loss_vectorized = pinned.to_fast(linear_svm_loss, "svm_loss_vectorized", __name__)

@@ -82,7 +82,7 @@ def pool_geometry(function, pool_param):
     )
 
 
-conv_forward_naive = pinned.to_loops(conv_forward, "conv_forward_naive")
-conv_backward_naive = pinned.to_loops(conv_backward, "conv_backward_naive")
-max_pool_forward_naive = pinned.to_loops(max_pool_forward, "max_pool_forward_naive")
-max_pool_backward_naive = pinned.to_loops(max_pool_backward, "max_pool_backward_naive")
+conv_forward_naive = pinned.to_loops(conv_forward, "conv_forward_naive", __name__)
+conv_backward_naive = pinned.to_loops(conv_backward, "conv_backward_naive", __name__)
+max_pool_forward_naive = pinned.to_loops(max_pool_forward, "max_pool_forward_naive", __name__)
+max_pool_backward_naive = pinned.to_loops(max_pool_backward, "max_pool_backward_naive", __name__)

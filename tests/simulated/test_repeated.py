@@ -1,5 +1,8 @@
 """Iterations that are repeated without Python, as CUDA graphs are on a GPU, do what they do one by one."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -190,3 +193,14 @@ def test_augmentation_dropout_and_clipping_are_those_of_the_processor(data):
             options = {"transform": Augment(padding=1, flip=0.5), "clip_norm": 0.5, "num_epochs": 1}
             history[backend] = trained(model, data, **options).loss_history
     np.testing.assert_allclose(history["cuda"], history["njit"], rtol=1e-5)
+
+
+def test_a_solver_that_repeated_iterations_can_be_copied(data):
+    """What was recorded stays with the original; copies record anew."""
+    solver = trained(network(), data)
+    assert solver._repeated.obstacle is None
+    copies = [copy.deepcopy(solver), pickle.loads(pickle.dumps(solver))]
+    solver.train()
+    for copied in copies:
+        copied.train()
+        assert copied.loss_history == solver.loss_history

@@ -1,0 +1,259 @@
+"""Copies of objects, made by `copy` or `pickle`: they do what the original does, to the last bit."""
+
+import copy
+import importlib
+import importlib.util
+import inspect
+import io
+import multiprocessing
+import pickle
+import pkgutil
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+import training
+from validation import calls_models, calls_nn, walk
+from validation.calls_data import DATA
+from validation.calls_models import MODELS
+from validation.calls_nn import NN
+from validation.calls_training import POSITION, TRAINING
+from validation.kinds import untouched
+
+import fastnn
+from fastnn import classifiers, descriptions, gradient_check, nn, random, sampling, schedules, testing
+from fastnn.augment import Augment
+from fastnn.benchmarking import measure
+from fastnn.benchmarking import report as benchmark_report
+from fastnn.classifiers import two_layer_net
+from fastnn.conformance import cases, functions, judging
+from fastnn.nn import named, state
+from fastnn.solver import Solver
+from fastnn.vis_utils import picture
+
+CALLS = {**NN, **TRAINING, **MODELS, **DATA}
+PUBLIC = walk.public()
+pytestmark = pytest.mark.usefixtures("one_backend")
+
+
+def copies(value):
+    """A copy of a value by each way of making one."""
+    yield "copy.copy", copy.copy(copy.deepcopy(value))  # which shares with its original what changes in use
+    yield "copy.deepcopy", copy.deepcopy(value)
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        yield f"pickle protocol {protocol}", pickle.loads(pickle.dumps(value, protocol))
+    for name in filter(importlib.util.find_spec, ("cloudpickle", "joblib")):
+        module, file = importlib.import_module(name), io.BytesIO()
+        module.dump(value, file)
+        file.seek(0)
+        yield name, getattr(module, "load", pickle.load)(file)
+
+
+# ---- an object of every class ----
+
+
+def constructed():
+    """How objects of the public classes are made by the table of valid calls, and without a seed."""
+    found = {}
+    for name in (name for name, kind in PUBLIC.items() if inspect.isclass(kind) and kind is not Solver):
+        make, values = CALLS[name].make(), CALLS[name].values()
+        found[name] = lambda make=make, values=values: make(**copy.deepcopy(values))
+        if "seed" in values:
+            rest = {key: value for key, value in values.items() if key not in ("seed", "generator")}
+            found[f"{name} without seed"] = lambda make=make, values=rest: make(**copy.deepcopy(values))
+    return found
+
+
+def network(seed=None):
+    inner = nn.Linear(4, 5, seed=seed), nn.BatchNorm1d(5), nn.ReLU(), nn.Dropout(0.5, seed=seed)
+    return nn.Sequential(*inner, nn.Linear(5, 3, seed=seed), reg=0.1)
+
+
+def solver(seed=None, **options):
+    given = {"lr_decay": 0.9, "num_epochs": 2, "batch_size": 6, "num_train_samples": 10, **options}
+    return Solver(network(seed), training.data(), seed=seed, verbose=False, update_rule="adam", **given)
+
+
+def trained(made):
+    used(made)
+    return made
+
+
+def fresh(name):
+    return CALLS[name].make()(**CALLS[name].values())
+
+
+def silent(solver):
+    """A callback."""
+
+
+def negative(x):
+    return -x
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def raised(kind, function, *arguments, **options):
+    with pytest.raises(kind) as caught:
+        function(*arguments, **options)
+    return caught.value
+
+
+OPTIONS = {
+    "schedule": schedules.Warmup(1, then=schedules.Cosine()),
+    "transform": training.noisy,
+    "callbacks": [silent],
+    "sampling": "epoch",
+    "clip_norm": 1.0,
+    "early_stopping": 2,
+}
+CHECK = {"like": "relu_forward", "cases": 3, "dtypes": ("float64",), "timed": False}
+EXAMPLES = {
+    **constructed(),
+    "Solver": lambda: solver(0),
+    "Solver without seed": solver,
+    "Solver with every option": lambda: solver(0, **OPTIONS),
+    "Solver of your own model": lambda: training.make(training.Remembering()),
+    "Solver that has trained": lambda: trained(solver(0, **OPTIONS)),
+    "Solver without seed that has trained": lambda: trained(solver()),
+    "Sequential in eval mode": lambda: network(0).eval(),
+    "Softmax without seed that has trained": lambda: trained(classifiers.Softmax()),
+    "two_layer_net.TwoLayerNet that has trained": lambda: trained(fresh("classifiers.two_layer_net.TwoLayerNet")),
+    "Augment of everything": lambda: Augment(padding=1, flip=0.5, cutout=2),
+    "Sampler": lambda: sampling.Sampler("f", 20, 4, "epoch"),
+    "NamedArrays": lambda: network(0).params,
+    "Differences": lambda: state.Differences(["a"], []),
+    "the source of random numbers": random.generator,
+    "Diagnosis": lambda: gradient_check.diagnose(lambda x: float(np.sum(x**2)), np.ones(3), 2 * np.ones(3), seed=0),
+    "Report": lambda: testing.check_kernel(relu, **CHECK),
+    "WrongKernel": lambda: raised(testing.WrongKernel, testing.check_kernel, negative, **CHECK),
+    "Missing": lambda: judging.Missing("lacks scipy"),
+    "WrongResult": lambda: benchmark_report.WrongResult("conv2d_forward: differs"),
+    "NotDescribed": lambda: descriptions.NotDescribed("the function f"),
+    "Case": lambda: next(cases.drawn(functions.FUNCTIONS["relu_forward"], "float64", {}, 0, 1)),
+    "Function": lambda: functions.FUNCTIONS["relu_forward"],
+    "Fault": lambda: EXAMPLES["WrongKernel"]().report.fault,
+    "Cause": lambda: EXAMPLES["WrongKernel"]().report.cause,
+    "Figure": lambda: picture.Figure(),
+    "WrongCount": lambda: cases.WrongCount("returns 1 result"),
+    "Backend": lambda: fastnn.backends()[0],
+    "BackendUnavailable": lambda: fastnn.BackendUnavailable("set_backend: backend='cuda' cannot run here"),
+    "Transfers": fastnn.transfers,
+    "Timing": lambda: measure.Timing(*range(len(measure.Timing._fields))),
+}
+OTHERS = {
+    "Ledger",  # holds an open file and its lock
+    "Repeated",  # what a GPU recorded for one Solver
+    "Place", "Step", "Sandwich", "Slope", "Slopes", "Estimate",  # live inside one call
+    "Archive", "Cifar10", "Layout",  # of what is downloaded
+    "Case",  # of the gradient doctor and of benchmarks; that of `check_kernel` has an example
+}  # fmt: skip
+
+
+def test_every_class_has_an_example():
+    """But for those of the command line and of the benchmarks' cases."""
+    outside = ("__main__", "fastnn.cli", "fastnn.kernels.", "fastnn.benchmarking.cases")
+    modules = [module.name for module in pkgutil.walk_packages(fastnn.__path__, "fastnn.")]
+    found = {
+        kind
+        for module in map(
+            importlib.import_module, (name for name in modules if not any(one in name for one in outside))
+        )
+        for name, kind in vars(module).items()
+        if inspect.isclass(kind) and kind.__module__.startswith("fastnn") and not name.startswith("_")
+    }
+    bases = {base for kind in found for base in kind.__mro__[1:]}
+    made = {type(make()) for make in EXAMPLES.values()}
+    assert {kind for kind in found - bases - made if kind.__name__ not in OTHERS} == set()
+
+
+# ---- what is done with them ----
+
+DESCENT = {"learning_rate": 0.1, "num_iters": 3, "batch_size": 4}
+X, Y = calls_models.X, calls_models.Y
+
+
+def used(value):
+    """What a use of the object returns and leaves. NumPy's global state begins at one seed."""
+    np.random.seed(7)
+    if isinstance(value, Solver):
+        value.train()
+        return training.everything(value)
+    if isinstance(value, classifiers.LinearClassifier):
+        return value.train(X, Y, **DESCENT), value.W, value.predict(X)
+    if isinstance(value, two_layer_net.TwoLayerNet):
+        return value.train(X, Y, X, Y, **DESCENT), value.params
+    if isinstance(value, classifiers.SparseAutoencoder):
+        return value.train(X, num_epochs=2, batch_size=3), value.params
+    if isinstance(value, nn.Sequential):
+        return value.training, training.everything(trained(training.make(value, parts=images_of(value))))
+    if isinstance(value, nn.Module) and type(value) is not nn.Module:
+        x = calls_nn.INPUTS.get(type(value), calls_nn.ROWS)
+        out, cache = value.forward(x)
+        return out, value.backward(np.ones_like(out), cache), dict(value.params), dict(value.buffers)
+    if isinstance(value, Augment):
+        return value(calls_nn.IMAGES)
+    if isinstance(value, sampling.Sampler):
+        return [value.draw(iteration, random.generator()) for iteration in range(7)]
+    if type(value).__module__ == "fastnn.schedules" and callable(value):
+        return value(POSITION)
+    if value is random.generator():
+        return value.normal(size=3), random.get_state(value)
+    parts = dict(value) if isinstance(value, named.NamedArrays) else getattr(value, "__dict__", {})
+    return (repr(value), str(value), parts) if type(value) is not picture.Figure else value.get_size_inches()
+
+
+def images_of(network):
+    """A data set that a network takes."""
+    first = next(iter(network.params.values()))
+    shape = (3, 4, 4) if isinstance(network, classifiers.ThreeLayerConvNet) else first.shape[:1]
+    images = np.random.default_rng(0).normal(size=(9, *shape))
+    return {"X_train": images[:6], "y_train": Y, "X_val": images[6:], "y_val": Y[:3]}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_copies_do_what_the_original_does(name):
+    original = EXAMPLES[name]()
+    made = list(copies(original))
+    expected = untouched(used(original))
+    for how, copied in made:
+        assert untouched(used(copied)) == expected, how
+
+
+@pytest.mark.parametrize("seed", [0, None])
+def test_a_solver_is_copied_while_it_trains(seed, tmp_path):
+    """Inside a callback, when its checkpoint is locked; the copy trains on after the original ended."""
+    made, state_then = [], []
+
+    def take_copies(solver):
+        if solver.iteration == 4 and not made:
+            state_then.append(random.get_state(solver._generator))
+            solver.callbacks = []
+            made.extend(copies(solver))
+
+    original = solver(seed, checkpoint_name=str(tmp_path / "run.h5"))
+    original.callbacks = [take_copies]
+    original.train()
+    expected = untouched(training.everything(original))
+    for how, copied in made:
+        random.set_state(copied._generator, state_then[0])
+        copied.train()
+        assert untouched(training.everything(copied)) == expected, how
+
+
+@pytest.mark.parametrize("name", [name for name, value in PUBLIC.items() if inspect.isroutine(value)])
+def test_functions_are_pickled_by_name(name):
+    function = PUBLIC[name]
+    assert all(copied is function for _, copied in copies(function))
+
+
+def test_process_pools_train_models():
+    """In a process that begins anew, where classes, functions and the state of a solver come from a pickle."""
+    model, parts = classifiers.Softmax(), (X, Y)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, fastnn.reset_seed, (7,)) as pool:
+        there = pool.submit(model.train, *parts, **DESCENT).result()
+    np.random.seed(7)
+    assert there == model.train(*parts, **DESCENT)
