@@ -1,5 +1,6 @@
 """Checks of arguments, beyond those of arrays and numbers in `fastnn.kernels.checks`."""
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -92,7 +93,16 @@ def lengths(function: str, name: str, value: Any, count: int | None = None) -> t
             f"{function}: {name}={checks.brief(value)} is no shape; expected a tuple of {count or 'whole'} "
             f"{'lengths' if count else 'numbers'}; pass one such as X.shape[1:]"
         )
-    return tuple(checks.integer(function, name, length, minimum=1) for length in value)
+    checked = tuple(checks.integer(function, name, length, minimum=1) for length in value)
+    checks.fits(function, name, value, math.prod(checked))
+    return checked
+
+
+def length(function: str, name: str, value: Any) -> int:
+    """The length of an array, from 1 up."""
+    checked = checks.integer(function, name, value, minimum=1)
+    checks.fits(function, name, value, checked)
+    return checked
 
 
 def mapping(function: str, name: str, value: Any, of: str) -> Any:

@@ -118,6 +118,8 @@ class Sampler:
         self.count = count
         self.batch_size = checks.integer(function, "batch_size", batch_size, minimum=1)
         self.method = checks.choice(function, "sampling", method, METHODS)
+        if self.method == "with_replacement":
+            checks.fits(function, "batch_size", batch_size, self.batch_size)
         self.batches = max(count // self.batch_size, 1)  # in an epoch
         self.order = np.empty(0, np.int64)
         self._read: tuple[np.ndarray, tuple[np.ndarray, ...]] | None = None  # ascending places, and their rows

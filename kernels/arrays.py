@@ -5,7 +5,9 @@ to its own arrays alone. Resident arrays have NumPy's attributes and operators; 
 what reads their values waits for the GPU, so that nobody does in passing.
 """
 
+import functools
 import importlib
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -138,6 +140,15 @@ def take(array: Any, places: np.ndarray) -> Any:
     if is_resident(array):
         return importlib.import_module(".gpu.rows", __package__).take(array, beside(places, array))
     return array[places]
+
+
+@functools.cache
+def memory() -> int:
+    """Bytes of memory that this machine has; where the system does not say, as many as it could address."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 2**47
 
 
 def room() -> int:

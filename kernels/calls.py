@@ -1,9 +1,11 @@
-"""Calls with a keyword that a function does not have, or without an argument that it needs, refused in words."""
+"""Decorators of functions: clear errors for wrong keywords and missing arguments, and no regard to error states."""
 
 import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+import numpy as np
 
 from . import checks
 
@@ -24,6 +26,17 @@ def checked(function: F) -> F:
                 raise  # from inside the function
             message = _refusal(function, arguments, keywords)
         raise TypeError(message)
+
+    return called  # type: ignore[return-value]
+
+
+def quiet(function: F) -> F:
+    """A decorator of what computes with NumPy, so that nothing warns or raises, whatever `np.seterr` says."""
+
+    @functools.wraps(function)
+    def called(*arguments, **keywords):
+        with np.errstate(all="ignore"):
+            return function(*arguments, **keywords)
 
     return called  # type: ignore[return-value]
 

@@ -95,6 +95,15 @@ def shape(function: str, name: str, value: np.ndarray, expected: tuple[int, ...]
         )
 
 
+def fits(function: str, name: str, value: Any, count: int) -> None:
+    """This machine's memory could hold the array of `count` numbers that an argument asks for."""
+    if count > arrays.memory() // 4:  # bytes of float32
+        raise ValueError(
+            f"{function}: {name}={brief(value)} asks for an array of {count} numbers; expected at most "
+            f"{arrays.memory() // 4}, as many as this machine's memory holds; choose a smaller one"
+        )
+
+
 def not_empty(function: str, name: str, value: np.ndarray) -> None:
     """No axis of the array has length 0."""
     if value.size == 0:

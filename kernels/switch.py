@@ -6,6 +6,7 @@
 
 Precedence: `use_backend`, `set_backend`, the environment variable (read when first needed, not at import),
 "njit". `"auto"` is cuda where there is a GPU for it, else njit; a simulated GPU is for who asks for cuda by name.
+No variant depends on NumPy's error state: compiled code ignores it, and all others run as if it were "ignore".
 Nothing falls back silently: a backend that cannot run here raises BackendUnavailable, an operation that a backend lacks
 raises NotImplementedError. Other packages may offer more backends (see `plugins`), which are looked for when a name is
 asked for that is none of ours, or all of them.
@@ -26,6 +27,7 @@ from . import calls, checks, plugins
 BACKENDS = ("naive", "vectorized", "njit", "cuda")
 CHOICES = (*BACKENDS, "auto")
 DEFAULT = "njit"
+_COMPILED = ("njit", "cuda")  # whose host code looks after itself: an error state takes a microsecond
 VARIABLE = "FASTNN_BACKEND"
 
 _scoped: ContextVar[str | None] = ContextVar("fastnn_backend", default=None)
@@ -170,14 +172,30 @@ def operation(package: str) -> Callable[[], Any]:
     return variant
 
 
+class _Quiet:
+    """The functions of a variant, run without regard to the error state that the caller has set (`np.seterr`)."""
+
+    def __init__(self, functions: Any):
+        self._functions = functions
+
+    def __getattr__(self, name: str) -> Any:
+        @calls.quiet
+        def function(*arguments: Any) -> Any:
+            return getattr(self._functions, name)(*arguments)
+
+        setattr(self, name, function)
+        return function
+
+
 def _load(package: str, backend: str) -> Any:
     name = package.rpartition(".")[2]
     if backend not in BACKENDS and (functions := plugins.variant(_offered()[backend][0], name)) is not None:
-        return plugins.Functions(name, backend, functions)
+        return _Quiet(plugins.Functions(name, backend, functions))
     if not _has_variant(name, backend):
         others = [repr(other) for other in BACKENDS if _has_variant(name, other)]
         raise NotImplementedError(
             f"{name}: backend={backend!r} has no kernels for this operation; expected {' or '.join(others)}, and "
             f"nothing falls back to another one; call it under use_backend({others[-1]})"
         )
-    return importlib.import_module(f"{package}.{backend}")
+    module = importlib.import_module(f"{package}.{backend}")
+    return module if backend in _COMPILED else _Quiet(module)

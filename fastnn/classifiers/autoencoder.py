@@ -54,6 +54,7 @@ class SparseAutoencoder:
         name = "SparseAutoencoder"
         self.input_dim = checks.integer(name, "input_dim", input_dim, minimum=1)
         self.hidden_dim = checks.integer(name, "hidden_dim", hidden_dim, minimum=1)
+        checks.fits(name, "hidden_dim", hidden_dim, self.input_dim * self.hidden_dim)
         self.rho = checks.number(name, "rho", rho, above=0, below=1)
         self.beta = checks.number(name, "beta", beta, minimum=0)
         self.lambd = checks.number(name, "lambd", lambd, minimum=0)

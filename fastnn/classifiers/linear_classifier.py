@@ -48,7 +48,7 @@ def sample_batch(X: Any, y: Any, num_train: int, batch_size: int, *, seed: Any =
     function = "sample_batch"
     X, y = labelled(function, X=X, y=y)
     num_train = checks.integer(function, "num_train", num_train, minimum=1, maximum=min(len(X), len(y)))
-    places = random.generator(seed).choice(num_train, checks.integer(function, "batch_size", batch_size, minimum=1))
+    places = random.generator(seed).choice(num_train, arguments.length(function, "batch_size", batch_size))
     return rows(X, places), rows(y, places)
 
 
@@ -245,7 +245,7 @@ def _settings(function: str, learning_rate: Any, reg: Any, num_iters: Any, batch
         checks.number(function, "learning_rate", learning_rate, minimum=0),
         checks.number(function, "reg", reg, minimum=0),
         checks.integer(function, "num_iters", num_iters, minimum=0),
-        checks.integer(function, "batch_size", batch_size, minimum=1),
+        arguments.length(function, "batch_size", batch_size),
         checks.flag(function, "verbose", verbose),
     )
 

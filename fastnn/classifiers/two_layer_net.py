@@ -100,7 +100,7 @@ def nn_train(
     learning_rate = checks.number(function, "learning_rate", learning_rate, minimum=0)
     learning_rate_decay = checks.number(function, "learning_rate_decay", learning_rate_decay, above=0)
     num_iters = checks.integer(function, "num_iters", num_iters, minimum=0)
-    batch_size = checks.integer(function, "batch_size", batch_size, minimum=1)
+    batch_size = arguments.length(function, "batch_size", batch_size)
     iterations_per_epoch = max(count // batch_size, 1)
     stats: dict[str, list[float]] = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
     with contextlib.ExitStack() as stack:
@@ -169,6 +169,7 @@ class TwoLayerNet:
             checks.integer("TwoLayerNet", name, size, minimum=1)
             for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size))
         )
+        checks.fits("TwoLayerNet", "hidden_size", hidden_size, H * max(D, K))
         std = checks.number("TwoLayerNet", "std", std, minimum=0)
         dtype = arguments.dtype("TwoLayerNet", dtype)
         self._generator = random.generator(seed)

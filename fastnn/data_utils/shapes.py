@@ -52,6 +52,8 @@ def get_shapes_data(
         checks.integer(function, "num_validation", num_validation, 0),
         checks.integer(function, "num_test", num_test, 0),
     )
+    for name, count in zip(("num_training", "num_validation", "num_test"), counts, strict=True):
+        checks.fits(function, name, count, count * 3 * SIZE * SIZE)
     dtype, subtract_mean = arguments.dtype(function, dtype), checks.flag(function, "subtract_mean", subtract_mean)
     preprocessing = checks.flag(function, "preprocessing", preprocessing)
     source = random.generator(seed)

@@ -38,7 +38,7 @@ class PReLU(Module):
     """
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = np.float32) -> None:
-        self.num_parameters = checks.integer("PReLU", "num_parameters", num_parameters, minimum=1)
+        self.num_parameters = arguments.length("PReLU", "num_parameters", num_parameters)
         start = checks.number("PReLU", "init", init)
         super().__init__(weight=np.full(self.num_parameters, start, arguments.dtype("PReLU", dtype)))
 

@@ -74,7 +74,7 @@ class BatchNorm(Normalization):
         dtype: Any = np.float32,
     ) -> None:
         name = type(self).__name__
-        self.num_features = checks.integer(name, "num_features", num_features, minimum=1)
+        self.num_features = arguments.length(name, "num_features", num_features)
         self.momentum = None if momentum is None else checks.number(name, "momentum", momentum, minimum=0, maximum=1)
         self.affine = checks.flag(name, "affine", affine)
         super().__init__((self.num_features,), eps, self.affine, self.affine, dtype)
@@ -178,9 +178,7 @@ class LayerNorm(Normalization):
                 f"LayerNorm: normalized_shape={normalized_shape} has no axes; expected the lengths of the last axes; "
                 f"pass x.shape[1:]"
             )
-        self.normalized_shape = tuple(
-            checks.integer("LayerNorm", "normalized_shape", length, minimum=1) for length in lengths
-        )
+        self.normalized_shape = arguments.lengths("LayerNorm", "normalized_shape", lengths)
         self.elementwise_affine = checks.flag("LayerNorm", "elementwise_affine", elementwise_affine)
         self.bias = checks.flag("LayerNorm", "bias", bias)
         super().__init__(
@@ -228,7 +226,7 @@ class GroupNorm(Normalization):
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = np.float32
     ) -> None:
         self.num_groups = checks.integer("GroupNorm", "num_groups", num_groups, minimum=1)
-        self.num_channels = checks.integer("GroupNorm", "num_channels", num_channels, minimum=1)
+        self.num_channels = arguments.length("GroupNorm", "num_channels", num_channels)
         if self.num_channels % self.num_groups:
             raise ValueError(
                 f"GroupNorm: num_channels={num_channels} is no multiple of num_groups={num_groups}; expected groups of "

@@ -31,6 +31,7 @@ def visualize_grid(Xs: Any, ubound: float = 255.0, padding: int = 1) -> np.ndarr
     padding = checks.integer(function, "padding", padding, minimum=0)
     N, H, W, C = Xs.shape
     size = math.isqrt(N - 1) + 1 if N else 0
+    checks.fits(function, "padding", padding, (size * padding) ** 2)
     grid = np.zeros((max(0, size * (H + padding) - padding), max(0, size * (W + padding) - padding), C))
     for n in range(N if H * W * C else 0):
         top, left = n // size * (H + padding), n % size * (W + padding)

@@ -134,7 +134,8 @@ def prelu_backward(dout, x, slope):
     partial = np.zeros((tasks, slopes.size))
     _prelu_gradients(tasks, N, dout.reshape(-1), x.reshape(-1), slopes, S, dx.reshape(-1), partial)
     sums = partial.sum(axis=0).reshape(len(slope), slopes.size // max(1, len(slope)))
-    return dx, sums.sum(axis=1).astype(slope.dtype)
+    with np.errstate(all="ignore"):
+        return dx, sums.sum(axis=1).astype(slope.dtype)
 
 
 @threads.parallel(COSTLY)

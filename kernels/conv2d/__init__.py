@@ -64,5 +64,4 @@ def geometry(function, x, w, stride, pad):
     pad = checks.pair(function, "pad", pad, minimum=0)
     checks.not_empty(function, "w", w)
     size = windows.output_size(function, x.shape, w.shape[2:], stride, pad)
-    past = (x.shape[axis + 2] + 2 * pad[axis] - w.shape[axis + 2] + 1 for axis in (0, 1))
-    return tuple(map(min, stride, past)), pad, size
+    return windows.within(stride, x.shape, w.shape[2:], pad), pad, size

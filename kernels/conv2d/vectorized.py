@@ -8,8 +8,11 @@ would take KH*KW times the memory of x.
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from .. import windows
+
 
 def conv2d_forward(x, w, b, stride, pad):
+    x, stride, pad, _ = windows.cropped(x, w, stride, pad)
     (N, _, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
     OH, OW = 1 + (H + 2 * PH - KH) // SH, 1 + (W + 2 * PW - KW) // SW
     filters = w.reshape(F, -1)
@@ -21,6 +24,7 @@ def conv2d_forward(x, w, b, stride, pad):
 
 
 def conv2d_backward(dout, x, w, stride, pad, need_dx):
+    x, stride, pad, places = windows.cropped(x, w, stride, pad)
     (N, C, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
     OH, OW = dout.shape[2:]
     filters = w.reshape(F, -1)
@@ -36,11 +40,11 @@ def conv2d_backward(dout, x, w, stride, pad, need_dx):
                 for kw in range(KW):
                     dpadded[:, kh : kh + SH * OH : SH, kw : kw + SW * OW : SW] += dcolumns[:, kh, kw]
             dx[n] = dpadded[:, PH : PH + H, PW : PW + W]
-    return dx, dw.reshape(w.shape), dout.sum(axis=(0, 2, 3))
+    return windows.uncropped(dx, places), dw.reshape(w.shape), dout.sum(axis=(0, 2, 3))
 
 
 def _columns(image, w, stride, pad):
     """The windows of one image (C, H, W) as a matrix (C*KH*KW, OH*OW)."""
     padded = np.pad(image, ((0, 0), (pad[0], pad[0]), (pad[1], pad[1])))
-    windows = sliding_window_view(padded, w.shape[2:], axis=(1, 2))[:, :: stride[0], :: stride[1]]
-    return windows.transpose(0, 3, 4, 1, 2).reshape(w[0].size, -1)
+    view = sliding_window_view(padded, w.shape[2:], axis=(1, 2))[:, :: stride[0], :: stride[1]]
+    return view.transpose(0, 3, 4, 1, 2).reshape(w[0].size, -1)

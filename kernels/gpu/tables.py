@@ -71,7 +71,7 @@ def run(kernel: Kernel, rows: Sequence[tuple[Any, ...]], numbers: Sequence[tuple
 
 def in_dtype(numbers: Any, dtype: np.dtype) -> np.ndarray:
     """The numbers in a dtype; those too large for it are infinite in it."""
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return np.array(numbers, dtype)
 
 

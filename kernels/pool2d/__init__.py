@@ -7,6 +7,7 @@ OH = 1 + (H + 2*pad - KH) // stride and OW likewise; windows may overlap. Outsid
 for the maximum and as zero for the mean, as in PyTorch.
 """
 
+import math
 import operator
 
 import numpy as np
@@ -107,7 +108,7 @@ def index_dtype(size):
 
 
 def geometry(function, x_shape, size, stride, pad):
-    """size, stride and pad as checked pairs, and (OH, OW)."""
+    """size, stride and pad as checked pairs, and (OH, OW). A stride past the image is cut to the least such one."""
     _image_shape(function, "x.shape", x_shape)
     size = checks.pair(function, "size", size, minimum=1)
     stride = checks.pair(function, "stride", stride, minimum=1)
@@ -117,7 +118,8 @@ def geometry(function, x_shape, size, stride, pad):
             f"{function}: pad={pad} exceeds half of size={size}; expected at most half, so that every window holds "
             f"an element; use a smaller pad"
         )
-    return size, stride, pad, windows.output_size(function, x_shape, size, stride, pad)
+    out_size = windows.output_size(function, x_shape, size, stride, pad)
+    return size, windows.within(stride, x_shape, size, pad), pad, out_size
 
 
 def _image_shape(function, name, x_shape):
@@ -130,4 +132,5 @@ def _image_shape(function, name, x_shape):
             f"{function}: {name}={x_shape!r} is no shape of images; expected (N, C, H, W) with H and W at least 1; "
             f"check how the images were made"
         )
+    checks.fits(function, name, shape, math.prod(shape))
     return shape

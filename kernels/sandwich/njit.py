@@ -7,6 +7,7 @@ backward pass; a norm with given statistics is folded into the weights.
 
 import numpy as np
 
+from .. import calls
 from ..pool2d import index_dtype
 from ..simd import convolution, gradients, groups, matmul, normalize
 
@@ -117,6 +118,7 @@ def conv2d_batchnorm_relu_pool_inference_backward(
     return dx, *_unfold(dw, db, w, b, gamma, mean, var, epsilon)
 
 
+@calls.quiet
 def _fold(w, b, gamma, beta, mean, var, epsilon):
     """The weights and bias that do what w, b and batch norm with given statistics do.
 
@@ -127,6 +129,7 @@ def _fold(w, b, gamma, beta, mean, var, epsilon):
     return (w * _by_channel(scale, w)).astype(w.dtype), bias.astype(b.dtype)
 
 
+@calls.quiet
 def _unfold(dw, db, w, b, gamma, mean, var, epsilon):
     """dw, db, dgamma and dbeta from the gradients of the folded weights and bias.
 

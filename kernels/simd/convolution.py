@@ -6,7 +6,7 @@ block is computed the images of the next one are fetched. The backward pass is i
 
 import numpy as np
 
-from .. import threads
+from .. import threads, windows
 from . import geometry
 from .quads import narrow
 from .rows import fetch_share, fill_planes, give_out, part_planes, pool
@@ -18,6 +18,7 @@ NO_INDEX = np.empty((0, 0, 0, 0), np.uint8)
 
 def forward(x, w, b, stride, pad, relu=False):
     """The convolution's output, passed through ReLU if asked."""
+    x, stride, pad, _ = windows.cropped(x, w, stride, pad)
     shape = geometry.shape_of(x, w, stride, pad)
     out = np.empty((x.shape[0], shape.F, shape.OH, shape.OW), x.dtype)
     _run_forward(x, w, b, shape, 0 if relu else -np.inf, (0, 0), (0, 0), out, NO_INDEX)
@@ -26,6 +27,7 @@ def forward(x, w, b, stride, pad, relu=False):
 
 def forward_pooled(x, w, b, stride, pad, size, pool_stride, index_dtype):
     """The convolution's output passed through ReLU and max pooling, and the pooling's index."""
+    x, stride, pad, _ = windows.cropped(x, w, stride, pad)
     shape = geometry.shape_of(x, w, stride, pad)
     OH, OW = 1 + (shape.OH - size[0]) // pool_stride[0], 1 + (shape.OW - size[1]) // pool_stride[1]
     out = np.empty((x.shape[0], shape.F, OH, OW), x.dtype)

@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from .. import threads
+from .. import threads, windows
 from . import geometry
 from .convolution import NO_INDEX, TASKS
 from .geometry import DOT_VECTORS
@@ -23,6 +23,7 @@ PARTIAL_SUMS = 1 << 24  # elements of them together, more or less
 
 def backward(dout, x, w, stride, pad, need_dx, relu=None, index=None, size=(0, 0), pool_stride=(0, 0)):
     """dx (or None), dw and db; `relu` is the output of a ReLU that followed, `index` that of a pooling behind it."""
+    x, stride, pad, places = windows.cropped(x, w, stride, pad)
     shape = geometry.shape_of(x, w, stride, pad)
     together = geometry.images_together(shape, len(x), x.dtype)
     plan = geometry.backward(shape, x.dtype, need_dx, together)
@@ -45,7 +46,7 @@ def backward(dout, x, w, stride, pad, need_dx, relu=None, index=None, size=(0, 0
             db_parts,
         )  # fmt: skip
     dw = dw_parts.sum(axis=0).transpose(0, 3, 1, 2).reshape(tiles[0] * rows, -1)[: shape.F, : w[0].size]
-    return dx, np.ascontiguousarray(dw).reshape(w.shape), db_parts.sum(axis=0)
+    return windows.uncropped(dx, places), np.ascontiguousarray(dw).reshape(w.shape), db_parts.sum(axis=0)
 
 
 def _empty_dx(x, shape):

@@ -31,8 +31,7 @@ def weight_penalty(w, dw, reg):
     reg = checks.number(function, "reg", reg, minimum=0)
     if reg == 0 or not w:
         return 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        return 0.5 * reg * _variant().weight_penalty(w, dw, reg)
+    return 0.5 * reg * _variant().weight_penalty(w, dw, reg)
 
 
 @calls.checked
@@ -51,5 +50,4 @@ def gradient_norm(dw):
     each = [checks.floats(function, **{name: (value, "...")})[0] for name, value in given.items()]
     if not each:
         return 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.sqrt(arrays.to_numpy(_variant().gradient_norm(each)))
+    return math.sqrt(arrays.to_numpy(_variant().gradient_norm(each)))

@@ -21,7 +21,7 @@ def _update(kernel, w, out, *others, numbers):
         for one, other in zip(w[some], out[some], strict=True):
             if one is not other:
                 np.copyto(other, one)
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             kernel(count, table, np.array(numbers[some], rows[some][0][0].dtype))
 
 

@@ -1,0 +1,47 @@
+"""NumPy's error state of the caller changes no result of a public function."""
+
+import re
+
+import numpy as np
+import pytest
+
+import fastnn
+
+from .kinds import untouched
+from .test_public_functions import TABLE, _files  # noqa: F401  (what the calls read)
+
+SCALES = {"tiny": 1e-200, "small": 1e-30, "usual": 1.0, "large": 1e30}
+
+
+def scaled(value, factor):
+    """An argument with its arrays of floats scaled."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return (value * factor).astype(value.dtype)
+    if isinstance(value, dict):
+        return {name: scaled(inner, factor) for name, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(scaled(inner, factor) for inner in value)
+    return value
+
+
+def outcome(call, factor):
+    """What a call returns and changes, or its error."""
+    np.random.seed(7)
+    with np.errstate(all="ignore"):
+        function, given = call.make(), scaled(call.values(), factor)
+    try:
+        result = untouched([function(**given), given, getattr(function, "__self__", None)])
+        return re.sub(r" at 0x\w+", "", repr(result))
+    except (RuntimeWarning, ValueError, TypeError, FloatingPointError) as error:
+        return type(error), str(error)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", TABLE)
+def test_no_public_function_depends_on_it(name, scale):
+    with fastnn.use_backend("vectorized"):
+        with np.errstate(all="ignore"):
+            expected = outcome(TABLE[name], SCALES[scale])
+        for state in ("raise", "warn"):
+            with np.errstate(all=state):
+                assert outcome(TABLE[name], SCALES[scale]) == expected
