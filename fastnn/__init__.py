@@ -9,6 +9,7 @@ The backend: the environment variable FASTNN_BACKEND, `set_backend`, `use_backen
 
 import importlib as _importlib
 import importlib.util as _importlib_util
+from typing import Any as _Any
 
 if _importlib_util.find_spec("fastnn.kernels") is None:
     raise ImportError(
@@ -52,7 +53,7 @@ def reset_seed(seed: int) -> None:
     np.random.seed(_checks.integer("reset_seed", "seed", seed, minimum=0, maximum=2**32 - 1))
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> _Any:
     """Submodules on demand, so that `import fastnn` stays quick and `fastnn.layers` works after it."""
     if not name.startswith("_") and _importlib_util.find_spec(f"{__name__}.{name}"):
         return _importlib.import_module(f"{__name__}.{name}")

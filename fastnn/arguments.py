@@ -81,7 +81,8 @@ def real(function: str, name: str, value: Any, dtype: Any = None) -> np.ndarray:
             f"{function}: {name}.dtype = {given.dtype} holds no real numbers; expected floats or integers; convert it "
             f"with np.asarray({name}, dtype=np.float32)"
         )
-    return given if dtype is None else given.astype(dtype, copy=False)
+    with np.errstate(all="ignore"):  # float32 has infinity and 0 for what it cannot hold
+        return given if dtype is None else given.astype(dtype, copy=False)
 
 
 def lengths(function: str, name: str, value: Any, count: int | None = None) -> tuple[int, ...]:

@@ -38,7 +38,7 @@ def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h:
     x, h = _checked(function, f, x, h)
     verbose, gradient = checks.flag(function, "verbose", verbose), np.zeros_like(x)
     for index in np.ndindex(x.shape):
-        gradient[index] = _difference(f, x, index, h) / (2 * h)
+        gradient[index] = _slope(_difference(f, x, index, h), 1, h)
         if verbose:
             print(index, gradient[index])
     return gradient
@@ -102,6 +102,7 @@ def compute_numeric_gradient(f: Callable, x: np.ndarray, dLdf: Any = None, h: fl
 
 
 @calls.checked
+@calls.quiet
 def rel_error(x: Any, y: Any) -> float:
     """The largest relative error between two results: max |x - y| / max(1e-8, |x| + |y|); 0 for empty ones."""
     x, y = arguments.real("rel_error", "x", x), arguments.real("rel_error", "y", y)
@@ -121,8 +122,13 @@ def _of_array(function: str, weights: str, f: Callable, x: Any, df: Any, h: Any,
     for index in np.ndindex(x.shape):
         difference = _difference(f, x, index, h)
         _check_together(function, weights, df, difference.shape)
-        gradient[index] = np.sum(difference * df) / (2 * h)
+        gradient[index] = _slope(difference, df, h)
     return gradient
+
+
+@calls.quiet
+def _slope(difference: np.ndarray, df: Any, h: float) -> np.ndarray:
+    return np.sum(difference * df) / (2 * h)
 
 
 def _check_together(function: str, name: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -150,9 +156,16 @@ def _difference(f: Callable, x: np.ndarray, index: tuple[int, ...], h: float) ->
     """f with h added to one element of x, minus f with h taken away; x is afterwards as before."""
     before = x[index]
     try:
-        x[index] = before + h
+        _move(x, index, before, h)
         above = np.array(f(x))
-        x[index] = before - h
-        return above - np.asarray(f(x))
+        _move(x, index, before, -h)
+        below = np.asarray(f(x))
+        with np.errstate(all="ignore"):
+            return above - below
     finally:
         x[index] = before
+
+
+@calls.quiet
+def _move(x: np.ndarray, index: tuple[int, ...], before: Any, h: float) -> None:
+    x[index] = before + h

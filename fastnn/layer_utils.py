@@ -6,7 +6,11 @@ backward functions take `need_dx=False` where nobody asks for dx, and then retur
 As in the course, `from fastnn.layer_utils import *` brings the parts too: all of `layers` and `fast_layers`.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnn.kernels import calls, checks, sandwich
 
@@ -37,14 +41,16 @@ __all__ += layers.__all__ + fast_layers.__all__
 
 
 @calls.checked
-def affine_relu_forward(x, w, b):
+def affine_relu_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, Any]:
     """`affine_forward`, then `relu_forward`: x (N, d1, ..., dk), w (D, M), b (M,). Returns out (N, M), cache."""
     out = sandwich.affine_relu_forward(rows("affine_relu_forward", x), w, b)
     return out, (x, w, out)
 
 
 @calls.checked
-def affine_relu_backward(dout, cache, need_dx=True):
+def affine_relu_backward(
+    dout: ArrayLike, cache: Any, need_dx: bool = True
+) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
     """dout (N, M) -> dx in the shape of x, dw (D, M), db (M,)."""
     x, w, out = arguments.cache("affine_relu_backward", cache, 3)
     dx, dw, db = sandwich.affine_relu_backward(dout, rows("affine_relu_backward", x), w, out, need_dx)
@@ -52,7 +58,9 @@ def affine_relu_backward(dout, cache, need_dx=True):
 
 
 @calls.checked
-def affine_bn_relu_forward(x, w, b, gamma, beta, bn_param):
+def affine_bn_relu_forward(
+    x: ArrayLike, w: ArrayLike, b: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     """`affine_forward`, `batchnorm_forward`, `relu_forward`; gamma, beta (M,). Returns out (N, M), cache."""
     function = "affine_bn_relu_forward"
     training, eps, running = batchnorm_settings(function, bn_param, gamma)
@@ -68,7 +76,9 @@ def affine_bn_relu_forward(x, w, b, gamma, beta, bn_param):
 
 
 @calls.checked
-def affine_bn_relu_backward(dout, cache, need_dx=True):
+def affine_bn_relu_backward(
+    dout: ArrayLike, cache: Any, need_dx: bool = True
+) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, M) -> dx in the shape of x, dw (D, M), db, dgamma, dbeta (M,)."""
     training, x, *others = arguments.cache("affine_bn_relu_backward", cache, 9)
     backward = (
@@ -79,7 +89,9 @@ def affine_bn_relu_backward(dout, cache, need_dx=True):
 
 
 @calls.checked
-def affine_ln_relu_forward(x, w, b, gamma, beta, ln_param):
+def affine_ln_relu_forward(
+    x: ArrayLike, w: ArrayLike, b: ArrayLike, gamma: ArrayLike, beta: ArrayLike, ln_param: Mapping[str, Any]
+) -> tuple[np.ndarray, Any]:
     """`affine_forward`, `layernorm_forward`, `relu_forward`; gamma, beta (M,). Returns out (N, M), cache."""
     function = "affine_ln_relu_forward"
     eps, flat = epsilon(function, "ln_param", ln_param), rows(function, x)
@@ -88,7 +100,9 @@ def affine_ln_relu_forward(x, w, b, gamma, beta, ln_param):
 
 
 @calls.checked
-def affine_ln_relu_backward(dout, cache, need_dx=True):
+def affine_ln_relu_backward(
+    dout: ArrayLike, cache: Any, need_dx: bool = True
+) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, M) -> dx in the shape of x, dw (D, M), db, dgamma, dbeta (M,)."""
     x, *others = arguments.cache("affine_ln_relu_backward", cache, 8)
     flat = rows("affine_ln_relu_backward", x)
@@ -97,7 +111,9 @@ def affine_ln_relu_backward(dout, cache, need_dx=True):
 
 
 @calls.checked
-def conv_relu_forward(x, w, b, conv_param):
+def conv_relu_forward(
+    x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[str, Any]
+) -> tuple[np.ndarray, Any]:
     """`conv_forward`, then `relu_forward`; arguments as in `conv_forward`. Returns out (N, F, H', W'), cache."""
     geometry = conv_geometry("conv_relu_forward", conv_param)
     out = sandwich.conv2d_relu_forward(x, w, b, *geometry)
@@ -105,13 +121,23 @@ def conv_relu_forward(x, w, b, conv_param):
 
 
 @calls.checked
-def conv_relu_backward(dout, cache, need_dx=True):
+def conv_relu_backward(
+    dout: ArrayLike, cache: Any, need_dx: bool = True
+) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
     """dout (N, F, H', W') -> dx (N, C, H, W), dw (F, C, HH, WW), db (F,)."""
     return sandwich.conv2d_relu_backward(dout, *arguments.cache("conv_relu_backward", cache, 5), need_dx)
 
 
 @calls.checked
-def conv_bn_relu_forward(x, w, b, gamma, beta, conv_param, bn_param):
+def conv_bn_relu_forward(
+    x: ArrayLike,
+    w: ArrayLike,
+    b: ArrayLike,
+    gamma: ArrayLike,
+    beta: ArrayLike,
+    conv_param: Mapping[str, Any],
+    bn_param: dict[str, Any],
+) -> tuple[np.ndarray, Any]:
     """`conv_forward`, `spatial_batchnorm_forward`, `relu_forward`; gamma, beta (F,). Returns out, cache."""
     function = "conv_bn_relu_forward"
     geometry, (training, eps, running) = (
@@ -129,7 +155,9 @@ def conv_bn_relu_forward(x, w, b, gamma, beta, conv_param, bn_param):
 
 
 @calls.checked
-def conv_bn_relu_backward(dout, cache, need_dx=True):
+def conv_bn_relu_backward(
+    dout: ArrayLike, cache: Any, need_dx: bool = True
+) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, F, H', W') -> dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,)."""
     training, *others = arguments.cache("conv_bn_relu_backward", cache, 11)
     backward = (
@@ -139,7 +167,9 @@ def conv_bn_relu_backward(dout, cache, need_dx=True):
 
 
 @calls.checked
-def conv_relu_pool_forward(x, w, b, conv_param, pool_param):
+def conv_relu_pool_forward(
+    x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[str, Any], pool_param: Mapping[str, Any]
+) -> tuple[np.ndarray, Any]:
     """`conv_forward`, `relu_forward`, `max_pool_forward`; the pooling without `pad`. Returns out, cache."""
     function = "conv_relu_pool_forward"
     geometry = (*conv_geometry(function, conv_param), *_unpadded(function, pool_param))
@@ -148,13 +178,24 @@ def conv_relu_pool_forward(x, w, b, conv_param, pool_param):
 
 
 @calls.checked
-def conv_relu_pool_backward(dout, cache, need_dx=True):
+def conv_relu_pool_backward(
+    dout: ArrayLike, cache: Any, need_dx: bool = True
+) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
     """dout in the shape of the pooled image -> dx (N, C, H, W), dw (F, C, HH, WW), db (F,)."""
     return sandwich.conv2d_relu_pool_backward(dout, *arguments.cache("conv_relu_pool_backward", cache, 7), need_dx)
 
 
 @calls.checked
-def conv_bn_relu_pool_forward(x, w, b, gamma, beta, conv_param, bn_param, pool_param):
+def conv_bn_relu_pool_forward(
+    x: ArrayLike,
+    w: ArrayLike,
+    b: ArrayLike,
+    gamma: ArrayLike,
+    beta: ArrayLike,
+    conv_param: Mapping[str, Any],
+    bn_param: dict[str, Any],
+    pool_param: Mapping[str, Any],
+) -> tuple[np.ndarray, Any]:
     """`conv_bn_relu_forward`, then `max_pool_forward`; the pooling without `pad`. Returns out, cache."""
     function = "conv_bn_relu_pool_forward"
     geometry = (*conv_geometry(function, conv_param), *_unpadded(function, pool_param))
@@ -172,7 +213,9 @@ def conv_bn_relu_pool_forward(x, w, b, gamma, beta, conv_param, bn_param, pool_p
 
 
 @calls.checked
-def conv_bn_relu_pool_backward(dout, cache, need_dx=True):
+def conv_bn_relu_pool_backward(
+    dout: ArrayLike, cache: Any, need_dx: bool = True
+) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """dout in the shape of the pooled image -> dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,)."""
     training, *others = arguments.cache("conv_bn_relu_pool_backward", cache, 13)
     backward = (
@@ -183,7 +226,7 @@ def conv_bn_relu_pool_backward(dout, cache, need_dx=True):
     return backward(dout, *others, need_dx)
 
 
-def _unpadded(function, pool_param):
+def _unpadded(function: str, pool_param: Mapping[str, Any]) -> tuple[Any, Any]:
     """The size and the stride of a pooling that has no padding."""
     checks.keys(function, "pool_param", pool_param, ("pool_height", "pool_width", "stride"))
     size, stride, _ = pool_geometry(function, pool_param)

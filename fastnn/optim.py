@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnn import arguments
 from fastnn.kernels import arrays, calls, checks, repeat, squares, updates
@@ -56,13 +57,17 @@ _KERNELS: dict[str, Callable] = {
 
 
 @calls.checked
-def sgd(w, dw, config=None, out=None):
+def sgd(
+    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Stochastic gradient descent: next_w = w - learning_rate * dw."""
     return _one("sgd", w, dw, config, out)
 
 
 @calls.checked
-def sgd_momentum(w, dw, config=None, out=None):
+def sgd_momentum(
+    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Gradient descent with momentum.
 
     velocity = momentum * velocity - learning_rate * dw
@@ -72,7 +77,9 @@ def sgd_momentum(w, dw, config=None, out=None):
 
 
 @calls.checked
-def nesterov(w, dw, config=None, out=None):
+def nesterov(
+    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Nesterov's accelerated gradient, in the variables of the look-ahead point.
 
     velocity = momentum * velocity - learning_rate * dw
@@ -82,7 +89,9 @@ def nesterov(w, dw, config=None, out=None):
 
 
 @calls.checked
-def rmsprop(w, dw, config=None, out=None):
+def rmsprop(
+    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
     """RMSProp: each step divided by a moving root mean square of the gradient.
 
     cache = decay_rate * cache + (1 - decay_rate) * dw^2
@@ -92,7 +101,9 @@ def rmsprop(w, dw, config=None, out=None):
 
 
 @calls.checked
-def adagrad(w, dw, config=None, out=None):
+def adagrad(
+    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
     """AdaGrad: each step divided by the root of the sum of all squared gradients.
 
     cache = cache + dw^2
@@ -102,7 +113,9 @@ def adagrad(w, dw, config=None, out=None):
 
 
 @calls.checked
-def adam(w, dw, config=None, out=None):
+def adam(
+    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Adam with bias correction; t counts the updates and is incremented first.
 
     m = beta1 * m + (1 - beta1) * dw
@@ -113,7 +126,9 @@ def adam(w, dw, config=None, out=None):
 
 
 @calls.checked
-def adamw(w, dw, config=None, out=None):
+def adamw(
+    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Adam with decoupled weight decay: next_w as in `adam`, less learning_rate * weight_decay * w."""
     return _one("adamw", w, dw, config, out)
 
@@ -167,7 +182,8 @@ def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
     norm = squares.gradient_norm(list(given.values()))
     if not limit < norm < np.inf:
         return gradients, norm
-    return {name: dw * dw.dtype.type(limit / norm) for name, dw in given.items()}, norm
+    with np.errstate(all="ignore"):
+        return {name: dw * dw.dtype.type(limit / norm) for name, dw in given.items()}, norm
 
 
 @calls.checked

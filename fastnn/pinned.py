@@ -16,7 +16,7 @@ def to_loops(function: F, name: str, module: str) -> F:
     """The function on the plain loops, under the name given in a module."""
 
     @functools.wraps(function)
-    def pinned(*arguments, **options):
+    def pinned(*arguments: Any, **options: Any) -> Any:
         with use_backend(LOOPS):
             return function(*arguments, **options)
 
@@ -29,7 +29,7 @@ def to_fast(function: F, name: str, module: str) -> F:
     """
 
     @functools.wraps(function)
-    def pinned(*arguments, **options):
+    def pinned(*arguments: Any, **options: Any) -> Any:
         if get_backend() != LOOPS:
             return function(*arguments, **options)
         with use_backend(DEFAULT):

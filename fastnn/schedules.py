@@ -20,9 +20,9 @@ __all__ = ["Cosine", "Exponential", "OneCycle", "Plateau", "Position", "Step", "
 
 
 @typing.dataclass_transform(frozen_default=True)
-def _schedule(cls):
+def _schedule(cls: type) -> Any:
     """A frozen dataclass whose constructor refuses unknown arguments in words."""
-    made = dataclasses.dataclass(frozen=True)(cls)
+    made: Any = dataclasses.dataclass(frozen=True)(cls)
     made.__init__ = calls.checked(made.__init__)
     return made
 

@@ -200,7 +200,8 @@ class SparseAutoencoder:
         cost, dout = layers.mse_loss(out, X)
         dhidden, dW2, db2 = _layer_backward(dout, out_cache)
         sparsity, slope = _divergence(arrays.to_numpy(hidden), self.rho)
-        dhidden += arrays.beside((self.beta / len(X) * slope).astype(dhidden.dtype), dhidden)
+        with np.errstate(all="ignore"):
+            dhidden += arrays.beside((self.beta / len(X) * slope).astype(dhidden.dtype), dhidden)
         _, dW1, db1 = _layer_backward(dhidden, hidden_cache, need_dx=False)
         cost = cost + squares.weight_penalty([params["W1"], params["W2"]], [dW1, dW2], self.lambd)
         return float(arrays.to_numpy(cost)) + self.beta * sparsity, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
@@ -209,7 +210,7 @@ class SparseAutoencoder:
         """X as rows (N, D) of `dtype`, that of the parameters unless given."""
         function = f"SparseAutoencoder.{method}"
         (X,) = checks.floats(function, X=(rows(function, X, "X"), f"N {self.input_dim}"))
-        return X.astype(dtype or self.dtype, copy=False)
+        return arguments.real(function, "X", X, dtype or self.dtype)
 
     def _batch(self, method: str, X: Any, dtype: np.dtype) -> np.ndarray:
         X = self._rows(method, X, dtype)
@@ -239,6 +240,7 @@ def _layer_backward(dout: np.ndarray, cache: tuple, need_dx: bool = True) -> tup
     return layers.affine_backward(layers.sigmoid_backward(dout, sigmoid_cache), affine_cache, need_dx)
 
 
+@calls.quiet
 def _divergence(hidden: np.ndarray, rho: float) -> tuple[float, np.ndarray]:
     """sum_j KL(rho || a_j) with a_j the mean of column j of hidden (N, H), and its derivative (H,) by each a_j."""
     mean = hidden.mean(axis=0, dtype=np.float64)

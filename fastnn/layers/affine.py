@@ -1,28 +1,32 @@
 """The affine layer."""
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnn import arguments
 from fastnn.kernels import affine, calls, checks
 
 
 @calls.checked
-def affine_forward(x, w, b):
+def affine_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, Any]:
     """out = x @ w + b with x (N, d1, ..., dk) as rows (N, D), w (D, M), b (M,). Returns out (N, M), cache."""
     return affine.affine_forward(rows("affine_forward", x), w, b), (x, w, b)
 
 
 @calls.checked
-def affine_backward(dout, cache, need_dx=True):
+def affine_backward(
+    dout: ArrayLike, cache: Any, need_dx: bool = True
+) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
     """dout (N, M) -> dx in the shape of x (None unless needed), dw (D, M), db (M,)."""
     x, w, _ = arguments.cache("affine_backward", cache, 3)
     dx, dw, db = affine.affine_backward(dout, rows("affine_backward", x), w, need_dx)
     return dx if dx is None else dx.reshape(np.shape(x)), dw, db
 
 
-def rows(function, x, name="x"):
+def rows(function: str, x: Any, name: str = "x") -> np.ndarray:
     """x (N, d1, ..., dk) as rows (N, D); a batch of scalars (N,) as (N, 1)."""
     x = checks.array(function, name, x)
     if x.ndim == 0:

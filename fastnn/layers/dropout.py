@@ -1,13 +1,17 @@
 """Dropout."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnn import arguments
 from fastnn.kernels import calls, checks, dropout
 
 
 @calls.checked
-def dropout_forward(x, dropout_param):
+def dropout_forward(x: ArrayLike, dropout_param: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
     """Keep each element with probability p and divide it by p, set the others to 0; in test mode, change nothing.
 
     dropout_param: p, the probability to keep; mode, 'train' or 'test'; seed, a whole number from 0 up, which gives the
@@ -19,8 +23,7 @@ def dropout_forward(x, dropout_param):
     p = dropout.keep_probability(function, dropout_param["p"])
     seed = dropout_param.get("seed")
     if checks.choice(function, "mode", dropout_param["mode"], ("train", "test")) == "test":
-        (x,) = checks.floats(function, x=(x, "..."))
-        return x.copy(), (None, p)
+        return checks.floats(function, x=(x, "..."))[0].copy(), (None, p)
     if seed is None:
         seed = int(np.random.randint(2**64, dtype=np.uint64))
     out, mask = dropout.dropout_forward(x, p, seed)
@@ -28,10 +31,9 @@ def dropout_forward(x, dropout_param):
 
 
 @calls.checked
-def dropout_backward(dout, cache):
+def dropout_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
     """dx = dout / p where the element was kept, else 0; in test mode, a copy of dout."""
     mask, p = arguments.cache("dropout_backward", cache, 2)
     if mask is None:
-        (dout,) = checks.floats("dropout_backward", dout=(dout, "..."))
-        return dout.copy()
+        return checks.floats("dropout_backward", dout=(dout, "..."))[0].copy()
     return dropout.dropout_backward(dout, mask, p)

@@ -6,6 +6,12 @@ bn_param is a dict with `mode` ('train' or 'test') and, if wanted, `eps` (1e-5),
 and a `mode`, as the notebooks give it, which changes nothing.
 """
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
 from fastnn import arguments
 from fastnn.kernels import arrays, calls, checks, norm
 
@@ -14,7 +20,9 @@ RUNNING = ("running_mean", "running_var")
 
 
 @calls.checked
-def batchnorm_forward(x, gamma, beta, bn_param):
+def batchnorm_forward(
+    x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     """Normalise each feature of x (N, D) over the batch, or by the running averages; gamma, beta (D,).
 
     Returns out (N, D), cache. Both `batchnorm_backward` and `batchnorm_backward_alt` read it.
@@ -23,31 +31,35 @@ def batchnorm_forward(x, gamma, beta, bn_param):
 
 
 @calls.checked
-def batchnorm_backward(dout, cache):
+def batchnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), step by step through the graph."""
     return _backward("batchnorm_backward", norm.batchnorm_backward, dout, cache)
 
 
 @calls.checked
-def batchnorm_backward_alt(dout, cache):
+def batchnorm_backward_alt(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), in closed form."""
     return _backward("batchnorm_backward_alt", norm.batchnorm_backward_alt, dout, cache)
 
 
 @calls.checked
-def spatial_batchnorm_forward(x, gamma, beta, bn_param):
+def spatial_batchnorm_forward(
+    x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     """`batchnorm_forward` of x (N, C, H, W) with statistics over N, H and W; gamma, beta (C,). Returns out, cache."""
     return _forward("spatial_batchnorm_forward", x, "N C H W", gamma, beta, bn_param)
 
 
 @calls.checked
-def spatial_batchnorm_backward(dout, cache):
+def spatial_batchnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (C,), dbeta (C,)."""
     return _backward("spatial_batchnorm_backward", norm.batchnorm_backward_alt, dout, cache)
 
 
 @calls.checked
-def layernorm_forward(x, gamma, beta, ln_param):
+def layernorm_forward(
+    x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, ln_param: Mapping[str, Any]
+) -> tuple[np.ndarray, Any]:
     """Normalise each row of x (N, D) by its own mean and variance; gamma, beta (D,). Returns out (N, D), cache."""
     function = "layernorm_forward"
     checks.floats(function, x=(x, "N D"), gamma=(gamma, "D"), beta=(beta, "D"))
@@ -57,33 +69,37 @@ def layernorm_forward(x, gamma, beta, ln_param):
 
 
 @calls.checked
-def layernorm_backward(dout, cache):
+def layernorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,)."""
     return norm.groupnorm_backward(dout, *arguments.cache("layernorm_backward", cache, 6))
 
 
 @calls.checked
-def spatial_groupnorm_forward(x, gamma, beta, G, gn_param):
+def spatial_groupnorm_forward(
+    x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, G: int, gn_param: Mapping[str, Any]
+) -> tuple[np.ndarray, Any]:
     """Normalise each of G groups of channels of each image of x (N, C, H, W); gamma, beta (1, C, 1, 1).
 
     G divides C. Returns out (N, C, H, W), cache.
     """
     function = "spatial_groupnorm_forward"
-    x, gamma, beta = checks.floats(function, x=(x, "N C H W"), gamma=(gamma, "1 C 1 1"), beta=(beta, "1 C 1 1"))
+    images, *scales = checks.floats(function, x=(x, "N C H W"), gamma=(gamma, "1 C 1 1"), beta=(beta, "1 C 1 1"))
     eps, G = epsilon(function, "gn_param", gn_param), checks.integer(function, "G", G, minimum=1)
-    gamma = gamma.reshape(-1)
-    out, mean, var = norm.groupnorm_forward(x, gamma, beta.reshape(-1), G, eps)
-    return out, (x, gamma, G, mean, var, eps)
+    gamma, beta = (scale.reshape(-1) for scale in scales)
+    out, mean, var = norm.groupnorm_forward(images, gamma, beta, G, eps)
+    return out, (images, gamma, G, mean, var, eps)
 
 
 @calls.checked
-def spatial_groupnorm_backward(dout, cache):
+def spatial_groupnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (1, C, 1, 1), dbeta (1, C, 1, 1)."""
     dx, dgamma, dbeta = norm.groupnorm_backward(dout, *arguments.cache("spatial_groupnorm_backward", cache, 6))
     return dx, dgamma.reshape(1, -1, 1, 1), dbeta.reshape(1, -1, 1, 1)
 
 
-def _forward(function, x, pattern, gamma, beta, bn_param):
+def _forward(
+    function: str, x: Any, pattern: str, gamma: Any, beta: Any, bn_param: dict[str, Any]
+) -> tuple[np.ndarray, Any]:
     channels = pattern.split()[1]
     checks.floats(function, x=(x, pattern), gamma=(gamma, channels), beta=(beta, channels))
     training, eps, running = batchnorm_settings(function, bn_param, gamma)
@@ -97,12 +113,12 @@ def _forward(function, x, pattern, gamma, beta, bn_param):
     return out, (training, x, gamma, mean, var, eps)
 
 
-def _backward(function, backward, dout, cache):
+def _backward(function: str, backward: Callable, dout: Any, cache: Any) -> Any:
     training, *others = arguments.cache(function, cache, 6)
     return (backward if training else norm.batchnorm_inference_backward)(dout, *others)
 
 
-def batchnorm_settings(function, bn_param, gamma):
+def batchnorm_settings(function: str, bn_param: dict[str, Any], gamma: Any) -> tuple[bool, float, list[np.ndarray]]:
     """Whether bn_param is in training mode, its eps, and its running mean and variance: zeros where it lacks them."""
     checks.keys(function, "bn_param", bn_param, ("mode",), ("eps", "momentum", *RUNNING))
     training = checks.choice(function, "bn_param['mode']", bn_param["mode"], MODES) == "train"
@@ -112,14 +128,15 @@ def batchnorm_settings(function, bn_param, gamma):
     return training, eps, [_running(function, f"bn_param[{name!r}]", bn_param.get(name), gamma) for name in RUNNING]
 
 
-def update_running(bn_param, running, *batch):
+@calls.quiet
+def update_running(bn_param: dict[str, Any], running: Any, *batch: np.ndarray) -> None:
     """Write the running averages into bn_param, moved towards mean and variance of a batch where that is given."""
     momentum = float(bn_param.get("momentum", 0.9))
     for name, old, new in zip(RUNNING, running, batch or running, strict=True):
         bn_param[name] = momentum * arrays.beside(old, new) + (1 - momentum) * new if batch else old
 
 
-def _running(function, name, value, gamma):
+def _running(function: str, name: str, value: Any, gamma: Any) -> np.ndarray:
     if value is None:
         return arrays.zeros(gamma.shape, gamma)
     (value,) = checks.floats(function, **{name: (value, "C")})
@@ -127,7 +144,7 @@ def _running(function, name, value, gamma):
     return value
 
 
-def epsilon(function, name, param):
+def epsilon(function: str, name: str, param: Mapping[str, Any]) -> float:
     """eps of a dict that has no other key, except a mode."""
     checks.keys(function, name, param, (), ("eps", "mode"))
     if "mode" in param:

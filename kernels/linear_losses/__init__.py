@@ -12,13 +12,16 @@ ValueError for shapes that do not belong together, labels or reg out of range an
 float32, float64, integers and booleans, and for labels that are not integers.
 """
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from .. import calls, checks, switch
 
 _variant = switch.operation(__name__)
 
 
 @calls.checked
-def linear_svm_loss(W, X, y, reg):
+def linear_svm_loss(W: ArrayLike, X: ArrayLike, y: ArrayLike, reg: float) -> tuple[float, np.ndarray]:
     """Multiclass hinge loss with margin 1, mean over the images, plus reg * sum(W * W).
 
         s[n, k] = sum_d X[n, d] * W[d, k],    margin[n, k] = max(0, s[n, k] - s[n, y[n]] + 1) for k != y[n], else 0
@@ -35,7 +38,7 @@ def linear_svm_loss(W, X, y, reg):
 
 
 @calls.checked
-def linear_softmax_loss(W, X, y, reg):
+def linear_softmax_loss(W: ArrayLike, X: ArrayLike, y: ArrayLike, reg: float) -> tuple[float, np.ndarray]:
     """Cross-entropy of the softmax of the scores, mean over the images, plus reg * sum(W * W).
 
         s[n, k] = sum_d X[n, d] * W[d, k],    p[n, k] = exp(s[n, k]) / sum_j exp(s[n, j])

@@ -7,13 +7,16 @@ NaN in what is compared gives the loss NaN. Raises ValueError for shapes that do
 together, TypeError for dtypes other than float32, float64, integers and booleans.
 """
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from .. import calls, checks, switch
 
 _variant = switch.operation(__name__)
 
 
 @calls.checked
-def softmax_loss(x, y, label_smoothing=0.0):
+def softmax_loss(x: ArrayLike, y: ArrayLike, label_smoothing: float = 0.0) -> tuple[float, np.ndarray]:
     """Cross-entropy of the softmax of the scores, mean over the rows; with smoothing, against softened labels.
 
         p[n, k] = exp(x[n, k]) / sum_j exp(x[n, j])
@@ -32,13 +35,13 @@ def softmax_loss(x, y, label_smoothing=0.0):
     & Higham, Accurately computing the log-sum-exp and softmax functions (2021), section 3; Szegedy, Vanhoucke, Ioffe,
     Shlens & Wojna, Rethinking the Inception architecture (2016), section 7.
     """
-    x, y = _scores_and_labels("softmax_loss", x, y)
+    scores, labels = _scores_and_labels("softmax_loss", x, y)
     smoothing = checks.number("softmax_loss", "label_smoothing", label_smoothing, minimum=0, below=1)
-    return _variant().softmax_loss(x, y, smoothing) if len(x) else (0.0, x.copy())
+    return _variant().softmax_loss(scores, labels, smoothing) if len(scores) else (0.0, scores.copy())
 
 
 @calls.checked
-def svm_loss(x, y):
+def svm_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, np.ndarray]:
     """Multiclass hinge loss with margin 1, mean over the rows.
 
         margin[n, k] = max(0, x[n, k] - x[n, y[n]] + 1) for k != y[n], else 0
@@ -52,12 +55,12 @@ def svm_loss(x, y):
     Cost: 3*N*K flops; reads x, writes dx.
     Source: Weston & Watkins, Support vector machines for multi-class pattern recognition (1999), section 3.
     """
-    x, y = _scores_and_labels("svm_loss", x, y)
-    return _variant().svm_loss(x, y) if len(x) else (0.0, x.copy())
+    scores, labels = _scores_and_labels("svm_loss", x, y)
+    return _variant().svm_loss(scores, labels) if len(scores) else (0.0, scores.copy())
 
 
 @calls.checked
-def mse_loss(x, target):
+def mse_loss(x: ArrayLike, target: ArrayLike) -> tuple[float, np.ndarray]:
     """Half the squared error of each row, mean over the rows: loss = 1/(2N) sum (x - target)**2, dx = (x - target) / N.
 
     Inputs: x (N, ...) and target of the same shape. Returns loss, dx (N, ...).
@@ -65,9 +68,9 @@ def mse_loss(x, target):
     Source: Bishop, Pattern recognition and machine learning (2006), equation 5.14, divided by N.
     """
     function = "mse_loss"
-    x, target = checks.floats(function, x=(x, "N ..."), target=(target, "N ..."))
-    checks.shape(function, "target", target, x.shape)
-    return _variant().mse_loss(x, target) if len(x) else (0.0, x.copy())
+    out, wanted = checks.floats(function, x=(x, "N ..."), target=(target, "N ..."))
+    checks.shape(function, "target", wanted, out.shape)
+    return _variant().mse_loss(out, wanted) if len(out) else (0.0, out.copy())
 
 
 def _scores_and_labels(function, x, y):
