@@ -101,8 +101,8 @@ def compute_numeric_gradient(f: Callable, x: np.ndarray, dLdf: Any = None, h: fl
     return _of_array("compute_numeric_gradient", "dLdf", f, x, 1 if dLdf is None else dLdf, h)
 
 
-@calls.checked
 @calls.quiet
+@calls.checked
 def rel_error(x: Any, y: Any) -> float:
     """The largest relative error between two results: max |x - y| / max(1e-8, |x| + |y|); 0 for empty ones."""
     x, y = arguments.real("rel_error", "x", x), arguments.real("rel_error", "y", y)

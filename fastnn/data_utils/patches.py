@@ -34,8 +34,8 @@ def cut_patches(images: Any, count: int, size: int = 16, seed: Any = None) -> np
     return windows[chosen, :, top, left]
 
 
-@calls.checked
 @calls.quiet
+@calls.checked
 def preprocess_patches(images: Any) -> np.ndarray:
     """What the autoencoder learns from: luminance without each image's mean, in [0.1, 0.9].
 

@@ -18,6 +18,7 @@ __all__ = ["Diagnosis", "diagnose"]
 _VISIBLE = 0.05  # of the largest derivative: a measurement that is less sure than this decides nothing
 
 
+@calls.quiet
 @calls.checked
 def diagnose(
     f: Callable,
@@ -77,8 +78,7 @@ def diagnose(
     for index, slope in first.items():
         value = float(expected[index])
         verdicts[index], numeric[index], error[index] = _judge(slopes, index, value, slope, scale, h is not None)
-    with np.errstate(invalid="ignore"):
-        errors = np.abs(expected - numeric) / np.maximum(1e-8, np.abs(expected) + np.abs(numeric))
+    errors = np.abs(expected - numeric) / np.maximum(1e-8, np.abs(expected) + np.abs(numeric))
     errors = np.where(~np.isfinite(expected) & (verdicts != UNTESTED), np.inf, errors)
     cause, explanation = None, ""
     if (verdicts == "wrong").any():

@@ -40,7 +40,7 @@ def outcome(call, factor):
         return type(error), str(error)
 
 
-@pytest.mark.filterwarnings("ignore:Solver.resume. the run was saved with backend njit")
+@pytest.mark.filterwarnings("ignore:Solver.resume. the")
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", TABLE)
 def test_no_public_function_depends_on_it(name, scale):
