@@ -41,7 +41,5 @@ def to_fast(function: F, name: str, module: str) -> F:
 def _named(function: Callable, name: str, module: str, summary: str) -> Any:
     function.__name__ = function.__qualname__ = name
     function.__module__ = module  # pickle looks it up there
-    function.__doc__ = "
-
-".join(filter(None, (summary, function.__doc__)))
+    function.__doc__ = "\n\n".join(filter(None, (summary, function.__doc__)))
     return function

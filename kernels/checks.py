@@ -4,11 +4,9 @@ Each check returns the value in the form the kernels want, or raises ValueError 
 `function: what is wrong with name=value; what was expected; what to do.`
 """
 
-import difflib
 import functools
 import math
 import numbers
-import reprlib
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import arrays
+from .wording import brief, suggestion
 
 
 def floats(function: str, /, **named: tuple[Any, str]) -> tuple:
@@ -285,18 +284,6 @@ def choice(function: str, name: str, value: Any, choices: Iterable[str]) -> str:
         f"{function}: {name}={brief(value)} is unknown; "
         f"expected one of {', '.join(map(repr, words))}{suggestion(value, words)}"
     )
-
-
-def suggestion(value: Any, words: Iterable[str]) -> str:
-    """The closing words of an error about an unknown name: `; did you mean 'njit'?`, or what to do instead."""
-    near = difflib.get_close_matches(str(value), list(words), n=1)
-    return f"; did you mean {near[0]!r}?" if near else "; use one of these"
-
-
-def brief(value: Any) -> str:
-    """A value in an error: on one line, cut where it is long."""
-    whole = isinstance(value, numbers.Number) or (isinstance(value, str) and len(value) <= 200)
-    return repr(value) if whole else " ".join(reprlib.repr(value).split())
 
 
 def keys(function: str, name: str, value: Any, required: Iterable[str] = (), optional: Iterable[str] = ()) -> dict:

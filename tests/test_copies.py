@@ -147,7 +147,8 @@ OTHERS = {
     "Ledger",  # holds an open file and its lock
     "Repeated",  # what a GPU recorded for one Solver
     "Place", "Step", "Sandwich", "Slope", "Slopes", "Estimate",  # live inside one call
-    "Archive", "Cifar10", "Layout",  # of what is downloaded
+    "Archive", "Cifar10", "ImageSet", "Layout",  # of what is downloaded
+    "Stream",  # around one that is open
     "Case",  # of the gradient doctor and of benchmarks; that of `check_kernel` has an example
 }  # fmt: skip
 

@@ -10,7 +10,9 @@ from fastnn.kernels import calls
 
 from .calls_training import square
 from .kinds import untouched
-from .test_public_functions import TABLE, _files  # noqa: F401  (what the calls read)
+from .test_public_functions import TABLE
+
+pytestmark = pytest.mark.usefixtures("files")
 
 SCALES = {"tiny": 1e-200, "small": 1e-30, "usual": 1.0, "large": 1e30, "huge": 1e160}
 

@@ -1,4 +1,4 @@
-"""Whole numbers beyond memory and beyond 64 bits: accepted at once or refused in words, alike on every backend."""
+"""Whole numbers beyond memory and beyond 64 bits: accepted at once, or an error that is the same on every backend."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from conftest import AVAILABLE
 
 import fastnn
 
-from .test_public_functions import STYLE, TABLE, _files  # noqa: F401  (what the calls read)
+from .test_public_functions import STYLE, TABLE
 
 HUGE = [2**40, 2**62, 2**63, 2**64, 2**100, 1e300]
 ENDLESS = {"num_epochs", "num_iters", "max_iterations", "num_checks", "count"}  # as much work as was asked for
@@ -36,6 +36,8 @@ def places():
 
 
 PLACES = list(places())
+
+pytestmark = pytest.mark.usefixtures("files")
 
 
 def outcome(call, given, backend):
