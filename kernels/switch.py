@@ -19,7 +19,6 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import calls, checks, plugins
@@ -156,7 +155,7 @@ def _has_gpu() -> bool:
 
 
 def _has_variant(operation: str, backend: str) -> bool:
-    return (Path(__file__).parent / operation / f"{backend}.py").exists()
+    return importlib.util.find_spec(f".{operation}.{backend}", __package__) is not None
 
 
 def operation(package: str) -> Callable[[], Any]:

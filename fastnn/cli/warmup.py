@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastnn import use_backend
 
 from . import common
@@ -30,34 +32,36 @@ def run_warmup(arguments: argparse.Namespace) -> int:
     """Compile what is not in the cache yet, and say what and where; returns the exit code."""
     began = time.perf_counter()
     with use_backend(_BACKEND):
-        _check_folder()
         from fastnn import warmup
-        from fastnn.kernels import compiling, threads
+        from fastnn.kernels import code_cache, compiling, threads
 
         with threads.use_num_threads(max(2, threads.get_num_threads())):  # what helpers run is compiled too
             for dtype in _DTYPES[arguments.dtype]:
+                _check_folder(dtype)
                 for name, step in warmup.steps(dtype):
                     start, before = time.perf_counter(), compiling.compiled()
                     step()
                     count = compiling.compiled() - before
                     what = f"{count:3} compiled, {time.perf_counter() - start:5.1f} s" if count else "none to compile"
-                    print(f"{dtype}  {name:28}  {what}", flush=True)
+                    print(f"{dtype}  {name:14}  {what}", flush=True)
     print(
         f"{compiling.compiled() or 'no'} kernels compiled, {time.perf_counter() - began:.1f} s in all; "
-        f"kept in {compiling.cache_folder()}"
+        f"kept in {code_cache.folder()}"
     )
     return 0
 
 
-def _check_folder() -> None:
-    """OSError where no folder for machine code can be written."""
+def _check_folder(dtype: str) -> None:
+    """OSError where a small kernel has to be compiled, and cannot be kept."""
+    from fastnn.kernels import activations, code_cache, compiling
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the error says the same
-        from fastnn.kernels import compiling, threads  # the threads have a kernel of their own
-    if compiling.cache_folder() is None:
+        activations.relu_forward(np.zeros(1, dtype))
+    if compiling.compiled() and not code_cache.written:
         asked = os.environ.get(_VARIABLE)
         raise OSError(
             f"warmup: compiled kernels cannot be kept{f' in {_VARIABLE}={asked!r}' if asked else ''}, beside their "
-            f"source {Path(threads.__file__).parent} or in the user's cache; expected a folder that can be written; "
+            f"source {Path(code_cache.__file__).parent} or in the user's cache; expected a folder that can be written; "
             f"set {_VARIABLE} to one"
         )

@@ -5,9 +5,9 @@ call; ours passes an address.
 """
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
-import inspect
 import os
 import re
 import tempfile
@@ -16,10 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from numba import cuda, types
+from numba.cuda import compiler
+
+from .. import code_cache, sources
 
 from .. import user_cache
 
 FOLDER = "FASTNN_CUBINS"  # names the folder for compiled kernels; else cubins in the user's cache
+
+# Of numba-cuda's configuration, what changes machine code beside `code_cache.SETTINGS`. FASTNN_TF32 chooses a kernel.
+SETTINGS = ("CUDA_DEBUGINFO_DEFAULT", "CUDA_DEBUG_POLY", "CUDA_DEBUG_POLY_USE_TYPED_CONST")
+
+_COMPILERS = (
+    *("numba", "numba-cuda", "cuda-core", "cuda-bindings"),
+    *("nvidia-nvvm", "nvidia-nvjitlink", "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12"),
+)
 
 # a boolean is a byte of 0 or 1: numba compiles no access to booleans by address
 _TYPES = {
@@ -81,15 +92,21 @@ def folder() -> Path | None:
 
 
 def _stamp(kernel: Any, signature: tuple[str, ...], capability: tuple[int, int]) -> str:
-    """A digest of all that the machine code depends on: sources, types, GPU and compilers."""
-    sources = [Path(inspect.getfile(kernel.function)), *sorted(Path(__file__).parent.glob("*.py"))]
-    versions = [
-        (name, importlib.metadata.version(name)) for name in ("numba", "numba-cuda", "cuda-core", "cuda-bindings")
-    ]
-    digest = hashlib.sha256(repr((kernel.name, kernel.block, signature, capability, versions)).encode())
-    for source in sources:
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:24]
+    """A digest of all that the machine code depends on: sources, types, GPU, compilers and their settings."""
+    of_kernel = kernel.name, kernel.block, signature, capability
+    config: Any = compiler.config  # type: ignore[attr-defined]  # as numba-cuda reads it
+    settings = code_cache.settings(config), tuple(getattr(config, name, None) for name in SETTINGS)
+    return hashlib.sha256(repr((of_kernel, sources.digest(), _versions(), settings)).encode()).hexdigest()[:24]
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Of the packages that compile, where they are installed."""
+    found = {}
+    for name in _COMPILERS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _write(path: Path, content: bytes) -> None:

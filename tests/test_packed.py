@@ -1,0 +1,94 @@
+"""The package in a zip archive, and as byte code without sources: every backend runs, and machine code is kept."""
+
+import compileall
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import AVAILABLE
+from test_code_cache import files, install, run
+
+on_processor = pytest.mark.parametrize("backend", [name for name in AVAILABLE if name != "cuda"])
+
+
+def as_zip(folder):
+    """The sources in an archive."""
+    with zipfile.ZipFile(folder / "it.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in files(folder / "fastnn"):
+            archive.write(path, path.relative_to(folder))
+    return folder / "it.zip"
+
+
+def as_byte_code(folder):
+    """As `compileall -b` writes it beside the sources, which are then removed."""
+    assert compileall.compile_dir(folder / "fastnn", quiet=1, legacy=True)
+    for path in (folder / "fastnn").rglob("*.py"):
+        path.unlink()
+    return folder
+
+
+def as_byte_code_in_a_zip(folder):
+    return as_zip(as_byte_code(folder))
+
+
+@pytest.fixture(scope="module", params=[as_zip, as_byte_code, as_byte_code_in_a_zip], ids=lambda pack: pack.__name__)
+def packed(request, tmp_path_factory):
+    """What stands on the path, and nothing of the package elsewhere."""
+    folder = tmp_path_factory.mktemp("packed")
+    install(folder)
+    packed = request.param(folder)
+    moved = tmp_path_factory.mktemp("moved") / packed.name
+    packed.rename(moved) if packed.is_file() else shutil.move(packed, moved)
+    shutil.rmtree(folder, ignore_errors=True)
+    return moved
+
+
+LOSS = """
+    import fastnn
+    from fastnn import layers
+    loss, gradient = layers.softmax_loss(np.eye(4, dtype=np.float32), np.arange(4))
+    print(fastnn.__file__, fastnn.get_backend(), round(float(loss), 3), gradient.dtype)
+"""
+
+
+@on_processor
+def test_every_backend_runs(packed, tmp_path_factory, backend):
+    cache = tmp_path_factory.getbasetemp() / f"cache of {packed.parent.name}"
+    environment = {"PYTHONPATH": packed, "FASTNN_BACKEND": backend, "NUMBA_CACHE_DIR": cache}
+    (file, *printed), written = run(LOSS, packed.parent, **environment)
+    assert Path(file).is_relative_to(packed)
+    assert (printed, written) == ([backend, "0.744", "float32"], "")
+
+
+@pytest.mark.skipif("njit" not in AVAILABLE or "NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")
+@pytest.mark.skipif(sys.platform != "linux", reason="the user's cache is elsewhere")
+def test_machine_code_is_kept(packed, tmp_path):
+    """Also after the archive was moved, as systems do that send it to many machines."""
+    code = "from fastnn.kernels import code_cache, compiling; print(relu(), compiling.compiled(), code_cache.folder())"
+    source = packed
+    for name, compiled in (("first", "1"), ("second", "0")):
+        place = tmp_path / name / packed.name
+        place.parent.mkdir()
+        (shutil.copytree if packed.is_dir() else shutil.copy)(source, place)
+        printed, written = run(code, tmp_path, PYTHONPATH=place, HOME=tmp_path, XDG_CACHE_HOME=tmp_path / "cache")
+        assert (printed[:2], written) == (["True", compiled], "")
+        assert Path(printed[2]).is_relative_to(tmp_path / "cache" if packed.is_file() else place)
+        source = place
+
+
+def test_a_backend_is_never_said_to_be_missing(packed):
+    code = """
+        import fastnn
+        lines = {line.name: line for line in fastnn.backends()}
+        for name in ("naive", "vectorized", "njit"):
+            print(name, lines[name].available, lines[name].reason)
+        from fastnn.cli import main
+        print(main(["info"]))
+    """
+    printed, _ = run(code, packed.parent, PYTHONPATH=packed)
+    assert printed[:4] == ["naive", "True", "vectorized", "True"]
+    assert printed[-1] == "0"
+    assert "has no" not in " ".join(printed)
