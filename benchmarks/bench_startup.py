@@ -90,7 +90,7 @@ def test_cold(benchmark, environment):
 def test_warm(benchmark, environment):
     if not benchmark.disabled:
         in_new_process(TRAIN, **environment)
-        assert list(Path(environment["NUMBA_CACHE_DIR"]).rglob("*.nbi"))
+        assert list(Path(environment["NUMBA_CACHE_DIR"]).rglob("*.nbc"))
     found = benchmark.pedantic(in_new_process, args=(TRAIN,), kwargs=environment, rounds=3)
     benchmark.extra_info["seconds of compilation"] = found["compilation"]
     assert len(found["losses"]) == 2

@@ -93,7 +93,7 @@ class CodeCache:
         found = self.load(self._key(signature, target_context.codegen()))
         return None if found is None else CompileResult._rebuild(target_context, *found)
 
-    def save_overload(self, signature: Any, result: CompileResult) -> None:
+    def save_overload(self, signature: Any, result: Any) -> None:
         """Keep what numba has just compiled, unless it contains addresses of this process."""
         if not result.library.has_dynamic_globals:
             self.save(self._key(signature, result.codegen), result._reduce())

@@ -171,6 +171,18 @@ def test_a_process_loads_only_what_was_compiled_with_its_settings(tmp_path):
             assert run(COUNT, NUMBA_CACHE_DIR=tmp_path, **environment) == (["True", compiled], "")
 
 
+@pytest.mark.parametrize("name", [*code_cache.SETTINGS, "CUDA_DEBUGINFO_DEFAULT"])
+def test_code_of_a_gpu_depends_on_them_too(monkeypatch, name):
+    if config.ENABLE_CUDASIM:
+        pytest.skip("the simulator compiles nothing")
+    cubins = pytest.importorskip("fastnn.kernels.gpu.cubins", reason="numba-cuda is not installed")
+    kernel = types.SimpleNamespace(name="kernel", block=256)
+    stamp = cubins._stamp(kernel, ("*f4",), (9, 0))
+    assert cubins._stamp(kernel, ("*f4",), (9, 0)) == stamp
+    monkeypatch.setattr(cubins.compiler.config, name, "other", raising=False)
+    assert cubins._stamp(kernel, ("*f4",), (9, 0)) != stamp
+
+
 # ---- one file ----
 
 KEY = (("float32", 1), ("x86_64", "zen"), ("settings",))

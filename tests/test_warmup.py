@@ -63,7 +63,64 @@ REQUESTS = """
 """
 WARMUP = """
     from fastnn.cli import main
-    assert main(["warmup"]) == 0
+    assert main(["warmup", "--dtype", "both"]) == 0
+    requests()
+"""
+CASES = """
+    import fastnn
+    from fastnn.benchmarking.cases import CASES
+    from fastnn.conformance import cases, checking, plans
+    from fastnn.conformance.functions import FUNCTIONS
+
+    fastnn.set_backend("njit")
+    for dtype in checking.DTYPES:
+        for case in CASES:
+            tiny = case.tiny()
+            for call in tiny.calls(tiny.inputs(dtype)).values():
+                call()
+        for function in FUNCTIONS.values():
+            drawn = [case for seed in (0, 1) for case in cases.drawn(function, dtype, {}, seed, 12)]
+            for case in (*drawn, cases.make(function, plans.large(function, dtype, {}))):
+                if case:
+                    cases.outcome(function, function.public, case.fresh())
+    requests()
+"""
+LAYERS = """
+    import numpy as np
+    import fastnn
+    from fastnn import layers, nn, optim
+    from fastnn.augment import Augment
+    from fastnn.classifiers import LinearSVM, Softmax, TwoLayerNet
+
+    fastnn.set_backend("njit")
+    generator = np.random.default_rng(0)
+    for dtype in (np.float32, np.float64):
+        images, rows = (generator.standard_normal(shape).astype(dtype) for shape in ((4, 6, 8, 8), (4, 6)))
+        for x in (images, images.transpose(0, 1, 3, 2), images[:, :, ::-1], np.asfortranarray(images)):
+            for layer in (
+                nn.Maxout(2), nn.PReLU(6), nn.PReLU(1), nn.ELU(), nn.GELU(), nn.Sigmoid(), nn.Tanh(), nn.LeakyReLU(),
+                nn.AvgPool2d(2), nn.AvgPool2d(3, stride=2, padding=1), nn.MaxPool2d(3, stride=2, padding=1),
+                nn.GlobalAvgPool2d(), nn.BatchNorm2d(6), nn.GroupNorm(2, 6), nn.Dropout(0.5, seed=0),
+                nn.Conv2d(6, 4, 3, padding=1, seed=0), nn.Conv2d(6, 4, 1, stride=2, bias=False, seed=0),
+            ):
+                out, cache = layer.forward(x)
+                layer.backward(out, cache)
+        for labels in ("int8", "int32", "int64", "uint8", "uint64"):
+            y = np.arange(4).astype(labels)
+            layers.softmax_loss(rows, y)
+            layers.svm_loss(np.asfortranarray(rows), y)
+            for classifier in (LinearSVM(), Softmax()):
+                classifier.train(rows, y, num_iters=1, batch_size=2)
+        net = TwoLayerNet(6, 5, 6, dtype=dtype, seed=0)
+        net.loss(rows, np.arange(4))
+        w, dw, out = rows.copy(), rows.copy(), np.empty_like(rows)
+        for rule in optim.RULES.values():
+            rule(w, dw, None, out)
+            rule(w.T, dw.T, None, None)
+        optim.clip_by_norm({"w": dw, "b": dw[0]}, 1.0)
+    for dtype in (np.uint8, np.float32, np.float64):
+        Augment(padding=1, flip=0.5, cutout=2)(np.ones((3, 3, 6, 6), dtype), 0)
+        Augment(padding=1)(np.ones((3, 6, 6, 3), dtype).transpose(0, 3, 1, 2), 0)
     requests()
 """
 TRAINING = """
@@ -104,14 +161,24 @@ def asked_for(code):
     return set(asked), compiled
 
 
+@pytest.fixture(scope="module")
+def warm():
+    """What `fastnn warmup` asks for."""
+    return asked_for(WARMUP)[0]
+
+
 @compiles
-def test_training_asks_for_nothing_that_was_not_compiled_before():
+@pytest.mark.parametrize("code", [TRAINING, CASES, LAYERS], ids=["training", "cases", "layers"])
+def test_nothing_is_asked_for_that_was_not_compiled_before(warm, code):
     """Compared is what is asked for: whether it was in the cache before says nothing."""
-    warm, _ = asked_for(WARMUP)
-    training, compiled = asked_for(TRAINING)
-    assert any("convolution._forward" in kernel for kernel in training)
-    assert training - warm == set()
+    asked, compiled = asked_for(code)
+    assert any("convolution._forward" in kernel for kernel in asked)
+    assert asked - warm == set()
     assert compiled == 0
+
+
+@compiles
+def test_a_second_warmup_compiles_nothing(warm):
     assert asked_for(WARMUP)[1] == 0
 
 
@@ -138,4 +205,4 @@ def test_the_command_says_what_it_does(two_steps, capsys, arguments, expected):
     assert [line.split()[:2] for line in lines] == [[dtype, step] for dtype in expected for step in ("first", "second")]
     assert lines[1].endswith("none to compile")
     assert " kernels compiled, " in last
-    assert f"kept in {kernels.compiling.cache_folder()}" in last
+    assert f"kept in {kernels.code_cache.folder()}" in last
