@@ -45,6 +45,7 @@ SETTINGS = (
     "ENABLE_PROFILING",
     "DEBUG_JIT",
     "DEBUG_NRT",
+    "USE_LEGACY_TYPE_SYSTEM",
 )
 VERSIONS = numba.__version__, llvmlite.__version__, np.__version__
 

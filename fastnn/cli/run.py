@@ -187,7 +187,8 @@ class Run:
 @contextlib.contextmanager
 def _without_interruptions() -> Iterator[None]:
     """Hold Ctrl-C back inside the block, and deliver it afterwards."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread gets it
+    main = threading.current_thread() is threading.main_thread()  # only this thread gets it
+    if not main or signal.getsignal(signal.SIGINT) is None:  # a handler that is not Python's could not be set again
         yield
         return
     pending: list[tuple] = []
