@@ -1,7 +1,8 @@
 """The machine code of njit kernels on disk, so that later processes load it instead of compiling it again.
 
-It takes the place of numba's own cache, which goes by the times of files, gives two processes that compile at the same
-time one number for different types, and compiles again what it may only read.
+It takes the place of numba's own cache, which looks at the function's own file alone, in older versions at its time,
+not at the compiler's settings; compiles again what it may only read; and gives one file to different types where two
+processes compile at the same time.
 """
 
 import contextlib
@@ -181,10 +182,10 @@ def _write(path: Path, content: bytes) -> bool:
     try:
         part.write_bytes(content)
         os.replace(part, path)
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        return False
+        return os.name == "nt" and isinstance(error, PermissionError)  # another process reads or replaces it just now
     return True
 
 
