@@ -180,6 +180,7 @@ def _write(path: Path, content: bytes) -> bool:
     """All at once: another process sees the whole file or none. Whether it could be written."""
     part = path.with_name(f"{path.name}.tmp.{uuid.uuid4().hex[:16]}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)  # it may have been deleted meanwhile
         part.write_bytes(content)
         os.replace(part, path)
     except OSError as error:

@@ -221,6 +221,15 @@ def test_a_file_is_read_only_for_what_it_was_made_from(make, monkeypatch, tmp_pa
     assert kept(tmp_path) == [file]
 
 
+def test_a_folder_that_was_deleted_comes_back(make, tmp_path):
+    cache = make()
+    cache.save(KEY, 1)
+    shutil.rmtree(tmp_path)
+    assert cache.load(KEY) is None
+    cache.save(KEY, 2)
+    assert make().load(KEY) == 2
+
+
 @pytest.mark.parametrize("position", range(len(code_cache.VERSIONS)))
 def test_another_version_of_what_compiles_replaces_the_file(make, monkeypatch, tmp_path, position):
     """Of numba, llvmlite and NumPy."""
