@@ -24,9 +24,8 @@ import numpy as np
 from numba.core import config as _config
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
-from numba.misc.appdirs import AppDirs
 
-from . import sources
+from . import sources, user_cache
 
 config: Any = _config  # numba's
 
@@ -114,7 +113,7 @@ class CodeCache:
         """Where it cannot be written, because the disk is full or the folder gone, kernels run all the same."""
         folders, writable = self._folders()
         data = dumps(data)
-        if writable and _write(folders[-1] / self._name(key), self._seal(key, data) + data):
+        if writable and write(folders[-1] / self._name(key), self._seal(key, data) + data):
             written.add(folders[-1])
         else:
             _warn_once()
@@ -156,11 +155,10 @@ def _folders(package: str, beside: str, asked: str) -> tuple[tuple[Path, ...], b
     """
     if not sources.digest():
         return (), False
-    below = Path(f"fastnn-{sources.digest()[:16]}", package)
-    user = Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)
+    below = Path(f"kernels-{sources.digest()[:16]}", package)
     places = [Path(asked).absolute() / below] if asked else []
     places += [Path(beside, "__pycache__")] if beside else []  # a source in a zip archive has no folder
-    places += [user / below] if user.is_absolute() else []  # without a home folder it is "~"
+    places += [cache / below] if (cache := user_cache.folder()) else []
     for count, folder in enumerate(places, 1):
         if _is_writable(folder):
             return tuple(places[:count]), True
@@ -176,7 +174,7 @@ def _is_writable(folder: Path) -> bool:
     return True
 
 
-def _write(path: Path, content: bytes) -> bool:
+def write(path: Path, content: bytes) -> bool:
     """All at once: another process sees the whole file or none. Whether it could be written."""
     part = path.with_name(f"{path.name}.tmp.{uuid.uuid4().hex[:16]}")
     try:

@@ -10,7 +10,6 @@ import hashlib
 import importlib.metadata
 import os
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,7 @@ from typing import Any
 from numba import cuda, types
 from numba.cuda import compiler
 
-from .. import code_cache, sources
-
-from .. import user_cache
+from .. import code_cache, sources, user_cache
 
 FOLDER = "FASTNN_CUBINS"  # names the folder for compiled kernels; else cubins in the user's cache
 
@@ -53,8 +50,7 @@ def load(kernel: Any, signature: tuple[str, ...]) -> Any:
         text = ptx(kernel.function, signature, capability)
         name, cubin = entry(text).encode(), link(text, capability)
         if path:
-            with contextlib.suppress(OSError):
-                _write(path, name + b"\n" + cubin)
+            code_cache.write(path, name + b"\n" + cubin)
     module = cupy.cuda.function.Module()
     module.load(cubin)
     return module.get_function(name.decode())
@@ -107,11 +103,3 @@ def _versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All at once: another process sees the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    os.replace(file.name, path)
