@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soak
 from conftest import AVAILABLE
-from test_compiling import linux_only, run, without_cache  # noqa: F401
+from test_code_cache import linux_only, run, without_cache  # noqa: F401
 from training import assert_identical, everything
 
 import fastnn
