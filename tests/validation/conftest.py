@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import training
 
+import fastnn
 from fastnn import checkpoint, data_utils, nn, sweep
 from fastnn.data_utils import cifar10, layouts
 
@@ -12,7 +13,7 @@ from . import calls_data, calls_models, calls_nn
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, fastnn.use_backend("vectorized"):  # on which valid calls are made
         patch.chdir(tmp_path_factory.mktemp("validation"))
         calls_nn.around(nn.Sequential).save("sequential.npz")
         np.savez("weights_of_linear.npz", W=calls_models.W)
