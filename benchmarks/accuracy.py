@@ -21,7 +21,7 @@ import numpy as np
 from networks import NETWORKS, Network
 
 import fastnn
-from fastnn.benchmarking import machine
+from fastnn import environment
 from fastnn.data_utils import get_CIFAR10_data
 from fastnn.solver import Solver
 
@@ -37,7 +37,7 @@ def main() -> int:
     chosen = [network for network in NETWORKS if _is_meant(network, arguments.names)]
     if not chosen:
         sys.exit(f"accuracy: no network is named like {arguments.names}; expected {[n.name for n in NETWORKS]}")
-    report: dict[str, Any] = {"machine": machine.describe(), "results": []}
+    report: dict[str, Any] = {"machine": environment.describe(), "results": []}
     if arguments.out.exists() and arguments.names:  # what is not done again stays
         report["results"] = json.loads(arguments.out.read_text(encoding="utf-8"))["results"]
     known = {result["name"]: result for result in report["results"]}

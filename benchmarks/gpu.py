@@ -26,15 +26,16 @@ from networks import STEPS, Network
 from steps import RATE, noise
 
 import fastnn
-from fastnn.benchmarking import machine, measure, report
+from fastnn import environment
+from fastnn.benchmarking import measure, report
 from fastnn.benchmarking.cases import CASES, Case
 from fastnn.kernels import to_device, to_numpy, use_backend
-from fastnn.repeated import Repeated
-from fastnn.residence import on_device
 from fastnn.solver import Solver
+from fastnn.training.graph_training import Repeated
+from fastnn.training.placement import on_device
 
 RESULTS = Path(__file__).parent / "results" / "gpu.json"
-TF32_OPERATIONS = ("conv2d", "affine", "sandwich")
+TF32_OPERATIONS = ("conv2d", "affine", "fused")
 TF32_TOLERANCE = 2e-3  # of the largest element expected: factors have 10 bits
 QUEUED, ITERATIONS = 20, 100  # calls, and iterations, that are waited for together
 
@@ -50,7 +51,7 @@ def main() -> int:
     words = [word.lower() for word in arguments.words]
     chosen = [case for case in CASES if not words or any(word in case.name.lower() for word in words)]
     results = {
-        "machine": {**machine.describe(), **about_gpu()},
+        "machine": {**environment.describe(), **about_gpu()},
         "operations": [result for case in chosen for result in operations(case, arguments.rounds)],
         "networks": [] if words else [steps(network, arguments.rounds) for network in STEPS],
     }
@@ -77,12 +78,12 @@ def about_gpu() -> dict[str, Any]:
     """The GPU, its driver and the libraries on it."""
     import torch
 
-    from fastnn.kernels.gpu import driver
+    from fastnn.kernels.gpu import availability
 
     packages = ("numba-cuda", "cuda-core", "cuda-bindings")
     return {
-        "gpu": driver.device(),
-        "driver": driver.driver_version(),
+        "gpu": availability.device(),
+        "driver": availability.driver_version(),
         "gpu_versions": {name: importlib.metadata.version(name) for name in packages}
         | {"cupy": __import__("cupy").__version__, "torch": torch.__version__}
         | {"torch_cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()},

@@ -19,7 +19,7 @@ ROUNDS, PAUSE = 300, 2e-3  # seconds
 
 
 def main() -> None:
-    from fastnn.kernels import thread_count
+    from fastnn.kernels.cpu import thread_count
 
     cores = thread_count.cores()
     print(f"microseconds for a launch on {cores} threads: median (and the slowest of a hundred)\n")
@@ -57,7 +57,7 @@ def _launcher(name: str):
     import numba
     import numpy as np
 
-    from fastnn.kernels import threads
+    from fastnn.kernels.cpu import threads
 
     count = threads.get_num_threads()
     out = np.zeros(64 * count)  # one cache line for each

@@ -8,8 +8,7 @@ import torch
 from networks import Network
 from torch import nn as torch_nn
 
-from fastnn import nn
-from fastnn.benchmarking import machine
+from fastnn import environment, nn
 from fastnn.layers import svm_loss
 
 LARGEST_DIFFERENCE = 1e-9  # relative, in norm
@@ -130,7 +129,7 @@ def torch_step(
     rate: the learning rate; fused: the form of the optimisers in which an update is one call
     options: for Adam, such as capturable=True, without which no CUDA graph holds it
     """
-    torch.set_num_threads(machine.threads())
+    torch.set_num_threads(environment.threads())
     model = network.build(np.random.default_rng(0))
     peer, loss, size = twin(model).to(device), torch_loss(model), network.solver_arguments()["batch_size"]
     X, y = (torch.from_numpy(data[name]).to(device) for name in ("X_train", "y_train"))

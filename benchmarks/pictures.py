@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 
 NAMES = {
     "conv2d": "convolution",
-    "sandwich": "fused layers",
+    "fused": "fused layers",
     "pool2d": "pooling",
     "affine": "affine layer",
     "activations": "activations",
-    "norm": "normalization",
+    "normalization": "normalization",
     "dropout": "dropout",
     "losses": "losses",
     "linear_losses": "linear losses",
     "updates": "optimisers",
+    "l2": "L2 penalty, gradient norm",
     "augment": "augmentation",
 }
 HEIGHT = 0.62  # of a bar, of the distance between two operations

@@ -29,10 +29,11 @@ from networks import STEPS
 from steps import time_steps
 
 import fastnn
-from fastnn.benchmarking import machine, malloc
+from fastnn import environment as machine
+from fastnn.benchmarking import malloc
 from fastnn.benchmarking import report as operations
 from fastnn.benchmarking.cases import CASES
-from fastnn.kernels import thread_count
+from fastnn.kernels.cpu import thread_count
 
 FOLDER = Path(__file__).parent / "results"
 SERIES = ("operations", "steps", "startup")

@@ -134,7 +134,7 @@ def _fills_vectors(case: str, dtype: str, part: Part | None) -> bool:
 
 def _pooling_sandwiches(kind: str) -> Callable[[Parts], dict[str, float]]:
     def values(parts: Parts) -> dict[str, float]:
-        found = case_ratios(parts.get(f"operations {kind}"), "sandwich", "torch")
+        found = case_ratios(parts.get(f"operations {kind}"), "fused", "torch")
         return {case: value for case, value in found.items() if case.startswith("conv2d_relu_pool ")}
 
     return values

@@ -4,7 +4,7 @@ from fastnn.classifiers.cnn import ThreeLayerConvNet
 from fastnn.data_utils import get_shapes_data
 from fastnn.solver import Solver
 
-The backend: the environment variable FASTNN_BACKEND, `set_backend`, `use_backend`; see `fastnn.kernels.switch`.
+The backend: the environment variable FASTNN_BACKEND, `set_backend`, `use_backend`; see `kernels.dispatch.switch`.
 """
 
 import importlib as _importlib
@@ -24,8 +24,8 @@ from fastnn.kernels import (
     set_backend,
     use_backend,
 )
-from fastnn.kernels import calls as _calls
-from fastnn.kernels import checks as _checks
+from fastnn.kernels.dispatch import signatures as _calls
+from fastnn.kernels.dispatch import validation as _checks
 
 from .devices import to_device, to_numpy, transfers
 

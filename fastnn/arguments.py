@@ -1,4 +1,4 @@
-"""Checks of arguments, beyond those of arrays and numbers in `fastnn.kernels.checks`."""
+"""Checks of arguments, beyond those of arrays and numbers in `fastnn.kernels.dispatch.validation`."""
 
 import math
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import checks
+from fastnn.kernels.dispatch import validation
 
 
 def cache(function: str, value: Any, length: int) -> tuple:
@@ -16,7 +16,7 @@ def cache(function: str, value: Any, length: int) -> tuple:
     if type(value) is tuple and len(value) == length:
         return value
     raise TypeError(
-        f"{function}: cache={checks.brief(value)} is not what the forward function returned; expected a tuple of "
+        f"{function}: cache={validation.brief(value)} is not what the forward function returned; expected a tuple of "
         f"{length} entries; pass the second value that {function.replace('backward', 'forward')} returned"
     )
 
@@ -25,8 +25,8 @@ def path(function: str, name: str, value: Any) -> Path:
     """The name of a file or a folder."""
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(
-            f"{function}: {name}={checks.brief(value)} is no path; expected the name of a file or folder; pass a str "
-            f"or a pathlib.Path"
+            f"{function}: {name}={validation.brief(value)} is no path; expected the name of a file or folder; pass a "
+            f"str or a pathlib.Path"
         )
     return Path(value)
 
@@ -46,7 +46,8 @@ def dtype(function: str, value: Any, *allowed: type) -> np.dtype:
     if chosen is None or chosen not in allowed:
         names = " or ".join(np.dtype(one).name for one in allowed)
         raise TypeError(
-            f"{function}: dtype={checks.brief(value)} cannot be computed with here; expected {names}; pass one of these"
+            f"{function}: dtype={validation.brief(value)} cannot be computed with here; expected {names}; pass one of "
+            f"these"
         )
     return chosen
 
@@ -55,7 +56,7 @@ def function(name: str, argument: str, value: Any) -> Any:
     """A function, or another object that can be called."""
     if not callable(value):
         raise TypeError(
-            f"{name}: {argument}={checks.brief(value)} is no function; expected a function; pass its name, without "
+            f"{name}: {argument}={validation.brief(value)} is no function; expected a function; pass its name, without "
             f"parentheses, or an object that can be called"
         )
     return value
@@ -66,7 +67,8 @@ def attributes(function: str, name: str, value: Any, *words: str, expected: str)
     lacking = [word for word in words if not hasattr(value, word)]
     if lacking:
         raise TypeError(
-            f"{function}: {name}={checks.brief(value)} has no {' and no '.join(lacking)}; expected {expected}; pass one"
+            f"{function}: {name}={validation.brief(value)} has no {' and no '.join(lacking)}; expected {expected}; "
+            f"pass one"
         )
     return value
 
@@ -75,7 +77,7 @@ def real(function: str, name: str, value: Any, dtype: Any = None) -> np.ndarray:
     """An array of real numbers of any dtype, converted to `dtype` where that is given."""
     if type(value) is np.ndarray and value.dtype == dtype:  # found out fast: small layers wait for it
         return value
-    given = checks.array(function, name, value)
+    given = validation.array(function, name, value)
     if given.dtype.kind not in "fiub":
         raise TypeError(
             f"{function}: {name}.dtype = {given.dtype} holds no real numbers; expected floats or integers; convert it "
@@ -91,18 +93,18 @@ def lengths(function: str, name: str, value: Any, count: int | None = None) -> t
         value = value.tolist()
     if not isinstance(value, (tuple, list)) or not value or len(value) != (count or len(value)):
         raise (ValueError if isinstance(value, (tuple, list)) else TypeError)(
-            f"{function}: {name}={checks.brief(value)} is no shape; expected a tuple of {count or 'whole'} "
+            f"{function}: {name}={validation.brief(value)} is no shape; expected a tuple of {count or 'whole'} "
             f"{'lengths' if count else 'numbers'}; pass one such as X.shape[1:]"
         )
-    checked = tuple(checks.integer(function, name, length, minimum=1) for length in value)
-    checks.fits(function, name, value, math.prod(checked))
+    checked = tuple(validation.integer(function, name, length, minimum=1) for length in value)
+    validation.fits(function, name, value, math.prod(checked))
     return checked
 
 
 def length(function: str, name: str, value: Any) -> int:
     """The length of an array, from 1 up."""
-    checked = checks.integer(function, name, value, minimum=1)
-    checks.fits(function, name, value, checked)
+    checked = validation.integer(function, name, value, minimum=1)
+    validation.fits(function, name, value, checked)
     return checked
 
 
@@ -110,7 +112,7 @@ def mapping(function: str, name: str, value: Any, of: str) -> Any:
     """A dict, or another mapping."""
     if not isinstance(value, Mapping):
         raise TypeError(
-            f"{function}: {name}={checks.brief(value)} is not a dict; expected {of} by name; pass a dict of them"
+            f"{function}: {name}={validation.brief(value)} is not a dict; expected {of} by name; pass a dict of them"
         )
     return value
 
@@ -119,7 +121,7 @@ def listed(function: str, name: str, values: Any, of: str) -> list:
     """The entries of a list or of another iterable that is no text."""
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise TypeError(
-            f"{function}: {name}={checks.brief(values)} is no list; expected {of}; pass a list or a tuple of them"
+            f"{function}: {name}={validation.brief(values)} is no list; expected {of}; pass a list or a tuple of them"
         )
     return list(values)
 
@@ -130,21 +132,21 @@ def words(function: str, name: str, values: Any) -> list[str]:
     for value in given:
         if not isinstance(value, str):
             raise TypeError(
-                f"{function}: {name} contains {checks.brief(value)}; expected texts only; convert it with str"
+                f"{function}: {name} contains {validation.brief(value)}; expected texts only; convert it with str"
             )
     return given
 
 
 def count_or_none(function: str, name: str, value: Any) -> int | None:
     """A whole number from 1 up, or None."""
-    return None if value is None else checks.integer(function, name, value, minimum=1)
+    return None if value is None else validation.integer(function, name, value, minimum=1)
 
 
 def function_or_none(function: str, name: str, value: Any) -> Any:
     """A function, or None."""
     if value is not None and not callable(value):
         raise TypeError(
-            f"{function}: {name}={checks.brief(value)} is no function; expected a function or None; pass its name, "
+            f"{function}: {name}={validation.brief(value)} is no function; expected a function or None; pass its name, "
             f"without parentheses, or an object that can be called"
         )
     return value
@@ -156,7 +158,7 @@ def callbacks(function: str, name: str, values: Iterable[Callable]) -> list[Call
     for value in given:
         if not callable(value):
             raise TypeError(
-                f"{function}: {name} contains {checks.brief(value)}; expected functions; pass their names, without "
+                f"{function}: {name} contains {validation.brief(value)}; expected functions; pass their names, without "
                 f"parentheses"
             )
     return given
@@ -179,5 +181,5 @@ def movable(function: str, name: str, x: Any) -> np.ndarray:
             f"{function}: {name} is {kind}; expected an array of floats, whose elements can be moved by h; "
             f"convert it with np.asarray({name}, dtype=np.float64)"
         )
-    checks.plain(function, name, x)
+    validation.plain(function, name, x)
     return x

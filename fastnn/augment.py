@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import random
-from fastnn.kernels import augment, calls, checks
+from fastnn.kernels import augment
+from fastnn.kernels.dispatch import signatures, validation
+
+from . import rng
 
 _LARGEST = 2**30  # pixels, in padding and in cutout: sums of two fit into 32 bits
 
@@ -25,21 +27,21 @@ class Augment:
     of convolutional neural networks with cutout (2017), section 3.
     """
 
-    @calls.checked
+    @signatures.checked
     def __init__(self, padding: int = 0, flip: float = 0.0, cutout: int = 0) -> None:
-        self.padding = checks.integer("Augment", "padding", padding, minimum=0, maximum=_LARGEST)
-        self.flip = checks.number("Augment", "flip", flip, minimum=0, maximum=1)
-        self.cutout = checks.integer("Augment", "cutout", cutout, minimum=0, maximum=_LARGEST)
+        self.padding = validation.integer("Augment", "padding", padding, minimum=0, maximum=_LARGEST)
+        self.flip = validation.number("Augment", "flip", flip, minimum=0, maximum=1)
+        self.cutout = validation.integer("Augment", "cutout", cutout, minimum=0, maximum=_LARGEST)
 
-    @calls.checked
+    @signatures.checked
     def __call__(self, images: Any, generator: Any = None) -> np.ndarray:
         """New images (N, C, H, W) made of the given ones, which stay as they are.
 
-        generator: where the changes are drawn from (see `fastnn.random`); the same state gives the same changes on
+        generator: where the changes are drawn from (see `fastnn.rng`); the same state gives the same changes on
             every backend
         """
-        (images,) = checks.floats("Augment", images=(images, "N C H W"))
-        return augment.augment_images(images, *self._drawn(images.shape, random.generator(generator)))
+        (images,) = validation.floats("Augment", images=(images, "N C H W"))
+        return augment.augment_images(images, *self._drawn(images.shape, rng.generator(generator)))
 
     def _drawn(self, shape: tuple[int, ...], source: Any) -> list[np.ndarray]:
         """What `augment_images` is to do with images (N, C, H, W): its arguments after them."""

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.gradient_doctor import Diagnosis, diagnose
-from fastnn.kernels import calls, checks
+from fastnn.kernels.dispatch import signatures, validation
+
+from .testing.gradient_doctor import Diagnosis, diagnose
 
 __all__ = [
     "Diagnosis",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 
-@calls.checked
+@signatures.checked
 def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h: float = 1e-5) -> np.ndarray:
     """The gradient of the number f(x), in the shape of x.
 
@@ -36,7 +37,7 @@ def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h:
     """
     function = "eval_numerical_gradient"
     x, h = _checked(function, f, x, h)
-    verbose, gradient = checks.flag(function, "verbose", verbose), np.zeros_like(x)
+    verbose, gradient = validation.flag(function, "verbose", verbose), np.zeros_like(x)
     for index in np.ndindex(x.shape):
         gradient[index] = _slope(_difference(f, x, index, h), 1, h)
         if verbose:
@@ -44,13 +45,13 @@ def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h:
     return gradient
 
 
-@calls.checked
+@signatures.checked
 def eval_numerical_gradient_array(f: Callable, x: np.ndarray, df: Any, h: float = 1e-5) -> np.ndarray:
     """The gradient of sum(f(x) * df), where f returns an array and df is the gradient of a loss with respect to it."""
     return _of_array("eval_numerical_gradient_array", "df", f, x, df, h)
 
 
-@calls.checked
+@signatures.checked
 def eval_numerical_gradient_blobs(f: Callable, inputs: tuple, output: Any, h: float = 1e-5) -> list[np.ndarray]:
     """The gradients of sum(output.vals * output.diffs) with respect to each input's `vals`.
 
@@ -69,40 +70,40 @@ def eval_numerical_gradient_blobs(f: Callable, inputs: tuple, output: Any, h: fl
     return [_of_array(function, "diffs", values, blob.vals, output.diffs, h, "vals") for blob in blobs]
 
 
-@calls.checked
+@signatures.checked
 def eval_numerical_gradient_net(net: Any, inputs: tuple, output: Any, h: float = 1e-5) -> list[np.ndarray]:
     """`eval_numerical_gradient_blobs` for a net whose `forward()` computes output.vals from the inputs it holds."""
     function = "eval_numerical_gradient_net"
     arguments.attributes(function, "net", net, "forward", expected="a net with forward()")
     blobs = tuple(_blobs(function, inputs, output))
-    h = checks.number(function, "h", h, above=0)
+    h = validation.number(function, "h", h, above=0)
     return eval_numerical_gradient_blobs(lambda *_: net.forward(), blobs, output, h)
 
 
-@calls.checked
+@signatures.checked
 def grad_check_sparse(
     f: Callable, x: np.ndarray, analytic_grad: np.ndarray, num_checks: int = 10, h: float = 1e-5
 ) -> None:
     """Print numeric and analytic derivative of f at some elements of x, drawn from NumPy's global state."""
     function = "grad_check_sparse"
     x, h = _checked(function, f, x, h)
-    (analytic_grad,) = checks.floats(function, analytic_grad=(analytic_grad, "..."))
-    checks.shape(function, "analytic_grad", analytic_grad, x.shape)
-    for _ in range(checks.integer(function, "num_checks", num_checks, minimum=1)):
+    (analytic_grad,) = validation.floats(function, analytic_grad=(analytic_grad, "..."))
+    validation.shape(function, "analytic_grad", analytic_grad, x.shape)
+    for _ in range(validation.integer(function, "num_checks", num_checks, minimum=1)):
         index = tuple(np.random.randint(length) for length in x.shape)
         numerical, analytic = float(_difference(f, x, index, h)) / (2 * h), float(analytic_grad[index])
         error = abs(numerical - analytic) / ((abs(numerical) + abs(analytic)) or 1.0)
         print(f"numerical: {numerical:f} analytic: {analytic:f}, relative error: {error:e}")
 
 
-@calls.checked
+@signatures.checked
 def compute_numeric_gradient(f: Callable, x: np.ndarray, dLdf: Any = None, h: float = 1e-7) -> np.ndarray:
     """The gradient of sum(f(x) * dLdf), of sum(f(x)) where dLdf is None, in the shape of x."""
     return _of_array("compute_numeric_gradient", "dLdf", f, x, 1 if dLdf is None else dLdf, h)
 
 
-@calls.quiet
-@calls.checked
+@signatures.quiet
+@signatures.checked
 def rel_error(x: Any, y: Any) -> float:
     """The largest relative error between two results: max |x - y| / max(1e-8, |x| + |y|); 0 for empty ones."""
     x, y = arguments.real("rel_error", "x", x), arguments.real("rel_error", "y", y)
@@ -112,7 +113,7 @@ def rel_error(x: Any, y: Any) -> float:
 
 def _checked(function: str, f: Any, x: Any, h: Any, name: str = "x") -> tuple[np.ndarray, float]:
     arguments.function(function, "f", f)
-    return arguments.movable(function, name, x), checks.number(function, "h", h, above=0)
+    return arguments.movable(function, name, x), validation.number(function, "h", h, above=0)
 
 
 def _of_array(function: str, weights: str, f: Callable, x: Any, df: Any, h: Any, name: str = "x") -> np.ndarray:
@@ -126,7 +127,7 @@ def _of_array(function: str, weights: str, f: Callable, x: Any, df: Any, h: Any,
     return gradient
 
 
-@calls.quiet
+@signatures.quiet
 def _slope(difference: np.ndarray, df: Any, h: float) -> np.ndarray:
     return np.sum(difference * df) / (2 * h)
 
@@ -166,6 +167,6 @@ def _difference(f: Callable, x: np.ndarray, index: tuple[int, ...], h: float) ->
         x[index] = before
 
 
-@calls.quiet
+@signatures.quiet
 def _move(x: np.ndarray, index: tuple[int, ...], before: Any, h: float) -> None:
     x[index] = before + h

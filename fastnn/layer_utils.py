@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn.kernels import calls, checks, sandwich
+from fastnn.kernels import fused
+from fastnn.kernels.dispatch import signatures, validation
 
 from . import arguments, fast_layers, layers
 from .fast_layers import *  # noqa: F403
@@ -40,24 +41,24 @@ __all__ = [
 __all__ += layers.__all__ + fast_layers.__all__
 
 
-@calls.checked
+@signatures.checked
 def affine_relu_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, Any]:
     """`affine_forward`, then `relu_forward`: x (N, d1, ..., dk), w (D, M), b (M,). Returns out (N, M), cache."""
-    out = sandwich.affine_relu_forward(rows("affine_relu_forward", x), w, b)
+    out = fused.affine_relu_forward(rows("affine_relu_forward", x), w, b)
     return out, (x, w, out)
 
 
-@calls.checked
+@signatures.checked
 def affine_relu_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
     """dout (N, M) -> dx in the shape of x, dw (D, M), db (M,)."""
     x, w, out = arguments.cache("affine_relu_backward", cache, 3)
-    dx, dw, db = sandwich.affine_relu_backward(dout, rows("affine_relu_backward", x), w, out, need_dx)
+    dx, dw, db = fused.affine_relu_backward(dout, rows("affine_relu_backward", x), w, out, need_dx)
     return dx if dx is None else dx.reshape(np.shape(x)), dw, db
 
 
-@calls.checked
+@signatures.checked
 def affine_bn_relu_forward(
     x: ArrayLike, w: ArrayLike, b: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: dict[str, Any]
 ) -> tuple[np.ndarray, Any]:
@@ -66,69 +67,67 @@ def affine_bn_relu_forward(
     training, eps, running = batchnorm_settings(function, bn_param, gamma)
     if training:
         flat = rows(function, x)
-        out, between, mean, var = sandwich.affine_batchnorm_relu_forward(flat, w, b, gamma, beta, eps)
+        out, between, mean, var = fused.affine_batchnorm_relu_forward(flat, w, b, gamma, beta, eps)
         update_running(bn_param, running, mean, var)
         return out, (training, x, w, between, gamma, mean, var, eps, out)
     mean, var = running
-    out = sandwich.affine_batchnorm_relu_inference(rows(function, x), w, b, gamma, beta, mean, var, eps)
+    out = fused.affine_batchnorm_relu_inference(rows(function, x), w, b, gamma, beta, mean, var, eps)
     update_running(bn_param, running)
     return out, (training, x, w, b, gamma, mean, var, eps, out)
 
 
-@calls.checked
+@signatures.checked
 def affine_bn_relu_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, M) -> dx in the shape of x, dw (D, M), db, dgamma, dbeta (M,)."""
     training, x, *others = arguments.cache("affine_bn_relu_backward", cache, 9)
-    backward = (
-        sandwich.affine_batchnorm_relu_backward if training else sandwich.affine_batchnorm_relu_inference_backward
-    )
+    backward = fused.affine_batchnorm_relu_backward if training else fused.affine_batchnorm_relu_inference_backward
     dx, *gradients = backward(dout, rows("affine_bn_relu_backward", x), *others, need_dx)
     return dx if dx is None else dx.reshape(np.shape(x)), *gradients
 
 
-@calls.checked
+@signatures.checked
 def affine_ln_relu_forward(
     x: ArrayLike, w: ArrayLike, b: ArrayLike, gamma: ArrayLike, beta: ArrayLike, ln_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
     """`affine_forward`, `layernorm_forward`, `relu_forward`; gamma, beta (M,). Returns out (N, M), cache."""
     function = "affine_ln_relu_forward"
     eps, flat = epsilon(function, "ln_param", ln_param), rows(function, x)
-    out, between, mean, var = sandwich.affine_layernorm_relu_forward(flat, w, b, gamma, beta, eps)
+    out, between, mean, var = fused.affine_layernorm_relu_forward(flat, w, b, gamma, beta, eps)
     return out, (x, w, between, gamma, mean, var, eps, out)
 
 
-@calls.checked
+@signatures.checked
 def affine_ln_relu_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, M) -> dx in the shape of x, dw (D, M), db, dgamma, dbeta (M,)."""
     x, *others = arguments.cache("affine_ln_relu_backward", cache, 8)
     flat = rows("affine_ln_relu_backward", x)
-    dx, *gradients = sandwich.affine_layernorm_relu_backward(dout, flat, *others, need_dx)
+    dx, *gradients = fused.affine_layernorm_relu_backward(dout, flat, *others, need_dx)
     return dx if dx is None else dx.reshape(np.shape(x)), *gradients
 
 
-@calls.checked
+@signatures.checked
 def conv_relu_forward(
     x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
     """`conv_forward`, then `relu_forward`; arguments as in `conv_forward`. Returns out (N, F, H', W'), cache."""
     geometry = conv_geometry("conv_relu_forward", conv_param)
-    out = sandwich.conv2d_relu_forward(x, w, b, *geometry)
+    out = fused.conv2d_relu_forward(x, w, b, *geometry)
     return out, (x, w, out, *geometry)
 
 
-@calls.checked
+@signatures.checked
 def conv_relu_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
     """dout (N, F, H', W') -> dx (N, C, H, W), dw (F, C, HH, WW), db (F,)."""
-    return sandwich.conv2d_relu_backward(dout, *arguments.cache("conv_relu_backward", cache, 5), need_dx)
+    return fused.conv2d_relu_backward(dout, *arguments.cache("conv_relu_backward", cache, 5), need_dx)
 
 
-@calls.checked
+@signatures.checked
 def conv_bn_relu_forward(
     x: ArrayLike,
     w: ArrayLike,
@@ -145,47 +144,45 @@ def conv_bn_relu_forward(
         batchnorm_settings(function, bn_param, gamma),
     )
     if training:
-        out, between, mean, var = sandwich.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, eps, *geometry)
+        out, between, mean, var = fused.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, eps, *geometry)
         update_running(bn_param, running, mean, var)
         return out, (training, x, w, between, gamma, mean, var, eps, out, *geometry)
     mean, var = running
-    out = sandwich.conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, eps, *geometry)
+    out = fused.conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, eps, *geometry)
     update_running(bn_param, running)
     return out, (training, x, w, b, gamma, mean, var, eps, out, *geometry)
 
 
-@calls.checked
+@signatures.checked
 def conv_bn_relu_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, F, H', W') -> dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,)."""
     training, *others = arguments.cache("conv_bn_relu_backward", cache, 11)
-    backward = (
-        sandwich.conv2d_batchnorm_relu_backward if training else sandwich.conv2d_batchnorm_relu_inference_backward
-    )
+    backward = fused.conv2d_batchnorm_relu_backward if training else fused.conv2d_batchnorm_relu_inference_backward
     return backward(dout, *others, need_dx)
 
 
-@calls.checked
+@signatures.checked
 def conv_relu_pool_forward(
     x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[str, Any], pool_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
     """`conv_forward`, `relu_forward`, `max_pool_forward`; the pooling without `pad`. Returns out, cache."""
     function = "conv_relu_pool_forward"
     geometry = (*conv_geometry(function, conv_param), *_unpadded(function, pool_param))
-    out, index = sandwich.conv2d_relu_pool_forward(x, w, b, *geometry)
+    out, index = fused.conv2d_relu_pool_forward(x, w, b, *geometry)
     return out, (x, w, index, *geometry)
 
 
-@calls.checked
+@signatures.checked
 def conv_relu_pool_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
     """dout in the shape of the pooled image -> dx (N, C, H, W), dw (F, C, HH, WW), db (F,)."""
-    return sandwich.conv2d_relu_pool_backward(dout, *arguments.cache("conv_relu_pool_backward", cache, 7), need_dx)
+    return fused.conv2d_relu_pool_backward(dout, *arguments.cache("conv_relu_pool_backward", cache, 7), need_dx)
 
 
-@calls.checked
+@signatures.checked
 def conv_bn_relu_pool_forward(
     x: ArrayLike,
     w: ArrayLike,
@@ -201,33 +198,29 @@ def conv_bn_relu_pool_forward(
     geometry = (*conv_geometry(function, conv_param), *_unpadded(function, pool_param))
     training, eps, running = batchnorm_settings(function, bn_param, gamma)
     if training:
-        out, index, between, mean, var = sandwich.conv2d_batchnorm_relu_pool_forward(
-            x, w, b, gamma, beta, eps, *geometry
-        )
+        out, index, between, mean, var = fused.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, eps, *geometry)
         update_running(bn_param, running, mean, var)
         return out, (training, x, w, between, gamma, mean, var, eps, index, *geometry)
     mean, var = running
-    out, index = sandwich.conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, eps, *geometry)
+    out, index = fused.conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, eps, *geometry)
     update_running(bn_param, running)
     return out, (training, x, w, b, gamma, mean, var, eps, index, *geometry)
 
 
-@calls.checked
+@signatures.checked
 def conv_bn_relu_pool_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """dout in the shape of the pooled image -> dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,)."""
     training, *others = arguments.cache("conv_bn_relu_pool_backward", cache, 13)
     backward = (
-        sandwich.conv2d_batchnorm_relu_pool_backward
-        if training
-        else sandwich.conv2d_batchnorm_relu_pool_inference_backward
+        fused.conv2d_batchnorm_relu_pool_backward if training else fused.conv2d_batchnorm_relu_pool_inference_backward
     )
     return backward(dout, *others, need_dx)
 
 
 def _unpadded(function: str, pool_param: Mapping[str, Any]) -> tuple[Any, Any]:
     """The size and the stride of a pooling that has no padding."""
-    checks.keys(function, "pool_param", pool_param, ("pool_height", "pool_width", "stride"))
+    validation.keys(function, "pool_param", pool_param, ("pool_height", "pool_width", "stride"))
     size, stride, _ = pool_geometry(function, pool_param)
     return size, stride

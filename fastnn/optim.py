@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn import arguments
-from fastnn.kernels import arrays, calls, checks, repeat, squares, updates
+from fastnn.kernels import l2, updates
+from fastnn.kernels.dispatch import arrays, signatures, validation
+from fastnn.kernels.gpu import cuda_graphs
 
 _ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 0}
 DEFAULTS: dict[str, dict[str, float]] = {
@@ -56,7 +58,7 @@ _KERNELS: dict[str, Callable] = {
 }
 
 
-@calls.checked
+@signatures.checked
 def sgd(
     w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -64,7 +66,7 @@ def sgd(
     return _one("sgd", w, dw, config, out)
 
 
-@calls.checked
+@signatures.checked
 def sgd_momentum(
     w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -76,7 +78,7 @@ def sgd_momentum(
     return _one("sgd_momentum", w, dw, config, out)
 
 
-@calls.checked
+@signatures.checked
 def nesterov(
     w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -88,7 +90,7 @@ def nesterov(
     return _one("nesterov", w, dw, config, out)
 
 
-@calls.checked
+@signatures.checked
 def rmsprop(
     w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -100,7 +102,7 @@ def rmsprop(
     return _one("rmsprop", w, dw, config, out)
 
 
-@calls.checked
+@signatures.checked
 def adagrad(
     w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -112,7 +114,7 @@ def adagrad(
     return _one("adagrad", w, dw, config, out)
 
 
-@calls.checked
+@signatures.checked
 def adam(
     w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -125,7 +127,7 @@ def adam(
     return _one("adam", w, dw, config, out)
 
 
-@calls.checked
+@signatures.checked
 def adamw(
     w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -138,7 +140,7 @@ RULES = {rule.__name__: rule for rule in (sgd, sgd_momentum, nesterov, rmsprop, 
 
 def find(function: str, rule: str | Callable) -> Callable:
     """The rule of that name; a function is its own rule."""
-    return rule if callable(rule) else RULES[checks.choice(function, "update_rule", rule, RULES)]
+    return rule if callable(rule) else RULES[validation.choice(function, "update_rule", rule, RULES)]
 
 
 def checked_config(function: str, rule: Callable, config: dict | None, name: str = "optim_config") -> dict:
@@ -147,8 +149,8 @@ def checked_config(function: str, rule: Callable, config: dict | None, name: str
     """
     given = {} if config is None else config
     if rule not in RULES.values():
-        return arguments.unshared(checks.keys(function, name, given, optional=given))
-    checked = checks.keys(function, name, given, optional=DEFAULTS[rule.__name__])
+        return arguments.unshared(validation.keys(function, name, given, optional=given))
+    checked = validation.keys(function, name, given, optional=DEFAULTS[rule.__name__])
     return {key: _number(function, key, value, f"{name}[{key!r}]") for key, value in checked.items()}
 
 
@@ -165,10 +167,10 @@ def base_rate(function: str, rule: Callable, config: dict) -> float:
             f"{function}: optim_config={config!r} has no learning_rate that a schedule could multiply; expected one, "
             f"as the update rule reads it; add it"
         )
-    return checks.number(function, "optim_config['learning_rate']", rate, minimum=0)
+    return validation.number(function, "optim_config['learning_rate']", rate, minimum=0)
 
 
-@calls.checked
+@signatures.checked
 def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
     """Scale all gradients by one factor, so that the norm of all their elements together is at most `limit`.
 
@@ -176,17 +178,17 @@ def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
     that is not finite, no factor helps, and they stay as they are.
     Source: Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks (2013), section 3.2.
     """
-    limit = checks.number("clip_by_norm", "limit", limit, above=0)
+    limit = validation.number("clip_by_norm", "limit", limit, above=0)
     named = arguments.mapping("clip_by_norm", "gradients", gradients, "arrays").items()
-    given = {name: checks.floats("clip_by_norm", **{f"gradients[{name!r}]": (dw, "...")})[0] for name, dw in named}
-    norm = squares.gradient_norm(list(given.values()))
+    given = {name: validation.floats("clip_by_norm", **{f"gradients[{name!r}]": (dw, "...")})[0] for name, dw in named}
+    norm = l2.gradient_norm(list(given.values()))
     if not limit < norm < np.inf:
         return gradients, norm
     with np.errstate(all="ignore"):
         return {name: dw * dw.dtype.type(limit / norm) for name, dw in given.items()}, norm
 
 
-@calls.checked
+@signatures.checked
 def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: MutableMapping) -> None:
     """Update the parameters that `configs` names, which has a config of the rule for each: those in `params`, in place.
 
@@ -210,7 +212,7 @@ def next_numbers(rule: Callable, config: dict) -> tuple:
     complete = {key: config.get(key, value) for key, value in DEFAULTS[name].items()}
     if "t" in complete:
         config["t"] = complete["t"] = complete["t"] + 1
-    return repeat.numbers(_KERNELS[name].__name__.removesuffix("_update"), **complete)
+    return cuda_graphs.numbers(_KERNELS[name].__name__.removesuffix("_update"), **complete)
 
 
 def _check_named(rule: Any, params: Any, grads: Any, configs: Any) -> None:
@@ -228,13 +230,13 @@ def _check_named(rule: Any, params: Any, grads: Any, configs: Any) -> None:
     for name in configs:
         if not isinstance(params[name], (np.ndarray, *arrays.RESIDENT)):
             raise TypeError(
-                f"update: params[{name!r}]={checks.brief(params[name])} is no array; expected a NumPy array of floats; "
-                f"convert it"
+                f"update: params[{name!r}]={validation.brief(params[name])} is no array; expected a NumPy array of "
+                f"floats; convert it"
             )
 
 
 def _one(name: str, w: Any, dw: Any, config: dict | None, out: np.ndarray | None) -> tuple[np.ndarray, dict]:
-    (w,) = checks.floats(name, w=(w, "..."))
+    (w,) = validation.floats(name, w=(w, "..."))
     config = {} if config is None else config
     out = arrays.empty_like(w) if out is None else out
     complete = _completed(name, config, w)
@@ -259,7 +261,7 @@ def _completed(name: str, config: dict, w: np.ndarray) -> dict:
 
     Once the update is done, the config becomes that: one that raises leaves it as it was.
     """
-    checks.keys(name, "config", config, optional=[*DEFAULTS[name], *STATE[name]])
+    validation.keys(name, "config", config, optional=[*DEFAULTS[name], *STATE[name]])
     complete = {key: config.get(key, value) for key, value in DEFAULTS[name].items()}
     for key, value in complete.items():
         if isinstance(value, np.ndarray):
@@ -267,12 +269,14 @@ def _completed(name: str, config: dict, w: np.ndarray) -> dict:
     for key in STATE[name]:
         complete[key] = config[key] if key in config else arrays.zeros(w.shape, w)
     if "t" in complete:
-        complete["t"] = checks.integer(name, "config['t']", complete["t"], minimum=0) + 1
+        complete["t"] = validation.integer(name, "config['t']", complete["t"], minimum=0) + 1
     return complete
 
 
 def _number(function: str, key: str, value: Any, name: str) -> float:
     """A hyperparameter, or the count of updates, as a number within its limits."""
     return (
-        checks.integer(function, name, value, 0) if key == "t" else checks.number(function, name, value, **_LIMITS[key])
+        validation.integer(function, name, value, 0)
+        if key == "t"
+        else validation.number(function, name, value, **_LIMITS[key])
     )

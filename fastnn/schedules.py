@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn import arguments
-from fastnn.kernels import calls, checks
+from fastnn.kernels.dispatch import signatures, validation
 
 __all__ = ["Cosine", "Exponential", "OneCycle", "Plateau", "Position", "Step", "Warmup"]
 
@@ -23,7 +23,7 @@ __all__ = ["Cosine", "Exponential", "OneCycle", "Plateau", "Position", "Step", "
 def _schedule(cls: type) -> Any:
     """A frozen dataclass whose constructor refuses unknown arguments in words."""
     made: Any = dataclasses.dataclass(frozen=True)(cls)
-    made.__init__ = calls.checked(made.__init__)
+    made.__init__ = signatures.checked(made.__init__)
     return made
 
 
@@ -51,10 +51,10 @@ class Position:
         history = arguments.listed("Position", "val_acc_history", self.val_acc_history, "accuracies")
         _keep(
             self,
-            iteration=checks.integer("Position", "iteration", self.iteration, minimum=0),
-            total=checks.integer("Position", "total", self.total, minimum=1),
-            iterations_per_epoch=checks.integer("Position", "iterations_per_epoch", self.iterations_per_epoch, 1),
-            val_acc_history=tuple(checks.number("Position", "val_acc_history", accuracy) for accuracy in history),
+            iteration=validation.integer("Position", "iteration", self.iteration, minimum=0),
+            total=validation.integer("Position", "total", self.total, minimum=1),
+            iterations_per_epoch=validation.integer("Position", "iterations_per_epoch", self.iterations_per_epoch, 1),
+            val_acc_history=tuple(validation.number("Position", "val_acc_history", accuracy) for accuracy in history),
         )
 
 
@@ -64,11 +64,11 @@ Schedule = Callable[[Position], float]
 class _Factor:
     """What the schedules share: each says its factor at a Position."""
 
-    @calls.checked
+    @signatures.checked
     def __call__(self, position: Position) -> float:
         if not isinstance(position, Position):
             raise TypeError(
-                f"{type(self).__name__}: position={checks.brief(position)} is no Position; expected where training "
+                f"{type(self).__name__}: position={validation.brief(position)} is no Position; expected where training "
                 f"stands; pass a fastnn.schedules.Position"
             )
         return self._factor(position)
@@ -87,8 +87,8 @@ class Step(_Factor):
     def __post_init__(self) -> None:
         _keep(
             self,
-            every=checks.integer("Step", "every", self.every, minimum=1),
-            factor=checks.number("Step", "factor", self.factor, above=0),
+            every=validation.integer("Step", "every", self.every, minimum=1),
+            factor=validation.number("Step", "factor", self.factor, above=0),
         )
 
     def _factor(self, position: Position) -> float:
@@ -104,7 +104,7 @@ class Exponential(_Factor):
     def __post_init__(self) -> None:
         _keep(
             self,
-            factor=checks.number("Exponential", "factor", self.factor, above=0),
+            factor=validation.number("Exponential", "factor", self.factor, above=0),
         )
 
     def _factor(self, position: Position) -> float:
@@ -124,7 +124,7 @@ class Cosine(_Factor):
     def __post_init__(self) -> None:
         _keep(
             self,
-            final=checks.number("Cosine", "final", self.final, minimum=0),
+            final=validation.number("Cosine", "final", self.final, minimum=0),
         )
 
     def _factor(self, position: Position) -> float:
@@ -145,7 +145,7 @@ class Warmup(_Factor):
     def __post_init__(self) -> None:
         _keep(
             self,
-            length=checks.number("Warmup", "length", self.length, above=0),
+            length=validation.number("Warmup", "length", self.length, above=0),
         )
         if self.then is not None and not callable(self.then):
             raise TypeError(
@@ -181,10 +181,10 @@ class OneCycle(_Factor):
     def __post_init__(self) -> None:
         _keep(
             self,
-            peak_at=checks.number("OneCycle", "peak_at", self.peak_at, minimum=0, maximum=1),
-            start=checks.number("OneCycle", "start", self.start, minimum=0),
-            final=checks.number("OneCycle", "final", self.final, minimum=0),
-            anneal=checks.choice("OneCycle", "anneal", self.anneal, _ANNEAL),
+            peak_at=validation.number("OneCycle", "peak_at", self.peak_at, minimum=0, maximum=1),
+            start=validation.number("OneCycle", "start", self.start, minimum=0),
+            final=validation.number("OneCycle", "final", self.final, minimum=0),
+            anneal=validation.choice("OneCycle", "anneal", self.anneal, _ANNEAL),
         )
 
     def _factor(self, position: Position) -> float:
@@ -212,10 +212,10 @@ class Plateau(_Factor):
     def __post_init__(self) -> None:
         _keep(
             self,
-            factor=checks.number("Plateau", "factor", self.factor, above=0, below=1),
-            patience=checks.integer("Plateau", "patience", self.patience, minimum=0),
-            threshold=checks.number("Plateau", "threshold", self.threshold, minimum=0),
-            minimum=checks.number("Plateau", "minimum", self.minimum, minimum=0, maximum=1),
+            factor=validation.number("Plateau", "factor", self.factor, above=0, below=1),
+            patience=validation.integer("Plateau", "patience", self.patience, minimum=0),
+            threshold=validation.number("Plateau", "threshold", self.threshold, minimum=0),
+            minimum=validation.number("Plateau", "minimum", self.minimum, minimum=0, maximum=1),
         )
 
     def _factor(self, position: Position) -> float:

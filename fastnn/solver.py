@@ -1,4 +1,4 @@
-"""The training loop of the course. How it survives interruptions: see `fastnn.resumable`."""
+"""The training loop of the course. How it survives interruptions: see `fastnn.training.state`."""
 
 import math
 import os
@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import arrays, calls, checks, repeat
+from fastnn.kernels.dispatch import arrays, signatures, validation
+from fastnn.kernels.gpu import cuda_graphs
 
-from . import arguments, evaluation, failures, optim, random, run_file
-from .repeated import Repeated
-from .residence import on_device
-from .resumable import Resumable, copied
-from .sampling import Sampler, is_in_memory, labelled, part, rows
+from . import arguments, optim, rng
+from .checkpoint import run
+from .output.streams import say
 from .schedules import Position, Schedule
-from .streams import say
+from .training import evaluation, nonfinite
+from .training.graph_training import Repeated
+from .training.placement import on_device
+from .training.sampling import Sampler, is_in_memory, labelled, part, rows
+from .training.state import Resumable, copied
 
 __all__ = ["Solver"]
 
@@ -46,9 +49,9 @@ class Solver(Resumable):
         <checkpoint_name>_epoch_<epoch>.h5
     checkpoint_every: iterations after which, and at the end, it is saved; None: once an epoch
     print_every: iterations between two printed losses; 0: never. verbose: False prints nothing at all
-    seed: where batches and samples are drawn from (see `fastnn.random`)
+    seed: where batches and samples are drawn from (see `fastnn.rng`)
     sampling: "with_replacement" draws each batch anew from all images; "epoch" goes through a permutation of them;
-        "blocks" too, by neighbouring images, which are read from a file at once (see `fastnn.sampling.Sampler`)
+        "blocks" too, by neighbouring images, which are read from a file at once (see `training.sampling.Sampler`)
     transform: function (images, generator) -> images, applied to training batches only. It may write to the images,
         which are a copy; it should draw from nothing but the generator, which is that of `seed`
     clip_norm: largest norm of all gradients together (see `optim.clip_by_norm`); None: any
@@ -59,7 +62,7 @@ class Solver(Resumable):
     that of the last update). Raises TypeError for unknown keywords, ValueError for values out of range.
     """
 
-    @calls.checked
+    @signatures.checked
     def __init__(
         self,
         model: Any,
@@ -84,20 +87,20 @@ class Solver(Resumable):
         clip_norm: float | None = None,
         callbacks: Iterable[Callable] = (),
     ) -> None:
-        super().__init__(random.generator(seed))
+        super().__init__(rng.generator(seed))
         self.model = arguments.attributes("Solver", "model", model, "params", "loss", expected="a model")
         self.X_train, self.y_train = part("Solver", data, "train")
         self.X_val, self.y_val = part("Solver", data, "val")
-        self.preprocessing = {name: data[name] for name in run_file.PREPROCESSING if name in data}
+        self.preprocessing = {name: data[name] for name in run.PREPROCESSING if name in data}
         self.update_rule = optim.find("Solver", update_rule)
         self.optim_config = optim.checked_config("Solver", self.update_rule, optim_config)
         self.optim_configs = {name: arguments.unshared(self.optim_config) for name in model.params}
-        self.lr_decay = checks.number("Solver", "lr_decay", lr_decay, above=0)
+        self.lr_decay = validation.number("Solver", "lr_decay", lr_decay, above=0)
         self.schedule = arguments.function_or_none("Solver", "schedule", schedule)
         self._base_rate = None if schedule is None else optim.base_rate("Solver", self.update_rule, self.optim_config)
         self.sampler = Sampler("Solver", len(self.X_train), batch_size, sampling)
         self.iterations_per_epoch = self.sampler.batches
-        self.num_epochs = checks.integer("Solver", "num_epochs", num_epochs, minimum=1)
+        self.num_epochs = validation.integer("Solver", "num_epochs", num_epochs, minimum=1)
         self.num_train_samples = arguments.count_or_none("Solver", "num_train_samples", num_train_samples)
         self.num_val_samples = arguments.count_or_none("Solver", "num_val_samples", num_val_samples)
         self.early_stopping = arguments.count_or_none("Solver", "early_stopping", early_stopping)
@@ -109,13 +112,13 @@ class Solver(Resumable):
                 f"Solver: checkpoint_every={checkpoint_every!r} has no file to write; expected a checkpoint_name with "
                 f"it; pass checkpoint_name='run.h5', or leave checkpoint_every out"
             )
-        self.print_every = checks.integer("Solver", "print_every", print_every, minimum=0)
-        self.verbose = checks.flag("Solver", "verbose", verbose)
+        self.print_every = validation.integer("Solver", "print_every", print_every, minimum=0)
+        self.verbose = validation.flag("Solver", "verbose", verbose)
         self.transform = arguments.function_or_none("Solver", "transform", transform)
-        self.clip_norm = None if clip_norm is None else checks.number("Solver", "clip_norm", clip_norm, above=0)
+        self.clip_norm = None if clip_norm is None else validation.number("Solver", "clip_norm", clip_norm, above=0)
         self.callbacks = arguments.callbacks("Solver", "callbacks", callbacks)
 
-    @calls.checked
+    @signatures.checked
     def train(self) -> None:
         """Train to the end of num_epochs epochs, or of early_stopping; called once more, for as many again.
 
@@ -161,7 +164,7 @@ class Solver(Resumable):
             self._recover()
             raise
 
-    @calls.checked
+    @signatures.checked
     def check_accuracy(self, X: Any, y: Any, num_samples: int | None = None, batch_size: int = 100) -> float:
         """The fraction of images whose highest score is that of their label.
 
@@ -174,7 +177,7 @@ class Solver(Resumable):
         part = next((f"_{part}" for part in ("train", "val") if X is getattr(self, f"X_{part}")), "")  # for errors
         X, y = labelled(function, X=X, y=y)
         num_samples = arguments.count_or_none(function, "num_samples", num_samples)
-        batch_size = checks.integer(function, "batch_size", batch_size, minimum=1)
+        batch_size = validation.integer(function, "batch_size", batch_size, minimum=1)
         count = len(X)
         chosen = None
         if num_samples is not None and count > num_samples:
@@ -194,7 +197,7 @@ class Solver(Resumable):
 
     def _advance(self) -> None:
         """One iteration, or as many as can be done at once before anybody asks for their result."""
-        if self._repeated is None and self.iteration > self.run_from and repeat.is_possible():
+        if self._repeated is None and self.iteration > self.run_from and cuda_graphs.is_possible():
             self._repeated = Repeated(self)
         if self._repeated is None or self._repeated.obstacle:
             self._iterate()
@@ -223,7 +226,7 @@ class Solver(Resumable):
         if self.clip_norm is not None:
             grads, norm = optim.clip_by_norm(grads, self.clip_norm)
             self._check_finite("norm of the gradients", norm, images, labels, grads)
-        checks.keys("Solver", "gradients", grads, required=self.optim_configs, optional=grads)
+        validation.keys("Solver", "gradients", grads, required=self.optim_configs, optional=grads)
 
         self._begin_writing()
         if rate is not None:
@@ -244,7 +247,7 @@ class Solver(Resumable):
             self.iterations_per_epoch,
             tuple(self.val_acc_history),
         )
-        factor = checks.number("Solver", "schedule(position)", self.schedule(position), minimum=0)
+        factor = validation.number("Solver", "schedule(position)", self.schedule(position), minimum=0)
         return self._base_rate * self.lr_decay**self.epoch * factor
 
     def is_over(self) -> bool:
@@ -277,7 +280,7 @@ class Solver(Resumable):
             train_acc = self.check_accuracy(self.X_train, self.y_train, self.num_train_samples)
             val_acc = self.check_accuracy(self.X_val, self.y_val, self.num_val_samples)
         except FloatingPointError as error:
-            names = failures.not_finite(self.model.params)
+            names = nonfinite.not_finite(self.model.params)
             cause = f"the parameters {names} are not finite any more: lower learning_rate={self._rate()}"
             self._give_up(f"{error} (after iteration {self.iteration})", cause if names else None)
         is_best = val_acc > self.best_val_acc or not self.best_params
@@ -324,8 +327,8 @@ class Solver(Resumable):
         returned = self.model.loss(images, labels)
         if not isinstance(returned, tuple) or len(returned) != 2 or np.ndim(returned[0]) != 0:
             raise TypeError(
-                f"Solver: model.loss(X, y) returned {checks.brief(returned)}; expected (loss, gradients), the loss a "
-                f"number; let it return both"
+                f"Solver: model.loss(X, y) returned {validation.brief(returned)}; expected (loss, gradients), the loss "
+                f"a number; let it return both"
             )
         return float(arrays.to_numpy(returned[0])), returned[1]
 
@@ -336,6 +339,6 @@ class Solver(Resumable):
         failed, rate = self.iteration + 1, self._rate()
         self._recover()
         self._reading_from = self._origin()
-        cause = failures.cause(self.model, images, rate)
-        words = [failures.place(self.model, images, labels, grads), cause]
+        cause = nonfinite.cause(self.model, images, rate)
+        words = [nonfinite.place(self.model, images, labels, grads), cause]
         self._give_up(f"Solver: {what} = {value} in iteration {failed}; expected a finite number", *words)

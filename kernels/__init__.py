@@ -6,11 +6,13 @@ the same function as plain loops (the specification), `vectorized.py` as NumPy, 
 
     conv2d       convolution                        affine         x @ w + b
     pool2d       max, average, global average       activations    ReLU and its relatives
-    norm         batch, layer and group norm        dropout        its mask from a seed
     losses       softmax, SVM, mean squared error   linear_losses  the first two, from the weights at once
-    updates      SGD to AdamW                       squares        the penalty on weights, the norm of gradients
-    augment      images shifted, mirrored, erased
-    sandwich     neighbours fused: affine or convolution, norm, ReLU, pooling
+    dropout      its mask from a seed               normalization  batch, layer and group norm
+    updates      SGD to AdamW                       l2             the penalty on weights, the norm of gradients
+    augment      images shifted, mirrored, erased   fused          affine or convolution with norm, ReLU, pooling
+
+Beside them: `dispatch`, what stands in front of the variants; `cpu` and `gpu`, what these stand on; `cache`, where
+machine code is kept.
 
 Axes, in docstrings, names and loop indices (lower case):
 
@@ -19,22 +21,22 @@ Axes, in docstrings, names and loop indices (lower case):
     F  filters           OH OW   rows, columns of an output       K  classes
 """
 
-from .arrays import to_device, to_numpy, transfers
-from .switch import BackendUnavailable, backends, get_backend, set_backend, use_backend
+from .dispatch.arrays import to_device, to_numpy, transfers
+from .dispatch.switch import BackendUnavailable, backends, get_backend, set_backend, use_backend
 
 OPERATIONS = (
     "conv2d",
     "pool2d",
     "affine",
     "activations",
-    "norm",
+    "normalization",
     "dropout",
     "losses",
     "linear_losses",
     "updates",
-    "squares",
+    "l2",
     "augment",
-    "sandwich",
+    "fused",
 )
 
 __all__ = [

@@ -10,7 +10,7 @@ import pytest
 import fastnn
 from fastnn import data_utils, vis_utils
 from fastnn.cli import main, run, settings
-from fastnn.kernels import switch
+from fastnn.kernels.dispatch import active, switch
 
 # On a developer's machine every run draws new examples; CI draws the same ones, so that it fails for a change alone.
 # No verdict depends on time: machines may be busy, and a kernel may be compiled in the middle of an example.
@@ -46,7 +46,7 @@ def one_backend():
 @pytest.fixture(autouse=True)
 def _switch_as_in_a_new_process(monkeypatch):
     """Every test begins with the switch untouched, whatever the environment says."""
-    monkeypatch.setattr(switch, "_chosen", None)
+    monkeypatch.setattr(active, "chosen", None)
     if switch.VARIABLE in os.environ:
         monkeypatch.delenv(switch.VARIABLE)
 

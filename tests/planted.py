@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 import fastnn
-from fastnn.kernels import activations, affine, conv2d, dropout, losses, norm, pool2d, updates
+from fastnn.kernels import activations, affine, conv2d, dropout, losses, normalization, pool2d, updates
 
 
 def right(function):
@@ -198,10 +198,10 @@ def dropout_without_scaling(x, p, seed):
 
 
 def batchnorm_of_the_unbiased_variance(x, gamma, beta, epsilon):
-    _, mean, var = right(norm.batchnorm_forward)(x, gamma, beta, epsilon)
+    _, mean, var = right(normalization.batchnorm_forward)(x, gamma, beta, epsilon)
     count = x.size // len(var)
     var *= count / max(count - 1, 1)
-    return right(norm.batchnorm_inference)(x, gamma, beta, mean, var, epsilon), mean, var
+    return right(normalization.batchnorm_inference)(x, gamma, beta, mean, var, epsilon), mean, var
 
 
 def adam_without_correction(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay=0.0):

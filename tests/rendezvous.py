@@ -4,7 +4,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastnn.kernels import compiling, threads
+from fastnn.kernels.cpu import compiling, threads
 
 PATIENCE = 1 << 30  # glances, about a second
 

@@ -143,7 +143,7 @@ def test_prelu_numbers_worked_by_hand(backend):
 
 
 def test_slope_gradients_do_not_depend_on_the_number_of_threads():
-    threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+    threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
     dout, x = np.random.default_rng(0).standard_normal((2, 131, 5, 50)).astype(np.float32)
     results = []
     with use_backend("njit"):

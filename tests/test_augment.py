@@ -53,7 +53,7 @@ def test_a_crop_of_the_padded_image(backend):
 
 
 def test_the_number_of_threads_changes_nothing():
-    threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+    threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
     arguments = draw((67, 3, 8, 9), np.float32)
     results = []
     with fastnn.use_backend("njit"):

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from fastnn.benchmarking import machine, malloc, measure, peak, report
+from fastnn import environment
+from fastnn.benchmarking import malloc, measure, peak, report
 from fastnn.benchmarking.cases import with_images
 from fastnn.benchmarking.cases.augment import Augmentation
 from fastnn.benchmarking.cases.convolution import Convolution
@@ -123,33 +124,33 @@ def test_part_of_a_batch_is_scaled(monkeypatch):
 
 
 def test_machine(monkeypatch):
-    found = machine.describe()
+    found = environment.describe()
     assert found["cpu"]
     assert found["cores"] >= 1
     assert found["versions"]["numpy"] == np.__version__
     monkeypatch.setenv("PATH", "")
-    assert machine.commit() is None
+    assert environment.commit() is None
 
 
 def test_package_that_is_not_installed(monkeypatch):
     def version(name):
-        raise machine.importlib.metadata.PackageNotFoundError(name)
+        raise environment.importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(machine.importlib.metadata, "version", version)
-    assert machine.versions()["torch"] is None
+    monkeypatch.setattr(environment.importlib.metadata, "version", version)
+    assert environment.versions()["torch"] is None
 
 
 def test_threads_are_those_of_the_kernels(monkeypatch):
-    threads = pytest.importorskip("fastnn.kernels.threads")
+    threads = pytest.importorskip("fastnn.kernels.cpu.threads")
     for asked in ("3", ""):
         monkeypatch.setenv("FASTNN_NUM_THREADS", asked)
         monkeypatch.setattr(threads, "_limit", None)
-        assert machine.threads() == threads.get_num_threads()
+        assert environment.threads() == threads.get_num_threads()
 
 
 def test_peak_is_measured_once(monkeypatch):
     pytest.importorskip("numba")
-    from fastnn.kernels import peak as kernels
+    from fastnn.kernels.cpu import roofline as kernels
 
     monkeypatch.setattr(kernels, "_COPIED", 1 << 20)
     monkeypatch.setattr(kernels, "_ROUNDS", 1 << 10)
@@ -172,14 +173,14 @@ def test_peak_is_measured_once(monkeypatch):
 def test_the_peak_is_that_of_multiply_adds_and_copies():
     """Accumulators of a tile, a -> a/2 + 1, that end at 2 each; an array copied whole."""
     pytest.importorskip("numba")
-    from fastnn.kernels import peak as kernels
-    from fastnn.kernels.simd import host
+    from fastnn.kernels.cpu import roofline as kernels
+    from fastnn.kernels.cpu.simd import cpu_info
 
     for name in ("float32", "float64"):
         dtype = np.dtype(name)
         sums = np.zeros(3, dtype)
         kernels._multiply_add(3, 100, dtype.type(0), sums)
-        np.testing.assert_array_equal(sums, 2 * np.prod(host.panel_tile(dtype)))
+        np.testing.assert_array_equal(sums, 2 * np.prod(cpu_info.panel_tile(dtype)))
     source, target = np.arange(100_000.0), np.zeros(100_000)
     kernels._copy(source.size, source, target)
     np.testing.assert_array_equal(target, source)

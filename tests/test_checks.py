@@ -1,4 +1,4 @@
-"""What arrays a user may pass in and what is said otherwise: the sentences of kernels/checks.py, word for word.
+"""What arrays a user may pass in, and the errors of kernels/dispatch/validation.py, word for word.
 
 Numbers, words and dicts are in test_checks_numbers.py; what the public functions are fed in test_bad_values.py.
 """
@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from fastnn.kernels import arrays, checks
+from fastnn.kernels.dispatch import arrays, validation
 
 RAGGED = [[1.0, 2.0], [3.0]]
 UINT8 = np.dtype(np.uint8)
@@ -41,27 +41,27 @@ def refused(exception, message):
 )
 def test_floats_refuses_a_wrong_rank(value, message):
     with refused(ValueError, message):
-        checks.floats("f", a=(value, "N D"))
+        validation.floats("f", a=(value, "N D"))
 
 
 def test_floats_spells_a_single_axis_and_further_ones():
     with refused(ValueError, "f: a.shape = (2, 3) has 2 axes; expected (N,); reshape a to that"):
-        checks.floats("f", a=(np.ones((2, 3)), "N"))
+        validation.floats("f", a=(np.ones((2, 3)), "N"))
     with refused(ValueError, "f: a.shape = (2,) has 1 axes; expected (N, C, ...); reshape a to that"):
-        checks.floats("f", a=(np.ones(2), "N C ..."))
+        validation.floats("f", a=(np.ones(2), "N C ..."))
 
 
 def test_floats_refuses_lengths_that_disagree():
     remedy = "pass arrays that belong together"
     message = f"f: b.shape = (4, 2) has length 4 on axis 0; expected (D, M) with D = 3 as in a; {remedy}"
     with refused(ValueError, message):
-        checks.floats("f", a=(np.ones((2, 3)), "N D"), b=(np.ones((4, 2)), "D M"))
+        validation.floats("f", a=(np.ones((2, 3)), "N D"), b=(np.ones((4, 2)), "D M"))
     message = f"f: a.shape = (2, 3) has length 3 on axis 1; expected (N, N) with N = 2 as in a; {remedy}"
     with refused(ValueError, message):
-        checks.floats("f", a=(np.ones((2, 3)), "N N"))
+        validation.floats("f", a=(np.ones((2, 3)), "N N"))
     message = f"f: a.shape = (2, 3) has length 2 on axis 0; expected (1, C) with 1 = 1 as in the definition; {remedy}"
     with refused(ValueError, message):
-        checks.floats("f", a=(np.ones((2, 3)), "1 C"))
+        validation.floats("f", a=(np.ones((2, 3)), "1 C"))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_floats_refuses_a_dtype(value, dtype):
         "convert it with np.asarray(a, dtype=np.float32)"
     )
     with refused(TypeError, message):
-        checks.floats("f", a=(value, "..."))
+        validation.floats("f", a=(value, "..."))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_floats_refuses_a_dtype(value, dtype):
 def test_array_refuses_what_is_none(value, said):
     ending = r".*\); expected numbers in rows of equal length; pass a NumPy array$"
     with pytest.raises(TypeError, match="^" + re.escape(f"f: a={said}".rstrip(")")) + ending) as caught:
-        checks.floats("f", a=(value, "..."))
+        validation.floats("f", a=(value, "..."))
     assert isinstance(caught.value.__cause__, (ValueError, RuntimeError))
 
 
@@ -116,7 +116,7 @@ def test_array_refuses_what_is_none(value, said):
     ],
 )
 def test_floats_converts_to_one_dtype(given, expected):
-    a, b = checks.floats("f", a=(np.ones((2, 3), given[0]), "N D"), b=(np.ones((0, 3), given[1]), "M D"))
+    a, b = validation.floats("f", a=(np.ones((2, 3), given[0]), "N D"), b=(np.ones((0, 3), given[1]), "M D"))
     assert a.dtype == b.dtype == np.dtype(expected)
     assert a.dtype.isnative
 
@@ -137,7 +137,7 @@ def test_floats_converts_to_one_dtype(given, expected):
     ],
 )
 def test_floats_gives_plain_contiguous_memory_and_the_same_values(value):
-    (a,) = checks.floats("f", a=(value, "..."))
+    (a,) = validation.floats("f", a=(value, "..."))
     np.testing.assert_array_equal(a, value, strict=isinstance(value, np.ndarray) and value.dtype == a.dtype)
     assert type(a) is np.ndarray
     assert a.flags.c_contiguous
@@ -146,23 +146,23 @@ def test_floats_gives_plain_contiguous_memory_and_the_same_values(value):
 
 def test_floats_does_not_copy_without_need():
     value = np.ones((2, 3), np.float32)
-    (a,) = checks.floats("f", a=(value, "N D"))
+    (a,) = validation.floats("f", a=(value, "N D"))
     assert a is value
     assert arrays.to_numpy(value) is value
 
 
 def test_shape():
-    checks.shape("f", "a", np.ones((2, 3)), (2, 3))
+    validation.shape("f", "a", np.ones((2, 3)), (2, 3))
     message = "f: a.shape = (2, 3) does not fit; expected (2, 4) from the other arguments"
     with refused(ValueError, f"{message}; pass the arrays of one forward pass"):
-        checks.shape("f", "a", np.ones((2, 3)), (2, 4))
+        validation.shape("f", "a", np.ones((2, 3)), (2, 4))
 
 
 def test_not_empty():
-    checks.not_empty("f", "a", np.ones((1, 1)))
+    validation.not_empty("f", "a", np.ones((1, 1)))
     message = "f: a.shape = (2, 0) is empty; expected at least one element on every axis; check how a was made"
     with refused(ValueError, message):
-        checks.not_empty("f", "a", np.ones((2, 0)))
+        validation.not_empty("f", "a", np.ones((2, 0)))
 
 
 # ---- places and labels ----
@@ -201,14 +201,14 @@ def test_not_empty():
 )
 def test_index_refuses(value, exception, message):
     with refused(exception, message):
-        checks.index("f", "a", value, (2,), 4, UINT8)
+        validation.index("f", "a", value, (2,), 4, UINT8)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "<i4", ">i4", ">u8", "i8"])
 def test_index_comes_in_one_dtype(dtype):
-    actual = checks.index("f", "a", np.array([0, 9, 4, 9], dtype)[::2], (2,), 4, UINT8)
+    actual = validation.index("f", "a", np.array([0, 9, 4, 9], dtype)[::2], (2,), 4, UINT8)
     np.testing.assert_array_equal(actual, np.array([0, 4], np.uint8), strict=True)
-    assert checks.index("f", "a", np.zeros((0, 2), dtype), (0, 2), 4, UINT8).dtype == UINT8
+    assert validation.index("f", "a", np.zeros((0, 2), dtype), (0, 2), 4, UINT8).dtype == UINT8
 
 
 @pytest.mark.parametrize(
@@ -246,14 +246,14 @@ def test_index_comes_in_one_dtype(dtype):
 )
 def test_labels_refuses(value, exception, message):
     with refused(exception, message):
-        checks.labels("f", "y", value, 2, 3)
+        validation.labels("f", "y", value, 2, 3)
 
 
 def test_labels_are_int64():
     for dtype in ("u1", ">i4", "i8"):
-        np.testing.assert_array_equal(checks.labels("f", "y", np.array([2, 0], dtype), 2, 3), [2, 0])
-        assert checks.labels("f", "y", np.array([2, 0], dtype), 2, 3).dtype == np.int64
-    assert checks.labels("f", "y", [], 0, 3).dtype == np.int64
+        np.testing.assert_array_equal(validation.labels("f", "y", np.array([2, 0], dtype), 2, 3), [2, 0])
+        assert validation.labels("f", "y", np.array([2, 0], dtype), 2, 3).dtype == np.int64
+    assert validation.labels("f", "y", [], 0, 3).dtype == np.int64
 
 
 class Unit(np.ndarray):
@@ -287,9 +287,9 @@ class Unit(np.ndarray):
 )
 def test_arrays_with_a_meaning_of_their_own_are_refused(value, message):
     with refused(TypeError, message):
-        checks.array("f", "x", value)
+        validation.array("f", "x", value)
     with refused(TypeError, message):
-        checks.floats("f", x=(value, "..."))
+        validation.floats("f", x=(value, "..."))
 
 
 def test_a_tensor_that_requires_a_gradient_is_refused():
@@ -304,7 +304,7 @@ def test_a_tensor_that_requires_a_gradient_is_refused():
         "f: x is a tensor that requires a gradient, which would be lost; expected a plain array; detach it: pass "
         "x.detach()",
     ):
-        checks.array("f", "x", Tensor())
+        validation.array("f", "x", Tensor())
 
 
 def test_what_numpy_reads_is_read():
@@ -315,4 +315,4 @@ def test_what_numpy_reads_is_read():
         def __dlpack_device__(self):
             return np.arange(3.0).__dlpack_device__()
 
-    np.testing.assert_array_equal(checks.array("f", "x", Exchanged()), [0, 1, 2])
+    np.testing.assert_array_equal(validation.array("f", "x", Exchanged()), [0, 1, 2])

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fastnn.kernels import checks, windows
+from fastnn.kernels.dispatch import validation, windows
 
 
 def refused(exception, message):
@@ -18,7 +18,7 @@ def refused(exception, message):
 
 @pytest.mark.parametrize("value", [3, 3.0, (7 - 1) / 2, np.int8(3), np.float32(3), np.array(3), Fraction(3)])
 def test_integer_accepts_whole_numbers(value):
-    actual = checks.integer("f", "a", value, minimum=3, maximum=3)
+    actual = validation.integer("f", "a", value, minimum=3, maximum=3)
     assert actual == 3
     assert type(actual) is int
 
@@ -26,13 +26,13 @@ def test_integer_accepts_whole_numbers(value):
 @pytest.mark.parametrize("value", [True, np.True_, "3", None, 3j, [3], np.array([3]), np.array(True)])
 def test_integer_refuses_what_is_no_number(value):
     with pytest.raises(TypeError, match=r"^f: a=.+ is not a number; expected a whole number; pass an int$"):
-        checks.integer("f", "a", value)
+        validation.integer("f", "a", value)
 
 
 @pytest.mark.parametrize("value", [1.5, np.float32(0.5), np.array(2.5), Fraction(1, 3), np.nan, np.inf, -np.inf])
 def test_integer_refuses_what_is_not_whole(value):
     with pytest.raises(ValueError, match=r"^f: a=.+ is not whole; expected a whole number; round it yourself$"):
-        checks.integer("f", "a", value)
+        validation.integer("f", "a", value)
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_integer_refuses_what_is_not_whole(value):
 )
 def test_integer_refuses_what_is_out_of_range(value, limits, expected):
     with refused(ValueError, f"f: a={value} is out of range; expected {expected}; choose such a value"):
-        checks.integer("f", "a", value, **limits)
+        validation.integer("f", "a", value, **limits)
 
 
 @pytest.mark.parametrize("value", [2, 2.0, (2, 2), [2, 2.0], np.array([2, 2]), np.array(2)])
 def test_pair_accepts_one_or_two(value):
-    assert checks.pair("f", "a", value, minimum=0) == (2, 2)
-    assert checks.pair("f", "a", (1, 2), minimum=0) == (1, 2)
+    assert validation.pair("f", "a", value, minimum=0) == (2, 2)
+    assert validation.pair("f", "a", (1, 2), minimum=0) == (1, 2)
 
 
 def test_pair_refuses_other_lengths():
@@ -61,23 +61,23 @@ def test_pair_refuses_other_lengths():
             f"f: a={value!r} has {len(value)} entries; expected a whole number or (height, width); pass one of these"
         )
         with refused(ValueError, message):
-            checks.pair("f", "a", value, minimum=0)
+            validation.pair("f", "a", value, minimum=0)
 
 
 def test_pair_refuses_bad_entries():
     with refused(ValueError, "f: a=0 is out of range; expected at least 1; choose such a value"):
-        checks.pair("f", "a", (1, 0), minimum=1)
+        validation.pair("f", "a", (1, 0), minimum=1)
     with refused(ValueError, "f: a=1.5 is not whole; expected a whole number; round it yourself"):
-        checks.pair("f", "a", (1, 1.5), minimum=1)
+        validation.pair("f", "a", (1, 1.5), minimum=1)
     with refused(TypeError, "f: a='2' is not a number; expected a whole number; pass an int"):
-        checks.pair("f", "a", (2, "2"), minimum=1)
+        validation.pair("f", "a", (2, "2"), minimum=1)
     with refused(TypeError, "f: a={'height': 2} is not a number; expected a whole number; pass an int"):
-        checks.pair("f", "a", {"height": 2}, minimum=1)
+        validation.pair("f", "a", {"height": 2}, minimum=1)
 
 
 @pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.array(0.5), Fraction(1, 2)])
 def test_number_accepts_real_numbers(value):
-    actual = checks.number("f", "a", value, minimum=0.5, maximum=0.5, above=0, below=1)
+    actual = validation.number("f", "a", value, minimum=0.5, maximum=0.5, above=0, below=1)
     assert actual == 0.5
     assert type(actual) is float
 
@@ -85,13 +85,13 @@ def test_number_accepts_real_numbers(value):
 @pytest.mark.parametrize("value", [True, "0.5", None, 1j, [0.5], np.array([0.5])])
 def test_number_refuses_what_is_none(value):
     with pytest.raises(TypeError, match=r"^f: a=.+ is not a number; expected a real number; pass a float$"):
-        checks.number("f", "a", value)
+        validation.number("f", "a", value)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, np.float32("inf"), np.array(np.nan), 10**400])
 def test_number_refuses_what_is_not_finite(value):
     with pytest.raises(ValueError, match=r"^f: a=.+ is not finite; expected a finite number; check its origin$"):
-        checks.number("f", "a", value)
+        validation.number("f", "a", value)
 
 
 @pytest.mark.parametrize(
@@ -105,37 +105,37 @@ def test_number_refuses_what_is_not_finite(value):
 )
 def test_number_refuses_what_is_out_of_range(value, limits, expected):
     with refused(ValueError, f"f: a={value} is out of range; expected {expected}; choose such a value"):
-        checks.number("f", "a", value, **limits)
+        validation.number("f", "a", value, **limits)
 
 
 # ---- words and dicts ----
 
 
 def test_choice():
-    assert checks.choice("f", "mode", "test", ["train", "test"]) == "test"
+    assert validation.choice("f", "mode", "test", ["train", "test"]) == "test"
     with refused(ValueError, "f: mode='tran' is unknown; expected one of 'train', 'test'; did you mean 'train'?"):
-        checks.choice("f", "mode", "tran", ["train", "test"])
+        validation.choice("f", "mode", "tran", ["train", "test"])
     with refused(ValueError, "f: mode='x' is unknown; expected one of 'train', 'test'; use one of these"):
-        checks.choice("f", "mode", "x", iter(["train", "test"]))
+        validation.choice("f", "mode", "x", iter(["train", "test"]))
     with refused(TypeError, "f: mode=None is unknown; expected one of 'train', 'test'; use one of these"):
-        checks.choice("f", "mode", None, ["train", "test"])
+        validation.choice("f", "mode", None, ["train", "test"])
 
 
 def test_keys():
-    assert checks.keys("f", "p", {"a": 1, "b": 2}, required=["a"], optional=["b", "c"]) == {"a": 1, "b": 2}
+    assert validation.keys("f", "p", {"a": 1, "b": 2}, required=["a"], optional=["b", "c"]) == {"a": 1, "b": 2}
     with refused(TypeError, "f: p=[1] is not a dict; expected keys ['a', 'b']; pass a dict with them"):
-        checks.keys("f", "p", [1], required=["a"], optional=["b"])
+        validation.keys("f", "p", [1], required=["a"], optional=["b"])
     with refused(ValueError, "f: p lacks the key 'a' (it has ['b']); expected ['a']; add 'a'"):
-        checks.keys("f", "p", {"b": 2}, required=["a"], optional=["b"])
+        validation.keys("f", "p", {"b": 2}, required=["a"], optional=["b"])
     with refused(ValueError, "f: p['strid'] is unknown; expected only ['stride', 'pad']; did you mean 'stride'?"):
-        checks.keys("f", "p", {"strid": 2}, optional=["stride", "pad"])
+        validation.keys("f", "p", {"strid": 2}, optional=["stride", "pad"])
     with refused(ValueError, "f: p[1] is unknown; expected only ['stride', 'pad']; use one of these"):
-        checks.keys("f", "p", {1: 2}, optional=["stride", "pad"])
+        validation.keys("f", "p", {1: 2}, optional=["stride", "pad"])
 
 
 def test_keys_returns_a_copy():
     given = {"a": 1}
-    checks.keys("f", "p", given, required=["a"])["a"] = 2
+    validation.keys("f", "p", given, required=["a"])["a"] = 2
     assert given == {"a": 1}
 
 

@@ -12,7 +12,7 @@ import pytest
 import fastnn
 from fastnn import checkpoint
 from fastnn.cli import info, main, settings
-from fastnn.kernels import switch
+from fastnn.kernels.dispatch import switch
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
 

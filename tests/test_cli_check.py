@@ -11,7 +11,7 @@ from fastnn.cli import check, main
 from fastnn.kernels.activations import vectorized
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
-QUICK = ["--cases", "3", "--operation", "squares", "activations"]
+QUICK = ["--cases", "3", "--operation", "l2", "activations"]
 TABLE = """\
 | operation   | naive            | vectorized       |
 | ----------- | ---------------- | ---------------- |
@@ -38,25 +38,25 @@ def test_check_prints_the_matrix(capsys):
 
 
 def test_check_says_why_a_backend_is_not_there(capsys, monkeypatch):
-    from fastnn.kernels.switch import Backend
+    from fastnn.kernels.dispatch.switch import Backend
 
     lines = [Backend("vectorized", True, "", ""), Backend("quick", False, "it is broken", "mend it")]
     monkeypatch.setattr(check, "backends", lambda: lines)
-    assert main(["check", "--cases", "1", "--operation", "squares"]) == 0
+    assert main(["check", "--cases", "1", "--operation", "l2"]) == 0
     assert "\nquick is not here: it is broken; mend it\n" in capsys.readouterr().out
 
 
 def test_a_simulated_backend_gets_few_cases(monkeypatch, capsys):
-    from fastnn.conformance import support
-    from fastnn.kernels.switch import Backend
+    from fastnn.kernels.dispatch.switch import Backend
+    from fastnn.testing.conformance import support_matrix
 
     seen = {}
-    monkeypatch.setattr(support, "run", lambda counts, *_: seen.update(counts) or support_of_nothing)
+    monkeypatch.setattr(support_matrix, "run", lambda counts, *_: seen.update(counts) or support_of_nothing)
     support_of_nothing = {"backends": {}, "support": {}, "lacking": {}, "reports": [], "calls": 0, "seconds": 0}
     lines = [Backend("naive", True, "", ""), Backend("vectorized", True, "", "", "simulated, slowly")]
     monkeypatch.setattr(check, "backends", lambda: lines)
     assert main(["check"]) == 0
-    assert seen == {"naive": support.CASES, "vectorized": 4}
+    assert seen == {"naive": support_matrix.CASES, "vectorized": 4}
     assert main(["check", "--cases", "7"]) == 0
     assert seen == {"naive": 7, "vectorized": 7}
 
@@ -70,18 +70,18 @@ def test_check_of_a_wrong_backend(capsys, monkeypatch):
     assert out.endswith("2 of the functions are wrong\n")
     found = json.loads(Path("found.json").read_text())
     assert found["support"]["activations"]["vectorized"] == {"float32": "wrong", "float64": "wrong"}
-    assert found["support"]["squares"]["vectorized"] == {"float32": "right", "float64": "right"}
+    assert found["support"]["l2"]["vectorized"] == {"float32": "right", "float64": "right"}
     assert len(found["reports"]) == 2
 
 
 def test_check_as_json(capsys):
-    assert main(["check", "--backend", "vectorized", "--cases", "1", "--operation", "squares", "--json", "-"]) == 0
+    assert main(["check", "--backend", "vectorized", "--cases", "1", "--operation", "l2", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["backends"] == {"vectorized": ""}
 
 
 def test_check_shows_what_it_does_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert main(["check", "--backend", "vectorized", "--cases", "1", "--operation", "squares"]) == 0
+    assert main(["check", "--backend", "vectorized", "--cases", "1", "--operation", "l2"]) == 0
     assert "gradient_norm: vectorized, float64" in capsys.readouterr().err
 
 

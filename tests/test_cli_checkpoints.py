@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from runs import assert_identical, solver_state
 
-from fastnn import checkpoint, data_utils, locks, nn, vis_utils
+from fastnn import checkpoint, data_utils, nn, vis_utils
+from fastnn.checkpoint import locks
 from fastnn.cli import main
 from fastnn.cli import settings as cli_settings
 from fastnn.solver import Solver

@@ -11,8 +11,9 @@ from conftest import TINY
 from runs import solver_state
 from training import make
 
-from fastnn import checkpoint, streams, sweep
+from fastnn import checkpoint, sweep
 from fastnn.cli import common, main
+from fastnn.output import streams
 from fastnn.sweep import load_ledger
 
 pytestmark = [

@@ -15,7 +15,7 @@ import pytest
 import fastnn
 from fastnn import kernels
 
-code_cache = pytest.importorskip("fastnn.kernels.code_cache", reason="the backend njit needs numba")
+code_cache = pytest.importorskip("fastnn.kernels.cache.code_cache", reason="the backend njit needs numba")
 pytestmark = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the user's cache is elsewhere")
 

@@ -14,8 +14,8 @@ from test_code_cache import COUNT, run
 from fastnn import kernels
 
 numba = pytest.importorskip("numba", reason="the backend njit needs numba")
-code_cache = pytest.importorskip("fastnn.kernels.code_cache")
-from fastnn.kernels import sources  # noqa: E402
+code_cache = pytest.importorskip("fastnn.kernels.cache.code_cache")
+from fastnn.kernels.cache import sources  # noqa: E402
 
 config = numba.core.config
 pytestmark = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")
@@ -64,11 +64,11 @@ def add(folder):
 
 
 def remove(folder):
-    (folder / "norm" / "naive.py").unlink()
+    (folder / "normalization" / "naive.py").unlink()
 
 
 def rename(folder):
-    (folder / "norm" / "naive.py").rename(folder / "norm" / "native.py")
+    (folder / "normalization" / "naive.py").rename(folder / "normalization" / "native.py")
 
 
 @pytest.mark.parametrize("change", [rewrite, same_length, add, remove, rename], ids=lambda change: change.__name__)

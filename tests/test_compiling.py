@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-compiling = pytest.importorskip("fastnn.kernels.compiling", reason="the backend njit needs numba")
+compiling = pytest.importorskip("fastnn.kernels.cpu.compiling", reason="the backend njit needs numba")
 numba = pytest.importorskip("numba")
 event = pytest.importorskip("numba.core.event")
 pytestmark = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")

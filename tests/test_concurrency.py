@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.kernels import affine, conv2d, pool2d, sandwich
+from fastnn.kernels import affine, conv2d, fused, pool2d
 
-threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
 rendezvous = pytest.importorskip("rendezvous")
 
 
@@ -41,14 +41,14 @@ def work_of(x_shape, w_shape, stride, pad, scale=1.0):
 
     def work():
         out = conv2d.conv2d_forward(x, w, b, stride, pad)
-        pooled, index = sandwich.conv2d_relu_pool_forward(x, w, b, stride, pad, 2, 2)
+        pooled, index = fused.conv2d_relu_pool_forward(x, w, b, stride, pad, 2, 2)
         largest, places = pool2d.max_pool2d_forward(x, 3, 2, 1)
         scores = affine.affine_forward(rows, matrix, bias)
         return [
             out,
             *conv2d.conv2d_backward(out, x, w, stride, pad),
             pooled,
-            *sandwich.conv2d_relu_pool_backward(pooled, x, w, index, stride, pad, 2, 2),
+            *fused.conv2d_relu_pool_backward(pooled, x, w, index, stride, pad, 2, 2),
             largest,
             pool2d.max_pool2d_backward(largest, places, x.shape, 3, 2, 1),
             pool2d.avg_pool2d_forward(x, 2, 2),

@@ -9,12 +9,12 @@ import pytest
 
 import fastnn
 from fastnn import kernels
-from fastnn.conformance import cases, plans
-from fastnn.conformance.functions import FUNCTIONS
-from fastnn.conformance.judging import Fault
-from fastnn.conformance.shrinking import smallest
 from fastnn.kernels import affine, conv2d, pool2d
 from fastnn.testing import check_kernel
+from fastnn.testing.conformance import cases, strategies
+from fastnn.testing.conformance.compare import Fault
+from fastnn.testing.conformance.shrinking import smallest
+from fastnn.testing.conformance.specs import FUNCTIONS
 
 ENDINGS = ("_forward", "_inference", "_backward", "_alt", "_loss", "_update", "_images", "_penalty", "_norm")
 SOME = 60
@@ -46,7 +46,7 @@ def test_every_function_has_cases_of_every_kind(name):
     assert {case.plan["layout"] for case in made} == {"C", "F", "strided", "reversed"}
     statistics = "batchnorm" in name and "inference" not in name  # of nothing there are none
     assert any(case.plan["N"] == 0 for case in made) == (not statistics)
-    assert cases.make(function, plans.large(function, "float32", {})) is not None
+    assert cases.make(function, strategies.large(function, "float32", {})) is not None
 
 
 def test_windows_overlap_tile_leave_gaps_and_tails_and_are_no_squares():
@@ -108,7 +108,7 @@ def test_a_smaller_case_has_nothing_that_is_not_needed():
     case = next(case for case in drawn("conv2d_forward") if case.plan["C"] > 1 and case.plan["values"] == "normal")
     fault = Fault("value", "out", "", {})
     found, _ = smallest(case, fault, lambda case: fault if case.plan["C"] > 1 else None)
-    least = {name: plans.CHOICES[name][0] for name in case.plan if name != "draw"}
+    least = {name: strategies.CHOICES[name][0] for name in case.plan if name != "draw"}
     assert {name: found.plan[name] for name in least} == {**least, "C": 2}
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import planted
 import pytest
 
-from fastnn.conformance.cases import drawn
-from fastnn.conformance.causes import find
-from fastnn.conformance.functions import FUNCTIONS
-from fastnn.conformance.judging import judge
 from fastnn.kernels import conv2d
 from fastnn.testing import WrongKernel, check_kernel
+from fastnn.testing.conformance.cases import drawn
+from fastnn.testing.conformance.causes import find
+from fastnn.testing.conformance.compare import judge
+from fastnn.testing.conformance.specs import FUNCTIONS
 
 
 def found(kernel, like, **options):

@@ -5,15 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastnn.kernels import threads, use_backend
+from fastnn.kernels import use_backend
 from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
-from fastnn.kernels.sandwich import (
+from fastnn.kernels.cpu import threads
+from fastnn.kernels.cpu.simd import cpu_info, geometry
+from fastnn.kernels.fused import (
     conv2d_relu_backward,
     conv2d_relu_forward,
     conv2d_relu_pool_backward,
     conv2d_relu_pool_forward,
 )
-from fastnn.kernels.simd import geometry, host
 from fastnn.testing import against_naive
 
 pytest.importorskip("numba")
@@ -56,7 +57,7 @@ def test_narrow_images_are_interleaved():
             geometry.Shape(*x[1:], w[0], *w[2:], stride, stride, pad, pad), x[0], FLOAT32
         )
         chosen.add((together, x[0] % together == 0))
-    if host.lanes(FLOAT32) == 16:
+    if cpu_info.lanes(FLOAT32) == 16:
         assert {together for together, _ in chosen} >= {2, 4, 8, 16}
     assert len({whole for together, whole in chosen if together > 1}) == 2
 
@@ -137,7 +138,7 @@ def test_every_number_of_filters_and_channels(filters):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_images_read_where_they_lie(kernel, dtype):
     """No padding, no stride, whole vectors: neither x nor dout is copied into planes."""
-    size = 2 * host.lanes(np.dtype(dtype))
+    size = 2 * cpu_info.lanes(np.dtype(dtype))
     x, w, b, dout = problem((3, 4, 5, size + kernel - 1), (7, 4, kernel, kernel), 1, 0, dtype)
     shape = geometry.shape_of(x, w, (1, 1), (0, 0))
     assert geometry.forward(shape, x.dtype, 1).planes.in_place

@@ -21,14 +21,16 @@ from validation.calls_training import POSITION, TRAINING
 from validation.kinds import untouched
 
 import fastnn
-from fastnn import classifiers, descriptions, gradient_check, nn, random, sampling, schedules, testing
+from fastnn import classifiers, gradient_check, nn, rng, schedules, testing
 from fastnn.augment import Augment
 from fastnn.benchmarking import measure
 from fastnn.benchmarking import report as benchmark_report
+from fastnn.checkpoint import config
 from fastnn.classifiers import two_layer_net
-from fastnn.conformance import cases, functions, judging
-from fastnn.nn import named, state
+from fastnn.nn import named_arrays, state_dict
 from fastnn.solver import Solver
+from fastnn.testing.conformance import cases, compare, specs
+from fastnn.training import sampling
 from fastnn.vis_utils import picture
 
 CALLS = {**NN, **TRAINING, **MODELS, **DATA}
@@ -124,16 +126,16 @@ EXAMPLES = {
     "Augment of everything": lambda: Augment(padding=1, flip=0.5, cutout=2),
     "Sampler": lambda: sampling.Sampler("f", 20, 4, "epoch"),
     "NamedArrays": lambda: network(0).params,
-    "Differences": lambda: state.Differences(["a"], []),
-    "the source of random numbers": random.generator,
+    "Differences": lambda: state_dict.Differences(["a"], []),
+    "the source of random numbers": rng.generator,
     "Diagnosis": lambda: gradient_check.diagnose(lambda x: float(np.sum(x**2)), np.ones(3), 2 * np.ones(3), seed=0),
     "Report": lambda: testing.check_kernel(relu, **CHECK),
     "WrongKernel": lambda: raised(testing.WrongKernel, testing.check_kernel, negative, **CHECK),
-    "Missing": lambda: judging.Missing("lacks scipy"),
+    "Missing": lambda: compare.Missing("lacks scipy"),
     "WrongResult": lambda: benchmark_report.WrongResult("conv2d_forward: differs"),
-    "NotDescribed": lambda: descriptions.NotDescribed("the function f"),
-    "Case": lambda: next(cases.drawn(functions.FUNCTIONS["relu_forward"], "float64", {}, 0, 1)),
-    "Function": lambda: functions.FUNCTIONS["relu_forward"],
+    "NotDescribed": lambda: config.NotDescribed("the function f"),
+    "Case": lambda: next(cases.drawn(specs.FUNCTIONS["relu_forward"], "float64", {}, 0, 1)),
+    "Function": lambda: specs.FUNCTIONS["relu_forward"],
     "Fault": lambda: EXAMPLES["WrongKernel"]().report.fault,
     "Cause": lambda: EXAMPLES["WrongKernel"]().report.cause,
     "Figure": lambda: picture.Figure(),
@@ -197,12 +199,12 @@ def used(value):
     if isinstance(value, Augment):
         return value(calls_nn.IMAGES)
     if isinstance(value, sampling.Sampler):
-        return [value.draw(iteration, random.generator()) for iteration in range(7)]
+        return [value.draw(iteration, rng.generator()) for iteration in range(7)]
     if type(value).__module__ == "fastnn.schedules" and callable(value):
         return value(POSITION)
-    if value is random.generator():
-        return value.normal(size=3), random.get_state(value)
-    parts = dict(value) if isinstance(value, named.NamedArrays) else getattr(value, "__dict__", {})
+    if value is rng.generator():
+        return value.normal(size=3), rng.get_state(value)
+    parts = dict(value) if isinstance(value, named_arrays.NamedArrays) else getattr(value, "__dict__", {})
     return (repr(value), str(value), parts) if type(value) is not picture.Figure else value.get_size_inches()
 
 
@@ -230,7 +232,7 @@ def test_a_solver_is_copied_while_it_trains(seed, tmp_path):
 
     def take_copies(solver):
         if solver.iteration == 4 and not made:
-            state_then.append(random.get_state(solver._generator))
+            state_then.append(rng.get_state(solver._generator))
             solver.callbacks = []
             made.extend(copies(solver))
 
@@ -239,7 +241,7 @@ def test_a_solver_is_copied_while_it_trains(seed, tmp_path):
     original.train()
     expected = untouched(training.everything(original))
     for how, copied in made:
-        random.set_state(copied._generator, state_then[0])
+        rng.set_state(copied._generator, state_then[0])
         copied.train()
         assert untouched(training.everything(copied)) == expected, how
 

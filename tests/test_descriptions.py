@@ -7,9 +7,10 @@ import pickle
 import numpy as np
 import pytest
 
-from fastnn import augment, descriptions, layers, nn, optim, schedules
+from fastnn import augment, layers, nn, optim, schedules
+from fastnn.checkpoint import config
+from fastnn.checkpoint.config import NotDescribed, build, build_model, describe, describe_model
 from fastnn.classifiers import FullyConnectedNet, ThreeLayerConvNet, TwoLayerNet
-from fastnn.descriptions import NotDescribed, build, build_model, describe, describe_model
 
 pytestmark = pytest.mark.usefixtures("one_backend")
 
@@ -53,7 +54,7 @@ OTHERS = [
 
 
 def test_every_class_is_tried():
-    assert {type(one).__name__ for one in MODELS + OTHERS} == set(descriptions._classes())
+    assert {type(one).__name__ for one in MODELS + OTHERS} == set(config._classes())
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)

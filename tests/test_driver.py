@@ -9,9 +9,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import fastnn
-from fastnn.kernels import arrays, switch
+from fastnn.kernels.dispatch import arrays, switch
 
-driver = pytest.importorskip("fastnn.kernels.gpu.driver", reason="the backend cuda needs numba")
+driver = pytest.importorskip("fastnn.kernels.gpu.availability", reason="the backend cuda needs numba")
 memory, standin = (pytest.importorskip(f"fastnn.kernels.gpu.{name}") for name in ("memory", "standin"))
 
 EXPECTED = "expected an NVIDIA GPU, its driver, numba-cuda and CuPy"

@@ -70,7 +70,7 @@ def test_long_arrays_are_cut_into_pieces_that_fit(backend, size):
 
 
 def test_the_number_of_threads_changes_nothing():
-    threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+    threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
     x = np.random.default_rng(0).standard_normal(200_001)
     with fastnn.use_backend("njit"):
         results = []

@@ -5,8 +5,8 @@ import pytest
 from conftest import AVAILABLE
 
 import fastnn
-from fastnn.conformance import cases, plans
-from fastnn.conformance.functions import FUNCTIONS
+from fastnn.testing.conformance import cases, strategies
+from fastnn.testing.conformance.specs import FUNCTIONS
 
 VALUES = {
     "tiny": {"float32": 1e-40, "float64": 1e-310},  # not normal numbers: what is multiplied underflows
@@ -29,7 +29,7 @@ STATES = {"raise": {"all": "raise"}, "warn": {"all": "warn"}, "call": {"all": "c
 def arguments_of(function, dtype, factor):
     """A valid call on arrays that are drawn and scaled; of a backward pass, the forward pass is of these too."""
     generator = np.random.default_rng(0)
-    plan = plans.draw(function, dtype, 0, generator) | {"N": 2, "values": "normal", "layout": "C", "need_dx": True}
+    plan = strategies.draw(function, dtype, 0, generator) | {"N": 2, "values": "normal", "layout": "C", "need_dx": True}
     sizes = {"H": 4, "W": 5, "KH": 2, "KW": 1, "SH": 1, "SW": 2, "PH": 0, "PW": 0, "QH": 2, "QW": 2, "groups": 1}
     plan |= {name: value for name, value in sizes.items() if name in plan}
     given = cases.build(function, plan)

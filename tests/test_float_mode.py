@@ -10,11 +10,11 @@ import pytest
 from test_concurrency import SIZES, assert_same_bits, work_of
 
 import fastnn
-from fastnn import run_file
+from fastnn.checkpoint import run
 
-threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
 rendezvous = pytest.importorskip("rendezvous")
-from fastnn.kernels import compiling, float_mode  # noqa: E402
+from fastnn.kernels.cpu import compiling, float_mode  # noqa: E402
 
 FLUSHING = {"x86": 0x8040, "arm": 1 << 24}  # FTZ and DAZ of MXCSR, FZ of FPCR
 
@@ -73,9 +73,9 @@ def test_a_thread_flushes_denormals_where_it_was_told_to(usual):
 
 
 def test_a_checkpoint_says_what_became_of_denormals(usual):
-    assert run_file.environment()["denormals"] == "kept"
+    assert run.environment()["denormals"] == "kept"
     write(usual | FLUSHING[float_mode.machine()])
-    assert run_file.environment()["denormals"] == "flushed"
+    assert run.environment()["denormals"] == "flushed"
 
 
 def test_helpers_take_over_the_mode_of_each_launch(usual):

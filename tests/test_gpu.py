@@ -21,9 +21,9 @@ def obstacle():
     (line,) = (line for line in fastnn.backends() if line.name == "cuda")
     if not line.available:
         return f"no NVIDIA GPU to run on: {line.reason}"
-    from fastnn.kernels.gpu import driver
+    from fastnn.kernels.gpu import availability
 
-    return "the simulator is too slow for these sizes" if driver.SIMULATED else ""
+    return "the simulator is too slow for these sizes" if availability.SIMULATED else ""
 
 
 REASON = obstacle()

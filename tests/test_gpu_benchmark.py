@@ -29,7 +29,9 @@ EXAMPLE = {
         {"operation": "conv2d", "case": "conv2d A", "pass": direction, "tf32": tf32, "speedup": {"torch": ratio}}
         for direction, tf32, ratio in (("forward", False, 0.9), ("backward", False, 0.8), ("forward", True, 0.7))
     ]
-    + [{"operation": "norm", "case": "batchnorm", "pass": "forward", "tf32": False, "speedup": {"torch": 9.0}}],
+    + [
+        {"operation": "normalization", "case": "batchnorm", "pass": "forward", "tf32": False, "speedup": {"torch": 9.0}}
+    ],
 }
 
 

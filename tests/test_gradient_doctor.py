@@ -6,7 +6,6 @@ import pytest
 from doctor_cases import PARAM, Affine, assert_wrong, verdicts
 from hypothesis import strategies as st
 
-from fastnn import gradient_doctor
 from fastnn.classifiers.cnn import ThreeLayerConvNet
 from fastnn.gradient_check import Diagnosis, diagnose
 from fastnn.layers import (
@@ -19,6 +18,7 @@ from fastnn.layers import (
     softmax_loss,
     svm_loss,
 )
+from fastnn.testing import gradient_doctor
 
 # ---- right gradients ----
 

@@ -94,19 +94,19 @@ def finite(*results):
 
 
 def convolve(guards, dtype, x_shape, w_shape, stride, pad):
-    from fastnn.kernels import conv2d, sandwich
+    from fastnn.kernels import conv2d, fused
 
     rng = np.random.default_rng(0)
     x, w, b = (guards.copy(rng.normal(size=shape).astype(dtype)) for shape in (x_shape, w_shape, w_shape[:1]))
     out = guards.copy(conv2d.conv2d_forward(x, w, b, stride, pad))
     finite(out, *conv2d.conv2d_backward(out, x, w, stride, pad))
     finite(*conv2d.conv2d_backward(out, x, w, stride, pad, need_dx=False))
-    finite(sandwich.conv2d_relu_forward(x, w, b, stride, pad))
-    finite(*sandwich.conv2d_relu_backward(out, x, w, out, stride, pad))
+    finite(fused.conv2d_relu_forward(x, w, b, stride, pad))
+    finite(*fused.conv2d_relu_backward(out, x, w, out, stride, pad))
     for pooling in ((2, 2), (3, 2), ((1, 2), (2, 1))):
         if (np.broadcast_to(pooling[0], 2) <= out.shape[2:]).all():
-            pooled, index = map(guards.copy, sandwich.conv2d_relu_pool_forward(x, w, b, stride, pad, *pooling))
-            finite(pooled, *sandwich.conv2d_relu_pool_backward(pooled, x, w, index, stride, pad, *pooling))
+            pooled, index = map(guards.copy, fused.conv2d_relu_pool_forward(x, w, b, stride, pad, *pooling))
+            finite(pooled, *fused.conv2d_relu_pool_backward(pooled, x, w, index, stride, pad, *pooling))
 
 
 def pool(guards, dtype, shape):
@@ -124,14 +124,14 @@ def pool(guards, dtype, shape):
 
 
 def multiply(guards, dtype, N, D, M):
-    from fastnn.kernels import affine, sandwich
+    from fastnn.kernels import affine, fused
 
     rng = np.random.default_rng(0)
     shapes = (N, D), (D, M), (M,), (N, M)
     x, w, b, dout = (guards.copy(rng.normal(size=shape).astype(dtype)) for shape in shapes)
     finite(affine.affine_forward(x, w, b), *affine.affine_backward(dout, x, w))
-    out = guards.copy(sandwich.affine_relu_forward(x, w, b))
-    finite(out, *sandwich.affine_relu_backward(dout, x, w, out))
+    out = guards.copy(fused.affine_relu_forward(x, w, b))
+    finite(out, *fused.affine_relu_backward(dout, x, w, out))
 
 
 def change(guards, dtype, shape):
@@ -159,34 +159,34 @@ def classify(guards, dtype, N, D, K):
 
 
 def normalise(guards, dtype, shape):
-    from fastnn.kernels import norm, sandwich
+    from fastnn.kernels import fused, normalization
 
     rng = np.random.default_rng(0)
     x, dout = (guards.copy(rng.normal(size=shape).astype(dtype)) for _ in range(2))
     gamma, beta = (guards.copy(rng.normal(size=shape[1]).astype(dtype)) for _ in range(2))
-    out, mean, var = map(guards.copy, norm.batchnorm_forward(x, gamma, beta, 1))
-    finite(out, norm.batchnorm_inference(x, gamma, beta, mean, var, 1))
-    finite(*norm.batchnorm_backward(dout, x, gamma, mean, var, 1))
-    finite(*norm.batchnorm_inference_backward(dout, x, gamma, mean, var, 1))
-    out, *statistics = map(guards.copy, norm.groupnorm_forward(x, gamma, beta, 1, 1))
-    finite(out, *norm.groupnorm_backward(dout, x, gamma, 1, *statistics, 1))
+    out, mean, var = map(guards.copy, normalization.batchnorm_forward(x, gamma, beta, 1))
+    finite(out, normalization.batchnorm_inference(x, gamma, beta, mean, var, 1))
+    finite(*normalization.batchnorm_backward(dout, x, gamma, mean, var, 1))
+    finite(*normalization.batchnorm_inference_backward(dout, x, gamma, mean, var, 1))
+    out, *statistics = map(guards.copy, normalization.groupnorm_forward(x, gamma, beta, 1, 1))
+    finite(out, *normalization.groupnorm_backward(dout, x, gamma, 1, *statistics, 1))
     w, b = guards.zeros((shape[1], shape[1], 1, 1), dtype), guards.zeros(shape[1], dtype)
-    statistics = sandwich.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, 1)
-    finite(*sandwich.conv2d_batchnorm_relu_backward(dout, x, w, *statistics[1:2], gamma, *statistics[2:], 1, x))
+    statistics = fused.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, 1)
+    finite(*fused.conv2d_batchnorm_relu_backward(dout, x, w, *statistics[1:2], gamma, *statistics[2:], 1, x))
     if min(shape[2:]) > 1:
-        pooled, index, *statistics = sandwich.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, 1, 1, 0, 2, 2)
+        pooled, index, *statistics = fused.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, 1, 1, 0, 2, 2)
         between, mean, var = map(guards.copy, statistics)
         given_back = guards.copy(pooled), x, w, between, gamma, mean, var, 1, guards.copy(index), 1, 0, 2, 2
-        finite(*sandwich.conv2d_batchnorm_relu_pool_backward(*given_back))
+        finite(*fused.conv2d_batchnorm_relu_pool_backward(*given_back))
 
 
 def learn(guards, dtype, shapes):
-    from fastnn.kernels import squares, updates
+    from fastnn.kernels import l2, updates
 
     rng = np.random.default_rng(0)
     w, dw, m, v = ([guards.copy(abs(rng.normal(size=shape)).astype(dtype)) for shape in shapes] for _ in range(4))
-    squares.weight_penalty(w, dw, 0.1)
-    finite(squares.gradient_norm(dw))
+    l2.weight_penalty(w, dw, 0.1)
+    finite(l2.gradient_norm(dw))
     updates.sgd_update(w, dw, w, 0.1)
     updates.momentum_update(w, dw, m, w, 0.1, 0.9)
     updates.nesterov_update(w, dw, m, w, 0.1, 0.9)
@@ -204,10 +204,10 @@ def geometries():
 
 def main(place):
     from fastnn.kernels.augment import njit as augmenting
+    from fastnn.kernels.cpu.simd import convolution, groups, matmul, normalize
     from fastnn.kernels.dropout import njit as dropping
     from fastnn.kernels.linear_losses import njit as linear
     from fastnn.kernels.pool2d import njit as pooling
-    from fastnn.kernels.simd import convolution, groups, matmul, normalize
 
     guards = Guards(place == "end")
     for guarded in (False, True):  # compile first: the compiler must see numpy itself

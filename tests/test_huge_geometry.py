@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.kernels import windows
 from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
-from fastnn.kernels.pool2d import (
-    avg_pool2d_backward,
-    avg_pool2d_forward,
-    global_avg_pool2d_backward,
-    max_pool2d_backward,
-    max_pool2d_forward,
-)
-from fastnn.kernels.sandwich import (
+from fastnn.kernels.dispatch import windows
+from fastnn.kernels.fused import (
     conv2d_batchnorm_relu_backward,
     conv2d_batchnorm_relu_forward,
     conv2d_batchnorm_relu_inference,
@@ -23,6 +16,13 @@ from fastnn.kernels.sandwich import (
     conv2d_relu_backward,
     conv2d_relu_forward,
     conv2d_relu_pool_forward,
+)
+from fastnn.kernels.pool2d import (
+    avg_pool2d_backward,
+    avg_pool2d_forward,
+    global_avg_pool2d_backward,
+    max_pool2d_backward,
+    max_pool2d_forward,
 )
 from fastnn.testing import against_naive
 

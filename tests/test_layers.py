@@ -6,7 +6,8 @@ import pytest
 import fastnn
 from fastnn import fast_layers, layers
 from fastnn.gradient_check import eval_numerical_gradient, eval_numerical_gradient_array, rel_error
-from fastnn.kernels import conv2d, pool2d, switch
+from fastnn.kernels import conv2d, pool2d
+from fastnn.kernels.dispatch import switch
 from fastnn.testing import assert_same
 
 CONV = {"stride": 2, "pad": 1}

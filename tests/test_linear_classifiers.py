@@ -13,7 +13,7 @@ from fastnn.classifiers.linear_classifier import (
     train_linear_classifier,
 )
 from fastnn.data_utils import get_shapes_data
-from fastnn.nn import files
+from fastnn.nn import weights_io
 
 CLASSES = [LinearSVM, Softmax]
 
@@ -163,14 +163,14 @@ def test_saved_weights_come_back(tmp_path, monkeypatch, capsys, name):
 
 
 def test_files_of_something_else_are_refused(tmp_path):
-    files.save(tmp_path / "net.npy", {"W1": np.ones((2, 2))})
+    weights_io.save(tmp_path / "net.npy", {"W1": np.ones((2, 2))})
     with pytest.raises(ValueError, match=r"Softmax.load: the file lacks the key 'W'"):
         Softmax().load(tmp_path / "net.npy")
     with open(tmp_path / "pickled.npy", "wb") as file:
         np.savez(file, W=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match=r"holds no named arrays \(.W. has the dtype object"):
         Softmax().load(tmp_path / "pickled.npy")
-    files.save(tmp_path / "flat.npy", {"W": np.ones(3)})
+    weights_io.save(tmp_path / "flat.npy", {"W": np.ones(3)})
     with pytest.raises(ValueError, match=r"LinearSVM.load: W.shape = \(3,\) has 1 axes; expected \(D, K\)"):
         LinearSVM().load(tmp_path / "flat.npy")
 

@@ -64,7 +64,7 @@ def test_any_layout_and_integers(backend, dtype):
 
 
 def test_results_do_not_depend_on_the_number_of_threads():
-    threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+    threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
     generator = np.random.default_rng(0)
     W, X = (generator.standard_normal(shape).astype(np.float32) for shape in ((700, 5), (203, 700)))
     y = generator.integers(5, size=203)

@@ -8,7 +8,8 @@ import threading
 import pytest
 from training import make
 
-from fastnn import checkpoint, locks
+from fastnn import checkpoint
+from fastnn.checkpoint import locks
 
 pytestmark = pytest.mark.usefixtures("one_backend")
 

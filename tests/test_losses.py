@@ -78,7 +78,7 @@ def test_large_arrays_are_split_over_the_cores(backend, dtype):
 
 
 def test_results_do_not_depend_on_the_number_of_threads():
-    threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+    threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
     x, y = draw(501, 33, np.float32)
     results = []
     with use_backend("njit"):

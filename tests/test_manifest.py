@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import sealed
 
-from fastnn import checkpoint, manifest
+from fastnn import checkpoint
+from fastnn.checkpoint import container
 
 TREE = {"W": np.arange(300.0).reshape(3, 100), "b": np.arange(10), "flags": np.array([True, False]), "name": "läuft"}
 
@@ -64,7 +65,7 @@ def test_a_single_bit(path, part):
 
 def test_the_digest_covers_what_stands_before_it(path):
     whole = path.read_bytes()
-    length = int(manifest._HEADER.fullmatch(whole[:512])[3])
+    length = int(container._HEADER.fullmatch(whole[:512])[3])
     path.write_bytes(whole.replace(b"manifest %d," % length, b"manifest %d," % (length - 1), 1))
     refused(path, "the digest differs")
 
@@ -115,14 +116,14 @@ def test_a_manifest_that_harms(path, name):
 
 def test_a_boolean_that_is_none(path):
     hdf5, entries = sealed.parts(path)
-    place = entries[1]["flags"][3] - manifest.USER_BLOCK
+    place = entries[1]["flags"][3] - container.USER_BLOCK
     assert hdf5[place : place + 2] == b"\1\0"
     refused(sealed.write(path, hdf5[:place] + b"\x02" + hdf5[place + 1 :], entries), "neither 0 nor 1")
 
 
 def test_a_manifest_longer_than_the_file(path):
     whole = path.read_bytes()
-    length = int(manifest._HEADER.fullmatch(whole[:512])[3])
+    length = int(container._HEADER.fullmatch(whole[:512])[3])
     path.write_bytes(whole.replace(b"manifest %d," % length, b"manifest 10000000,", 1)[: len(whole)])
     refused(path, "its manifest of 10,000,000 bytes does not fit")
 
@@ -154,7 +155,7 @@ def test_what_hdf5_could_do_is_never_done(path, name):
             del file["W"]
         LINKS[name](file)
     refused(path, "its content is not what was written|bytes of")
-    content = path.read_bytes()[manifest.USER_BLOCK :]
+    content = path.read_bytes()[container.USER_BLOCK :]
     sealed.write(path, content, ["dict", {"magic": ["array", "|u1", [8], 512]}])
     assert checkpoint.load(path)["magic"].tobytes() == b"\x89HDF\r\n\x1a\n"
 

@@ -10,7 +10,8 @@ import pytest
 from conftest import AVAILABLE
 
 import fastnn
-from fastnn.kernels import affine, sandwich, threads
+from fastnn.kernels import affine, fused
+from fastnn.kernels.cpu import threads
 
 pytestmark = pytest.mark.skipif("njit" not in AVAILABLE, reason="numba is not installed")
 
@@ -32,21 +33,21 @@ def whole(N, D, M, dtype, seed=0):
 def check(x, w, b, dout):
     out = x @ w + b
     np.testing.assert_array_equal(affine.affine_forward(x, w, b), out, strict=True)
-    np.testing.assert_array_equal(sandwich.affine_relu_forward(x, w, b), np.maximum(out, 0), strict=True)
+    np.testing.assert_array_equal(fused.affine_relu_forward(x, w, b), np.maximum(out, 0), strict=True)
     expected = dout @ w.T, x.T @ dout, dout.sum(axis=0)
     for actual, value in zip(affine.affine_backward(dout, x, w), expected, strict=True):
         np.testing.assert_array_equal(actual, value, strict=True)
     passed = np.where(out > 0, dout, np.zeros_like(dout))
     expected = passed @ w.T, x.T @ passed, passed.sum(axis=0)
-    for actual, value in zip(sandwich.affine_relu_backward(dout, x, w, np.maximum(out, 0)), expected, strict=True):
+    for actual, value in zip(fused.affine_relu_backward(dout, x, w, np.maximum(out, 0)), expected, strict=True):
         np.testing.assert_array_equal(actual, value, strict=True)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_number_of_rows_and_vectors(dtype):
-    from fastnn.kernels.simd import host
+    from fastnn.kernels.cpu.simd import cpu_info
 
-    rows, vectors, lanes = host.panel_tile(np.dtype(dtype))
+    rows, vectors, lanes = cpu_info.panel_tile(np.dtype(dtype))
     columns = [vector * lanes + more for vector in range(vectors + 1) for more in (-1, 0, 1)][1:]
     for N, M in itertools.product(range(1, 2 * rows + 1), columns):
         if M:
@@ -76,7 +77,7 @@ def test_work_cut_into_tasks(cut, dtype):
 
 
 def test_these_sizes_reach_every_cut():
-    from fastnn.kernels.simd import matmul
+    from fastnn.kernels.cpu.simd import matmul
 
     grids = [
         matmul._grid(*shape, np.dtype(dtype))
@@ -98,8 +99,8 @@ def test_no_bit_depends_on_the_number_of_threads(cut, dtype):
     results = []
     for count in (1, 2, 4):
         with threads.use_num_threads(count):
-            out = sandwich.affine_relu_forward(x, w, b)
-            results.append((out, *sandwich.affine_relu_backward(dout, x, w, out)))
+            out = fused.affine_relu_forward(x, w, b)
+            results.append((out, *fused.affine_relu_backward(dout, x, w, out)))
     for others in results[1:]:
         for actual, expected in zip(others, results[0], strict=True):
             np.testing.assert_array_equal(actual, expected)
@@ -115,7 +116,7 @@ def test_many_float32_rows_are_summed_accurately():
 def test_relu_lets_nan_pass(sizes):
     x, w, b, _ = whole(*sizes, np.float64)
     b[4] = np.nan
-    out = sandwich.affine_relu_forward(x, w, b)
+    out = fused.affine_relu_forward(x, w, b)
     np.testing.assert_array_equal(out, np.maximum(x @ w + b, 0))
     assert np.isnan(out[:, 4]).all()
 

@@ -36,7 +36,7 @@ KERNELS = {**dict.fromkeys(FORWARD, "conv2d_forward"), **dict.fromkeys(BACKWARD,
 CHECK = """
 import sys
 from fastnn.cli import main
-from fastnn.conformance import timing
+from fastnn.testing.conformance import timing
 timing.times = lambda *_: ({}, "")  # the only figures that differ between two runs
 for name, like in zip(sys.argv[1::2], sys.argv[2::2]):
     code = main(["check", "--kernel", f"mine:{name}", "--like", like, "--cases", "12"])

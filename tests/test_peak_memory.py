@@ -100,7 +100,7 @@ def convolve(dtype, x_shape, w_shape, stride, pad):
 
 
 def allocate(dtype):
-    from fastnn.kernels import threads
+    from fastnn.kernels.cpu import threads
 
     @threads.serial
     def greedy(x):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import fastnn
-from fastnn.kernels import plugins, switch
+from fastnn.kernels.dispatch import plugins, switch
 
 ROOT = Path(__file__).parent.parent
 

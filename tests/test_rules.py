@@ -13,7 +13,7 @@ from conftest import AVAILABLE
 import fastnn
 import pytest_fastnn
 from fastnn import kernels
-from fastnn.kernels import switch
+from fastnn.kernels.dispatch import switch
 
 PACKAGE, KERNELS = Path(fastnn.__file__).parent, Path(kernels.__file__).parent
 SOURCES = [
@@ -110,7 +110,7 @@ def test_operations_lean_on_what_is_shared_only(module, path):
         if name[2] == operation:
             assert not set(VARIANTS) & set(name[3:]), f"{operation}/{path.name} imports {'.'.join(name)}"
         else:
-            assert operation == "sandwich", f"{operation}/{path.name} imports {'.'.join(name)}"
+            assert operation == "fused", f"{operation}/{path.name} imports {'.'.join(name)}"
             other = set(VARIANTS) & set(name[3:])
             assert other <= {variant}, f"{operation}/{path.name} imports {'.'.join(name)}"
             if not other:
@@ -234,7 +234,7 @@ def test_no_flag_assumes_that_nan_and_infinity_do_not_exist(module, path):
 
 def test_the_flags_are_harmless():
     pytest.importorskip("numba")
-    from fastnn.kernels import compiling
+    from fastnn.kernels.cpu import compiling
 
     assert compiling.FASTMATH.issubset(HARMLESS)
 

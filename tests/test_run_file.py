@@ -1,4 +1,4 @@
-"""`fastnn.run_file`: what a resumed run is told of another machine or other data, and which files are refused."""
+"""`fastnn.checkpoint.run`: what a resumed run is told of another machine or other data, and which files are refused."""
 
 import warnings
 
@@ -8,7 +8,8 @@ from resuming import IMAGES, network, one_epoch
 from training import assert_identical, make
 
 import fastnn
-from fastnn import checkpoint, nn, run_file
+from fastnn import checkpoint, nn
+from fastnn.checkpoint import run
 from fastnn.solver import Solver
 
 pytestmark = pytest.mark.usefixtures("one_backend")
@@ -57,7 +58,7 @@ def test_another_machine_is_told(saved, values, message):
 
 
 def test_the_thread_count_is_that_of_the_kernels(saved):
-    threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+    threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
     with (
         threads.use_num_threads(threads.get_num_threads() + 1),
         pytest.warns(UserWarning, match=r"threads \d+ \(now \d+\)"),
@@ -87,8 +88,8 @@ def test_files_of_schema_1_are_told_apart(saved):
     state = checkpoint.load(saved)["solver"]
     for tree in (state, {"solver": state, "settings": {}, "backend": "naive"}):
         checkpoint.save(saved, tree)
-        assert run_file.read("read", saved)["schema"] == 1
-        assert_identical(run_file.read("read", saved)["solver"], state)
+        assert run.read("read", saved)["schema"] == 1
+        assert_identical(run.read("read", saved)["solver"], state)
         with pytest.raises(ValueError, match=r"older fastnn, which did not store .*load_state\(checkpoint\.load\(path"):
             Solver.resume(saved, IMAGES)
     resumed = make(network(), 5, IMAGES, batch_size=4, sampling="epoch")

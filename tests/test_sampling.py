@@ -12,7 +12,7 @@ from training import Model, assert_identical, data, everything, make
 
 from fastnn import nn
 from fastnn.classifiers import linear_classifier
-from fastnn.sampling import METHODS, Sampler, rows
+from fastnn.training.sampling import METHODS, Sampler, rows
 
 pytestmark = pytest.mark.usefixtures("one_backend")
 

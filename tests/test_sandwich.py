@@ -11,8 +11,7 @@ from fastnn.kernels import pool2d
 from fastnn.kernels.activations import relu_backward, relu_forward
 from fastnn.kernels.affine import affine_backward, affine_forward
 from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
-from fastnn.kernels.pool2d import max_pool2d_backward, max_pool2d_forward
-from fastnn.kernels.sandwich import (
+from fastnn.kernels.fused import (
     affine_relu_backward,
     affine_relu_forward,
     conv2d_relu_backward,
@@ -20,6 +19,7 @@ from fastnn.kernels.sandwich import (
     conv2d_relu_pool_backward,
     conv2d_relu_pool_forward,
 )
+from fastnn.kernels.pool2d import max_pool2d_backward, max_pool2d_forward
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]

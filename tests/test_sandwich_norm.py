@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fastnn import use_backend
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
-from fastnn.kernels import norm, sandwich
+from fastnn.kernels import fused, normalization
 from fastnn.kernels.activations import relu_backward, relu_forward
 from fastnn.kernels.affine import affine_backward, affine_forward
 from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
@@ -30,7 +30,7 @@ def draw(x_shape, w_shape, dtype, seed=0):
 
 
 def functions(name):
-    return (getattr(sandwich, f"{name}_{kind}") for kind in ("forward", "backward", "inference", "inference_backward"))
+    return (getattr(fused, f"{name}_{kind}") for kind in ("forward", "backward", "inference", "inference_backward"))
 
 
 def check(name, arrays, geometry=(), seed=1):
@@ -70,12 +70,12 @@ def test_any_affine_layernorm_relu(backend, sizes, dtype, seed):
     N, D, M = sizes
     x, w, b, gamma, beta, *_ = draw((N, D), (D, M), dtype, seed)
     out, between, *statistics = against_naive(
-        sandwich.affine_layernorm_relu_forward, x, w, b, gamma, beta, EPSILON, terms=x.size + w.size
+        fused.affine_layernorm_relu_forward, x, w, b, gamma, beta, EPSILON, terms=x.size + w.size
     )
     dout = np.random.default_rng(seed).standard_normal((N, M)).astype(dtype)
     given_back = (dout, x, w, between, gamma, *statistics, EPSILON, out)
-    gradients = against_naive(sandwich.affine_layernorm_relu_backward, *given_back, terms=x.size + w.size)
-    without = sandwich.affine_layernorm_relu_backward(*given_back, need_dx=False)
+    gradients = against_naive(fused.affine_layernorm_relu_backward, *given_back, terms=x.size + w.size)
+    without = fused.affine_layernorm_relu_backward(*given_back, need_dx=False)
     assert_same(without, (None, *gradients[1:]))
 
 
@@ -151,7 +151,7 @@ def test_pooled_gradients_are_those_of_the_parts(backend):
     """Through the whole image, which `conv2d_batchnorm_relu_pool` does without."""
     x, w, b, gamma, beta, *_ = draw((3, 2, 7, 8), (4, 2, 3, 3), np.float64)
     geometry = (1, 1, 2, 2)
-    normal, before, *statistics = sandwich.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, EPSILON, 1, 1)
+    normal, before, *statistics = fused.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, EPSILON, 1, 1)
     expected, index = max_pool2d_forward(normal, 2, 2)
     forward, backward, *_ = functions("conv2d_batchnorm_relu_pool")
     out, places, *others = forward(x, w, b, gamma, beta, EPSILON, *geometry)
@@ -159,7 +159,7 @@ def test_pooled_gradients_are_those_of_the_parts(backend):
     np.testing.assert_array_equal(places, np.where(out > 0, index, 4))
     dout = np.random.default_rng(0).standard_normal(out.shape)
     dnormal = max_pool2d_backward(dout, index, normal.shape, 2, 2)
-    expected = sandwich.conv2d_batchnorm_relu_backward(dnormal, x, w, before, gamma, *statistics, EPSILON, normal, 1, 1)
+    expected = fused.conv2d_batchnorm_relu_backward(dnormal, x, w, before, gamma, *statistics, EPSILON, normal, 1, 1)
     assert_same(backward(dout, x, w, before, gamma, *statistics, EPSILON, places, *geometry), expected, terms=999)
 
 
@@ -167,28 +167,28 @@ def test_the_naive_sandwich_is_its_parts():
     with use_backend("naive"):
         x, w, b, gamma, beta, mean, var = draw((3, 2, 5, 4), (4, 2, 3, 2), np.float64)
         before = conv2d_forward(x, w, b, 1, 1)
-        normal, *statistics = norm.batchnorm_forward(before, gamma, beta, EPSILON)
-        actual = sandwich.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, EPSILON, 1, 1)
+        normal, *statistics = normalization.batchnorm_forward(before, gamma, beta, EPSILON)
+        actual = fused.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, EPSILON, 1, 1)
         assert_same(actual, (relu_forward(normal), before, *statistics))
         dnormal = relu_backward(normal[::-1], normal)
-        dbefore, *others = norm.batchnorm_backward(dnormal, before, gamma, *statistics, EPSILON)
-        actual = sandwich.conv2d_batchnorm_relu_backward(
+        dbefore, *others = normalization.batchnorm_backward(dnormal, before, gamma, *statistics, EPSILON)
+        actual = fused.conv2d_batchnorm_relu_backward(
             normal[::-1], x, w, before, gamma, *statistics, EPSILON, actual[0], 1, 1
         )
         assert_same(actual, (*conv2d_backward(dbefore, x, w, 1, 1), *others), terms=100)
-        normal = norm.batchnorm_inference(before, gamma, beta, mean, var, EPSILON)
-        actual = sandwich.conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, EPSILON, 1, 1)
+        normal = normalization.batchnorm_inference(before, gamma, beta, mean, var, EPSILON)
+        actual = fused.conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, EPSILON, 1, 1)
         assert_same(actual, relu_forward(normal))
 
         x, w, b, gamma, beta, *_ = draw((5, 4), (4, 6), np.float64)
         before = affine_forward(x, w, b)
-        normal, *statistics = norm.groupnorm_forward(before, gamma, beta, 1, EPSILON)
-        actual = sandwich.affine_layernorm_relu_forward(x, w, b, gamma, beta, EPSILON)
+        normal, *statistics = normalization.groupnorm_forward(before, gamma, beta, 1, EPSILON)
+        actual = fused.affine_layernorm_relu_forward(x, w, b, gamma, beta, EPSILON)
         assert_same(actual, (relu_forward(normal), before, *statistics))
-        dbefore, *others = norm.groupnorm_backward(
+        dbefore, *others = normalization.groupnorm_backward(
             relu_backward(normal[::-1], normal), before, gamma, 1, *statistics, EPSILON
         )
-        actual = sandwich.affine_layernorm_relu_backward(
+        actual = fused.affine_layernorm_relu_backward(
             normal[::-1], x, w, before, gamma, *statistics, EPSILON, actual[0]
         )
         assert_same(actual, (*affine_backward(dbefore, x, w), *others), terms=100)
@@ -265,10 +265,10 @@ def test_errors(backend, name):
     empty = inference(x[:0], w, b, gamma, beta, mean, var, EPSILON)
     assert empty.shape == (0, *out.shape[1:])
     with pytest.raises(ValueError, match=r"^affine_layernorm_relu_forward: b.shape = \(0,\) is empty"):
-        sandwich.affine_layernorm_relu_forward(np.ones((2, 3)), np.ones((3, 0)), [], [], [], EPSILON)
+        fused.affine_layernorm_relu_forward(np.ones((2, 3)), np.ones((3, 0)), [], [], [], EPSILON)
     none = np.ones((2, 0))
     with pytest.raises(ValueError, match=r"^affine_layernorm_relu_backward: gamma.shape = \(0,\) is empty"):
-        sandwich.affine_layernorm_relu_backward(none, none, np.ones((0, 0)), none, [], [[1], [1]], [[1], [1]], 1, none)
+        fused.affine_layernorm_relu_backward(none, none, np.ones((0, 0)), none, [], [[1], [1]], [[1], [1]], 1, none)
     if name == "conv2d_batchnorm_relu":
         forward, backward, inference, inference_backward = functions(f"{name}_pool")
         geometry, index = (1, 0, 2, 2), np.zeros((2, 4, 1, 1), np.uint8)

@@ -11,7 +11,7 @@ import training
 from training import Model, Remembering, assert_identical, everything, make, noisy, run
 
 import fastnn
-from fastnn import random
+from fastnn import rng
 from fastnn.schedules import Cosine, Plateau, Warmup
 
 pytestmark = pytest.mark.usefixtures("one_backend")
@@ -54,7 +54,7 @@ class Interruption:
 @pytest.mark.parametrize("snapshot_every", [2, 50])
 @pytest.mark.parametrize("options", [{}, {"sampling": "epoch"}, {"update_rule": "sgd_momentum", "seed": None}, *ALL])
 def test_interrupted_anywhere_it_goes_on_exactly(options, snapshot_every, monkeypatch):
-    monkeypatch.setattr("fastnn.resumable._SNAPSHOT_EVERY", snapshot_every)
+    monkeypatch.setattr("fastnn.training.state._SNAPSHOT_EVERY", snapshot_every)
     options = dict(options)
     build = options.pop("model", Model)
     np.random.seed(231)
@@ -71,7 +71,7 @@ def test_interrupted_anywhere_it_goes_on_exactly(options, snapshot_every, monkey
         resumed = make(build(seed=9), **options)
         resumed.load_state(saved)
         for actual in (resumed, solver):
-            random.set_state(actual._generator, saved["generator"])  # which both share where it is the global one
+            rng.set_state(actual._generator, saved["generator"])  # which both share where it is the global one
             if not saved["finished"] or not saved["iteration"]:
                 actual.train()
             assert_identical(everything(actual), expected, f"line {line} of {lines}")

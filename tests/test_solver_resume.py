@@ -8,8 +8,9 @@ import pytest
 from resuming import IMAGES, network, one_epoch, train
 from training import Model, assert_identical, data, everything, make, noisy
 
-from fastnn import checkpoint, nn, run_file
+from fastnn import checkpoint, nn
 from fastnn.augment import Augment
+from fastnn.checkpoint import run
 from fastnn.classifiers import FullyConnectedNet, ThreeLayerConvNet
 from fastnn.schedules import Cosine
 from fastnn.solver import Solver
@@ -92,7 +93,7 @@ def test_every_option_of_a_solver_comes_back(tmp_path):
     solver = Solver(network(), IMAGES, **given)
     solver.save(tmp_path / "run.h5")
     resumed = Solver.resume(tmp_path / "run.h5", IMAGES)
-    assert_identical(run_file.tree(resumed)["options"], run_file.tree(solver)["options"])
+    assert_identical(run.tree(resumed)["options"], run.tree(solver)["options"])
     for name, value in given.items():
         actual = {"batch_size": resumed.sampler.batch_size, "sampling": resumed.sampler.method, **vars(resumed)}[name]
         assert repr(getattr(actual, "__name__", actual)) == repr(value), name

@@ -5,8 +5,8 @@ import pytest
 from training import CLASSES, Model, Remembering, assert_identical, everything, make
 
 from fastnn import checkpoint, nn, optim
-from fastnn.sampling import METHODS
 from fastnn.schedules import Cosine
+from fastnn.training.sampling import METHODS
 
 pytestmark = pytest.mark.usefixtures("one_backend")
 

@@ -1,4 +1,4 @@
-"""`fastnn.kernels.squares`: the penalty on weights and the norm of gradients, of one array and of many."""
+"""`fastnn.kernels.l2`: the penalty on weights and the norm of gradients, of one array and of many."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from inputs.squares import (
 )
 
 import fastnn
-from fastnn.kernels import squares
+from fastnn.kernels import l2
 
 DTYPES = [np.float32, np.float64]
 MANY = [(3, 4), (), (0, 2), (4096,), (5000, 2), (1,)]
@@ -48,15 +48,15 @@ def test_the_gradient_is_that_of_the_penalty(backend):
 
 def test_without_strength_nothing_happens(backend):
     dw = np.ones(3)
-    assert squares.weight_penalty(np.array([np.inf, np.nan, 1]), dw, 0) == 0
+    assert l2.weight_penalty(np.array([np.inf, np.nan, 1]), dw, 0) == 0
     assert dw.tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(("value", "expected"), [(np.nan, np.nan), (np.inf, np.inf), (-1e200, np.inf)])
 def test_what_is_not_finite_spreads_and_nothing_warns(backend, value, expected):
     w, dw = np.array([1.0, value, 2.0]), np.zeros(3)
-    np.testing.assert_equal(squares.gradient_norm(w), expected)
-    np.testing.assert_equal(squares.weight_penalty(w, dw, 1e200 if value == -1e200 else 0.5), expected)
+    np.testing.assert_equal(l2.gradient_norm(w), expected)
+    np.testing.assert_equal(l2.weight_penalty(w, dw, 1e200 if value == -1e200 else 0.5), expected)
     assert (dw[0] > 0) & (dw[2] > 0)
     np.testing.assert_equal(abs(dw[1]), np.inf if value < 0 else value)
 
@@ -67,23 +67,23 @@ def test_a_gradient_that_weights_share_gets_every_penalty(backend):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_sum_does_not_depend_on_the_threads(dtype):
-    threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+    threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
     w, results = draw([(100, 1000), (7,), (300, 300)], dtype), []
     for count in (1, 2, 4):
         dw = draw([array.shape for array in w], dtype, seed=1)
         with threads.use_num_threads(count), fastnn.use_backend("njit"):
-            results.append((squares.weight_penalty(w, dw, 0.1), squares.gradient_norm(dw), [a.tobytes() for a in dw]))
+            results.append((l2.weight_penalty(w, dw, 0.1), l2.gradient_norm(dw), [a.tobytes() for a in dw]))
     assert results[0] == results[1] == results[2]
 
 
 def test_any_layout_and_dtype_is_read(backend):
     (w,) = draw([(4, 6)], np.float32)
-    expected = squares.gradient_norm(w)
+    expected = l2.gradient_norm(w)
     for seen in (np.asfortranarray(w), np.repeat(w, 2, axis=1)[:, ::2], w.tolist()):
-        assert squares.gradient_norm(seen) == pytest.approx(expected, rel=1e-13)
-    assert squares.gradient_norm([[3, 0], [0, 4]]) == 5
+        assert l2.gradient_norm(seen) == pytest.approx(expected, rel=1e-13)
+    assert l2.gradient_norm([[3, 0], [0, 4]]) == 5
     actual, expected = np.zeros((4, 6), np.float32), np.zeros((4, 6), np.float32)
-    assert squares.weight_penalty(np.asfortranarray(w), actual, 0.5) == squares.weight_penalty(w, expected, 0.5)
+    assert l2.weight_penalty(np.asfortranarray(w), actual, 0.5) == l2.weight_penalty(w, expected, 0.5)
     np.testing.assert_array_equal(actual, expected)
 
 
@@ -103,10 +103,10 @@ ERRORS = [
 def test_where_one_array_does_not_fit_nothing_is_written(backend, wrong, error, message):
     w, dw = draw([(4,), (3,)]), [np.zeros(4), np.zeros(3)]
     with pytest.raises(error, match=f"^weight_penalty: {message}"):
-        squares.weight_penalty(*wrong(w, dw), 0.1)
+        l2.weight_penalty(*wrong(w, dw), 0.1)
     assert not any(array.any() for array in dw)
 
 
 def test_gradients_that_have_no_norm(backend):
     with pytest.raises(TypeError, match=r"^gradient_norm: dw\[1\].dtype = complex128"):
-        squares.gradient_norm([np.ones(2), np.ones(2, complex)])
+        l2.gradient_norm([np.ones(2), np.ones(2, complex)])

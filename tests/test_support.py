@@ -8,9 +8,9 @@ import planted
 import pytest
 from conftest import AVAILABLE
 
-from fastnn.conformance import support
 from fastnn.kernels import OPERATIONS
 from fastnn.testing import WrongKernel, check_kernel
+from fastnn.testing.conformance import support_matrix
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ def block(name):
 
 
 def test_the_matrix_of_the_readme_is_the_one_that_was_printed():
-    assert block("support") == support.table(STORED) + "\n"
+    assert block("support") == support_matrix.table(STORED) + "\n"
     assert not STORED["reports"]
     assert list(STORED["support"]) == list(OPERATIONS)
 
@@ -31,7 +31,7 @@ def test_the_matrix_of_the_readme_is_the_one_that_was_printed():
 def test_what_the_matrix_says_is_so(operation):
     """On every backend of this machine, with fewer cases; the loops, which are slow, are not called again and again."""
     for name in AVAILABLE:
-        found = support.run({name: 3}, [operation], seed=1, simulated=["naive", "cuda"])
+        found = support_matrix.run({name: 3}, [operation], seed=1, simulated=["naive", "cuda"])
         assert found["reports"] == []
         assert found["support"][operation][name] == STORED["support"][operation][name]
 
@@ -48,10 +48,10 @@ def test_an_operation_that_a_backend_lacks_has_no_place_in_the_matrix():
         "backends": {"mine": "", "yours": "simulated"},
         "support": {
             "affine": {"mine": {"float32": "right", "float64": "wrong"}, "yours": {"float32": "right"}},
-            "norm": {"mine": {"float32": "missing", "float64": "missing"}, "yours": {"float32": "right"}},
+            "normalization": {"mine": {"float32": "missing", "float64": "missing"}, "yours": {"float32": "right"}},
         },
     }
-    assert support.table(result) == (
+    assert support_matrix.table(result) == (
         "| operation | mine                   | yours (simulated) |\n"
         "| --------- | ---------------------- | ----------------- |\n"
         "| affine    | float32, float64 WRONG | float32           |\n"

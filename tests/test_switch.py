@@ -9,7 +9,8 @@ import pytest
 from conftest import AVAILABLE
 
 import fastnn
-from fastnn.kernels import conv2d, sandwich, switch
+from fastnn.kernels import conv2d, fused
+from fastnn.kernels.dispatch import switch
 from fastnn.testing import assert_same
 
 OTHER = {"naive": "vectorized", "vectorized": "naive"}
@@ -144,9 +145,9 @@ def test_a_first_look_at_the_environment_does_not_undo_set_backend(monkeypatch):
     [(None, False, "cuda"), (None, True, "njit"), (("no GPU", "buy one"), False, "njit")],
 )
 def test_auto_is_cuda_where_there_is_a_gpu_else_njit(monkeypatch, obstacle, simulated, expected):
-    driver = pytest.importorskip("fastnn.kernels.gpu.driver", reason="the backend cuda needs numba")
+    driver = pytest.importorskip("fastnn.kernels.gpu.availability", reason="the backend cuda needs numba")
     monkeypatch.setattr(driver, "SIMULATED", simulated)
-    monkeypatch.setattr("fastnn.kernels.gpu.memory.announce", lambda: None)  # of CuPy, which is not here
+    monkeypatch.setattr("fastnn.kernels.gpu.device.register", lambda: None)  # of CuPy, which is not here
     monkeypatch.setattr(switch, "_obstacle", lambda name: obstacle if name == "cuda" else None)
     monkeypatch.setenv("FASTNN_BACKEND", "auto")
     assert fastnn.get_backend() == expected
@@ -272,7 +273,7 @@ def test_backends_lists_all_with_reason_and_remedy(monkeypatch):
 
 # ---- caches travel ----
 
-WITH_SANDWICH = [name for name in AVAILABLE if switch._has_variant("sandwich", name)]
+WITH_SANDWICH = [name for name in AVAILABLE if switch._has_variant("fused", name)]
 
 
 @pytest.mark.parametrize("backward", WITH_SANDWICH)
@@ -284,8 +285,8 @@ def test_a_cache_of_one_backend_serves_the_backward_pass_of_another(forward, bac
     results = []
     for first, second in ((forward, backward), ("naive", "naive")):
         with fastnn.use_backend(first):
-            out, index = sandwich.conv2d_relu_pool_forward(x, w, b, 1, 1, 2, 2)
+            out, index = fused.conv2d_relu_pool_forward(x, w, b, 1, 1, 2, 2)
         with fastnn.use_backend(second):
-            results.append((out, index, *sandwich.conv2d_relu_pool_backward(dout, x, w, index, 1, 1, 2, 2)))
+            results.append((out, index, *fused.conv2d_relu_pool_backward(dout, x, w, index, 1, 1, 2, 2)))
     assert results[0][1].dtype == results[1][1].dtype
     assert_same(*results, terms=100)

@@ -12,10 +12,12 @@ import pytest
 from runs import assert_identical, solver_state
 from training import Model, data, make
 
-from fastnn import checkpoint, data_utils, locks, run_file, sweep, vis_utils
+from fastnn import checkpoint, data_utils, sweep, vis_utils
+from fastnn.checkpoint import locks
+from fastnn.checkpoint import run as run_file
 from fastnn.classifiers import Softmax, SparseAutoencoder, TwoLayerNet
 from fastnn.cli import bench, check, main
-from fastnn.nn import files
+from fastnn.nn import weights_io
 from fastnn.solver import Solver
 
 pytestmark = [
@@ -58,14 +60,14 @@ def solve(path, number):
 
 
 def save_text(path, number):
-    from fastnn import atomic
+    from fastnn.output import atomic
 
     atomic.write_text(path, f"text {number}")
 
 
 WRITERS = {
     "checkpoint.save": lambda path, number: checkpoint.save(path, {"number": number}),
-    "weights": lambda path, number: files.save(path, {"W": np.full(3, float(number))}),
+    "weights": lambda path, number: weights_io.save(path, {"W": np.full(3, float(number))}),
     "save_patches": lambda path, number: data_utils.save_patches(path, np.full((1, 3, 2, 2), number)),
     "Solver": solve,
     "text": save_text,
@@ -156,7 +158,7 @@ def test_weights_of_every_model(model, suffix):
     os.symlink(f"file{suffix}", f"link{suffix}")
     model.save(f"link{suffix}")
     assert os.readlink(f"link{suffix}") == f"file{suffix}"
-    assert files.load(f"file{suffix}")[0].keys() == model.params.keys() if hasattr(model, "params") else {"W"}
+    assert weights_io.load(f"file{suffix}")[0].keys() == model.params.keys() if hasattr(model, "params") else {"W"}
 
 
 # ---- runs ----
@@ -232,13 +234,13 @@ def test_a_sweep_whose_files_are_links(capsys):
 @pytest.mark.parametrize("command", ["bench", "check"])
 def test_results_as_json(monkeypatch, command):
     from fastnn.benchmarking import report, table
-    from fastnn.conformance import support
+    from fastnn.testing.conformance import support_matrix
 
     monkeypatch.setattr(report, "run", lambda *_, **__: {"measured": 1})
     monkeypatch.setattr(table, "render", lambda _: "")
-    monkeypatch.setattr(support, "run", lambda *_: {"measured": 1, "reports": []})
+    monkeypatch.setattr(support_matrix, "run", lambda *_: {"measured": 1, "reports": []})
     monkeypatch.setattr(check, "_rendered", lambda *_: "")
-    monkeypatch.setattr(support, "table", lambda _: "")
+    monkeypatch.setattr(support_matrix, "table", lambda _: "")
     monkeypatch.setattr(bench, "backends", list)
     os.symlink("results.json", "link.json")
     assert main([command, "--json", "link.json", "--backend", "vectorized"]) == 0

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from fastnn.benchmarking import machine
+from fastnn import environment as machine
 from fastnn.cli import main
-from fastnn.kernels import thread_count
+from fastnn.kernels.cpu import thread_count
 
 NAMES = (thread_count.VARIABLE, *thread_count.OTHERS)
 

@@ -11,9 +11,9 @@ from test_warmup import Recorder
 import fastnn
 from fastnn import kernels, layer_utils, layers, optim
 from fastnn.augment import Augment
-from fastnn.kernels import linear_losses, squares
+from fastnn.kernels import l2, linear_losses
 
-threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
 pytestmark = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="uncompiled kernels take minutes")
 
 RNG = np.random.default_rng(0)
@@ -67,8 +67,8 @@ OTHERS = {
     "mse_loss": lambda: layers.mse_loss(ROWS, -ROWS),
     "linear_svm_loss": lambda: linear_losses.linear_svm_loss(MATRIX[:, :10], ROWS, LABELS[:521], 0.1),
     "linear_softmax_loss": lambda: linear_losses.linear_softmax_loss(MATRIX[:, :10], ROWS, LABELS[:521], 0.1),
-    "weight_penalty": lambda: squares.weight_penalty(LARGE, np.zeros_like(LARGE), 0.1),
-    "gradient_norm": lambda: squares.gradient_norm(LARGE),
+    "weight_penalty": lambda: l2.weight_penalty(LARGE, np.zeros_like(LARGE), 0.1),
+    "gradient_norm": lambda: l2.gradient_norm(LARGE),
     "augment": lambda: Augment(padding=2, flip=0.5, cutout=5)(IMAGES, 0),
     **RULES,
 }

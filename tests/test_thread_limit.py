@@ -13,7 +13,7 @@ from fastnn.cli import main
 from fastnn.kernels import affine
 from fastnn.testing import check_kernel
 
-threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
 compiled = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="uncompiled kernels run on one thread")
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from fastnn import kernels
-from fastnn.kernels import thread_count
+from fastnn.kernels.cpu import thread_count
 
-threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
 rendezvous = pytest.importorskip("rendezvous")
 
 mailbox = threads.mailbox

@@ -69,7 +69,7 @@ def test_all_at_once_has_the_bits_of_one_after_the_other(backend, rule, shapes, 
 
 @each_rule
 def test_the_bits_do_not_depend_on_the_threads(rule):
-    threads = pytest.importorskip("fastnn.kernels.threads", reason="the backend njit needs numba")
+    threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
     results = []
     for count in (1, 2, 4):
         arrays = columns(rule, [(100, 1000), (7,), (300, 301), (5,)])

@@ -16,7 +16,7 @@ from test_rules import SOURCES
 
 from fastnn.cli import main
 from fastnn.data_utils import cifar10, find_CIFAR10, load_CIFAR10
-from fastnn.kernels import user_cache
+from fastnn.kernels.cache import user_cache
 
 NAMES = ("FASTNN_DATA", "FASTNN_CUBINS", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE")
 

@@ -13,7 +13,8 @@ from conftest import AVAILABLE
 from test_rules import contract
 
 import fastnn
-from fastnn import kernels, warmup
+from fastnn import kernels
+from fastnn.benchmarking import warmup
 from fastnn.cli import main
 
 compiles = pytest.mark.skipif(
@@ -69,8 +70,8 @@ WARMUP = """
 CASES = """
     import fastnn
     from fastnn.benchmarking.cases import CASES
-    from fastnn.conformance import cases, checking, plans
-    from fastnn.conformance.functions import FUNCTIONS
+    from fastnn.testing.conformance import cases, checking, plans
+    from fastnn.testing.conformance.specs import FUNCTIONS
 
     fastnn.set_backend("njit")
     for dtype in checking.DTYPES:

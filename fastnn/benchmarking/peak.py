@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import backends
-from fastnn.kernels.switch import DEFAULT
+from fastnn.kernels.dispatch.switch import DEFAULT
 
 TURNS, SECONDS = 3, 0.3  # of each measurement, in turns: a machine that is busy for a second spoils none of them
 
@@ -20,15 +20,15 @@ def measured() -> dict[str, Any] | None:
     """
     if not any(line.available for line in backends() if line.name == DEFAULT):
         return None
-    from fastnn.kernels import peak
+    from fastnn.kernels.cpu import roofline
 
-    if not peak.MEASURABLE:
+    if not roofline.MEASURABLE:
         return None
     flops, copied = {"float32": 0.0, "float64": 0.0}, 0.0
     for _ in range(TURNS):
         for name, best in flops.items():
-            flops[name] = max(best, peak.multiply_adds(np.dtype(name), SECONDS))
-        copied = max(copied, peak.copy(SECONDS))
+            flops[name] = max(best, roofline.multiply_adds(np.dtype(name), SECONDS))
+        copied = max(copied, roofline.copy(SECONDS))
     return {"FLOP/s": flops, "B/s": copied}
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import environment
 from fastnn.kernels import to_numpy, use_backend
 from fastnn.testing import assert_same
 
-from . import machine, malloc, measure, peak, summary
+from . import malloc, measure, peak, summary
 from .cases import CASES, Arrays, Calls, Case, in_float64, with_images
 from .cases.base import REFERENCE  # in float64, it says what every result must be
 
@@ -84,8 +85,8 @@ def run(
         "subject": subject,
         "dtype": np.dtype(dtype).name,
         "rounds": rounds,
-        "machine": machine.describe(),
-        "threads": machine.threads(),
+        "machine": environment.describe(),
+        "threads": environment.threads(),
         "malloc": malloc.state(),
         "peak": peaks,
         "load_before": load,
@@ -108,7 +109,7 @@ def torch_calls(case: Case, arrays: Arrays) -> Calls:
     """PyTorch's calls, on as many threads as the kernels have."""
     import torch
 
-    torch.set_num_threads(machine.threads())
+    torch.set_num_threads(environment.threads())
     return case.torch_calls(arrays)
 
 

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, layers, optim, random, sampling
-from fastnn.kernels import arrays, calls, checks, squares
+from fastnn import arguments, layers, optim, rng
+from fastnn.devices import params_on_device, placed
+from fastnn.kernels import l2
+from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.layers.affine import rows
-from fastnn.nn import files
-from fastnn.nn.named import all_fitting
-from fastnn.residence import params_on_device, placed
-from fastnn.streams import say
+from fastnn.nn import weights_io
+from fastnn.nn.named_arrays import all_fitting
+from fastnn.output.streams import say
+from fastnn.training import sampling
 
 __all__ = ["SparseAutoencoder"]
 
@@ -33,13 +35,13 @@ class SparseAutoencoder:
 
     input_dim, hidden_dim: D, H; inputs (N, d1, ..., dk) are flattened to (N, D); the sigmoid gives outputs in (0, 1)
     rho: the mean activation aimed at, between 0 and 1; beta, lambd: strength of the sparsity and of the weight penalty
-    dtype, seed: of the parameters (see `fastnn.random`): W1 (D, H), b1 (H,), W2 (H, D), b2 (D,), all of them uniform in
+    dtype, seed: of the parameters (see `fastnn.rng`): W1 (D, H), b1 (H,), W2 (H, D), b2 (D,), all of them uniform in
         +-sqrt(6 / (D + H))
     Raises ValueError or TypeError for arguments out of range.
     Source: Ng, Sparse autoencoder, CS294A lecture notes (2011), sections 2 and 3.
     """
 
-    @calls.checked
+    @signatures.checked
     def __init__(
         self,
         input_dim: int,
@@ -52,14 +54,14 @@ class SparseAutoencoder:
         seed: Any = None,
     ) -> None:
         name = "SparseAutoencoder"
-        self.input_dim = checks.integer(name, "input_dim", input_dim, minimum=1)
-        self.hidden_dim = checks.integer(name, "hidden_dim", hidden_dim, minimum=1)
-        checks.fits(name, "hidden_dim", hidden_dim, self.input_dim * self.hidden_dim)
-        self.rho = checks.number(name, "rho", rho, above=0, below=1)
-        self.beta = checks.number(name, "beta", beta, minimum=0)
-        self.lambd = checks.number(name, "lambd", lambd, minimum=0)
+        self.input_dim = validation.integer(name, "input_dim", input_dim, minimum=1)
+        self.hidden_dim = validation.integer(name, "hidden_dim", hidden_dim, minimum=1)
+        validation.fits(name, "hidden_dim", hidden_dim, self.input_dim * self.hidden_dim)
+        self.rho = validation.number(name, "rho", rho, above=0, below=1)
+        self.beta = validation.number(name, "beta", beta, minimum=0)
+        self.lambd = validation.number(name, "lambd", lambd, minimum=0)
         self.dtype = arguments.dtype(name, dtype)
-        source = random.generator(seed)
+        source = rng.generator(seed)
         bound = math.sqrt(6 / (self.input_dim + self.hidden_dim))
         D, H = self.input_dim, self.hidden_dim
         shapes = {"W1": (D, H), "b1": (H,), "W2": (H, D), "b2": (D,)}
@@ -77,23 +79,23 @@ class SparseAutoencoder:
     def params(self, values: Mapping[str, np.ndarray]) -> None:
         self._params.update(all_fitting("SparseAutoencoder.params", "params", self._params, values))
 
-    @calls.checked
+    @signatures.checked
     def encode(self, X: np.ndarray) -> np.ndarray:
         """The activations (N, H) of the hidden units for X (N, D)."""
         return _layer(self._rows("encode", X), self.params["W1"], self.params["b1"])[0]
 
-    @calls.checked
+    @signatures.checked
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         """The outputs (N, D) for X (N, D): what the hidden units keep of it."""
         hidden = _layer(self._rows("reconstruct", X), self.params["W1"], self.params["b1"])[0]
         return _layer(hidden, self.params["W2"], self.params["b2"])[0]
 
-    @calls.checked
+    @signatures.checked
     def cost(self, X: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
         """J for the batch X (N, D), N at least 1, and its exact gradients by the names of `params`."""
         return self._cost(self.params, self._batch("cost", X, self.dtype))
 
-    @calls.checked
+    @signatures.checked
     def train(
         self,
         X: np.ndarray,
@@ -110,7 +112,7 @@ class SparseAutoencoder:
 
         update_rule, hyperparameters: a rule in `fastnn.optim`, or a function like those, and the rest of its config,
             such as momentum=0.9
-        seed: where the permutations are drawn from (see `fastnn.random`)
+        seed: where the permutations are drawn from (see `fastnn.rng`)
         verbose: print the mean cost of each epoch's batches
         Returns the cost of each batch before its update. The mean activation is that of the batch, so batches of few
         images make the sparsity penalty noisy.
@@ -118,13 +120,13 @@ class SparseAutoencoder:
         """
         function = "SparseAutoencoder.train"
         X = self._batch("train", X, self.dtype)
-        num_epochs = checks.integer(function, "num_epochs", num_epochs, minimum=1)
-        verbose = checks.flag(function, "verbose", verbose)
+        num_epochs = validation.integer(function, "num_epochs", num_epochs, minimum=1)
+        verbose = validation.flag(function, "verbose", verbose)
         rule = optim.find(function, update_rule)
         hyperparameters = {"learning_rate": learning_rate, **hyperparameters}
         config = optim.checked_config(function, rule, hyperparameters, "hyperparameters")
         configs = {name: arguments.unshared(config) for name in self.params}
-        sampler, source = sampling.Sampler(function, len(X), batch_size, "epoch"), random.generator(seed)
+        sampler, source = sampling.Sampler(function, len(X), batch_size, "epoch"), rng.generator(seed)
         history: list[float] = []
         ours = rule in optim.RULES.values()
         X, params = (placed(X), self.params) if ours else (X, {})
@@ -139,7 +141,7 @@ class SparseAutoencoder:
                     say(f"(Epoch {epoch + 1} / {num_epochs}) cost: {np.mean(history[-sampler.batches :]):f}")
         return history
 
-    @calls.checked
+    @signatures.checked
     def fit_lbfgs(self, X: np.ndarray, max_iterations: int = 400, verbose: bool = False) -> list[float]:
         """Minimise J over all of X (N, D) by L-BFGS, computed in float64 whatever the dtype of the parameters.
 
@@ -153,8 +155,8 @@ class SparseAutoencoder:
 
         function = "SparseAutoencoder.fit_lbfgs"
         X = placed(self._batch("fit_lbfgs", X, np.dtype(np.float64)))
-        max_iterations = checks.integer(function, "max_iterations", max_iterations, minimum=1)
-        verbose = checks.flag(function, "verbose", verbose)
+        max_iterations = validation.integer(function, "max_iterations", max_iterations, minimum=1)
+        verbose = validation.flag(function, "verbose", verbose)
         history: list[float] = []
 
         def cost_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -175,18 +177,18 @@ class SparseAutoencoder:
         minimize(cost_and_slope, _flat(self.params), method="L-BFGS-B", jac=True, callback=keep, options=options)
         return history
 
-    @calls.checked
+    @signatures.checked
     def save(self, name: str) -> None:
         """Write the parameters to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
-        files.save(name, self.params)
+        weights_io.save(name, self.params)
 
-    @calls.checked
+    @signatures.checked
     def load(self, name: str) -> None:
         """Read the parameters that `save` wrote, without executing anything in the file.
 
         Raises ValueError where their names or shapes are not those of this model, or the file is of another kind.
         """
-        self.params = files.load(name)[0]
+        self.params = weights_io.load(name)[0]
 
     def __repr__(self) -> str:
         return (
@@ -203,18 +205,18 @@ class SparseAutoencoder:
         with np.errstate(all="ignore"):
             dhidden += arrays.beside((self.beta / len(X) * slope).astype(dhidden.dtype), dhidden)
         _, dW1, db1 = _layer_backward(dhidden, hidden_cache, need_dx=False)
-        cost = cost + squares.weight_penalty([params["W1"], params["W2"]], [dW1, dW2], self.lambd)
+        cost = cost + l2.weight_penalty([params["W1"], params["W2"]], [dW1, dW2], self.lambd)
         return float(arrays.to_numpy(cost)) + self.beta * sparsity, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
 
     def _rows(self, method: str, X: Any, dtype: np.dtype | None = None) -> np.ndarray:
         """X as rows (N, D) of `dtype`, that of the parameters unless given."""
         function = f"SparseAutoencoder.{method}"
-        (X,) = checks.floats(function, X=(rows(function, X, "X"), f"N {self.input_dim}"))
+        (X,) = validation.floats(function, X=(rows(function, X, "X"), f"N {self.input_dim}"))
         return arguments.real(function, "X", X, dtype or self.dtype)
 
     def _batch(self, method: str, X: Any, dtype: np.dtype) -> np.ndarray:
         X = self._rows(method, X, dtype)
-        checks.not_empty(f"SparseAutoencoder.{method}", "X", X)
+        validation.not_empty(f"SparseAutoencoder.{method}", "X", X)
         return X
 
     def _split(self, flat: np.ndarray) -> dict[str, np.ndarray]:
@@ -240,7 +242,7 @@ def _layer_backward(dout: np.ndarray, cache: tuple, need_dx: bool = True) -> tup
     return layers.affine_backward(layers.sigmoid_backward(dout, sigmoid_cache), affine_cache, need_dx)
 
 
-@calls.quiet
+@signatures.quiet
 def _divergence(hidden: np.ndarray, rho: float) -> tuple[float, np.ndarray]:
     """sum_j KL(rho || a_j) with a_j the mean of column j of hidden (N, H), and its derivative (H,) by each a_j."""
     mean = hidden.mean(axis=0, dtype=np.float64)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, layer_utils, random
-from fastnn.kernels import checks
+from fastnn import arguments, layer_utils, rng
+from fastnn.kernels.dispatch import validation
 from fastnn.layer_utils import *  # noqa: F403
 from fastnn.nn import BatchNorm1d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, init
 
@@ -30,7 +30,7 @@ class ThreeLayerConvNet(Sequential):
     input_dim: (C, H, W); num_filters: F; num_classes: K
     weight_scale: standard deviation of the initial weights; biases begin as zeros
     reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + sum(W2*W2) + sum(W3*W3))
-    dtype, seed: of the parameters (see `fastnn.random`)
+    dtype, seed: of the parameters (see `fastnn.rng`)
     use_batchnorm: conv - batch norm - ReLU - pool - affine - batch norm - ReLU - affine
     """
 
@@ -49,7 +49,7 @@ class ThreeLayerConvNet(Sequential):
         seed: Any = None,
     ) -> None:
         channels, height, width = arguments.lengths("ThreeLayerConvNet", "input_dim", input_dim, 3)
-        filter_size = checks.integer("ThreeLayerConvNet", "filter_size", filter_size, minimum=1)
+        filter_size = validation.integer("ThreeLayerConvNet", "filter_size", filter_size, minimum=1)
         pad = (filter_size - 1) // 2
         pooled = [(length + 2 * pad - filter_size + 1) // 2 for length in (height, width)]
         if min(pooled) < 1:
@@ -57,18 +57,18 @@ class ThreeLayerConvNet(Sequential):
                 f"ThreeLayerConvNet: input_dim={input_dim} is too small for filter_size={filter_size}; expected images "
                 f"of which at least 2x2 pixels reach the pooling; use larger images"
             )
-        num_filters = checks.integer("ThreeLayerConvNet", "num_filters", num_filters, minimum=1)
-        hidden_dim = checks.integer("ThreeLayerConvNet", "hidden_dim", hidden_dim, minimum=1)
-        num_classes = checks.integer("ThreeLayerConvNet", "num_classes", num_classes, minimum=1)
-        weight_scale = checks.number("ThreeLayerConvNet", "weight_scale", weight_scale, minimum=0)
+        num_filters = validation.integer("ThreeLayerConvNet", "num_filters", num_filters, minimum=1)
+        hidden_dim = validation.integer("ThreeLayerConvNet", "hidden_dim", hidden_dim, minimum=1)
+        num_classes = validation.integer("ThreeLayerConvNet", "num_classes", num_classes, minimum=1)
+        weight_scale = validation.number("ThreeLayerConvNet", "weight_scale", weight_scale, minimum=0)
         options: dict[str, Any] = {
             "dtype": dtype,
             "init": functools.partial(init.normal, std=weight_scale),
-            "seed": random.generator(seed),
+            "seed": rng.generator(seed),
         }
         spatial = (
             (BatchNorm2d(num_filters, dtype=dtype),)
-            if checks.flag("ThreeLayerConvNet", "use_batchnorm", use_batchnorm)
+            if validation.flag("ThreeLayerConvNet", "use_batchnorm", use_batchnorm)
             else ()
         )
         flat = (BatchNorm1d(hidden_dim, dtype=dtype),) if use_batchnorm else ()

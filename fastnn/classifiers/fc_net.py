@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, layer_utils, random
-from fastnn.kernels import checks
+from fastnn import arguments, layer_utils, rng
+from fastnn.kernels.dispatch import validation
 from fastnn.layer_utils import *  # noqa: F403
 from fastnn.nn import BatchNorm1d, Dropout, LayerNorm, Linear, Module, ReLU, Sequential, init
 
@@ -27,7 +27,7 @@ class TwoLayerNet(Sequential):
     input_dim, hidden_dim, num_classes: D, H, K; inputs (N, d1, ..., dk) are flattened to (N, D)
     weight_scale: standard deviation of the initial weights; biases begin as zeros
     reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + sum(W2*W2))
-    dtype, seed: of the parameters (see `fastnn.random`)
+    dtype, seed: of the parameters (see `fastnn.rng`)
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class TwoLayerNet(Sequential):
         dtype: Any = np.float64,
         seed: Any = None,
     ) -> None:
-        input_dim = checks.integer("TwoLayerNet", "input_dim", input_dim, minimum=1)
-        hidden_dim = checks.integer("TwoLayerNet", "hidden_dim", hidden_dim, minimum=1)
-        num_classes = checks.integer("TwoLayerNet", "num_classes", num_classes, minimum=1)
-        weight_scale = checks.number("TwoLayerNet", "weight_scale", weight_scale, minimum=0)
+        input_dim = validation.integer("TwoLayerNet", "input_dim", input_dim, minimum=1)
+        hidden_dim = validation.integer("TwoLayerNet", "hidden_dim", hidden_dim, minimum=1)
+        num_classes = validation.integer("TwoLayerNet", "num_classes", num_classes, minimum=1)
+        weight_scale = validation.number("TwoLayerNet", "weight_scale", weight_scale, minimum=0)
         options: dict[str, Any] = {
             "dtype": dtype,
             "init": functools.partial(init.normal, std=weight_scale),
-            "seed": random.generator(seed),
+            "seed": rng.generator(seed),
         }
         super().__init__(
             Linear(input_dim, hidden_dim, **options),
@@ -72,7 +72,7 @@ class FullyConnectedNet(Sequential):
     dtype: of the parameters
     seed: of dropout, as in the course: an int gives every layer the masks of `dropout_param["seed"]`, the same in every
         call, for gradient checks; None lets them vary, from keys drawn from `generator` after the weights
-    generator: where the weights are drawn from, W1, W2, ... in order (see `fastnn.random`, of which this is the `seed`)
+    generator: where the weights are drawn from, W1, W2, ... in order (see `fastnn.rng`, of which this is the `seed`)
     """
 
     def __init__(
@@ -91,15 +91,15 @@ class FullyConnectedNet(Sequential):
     ) -> None:
         function = "FullyConnectedNet"
         if normalization is not None:
-            checks.choice(function, "normalization", normalization, _NORMALIZATIONS)
-        keep = checks.number(function, "dropout_keep_ratio", dropout_keep_ratio, above=0, maximum=1)
-        weight_scale = checks.number(function, "weight_scale", weight_scale, minimum=0)
-        source, dtype = random.generator(generator), arguments.dtype(function, dtype)
+            validation.choice(function, "normalization", normalization, _NORMALIZATIONS)
+        keep = validation.number(function, "dropout_keep_ratio", dropout_keep_ratio, above=0, maximum=1)
+        weight_scale = validation.number(function, "weight_scale", weight_scale, minimum=0)
+        source, dtype = rng.generator(generator), arguments.dtype(function, dtype)
         if seed is not None:
-            seed = checks.integer(function, "seed", seed, minimum=0, maximum=2**64 - 1)
+            seed = validation.integer(function, "seed", seed, minimum=0, maximum=2**64 - 1)
         initialiser = functools.partial(init.normal, std=weight_scale)
-        input_dim = checks.integer(function, "input_dim", input_dim, minimum=1)
-        num_classes = checks.integer(function, "num_classes", num_classes, minimum=1)
+        input_dim = validation.integer(function, "input_dim", input_dim, minimum=1)
+        num_classes = validation.integer(function, "num_classes", num_classes, minimum=1)
         sizes = [input_dim, *_sizes(function, hidden_dims), num_classes]
         affine = [Linear(*size, dtype=dtype, init=initialiser, seed=source) for size in itertools.pairwise(sizes)]
         layers: list[Module] = []
@@ -124,4 +124,4 @@ def _sizes(function: str, hidden_dims: Any) -> list[int]:
             f"{function}: hidden_dims={hidden_dims!r} is no list; expected the sizes of the hidden layers; "
             f"pass a list such as [100, 100]"
         )
-    return [checks.integer(function, "hidden_dims", size, minimum=1) for size in hidden_dims]
+    return [validation.integer(function, "hidden_dims", size, minimum=1) for size in hidden_dims]

@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import arguments, evaluation, optim, random, sampling
-from fastnn.kernels import arrays, calls, checks
+from fastnn import arguments, optim, rng
+from fastnn.devices import is_ours, placed
 from fastnn.kernels.affine import affine_forward
+from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.kernels.linear_losses import linear_softmax_loss, linear_svm_loss
-from fastnn.nn import files
-from fastnn.residence import is_ours, placed
-from fastnn.sampling import labelled, rows
-from fastnn.streams import say
+from fastnn.nn import weights_io
+from fastnn.output.streams import say
+from fastnn.training import evaluation, sampling
+from fastnn.training.sampling import labelled, rows
 
 from .linear_svm import svm_loss_naive, svm_loss_vectorized
 from .softmax import softmax_loss_naive, softmax_loss_vectorized
@@ -39,20 +40,20 @@ __all__ = [
 ]
 
 
-@calls.checked
+@signatures.checked
 def sample_batch(X: Any, y: Any, num_train: int, batch_size: int, *, seed: Any = None) -> tuple[np.ndarray, np.ndarray]:
     """Draw a batch from the first `num_train` images, with replacement. Returns X_batch, y_batch.
 
-    X (N, ...), y (N,): arrays, or data sets such as h5py's; seed: see `fastnn.random`
+    X (N, ...), y (N,): arrays, or data sets such as h5py's; seed: see `fastnn.rng`
     """
     function = "sample_batch"
     X, y = labelled(function, X=X, y=y)
-    num_train = checks.integer(function, "num_train", num_train, minimum=1, maximum=min(len(X), len(y)))
-    places = random.generator(seed).choice(num_train, arguments.length(function, "batch_size", batch_size))
+    num_train = validation.integer(function, "num_train", num_train, minimum=1, maximum=min(len(X), len(y)))
+    places = rng.generator(seed).choice(num_train, arguments.length(function, "batch_size", batch_size))
     return rows(X, places), rows(y, places)
 
 
-@calls.checked
+@signatures.checked
 def train_linear_classifier(
     loss_func: Callable,
     W: np.ndarray | None,
@@ -72,11 +73,11 @@ def train_linear_classifier(
     W: weights (D, K) to begin with, which are not modified; None: 0.001 times standard normal numbers, as many classes
         as the largest label plus 1
     X (N, D), y (N,): images and their labels; verbose: print the loss of every 100th iteration
-    seed: where weights and batches are drawn from (see `fastnn.random`)
+    seed: where weights and batches are drawn from (see `fastnn.rng`)
     Returns the trained weights and the loss of each iteration.
     Raises FloatingPointError where a loss is not finite; ValueError and TypeError for arguments that do not fit.
     """
-    function, generator = "train_linear_classifier", random.generator(seed)
+    function, generator = "train_linear_classifier", rng.generator(seed)
     arguments.function(function, "loss_func", loss_func)
     X, y, W = _data(function, X, y, W)
     settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose)
@@ -87,15 +88,15 @@ def train_linear_classifier(
     return arrays.to_numpy(W), history
 
 
-@calls.checked
+@signatures.checked
 def predict_linear_classifier(W: np.ndarray, X: Any) -> np.ndarray:
     """The class of the highest score of each image: X (N, D), W (D, K) -> labels (N,) int64.
 
     Raises FloatingPointError where the highest score of an image is NaN or infinite.
     """
     function = "predict_linear_classifier"
-    (W,) = checks.floats(function, W=(W, "D K"))
-    checks.not_empty(function, "W", W)
+    (W,) = validation.floats(function, W=(W, "D K"))
+    validation.not_empty(function, "W", W)
     X = _images(function, X)
     _check_width(function, X, W)
     predicted, no_bias = np.empty(len(X), np.int64), np.zeros(W.shape[1], W.dtype)
@@ -115,16 +116,16 @@ class LinearClassifier:
         loss_history = classifier.train(X_train, y_train, learning_rate=1e-2, reg=1e-4, num_iters=1500)
         accuracy = np.mean(classifier.predict(X_val) == y_val)
 
-    seed: where weights and batches are drawn from (see `fastnn.random`)
+    seed: where weights and batches are drawn from (see `fastnn.rng`)
     W: the weights (D, K); None until the first training
     """
 
-    @calls.checked
+    @signatures.checked
     def __init__(self, *, seed: Any = None) -> None:
         self.W: np.ndarray | None = None
-        self._generator = random.generator(seed)
+        self._generator = rng.generator(seed)
 
-    @calls.checked
+    @signatures.checked
     def train(
         self,
         X: Any,
@@ -154,12 +155,12 @@ class LinearClassifier:
         """Whether `loss` computes on arrays in a GPU's memory: one of fastnn's own does; see `fastnn.nn.Module`."""
         return is_ours(self)
 
-    @calls.checked
+    @signatures.checked
     def predict(self, X: Any) -> np.ndarray:
         """The class of the highest score of each image: X (N, D) -> labels (N,) int64."""
         return predict_linear_classifier(self._trained("predict"), X)
 
-    @calls.checked
+    @signatures.checked
     def loss(self, X: Any, y: Any, reg: float) -> tuple[float, np.ndarray]:
         """The loss of images X (N, D) with labels y (N,), its penalty reg * sum(W * W) included, and dW (D, K)."""
         raise NotImplementedError(
@@ -167,18 +168,18 @@ class LinearClassifier:
             f"LinearSVM or Softmax"
         )
 
-    @calls.checked
+    @signatures.checked
     def save(self, name: str | os.PathLike) -> None:
         """Write W to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
-        files.save(name, {"W": self._trained("save")})
+        weights_io.save(name, {"W": self._trained("save")})
         say(f"{os.fspath(name)} saved.")
 
-    @calls.checked
+    @signatures.checked
     def load(self, name: str | os.PathLike) -> None:
         """Read the W that `save` wrote, without executing anything in the file. ValueError for another file."""
         function = f"{type(self).__name__}.load"
-        params = checks.keys(function, "the file", files.load(name)[0], required=["W"])
-        (self.W,) = checks.floats(function, W=(params["W"], "D K"))
+        params = validation.keys(function, "the file", weights_io.load(name)[0], required=["W"])
+        (self.W,) = validation.floats(function, W=(params["W"], "D K"))
 
     def _trained(self, method: str) -> np.ndarray:
         if self.W is None:
@@ -192,7 +193,7 @@ class LinearClassifier:
 class LinearSVM(LinearClassifier):
     """A linear classifier with the multiclass hinge loss."""
 
-    @calls.checked
+    @signatures.checked
     def loss(self, X: Any, y: Any, reg: float) -> tuple[float, np.ndarray]:
         return linear_svm_loss(self._trained("loss"), X, y, reg)
 
@@ -200,12 +201,12 @@ class LinearSVM(LinearClassifier):
 class Softmax(LinearClassifier):
     """A linear classifier with the cross-entropy of the softmax of its scores."""
 
-    @calls.checked
+    @signatures.checked
     def loss(self, X: Any, y: Any, reg: float) -> tuple[float, np.ndarray]:
         return linear_softmax_loss(self._trained("loss"), X, y, reg)
 
 
-@calls.checked
+@signatures.checked
 def test_one_param_set(
     classifier: LinearClassifier,
     data_dict: dict[str, Any],
@@ -219,7 +220,7 @@ def test_one_param_set(
     """
     function, names = "test_one_param_set", ("X_train", "y_train", "X_val", "y_val")
     arguments.attributes(function, "classifier", classifier, "train", "predict", expected="a classifier")
-    data = checks.keys(function, "data_dict", data_dict, required=names, optional=data_dict)
+    data = validation.keys(function, "data_dict", data_dict, required=names, optional=data_dict)
     parts = {which: sampling.part(function, data, which) for which in ("train", "val")}
     classifier.train(*parts["train"], lr, reg, num_iters)
     W = getattr(classifier, "W", None)
@@ -242,11 +243,11 @@ class _Settings(NamedTuple):
 
 def _settings(function: str, learning_rate: Any, reg: Any, num_iters: Any, batch_size: Any, verbose: Any) -> _Settings:
     return _Settings(
-        checks.number(function, "learning_rate", learning_rate, minimum=0),
-        checks.number(function, "reg", reg, minimum=0),
-        checks.integer(function, "num_iters", num_iters, minimum=0),
+        validation.number(function, "learning_rate", learning_rate, minimum=0),
+        validation.number(function, "reg", reg, minimum=0),
+        validation.integer(function, "num_iters", num_iters, minimum=0),
         arguments.length(function, "batch_size", batch_size),
-        checks.flag(function, "verbose", verbose),
+        validation.flag(function, "verbose", verbose),
     )
 
 
@@ -287,16 +288,16 @@ def _data(function: str, X: Any, y: Any, W: Any) -> tuple[Any, Any, np.ndarray |
             f"and (N,), N at least 1; make images rows with X.reshape(len(X), -1)"
         )
     if W is not None:
-        W = checks.floats(function, W=(W, "D K"))[0].copy()
+        W = validation.floats(function, W=(W, "D K"))[0].copy()
         _check_width(function, X, W)
-    checks.labels(function, "y", y, len(X), sys.maxsize if W is None else W.shape[1])
+    validation.labels(function, "y", y, len(X), sys.maxsize if W is None else W.shape[1])
     return X, y, W
 
 
 def _images(function: str, X: Any) -> Any:
     """X (N, D) of real numbers: an array, or a data set in a file."""
     X = sampling.array_or_file(function, "X", X)
-    X = checks.array(function, "X", X) if not hasattr(X, "dtype") else X
+    X = validation.array(function, "X", X) if not hasattr(X, "dtype") else X
     if X.dtype.kind not in "fiub" or len(X.shape) != 2:
         raise TypeError(
             f"{function}: X is an array of {X.dtype} of the shape {X.shape}; expected real numbers (N, D); make images "

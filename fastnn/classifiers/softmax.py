@@ -4,10 +4,10 @@
 the loops.
 """
 
-from fastnn import pinned
+from fastnn import fixed_backend
 from fastnn.kernels.linear_losses import linear_softmax_loss
 
 __all__ = ["softmax_loss_naive", "softmax_loss_vectorized"]
 
-softmax_loss_naive = pinned.to_loops(linear_softmax_loss, "softmax_loss_naive", __name__)
-softmax_loss_vectorized = pinned.to_fast(linear_softmax_loss, "softmax_loss_vectorized", __name__)
+softmax_loss_naive = fixed_backend.to_loops(linear_softmax_loss, "softmax_loss_naive", __name__)
+softmax_loss_vectorized = fixed_backend.to_fast(linear_softmax_loss, "softmax_loss_vectorized", __name__)

@@ -13,15 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, evaluation, optim, random, sampling
-from fastnn.kernels import arrays, calls, checks, squares
+from fastnn import arguments, optim, rng
+from fastnn.devices import is_ours, params_on_device, placed
+from fastnn.kernels import l2
+from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.layer_utils import affine_relu_backward, affine_relu_forward
 from fastnn.layers import affine_backward, affine_forward, softmax_loss
-from fastnn.nn import files
-from fastnn.nn.named import all_fitting
-from fastnn.residence import is_ours, params_on_device, placed
-from fastnn.sampling import labelled, rows
-from fastnn.streams import say
+from fastnn.nn import weights_io
+from fastnn.nn.named_arrays import all_fitting
+from fastnn.output.streams import say
+from fastnn.training import evaluation, sampling
+from fastnn.training.sampling import labelled, rows
 
 from .linear_classifier import checked_loss, sample_batch
 
@@ -30,14 +32,14 @@ __all__ = ["TwoLayerNet", "nn_forward_backward", "nn_forward_pass", "nn_predict"
 _NAMES = ("W1", "b1", "W2", "b2")
 
 
-@calls.checked
+@signatures.checked
 def nn_forward_pass(params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Returns scores (N, K) and hidden (N, H), the output of ReLU."""
     scores, hidden, _ = _forward("nn_forward_pass", params, X)
     return scores, hidden
 
 
-@calls.checked
+@signatures.checked
 def nn_forward_backward(params: dict[str, np.ndarray], X: Any, y: Any = None, reg: float = 0.0) -> Any:
     """Scores (N, K) where y is None, else the loss with its penalty, and a dict of its gradients.
 
@@ -47,16 +49,16 @@ def nn_forward_backward(params: dict[str, np.ndarray], X: Any, y: Any = None, re
     scores, hidden, cache = _forward(function, params, X)
     if y is None:
         return scores
-    reg = checks.number(function, "reg", reg, minimum=0)
+    reg = validation.number(function, "reg", reg, minimum=0)
     loss, dscores = softmax_loss(scores, y)
     dhidden, dW2, db2 = affine_backward(dscores, (hidden, params["W2"], params["b2"]))
     _, dW1, db1 = affine_relu_backward(dhidden, cache, need_dx=False)
     if reg:
-        loss = loss + squares.weight_penalty([params["W1"], params["W2"]], [dW1, dW2], 2 * reg)
+        loss = loss + l2.weight_penalty([params["W1"], params["W2"]], [dW1, dW2], 2 * reg)
     return loss, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
 
 
-@calls.checked
+@signatures.checked
 def nn_train(
     params: dict[str, np.ndarray],
     loss_func: Callable,
@@ -80,13 +82,13 @@ def nn_train(
     pred_func: function (params, loss_func, X) -> labels, such as `nn_predict`
     X, y, X_val, y_val: images and labels to train on and to validate with
     learning_rate_decay: factor for the learning rate after each epoch of max(N // batch_size, 1) iterations
-    verbose: print the loss of every 100th iteration; seed: where batches are drawn from (see `fastnn.random`)
+    verbose: print the loss of every 100th iteration; seed: where batches are drawn from (see `fastnn.rng`)
     Returns loss_history, a loss for each iteration, and train_acc_history, of the batch, and val_acc_history. As in
     the course an epoch is closed with its first iteration: accuracies are taken and the rate decays after iteration 0,
     after the first of the second epoch, and so on.
     Raises FloatingPointError where a loss is not finite, ValueError for arguments that do not fit.
     """
-    function, generator = "nn_train", random.generator(seed)
+    function, generator = "nn_train", rng.generator(seed)
     W1, _, W2, _ = _weights(function, params)
     arguments.function(function, "loss_func", loss_func)
     arguments.function(function, "pred_func", pred_func)
@@ -94,12 +96,12 @@ def nn_train(
     X_val, y_val = labelled(function, X_val=X_val, y_val=y_val)
     for name, images, labels in (("", X, y), ("_val", X_val, y_val)):
         _check_images(function, f"X{name}", images, W1)
-        checks.labels(function, f"y{name}", labels, len(images), W2.shape[1])
-    count, verbose = len(X), checks.flag(function, "verbose", verbose)
-    reg = checks.number(function, "reg", reg, minimum=0)
-    learning_rate = checks.number(function, "learning_rate", learning_rate, minimum=0)
-    learning_rate_decay = checks.number(function, "learning_rate_decay", learning_rate_decay, above=0)
-    num_iters = checks.integer(function, "num_iters", num_iters, minimum=0)
+        validation.labels(function, f"y{name}", labels, len(images), W2.shape[1])
+    count, verbose = len(X), validation.flag(function, "verbose", verbose)
+    reg = validation.number(function, "reg", reg, minimum=0)
+    learning_rate = validation.number(function, "learning_rate", learning_rate, minimum=0)
+    learning_rate_decay = validation.number(function, "learning_rate_decay", learning_rate_decay, above=0)
+    num_iters = validation.integer(function, "num_iters", num_iters, minimum=0)
     batch_size = arguments.length(function, "batch_size", batch_size)
     iterations_per_epoch = max(count // batch_size, 1)
     stats: dict[str, list[float]] = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
@@ -123,7 +125,7 @@ def nn_train(
     return stats
 
 
-@calls.checked
+@signatures.checked
 def nn_predict(params: dict[str, np.ndarray], loss_func: Callable, X: Any) -> np.ndarray:
     """The class of the highest score of each image: labels (N,) int64.
 
@@ -151,10 +153,10 @@ class TwoLayerNet:
 
     input_size, hidden_size, output_size: D, H, K; dtype: of the parameters
     std: standard deviation of the initial weights; biases begin as zeros
-    seed: where weights and batches are drawn from (see `fastnn.random`)
+    seed: where weights and batches are drawn from (see `fastnn.rng`)
     """
 
-    @calls.checked
+    @signatures.checked
     def __init__(
         self,
         input_size: int,
@@ -166,25 +168,25 @@ class TwoLayerNet:
         seed: Any = None,
     ) -> None:
         D, H, K = (
-            checks.integer("TwoLayerNet", name, size, minimum=1)
+            validation.integer("TwoLayerNet", name, size, minimum=1)
             for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size))
         )
-        checks.fits("TwoLayerNet", "hidden_size", hidden_size, H * max(D, K))
-        std = checks.number("TwoLayerNet", "std", std, minimum=0)
+        validation.fits("TwoLayerNet", "hidden_size", hidden_size, H * max(D, K))
+        std = validation.number("TwoLayerNet", "std", std, minimum=0)
         dtype = arguments.dtype("TwoLayerNet", dtype)
-        self._generator = random.generator(seed)
+        self._generator = rng.generator(seed)
         self.params: dict[str, np.ndarray] = {}
         self.params["W1"] = (std * self._generator.standard_normal((D, H))).astype(dtype)
         self.params["b1"] = np.zeros(H, dtype)
         self.params["W2"] = (std * self._generator.standard_normal((H, K))).astype(dtype)
         self.params["b2"] = np.zeros(K, dtype)
 
-    @calls.checked
+    @signatures.checked
     def loss(self, X: Any, y: Any = None, reg: float = 0.0) -> Any:
         """`nn_forward_backward` of these parameters: scores, or (loss, grads)."""
         return nn_forward_backward(self.params, X, y, reg)
 
-    @calls.checked
+    @signatures.checked
     def train(
         self,
         X: Any,
@@ -204,24 +206,24 @@ class TwoLayerNet:
             learning_rate, learning_rate_decay, reg, num_iters, batch_size, verbose, seed=self._generator,
         )  # fmt: skip
 
-    @calls.checked
+    @signatures.checked
     def predict(self, X: Any) -> np.ndarray:
         """The class of the highest score of each image: labels (N,) int64."""
         return nn_predict(self.params, nn_forward_backward, X)
 
-    @calls.checked
+    @signatures.checked
     def save(self, name: str | os.PathLike) -> None:
         """Write the parameters to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
-        files.save(name, self.params)
+        weights_io.save(name, self.params)
         say(f"{os.fspath(name)} saved.")
 
-    @calls.checked
+    @signatures.checked
     def load(self, name: str | os.PathLike) -> None:
         """Read the parameters that `save` wrote, without executing anything in the file.
 
         Raises ValueError where their names or shapes are not those of this net, or the file is of another kind.
         """
-        self.params = all_fitting("TwoLayerNet.load", "params", self.params, files.load(name)[0])
+        self.params = all_fitting("TwoLayerNet.load", "params", self.params, weights_io.load(name)[0])
 
 
 def _forward(function: str, params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, np.ndarray, Any]:
@@ -244,6 +246,6 @@ def _check_images(function: str, name: str, X: Any, W1: np.ndarray) -> None:
 
 def _weights(function: str, params: Any) -> tuple[np.ndarray, ...]:
     """W1, b1, W2, b2, of shapes that belong together."""
-    given = checks.keys(function, "params", params, required=_NAMES)
+    given = validation.keys(function, "params", params, required=_NAMES)
     patterns = {"W1": "D H", "b1": "H", "W2": "H K", "b2": "K"}
-    return checks.floats(function, **{name: (given[name], pattern) for name, pattern in patterns.items()})
+    return validation.floats(function, **{name: (given[name], pattern) for name, pattern in patterns.items()})

@@ -9,8 +9,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from fastnn import BackendUnavailable, __version__, streams
-from fastnn.kernels import checks
+from fastnn import BackendUnavailable, __version__
+from fastnn.kernels.dispatch import validation
+from fastnn.output import streams
 
 from . import bench, check, info, plot, predict, resume, sweep, train, warmup
 from .parser import Parser
@@ -56,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     parser = _parser()
     if not argv or not (argv[0].startswith("-") or argv[0] in parser.commands):
-        given = checks.brief(argv[0]) + " is unknown" if argv else "no command is given"
-        near = checks.suggestion(argv[0], parser.commands) if argv else ""
+        given = validation.brief(argv[0]) + " is unknown" if argv else "no command is given"
+        near = validation.suggestion(argv[0], parser.commands) if argv else ""
         parser.error(f"{given}; expected one of {', '.join(parser.commands)}{near}")
     arguments = parser.parse_args(argv)
     name = f"fastnn {arguments.command}"

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fastnn import atomic, backends, get_backend, use_backend
+from fastnn import backends, get_backend, use_backend
 from fastnn.kernels import OPERATIONS
+from fastnn.output import atomic
 
 from . import common
 from .parser import positive

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fastnn import atomic, backends, use_backend
-from fastnn.kernels import OPERATIONS, checks
+from fastnn import backends, use_backend
+from fastnn.kernels import OPERATIONS
+from fastnn.kernels.dispatch import validation
+from fastnn.output import atomic
 
 from . import common
 
@@ -47,7 +49,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     """Check backends, or a kernel; returns the exit code: 1 where something is wrong."""
     if arguments.kernel or arguments.like:
         return _check_kernel(arguments)
-    from fastnn.conformance import support
+    from fastnn.testing.conformance import support_matrix
 
     lines = backends()
     names = arguments.backend or [line.name for line in lines if line.available]
@@ -55,22 +57,26 @@ def run_check(arguments: argparse.Namespace) -> int:
         with use_backend(name):  # raises now what would be raised minutes later
             pass
     simulated = [line.name for line in lines if line.device.startswith("simulated")]
-    count = support.CASES if arguments.cases is None else checks.integer("check", "cases", arguments.cases, minimum=1)
-    seed = checks.integer("check", "seed", arguments.seed, minimum=0)
+    count = (
+        support_matrix.CASES
+        if arguments.cases is None
+        else validation.integer("check", "cases", arguments.cases, minimum=1)
+    )
+    seed = validation.integer("check", "seed", arguments.seed, minimum=0)
     target = None if arguments.json in (None, "-") else Path(arguments.json)
     if target:
         common.check_file(target)
     few = count if arguments.cases else _SIMULATED
     counts = {name: few if name in simulated else count for name in names}
     progress = common.show if sys.stderr.isatty() else common.ignore
-    result = support.run(counts, arguments.operation or OPERATIONS, seed, simulated, progress)
+    result = support_matrix.run(counts, arguments.operation or OPERATIONS, seed, simulated, progress)
     if sys.stderr.isatty():
         common.show("")
     try:
         if target:
             atomic.write_text(target, json.dumps(result, indent=1) + "\n")
     finally:
-        text = _rendered(result, support.table(result), lines)
+        text = _rendered(result, support_matrix.table(result), lines)
         print(json.dumps(result, indent=1) if arguments.json == "-" else text)
     return 1 if result["reports"] else 0
 
@@ -131,7 +137,8 @@ def _imported(text: str, folder: str) -> Callable:
     if not callable(getattr(found, function, None)):
         names = [name for name in vars(found) if not name.startswith("_") and callable(getattr(found, name))]
         raise ValueError(
-            f"check: {module} has no function {function!r}; expected one of its own{checks.suggestion(function, names)}"
+            f"check: {module} has no function {function!r}; expected one of its own"
+            f"{validation.suggestion(function, names)}"
         )
     return getattr(found, function)
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from fastnn import atomic
-from fastnn.kernels.switch import CHOICES
+from fastnn.kernels.dispatch.switch import CHOICES
+from fastnn.output import atomic
 
 from .settings import DEFAULTS, MODELS, OPTIONS, UPDATE_RULES, defaults_of
 

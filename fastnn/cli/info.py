@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 from fastnn import BackendUnavailable, backends, get_backend
-from fastnn.kernels import thread_count
-from fastnn.kernels.switch import VARIABLE
+from fastnn.kernels.cpu import thread_count
+from fastnn.kernels.dispatch.switch import VARIABLE
 
 
 def add_parser(commands: Any) -> None:
@@ -30,10 +30,10 @@ def run_info(arguments: argparse.Namespace) -> int:
 
 def collect() -> dict:
     """Everything that decides what runs here and how fast."""
-    from fastnn.benchmarking import machine
+    from fastnn import environment
 
     return {
-        "machine": machine.describe(),
+        "machine": environment.describe(),
         "executable": sys.executable,
         "backends": [line._asdict() for line in backends()],
         "active": _active(),
@@ -44,12 +44,12 @@ def collect() -> dict:
 
 def render(found: dict) -> str:
     """The same as text."""
-    machine, active = found["machine"], found["active"]
-    versions = ", ".join(f"{name} {version or 'is not installed'}" for name, version in machine["versions"].items())
+    environment, active = found["machine"], found["active"]
+    versions = ", ".join(f"{name} {version or 'is not installed'}" for name, version in environment["versions"].items())
     lines = [
         f"versions    {versions}",
-        f"processor   {machine['cpu']}, {machine['cores']} cores, {' '.join(machine['vector_features'])}",
-        f"system      {machine['system']}",
+        f"processor   {environment['cpu']}, {environment['cores']} cores, {' '.join(environment['vector_features'])}",
+        f"system      {environment['system']}",
     ]
     for position, line in enumerate(found["backends"]):
         status = f"not here: {line['reason']}; {line['remedy']}"

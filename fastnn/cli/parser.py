@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from fastnn.kernels import checks
+from fastnn.kernels.dispatch import validation
 
 
 def whole(text: str) -> int:
@@ -70,7 +70,7 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             parser = self.commands.get(getattr(found, "command", ""), self)
             word = unknown[0].partition("=")[0]
-            near = checks.suggestion(word, parser.words)
+            near = validation.suggestion(word, parser.words)
             parser.error(f"{unknown[0]!r} is unknown; expected only {', '.join(parser.words) or 'no arguments'}{near}")
         return found
 
@@ -81,6 +81,7 @@ class Parser(argparse.ArgumentParser):
 def _chosen(value: str, choices: list[str]) -> str:
     if value not in choices:
         raise argparse.ArgumentTypeError(
-            f"{value!r} is unknown; expected one of {', '.join(map(repr, choices))}{checks.suggestion(value, choices)}"
+            f"{value!r} is unknown; expected one of {', '.join(map(repr, choices))}"
+            f"{validation.suggestion(value, choices)}"
         )
     return value

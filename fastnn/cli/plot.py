@@ -2,14 +2,12 @@
 
 import argparse
 import json
-import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .common import command, drawn
-from .resume import checkpoint_at
-from .run import CHECKPOINT
+from .picture import draw
+from .run_folder import checkpoint_at, picture_of
 
 _EXAMPLES = """examples:
   fastnn plot runs/shapes-three-layer-conv       losses, accuracies and filters of a run, also while it trains
@@ -25,10 +23,10 @@ def add_parser(commands: Any) -> None:
 
 def run_plot(arguments: argparse.Namespace) -> int:
     """Draw a checkpoint; returns the exit code."""
-    from fastnn import run_file
+    from fastnn.checkpoint import run
 
     path = checkpoint_at(arguments.path)
-    tree = run_file.read("plot", path)
+    tree = run.read("plot", path)
     state, picture = tree["solver"], arguments.out or picture_of(path)
     shape = tree.get("data", {}).get("input_shape", (3, 32, 32))
     found = drawn("plot", picture, lambda: draw(state, shape, picture), "error")
@@ -38,22 +36,3 @@ def run_plot(arguments: argparse.Namespace) -> int:
     elif found:
         print(found)
     return 0 if found else 2
-
-
-def picture_of(checkpoint: Path) -> Path:
-    """Where the picture of a checkpoint goes: beside it."""
-    name = checkpoint.name.removesuffix(".prev")
-    return checkpoint.with_name("training.png" if name == CHECKPOINT else f"{name.removesuffix('.h5')}.png")
-
-
-def draw(state: dict[str, Any], input_shape: Sequence[int], picture: Path) -> None:
-    """Losses, accuracies and, where the first layer looks at images, its weights."""
-    from fastnn import vis_utils
-
-    weights = next((array for array in (state["best_params"] or state["params"]).values() if array.ndim > 1), None)
-    if weights is not None and weights.ndim == 4:
-        vis_utils.training_picture(state, weights, picture)
-    elif weights is not None and len(input_shape) == 3 and len(weights) == math.prod(input_shape):
-        vis_utils.training_picture(state, weights, picture, image_shape=tuple(input_shape))
-    else:
-        vis_utils.plot_stats(state, picture)

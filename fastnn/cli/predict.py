@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import atomic, evaluation, get_backend, npy, use_backend
-from fastnn.kernels import checks
-from fastnn.kernels.switch import VARIABLE
+from fastnn import get_backend, use_backend
+from fastnn.data_utils import npy
+from fastnn.kernels.dispatch import validation
+from fastnn.kernels.dispatch.switch import VARIABLE
+from fastnn.output import atomic
+from fastnn.training import evaluation
 
 from .common import add_common, command
-from .resume import add_data, checkpoint_at
+from .resume import add_data
+from .run_folder import checkpoint_at
 from .settings import Settings, data_of_script
 
 _EXAMPLES = """examples:
@@ -36,11 +40,11 @@ def add_parser(commands: Any) -> None:
 
 def run_predict(arguments: argparse.Namespace) -> int:
     """Print the likeliest classes of each image; returns the exit code."""
-    from fastnn import run_file
+    from fastnn.checkpoint import run
 
-    top = checks.integer("predict", "top", arguments.top, minimum=1)
+    top = validation.integer("predict", "top", arguments.top, minimum=1)
     path = checkpoint_at(arguments.path)
-    tree = run_file.read("predict", path)
+    tree = run.read("predict", path)
     with use_backend(arguments.backend) if arguments.backend else contextlib.nullcontext():
         model = _model(tree, path)
         stored = tree.get("data", {})
@@ -66,17 +70,18 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 def _model(tree: dict, path: Path) -> Any:
     """The network with its best parameters."""
-    from fastnn import descriptions, failures
+    from fastnn.checkpoint import config
+    from fastnn.training import nonfinite
 
     state = tree["solver"]
     try:
         if "model" in tree:
-            model = descriptions.build_model(tree["model"])
+            model = config.build_model(tree["model"])
         elif "settings" in tree:  # an older run of `fastnn train`
             model = Settings.from_checkpoint(tree, path).build_model(0, {"X_train": np.empty((1, 3, 32, 32))})
         else:
-            raise descriptions.NotDescribed("an older fastnn did not store how it was made")
-    except descriptions.NotDescribed as error:
+            raise config.NotDescribed("an older fastnn did not store how it was made")
+    except config.NotDescribed as error:
         what = tree.get("model", {}).get("unknown", error)
         raise ValueError(
             f"predict: path={str(path)!r} does not hold the network ({what}); expected one made of this project's "
@@ -85,7 +90,7 @@ def _model(tree: dict, path: Path) -> Any:
     best = "best_params" if state["best_params"] else "params"
     model.params = state[best]
     model.buffers = state.get(best.replace("params", "buffers"), {})
-    if names := failures.not_finite({**model.params, **model.buffers}):
+    if names := nonfinite.not_finite({**model.params, **model.buffers}):
         raise ValueError(
             f"predict: {names[0]!r} in path={str(path)!r} holds NaN or infinity; expected finite numbers; use a "
             f"checkpoint that was saved before the training diverged, such as {atomic.previous(path)!r}"
@@ -95,20 +100,20 @@ def _model(tree: dict, path: Path) -> Any:
 
 def _about(tree: dict, path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """How images become inputs: from the file, or else from the data set itself."""
-    from fastnn import run_file
+    from fastnn.checkpoint import run
 
     about = tree.get("data", {})
     if isinstance(about.get("mean_image"), np.ndarray) and arguments.data is None:
         return about
     if "settings" in tree:
-        return run_file.about(Settings.from_checkpoint(tree, path).load_data())
+        return run.about(Settings.from_checkpoint(tree, path).load_data())
     if arguments.data is None:
         raise ValueError(
             f"predict: path={str(path)!r} does not say how images become inputs; expected a run of `fastnn train`, or "
             f"of a script whose data had mean_image, scale and class_names, as from "
             f"get_shapes_data(preprocessing=True); pass --data NAME, or an .npy file with inputs"
         )
-    return run_file.about(data_of_script("predict", tree, path, arguments.data, arguments.data_root))
+    return run.about(data_of_script("predict", tree, path, arguments.data, arguments.data_root))
 
 
 def _array(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fastnn import atomic, get_backend
-from fastnn.kernels.switch import VARIABLE
+from fastnn import get_backend
+from fastnn.kernels.dispatch.switch import VARIABLE
+from fastnn.output import atomic
 
 from .common import add_common, command
-from .run import CHECKPOINT, Run
+from .run import Run
+from .run_folder import CHECKPOINT, checkpoint_at
 from .settings import DEFAULTS, Settings, data_of_script
 from .train import train
 
@@ -35,14 +37,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-root", metavar="DIR", help="with --data cifar10: its folder; default: FASTNN_DATA")
 
 
-def checkpoint_at(path: Path) -> Path:
-    """A checkpoint, or that of a run's folder."""
-    return path / CHECKPOINT if path.is_dir() else path
-
-
 def run_resume(arguments: argparse.Namespace) -> int:
     """Go on from a checkpoint; returns the exit code."""
-    from fastnn import run_file
+    from fastnn.checkpoint import run as run_file
 
     path = checkpoint_at(arguments.path)
     path = atomic.target(path) if path.is_symlink() else path  # the run goes on beside the file itself

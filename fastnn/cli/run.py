@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import locks
+from fastnn.checkpoint import locks
 
+from . import run_folder
 from .common import check_writable, drawn
+from .picture import draw
 from .settings import Settings
-
-CHECKPOINT = "checkpoint.h5"
 
 _SECONDS_BETWEEN_CHECKPOINTS = 300  # within an epoch; one is written at its end in any case
 
@@ -78,9 +78,7 @@ class Run:
 
     @property
     def picture(self) -> Path:
-        from . import plot
-
-        return plot.picture_of(self.checkpoint)
+        return run_folder.picture_of(self.checkpoint)
 
     @property
     def go_on(self) -> list[str]:
@@ -91,7 +89,7 @@ class Run:
 
     def introduction(self) -> list[tuple[str, str]]:
         """What is about to be trained, as labelled lines."""
-        from fastnn.kernels.switch import VARIABLE
+        from fastnn.kernels.dispatch.switch import VARIABLE
 
         solver, settings = self.solver, self.settings
         count = sum(array.size for array in self.model.params.values())
@@ -131,8 +129,6 @@ class Run:
 
     def result(self, command: str) -> dict[str, Any]:
         """Accuracies of the best parameters, time per step and files, ready for JSON; draws the picture."""
-        from . import plot
-
         solver, picture = self.solver, self.picture
         shape = self.data["X_train"].shape[1:]
         return {
@@ -145,7 +141,7 @@ class Run:
             "backend": self.backend,
             "folder": str(self.folder),
             "checkpoint": str(self.checkpoint),
-            "picture": drawn(command, picture, lambda: plot.draw(solver.state(), shape, picture)),
+            "picture": drawn(command, picture, lambda: draw(solver.state(), shape, picture)),
             "settings": None if self.settings is None else dataclasses.asdict(self.settings),
         }
 

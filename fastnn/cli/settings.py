@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import checks
+from fastnn.kernels.dispatch import validation as checks
 
 # For pixels of 0 to 255 less their mean, as `shapes` has it: with larger inputs Adam at 1e-3 is unsteady, and one epoch
 # on CIFAR-10 ends some 0.1 lower.
@@ -220,7 +220,7 @@ def load_data(
 
 def data_of_script(command: str, tree: dict, path: Path, name: str | None, root: str | None) -> dict:
     """The data set that a script trained on, which its checkpoint does not name; known again by its checksum."""
-    from fastnn import run_file
+    from fastnn.checkpoint import run
 
     if name is None:
         raise ValueError(
@@ -233,7 +233,7 @@ def data_of_script(command: str, tree: dict, path: Path, name: str | None, root:
         sizes = then["num_train"], then["num_val"], DEFAULTS[name]["num_test"]
         for scaled in (True, False):
             data = load_data(name, root, *sizes, scaled, then["dtype"])
-            if run_file.about(data)["digest"] == then["digest"]:
+            if run.about(data)["digest"] == then["digest"]:
                 return data
     raise ValueError(
         f"{command}: path={str(path)!r} was trained on other data than --data {name}, or on other images of it; "

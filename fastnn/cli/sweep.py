@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fastnn import atomic, get_backend, use_backend
-from fastnn.kernels import checks
-from fastnn.kernels.switch import VARIABLE
+from fastnn import get_backend, use_backend
+from fastnn.kernels.dispatch import validation
+from fastnn.kernels.dispatch.switch import VARIABLE
+from fastnn.output import atomic
 
 from .common import add_common, add_settings, check_writable, command, drawn, numbered, prepare, say_to, typed
 from .parser import READERS
@@ -156,11 +157,11 @@ def _choices(arguments: argparse.Namespace) -> dict[str, list]:
 def _check(name: str, value: Any) -> None:
     """A value that no trial could run with is refused before the first."""
     if OPTIONS[name][0] is int:
-        checks.integer("sweep", name, value, minimum=1)
+        validation.integer("sweep", name, value, minimum=1)
     elif name == "learning_rate":
-        checks.number("sweep", name, value, above=0)
+        validation.number("sweep", name, value, above=0)
     elif OPTIONS[name][0] is float:
-        checks.number("sweep", name, value, minimum=0)
+        validation.number("sweep", name, value, minimum=0)
 
 
 def _settings(arguments: argparse.Namespace, choices: dict[str, list]) -> Settings:
@@ -170,8 +171,8 @@ def _settings(arguments: argparse.Namespace, choices: dict[str, list]) -> Settin
         values = choices.get(name) or getattr(arguments, name) or [None]
         first[name] = values[0][0] if isinstance(values[0], tuple) else values[0]
     settings = Settings.from_arguments(argparse.Namespace(**{**vars(arguments), **first}), SWEEP_DEFAULTS)
-    checks.integer("sweep", "epochs", settings.epochs, minimum=1)
-    checks.integer("sweep", "num_train", settings.num_train, minimum=1)
+    validation.integer("sweep", "epochs", settings.epochs, minimum=1)
+    validation.integer("sweep", "num_train", settings.num_train, minimum=1)
     return settings
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from fastnn import get_backend, use_backend
-from fastnn.kernels.switch import VARIABLE
-from fastnn.sampling import METHODS
+from fastnn.kernels.dispatch.switch import VARIABLE
+from fastnn.training.sampling import METHODS
 
 from .common import add_common, add_settings, command, numbered, prepare, say_to, typed
-from .run import CHECKPOINT, Run
+from .run import Run
+from .run_folder import CHECKPOINT
 from .settings import DEFAULTS, SCHEDULES, Settings
 
 _TRAIN_EXAMPLES = """examples:

@@ -32,8 +32,9 @@ def run_warmup(arguments: argparse.Namespace) -> int:
     """Compile what is not in the cache yet, and say what and where; returns the exit code."""
     began = time.perf_counter()
     with use_backend(_BACKEND):
-        from fastnn import warmup
-        from fastnn.kernels import code_cache, compiling, threads
+        from fastnn.benchmarking import warmup
+        from fastnn.kernels.cache import code_cache
+        from fastnn.kernels.cpu import compiling, threads
 
         with threads.use_num_threads(max(2, threads.get_num_threads())):  # what helpers run is compiled too
             for dtype in _DTYPES[arguments.dtype]:
@@ -53,7 +54,9 @@ def run_warmup(arguments: argparse.Namespace) -> int:
 
 def _check_folder(dtype: str) -> None:
     """OSError where a small kernel has to be compiled, and cannot be kept."""
-    from fastnn.kernels import activations, code_cache, compiling
+    from fastnn.kernels import activations
+    from fastnn.kernels.cache import code_cache
+    from fastnn.kernels.cpu import compiling
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the error says the same

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import calls, checks, user_cache
+from fastnn.kernels.cache import user_cache
+from fastnn.kernels.dispatch import signatures
+from fastnn.kernels.dispatch import validation as checks
 
 from . import layouts, splits
 from .layouts import CIFAR10_CLASSES, Cifar10
@@ -22,7 +24,7 @@ from .layouts import CIFAR10_CLASSES, Cifar10
 VARIABLE = "FASTNN_DATA"
 
 
-@calls.checked
+@signatures.checked
 def load_CIFAR10(
     root: str | os.PathLike | None = None, *, dtype: Any = np.float64
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -41,7 +43,7 @@ def load_CIFAR10(
     return X, data.y, X_test, data.y_test
 
 
-@calls.checked
+@signatures.checked
 def get_CIFAR10_data(
     num_training: int = 49000,
     num_validation: int = 1000,
@@ -80,7 +82,7 @@ def get_CIFAR10_data(
     )
 
 
-@calls.checked
+@signatures.checked
 def preprocess_cifar10(
     bias_trick: bool = False,
     flatten: bool = True,
@@ -123,7 +125,7 @@ def preprocess_cifar10(
     return data
 
 
-@calls.checked
+@signatures.checked
 def find_CIFAR10(root: str | os.PathLike | None = None) -> Path | None:
     """The folder that `load_CIFAR10(root)` would read, or None where it would download; nothing is read or written."""
     found = (layouts.find(place) for _, place in places(arguments.path_or_none("find_CIFAR10", "root", root)))

@@ -16,7 +16,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastnn.kernels import user_cache
+from fastnn.kernels.cache import user_cache
 
 from .layouts import LAYOUTS, Layout
 from .unpack import unpack

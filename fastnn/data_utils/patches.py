@@ -7,35 +7,37 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, atomic, checkpoint, manifest, random
-from fastnn.kernels import calls, checks
+from fastnn import arguments, checkpoint, rng
+from fastnn.checkpoint import container
+from fastnn.kernels.dispatch import signatures, validation
+from fastnn.output import atomic
 
 DATASET = "data"
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue: ITU-R Recommendation BT.709
 
 
-@calls.checked
+@signatures.checked
 def cut_patches(images: Any, count: int, size: int = 16, seed: Any = None) -> np.ndarray:
     """Square patches from random places of random images.
 
     images (N, 3, H, W): red, green, blue; any integers or floats
     count, size: of the patches; size at most H and W, in pixels
-    seed: see `fastnn.random`
+    seed: see `fastnn.rng`
     Returns patches (count, 3, size, size) in the dtype of images. Raises ValueError or TypeError for other arguments.
     """
     function = "cut_patches"
     images = _images(function, "images", images)
-    count = checks.integer(function, "count", count, minimum=1)
+    count = validation.integer(function, "count", count, minimum=1)
     N, _, H, W = images.shape
-    size = checks.integer(function, "size", size, minimum=1, maximum=min(H, W))
-    source = random.generator(seed)
+    size = validation.integer(function, "size", size, minimum=1, maximum=min(H, W))
+    source = rng.generator(seed)
     chosen, top, left = (source.choice(length, count) for length in (N, H - size + 1, W - size + 1))
     windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(2, 3))
     return windows[chosen, :, top, left]
 
 
-@calls.quiet
-@calls.checked
+@signatures.quiet
+@signatures.checked
 def preprocess_patches(images: Any) -> np.ndarray:
     """What the autoencoder learns from: luminance without each image's mean, in [0.1, 0.9].
 
@@ -65,7 +67,7 @@ def preprocess_patches(images: Any) -> np.ndarray:
     return grey
 
 
-@calls.checked
+@signatures.checked
 def load_patches(path: str | os.PathLike) -> np.ndarray:
     """The patches of an HDF5 file, preprocessed.
 
@@ -82,12 +84,12 @@ def load_patches(path: str | os.PathLike) -> np.ndarray:
             f"with cut_patches and save_patches"
         )
     with path.open("rb") as file:
-        is_ours = manifest.versions(file) is not None
+        is_ours = container.versions(file) is not None
     images = checkpoint.load(path).get(DATASET) if is_ours else _read_hdf5(function, path)
     return preprocess_patches(_images(function, DATASET, images))
 
 
-@calls.checked
+@signatures.checked
 def save_patches(path: str | os.PathLike, patches: Any) -> None:
     """Write patches (N, 3, h, w), as `cut_patches` returns them, to an HDF5 file that `load_patches` reads.
 
@@ -99,7 +101,7 @@ def save_patches(path: str | os.PathLike, patches: Any) -> None:
     try:
         with (
             atomic.replacing(path) as temporary,
-            manifest.hdf5(temporary, checkpoint.FORMAT_VERSION) as file,
+            container.hdf5(temporary, checkpoint.FORMAT_VERSION) as file,
         ):
             file.create_dataset(DATASET, data=patches).attrs["kind"] = "array"
     except OSError as error:
@@ -161,7 +163,7 @@ def _problem(dataset: Any, size: int) -> str:
 
 def _images(function: str, name: str, images: Any) -> np.ndarray:
     """`images` as an array (N, 3, h, w) of real numbers, not empty, in its own dtype."""
-    images = checks.array(function, name, images)
+    images = validation.array(function, name, images)
     if images.dtype.kind not in "iuf":
         raise TypeError(
             f"{function}: {name}.dtype = {images.dtype} holds no pixels; expected integers or floats; convert it with "
@@ -172,5 +174,5 @@ def _images(function: str, name: str, images: Any) -> np.ndarray:
             f"{function}: {name}.shape = {images.shape} holds no colour images; expected (N, 3, h, w); for channels "
             f"last pass {name}.transpose(0, 3, 1, 2)"
         )
-    checks.not_empty(function, name, images)
+    validation.not_empty(function, name, images)
     return images

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, npy
-from fastnn.kernels import calls
+from fastnn import arguments
+from fastnn.kernels.dispatch import signatures
+
+from . import npy
 
 _MODES = {1: "L", 3: "RGB"}
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # Pillow would have other programs open some of the others
 
 
-@calls.checked
+@signatures.checked
 def read_images(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
     """The image in a file, or the images in an .npy file, as pixels (N, C, H, W) uint8 of the given shape (C, H, W).
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, random
-from fastnn.kernels import calls, checks
+from fastnn import arguments
+from fastnn import rng as random
+from fastnn.kernels.dispatch import signatures
+from fastnn.kernels.dispatch import validation as checks
 
 from . import splits
 
@@ -23,7 +25,7 @@ SCALE = 1 / 64  # brings the pixels of an image, 0 to 255, to a standard deviati
 _BLOCK = 250  # images drawn at a time, to save memory and so that a longer set begins with the same images
 
 
-@calls.checked
+@signatures.checked
 def get_shapes_data(
     num_training: int = 8000,
     num_validation: int = 1000,

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from fastnn.kernels import calls
+from fastnn.kernels.dispatch import signatures
 
 
-@calls.checked
+@signatures.checked
 def get_toy_data() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """The data and the two-layer net (4 inputs, 10 hidden units, 3 classes) that the course checks gradients on.
 

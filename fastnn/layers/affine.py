@@ -7,16 +7,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn import arguments
-from fastnn.kernels import affine, calls, checks
+from fastnn.kernels import affine
+from fastnn.kernels.dispatch import signatures, validation
 
 
-@calls.checked
+@signatures.checked
 def affine_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, Any]:
     """out = x @ w + b with x (N, d1, ..., dk) as rows (N, D), w (D, M), b (M,). Returns out (N, M), cache."""
     return affine.affine_forward(rows("affine_forward", x), w, b), (x, w, b)
 
 
-@calls.checked
+@signatures.checked
 def affine_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
@@ -28,7 +29,7 @@ def affine_backward(
 
 def rows(function: str, x: Any, name: str = "x") -> np.ndarray:
     """x (N, d1, ..., dk) as rows (N, D); a batch of scalars (N,) as (N, 1)."""
-    x = checks.array(function, name, x)
+    x = validation.array(function, name, x)
     if x.ndim == 0:
         raise ValueError(f"{function}: {name}={x} is no batch; expected (N, d1, ..., dk); pass {name}[None]")
     return x.reshape(len(x), math.prod(x.shape[1:]))

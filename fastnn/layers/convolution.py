@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import arguments, pinned
-from fastnn.kernels import calls, checks, conv2d, pool2d
+from fastnn import arguments, fixed_backend
+from fastnn.kernels import conv2d, pool2d
+from fastnn.kernels.dispatch import signatures, validation
 
 
-@calls.checked
+@signatures.checked
 def conv_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
     """Convolve images x (N, C, H, W) with filters w (F, C, HH, WW), bias b (F,). Returns out (N, F, H', W'), cache.
 
@@ -20,14 +21,14 @@ def conv_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[s
     return conv2d.conv2d_forward(x, w, b, stride, pad), (x, w, b, {"stride": stride, "pad": pad})
 
 
-@calls.checked
+@signatures.checked
 def conv_backward(dout: ArrayLike, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
     """dout (N, F, H', W') -> dx (N, C, H, W) (None unless needed), dw (F, C, HH, WW), db (F,)."""
     x, w, _, conv_param = arguments.cache("conv_backward", cache, 4)
     return conv2d.conv2d_backward(dout, x, w, *conv_geometry("conv_backward", conv_param), need_dx)
 
 
-@calls.checked
+@signatures.checked
 def max_pool_forward(x: ArrayLike, pool_param: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
     """The largest element of each window of x (N, C, H, W), the first of equal ones. Returns out (N, C, H', W'), cache.
 
@@ -38,32 +39,32 @@ def max_pool_forward(x: ArrayLike, pool_param: Mapping[str, Any]) -> tuple[np.nd
     return out, (index, tuple(np.shape(x)), *geometry)
 
 
-@calls.checked
+@signatures.checked
 def max_pool_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
     """dout (N, C, H', W') -> dx (N, C, H, W): dout goes to the first of the largest elements of its window."""
     return pool2d.max_pool2d_backward(dout, *arguments.cache("max_pool_backward", cache, 5))
 
 
-@calls.checked
+@signatures.checked
 def avg_pool_forward(x: ArrayLike, pool_param: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
     """The mean of each window of x (N, C, H, W), padding included. Returns out (N, C, H', W'), cache."""
     geometry = pool_geometry("avg_pool_forward", pool_param)
     return pool2d.avg_pool2d_forward(x, *geometry), (tuple(np.shape(x)), *geometry)
 
 
-@calls.checked
+@signatures.checked
 def avg_pool_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
     """dout (N, C, H', W') -> dx (N, C, H, W)."""
     return pool2d.avg_pool2d_backward(dout, *arguments.cache("avg_pool_backward", cache, 4))
 
 
-@calls.checked
+@signatures.checked
 def global_avg_pool_forward(x: ArrayLike) -> tuple[np.ndarray, Any]:
     """The mean of each channel: x (N, C, H, W) gives out (N, C). Returns out, cache."""
     return pool2d.global_avg_pool2d_forward(x), tuple(np.shape(x))
 
 
-@calls.checked
+@signatures.checked
 def global_avg_pool_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
     """dout (N, C) -> dx (N, C, H, W)."""
     return pool2d.global_avg_pool2d_backward(dout, cache)
@@ -71,24 +72,26 @@ def global_avg_pool_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
 
 def conv_geometry(function: str, conv_param: Mapping[str, Any]) -> tuple[tuple[int, int], tuple[int, int]]:
     """stride and pad from a conv_param."""
-    checks.keys(function, "conv_param", conv_param, required=("stride", "pad"))
-    return checks.pair(function, "stride", conv_param["stride"], 1), checks.pair(function, "pad", conv_param["pad"], 0)
+    validation.keys(function, "conv_param", conv_param, required=("stride", "pad"))
+    return validation.pair(function, "stride", conv_param["stride"], 1), validation.pair(
+        function, "pad", conv_param["pad"], 0
+    )
 
 
 def pool_geometry(
     function: str, pool_param: Mapping[str, Any]
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
     """(height, width) of the window, stride and pad from a pool_param."""
-    checks.keys(function, "pool_param", pool_param, ("pool_height", "pool_width", "stride"), ("pad",))
+    validation.keys(function, "pool_param", pool_param, ("pool_height", "pool_width", "stride"), ("pad",))
     size = pool_param["pool_height"], pool_param["pool_width"]
     return (
-        checks.pair(function, "size", size, minimum=1),
-        checks.pair(function, "stride", pool_param["stride"], minimum=1),
-        checks.pair(function, "pad", pool_param.get("pad", 0), minimum=0),
+        validation.pair(function, "size", size, minimum=1),
+        validation.pair(function, "stride", pool_param["stride"], minimum=1),
+        validation.pair(function, "pad", pool_param.get("pad", 0), minimum=0),
     )
 
 
-conv_forward_naive = pinned.to_loops(conv_forward, "conv_forward_naive", __name__)
-conv_backward_naive = pinned.to_loops(conv_backward, "conv_backward_naive", __name__)
-max_pool_forward_naive = pinned.to_loops(max_pool_forward, "max_pool_forward_naive", __name__)
-max_pool_backward_naive = pinned.to_loops(max_pool_backward, "max_pool_backward_naive", __name__)
+conv_forward_naive = fixed_backend.to_loops(conv_forward, "conv_forward_naive", __name__)
+conv_backward_naive = fixed_backend.to_loops(conv_backward, "conv_backward_naive", __name__)
+max_pool_forward_naive = fixed_backend.to_loops(max_pool_forward, "max_pool_forward_naive", __name__)
+max_pool_backward_naive = fixed_backend.to_loops(max_pool_backward, "max_pool_backward_naive", __name__)

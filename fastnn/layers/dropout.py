@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn import arguments
-from fastnn.kernels import calls, checks, dropout
+from fastnn.kernels import dropout
+from fastnn.kernels.dispatch import signatures, validation
 
 
-@calls.checked
+@signatures.checked
 def dropout_forward(x: ArrayLike, dropout_param: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
     """Keep each element with probability p and divide it by p, set the others to 0; in test mode, change nothing.
 
@@ -19,21 +20,21 @@ def dropout_forward(x: ArrayLike, dropout_param: Mapping[str, Any]) -> tuple[np.
     Returns out (in test mode a copy of x), cache.
     """
     function = "dropout_forward"
-    checks.keys(function, "dropout_param", dropout_param, ("p", "mode"), ("seed",))
+    validation.keys(function, "dropout_param", dropout_param, ("p", "mode"), ("seed",))
     p = dropout.keep_probability(function, dropout_param["p"])
     seed = dropout_param.get("seed")
-    if checks.choice(function, "mode", dropout_param["mode"], ("train", "test")) == "test":
-        return checks.floats(function, x=(x, "..."))[0].copy(), (None, p)
+    if validation.choice(function, "mode", dropout_param["mode"], ("train", "test")) == "test":
+        return validation.floats(function, x=(x, "..."))[0].copy(), (None, p)
     if seed is None:
         seed = int(np.random.randint(2**64, dtype=np.uint64))
     out, mask = dropout.dropout_forward(x, p, seed)
     return out, (mask, p)
 
 
-@calls.checked
+@signatures.checked
 def dropout_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
     """dx = dout / p where the element was kept, else 0; in test mode, a copy of dout."""
     mask, p = arguments.cache("dropout_backward", cache, 2)
     if mask is None:
-        return checks.floats("dropout_backward", dout=(dout, "..."))[0].copy()
+        return validation.floats("dropout_backward", dout=(dout, "..."))[0].copy()
     return dropout.dropout_backward(dout, mask, p)

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn import arguments
-from fastnn.kernels import arrays, calls, checks, norm
+from fastnn.kernels import normalization
+from fastnn.kernels.dispatch import arrays, signatures, validation
 
 MODES = ("train", "test")
 RUNNING = ("running_mean", "running_var")
 
 
-@calls.checked
+@signatures.checked
 def batchnorm_forward(
     x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: dict[str, Any]
 ) -> tuple[np.ndarray, Any]:
@@ -30,19 +31,19 @@ def batchnorm_forward(
     return _forward("batchnorm_forward", x, "N D", gamma, beta, bn_param)
 
 
-@calls.checked
+@signatures.checked
 def batchnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), step by step through the graph."""
-    return _backward("batchnorm_backward", norm.batchnorm_backward, dout, cache)
+    return _backward("batchnorm_backward", normalization.batchnorm_backward, dout, cache)
 
 
-@calls.checked
+@signatures.checked
 def batchnorm_backward_alt(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), in closed form."""
-    return _backward("batchnorm_backward_alt", norm.batchnorm_backward_alt, dout, cache)
+    return _backward("batchnorm_backward_alt", normalization.batchnorm_backward_alt, dout, cache)
 
 
-@calls.checked
+@signatures.checked
 def spatial_batchnorm_forward(
     x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: dict[str, Any]
 ) -> tuple[np.ndarray, Any]:
@@ -50,31 +51,31 @@ def spatial_batchnorm_forward(
     return _forward("spatial_batchnorm_forward", x, "N C H W", gamma, beta, bn_param)
 
 
-@calls.checked
+@signatures.checked
 def spatial_batchnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (C,), dbeta (C,)."""
-    return _backward("spatial_batchnorm_backward", norm.batchnorm_backward_alt, dout, cache)
+    return _backward("spatial_batchnorm_backward", normalization.batchnorm_backward_alt, dout, cache)
 
 
-@calls.checked
+@signatures.checked
 def layernorm_forward(
     x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, ln_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
     """Normalise each row of x (N, D) by its own mean and variance; gamma, beta (D,). Returns out (N, D), cache."""
     function = "layernorm_forward"
-    checks.floats(function, x=(x, "N D"), gamma=(gamma, "D"), beta=(beta, "D"))
+    validation.floats(function, x=(x, "N D"), gamma=(gamma, "D"), beta=(beta, "D"))
     eps = epsilon(function, "ln_param", ln_param)
-    out, mean, var = norm.groupnorm_forward(x, gamma, beta, 1, eps)
+    out, mean, var = normalization.groupnorm_forward(x, gamma, beta, 1, eps)
     return out, (x, gamma, 1, mean, var, eps)
 
 
-@calls.checked
+@signatures.checked
 def layernorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,)."""
-    return norm.groupnorm_backward(dout, *arguments.cache("layernorm_backward", cache, 6))
+    return normalization.groupnorm_backward(dout, *arguments.cache("layernorm_backward", cache, 6))
 
 
-@calls.checked
+@signatures.checked
 def spatial_groupnorm_forward(
     x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, G: int, gn_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
@@ -83,17 +84,17 @@ def spatial_groupnorm_forward(
     G divides C. Returns out (N, C, H, W), cache.
     """
     function = "spatial_groupnorm_forward"
-    images, *scales = checks.floats(function, x=(x, "N C H W"), gamma=(gamma, "1 C 1 1"), beta=(beta, "1 C 1 1"))
-    eps, G = epsilon(function, "gn_param", gn_param), checks.integer(function, "G", G, minimum=1)
+    images, *scales = validation.floats(function, x=(x, "N C H W"), gamma=(gamma, "1 C 1 1"), beta=(beta, "1 C 1 1"))
+    eps, G = epsilon(function, "gn_param", gn_param), validation.integer(function, "G", G, minimum=1)
     gamma, beta = (scale.reshape(-1) for scale in scales)
-    out, mean, var = norm.groupnorm_forward(images, gamma, beta, G, eps)
+    out, mean, var = normalization.groupnorm_forward(images, gamma, beta, G, eps)
     return out, (images, gamma, G, mean, var, eps)
 
 
-@calls.checked
+@signatures.checked
 def spatial_groupnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (1, C, 1, 1), dbeta (1, C, 1, 1)."""
-    dx, dgamma, dbeta = norm.groupnorm_backward(dout, *arguments.cache("spatial_groupnorm_backward", cache, 6))
+    dx, dgamma, dbeta = normalization.groupnorm_backward(dout, *arguments.cache("spatial_groupnorm_backward", cache, 6))
     return dx, dgamma.reshape(1, -1, 1, 1), dbeta.reshape(1, -1, 1, 1)
 
 
@@ -101,34 +102,34 @@ def _forward(
     function: str, x: Any, pattern: str, gamma: Any, beta: Any, bn_param: dict[str, Any]
 ) -> tuple[np.ndarray, Any]:
     channels = pattern.split()[1]
-    checks.floats(function, x=(x, pattern), gamma=(gamma, channels), beta=(beta, channels))
+    validation.floats(function, x=(x, pattern), gamma=(gamma, channels), beta=(beta, channels))
     training, eps, running = batchnorm_settings(function, bn_param, gamma)
     if training:
-        out, mean, var = norm.batchnorm_forward(x, gamma, beta, eps)
+        out, mean, var = normalization.batchnorm_forward(x, gamma, beta, eps)
         update_running(bn_param, running, mean, var)
     else:
         mean, var = running
-        out = norm.batchnorm_inference(x, gamma, beta, mean, var, eps)
+        out = normalization.batchnorm_inference(x, gamma, beta, mean, var, eps)
         update_running(bn_param, running)
     return out, (training, x, gamma, mean, var, eps)
 
 
 def _backward(function: str, backward: Callable, dout: Any, cache: Any) -> Any:
     training, *others = arguments.cache(function, cache, 6)
-    return (backward if training else norm.batchnorm_inference_backward)(dout, *others)
+    return (backward if training else normalization.batchnorm_inference_backward)(dout, *others)
 
 
 def batchnorm_settings(function: str, bn_param: dict[str, Any], gamma: Any) -> tuple[bool, float, list[np.ndarray]]:
     """Whether bn_param is in training mode, its eps, and its running mean and variance: zeros where it lacks them."""
-    checks.keys(function, "bn_param", bn_param, ("mode",), ("eps", "momentum", *RUNNING))
-    training = checks.choice(function, "bn_param['mode']", bn_param["mode"], MODES) == "train"
-    eps = checks.number(function, "bn_param['eps']", bn_param.get("eps", 1e-5), above=0)
-    checks.number(function, "bn_param['momentum']", bn_param.get("momentum", 0.9), minimum=0, maximum=1)
-    (gamma,) = checks.floats(function, gamma=(gamma, "C"))
+    validation.keys(function, "bn_param", bn_param, ("mode",), ("eps", "momentum", *RUNNING))
+    training = validation.choice(function, "bn_param['mode']", bn_param["mode"], MODES) == "train"
+    eps = validation.number(function, "bn_param['eps']", bn_param.get("eps", 1e-5), above=0)
+    validation.number(function, "bn_param['momentum']", bn_param.get("momentum", 0.9), minimum=0, maximum=1)
+    (gamma,) = validation.floats(function, gamma=(gamma, "C"))
     return training, eps, [_running(function, f"bn_param[{name!r}]", bn_param.get(name), gamma) for name in RUNNING]
 
 
-@calls.quiet
+@signatures.quiet
 def update_running(bn_param: dict[str, Any], running: Any, *batch: np.ndarray) -> None:
     """Write the running averages into bn_param, moved towards mean and variance of a batch where that is given."""
     momentum = float(bn_param.get("momentum", 0.9))
@@ -139,14 +140,14 @@ def update_running(bn_param: dict[str, Any], running: Any, *batch: np.ndarray) -
 def _running(function: str, name: str, value: Any, gamma: Any) -> np.ndarray:
     if value is None:
         return arrays.zeros(gamma.shape, gamma)
-    (value,) = checks.floats(function, **{name: (value, "C")})
-    checks.shape(function, name, value, gamma.shape)
+    (value,) = validation.floats(function, **{name: (value, "C")})
+    validation.shape(function, name, value, gamma.shape)
     return value
 
 
 def epsilon(function: str, name: str, param: Mapping[str, Any]) -> float:
     """eps of a dict that has no other key, except a mode."""
-    checks.keys(function, name, param, (), ("eps", "mode"))
+    validation.keys(function, name, param, (), ("eps", "mode"))
     if "mode" in param:
-        checks.choice(function, f"{name}['mode']", param["mode"], MODES)
-    return checks.number(function, f"{name}['eps']", param.get("eps", 1e-5), above=0)
+        validation.choice(function, f"{name}['mode']", param["mode"], MODES)
+    return validation.number(function, f"{name}['eps']", param.get("eps", 1e-5), above=0)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments, layers
-from fastnn.kernels import checks
+from fastnn.kernels.dispatch import validation
 
 from .layers import Plain
 from .module import Module, shape_of
@@ -24,7 +24,7 @@ class LeakyReLU(Plain):
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
-        self.negative_slope = checks.number("LeakyReLU", "negative_slope", negative_slope)
+        self.negative_slope = validation.number("LeakyReLU", "negative_slope", negative_slope)
         self.arguments = (self.negative_slope,)
 
     def __repr__(self) -> str:
@@ -39,7 +39,7 @@ class PReLU(Module):
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = np.float32) -> None:
         self.num_parameters = arguments.length("PReLU", "num_parameters", num_parameters)
-        start = checks.number("PReLU", "init", init)
+        start = validation.number("PReLU", "init", init)
         super().__init__(weight=np.full(self.num_parameters, start, arguments.dtype("PReLU", dtype)))
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -53,7 +53,7 @@ class PReLU(Module):
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         dx, dslope = layers.prelu_backward(dout, cache)
-        return dx if checks.flag("PReLU", "need_dx", need_dx) else None, {"weight": dslope}
+        return dx if validation.flag("PReLU", "need_dx", need_dx) else None, {"weight": dslope}
 
     def __repr__(self) -> str:
         return f"PReLU({self.num_parameters})"
@@ -66,7 +66,7 @@ class ELU(Plain):
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
-        self.alpha = checks.number("ELU", "alpha", alpha)
+        self.alpha = validation.number("ELU", "alpha", alpha)
         self.arguments = (self.alpha,)
 
     def __repr__(self) -> str:
@@ -98,7 +98,7 @@ class Maxout(Plain):
 
     def __init__(self, pieces: int) -> None:
         super().__init__()
-        self.pieces = checks.integer("Maxout", "pieces", pieces, minimum=1)
+        self.pieces = validation.integer("Maxout", "pieces", pieces, minimum=1)
         self.arguments = (self.pieces,)
 
     def __repr__(self) -> str:

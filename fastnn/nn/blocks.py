@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import arrays, checks
+from fastnn.kernels.dispatch import arrays, validation
 
 from .container import Container, numbered, run
 from .module import Module
@@ -43,7 +43,10 @@ class Residual(Container):
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         cache = arguments.cache("Residual.backward", cache, 2)
-        dout, need_dx = checks.array("Residual.backward", "dout", dout), checks.flag("Residual", "need_dx", need_dx)
+        dout, need_dx = (
+            validation.array("Residual.backward", "dout", dout),
+            validation.flag("Residual", "need_dx", need_dx),
+        )
         dx, grads = self._body.backward(dout, cache[0], need_dx)
         if self._shortcut is None:
             return None if dx is None else dx + dout, grads
@@ -92,8 +95,8 @@ class DenseBlock(Container):
     def backward(self, dout: np.ndarray, cache: tuple, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         grads: dict[str, np.ndarray] = {}
         cache = arguments.cache("DenseBlock.backward", cache, len(self._children))
-        need_dx = checks.flag("DenseBlock", "need_dx", need_dx)
-        dx: Any = checks.floats("DenseBlock.backward", dout=(dout, "N C ..."))[0]
+        need_dx = validation.flag("DenseBlock", "need_dx", need_dx)
+        dx: Any = validation.floats("DenseBlock.backward", dout=(dout, "N C ..."))[0]
         for index, (name, layer) in reversed(list(enumerate(self._children.items()))):
             own_cache, before = cache[index]
             needed = need_dx or index > 0

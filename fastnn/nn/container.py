@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import checks
+from fastnn.kernels.dispatch import validation
 
 from .module import Module
-from .named import NamedArrays
+from .named_arrays import NamedArrays
 
 
 class Container(Module):
@@ -82,8 +82,8 @@ def _check_children(function: str, children: Mapping[str, Module]) -> None:
     for name, layer in children.items():
         if not isinstance(layer, Module):
             raise TypeError(
-                f"{function}: layer {name} is {checks.brief(layer)}; expected a Module; pass layers one by one, with "
-                f"their parentheses: Sequential(Flatten(), Linear(12, 3))"
+                f"{function}: layer {name} is {validation.brief(layer)}; expected a Module; pass layers one by one, "
+                f"with their parentheses: Sequential(Flatten(), Linear(12, 3))"
             )
         if (layer.params or layer.buffers) and seen.setdefault(id(layer), name) != name:
             raise ValueError(

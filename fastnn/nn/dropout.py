@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import random
-from fastnn.kernels import arrays, checks, dropout, seeds
+from fastnn import rng
+from fastnn.kernels import dropout
+from fastnn.kernels.dispatch import arrays, validation
+from fastnn.kernels.dropout import seeds
 
 from .module import Module
 
@@ -14,7 +16,7 @@ class Dropout(Module):
     """In training mode each element is 0 with probability p, else divided by 1 - p; in eval mode out is x.
 
     p: the probability to drop an element, as in torch; at least 0, less than 1
-    seed: where the key of the masks is drawn from (see `fastnn.random`), once, when the layer is made
+    seed: where the key of the masks is drawn from (see `fastnn.rng`), once, when the layer is made
     fixed: the same mask in every call, as numeric gradients need it; where seed is an int, the mask of that seed in
         `fastnn.layers.dropout_forward`
 
@@ -27,18 +29,18 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, seed: Any = None, fixed: bool = False) -> None:
         super().__init__()
-        self.p = checks.number("Dropout", "p", p, minimum=0, below=1)
-        self.fixed = checks.flag("Dropout", "fixed", fixed)
+        self.p = validation.number("Dropout", "p", p, minimum=0, below=1)
+        self.fixed = validation.flag("Dropout", "fixed", fixed)
         if self.fixed and isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
-            key = checks.integer("Dropout", "seed", seed, minimum=0, maximum=2**64 - 1)
+            key = validation.integer("Dropout", "seed", seed, minimum=0, maximum=2**64 - 1)
         else:
-            key = int.from_bytes(random.generator(seed).bytes(8), "little")
+            key = int.from_bytes(rng.generator(seed).bytes(8), "little")
         self.buffers["key"] = np.array(key, np.uint64)
         self.buffers["draws"] = np.zeros((), np.uint64)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         if not self.training:
-            return checks.array("Dropout", "x", x), None
+            return validation.array("Dropout", "x", x), None
         key, draws = self.buffers["key"], self.buffers["draws"]
         seed = key[()] if self.fixed else seeds.of_mask(key[()], draws[()])
         out, mask = dropout.dropout_forward(x, 1 - self.p, seed)
@@ -46,10 +48,10 @@ class Dropout(Module):
         return out, mask
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
-        if not checks.flag("Dropout", "need_dx", need_dx):
+        if not validation.flag("Dropout", "need_dx", need_dx):
             return None, {}
         if cache is None:
-            return checks.array("Dropout", "dout", dout), {}
+            return validation.array("Dropout", "dout", dout), {}
         return dropout.dropout_backward(dout, cache, 1 - self.p), {}
 
     def __repr__(self) -> str:

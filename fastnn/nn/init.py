@@ -1,4 +1,4 @@
-"""Initial weights: `initialiser(shape, *, seed=None, dtype=np.float32) -> array`, drawn as `fastnn.random` says.
+"""Initial weights: `initialiser(shape, *, seed=None, dtype=np.float32) -> array`, drawn as `fastnn.rng` says.
 
 A layer takes one, or its name, as `init`; options are bound with `functools.partial(init.normal, std=1e-3)`. The fans
 of a shape: fan_in is the number of inputs that one output is a sum of, fan_out the number of outputs that one input
@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, random
-from fastnn.kernels import calls, checks
+from fastnn import arguments, rng
+from fastnn.kernels.dispatch import signatures, validation
 
 
-@calls.checked
+@signatures.checked
 def kaiming_normal(
     shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, slope: float = 0.0, mode: str = "fan_in"
 ) -> np.ndarray:
@@ -28,17 +28,17 @@ def kaiming_normal(
     return normal(shape, seed=seed, dtype=chosen, std=_kaiming_std("kaiming_normal", shape, slope, mode))
 
 
-@calls.checked
+@signatures.checked
 def kaiming_uniform(
     shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, slope: float = 0.0, mode: str = "fan_in"
 ) -> np.ndarray:
     """Uniform with mean 0 and the variance of `kaiming_normal`."""
     shape, chosen = _checked("kaiming_uniform", shape, dtype)
     bound = math.sqrt(3) * _kaiming_std("kaiming_uniform", shape, slope, mode)
-    return random.generator(seed).uniform(-bound, bound, shape).astype(chosen)
+    return rng.generator(seed).uniform(-bound, bound, shape).astype(chosen)
 
 
-@calls.checked
+@signatures.checked
 def xavier_normal(
     shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, gain: float = 1.0
 ) -> np.ndarray:
@@ -47,26 +47,28 @@ def xavier_normal(
     Source: Glorot & Bengio, Understanding the difficulty of training deep feedforward networks (2010), section 4.2.1.
     """
     shape, chosen = _checked("xavier_normal", shape, dtype)
-    gain = checks.number("xavier_normal", "gain", gain, minimum=0)
+    gain = validation.number("xavier_normal", "gain", gain, minimum=0)
     return normal(shape, seed=seed, dtype=chosen, std=gain * math.sqrt(2 / sum(fans("xavier_normal", shape))))
 
 
-@calls.checked
+@signatures.checked
 def xavier_uniform(
     shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, gain: float = 1.0
 ) -> np.ndarray:
     """Uniform with mean 0 and the variance of `xavier_normal`."""
     shape, chosen = _checked("xavier_uniform", shape, dtype)
-    bound = checks.number("xavier_uniform", "gain", gain, minimum=0) * math.sqrt(6 / sum(fans("xavier_uniform", shape)))
-    return random.generator(seed).uniform(-bound, bound, shape).astype(chosen)
+    bound = validation.number("xavier_uniform", "gain", gain, minimum=0) * math.sqrt(
+        6 / sum(fans("xavier_uniform", shape))
+    )
+    return rng.generator(seed).uniform(-bound, bound, shape).astype(chosen)
 
 
-@calls.checked
+@signatures.checked
 def normal(shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, std: float = 1e-2) -> np.ndarray:
     """Normal with mean 0 and the given standard deviation."""
     shape, chosen = _checked("normal", shape, dtype)
-    std = checks.number("normal", "std", std, minimum=0)
-    return random.generator(seed).normal(0.0, std, shape).astype(chosen)
+    std = validation.number("normal", "std", std, minimum=0)
+    return rng.generator(seed).normal(0.0, std, shape).astype(chosen)
 
 
 INITIALISERS = {
@@ -77,7 +79,7 @@ INITIALISERS = {
 
 def find(function: str, init: Callable | str) -> Callable:
     """The initialiser of that name; a function is its own."""
-    return init if callable(init) else INITIALISERS[checks.choice(function, "init", init, INITIALISERS)]
+    return init if callable(init) else INITIALISERS[validation.choice(function, "init", init, INITIALISERS)]
 
 
 def fans(function: str, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -97,7 +99,7 @@ def _checked(function: str, shape: Any, dtype: Any) -> tuple[tuple[int, ...], np
 
 
 def _kaiming_std(function: str, shape: tuple[int, ...], slope: float, mode: str) -> float:
-    checks.choice(function, "mode", mode, ("fan_in", "fan_out"))
-    slope = checks.number(function, "slope", slope)
+    validation.choice(function, "mode", mode, ("fan_in", "fan_out"))
+    slope = validation.number(function, "slope", slope)
     fan_in, fan_out = fans(function, shape)
     return math.sqrt(2 / ((1 + slope**2) * (fan_in if mode == "fan_in" else fan_out)))

@@ -1,7 +1,7 @@
 """Layers with weights, pooling, and Flatten. Constructor arguments are those of the torch.nn namesakes.
 
 Beyond them, layers with parameters take the keywords `dtype` (float32 or float64), `init` (for the weights: a name in
-`nn.init`, or an initialiser like those; biases begin as zeros) and `seed` (see `fastnn.random`). Unlike torch, Linear's
+`nn.init`, or an initialiser like those; biases begin as zeros) and `seed` (see `fastnn.rng`). Unlike torch, Linear's
 weight is (in, out); `state_dict` turns it into torch's (out, in).
 """
 
@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn import arguments, layers, random
-from fastnn.kernels import arrays, checks
+from fastnn import arguments, layers, rng
+from fastnn.kernels.dispatch import arrays, validation
 from fastnn.layers.affine import rows
 
 from . import init as initialisers
@@ -34,8 +34,8 @@ class Weighted(Module):
         name = type(self).__name__
         dtype = arguments.dtype(name, dtype)
         initialiser = initialisers.find(name, init)
-        params = {"weight": initialiser(shape, seed=random.generator(seed), dtype=dtype)}
-        if checks.flag(name, "bias", bias):
+        params = {"weight": initialiser(shape, seed=rng.generator(seed), dtype=dtype)}
+        if validation.flag(name, "bias", bias):
             params["bias"] = np.zeros(outputs, dtype)
         super().__init__(**params)
         self.outputs = outputs
@@ -72,8 +72,8 @@ class Linear(Weighted):
         init: Callable | str = "kaiming_normal",
         seed: Any = None,
     ) -> None:
-        self.in_features = checks.integer("Linear", "in_features", in_features, minimum=1)
-        self.out_features = checks.integer("Linear", "out_features", out_features, minimum=1)
+        self.in_features = validation.integer("Linear", "in_features", in_features, minimum=1)
+        self.out_features = validation.integer("Linear", "out_features", out_features, minimum=1)
         self.axes = ("N", self.in_features)
         super().__init__((self.in_features, self.out_features), self.out_features, bias, dtype, init, seed)
 
@@ -114,11 +114,11 @@ class Conv2d(Weighted):
         init: Callable | str = "kaiming_normal",
         seed: Any = None,
     ) -> None:
-        self.in_channels = checks.integer("Conv2d", "in_channels", in_channels, minimum=1)
-        self.out_channels = checks.integer("Conv2d", "out_channels", out_channels, minimum=1)
-        self.kernel_size = checks.pair("Conv2d", "kernel_size", kernel_size, minimum=1)
-        self.stride = checks.pair("Conv2d", "stride", stride, minimum=1)
-        self.padding = checks.pair("Conv2d", "padding", padding, minimum=0)
+        self.in_channels = validation.integer("Conv2d", "in_channels", in_channels, minimum=1)
+        self.out_channels = validation.integer("Conv2d", "out_channels", out_channels, minimum=1)
+        self.kernel_size = validation.pair("Conv2d", "kernel_size", kernel_size, minimum=1)
+        self.stride = validation.pair("Conv2d", "stride", stride, minimum=1)
+        self.padding = validation.pair("Conv2d", "padding", padding, minimum=0)
         self.arguments = ({"stride": self.stride, "pad": self.padding},)
         self.axes = ("N", self.in_channels, "H", "W")
         shape = (self.out_channels, self.in_channels, *self.kernel_size)
@@ -158,7 +158,7 @@ class Plain(Module):
         return self.functions[0](x, *self.arguments)
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
-        need_dx = checks.flag(type(self).__name__, "need_dx", need_dx)
+        need_dx = validation.flag(type(self).__name__, "need_dx", need_dx)
         return self.functions[1](dout, cache) if need_dx else None, {}
 
 
@@ -170,9 +170,9 @@ class Pool2d(Plain):
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
         super().__init__()
         name = type(self).__name__
-        self.kernel_size = checks.pair(name, "kernel_size", kernel_size, minimum=1)
-        self.stride = self.kernel_size if stride is None else checks.pair(name, "stride", stride, minimum=1)
-        self.padding = checks.pair(name, "padding", padding, minimum=0)
+        self.kernel_size = validation.pair(name, "kernel_size", kernel_size, minimum=1)
+        self.stride = self.kernel_size if stride is None else validation.pair(name, "stride", stride, minimum=1)
+        self.padding = validation.pair(name, "padding", padding, minimum=0)
         height, width = self.kernel_size
         pool_param = {"pool_height": height, "pool_width": width, "stride": self.stride}
         self.arguments = ({**pool_param, "pad": self.padding} if any(self.padding) else pool_param,)
@@ -207,17 +207,17 @@ class Flatten(Module):
         super().__init__()
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
-        (x,) = checks.floats("Flatten", x=(x, "..."))
+        (x,) = validation.floats("Flatten", x=(x, "..."))
         return rows("Flatten", x), x.shape
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
-        (dout,) = checks.floats("Flatten.backward", dout=(dout, "..."))
+        (dout,) = validation.floats("Flatten.backward", dout=(dout, "..."))
         if not isinstance(cache, tuple) or dout.size != math.prod(cache):
             raise ValueError(
-                f"Flatten.backward: dout.shape = {dout.shape} does not fit cache={checks.brief(cache)}; expected the "
-                f"gradient and the cache of one forward pass; pass the second value that forward returned"
+                f"Flatten.backward: dout.shape = {dout.shape} does not fit cache={validation.brief(cache)}; expected "
+                f"the gradient and the cache of one forward pass; pass the second value that forward returned"
             )
-        return dout.reshape(cache) if checks.flag("Flatten", "need_dx", need_dx) else None, {}
+        return dout.reshape(cache) if validation.flag("Flatten", "need_dx", need_dx) else None, {}
 
 
 def window_text(size: tuple, stride: tuple, usual_stride: tuple, padding: tuple) -> str:

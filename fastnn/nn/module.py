@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from fastnn.arguments import unshared
-from fastnn.kernels import calls, checks, to_device, to_numpy
-from fastnn.residence import is_ours
+from fastnn.devices import is_ours
+from fastnn.kernels import to_device, to_numpy
+from fastnn.kernels.dispatch import signatures, validation
 
-from . import state
-from .named import all_fitting
+from .named_arrays import all_fitting
+from .state_dict import Differences, collect, restore
 
 # arguments that, as objects, decide about nothing but the first values of parameters; some cannot be copied
 _ONLY_AT_FIRST = ("seed", "generator", "init")
@@ -58,7 +59,7 @@ class Module:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name in _CHECKED & vars(cls).keys():
-            setattr(cls, name, calls.checked(vars(cls)[name]))
+            setattr(cls, name, signatures.checked(vars(cls)[name]))
         if "__init__" in vars(cls):
             cls.__init__ = _remembering(cls.__init__)  # type: ignore[method-assign]
 
@@ -66,10 +67,10 @@ class Module:
         for name, value in params.items():
             if not isinstance(value, np.ndarray):
                 raise TypeError(
-                    f"{type(self).__name__}: {name}={checks.brief(value)} is no array; expected parameters only; leave "
-                    f"{name} out, or pass a NumPy array"
+                    f"{type(self).__name__}: {name}={validation.brief(value)} is no array; expected parameters only; "
+                    f"leave {name} out, or pass a NumPy array"
                 )
-            checks.plain(type(self).__name__, name, value)
+            validation.plain(type(self).__name__, name, value)
         self._params: MutableMapping[str, np.ndarray] = params
         self._buffers: MutableMapping[str, np.ndarray] = {}
         self._training = True
@@ -84,7 +85,7 @@ class Module:
             f"{type(self).__name__}: backward is missing; expected backward(dout, cache, need_dx) -> (dx, grads)"
         )
 
-    @calls.checked
+    @signatures.checked
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """The output for x."""
         return self.forward(x)[0]
@@ -140,24 +141,24 @@ class Module:
                 arrays.update({key: move(value) for key, value in arrays.items()})
         return self
 
-    @calls.checked
+    @signatures.checked
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers under torch's names and in torch's layouts.
 
         "2.weight" is the weight of the layer at position 2, "2.0.weight" that of the first layer inside it. Linear's
         weight is (out, in) here. Dropout's state, which torch does not have, is left out.
         """
-        return state.collect(self)
+        return collect(self)
 
-    @calls.checked
-    def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> state.Differences:
+    @signatures.checked
+    def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> Differences:
         """Put arrays in the form of `state_dict` into the module; also a torch network's, as tensors on the CPU.
 
         strict: every name has to be there, and no other; else what the module and `values` share is taken
         Returns (missing_keys, unexpected_keys), both empty where strict. Raises KeyError for missing and unexpected
         names, ValueError for another shape, TypeError for what is no such array; nothing is then changed.
         """
-        return state.restore(self, values, strict)
+        return restore(self, values, strict)
 
     @property
     def training(self) -> bool:
@@ -172,15 +173,15 @@ class Module:
         """The modules directly inside this one."""
         return tuple(self.named_children().values())
 
-    @calls.checked
+    @signatures.checked
     def train(self, mode: bool = True) -> "Module":
         """Put the module and those inside it into training mode (or eval mode, for False). Returns the module."""
-        self._training = checks.flag(f"{type(self).__name__}.train", "mode", mode)
+        self._training = validation.flag(f"{type(self).__name__}.train", "mode", mode)
         for child in self.children():
             child.train(mode)
         return self
 
-    @calls.checked
+    @signatures.checked
     def eval(self) -> "Module":
         """Put the module and those inside it into eval mode. Returns the module."""
         return self.train(False)
@@ -190,7 +191,7 @@ class Module:
 
 
 def _remembering(constructor: Callable) -> Callable:
-    """The constructor, which leaves its arguments on the module: `fastnn.descriptions` makes it anew from them."""
+    """The constructor, which leaves its arguments on the module: `fastnn.checkpoint.config` makes it anew from them."""
 
     @functools.wraps(constructor)
     def remembering(self: Module, *arguments: Any, **options: Any) -> None:
@@ -209,7 +210,7 @@ def _is_plain(value: Any) -> bool:
 
 def shape_of(module: Module, x: Any) -> tuple[int, ...]:
     """The shape of what a layer was given."""
-    return x.shape if isinstance(x, np.ndarray) else checks.array(repr(module), "x", x).shape
+    return x.shape if isinstance(x, np.ndarray) else validation.array(repr(module), "x", x).shape
 
 
 def check_input(module: Module, x: np.ndarray, *axes: int | str) -> None:

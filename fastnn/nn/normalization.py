@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import arrays, checks, norm
+from fastnn.kernels import normalization
+from fastnn.kernels.dispatch import arrays, validation
 from fastnn.layers.normalization import RUNNING, update_running
 
 from .module import Module, check_input, shape_of
@@ -23,7 +24,7 @@ class Normalization(Module):
 
     def __init__(self, shape: tuple[int, ...], eps: float, weight: bool, bias: bool, dtype: Any) -> None:
         name = type(self).__name__
-        self.eps = checks.number(name, "eps", eps, above=0)
+        self.eps = validation.number(name, "eps", eps, above=0)
         self.shape = shape
         self.dtype = arguments.dtype(name, dtype)
         starts = {"weight": (weight, np.ones), "bias": (bias, np.zeros)}
@@ -75,8 +76,10 @@ class BatchNorm(Normalization):
     ) -> None:
         name = type(self).__name__
         self.num_features = arguments.length(name, "num_features", num_features)
-        self.momentum = None if momentum is None else checks.number(name, "momentum", momentum, minimum=0, maximum=1)
-        self.affine = checks.flag(name, "affine", affine)
+        self.momentum = (
+            None if momentum is None else validation.number(name, "momentum", momentum, minimum=0, maximum=1)
+        )
+        self.affine = validation.flag(name, "affine", affine)
         super().__init__((self.num_features,), eps, self.affine, self.affine, dtype)
         self.buffers["running_mean"] = np.zeros(self.num_features, self.dtype)
         self.buffers["running_var"] = np.ones(self.num_features, self.dtype)
@@ -92,18 +95,18 @@ class BatchNorm(Normalization):
         weight, bias = self.weight_and_bias()
         if not self.training:
             mean, var = self.buffers["running_mean"], self.buffers["running_var"]
-            out = norm.batchnorm_inference(x, weight, bias, mean, var, self.eps)
-            return out, (norm.batchnorm_inference_backward, x, weight, mean, var)
-        out, mean, var = norm.batchnorm_forward(x, weight, bias, self.eps)
+            out = normalization.batchnorm_inference(x, weight, bias, mean, var, self.eps)
+            return out, (normalization.batchnorm_inference_backward, x, weight, mean, var)
+        out, mean, var = normalization.batchnorm_forward(x, weight, bias, self.eps)
         (bn_param,) = self.arguments
         update_running(bn_param, [self.buffers[name] for name in RUNNING], mean, var)
         self.keep(bn_param)
-        return out, (norm.batchnorm_backward_alt, x, weight, mean, var)
+        return out, (normalization.batchnorm_backward_alt, x, weight, mean, var)
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         name = type(self).__name__
         backward, *arrays = arguments.cache(f"{name}.backward", cache, 5)
-        need_dx = checks.flag(name, "need_dx", need_dx)
+        need_dx = validation.flag(name, "need_dx", need_dx)
         dx, dweight, dbias = backward(dout, *arrays, self.eps)
         return dx if need_dx else None, self.gradients(dweight, dbias)
 
@@ -179,8 +182,8 @@ class LayerNorm(Normalization):
                 f"pass x.shape[1:]"
             )
         self.normalized_shape = arguments.lengths("LayerNorm", "normalized_shape", lengths)
-        self.elementwise_affine = checks.flag("LayerNorm", "elementwise_affine", elementwise_affine)
-        self.bias = checks.flag("LayerNorm", "bias", bias)
+        self.elementwise_affine = validation.flag("LayerNorm", "elementwise_affine", elementwise_affine)
+        self.bias = validation.flag("LayerNorm", "bias", bias)
         super().__init__(
             self.normalized_shape, eps, self.elementwise_affine, self.elementwise_affine and self.bias, dtype
         )
@@ -194,18 +197,20 @@ class LayerNorm(Normalization):
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         self.check(x)
-        x = checks.array(repr(self), "x", x)
+        x = validation.array(repr(self), "x", x)
         weight, bias = (array.reshape(-1) for array in self.weight_and_bias())
         rows = x.reshape(math.prod(x.shape[: x.ndim - len(self.shape)]), len(weight))
-        out, mean, var = norm.groupnorm_forward(rows, weight, bias, 1, self.eps)
+        out, mean, var = normalization.groupnorm_forward(rows, weight, bias, 1, self.eps)
         return out.reshape(x.shape), (rows, weight, mean, var, x.shape)
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         rows, weight, mean, var, shape = arguments.cache("LayerNorm.backward", cache, 5)
-        (dout,) = checks.floats("LayerNorm.backward", dout=(dout, "..."))
-        checks.shape("LayerNorm.backward", "dout", dout, shape)
-        drows, dweight, dbias = norm.groupnorm_backward(dout.reshape(rows.shape), rows, weight, 1, mean, var, self.eps)
-        need_dx = checks.flag("LayerNorm", "need_dx", need_dx)
+        (dout,) = validation.floats("LayerNorm.backward", dout=(dout, "..."))
+        validation.shape("LayerNorm.backward", "dout", dout, shape)
+        drows, dweight, dbias = normalization.groupnorm_backward(
+            dout.reshape(rows.shape), rows, weight, 1, mean, var, self.eps
+        )
+        need_dx = validation.flag("LayerNorm", "need_dx", need_dx)
         return drows.reshape(shape) if need_dx else None, self.gradients(dweight, dbias)
 
     def __repr__(self) -> str:
@@ -225,27 +230,27 @@ class GroupNorm(Normalization):
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = np.float32
     ) -> None:
-        self.num_groups = checks.integer("GroupNorm", "num_groups", num_groups, minimum=1)
+        self.num_groups = validation.integer("GroupNorm", "num_groups", num_groups, minimum=1)
         self.num_channels = arguments.length("GroupNorm", "num_channels", num_channels)
         if self.num_channels % self.num_groups:
             raise ValueError(
                 f"GroupNorm: num_channels={num_channels} is no multiple of num_groups={num_groups}; expected groups of "
                 f"equally many channels; choose a divisor of num_channels"
             )
-        self.affine = checks.flag("GroupNorm", "affine", affine)
+        self.affine = validation.flag("GroupNorm", "affine", affine)
         super().__init__((self.num_channels,), eps, self.affine, self.affine, dtype)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         if shape_of(self, x)[1:2] != self.shape:
             check_input(self, x, "N", self.num_channels, "...")
         weight, bias = self.weight_and_bias()
-        out, mean, var = norm.groupnorm_forward(x, weight, bias, self.num_groups, self.eps)
+        out, mean, var = normalization.groupnorm_forward(x, weight, bias, self.num_groups, self.eps)
         return out, (x, weight, mean, var)
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         x, weight, mean, var = arguments.cache("GroupNorm.backward", cache, 4)
-        need_dx = checks.flag("GroupNorm", "need_dx", need_dx)
-        dx, dweight, dbias = norm.groupnorm_backward(dout, x, weight, self.num_groups, mean, var, self.eps)
+        need_dx = validation.flag("GroupNorm", "need_dx", need_dx)
+        dx, dweight, dbias = normalization.groupnorm_backward(dout, x, weight, self.num_groups, mean, var, self.eps)
         return dx if need_dx else None, self.gradients(dweight, dbias)
 
     def __repr__(self) -> str:

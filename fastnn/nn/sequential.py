@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import arrays, calls, checks, squares
+from fastnn.kernels import l2
+from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.layers import softmax_loss
 
-from . import files
+from . import weights_io
 from .container import Container, numbered, run
 from .module import Module, evaluating
-from .named import all_fitting
+from .named_arrays import all_fitting
 from .sandwiches import fuse
 
 
@@ -42,11 +43,11 @@ class Sequential(Container):
         super().__init__(numbered(layers), names)
         self.layers = layers
         self.loss_function = arguments.function("Sequential", "loss", loss)
-        self.reg = checks.number("Sequential", "reg", reg, minimum=0)
+        self.reg = validation.number("Sequential", "reg", reg, minimum=0)
         self._steps = fuse(layers)
         self._first = next((index for index, step in enumerate(self._steps) if step.names), len(layers))
 
-    @calls.checked
+    @signatures.checked
     def loss(self, X: np.ndarray, y: Any = None) -> Any:
         """Scores of X, computed in eval mode, where y is None; else the loss with its penalty, and all gradients.
 
@@ -64,7 +65,7 @@ class Sequential(Container):
             weights = [self.params[name] for name in names]
             for name, weight in zip(names, weights, strict=True):
                 grads[name] = arrays.contiguous(grads[name], weight.dtype)
-            loss = loss + squares.weight_penalty(weights, [grads[name] for name in names], self.reg)
+            loss = loss + l2.weight_penalty(weights, [grads[name] for name in names], self.reg)
         return loss, grads
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
@@ -84,7 +85,7 @@ class Sequential(Container):
     def backward(self, dout: np.ndarray, cache: tuple, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         grads: dict[str, np.ndarray] = {}
         cache = arguments.cache("Sequential.backward", cache, len(self._steps))
-        last = 0 if checks.flag("Sequential", "need_dx", need_dx) else self._first
+        last = 0 if validation.flag("Sequential", "need_dx", need_dx) else self._first
         dx: Any = dout
         for index in reversed(range(last, len(self._steps))):
             _, module, names = self._steps[index]
@@ -92,22 +93,22 @@ class Sequential(Container):
             grads.update({self._names[names[key]]: gradient for key, gradient in own.items()})
         return dx if need_dx else None, {name: grads[name] for name in self.params}
 
-    @calls.checked
+    @signatures.checked
     def save(self, name: str) -> None:
         """Write parameters and buffers to a file of that name, as data only.
 
         HDF5 where the name ends in .h5 or .hdf5, else NumPy's npz.
         """
-        files.save(name, self.params, self.buffers)
+        weights_io.save(name, self.params, self.buffers)
 
-    @calls.checked
+    @signatures.checked
     def load(self, name: str) -> None:
         """Read what `save` wrote, without executing anything in the file.
 
         Raises ValueError where names or shapes are not those of this model, or the file is of another kind; the model
         then stays as it was.
         """
-        params, buffers = files.load(name)
+        params, buffers = weights_io.load(name)
         kind = type(self).__name__
         params = all_fitting(f"{kind}.params", "params", self.params, params)
         self.buffers = all_fitting(f"{kind}.buffers", "buffers", self.buffers, buffers)

@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastnn import arguments
-from fastnn.kernels import calls, checks
-from fastnn.streams import say
+from fastnn.kernels.dispatch import signatures, validation
+from fastnn.output.streams import say
 
 from .ledger import FINISHED, Ledger, load_ledger, plain
 from .trials import choice, grid, integers, log_uniform, random_search, uniform
@@ -44,7 +44,7 @@ __all__ = [
 _OWN = ("params", "status", "reason", "seconds", "number")
 
 
-@calls.checked
+@signatures.checked
 def sweep(
     run: Callable[[dict[str, Any]], Mapping[str, Any]],
     trials: Iterable[Mapping[str, Any]],
@@ -72,8 +72,8 @@ def sweep(
     for a ledger that another process writes; OSError where the file cannot be written.
     """
     arguments.function("sweep", "run", run)
-    retry_failed = checks.flag("sweep", "retry_failed", retry_failed)
-    verbose = checks.flag("sweep", "verbose", verbose)
+    retry_failed = validation.flag("sweep", "retry_failed", retry_failed)
+    verbose = validation.flag("sweep", "verbose", verbose)
     arguments.path_or_none("sweep", "ledger", ledger)
     asked = _distinct(arguments.listed("sweep", "trials", trials, "dicts of params"))
     names = next((list(params) for params in asked.values()), [])
@@ -91,7 +91,7 @@ def sweep(
         return [records[key] for key in asked]
 
 
-@calls.checked
+@signatures.checked
 def best(trials: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The finished trial of the highest `val_acc`; the first of equals.
 
@@ -99,7 +99,7 @@ def best(trials: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """
     trials = arguments.listed("best", "trials", trials, "records of a sweep")
     for trial in trials:
-        checks.keys("best", "trials", trial, required=("status", "val_acc"), optional=trial)
+        validation.keys("best", "trials", trial, required=("status", "val_acc"), optional=trial)
     finished = [trial for trial in trials if trial["status"] == FINISHED]
     if not finished:
         reasons = f", the first because of {trials[0]['reason']!r}" if trials else ""

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arguments, locks
-from fastnn.kernels import calls
+from fastnn import arguments
+from fastnn.checkpoint import locks
+from fastnn.kernels.dispatch import signatures
 
 FINISHED, FAILED = "finished", "failed"
 
@@ -118,7 +119,7 @@ class Ledger:
         )
 
 
-@calls.checked
+@signatures.checked
 def load_ledger(path: str | os.PathLike) -> list[dict[str, Any]]:
     """The records of a ledger in the order of their numbers, also while a sweep writes it; the file is only read.
 

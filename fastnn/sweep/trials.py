@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import random
-from fastnn.kernels import calls, checks
+from fastnn import rng
+from fastnn.kernels.dispatch import signatures, validation
 
-Distribution = Callable[[Any], Any]  # draws a value from what `fastnn.random.generator` returns
+Distribution = Callable[[Any], Any]  # draws a value from what `fastnn.rng.generator` returns
 
 
-@calls.checked
+@signatures.checked
 def grid(**choices: Iterable[Any]) -> list[dict[str, Any]]:
     """All combinations, the last name varying fastest.
 
@@ -26,20 +26,20 @@ def grid(**choices: Iterable[Any]) -> list[dict[str, Any]]:
     return [dict(zip(choices, combination, strict=True)) for combination in itertools.product(*values)]
 
 
-@calls.checked
+@signatures.checked
 def random_search(count: int, seed: Any = None, **distributions: Distribution | Iterable[Any]) -> list[dict[str, Any]]:
     """`count` trials whose params are drawn independently.
 
         random_search(20, seed=0, learning_rate=log_uniform(1e-4, 1e-1), hidden_dim=[50, 100, 200])
 
-    seed: see `fastnn.random`. One seed gives the same trials always; a larger count begins with those of a smaller one
+    seed: see `fastnn.rng`. One seed gives the same trials always; a larger count begins with those of a smaller one
     distributions: by name, what `log_uniform`, `uniform`, `integers`, `choice` return, a list of values to choose from,
         or any function that draws a value from a NumPy generator
     Bergstra, Bengio, "Random search for hyper-parameter optimization", JMLR 13, 2012.
     Raises TypeError or ValueError for anything else.
     """
-    count = checks.integer("random_search", "count", count, minimum=1)
-    generator = random.generator(seed)
+    count = validation.integer("random_search", "count", count, minimum=1)
+    generator = rng.generator(seed)
     draws = {
         name: value if callable(value) else choice(_values("random_search", name, value))
         for name, value in distributions.items()
@@ -47,7 +47,7 @@ def random_search(count: int, seed: Any = None, **distributions: Distribution | 
     return [{name: draw(generator) for name, draw in draws.items()} for _ in range(count)]
 
 
-@calls.checked
+@signatures.checked
 def log_uniform(low: float, high: float) -> Distribution:
     """Numbers whose logarithm is uniform between those of 0 < low <= high, rounded to 6 significant digits."""
     low, high = _limits("log_uniform", low, high, positive=True)
@@ -60,19 +60,19 @@ def log_uniform(low: float, high: float) -> Distribution:
     return draw
 
 
-@calls.checked
+@signatures.checked
 def uniform(low: float, high: float) -> Distribution:
     """Numbers uniform between low and high."""
     low, high = _limits("uniform", low, high)
     return lambda generator: float(generator.uniform(low, high))
 
 
-@calls.checked
+@signatures.checked
 def integers(low: int, high: int, log: bool = False) -> Distribution:
     """Whole numbers from low to high, both included; log: their logarithm is about uniform, and low at least 1."""
-    log = checks.flag("integers", "log", log)
-    low = checks.integer("integers", "low", low, minimum=1 if log else None)
-    high = checks.integer("integers", "high", high, minimum=low)
+    log = validation.flag("integers", "log", log)
+    low = validation.integer("integers", "low", low, minimum=1 if log else None)
+    high = validation.integer("integers", "high", high, minimum=low)
 
     def draw(generator: Any) -> int:
         if log:
@@ -84,7 +84,7 @@ def integers(low: int, high: int, log: bool = False) -> Distribution:
     return draw
 
 
-@calls.checked
+@signatures.checked
 def choice(values: Iterable[Any]) -> Distribution:
     """One of the values, each as likely as the others."""
     given = _values("choice", "values", values)
@@ -92,8 +92,8 @@ def choice(values: Iterable[Any]) -> Distribution:
 
 
 def _limits(function: str, low: Any, high: Any, positive: bool = False) -> tuple[float, float]:
-    low = checks.number(function, "low", low, above=0 if positive else None)
-    return low, checks.number(function, "high", high, minimum=low)
+    low = validation.number(function, "low", low, above=0 if positive else None)
+    return low, validation.number(function, "high", high, minimum=low)
 
 
 def _values(function: str, name: str, value: Any) -> Sequence[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import calls, checks
+from fastnn.kernels.dispatch import signatures, validation
 
 from . import figures
 from .weights import first_layer
@@ -20,7 +20,7 @@ _GAP = 1  # white pixels between two tiles
 
 
 @figures.drawing()
-@calls.checked
+@signatures.checked
 def show_autoencoder_features(
     model: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] | None = None
 ) -> "Figure":
@@ -37,8 +37,8 @@ def show_autoencoder_features(
     path = arguments.path_or_none("show_autoencoder_features", "path", path)
     function = "show_autoencoder_features"
     weights = first_layer(function, model)
-    (weights,) = checks.floats(function, W1=(weights, "D H"))
-    checks.not_empty(function, "W1", weights)
+    (weights,) = validation.floats(function, W1=(weights, "D H"))
+    validation.not_empty(function, "W1", weights)
     shape = _shape(function, "W1", len(weights), image_shape)
     features = weights.T - weights.T.mean(axis=1, keepdims=True)
     peaks = np.abs(features).max(axis=1, keepdims=True)
@@ -48,7 +48,7 @@ def show_autoencoder_features(
 
 
 @figures.drawing()
-@calls.checked
+@signatures.checked
 def show_reconstructions(
     X: Any,
     reconstructed: Any,
@@ -64,9 +64,9 @@ def show_reconstructions(
     """
     path = arguments.path_or_none("show_reconstructions", "path", path)
     function = "show_reconstructions"
-    X, reconstructed = checks.floats(function, X=(X, "N D"), reconstructed=(reconstructed, "N D"))
-    checks.not_empty(function, "X", X)
-    shown = min(checks.integer(function, "count", count, minimum=1), len(X))
+    X, reconstructed = validation.floats(function, X=(X, "N D"), reconstructed=(reconstructed, "N D"))
+    validation.not_empty(function, "X", X)
+    shown = min(validation.integer(function, "count", count, minimum=1), len(X))
     shape = _shape(function, "X", X.shape[1], image_shape)
     pairs = np.stack((X[:shown], reconstructed[:shown]))  # (2, shown, D)
     low, high = pairs.min(axis=(0, 2), keepdims=True), pairs.max(axis=(0, 2), keepdims=True)
@@ -76,7 +76,7 @@ def show_reconstructions(
 
 def _shape(function: str, name: str, pixels: int, image_shape: Sequence[int] | None) -> tuple[int, int]:
     side = math.isqrt(pixels)
-    height, width = (side, side) if image_shape is None else checks.pair(function, "image_shape", image_shape, 1)
+    height, width = (side, side) if image_shape is None else validation.pair(function, "image_shape", image_shape, 1)
     if height * width != pixels:
         raise ValueError(
             f"{function}: {name} has {pixels} pixels, which form no image of {height} x {width}; expected "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import atomic
+from fastnn.output import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import calls, checks
+from fastnn.kernels.dispatch import signatures
+from fastnn.kernels.dispatch import validation as checks
 
 from . import figures
 from .weights import first_layer_mosaic
@@ -20,7 +21,7 @@ _LINES = ("-", "--", ":", "-.")
 
 
 @figures.drawing()
-@calls.checked
+@signatures.checked
 def plot_stats(stats: Any, path: str | os.PathLike | None = None) -> "Figure":
     """Draw the loss of every iteration, and the accuracy on training and validation images of every epoch.
 
@@ -36,7 +37,7 @@ def plot_stats(stats: Any, path: str | os.PathLike | None = None) -> "Figure":
 
 
 @figures.drawing()
-@calls.checked
+@signatures.checked
 def plot_acc_curves(results: Mapping[Any, Any], path: str | os.PathLike | None = None) -> "Figure":
     """Draw the accuracy curves of several runs: on training images to the left, on validation images to the right.
 
@@ -81,7 +82,7 @@ def plot_acc_curves(results: Mapping[Any, Any], path: str | os.PathLike | None =
 
 
 @figures.drawing()
-@calls.checked
+@signatures.checked
 def training_picture(
     solver: Any, weights: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] = (3, 32, 32)
 ) -> "Figure":

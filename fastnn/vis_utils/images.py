@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import calls, checks
+from fastnn.kernels.dispatch import signatures, validation
 
 from . import figures
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@calls.checked
+@signatures.checked
 def visualize_grid(Xs: Any, ubound: float = 255.0, padding: int = 1) -> np.ndarray:
     """Lay images out in a square grid, each stretched to the range 0 to `ubound`.
 
@@ -26,12 +26,12 @@ def visualize_grid(Xs: Any, ubound: float = 255.0, padding: int = 1) -> np.ndarr
     Raises ValueError or TypeError for an array of another shape or dtype.
     """
     function = "visualize_grid"
-    (Xs,) = checks.floats(function, Xs=(Xs, "N H W C"))
-    ubound = checks.number(function, "ubound", ubound)
-    padding = checks.integer(function, "padding", padding, minimum=0)
+    (Xs,) = validation.floats(function, Xs=(Xs, "N H W C"))
+    ubound = validation.number(function, "ubound", ubound)
+    padding = validation.integer(function, "padding", padding, minimum=0)
     N, H, W, C = Xs.shape
     size = math.isqrt(N - 1) + 1 if N else 0
-    checks.fits(function, "padding", padding, (size * padding) ** 2)
+    validation.fits(function, "padding", padding, (size * padding) ** 2)
     grid = np.zeros((max(0, size * (H + padding) - padding), max(0, size * (W + padding) - padding), C))
     for n in range(N if H * W * C else 0):
         top, left = n // size * (H + padding), n % size * (W + padding)
@@ -61,7 +61,7 @@ def mosaic(images: np.ndarray, padding: int) -> np.ndarray:
 
 
 @figures.drawing()
-@calls.checked
+@signatures.checked
 def show_examples(
     X: Any,
     y: Any,
@@ -77,10 +77,10 @@ def show_examples(
     """
     path = arguments.path_or_none("show_examples", "path", path)
     function = "show_examples"
-    (X,) = checks.floats(function, X=(X, "N A B C"))
+    (X,) = validation.floats(function, X=(X, "N A B C"))
     class_names = arguments.words(function, "class_names", class_names)
-    labels = checks.labels(function, "y", y, len(X), len(class_names))
-    count = checks.integer(function, "samples_per_class", samples_per_class, minimum=1)
+    labels = validation.labels(function, "y", y, len(X), len(class_names))
+    count = validation.integer(function, "samples_per_class", samples_per_class, minimum=1)
     picked = [np.flatnonzero(labels == label)[:count] for label in range(len(class_names))]
     rows = max(map(len, picked), default=0)
     if not rows:

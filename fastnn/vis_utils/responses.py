@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import arrays, calls, checks
+from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.layers import conv_forward
 
 from . import figures, images, weights
@@ -21,7 +21,7 @@ _COLOURS = "RdBu_r"
 
 
 @figures.drawing()
-@calls.checked
+@signatures.checked
 def show_filter_responses(
     net: Any,
     image: Any,
@@ -43,13 +43,13 @@ def show_filter_responses(
     function = "show_filter_responses"
     filters = weights.first_layer(function, net)
     bias = getattr(net, "params", {}).get("b1", np.zeros(filters.shape[:1], dtype=filters.dtype))
-    filters, image, bias = checks.floats(
+    filters, image, bias = validation.floats(
         function,
         W1=(filters, "F C KH KW"),
-        image=(checks.array(function, "image", image), "C H W"),
+        image=(validation.array(function, "image", image), "C H W"),
         b1=(arrays.to_numpy(bias), "F"),
     )
-    checks.not_empty(function, "W1", filters)
+    validation.not_empty(function, "W1", filters)
     KH, KW = filters.shape[2:]
     pad = ((KH - 1) // 2, (KW - 1) // 2) if pad is None else pad
     maps = conv_forward(image[None], filters, bias, {"stride": stride, "pad": pad})[0][0]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import calls, checks
+from fastnn.kernels.dispatch import signatures
+from fastnn.kernels.dispatch import validation as checks
 
 from . import figures
 
@@ -29,7 +30,7 @@ class _Trial(NamedTuple):
 
 
 @figures.drawing()
-@calls.checked
+@signatures.checked
 def plot_sweep(
     trials: Iterable[Mapping[str, Any]] | Mapping[tuple[float, float], tuple[float, float]],
     path: str | os.PathLike | None = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import arrays, calls, checks
+from fastnn.kernels.dispatch import arrays, signatures, validation
 
 from . import figures, images
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @figures.drawing()
-@calls.checked
+@signatures.checked
 def show_net_weights(
     net: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] = (3, 32, 32)
 ) -> "Figure":
@@ -37,7 +37,7 @@ def show_net_weights(
 
 
 @figures.drawing()
-@calls.checked
+@signatures.checked
 def show_class_templates(
     W: Any,
     class_names: Sequence[str],
@@ -54,13 +54,13 @@ def show_class_templates(
     """
     path = arguments.path_or_none("show_class_templates", "path", path)
     function = "show_class_templates"
-    given = arrays.to_numpy(checks.array(function, "W", getattr(W, "W", W)))
+    given = arrays.to_numpy(validation.array(function, "W", getattr(W, "W", W)))
     if given.dtype == object:
         raise TypeError(
-            f"{function}: W={checks.brief(W)} holds no weights; expected (D, K), or a classifier with them as its "
+            f"{function}: W={validation.brief(W)} holds no weights; expected (D, K), or a classifier with them as its "
             f"attribute W; train the classifier first"
         )
-    (weights,) = checks.floats(function, W=(given, "D K"))
+    (weights,) = validation.floats(function, W=(given, "D K"))
     class_names = arguments.words(function, "class_names", class_names)
     pixels = math.prod(arguments.lengths(function, "image_shape", image_shape, 3))
     templates = as_images(function, "W", weights[:-1] if len(weights) == pixels + 1 else weights, image_shape)
@@ -88,7 +88,7 @@ def first_layer(function: str, net: Any) -> np.ndarray:
         raise ValueError(
             f"{function}: net.params has no 'W1' (it has {list(params)}); expected first-layer weights; pass the array"
         )
-    return arrays.to_numpy(checks.array(function, "W1", params["W1"] if params is not None else net))
+    return arrays.to_numpy(validation.array(function, "W1", params["W1"] if params is not None else net))
 
 
 def first_layer_mosaic(function: str, net: Any, image_shape: Sequence[int]) -> np.ndarray:
@@ -97,9 +97,9 @@ def first_layer_mosaic(function: str, net: Any, image_shape: Sequence[int]) -> n
     if weights.ndim == 2:
         pictures = as_images(function, "W1", weights, image_shape)
     else:
-        (weights,) = checks.floats(function, W1=(weights, "F C KH KW"))
+        (weights,) = validation.floats(function, W1=(weights, "F C KH KW"))
         pictures = in_colour(weights)
-    checks.not_empty(function, "W1", weights)
+    validation.not_empty(function, "W1", weights)
     return images.mosaic(pictures, padding=1 if pictures.shape[1] < 16 else 2)
 
 
@@ -111,7 +111,7 @@ def as_images(function: str, name: str, weights: np.ndarray, image_shape: Sequen
             f"{function}: {name}.shape = {weights.shape} does not form images of image_shape={tuple(image_shape)}; "
             f"expected {math.prod(image_shape)} rows for a (C, H, W) or (H, W, C); pass the image_shape of the data"
         )
-    (weights,) = checks.floats(function, **{name: (weights, "D M")})
+    (weights,) = validation.floats(function, **{name: (weights, "D M")})
     columns = weights.T.reshape(-1, *image_shape)
     last = image_shape[0] not in (1, 3) and image_shape[2] in (1, 3)
     return columns if last else in_colour(columns)

@@ -12,23 +12,23 @@ import math
 
 import numpy as np
 
-from .. import arrays, calls, checks, switch
+from ..dispatch import arrays, signatures, switch, validation
 
 _variant = switch.operation(__name__)
 
 
-@calls.checked
+@signatures.checked
 def relu_forward(x):
     """Rectified linear unit: out = max(x, 0).
 
     Inputs: x (...). Returns out (...); NaN stays NaN.
     Source: Nair & Hinton, Rectified linear units improve restricted Boltzmann machines (2010), section 2.
     """
-    (x,) = checks.floats("relu_forward", x=(x, "..."))
+    (x,) = validation.floats("relu_forward", x=(x, "..."))
     return _variant().relu_forward(x)
 
 
-@calls.checked
+@signatures.checked
 def relu_backward(dout, x):
     """Gradient of `relu_forward`: dx = dout where x > 0, else 0; so 0 at the kink and where x is NaN.
 
@@ -38,28 +38,28 @@ def relu_backward(dout, x):
     return _variant().relu_backward(*_pair("relu_backward", dout, x=x))
 
 
-@calls.checked
+@signatures.checked
 def leaky_relu_forward(x, slope=0.01):
     """Leaky rectified linear unit: out = x where x > 0, else slope * x.
 
     Inputs: x (...); slope: a finite number. Returns out (...).
     Source: Maas, Hannun & Ng, Rectifier nonlinearities improve neural network acoustic models (2013), section 2.1.
     """
-    (x,) = checks.floats("leaky_relu_forward", x=(x, "..."))
-    return _variant().leaky_relu_forward(x, checks.number("leaky_relu_forward", "slope", slope))
+    (x,) = validation.floats("leaky_relu_forward", x=(x, "..."))
+    return _variant().leaky_relu_forward(x, validation.number("leaky_relu_forward", "slope", slope))
 
 
-@calls.checked
+@signatures.checked
 def leaky_relu_backward(dout, x, slope=0.01):
     """Gradient of `leaky_relu_forward`: dx = dout where x > 0, else slope * dout; so slope * dout at the kink.
 
     Inputs: dout (...); x (...) and slope as given to the forward pass. Returns dx (...).
     """
     dout, x = _pair("leaky_relu_backward", dout, x=x)
-    return _variant().leaky_relu_backward(dout, x, checks.number("leaky_relu_backward", "slope", slope))
+    return _variant().leaky_relu_backward(dout, x, validation.number("leaky_relu_backward", "slope", slope))
 
 
-@calls.checked
+@signatures.checked
 def prelu_forward(x, slope):
     """Leaky rectified linear unit with learnt slopes: out[n, c, ...] = x where x > 0, else slope[c] * x.
 
@@ -67,11 +67,11 @@ def prelu_forward(x, slope):
     Returns out (N, C, ...).
     Source: He, Zhang, Ren & Sun, Delving deep into rectifiers (2015), section 2.1.
     """
-    x, slope = checks.floats("prelu_forward", x=(x, "..."), slope=(slope, "C"))
+    x, slope = validation.floats("prelu_forward", x=(x, "..."), slope=(slope, "C"))
     return _variant().prelu_forward(x.reshape(_planes("prelu_forward", x, slope)), slope).reshape(x.shape)
 
 
-@calls.checked
+@signatures.checked
 def prelu_backward(dout, x, slope):
     """Gradients of `prelu_forward`, with the kink on the left branch as in `leaky_relu_backward`.
 
@@ -82,14 +82,14 @@ def prelu_backward(dout, x, slope):
     Returns dx (N, C, ...), dslope in the shape of slope. Every backend: dslope is summed in float64 and rounded once.
     """
     function = "prelu_backward"
-    dout, x, slope = checks.floats(function, dout=(dout, "..."), x=(x, "..."), slope=(slope, "C"))
-    checks.shape(function, "dout", dout, x.shape)
+    dout, x, slope = validation.floats(function, dout=(dout, "..."), x=(x, "..."), slope=(slope, "C"))
+    validation.shape(function, "dout", dout, x.shape)
     planes = _planes(function, x, slope)
     dx, dslope = _variant().prelu_backward(dout.reshape(planes), x.reshape(planes), slope)
     return dx.reshape(x.shape), dslope
 
 
-@calls.checked
+@signatures.checked
 def elu_forward(x, alpha=1.0):
     """Exponential linear unit: out = x where x > 0, else alpha * (exp(x) - 1).
 
@@ -97,32 +97,32 @@ def elu_forward(x, alpha=1.0):
     near 0.
     Source: Clevert, Unterthiner & Hochreiter, Fast and accurate deep network learning by ELUs (2016), section 3.
     """
-    (x,) = checks.floats("elu_forward", x=(x, "..."))
-    return _variant().elu_forward(x, checks.number("elu_forward", "alpha", alpha))
+    (x,) = validation.floats("elu_forward", x=(x, "..."))
+    return _variant().elu_forward(x, validation.number("elu_forward", "alpha", alpha))
 
 
-@calls.checked
+@signatures.checked
 def elu_backward(dout, x, alpha=1.0):
     """Gradient of `elu_forward`: dx = dout where x > 0, else dout * alpha * exp(x); so alpha * dout at the kink.
 
     Inputs: dout (...); x (...) and alpha as given to the forward pass. Returns dx (...).
     """
     dout, x = _pair("elu_backward", dout, x=x)
-    return _variant().elu_backward(dout, x, checks.number("elu_backward", "alpha", alpha))
+    return _variant().elu_backward(dout, x, validation.number("elu_backward", "alpha", alpha))
 
 
-@calls.checked
+@signatures.checked
 def sigmoid_forward(x):
     """Logistic function: out = 1 / (1 + exp(-x)).
 
     Inputs: x (...). Returns out (...), within [0, 1]. Every backend: nothing overflows, whatever the sign of x.
     Source: LeCun, Bottou, Orr & Müller, Efficient BackProp (1998), section 4.4.
     """
-    (x,) = checks.floats("sigmoid_forward", x=(x, "..."))
+    (x,) = validation.floats("sigmoid_forward", x=(x, "..."))
     return _variant().sigmoid_forward(x)
 
 
-@calls.checked
+@signatures.checked
 def sigmoid_backward(dout, out):
     """Gradient of `sigmoid_forward`: dx = dout * out * (1 - out).
 
@@ -131,7 +131,7 @@ def sigmoid_backward(dout, out):
     return _variant().sigmoid_backward(*_pair("sigmoid_backward", dout, out=out))
 
 
-@calls.checked
+@signatures.checked
 def tanh_forward(x):
     """Hyperbolic tangent: out = (exp(x) - exp(-x)) / (exp(x) + exp(-x)).
 
@@ -139,11 +139,11 @@ def tanh_forward(x):
     relative accuracy.
     Source: LeCun, Bottou, Orr & Müller, Efficient BackProp (1998), section 4.4.
     """
-    (x,) = checks.floats("tanh_forward", x=(x, "..."))
+    (x,) = validation.floats("tanh_forward", x=(x, "..."))
     return _variant().tanh_forward(x)
 
 
-@calls.checked
+@signatures.checked
 def tanh_backward(dout, out):
     """Gradient of `tanh_forward`: dx = dout * (1 - out) * (1 + out), which near 1 is exact where 1 - out * out cancels.
 
@@ -152,7 +152,7 @@ def tanh_backward(dout, out):
     return _variant().tanh_backward(*_pair("tanh_backward", dout, out=out))
 
 
-@calls.checked
+@signatures.checked
 def gelu_forward(x):
     """Gaussian error linear unit, the exact one.
 
@@ -162,11 +162,11 @@ def gelu_forward(x):
     probability keeps its relative accuracy to the left, where 1 + erf cancels.
     Source: Hendrycks & Gimpel, Gaussian error linear units (2016), section 2.
     """
-    (x,) = checks.floats("gelu_forward", x=(x, "..."))
+    (x,) = validation.floats("gelu_forward", x=(x, "..."))
     return _variant().gelu_forward(x)
 
 
-@calls.checked
+@signatures.checked
 def gelu_backward(dout, x):
     """Gradient of `gelu_forward`: dx = dout * (P(X <= x) + x * exp(-x * x / 2) / sqrt(2 * pi)).
 
@@ -175,7 +175,7 @@ def gelu_backward(dout, x):
     return _variant().gelu_backward(*_pair("gelu_backward", dout, x=x))
 
 
-@calls.checked
+@signatures.checked
 def maxout_forward(x, pieces):
     """The largest of each group of `pieces` neighbouring channels.
 
@@ -187,8 +187,8 @@ def maxout_forward(x, pieces):
     Source: Goodfellow, Warde-Farley, Mirza, Courville & Bengio, Maxout networks (2013), section 3.
     """
     function = "maxout_forward"
-    (x,) = checks.floats(function, x=(x, "N channels ..."))
-    pieces = checks.integer(function, "pieces", pieces, minimum=1, maximum=256)
+    (x,) = validation.floats(function, x=(x, "N channels ..."))
+    pieces = validation.integer(function, "pieces", pieces, minimum=1, maximum=256)
     images, channels, *rest = x.shape
     if channels % pieces:
         fewer = channels - channels % pieces
@@ -201,7 +201,7 @@ def maxout_forward(x, pieces):
     return out.reshape(shape), index.reshape(shape)
 
 
-@calls.checked
+@signatures.checked
 def maxout_backward(dout, index, pieces):
     """Gradient of `maxout_forward`: dx[n, m*pieces + p, ...] = dout[n, m, ...] where p = index[n, m, ...], else 0.
 
@@ -209,8 +209,8 @@ def maxout_backward(dout, index, pieces):
     Raises ValueError or TypeError also for an index that is not from 0 to pieces - 1.
     """
     function = "maxout_backward"
-    (dout,) = checks.floats(function, dout=(dout, "N M ..."))
-    pieces = checks.integer(function, "pieces", pieces, minimum=1, maximum=256)
+    (dout,) = validation.floats(function, dout=(dout, "N M ..."))
+    pieces = validation.integer(function, "pieces", pieces, minimum=1, maximum=256)
     index = _index(function, index, dout.shape, pieces)
     images, groups, *rest = dout.shape
     planes = (images, groups, math.prod(rest))
@@ -220,8 +220,8 @@ def maxout_backward(dout, index, pieces):
 
 def _pair(function, dout, **other):
     ((name, value),) = other.items()
-    dout, value = checks.floats(function, dout=(dout, "..."), **{name: (value, "...")})
-    checks.shape(function, "dout", dout, value.shape)
+    dout, value = validation.floats(function, dout=(dout, "..."), **{name: (value, "...")})
+    validation.shape(function, "dout", dout, value.shape)
     return dout, value
 
 
@@ -239,13 +239,13 @@ def _planes(function, x, slope):
 
 def _index(function, index, expected, pieces):
     """The index of a maxout as C-contiguous uint8, in shape and range."""
-    index = checks.array(function, "index", index)
+    index = validation.array(function, "index", index)
     if index.dtype.kind not in "iu":
         raise TypeError(
             f"{function}: index.dtype = {index.dtype} does not number pieces; expected integers; "
             "pass the index that maxout_forward returned"
         )
-    checks.shape(function, "index", index, expected)
+    validation.shape(function, "index", index, expected)
     if index.size and (index.min() < 0 or index.max() >= pieces):
         wrong = index[(index < 0) | (index >= pieces)][0]
         raise ValueError(

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from .. import threads
-from ..simd.elementary import exponentials, tails
+from ..cpu import threads
+from ..cpu.simd.elementary import exponentials, tails
 
 GRAIN = 1 << 15  # elements that are worth a second thread
 COSTLY = 1 << 13  # where each takes an exponential

@@ -3,12 +3,12 @@
 out[n, m] = b[m] + sum_d x[n, d] * w[d, m]
 """
 
-from .. import calls, checks, switch
+from ..dispatch import signatures, switch, validation
 
 _variant = switch.operation(__name__)
 
 
-@calls.checked
+@signatures.checked
 def affine_forward(x, w, b):
     """Multiply N rows with a matrix and add a bias.
 
@@ -20,11 +20,11 @@ def affine_forward(x, w, b):
     Raises ValueError for shapes that do not belong together, TypeError for other dtypes.
     Cost: 2*N*D*M flops; for few rows it is bound by reading w.
     """
-    x, w, b = checks.floats("affine_forward", x=(x, "N D"), w=(w, "D M"), b=(b, "M"))
+    x, w, b = validation.floats("affine_forward", x=(x, "N D"), w=(w, "D M"), b=(b, "M"))
     return _variant().affine_forward(x, w, b)
 
 
-@calls.checked
+@signatures.checked
 def affine_backward(dout, x, w, need_dx=True):
     """Gradients of `affine_forward`, given dout = dloss/dout.
 
@@ -33,5 +33,5 @@ def affine_backward(dout, x, w, need_dx=True):
     Inputs: dout (N, M), x (N, D), w (D, M); need_dx: False where nobody asks for dx
     Returns dx (N, D), or None where it was not needed; dw (D, M); db (M,). Cost: 4*N*D*M flops, half of them for dx.
     """
-    x, w, dout = checks.floats("affine_backward", x=(x, "N D"), w=(w, "D M"), dout=(dout, "N M"))
-    return _variant().affine_backward(dout, x, w, checks.flag("affine_backward", "need_dx", need_dx))
+    x, w, dout = validation.floats("affine_backward", x=(x, "N D"), w=(w, "D M"), dout=(dout, "N M"))
+    return _variant().affine_backward(dout, x, w, validation.flag("affine_backward", "need_dx", need_dx))

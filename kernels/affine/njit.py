@@ -1,6 +1,6 @@
 """`affine` on register tiles: see `simd.matmul`, which also says why not BLAS."""
 
-from ..simd import matmul
+from ..cpu.simd import matmul
 
 
 def affine_forward(x, w, b):

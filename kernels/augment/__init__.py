@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from .. import arrays, calls, checks, switch
+from ..dispatch import arrays, signatures, switch, validation
 
 _variant = switch.operation(__name__)
 
 _LIMITS = np.iinfo(np.int32)
 
 
-@calls.checked
+@signatures.checked
 def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):
     """Shift each image, then mirror it, then erase a square of it.
 
@@ -33,8 +33,8 @@ def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):
     Improved regularization of convolutional neural networks with cutout (2017), section 3 (the hole).
     """
     function = "augment_images"
-    (x,) = checks.floats(function, x=(x, "N C H W"))
-    flip = checks.array(function, "flip", flip)
+    (x,) = validation.floats(function, x=(x, "N C H W"))
+    flip = validation.array(function, "flip", flip)
     if flip.dtype.kind != "b" and flip.size:
         raise TypeError(
             f"{function}: flip.dtype = {flip.dtype} does not say yes or no; expected bool; pass flip.astype(bool)"
@@ -53,7 +53,7 @@ def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):
 
 def _whole(function, name, value, count, minimum=int(_LIMITS.min)):
     """A whole number for each image, as int64; those of the caller have 32 bits, so that no sum of two overflows."""
-    given = checks.array(function, name, value)
+    given = validation.array(function, name, value)
     if given.dtype.kind not in "iu" and given.size:
         raise TypeError(
             f"{function}: {name}.dtype = {given.dtype} does not hold whole numbers; expected integers, one for each "

@@ -5,7 +5,7 @@ Rows are places in flat arrays, not slices: numba would count references to each
 
 import numpy as np
 
-from .. import threads
+from ..cpu import threads
 
 U = np.uintp  # a signed index might count from the end, which keeps a loop from vectorising
 PLANES = 16  # at least, that a thread takes on at a time

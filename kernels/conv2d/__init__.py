@@ -6,12 +6,12 @@ with x zero outside its borders, OH = 1 + (H + 2*pad - KH) // stride and OW like
 Source: Dumoulin & Visin, A guide to convolution arithmetic for deep learning (2016), section 2.
 """
 
-from .. import calls, checks, switch, windows
+from ..dispatch import signatures, switch, validation, windows
 
 _variant = switch.operation(__name__)
 
 
-@calls.checked
+@signatures.checked
 def conv2d_forward(x, w, b, stride=1, pad=0):
     """Convolve N images with F filters.
 
@@ -29,12 +29,12 @@ def conv2d_forward(x, w, b, stride=1, pad=0):
     Cost: 2*N*F*OH*OW*C*KH*KW flops; reads x and w, writes out.
     """
     function = "conv2d_forward"
-    x, w, b = checks.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
+    x, w, b = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
     stride, pad, _ = geometry(function, x, w, stride, pad)
     return _variant().conv2d_forward(x, w, b, stride, pad)
 
 
-@calls.checked
+@signatures.checked
 def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True):
     """Gradients of `conv2d_forward`: of a loss with respect to x, w and b, given dout = dloss/dout.
 
@@ -52,16 +52,16 @@ def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True):
     Cost: twice the flops of the forward pass, half of them for dx.
     """
     function = "conv2d_backward"
-    x, w, dout = checks.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F OH OW"))
+    x, w, dout = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F OH OW"))
     stride, pad, size = geometry(function, x, w, stride, pad)
-    checks.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
-    return _variant().conv2d_backward(dout, x, w, stride, pad, checks.flag(function, "need_dx", need_dx))
+    validation.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
+    return _variant().conv2d_backward(dout, x, w, stride, pad, validation.flag(function, "need_dx", need_dx))
 
 
 def geometry(function, x, w, stride, pad):
     """stride and pad as checked pairs, and (OH, OW). A stride past the image is cut to the least such one."""
-    stride = checks.pair(function, "stride", stride, minimum=1)
-    pad = checks.pair(function, "pad", pad, minimum=0)
-    checks.not_empty(function, "w", w)
+    stride = validation.pair(function, "stride", stride, minimum=1)
+    pad = validation.pair(function, "pad", pad, minimum=0)
+    validation.not_empty(function, "w", w)
     size = windows.output_size(function, x.shape, w.shape[2:], stride, pad)
     return windows.within(stride, x.shape, w.shape[2:], pad), pad, size

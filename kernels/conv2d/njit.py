@@ -3,7 +3,7 @@
 No im2col: a tap is an offset into zero-bordered planes. dw is a tile of dot products, all else one outer tile.
 """
 
-from ..simd import convolution, gradients
+from ..cpu.simd import convolution, gradients
 
 
 def conv2d_forward(x, w, b, stride, pad):

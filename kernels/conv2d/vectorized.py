@@ -8,7 +8,7 @@ would take KH*KW times the memory of x.
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .. import windows
+from ..dispatch import windows
 
 
 def conv2d_forward(x, w, b, stride, pad):

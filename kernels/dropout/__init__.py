@@ -7,12 +7,13 @@ empty results. Raises ValueError for shapes that do not belong together and for 
 dtypes other than float32, float64, integers and booleans.
 """
 
-from .. import arrays, calls, checks, seeds, switch
+from ..dispatch import arrays, signatures, switch, validation
+from . import seeds
 
 _variant = switch.operation(__name__)
 
 
-@calls.checked
+@signatures.checked
 def dropout_forward(x, p, seed):
     """Keep each element with probability p, divided by p; set the others to 0.
 
@@ -30,12 +31,12 @@ def dropout_forward(x, p, seed):
     training); Salmon, Moraes, Dror & Shaw, Parallel random numbers: as easy as 1, 2, 3 (2011), section 4.
     """
     function = "dropout_forward"
-    (x,) = checks.floats(function, x=(x, "..."))
+    (x,) = validation.floats(function, x=(x, "..."))
     p = keep_probability(function, p)
     return _variant().dropout_forward(x, p, seeds.word(function, "seed", seed))
 
 
-@calls.checked
+@signatures.checked
 def dropout_backward(dout, mask, p):
     """Gradient of `dropout_forward`: dx = dout / p where mask, else 0.
 
@@ -43,20 +44,20 @@ def dropout_backward(dout, mask, p):
     Cost: reads dout and mask, writes dx.
     """
     function = "dropout_backward"
-    (dout,) = checks.floats(function, dout=(dout, "..."))
-    mask = checks.array(function, "mask", mask)
+    (dout,) = validation.floats(function, dout=(dout, "..."))
+    mask = validation.array(function, "mask", mask)
     if mask.dtype.kind != "b":
         raise TypeError(
             f"{function}: mask.dtype = {mask.dtype} is no mask; expected bool; "
             "pass the mask that dropout_forward returned"
         )
-    checks.shape(function, "mask", mask, dout.shape)
+    validation.shape(function, "mask", mask, dout.shape)
     return _variant().dropout_backward(dout, arrays.contiguous(mask, mask.dtype), keep_probability(function, p))
 
 
 def keep_probability(function, p):
     """p, the probability to keep an element: more than 0, at most 1."""
-    p = checks.number(function, "p", p, minimum=0, maximum=1)
+    p = validation.number(function, "p", p, minimum=0, maximum=1)
     if threshold(p) == 0:
         raise ValueError(
             f"{function}: p={p!r} keeps nothing, and out is divided by it; expected the probability to keep an "

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from .. import threads
+from ..cpu import threads
 from . import threshold
 
 U = np.uintp  # a signed index might count from the end, which keeps a loop from vectorising

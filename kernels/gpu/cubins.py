@@ -17,7 +17,7 @@ from typing import Any
 from numba import cuda, types
 from numba.cuda import compiler
 
-from .. import code_cache, sources, user_cache
+from ..cache import code_cache, sources, user_cache
 
 FOLDER = "FASTNN_CUBINS"  # names the folder for compiled kernels; else cubins in the user's cache
 

@@ -21,8 +21,8 @@ import numba.cuda
 import numpy as np
 from numba import int32, uint32
 
-from . import replay
-from .driver import SIMULATED
+from . import graphs
+from .availability import SIMULATED
 
 if SIMULATED:
     from . import simulator
@@ -61,7 +61,7 @@ class Kernel:
         if signature not in self.signatures:
             self.signatures[signature] = self._load(signature)
         compiled = self.signatures[signature]
-        replay.do(
+        graphs.do(
             lambda: compiled(blocks, arguments),
             self.name,
             lambda: (blocks, *(value for value in arguments if isinstance(value, np.generic))),

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays
-from . import replay
-from .driver import SIMULATED
+from . import graphs
+from .availability import SIMULATED
 
 
 class _CuPy:
@@ -23,9 +22,9 @@ class _CuPy:
 
 
 def _standin() -> Any:
-    from . import standin
+    from . import fake_cupy
 
-    return standin
+    return fake_cupy
 
 
 xp: Any = _standin() if SIMULATED else _CuPy()
@@ -150,11 +149,6 @@ def _holds(values: Any, kind: type) -> bool:
 
 
 def _count(direction: int, count: int) -> None:
-    replay.note_move(count)
+    graphs.note_move(count)
     with _lock:
         _moved[direction] += count
-
-
-def announce() -> None:
-    """Have `arrays` know the type of arrays on the GPU."""
-    arrays.RESIDENT = (xp.ndarray,)

@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import tiles
-from .driver import SIMULATED
+from .availability import SIMULATED
 from .launch import Kernel, cuda, kernel, split
 from .memory import to_device, xp
+from .multi_tensor import address
 from .reduce import add_up
-from .tables import address
 from .tiles import ALONE, LINES, TERMS
 
 BLOCKS, SHORTEST = (4, 16) if SIMULATED else (512, 512)  # blocks wanted at least; terms of a part at least

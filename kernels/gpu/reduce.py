@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numba import float32, float64
 
-from .driver import SIMULATED
+from .availability import SIMULATED
 from .launch import Kernel, cuda, device, kernel, split
 from .memory import xp
 from .warp import WARP, exchange, in_step

@@ -16,10 +16,10 @@ Chosen by FASTNN_TF32=1.
 
 from numba import float32, int32, uint32
 
-from .driver import SIMULATED
+from .availability import SIMULATED
 from .launch import Kernel, cuda, device, split
 from .tiles import TERMS
-from .transfers import commit, copy, copy4, wait_but_one
+from .vector_loads import commit, copy, copy4, wait_but_one
 from .warp import COLUMNS, ROWS, SUMS, WARP, load_matrices, multiply_add, to_tf32
 
 WARPS_DOWN, WARPS_ACROSS = (1, 2) if SIMULATED else (2, 4)  # of a block

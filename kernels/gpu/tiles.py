@@ -13,9 +13,9 @@ the terms or across them, and one by one where a table scatters them, as it does
 
 from numba import float32, float64
 
-from .driver import SIMULATED
+from .availability import SIMULATED
 from .launch import Kernel, cuda, device, split
-from .transfers import load4, store4
+from .vector_loads import load4, store4
 
 ALONE, TERMS, LINES = 0, 1, 2  # which four neighbours of a matrix stand together, at a place that four divide
 

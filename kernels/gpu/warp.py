@@ -13,7 +13,7 @@ Source: NVIDIA, PTX ISA, "shfl.sync", "ldmatrix", "Matrix fragments for mma.m16n
 
 import numpy as np
 
-from .driver import SIMULATED
+from .availability import SIMULATED
 
 WARP = 32
 ROWS, COLUMNS, TERMS = 16, 8, 8  # of one instruction
@@ -32,7 +32,7 @@ if not SIMULATED:
     from numba import types
     from numba.cuda.extending import intrinsic
 
-    from .transfers import pointer
+    from .vector_loads import pointer
 
     FLOAT, BITS, LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 

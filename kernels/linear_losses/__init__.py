@@ -15,12 +15,12 @@ float32, float64, integers and booleans, and for labels that are not integers.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import calls, checks, switch
+from ..dispatch import signatures, switch, validation
 
 _variant = switch.operation(__name__)
 
 
-@calls.checked
+@signatures.checked
 def linear_svm_loss(W: ArrayLike, X: ArrayLike, y: ArrayLike, reg: float) -> tuple[float, np.ndarray]:
     """Multiclass hinge loss with margin 1, mean over the images, plus reg * sum(W * W).
 
@@ -37,7 +37,7 @@ def linear_svm_loss(W: ArrayLike, X: ArrayLike, y: ArrayLike, reg: float) -> tup
     return _variant().linear_svm_loss(*arguments)
 
 
-@calls.checked
+@signatures.checked
 def linear_softmax_loss(W: ArrayLike, X: ArrayLike, y: ArrayLike, reg: float) -> tuple[float, np.ndarray]:
     """Cross-entropy of the softmax of the scores, mean over the images, plus reg * sum(W * W).
 
@@ -56,11 +56,11 @@ def linear_softmax_loss(W: ArrayLike, X: ArrayLike, y: ArrayLike, reg: float) ->
 
 
 def _checked(function, W, X, y, reg):
-    W, X = checks.floats(function, W=(W, "D K"), X=(X, "N D"))
+    W, X = validation.floats(function, W=(W, "D K"), X=(X, "N D"))
     if W.shape[1] == 0:
         raise ValueError(
             f"{function}: there are no classes: W.shape = {W.shape}; expected (D, K) with K at least 1; "
             "pass one column of weights for each class"
         )
-    y = checks.labels(function, "y", y, len(X), W.shape[1])
-    return W, X, y, checks.number(function, "reg", reg, minimum=0)
+    y = validation.labels(function, "y", y, len(X), W.shape[1])
+    return W, X, y, validation.number(function, "reg", reg, minimum=0)

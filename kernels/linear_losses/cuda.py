@@ -5,7 +5,7 @@ Scores and dW are summed in the dtype of the inputs; what has one number for eac
 
 from numba import cuda
 
-from ..gpu import scores
+from ..gpu import row_losses
 from ..gpu.launch import kernel
 from ..gpu.memory import with_loss, xp
 from ..gpu.products import columns_of, multiply, rows_of
@@ -14,12 +14,12 @@ from ..gpu.reduce import total_of_squares
 
 @with_loss
 def linear_svm_loss(W, X, y, reg):
-    return _through(scores.hinge, W, X, y, reg)
+    return _through(row_losses.hinge, W, X, y, reg)
 
 
 @with_loss
 def linear_softmax_loss(W, X, y, reg):
-    return _through(scores.softmax, W, X, y, reg)
+    return _through(row_losses.softmax, W, X, y, reg)
 
 
 def _through(loss_of, W, X, y, reg):

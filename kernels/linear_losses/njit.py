@@ -7,10 +7,10 @@ Chunks of images have a dW of their own, as many chunks whatever the number of t
 
 import numpy as np
 
-from .. import threads
-from ..simd import host
-from ..simd.scores import softmax_row, svm_row
-from ..simd.tiles import dot_tile, outer_tile
+from ..cpu import threads
+from ..cpu.simd import cpu_info
+from ..cpu.simd.scores import softmax_row, svm_row
+from ..cpu.simd.tiles import dot_tile, outer_tile
 
 CHUNKS = 16  # at most
 ROWS = 32  # images of a block, of which 3073 float32 features take 393 KB
@@ -30,7 +30,7 @@ def linear_softmax_loss(W, X, y, reg):
 def _loss(W, X, y, reg, hinge):
     (N, D), K, dtype = X.shape, W.shape[1], W.dtype
     chunks = min(CHUNKS, -(-N // ROWS))
-    dots, outer = host.dot_tile(K, dtype), host.outer_tile(K, ROWS, dtype)
+    dots, outer = cpu_info.dot_tile(K, dtype), cpu_info.outer_tile(K, ROWS, dtype)
     losses, parts, dW = np.empty(N), np.zeros((chunks, K, D), dtype), np.empty_like(W)
     tables = np.arange(0, D - dots.lanes + 1, dots.lanes), np.arange(ROWS) * D
     _over_chunks(chunks, _packed(W, *dots), W, X, y, hinge, *tables, dots.vectors, outer, losses, parts)

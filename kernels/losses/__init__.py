@@ -10,12 +10,12 @@ together, TypeError for dtypes other than float32, float64, integers and boolean
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import calls, checks, switch
+from ..dispatch import signatures, switch, validation
 
 _variant = switch.operation(__name__)
 
 
-@calls.checked
+@signatures.checked
 def softmax_loss(x: ArrayLike, y: ArrayLike, label_smoothing: float = 0.0) -> tuple[float, np.ndarray]:
     """Cross-entropy of the softmax of the scores, mean over the rows; with smoothing, against softened labels.
 
@@ -36,11 +36,11 @@ def softmax_loss(x: ArrayLike, y: ArrayLike, label_smoothing: float = 0.0) -> tu
     Shlens & Wojna, Rethinking the Inception architecture (2016), section 7.
     """
     scores, labels = _scores_and_labels("softmax_loss", x, y)
-    smoothing = checks.number("softmax_loss", "label_smoothing", label_smoothing, minimum=0, below=1)
+    smoothing = validation.number("softmax_loss", "label_smoothing", label_smoothing, minimum=0, below=1)
     return _variant().softmax_loss(scores, labels, smoothing) if len(scores) else (0.0, scores.copy())
 
 
-@calls.checked
+@signatures.checked
 def svm_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, np.ndarray]:
     """Multiclass hinge loss with margin 1, mean over the rows.
 
@@ -59,7 +59,7 @@ def svm_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, np.ndarray]:
     return _variant().svm_loss(scores, labels) if len(scores) else (0.0, scores.copy())
 
 
-@calls.checked
+@signatures.checked
 def mse_loss(x: ArrayLike, target: ArrayLike) -> tuple[float, np.ndarray]:
     """Half the squared error of each row, mean over the rows: loss = 1/(2N) sum (x - target)**2, dx = (x - target) / N.
 
@@ -68,16 +68,16 @@ def mse_loss(x: ArrayLike, target: ArrayLike) -> tuple[float, np.ndarray]:
     Source: Bishop, Pattern recognition and machine learning (2006), equation 5.14, divided by N.
     """
     function = "mse_loss"
-    out, wanted = checks.floats(function, x=(x, "N ..."), target=(target, "N ..."))
-    checks.shape(function, "target", wanted, out.shape)
+    out, wanted = validation.floats(function, x=(x, "N ..."), target=(target, "N ..."))
+    validation.shape(function, "target", wanted, out.shape)
     return _variant().mse_loss(out, wanted) if len(out) else (0.0, out.copy())
 
 
 def _scores_and_labels(function, x, y):
-    (x,) = checks.floats(function, x=(x, "N K"))
+    (x,) = validation.floats(function, x=(x, "N K"))
     if x.shape[1] == 0:
         raise ValueError(
             f"{function}: there are no classes: x.shape = {x.shape}; expected (N, K) with K at least 1; "
             "pass one column of scores for each class"
         )
-    return x, checks.labels(function, "y", y, *x.shape)
+    return x, validation.labels(function, "y", y, *x.shape)

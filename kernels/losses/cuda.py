@@ -2,7 +2,7 @@
 
 from numba import cuda, float64
 
-from ..gpu import scores
+from ..gpu import row_losses
 from ..gpu.launch import kernel, split
 from ..gpu.memory import with_loss, xp
 from ..gpu.reduce import total, warp_sum
@@ -11,12 +11,12 @@ from ..gpu.warp import WARP
 
 @with_loss
 def softmax_loss(x, y, label_smoothing):
-    return scores.softmax(x, y, label_smoothing)
+    return row_losses.softmax(x, y, label_smoothing)
 
 
 @with_loss
 def svm_loss(x, y):
-    return scores.hinge(x, y)
+    return row_losses.hinge(x, y)
 
 
 @with_loss

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .. import threads
-from ..simd.scores import softmax_row, svm_row
+from ..cpu import threads
+from ..cpu.simd.scores import softmax_row, svm_row
 
 CHUNKS = 64  # at most, as many whatever the number of threads
 CHUNK = 1 << 13  # elements at least, where there are more than one

@@ -12,12 +12,12 @@ import operator
 
 import numpy as np
 
-from .. import calls, checks, switch, windows
+from ..dispatch import signatures, switch, validation, windows
 
 _variant = switch.operation(__name__)
 
 
-@calls.checked
+@signatures.checked
 def max_pool2d_forward(x, size, stride, pad=0):
     """The largest element of each window, and where it was.
 
@@ -33,12 +33,12 @@ def max_pool2d_forward(x, size, stride, pad=0):
     Cost: N*C*OH*OW*KH*KW comparisons; reads x, writes out and index.
     """
     function = "max_pool2d_forward"
-    (x,) = checks.floats(function, x=(x, "N C H W"))
+    (x,) = validation.floats(function, x=(x, "N C H W"))
     size, stride, pad, _ = geometry(function, x.shape, size, stride, pad)
     return _variant().max_pool2d_forward(x, size, stride, pad)
 
 
-@calls.checked
+@signatures.checked
 def max_pool2d_backward(dout, index, x_shape, size, stride, pad=0):
     """Gradient of `max_pool2d_forward` with respect to x: dout goes to the winner of each window.
 
@@ -49,56 +49,56 @@ def max_pool2d_backward(dout, index, x_shape, size, stride, pad=0):
     Raises ValueError where the arguments do not belong together.
     """
     function = "max_pool2d_backward"
-    (dout,) = checks.floats(function, dout=(dout, "N C OH OW"))
+    (dout,) = validation.floats(function, dout=(dout, "N C OH OW"))
     x_shape = _image_shape(function, "x_shape", x_shape)
     size, stride, pad, out_size = geometry(function, x_shape, size, stride, pad)
-    checks.shape(function, "dout", dout, (*x_shape[:2], *out_size))
-    index = checks.index(function, "index", index, dout.shape, size[0] * size[1], index_dtype(size))
+    validation.shape(function, "dout", dout, (*x_shape[:2], *out_size))
+    index = validation.index(function, "index", index, dout.shape, size[0] * size[1], index_dtype(size))
     return _variant().max_pool2d_backward(dout, index, x_shape, size, stride, pad)
 
 
-@calls.checked
+@signatures.checked
 def avg_pool2d_forward(x, size, stride, pad=0):
     """The mean of each window, zeros outside the borders included; arguments as in `max_pool2d_forward`.
 
     Returns out (N, C, OH, OW) in x's dtype. Cost: N*C*OH*OW*KH*KW additions.
     """
     function = "avg_pool2d_forward"
-    (x,) = checks.floats(function, x=(x, "N C H W"))
+    (x,) = validation.floats(function, x=(x, "N C H W"))
     size, stride, pad, _ = geometry(function, x.shape, size, stride, pad)
     return _variant().avg_pool2d_forward(x, size, stride, pad)
 
 
-@calls.checked
+@signatures.checked
 def avg_pool2d_backward(dout, x_shape, size, stride, pad=0):
     """Gradient of `avg_pool2d_forward` with respect to x: each element of a window gets 1/(KH*KW) of its dout.
 
     Inputs: dout (N, C, OH, OW); x_shape (N, C, H, W). Returns dx (N, C, H, W).
     """
     function = "avg_pool2d_backward"
-    (dout,) = checks.floats(function, dout=(dout, "N C OH OW"))
+    (dout,) = validation.floats(function, dout=(dout, "N C OH OW"))
     x_shape = _image_shape(function, "x_shape", x_shape)
     size, stride, pad, out_size = geometry(function, x_shape, size, stride, pad)
-    checks.shape(function, "dout", dout, (*x_shape[:2], *out_size))
+    validation.shape(function, "dout", dout, (*x_shape[:2], *out_size))
     return _variant().avg_pool2d_backward(dout, x_shape, size, stride, pad)
 
 
-@calls.checked
+@signatures.checked
 def global_avg_pool2d_forward(x):
     """The mean of each channel: x (N, C, H, W) gives out (N, C). ValueError where H or W is 0."""
     function = "global_avg_pool2d_forward"
-    (x,) = checks.floats(function, x=(x, "N C H W"))
+    (x,) = validation.floats(function, x=(x, "N C H W"))
     _image_shape(function, "x.shape", x.shape)
     return _variant().global_avg_pool2d_forward(x)
 
 
-@calls.checked
+@signatures.checked
 def global_avg_pool2d_backward(dout, x_shape):
     """Gradient of `global_avg_pool2d_forward`: dout (N, C) and x_shape (N, C, H, W) give dx = dout / (H*W)."""
     function = "global_avg_pool2d_backward"
     x_shape = _image_shape(function, "x_shape", x_shape)
-    (dout,) = checks.floats(function, dout=(dout, "N C"))
-    checks.shape(function, "dout", dout, x_shape[:2])
+    (dout,) = validation.floats(function, dout=(dout, "N C"))
+    validation.shape(function, "dout", dout, x_shape[:2])
     return _variant().global_avg_pool2d_backward(dout, x_shape)
 
 
@@ -110,9 +110,9 @@ def index_dtype(size):
 def geometry(function, x_shape, size, stride, pad):
     """size, stride and pad as checked pairs, and (OH, OW). A stride past the image is cut to the least such one."""
     _image_shape(function, "x.shape", x_shape)
-    size = checks.pair(function, "size", size, minimum=1)
-    stride = checks.pair(function, "stride", stride, minimum=1)
-    pad = checks.pair(function, "pad", pad, minimum=0)
+    size = validation.pair(function, "size", size, minimum=1)
+    stride = validation.pair(function, "stride", stride, minimum=1)
+    pad = validation.pair(function, "pad", pad, minimum=0)
     if 2 * pad[0] > size[0] or 2 * pad[1] > size[1]:
         raise ValueError(
             f"{function}: pad={pad} exceeds half of size={size}; expected at most half, so that every window holds "
@@ -132,5 +132,5 @@ def _image_shape(function, name, x_shape):
             f"{function}: {name}={x_shape!r} is no shape of images; expected (N, C, H, W) with H and W at least 1; "
             f"check how the images were made"
         )
-    checks.fits(function, name, shape, math.prod(shape))
+    validation.fits(function, name, shape, math.prod(shape))
     return shape

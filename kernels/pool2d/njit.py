@@ -7,9 +7,9 @@ across a border, and their mean, element by element.
 
 import numpy as np
 
-from .. import threads
-from ..simd.overlap import largest_of_taps
-from ..simd.quads import mean_pairs, narrow, pool_planes, share_pairs, unpool_planes
+from ..cpu import threads
+from ..cpu.simd.pool2x2 import mean_pairs, narrow, pool_planes, share_pairs, unpool_planes
+from ..cpu.simd.pool_overlapping import largest_of_taps
 from . import index_dtype
 
 U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in, and the loop vectorises

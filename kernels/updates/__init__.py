@@ -16,12 +16,12 @@ ValueError for shapes, layouts, numbers and lengths of lists that do not fit, Ty
 nothing was written, to none of the parameters. Cost: one pass over memory.
 """
 
-from .. import calls, checks, parameters, switch
+from ..dispatch import multi_tensor, signatures, switch, validation
 
 _variant = switch.operation(__name__)
 
 
-@calls.checked
+@signatures.checked
 def sgd_update(w, dw, out, learning_rate, weight_decay=0.0):
     """Gradient descent: out = w - learning_rate * g.
 
@@ -34,7 +34,7 @@ def sgd_update(w, dw, out, learning_rate, weight_decay=0.0):
     _variant().sgd_update(w, dw, out, rate, decay)
 
 
-@calls.checked
+@signatures.checked
 def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=0.0):
     """Gradient descent with momentum: velocity = momentum * velocity - learning_rate * g, then out = w + velocity.
 
@@ -48,7 +48,7 @@ def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=
     _variant().momentum_update(w, dw, velocity, out, *rates, _weight_decay(function, places, weight_decay))
 
 
-@calls.checked
+@signatures.checked
 def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=0.0):
     """Nesterov's accelerated gradient, with w standing for the point looked ahead to.
 
@@ -65,7 +65,7 @@ def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=
     _variant().nesterov_update(w, dw, velocity, out, *rates, _weight_decay(function, places, weight_decay))
 
 
-@calls.checked
+@signatures.checked
 def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight_decay=0.0):
     """RMSProp: steps divided by a running root mean square of the gradient.
 
@@ -81,7 +81,7 @@ def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight
     _variant().rmsprop_update(w, dw, cache, out, *numbers)
 
 
-@calls.checked
+@signatures.checked
 def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay=0.0):
     """AdaGrad: cache = cache + g**2, then out = w - learning_rate * g / (sqrt(cache) + epsilon).
 
@@ -94,7 +94,7 @@ def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay=0.0):
     _variant().adagrad_update(w, dw, cache, out, rate, _epsilon(function, places, epsilon), decay)
 
 
-@calls.checked
+@signatures.checked
 def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay=0.0):
     """Adam: momentum and RMSProp, both corrected for having begun at zero.
 
@@ -111,7 +111,7 @@ def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weigh
     _variant().adam_update(w, dw, m, v, out, *numbers, _weight_decay(function, places, weight_decay))
 
 
-@calls.checked
+@signatures.checked
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
     """Adam with decoupled weight decay: m and v as in `adam_update`, whose step is taken from decayed weights.
 
@@ -128,24 +128,24 @@ def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weig
 
 
 def _learning_rate(function, places, learning_rate):
-    return parameters.each(checks.number, function, "learning_rate", learning_rate, places, minimum=0)
+    return multi_tensor.each(validation.number, function, "learning_rate", learning_rate, places, minimum=0)
 
 
 def _weight_decay(function, places, weight_decay):
-    return parameters.each(checks.number, function, "weight_decay", weight_decay, places, minimum=0)
+    return multi_tensor.each(validation.number, function, "weight_decay", weight_decay, places, minimum=0)
 
 
 def _fraction(function, places, name, value):
-    return parameters.each(checks.number, function, name, value, places, minimum=0, below=1)
+    return multi_tensor.each(validation.number, function, name, value, places, minimum=0, below=1)
 
 
 def _epsilon(function, places, epsilon):
-    return parameters.each(checks.number, function, "epsilon", epsilon, places, above=0)
+    return multi_tensor.each(validation.number, function, "epsilon", epsilon, places, above=0)
 
 
 def _adam(function, places, t, learning_rate, beta1, beta2, epsilon):
     return (
-        parameters.each(checks.integer, function, "t", t, places, minimum=1),
+        multi_tensor.each(validation.integer, function, "t", t, places, minimum=1),
         _learning_rate(function, places, learning_rate),
         _fraction(function, places, "beta1", beta1),
         _fraction(function, places, "beta2", beta2),
@@ -155,5 +155,5 @@ def _adam(function, places, t, learning_rate, beta1, beta2, epsilon):
 
 def _arrays(function, w, dw, **written):
     """The places, then lists of the arrays as the kernels want them."""
-    places, columns = parameters.checked(function, {"w": w, "dw": dw}, written)
+    places, columns = multi_tensor.checked(function, {"w": w, "dw": dw}, written)
     return places, *columns

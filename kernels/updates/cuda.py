@@ -8,7 +8,7 @@ Adam, is computed once, before the launch.
 import math
 
 from ..gpu.launch import BLOCK, cuda, device, kernel
-from ..gpu.tables import own_chunk, update
+from ..gpu.multi_tensor import own_chunk, update
 
 
 def sgd_update(w, dw, out, learning_rate, weight_decay):

@@ -2,7 +2,7 @@
 
 import math
 
-from ..parameters import one_by_one
+from ..dispatch.multi_tensor import one_by_one
 
 
 def _elements(*arrays):

@@ -6,9 +6,9 @@ find them overlapping and take its scalar loop.
 
 import numpy as np
 
-from .. import threads
-from ..simd import chunks
-from ..simd.chunks import piece, row_of
+from ..cpu import threads
+from ..cpu.simd import multi_tensor
+from ..cpu.simd.multi_tensor import piece, row_of
 
 U = np.uintp  # a signed index might count from the end, which keeps a loop from vectorising
 
@@ -17,7 +17,7 @@ def _update(kernel, w, out, *others, numbers):
     """Run a kernel on all parameters in place in `out`; `numbers` has a row for each of them."""
     in_place = all(one is other for one, other in zip(w, out, strict=True))
     rows = list(zip(out, *others, *([] if in_place else [w]), strict=True))
-    for some, table, count in chunks.launches(rows):
+    for some, table, count in multi_tensor.launches(rows):
         for one, other in zip(w[some], out[some], strict=True):
             if one is not other:
                 np.copyto(other, one)
@@ -31,7 +31,7 @@ def _with_decay(g, weight, decay):
     return g + decay * weight if decay > 0 else g
 
 
-@threads.parallel(chunks.GRAIN, parts=1)
+@threads.parallel(multi_tensor.GRAIN, parts=1)
 def _sgd(start, stop, table, numbers):
     zero = numbers.dtype.type(0)
     for chunk in range(start, stop):
@@ -46,7 +46,7 @@ def sgd_update(w, dw, out, learning_rate, weight_decay):
     _update(_sgd, w, out, dw, numbers=list(zip(learning_rate, weight_decay, strict=True)))
 
 
-@threads.parallel(chunks.GRAIN, parts=1)
+@threads.parallel(multi_tensor.GRAIN, parts=1)
 def _momentum(start, stop, table, numbers):
     zero = numbers.dtype.type(0)
     for chunk in range(start, stop):
@@ -64,7 +64,7 @@ def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay)
     _update(_momentum, w, out, dw, velocity, numbers=list(zip(learning_rate, momentum, weight_decay, strict=True)))
 
 
-@threads.parallel(chunks.GRAIN, parts=1)
+@threads.parallel(multi_tensor.GRAIN, parts=1)
 def _nesterov(start, stop, table, numbers):
     zero = numbers.dtype.type(0)
     for chunk in range(start, stop):
@@ -84,7 +84,7 @@ def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay)
     _update(_nesterov, w, out, dw, velocity, numbers=[(rate, mu, 1 + mu, decay) for rate, mu, decay in each])
 
 
-@threads.parallel(chunks.GRAIN, parts=1)
+@threads.parallel(multi_tensor.GRAIN, parts=1)
 def _root_mean_square(start, stop, table, numbers):
     """RMSProp, and AdaGrad with keep = add = 1."""
     zero = numbers.dtype.type(0)
@@ -112,7 +112,7 @@ def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay):
     _update(_root_mean_square, w, out, dw, cache, numbers=[(rate, 1.0, 1.0, tiny, decay) for rate, tiny, decay in each])
 
 
-@threads.parallel(chunks.GRAIN, parts=1)
+@threads.parallel(multi_tensor.GRAIN, parts=1)
 def _adam(start, stop, table, numbers):
     """Adam with a penalty on the weights, and AdamW, which decays them apart from the gradient."""
     zero = numbers.dtype.type(0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..parameters import one_by_one
+from ..dispatch.multi_tensor import one_by_one
 
 
 def _with_decay(g, w, weight_decay):

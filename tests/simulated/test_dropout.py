@@ -6,7 +6,9 @@ from inputs.dropout import check_dropped_elements, check_keeping_everything, che
 
 import fastnn
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
-from fastnn.kernels import arrays, dropout, seeds
+from fastnn.kernels import dropout
+from fastnn.kernels.dispatch import arrays
+from fastnn.kernels.dropout import seeds
 from fastnn.kernels.gpu.memory import to_device, to_host
 from fastnn.testing import against_naive
 

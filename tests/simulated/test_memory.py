@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.kernels import activations, arrays, updates
+from fastnn.kernels import activations, updates
+from fastnn.kernels.dispatch import arrays
 from fastnn.kernels.gpu import memory
 from fastnn.kernels.gpu.memory import to_device, to_host
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from inputs.norm import BATCH_BACKWARD, LARGE, check_batch, check_gradients, check_groups, draw
 
-from fastnn.kernels import norm
+from fastnn.kernels import normalization
 from fastnn.testing import against_naive
 
 DTYPES = [np.float32, np.float64]
@@ -29,7 +29,7 @@ def test_group_norm_against_the_loops(shape, dtype):
 def test_no_images(dtype):
     x, dout, gamma, beta = draw((0, 4, 3), dtype)
     mean, var = np.zeros(4, dtype), np.ones(4, dtype)
-    against_naive(norm.batchnorm_inference, x, gamma, beta, mean, var, LARGE)
+    against_naive(normalization.batchnorm_inference, x, gamma, beta, mean, var, LARGE)
     for backward in BATCH_BACKWARD:
         against_naive(backward, dout, x, gamma, mean, var, LARGE)
 
@@ -46,7 +46,7 @@ def test_numbers_beyond_the_range_of_float32_in_between():
     check_groups(np.float32(3e18) * x[:3], dout[:3], gamma, beta, 1)
     x = np.float32([[3e38, -3e38], [1e38, 2e38]])
     mean, var = -x[0], np.full(2, 1e38, np.float32)
-    against_naive(norm.batchnorm_inference, x, gamma, beta, mean, var, LARGE)
+    against_naive(normalization.batchnorm_inference, x, gamma, beta, mean, var, LARGE)
     for backward in BATCH_BACKWARD[1:]:
         against_naive(backward, dout[:2], x, gamma, mean, var, LARGE)
 
@@ -59,7 +59,7 @@ def test_nan_and_infinity_reach_what_shares_their_statistics(dtype, special):
     x[4, 1, 2] = special
     check_batch(x, dout, gamma, beta)
     check_groups(x, dout, gamma, beta, 2)
-    dx, dgamma, _ = norm.batchnorm_inference_backward(dout, x, gamma, beta, np.ones(4, dtype), LARGE)
+    dx, dgamma, _ = normalization.batchnorm_inference_backward(dout, x, gamma, beta, np.ones(4, dtype), LARGE)
     assert np.isfinite(dx).all()
     np.testing.assert_array_equal(np.isfinite(dgamma), [True, False, True, True])
 
@@ -68,7 +68,7 @@ def test_nan_and_infinity_reach_what_shares_their_statistics(dtype, special):
 def test_constant_channels_give_beta(dtype):
     gamma, beta = np.array([2, 3], dtype), np.array([5, -7], dtype)
     x = np.full((4, 2, 3), 0.1, dtype)
-    for forward, groups in ((norm.batchnorm_forward, ()), (norm.groupnorm_forward, (2,))):
+    for forward, groups in ((normalization.batchnorm_forward, ()), (normalization.groupnorm_forward, (2,))):
         out, _, var = forward(x, gamma, beta, *groups, 1e-5)
         np.testing.assert_allclose(out, np.broadcast_to(beta[:, None], x.shape), rtol=1e-6)
         np.testing.assert_allclose(var, 0, atol=1e-12)

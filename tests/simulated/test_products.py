@@ -9,7 +9,7 @@ from fastnn.kernels.gpu.launch import Kernel
 from fastnn.kernels.gpu.memory import on_device, to_device, to_host
 from fastnn.kernels.gpu.products import Matrix, columns_of, multiply, rows_of, steps
 from fastnn.kernels.gpu.tiles import ALONE, LINES, TERMS
-from fastnn.kernels.gpu.transfers import commit, copy4, load4, store4, wait_but_one
+from fastnn.kernels.gpu.vector_loads import commit, copy4, load4, store4, wait_but_one
 from fastnn.kernels.gpu.warp import load_matrices
 
 from .launching import launch

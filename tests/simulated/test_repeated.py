@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import nn, random
+from fastnn import nn
+from fastnn import rng as random
 from fastnn.augment import Augment
-from fastnn.kernels import arrays
-from fastnn.kernels.gpu import stretch
+from fastnn.kernels.dispatch import arrays
+from fastnn.kernels.gpu import graph_inputs
 from fastnn.schedules import Cosine
 from fastnn.solver import Solver
 
@@ -104,7 +105,7 @@ def test_augmentation_is_repeated_too(data):
 
 @pytest.mark.parametrize("sampling", ["epoch", "with_replacement"])
 def test_in_the_steady_state_nothing_moves(sampling, data, monkeypatch):
-    moved, begin, losses = [], stretch.Stretch.begin, stretch.Stretch.losses
+    moved, begin, losses = [], graph_inputs.Stretch.begin, graph_inputs.Stretch.losses
 
     def noted_begin(self, *arguments):
         begin(self, *arguments)
@@ -114,8 +115,8 @@ def test_in_the_steady_state_nothing_moves(sampling, data, monkeypatch):
         moved.append((count, fastnn.transfers()))
         return losses(self, count)
 
-    monkeypatch.setattr(stretch.Stretch, "begin", noted_begin)
-    monkeypatch.setattr(stretch.Stretch, "losses", noted_losses)
+    monkeypatch.setattr(graph_inputs.Stretch, "begin", noted_begin)
+    monkeypatch.setattr(graph_inputs.Stretch, "losses", noted_losses)
     data |= {name: data[name].reshape(-1, 1, 3, 2) for name in ("X_train", "X_val")}
     layers = nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.5, seed=0)
     trained(network(*layers, reg=0.1), data, sampling=sampling, update_rule="adam", transform=Augment(flip=0.5))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
-from fastnn.kernels import pool2d, sandwich
+from fastnn.kernels import fused, pool2d
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
@@ -21,7 +21,7 @@ def draw(x_shape, w_shape, dtype):
 
 
 def functions(name):
-    return (getattr(sandwich, f"{name}_{kind}") for kind in ("forward", "backward", "inference", "inference_backward"))
+    return (getattr(fused, f"{name}_{kind}") for kind in ("forward", "backward", "inference", "inference_backward"))
 
 
 def gradient_like(out):
@@ -59,14 +59,14 @@ def check_with_batchnorm(name, arrays, geometry, mask):
 def test_affine(shapes, dtype):
     x, w, b, gamma, beta, *_ = arrays = draw(*shapes, dtype)
     terms = 10 * (x.size + w.size) + 1
-    out = against_naive(sandwich.affine_relu_forward, x, w, b, terms=terms)
-    check_backward(sandwich.affine_relu_backward, gradient_like(out), x, w, out, terms=terms)
+    out = against_naive(fused.affine_relu_forward, x, w, b, terms=terms)
+    check_backward(fused.affine_relu_backward, gradient_like(out), x, w, out, terms=terms)
     check_with_batchnorm("affine_batchnorm_relu", arrays, (), mask=0)
     out, between, *statistics = against_naive(
-        sandwich.affine_layernorm_relu_forward, x, w, b, gamma, beta, EPSILON, terms=terms
+        fused.affine_layernorm_relu_forward, x, w, b, gamma, beta, EPSILON, terms=terms
     )
     given = (gradient_like(out), x, w, between, gamma, *statistics, EPSILON, out)
-    check_backward(sandwich.affine_layernorm_relu_backward, *given, terms=terms)
+    check_backward(fused.affine_layernorm_relu_backward, *given, terms=terms)
 
 
 # ---- convolution ----
@@ -86,11 +86,11 @@ def test_convolution(geometry, dtype):
     x_shape, w_shape, stride, pad, *pool = geometry
     x, w, b, *_ = arrays = draw(x_shape, w_shape, dtype)
     terms = 10 * (x.size + w.size)
-    out = against_naive(sandwich.conv2d_relu_forward, x, w, b, stride, pad, terms=terms)
-    check_backward(sandwich.conv2d_relu_backward, gradient_like(out), x, w, out, stride, pad, terms=terms)
-    out, index = against_naive(sandwich.conv2d_relu_pool_forward, x, w, b, stride, pad, *pool, terms=terms)
+    out = against_naive(fused.conv2d_relu_forward, x, w, b, stride, pad, terms=terms)
+    check_backward(fused.conv2d_relu_backward, gradient_like(out), x, w, out, stride, pad, terms=terms)
+    out, index = against_naive(fused.conv2d_relu_pool_forward, x, w, b, stride, pad, *pool, terms=terms)
     given = (gradient_like(out), x, w, index, stride, pad, *pool)
-    check_backward(sandwich.conv2d_relu_pool_backward, *given, terms=terms)
+    check_backward(fused.conv2d_relu_pool_backward, *given, terms=terms)
     check_with_batchnorm("conv2d_batchnorm_relu", arrays, (stride, pad), mask=0)
     check_with_batchnorm("conv2d_batchnorm_relu_pool", arrays, (stride, pad, *pool), mask=1)
 
@@ -100,10 +100,10 @@ def test_ties_in_a_pooled_image(dtype):
     """Whole numbers, so that zeros and equal neighbours abound and sums are exact."""
     rng = np.random.default_rng(0)
     x, w, b = (rng.integers(-1, 2, shape).astype(dtype) for shape in ((3, 2, 5, 5), (2, 2, 2, 2), (2,)))
-    out, index = against_naive(sandwich.conv2d_relu_pool_forward, x, w, b, 1, 0, 2, 2)
+    out, index = against_naive(fused.conv2d_relu_pool_forward, x, w, b, 1, 0, 2, 2)
     np.testing.assert_array_equal(index == 4, out == 0)
     assert 0 < np.sum(index == 4) < index.size
-    check_backward(sandwich.conv2d_relu_pool_backward, 1 + out, x, w, index, 1, 0, 2, 2, terms=1)
+    check_backward(fused.conv2d_relu_pool_backward, 1 + out, x, w, index, 1, 0, 2, 2, terms=1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -112,8 +112,8 @@ def test_what_is_pooled_is_what_would_be_normalized_before(dtype):
     rng = np.random.default_rng(0)
     x, w, b = (rng.integers(-1, 2, shape).astype(dtype) for shape in ((3, 2, 5, 5), (3, 2, 2, 2), (3,)))
     w[2], gamma, beta = 0, np.array([0.3, -0.7, 1], dtype), np.array([0.1, 0.2, 0.3], dtype)
-    out, index, *others = sandwich.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, EPSILON, 1, 0, 2, 1)
-    between, *rest = sandwich.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, EPSILON, 1, 0)
+    out, index, *others = fused.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, EPSILON, 1, 0, 2, 1)
+    between, *rest = fused.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, EPSILON, 1, 0)
     expected, winners = pool2d.max_pool2d_forward(between, 2, 1)
     np.testing.assert_array_equal(out, expected, strict=True)
     np.testing.assert_array_equal(index, np.where(expected > 0, winners, 4).astype(np.uint8), strict=True)
@@ -125,19 +125,19 @@ def test_an_index_of_more_than_a_byte():
     x, w, b, *_ = draw((1, 1, 15, 18), (1, 1, 1, 2), np.float32)
     for sign in (1, -1):
         arguments = x, w, sign * np.abs(b) * 100, 1, 0, (15, 17), 1
-        out, index = against_naive(sandwich.conv2d_relu_pool_forward, *arguments, terms=3)
+        out, index = against_naive(fused.conv2d_relu_pool_forward, *arguments, terms=3)
         assert (index.dtype, index.item() == 255) == (np.int32, sign < 0)
-        against_naive(sandwich.conv2d_relu_pool_backward, 1 + out, x, w, index, *arguments[3:])
+        against_naive(fused.conv2d_relu_pool_backward, 1 + out, x, w, index, *arguments[3:])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_nan_passes_forward_and_stops_backward(dtype):
     x, w, b = np.ones((1, 1, 4, 4), dtype), np.ones((1, 1, 1, 1), dtype), np.zeros(1, dtype)
     x[0, 0, 1, 1], x[0, 0, 2, 2], x[0, 0, 0, 2:] = np.nan, np.inf, -np.inf
-    out, index = sandwich.conv2d_relu_pool_forward(x, w, b, 1, 0, 2, 2)
+    out, index = fused.conv2d_relu_pool_forward(x, w, b, 1, 0, 2, 2)
     np.testing.assert_array_equal(out, np.array([[[[np.nan, 1], [1, np.inf]]]], dtype), strict=True)
     np.testing.assert_array_equal(index, np.array([[[[4, 2], [0, 0]]]], np.uint8), strict=True)
-    dx, _, db = sandwich.conv2d_relu_pool_backward(np.ones_like(out), np.ones_like(x), w, index, 1, 0, 2, 2)
+    dx, _, db = fused.conv2d_relu_pool_backward(np.ones_like(out), np.ones_like(x), w, index, 1, 0, 2, 2)
     np.testing.assert_array_equal(np.argwhere(dx[0, 0]), [[1, 2], [2, 0], [2, 2]])
     np.testing.assert_array_equal(db, [3])
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fastnn.kernels.gpu import tables
+from fastnn.kernels.gpu import multi_tensor
 from fastnn.kernels.gpu.launch import BLOCK, Kernel, cuda
 from fastnn.kernels.gpu.memory import to_device, to_host
-from fastnn.kernels.gpu.tables import CHUNK, own_chunk, run, update
+from fastnn.kernels.gpu.multi_tensor import CHUNK, own_chunk, run, update
 
 
 def _scale(memory, chunks, table, numbers):
@@ -98,7 +98,7 @@ def test_numbers_too_large_for_the_arrays_are_infinite(scale):
 
 def test_tables_are_kept(scale):
     x, y = to_device(np.ones(3)), to_device(np.zeros(3))
-    tables._table.cache_clear()
+    multi_tensor._table.cache_clear()
     for _ in range(3):
         run(scale, [(x, y)], [(1, 1)])
-    assert tables._table.cache_info()[:2] == (2, 1)
+    assert multi_tensor._table.cache_info()[:2] == (2, 1)

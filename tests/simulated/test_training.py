@@ -13,7 +13,8 @@ from fastnn.classifiers import (
     linear_classifier,
     two_layer_net,
 )
-from fastnn.kernels import arrays, use_backend
+from fastnn.kernels import use_backend
+from fastnn.kernels.dispatch import arrays
 from fastnn.solver import Solver
 
 NETWORKS = {

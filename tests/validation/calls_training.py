@@ -4,7 +4,8 @@ import numpy as np
 import training
 
 import fastnn
-from fastnn import augment, checkpoint, gradient_check, optim, random, schedules, warmup
+from fastnn import augment, checkpoint, gradient_check, optim, rng, schedules
+from fastnn.benchmarking import warmup
 from fastnn.solver import Solver
 
 from .calls_layers import X
@@ -243,11 +244,11 @@ TRAINING |= {
         tree=Fed({"a": 1}, [None, 3, "a", [], NOTHING, {1: 2}, {"a": NOTHING}, {"a": {1, 2}}, {"a": b"c"}, {"": 1}]),
     ),
     "checkpoint.load": Call(lambda: checkpoint.load, path=path("checkpoint.h5")),
-    "random.generator": Call(lambda: random.generator, seed=seed()),
-    "random.get_state": Call(lambda: random.get_state, source=instance(np.random.default_rng(0))),
+    "random.generator": Call(lambda: rng.generator, seed=seed()),
+    "random.get_state": Call(lambda: rng.get_state, source=instance(np.random.default_rng(0))),
     "random.set_state": Call(
-        lambda: random.set_state, source=instance(np.random.default_rng(0)),
-        state=Fed(random.get_state(np.random.default_rng(0)), [None, 3, "a", NOTHING, [], {}, {"bit_generator": "a"}]),
+        lambda: rng.set_state, source=instance(np.random.default_rng(0)),
+        state=Fed(rng.get_state(np.random.default_rng(0)), [None, 3, "a", NOTHING, [], {}, {"bit_generator": "a"}]),
     ),
     "warmup.steps": Call(lambda: lambda dtype: next(iter(warmup.steps(dtype))), dtype=dtype()),
 }  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.kernels import calls
+from fastnn.kernels.dispatch import signatures
 
 from .calls_training import square
 from .kinds import untouched
@@ -26,7 +26,7 @@ def scaled(value, factor):
     if type(value) in (list, tuple):
         return type(value)(scaled(inner, factor) for inner in value)
     return (
-        calls.quiet(value) if (value is np.square or value is square) else value
+        signatures.quiet(value) if (value is np.square or value is square) else value
     )  # a user's function has the user's state
 
 

@@ -5,7 +5,8 @@ import pytest
 import training
 
 import fastnn
-from fastnn import classifiers, descriptions
+from fastnn import classifiers
+from fastnn.checkpoint import config as descriptions
 from fastnn.optim import sgd
 from fastnn.solver import Solver
 

@@ -12,7 +12,7 @@ EPSILON = 1e-5
 class BatchNorm(Case):
     """Each channel of x (N, C, ...) by statistics of the batch, or by given ones; gives dx, dgamma, dbeta."""
 
-    operation: ClassVar[str] = "norm"
+    operation: ClassVar[str] = "normalization"
 
     inference: bool = False
 
@@ -26,7 +26,7 @@ class BatchNorm(Case):
 
     def inputs(self, dtype: Any) -> Arrays:
         from fastnn.kernels import use_backend
-        from fastnn.kernels.norm import batchnorm_forward
+        from fastnn.kernels.normalization import batchnorm_forward
 
         arrays = super().inputs(dtype)
         with use_backend(REFERENCE):
@@ -34,17 +34,17 @@ class BatchNorm(Case):
         return {**arrays, "mean": mean, "var": var}
 
     def calls(self, arrays: Arrays) -> Calls:
-        from fastnn.kernels import norm
+        from fastnn.kernels import normalization
 
         x, dout, gamma, beta, mean, var = (arrays[name] for name in ("x", "dout", "gamma", "beta", "mean", "var"))
         if self.inference:
             return {
-                "forward": lambda: norm.batchnorm_inference(x, gamma, beta, mean, var, EPSILON),
-                "backward": lambda: norm.batchnorm_inference_backward(dout, x, gamma, mean, var, EPSILON),
+                "forward": lambda: normalization.batchnorm_inference(x, gamma, beta, mean, var, EPSILON),
+                "backward": lambda: normalization.batchnorm_inference_backward(dout, x, gamma, mean, var, EPSILON),
             }
         return {
-            "forward": lambda: norm.batchnorm_forward(x, gamma, beta, EPSILON),
-            "backward": lambda: norm.batchnorm_backward_alt(dout, x, gamma, mean, var, EPSILON),
+            "forward": lambda: normalization.batchnorm_forward(x, gamma, beta, EPSILON),
+            "backward": lambda: normalization.batchnorm_backward_alt(dout, x, gamma, mean, var, EPSILON),
         }
 
     def torch_calls(self, arrays: Arrays) -> Calls:
@@ -72,7 +72,7 @@ class BatchNorm(Case):
 class GroupNorm(Case):
     """Each of `groups` groups of channels of each image of x (N, C, ...); one group is layer norm."""
 
-    operation: ClassVar[str] = "norm"
+    operation: ClassVar[str] = "normalization"
 
     groups: int
 
@@ -90,7 +90,7 @@ class GroupNorm(Case):
 
     def inputs(self, dtype: Any) -> Arrays:
         from fastnn.kernels import use_backend
-        from fastnn.kernels.norm import groupnorm_forward
+        from fastnn.kernels.normalization import groupnorm_forward
 
         arrays = super().inputs(dtype)
         with use_backend(REFERENCE):
@@ -98,7 +98,7 @@ class GroupNorm(Case):
         return {**arrays, "mean": mean, "var": var}
 
     def calls(self, arrays: Arrays) -> Calls:
-        from fastnn.kernels.norm import groupnorm_backward, groupnorm_forward
+        from fastnn.kernels.normalization import groupnorm_backward, groupnorm_forward
 
         x, dout, gamma, beta, mean, var = (arrays[name] for name in ("x", "dout", "gamma", "beta", "mean", "var"))
         return {

@@ -15,7 +15,7 @@ EPSILON = 1e-5
 class Sandwich(Case):
     """What they share: the backward pass takes what the forward pass gave."""
 
-    operation: ClassVar[str] = "sandwich"
+    operation: ClassVar[str] = "fused"
 
     @abc.abstractmethod
     def given(self) -> tuple[str, ...]:
@@ -34,9 +34,9 @@ class Sandwich(Case):
         return {**arrays, **dict(zip(self.given(), results if len(self.given()) > 1 else [results], strict=True))}
 
     def calls(self, arrays: Arrays) -> Calls:
-        from fastnn.kernels import sandwich
+        from fastnn.kernels import fused
 
-        backward = getattr(sandwich, f"{self.function}_backward")
+        backward = getattr(fused, f"{self.function}_backward")
         last = arrays["index" if "index" in arrays else "out"]
         norm = [arrays[name] for name in ("between", "gamma", "mean", "var") if name in arrays]
         epsilon = [EPSILON] * bool(norm)
@@ -44,9 +44,9 @@ class Sandwich(Case):
         return {"forward": self._forward(arrays), "backward": lambda: backward(*arguments)}
 
     def _forward(self, arrays: Arrays) -> Any:
-        from fastnn.kernels import sandwich
+        from fastnn.kernels import fused
 
-        forward = getattr(sandwich, f"{self.function}_forward")
+        forward = getattr(fused, f"{self.function}_forward")
         norm = [arrays[name] for name in ("gamma", "beta") if name in arrays]
         epsilon = [EPSILON] * bool(norm)
         arguments = arrays["x"], arrays["w"], arrays["b"], *norm, *epsilon, *self.arguments()

@@ -12,7 +12,7 @@ REG = 0.125
 class Penalty(Case):
     """The penalty on x weights; its gradient is added to theirs, here to a copy of the input."""
 
-    operation: ClassVar[str] = "squares"
+    operation: ClassVar[str] = "l2"
     passes: ClassVar[tuple[str, ...]] = ("loss",)
 
     x: tuple[int]
@@ -25,7 +25,7 @@ class Penalty(Case):
         return {"w": self.x, "dw": self.x}
 
     def calls(self, arrays: Arrays) -> Calls:
-        from fastnn.kernels.squares import weight_penalty
+        from fastnn.kernels.l2 import weight_penalty
 
         w, dw = arrays["w"], arrays["dw"].copy()
         return {"loss": lambda: (weight_penalty(w, dw, REG), dw)}
@@ -51,7 +51,7 @@ class Penalty(Case):
 class Norm(Case):
     """The norm of x gradients."""
 
-    operation: ClassVar[str] = "squares"
+    operation: ClassVar[str] = "l2"
     passes: ClassVar[tuple[str, ...]] = ("forward",)
 
     x: tuple[int]
@@ -64,7 +64,7 @@ class Norm(Case):
         return {"dw": self.x}
 
     def calls(self, arrays: Arrays) -> Calls:
-        from fastnn.kernels.squares import gradient_norm
+        from fastnn.kernels.l2 import gradient_norm
 
         return {"forward": lambda: gradient_norm(arrays["dw"])}
 

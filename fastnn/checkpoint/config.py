@@ -1,0 +1,131 @@
+"""Networks, schedules and transforms as plain data, and back: by the names of this project's classes and functions.
+
+    describe(nn.Linear(4, 3))    {"class": "Linear", "arguments": {"in_features": 4, "out_features": 3}}
+
+What is described is how an object was made; arrays are not part of it. Only what stands in the tables below is built
+again, whatever a description names: nothing is imported, looked up elsewhere or executed for it.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels.dispatch import validation
+
+
+class NotDescribed(ValueError):
+    """An object that is not one of this project's, such as a user's function: its text says which."""
+
+
+@functools.cache
+def _classes() -> dict[str, type]:
+    from fastnn import augment, classifiers, nn, schedules
+
+    layers = [getattr(nn, name) for name in nn.__all__]
+    return {
+        kind.__name__: kind
+        for kind in (
+            *(layer for layer in layers if isinstance(layer, type) and layer is not nn.Module),
+            classifiers.FullyConnectedNet,
+            classifiers.ThreeLayerConvNet,
+            classifiers.TwoLayerNet,
+            *(getattr(schedules, name) for name in schedules.__all__ if name != "Position"),
+            augment.Augment,
+        )
+    }
+
+
+@functools.cache
+def _functions() -> dict[str, Callable]:
+    from fastnn import layers, optim
+
+    losses = {name: getattr(layers, name) for name in layers.__all__ if name.endswith("_loss")}
+    return {**losses, **optim.RULES}
+
+
+def describe(value: Any) -> Any:
+    """The value as plain numbers, strings, lists and dicts with string keys. Raises NotDescribed where it cannot be."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [describe(inner) for inner in value]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        return np.dtype(value).name
+    if _classes().get(type(value).__name__) is type(value):
+        return {"class": type(value).__name__, "arguments": _arguments(value)}
+    name = getattr(value, "__name__", "")
+    if _functions().get(name) is value:
+        return {"function": name}
+    raise NotDescribed(called(value))
+
+
+def called(value: Any) -> str:
+    """A function or an object in words."""
+    name = getattr(value, "__name__", "")
+    return f"the function {name}" if name else f"an object of the class {type(value).__name__}"
+
+
+def build(description: Any) -> Any:
+    """What `describe` described. Raises NotDescribed for a name that is none of the project's, ValueError or TypeError
+    for arguments that its class does not take.
+    """
+    if isinstance(description, list):
+        return [build(inner) for inner in description]
+    if not isinstance(description, Mapping):
+        return description
+    if "function" in description:
+        return _known("function", description["function"], _functions())
+    kind = _known("class", description.get("class"), _classes())
+    parameters = inspect.signature(kind).parameters
+    given = validation.keys("build", kind.__name__, description.get("arguments"), optional=parameters)
+    arguments = {name: build(value) for name, value in given.items()}
+    several = next((name for name, one in parameters.items() if one.kind is one.VAR_POSITIONAL), None)
+    return kind(*arguments.pop(several, ()), **arguments)
+
+
+def describe_model(model: Any) -> dict[str, Any]:
+    """A network and which of its layers are in eval mode."""
+    return {**describe(model), "evaluating": [name for name, layer in _layers(model) if not layer._training]}
+
+
+def build_model(description: Mapping[str, Any]) -> Any:
+    """What `describe_model` described, with first values in its arrays. NumPy's global state stays as it was."""
+    before = np.random.get_state()
+    try:
+        model = build(description)
+    finally:
+        np.random.set_state(before)
+    evaluating = description.get("evaluating", ())
+    for name, layer in _layers(model):
+        layer._training = name not in evaluating
+    return model
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    """What the constructor was given; where an attribute has the name of an argument, what it says by now."""
+    parameters = inspect.signature(type(value)).parameters
+    positional, named = vars(value).get("_given", ((), {}))
+    given = inspect.signature(type(value)).bind_partial(*positional, **named).arguments
+    now = {**given, **{name: value for name, value in vars(value).items() if name in parameters}}
+    return {name: describe(now[name]) for name in parameters if name in now}
+
+
+def _layers(model: Any, name: str = "") -> list[tuple[str, Any]]:
+    """The model and all modules inside it, by their names; "" is the model."""
+    found = [(name, model)]
+    for key, child in model.named_children().items():
+        found += _layers(child, f"{name}.{key}" if name else key)
+    return found
+
+
+def _known(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
+    if not isinstance(name, str) or name not in table:
+        raise NotDescribed(f"the {kind} {name}")
+    return table[name]

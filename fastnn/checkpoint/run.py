@@ -1,0 +1,279 @@
+"""What a checkpoint of a training run holds, and how a Solver is made from it: for `Solver.save` and `Solver.resume`.
+
+The tree (see `fastnn.checkpoint` for how it is stored), schema 2:
+
+    schema      2
+    solver      `Solver.state()`: params, buffers, best_params, best_buffers; optim_configs, with the state of the
+                update rule for each parameter; generator; order, the permutation of this epoch; iteration, epoch and
+                the other places where training stands; loss_history, train_acc_history, val_acc_history
+    model       how the network is made (see `config`), or {"unknown": what it is} for a user's own class
+    options     the keywords of `Solver`: schedule, transform and update_rule described as the model is
+    data        num_train, num_val; input_shape and dtype of an image; digest, a checksum of the first and last rows;
+                where the data said so: mean_image, scale, class_names
+    backend, threads, processor, versions, denormals    what the bits of the results depend on
+    settings    for runs of `fastnn train` only: its options
+
+Files of schema 1, which had no number, hold `solver` or its members alone. They can be drawn, and loaded by
+`Solver.load_state`; `fastnn resume` goes on with those that have settings.
+"""
+
+import contextlib
+import functools
+import os
+import re
+import sys
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn import arguments, checkpoint
+from fastnn.devices import is_ours
+from fastnn.kernels import get_backend, to_numpy
+from fastnn.kernels.dispatch import validation
+from fastnn.output import atomic
+
+from . import config
+
+SCHEMA = 2
+PREPROCESSING = ("mean_image", "scale", "class_names")
+
+_OPTIONS = (
+    "update_rule", "lr_decay", "schedule", "num_epochs", "num_train_samples", "num_val_samples", "early_stopping",
+    "checkpoint_every", "print_every", "verbose", "transform", "clip_norm",
+)  # fmt: skip
+_STATE = {"params", "loss_history", "train_acc_history", "val_acc_history"}
+_ENVIRONMENT = ("backend", "threads", "processor", "versions", "denormals")
+_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
+
+
+def tree(solver: Any) -> dict[str, Any]:
+    """Everything about a Solver that goes on later."""
+    options = {name: _described(getattr(solver, name)) for name in _OPTIONS}
+    name = solver.checkpoint_name
+    return {
+        "schema": SCHEMA,
+        "solver": solver.state(),
+        "model": _described(solver.model, config.describe_model),
+        "options": {
+            **options,
+            "optim_config": solver.optim_config,
+            "batch_size": solver.sampler.batch_size,
+            "sampling": solver.sampler.method,
+            "checkpoint_name": None if name is None else os.path.basename(name),
+            "callbacks": [config.called(one) for one in solver.callbacks if not is_ours(one)],
+        },
+        "data": about(_data(solver)),
+        **environment(),
+    }
+
+
+def read(function: str, path: str | os.PathLike) -> dict[str, Any]:
+    """The tree of a file of any schema, with `solver` and `schema` in any case. ValueError for another checkpoint."""
+    found = checkpoint.load(path)
+    if "schema" not in found:
+        found = {"schema": 1, **(found if "solver" in found else {"solver": found})}
+    if found["schema"] != 1 and found["schema"] != SCHEMA:
+        raise ValueError(
+            f"{function}: path={str(path)!r} has schema {found['schema']!r}; expected at most {SCHEMA}; it was written "
+            f"by a later fastnn: update this one"
+        )
+    state = found.get("solver")
+    if not isinstance(state, dict) or not set(state) >= _STATE:
+        has = list(state if isinstance(state, dict) else found)
+        raise ValueError(
+            f"{function}: path={str(path)!r} is no checkpoint of a run (it has {has}); expected one that a Solver or "
+            f"`fastnn train` wrote; check the name"
+        )
+    return found
+
+
+def resume(kind: type, path: str | os.PathLike, data: Mapping[str, Any], model: Any, changed: dict[str, Any]) -> Any:
+    """See `Solver.resume`; kind: the class of the Solver."""
+    function = f"{kind.__name__}.resume"
+    path = arguments.path(function, "path", path)
+    found = read(function, path)
+    if "options" not in found:
+        raise ValueError(
+            f"{function}: path={str(path)!r} was written by an older fastnn, which did not store how model and Solver "
+            f"were made; expected schema {SCHEMA}; make both as then, and call solver.load_state(checkpoint.load(path))"
+        )
+    with _whole(function, path):
+        options, unknown = _options(found["options"], changed)
+        if model is None:
+            model, missing = _built("model", found["model"], config.build_model)
+            unknown = {**missing, **unknown}
+        if options.get("checkpoint_name") is not None and "checkpoint_name" not in changed:
+            options["checkpoint_name"] = _name(Path(path), options)
+        if "seed" not in changed:
+            options["seed"] = _generator(found["solver"]["generator"])
+    if unknown:
+        raise ValueError(
+            f"{function}: path={str(path)!r} was saved with {', '.join(f'{k}: {v}' for k, v in unknown.items())}, "
+            f"which no file can hold; expected what was used then; pass it as in "
+            f"{function}(path, data, {', '.join(f'{name}=...' for name in unknown)})"
+        )
+    solver = kind(model() if isinstance(model, type) else model, data, **options)
+    with _whole(function, path):
+        solver.load_state(found["solver"])
+        solver._saved = os.path.realpath(path), solver.iteration
+        changes = differences(found, {**environment(), "data": about(_data(solver))})
+    for text in changes:
+        warnings.warn(f"{function}: {text}", stacklevel=3)
+    return solver
+
+
+@contextlib.contextmanager
+def _whole(function: str, path: str | os.PathLike) -> Iterator[None]:
+    """What goes wrong inside the block does so because the file lacks something, and is told so."""
+    try:
+        yield
+    except (KeyError, AttributeError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(
+            f"{function}: path={str(path)!r} holds no Solver that can be made again ({error!r}); expected a checkpoint "
+            f"that a Solver wrote; use {atomic.previous(Path(path))!r} or an older copy"
+        ) from error
+
+
+def environment() -> dict[str, Any]:
+    """What the bits of the results depend on, beside what is computed."""
+    return {
+        "backend": get_backend(),
+        "threads": _threads(),
+        "processor": _processor(),
+        "versions": dict(_versions()),
+        "denormals": _denormals(),
+    }
+
+
+def about(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes of a data set, a checksum by which it is known again, and how images become its inputs, if it says."""
+    X_train, X_val = data["X_train"], data["X_val"]
+    digest = 0
+    for rows in (X_train, data["y_train"], X_val, data["y_val"]):
+        for place in (0, len(rows) - 1):
+            digest = zlib.crc32(np.ascontiguousarray(to_numpy(rows[place : place + 1])).tobytes(), digest)
+    found: dict[str, Any] = {
+        "num_train": len(X_train),
+        "num_val": len(X_val),
+        "input_shape": [int(length) for length in np.shape(X_train)[1:]],
+        "dtype": str(to_numpy(X_train[:1]).dtype),
+        "digest": digest,
+    }
+    if "mean_image" in data:
+        found["mean_image"], found["scale"] = (
+            validation.array("Solver", "data['mean_image']", data["mean_image"]),
+            float(data.get("scale", 1.0)),
+        )
+    if "class_names" in data:
+        found["class_names"] = [str(name) for name in data["class_names"]]
+    return found
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Why a run that goes on here may end with other bits than there, in sentences."""
+    changes = []
+    for name in _ENVIRONMENT:
+        old, new = then.get(name), now[name]
+        if isinstance(old, dict):
+            changes += [f"{key} {value} (now {new[key]})" for key, value in old.items() if new.get(key, value) != value]
+        elif old is not None and old != new:
+            changes.append(f"{name} {old} (now {new})")
+    texts = []
+    if changes:
+        texts.append(
+            f"the run was saved with {', '.join(changes)}: it goes on, but its last bits may differ from those of a "
+            f"run that never stopped"
+        )
+    compared = ("num_val", "input_shape", "dtype", "digest")  # num_train is checked with the state
+    if any(then["data"].get(name) != now["data"][name] for name in compared):
+        texts.append(
+            "the data differ from those that the run was saved with, or their order or preprocessing does: it goes on, "
+            "but not as if it had never stopped"
+        )
+    return texts
+
+
+def _described(value: Any, describe: Any = config.describe) -> Any:
+    try:
+        return describe(value)
+    except config.NotDescribed as error:
+        return {"unknown": str(error)}
+
+
+def _data(solver: Any) -> dict[str, Any]:
+    parts = {name: getattr(solver, name) for name in ("X_train", "y_train", "X_val", "y_val")}
+    return {**parts, **solver.preprocessing}
+
+
+def _options(stored: dict[str, Any], changed: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The keywords of the Solver, and those that have to be passed anew, with what they were."""
+    options, unknown = dict(changed), {}
+    for name, value in stored.items():
+        if name in changed or (name == "checkpoint_every" and changed.get("checkpoint_name", value) is None):
+            continue
+        if name == "optim_config":
+            options[name] = value
+        elif name == "callbacks":
+            unknown.update({name: ", ".join(value)} if value else {})
+        else:
+            options[name], missing = _built(name, value)
+            unknown.update(missing)
+    return options, unknown
+
+
+def _built(name: str, described: Any, build: Callable = config.build) -> tuple[Any, dict[str, str]]:
+    """What was described; or None, and under its name what it was, where that has to be passed anew."""
+    if isinstance(described, dict) and "unknown" in described:
+        return None, {name: described["unknown"]}
+    try:
+        return build(described), {}
+    except config.NotDescribed as error:
+        return None, {name: str(error)}
+
+
+def _name(path: Path, options: dict[str, Any]) -> str:
+    """The checkpoint_name under which a run that was read from `path` is saved on: that file, or more beside it."""
+    is_one_of_many = options.get("checkpoint_every") is None and not options["checkpoint_name"].endswith(".h5")
+    path = atomic.target(path) if is_one_of_many else path
+    name = path.name.removesuffix(".prev")
+    epoch = re.fullmatch(r"(.*)_epoch_\d+\.h5", name)
+    return str(path.with_name(epoch[1] if epoch and is_one_of_many else name))
+
+
+def _generator(state: dict[str, Any]) -> Any:
+    """A generator of the kind whose state this is; None for NumPy's global one."""
+    if "has_gauss" in state:
+        return None
+    name = validation.choice("Solver.resume", "generator", state["bit_generator"], _GENERATORS)
+    return np.random.Generator(getattr(np.random, name)(0))
+
+
+def _threads() -> int:
+    """The threads of the kernels, without loading their compiler for it."""
+    from fastnn import environment as machine
+
+    kernels = sys.modules.get("fastnn.kernels.cpu.threads")
+    return machine.threads() if kernels is None else kernels.get_num_threads()
+
+
+def _denormals() -> str:
+    """Whether this thread keeps numbers below the smallest normal one, or flushes them to zero as libraries may ask."""
+    return "kept" if sys.float_info.min / 2 else "flushed"
+
+
+@functools.cache
+def _processor() -> str:
+    from fastnn import environment as machine
+
+    return machine.cpu_name()
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    from fastnn import environment as machine
+
+    return {name: version or "none" for name, version in machine.versions().items() if name != "torch"}

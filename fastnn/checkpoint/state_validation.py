@@ -1,0 +1,71 @@
+"""What the saved state of a Solver must be before anything of it is taken over: numbers, of the right kinds, finite.
+
+A checkpoint that is whole may still hold what no Solver wrote, or a training that had diverged.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels.dispatch import validation
+
+_COUNTS = ("iteration", "epoch", "evaluated", "run_from")
+_HISTORIES = ("loss_history", "train_acc_history", "val_acc_history")
+_ARRAYS = ("params", "buffers", "best_params", "best_buffers")
+
+
+def check(function: str, state: Mapping[str, Any], count: int) -> None:
+    """Raise ValueError or TypeError for a state, complete in its keys, that no Solver of `count` images can have."""
+    for name in _COUNTS:
+        validation.integer(function, name, state[name], minimum=0)
+    validation.number(function, "best_val_acc", state["best_val_acc"])
+    if not isinstance(state["finished"], (bool, np.bool_)):
+        raise _error(function, "finished", "no boolean", "True or False")
+    for name in _HISTORIES:
+        if not isinstance(state[name], (list, tuple)):
+            raise _error(function, name, "no list", "a list of numbers")
+        for place, value in enumerate(state[name]):
+            validation.number(function, f"{name}[{place}]", value)
+    for name in (*_ARRAYS, "optim_configs", "generator"):
+        if not isinstance(state[name], Mapping):
+            raise _error(function, name, f"a {type(state[name]).__name__}", "a dict")
+    for name in _ARRAYS:
+        for key, value in state[name].items():
+            _check_array(function, f"{name}[{key!r}]", value)
+    for name in ("params", "buffers"):  # what was best has the same shapes, or there is none yet
+        best = {key: np.shape(value) for key, value in state[f"best_{name}"].items()}
+        if best and best != {key: np.shape(value) for key, value in state[name].items()}:
+            raise _error(function, f"best_{name}", f"in the shapes {best}", f"those of {name}")
+    if set(state["optim_configs"]) != set(state["params"]):
+        raise _error(function, "optim_configs", f"for {list(state['optim_configs'])}", f"for {list(state['params'])}")
+    for name, config in state["optim_configs"].items():
+        if not isinstance(config, Mapping):
+            raise _error(function, f"optim_configs[{name!r}]", f"a {type(config).__name__}", "a dict")
+        for key, value in config.items():
+            if isinstance(value, np.ndarray):
+                _check_array(function, f"optim_configs[{name!r}][{key!r}]", value)
+    _check_order(function, state["order"], count)
+
+
+def _check_array(function: str, name: str, value: Any) -> None:
+    if not isinstance(value, (np.ndarray, np.generic)) or value.dtype.kind not in "biuf":
+        kind = getattr(value, "dtype", type(value).__name__)
+        raise _error(function, name, f"of the type {kind}", "an array of real numbers")
+    if not np.isfinite(value).all():
+        raise _error(function, name, "not finite", "neither NaN nor infinity")
+
+
+def _check_order(function: str, order: Any, count: int) -> None:
+    """Places of images, each at most once; none, where batches are drawn with replacement or nothing was drawn yet."""
+    if not isinstance(order, np.ndarray) or order.dtype.kind not in "iu" or order.ndim != 1:
+        raise _error(function, "order", "no list of places", "an array (N,) of integers")
+    if order.size and not np.array_equal(np.sort(order), np.arange(count)):
+        raise _error(function, "order", f"no permutation of {count} images", "every place once")
+
+
+def _error(function: str, name: str, problem: str, expected: str) -> ValueError:
+    return ValueError(
+        f"{function}: {name} in the state is {problem}; expected {expected}; use an older checkpoint, such as the one "
+        f"whose name ends in .prev"
+    )

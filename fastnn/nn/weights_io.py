@@ -1,0 +1,123 @@
+"""The arrays of a network in a file: under names, nothing that could be executed."""
+
+import os
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn import arguments
+from fastnn.data_utils import npy
+from fastnn.kernels import to_numpy
+from fastnn.output import atomic
+
+_HDF5 = (".h5", ".hdf5")
+_BUFFERS = "buffers/"  # in front of a buffer's name in an npz file, where parameters stand under their own
+_LENGTHS = 26  # bytes from the beginning of a member of an archive to the lengths of its name and its extra fields
+
+
+def save(
+    name: str | os.PathLike, params: Mapping[str, np.ndarray], buffers: Mapping[str, np.ndarray] | None = None
+) -> None:
+    """Write arrays to the file `name`: HDF5 (see `fastnn.checkpoint`) where it ends in .h5 or .hdf5, else npz.
+
+    The file that was there, also behind a symbolic link, stays whole until the new one is. Raises OSError where the
+    folder cannot be written.
+    """
+    path = arguments.path("save", "name", name)
+    params, buffers = ({key: to_numpy(value) for key, value in values.items()} for values in (params, buffers or {}))
+    if path.suffix in _HDF5:
+        from fastnn import checkpoint
+
+        checkpoint.save(path, {"params": params, "buffers": buffers})
+        return
+    arrays: dict[str, Any] = {**params, **{_BUFFERS + key: value for key, value in buffers.items()}}
+    try:
+        with (
+            atomic.replacing(path) as temporary,
+            zipfile.ZipFile(temporary, "w") as archive,  # NumPy's savez does not close it where the disk is full
+        ):
+            for key, array in arrays.items():
+                with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+    except OSError as error:
+        raise type(error)(
+            f"save: name={str(name)!r} could not be written: {error}; expected a writable folder with enough space; "
+            f"choose another name"
+        ) from error
+
+
+def load(name: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Read what `save` wrote: params, buffers (none in the files of older versions), with finite numbers alone.
+
+    Raises FileNotFoundError, and ValueError for a file of another kind, a damaged one, and one that holds NaN or
+    infinity. Arrays take no more memory than the file has bytes, whatever it claims.
+    """
+    path = arguments.path("load", "name", name)
+    if path.suffix in _HDF5:
+        from fastnn import checkpoint
+
+        tree = checkpoint.load(path)
+        params: Any = tree.get("params")
+        buffers: Any = tree.get("buffers", {})
+        if not _are_arrays(params) or not _are_arrays(buffers):
+            raise ValueError(
+                f"load: name={str(name)!r} holds {list(tree)[:5]}; expected 'params' and 'buffers' with arrays in "
+                f"them; check the name"
+            )
+    else:
+        arrays = _read_npz(path)
+        buffers = {key.removeprefix(_BUFFERS): arrays.pop(key) for key in list(arrays) if key.startswith(_BUFFERS)}
+        params = arrays
+    for key, array in (*params.items(), *buffers.items()):
+        if not np.isfinite(array).all():
+            count = array.size - int(np.isfinite(array).sum())
+            raise ValueError(
+                f"load: {key!r} in name={str(name)!r} holds NaN or infinity, {count} of {array.size} numbers; expected "
+                f"finite ones; use a file that was saved before the training diverged"
+            )
+    return params, buffers
+
+
+def _are_arrays(values: Any) -> bool:
+    return isinstance(values, dict) and all(isinstance(value, np.ndarray) for value in values.values())
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz file. NumPy's own reader unpacks bombs."""
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            arrays, end = {}, 0  # of the last member; one follows the other, so that none is missing or counts twice
+            for member in archive.infolist():
+                key = member.filename.removesuffix(".npy")
+                if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+                    raise ValueError(f"{key!r} is compressed")
+                file.seek(end + _LENGTHS)
+                start = end + _LENGTHS + 4 + sum(struct.unpack("<2H", file.read(4)))  # behind a name and extra fields
+                if member.header_offset != end or start + member.file_size > archive.start_dir:
+                    raise ValueError(f"{key!r} does not lie behind the array before it")
+                if key in arrays:
+                    raise ValueError(f"{key!r} occurs twice")
+                end = start + member.file_size
+                arrays[key] = _array(key, archive.read(member))
+            if end != archive.start_dir:
+                raise ValueError(f"there is something behind the last array, {key!r}" if arrays else "it is empty")
+            return arrays
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"load: name={str(path)!r} is no file; expected one written by save; check the name and the folder"
+        ) from error
+    except Exception as error:  # NumPy and zipfile have a dozen ways to say that a file is not theirs
+        raise ValueError(
+            f"load: name={str(path)!r} holds no named arrays ({error}); expected a file written by save; check the name"
+        ) from error
+
+
+def _array(key: str, content: bytes) -> np.ndarray:
+    try:
+        return npy.parse(content)
+    except ValueError as error:
+        raise ValueError(f"{key!r} {error}") from error

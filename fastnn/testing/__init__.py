@@ -1,0 +1,27 @@
+"""Comparison of kernels: with the naive loops in float64, and with numbers from elsewhere.
+
+`check_kernel` does all of it for a kernel of your own, and raises WrongKernel, an AssertionError; a test that asks for
+the pytest fixture of the same name gets it too. Where it is made:
+
+    compare          `assert_same`, `against_naive`, `tolerance`
+    conformance      `check_kernel`, and `fastnn check`
+    gradient_doctor  `fastnn.gradient_check.diagnose`
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from .compare import against_naive, assert_same, tolerance
+
+if TYPE_CHECKING:
+    from .conformance.checking import Report, WrongKernel, check_kernel
+
+__all__ = ["Report", "WrongKernel", "against_naive", "assert_same", "check_kernel", "tolerance"]
+
+
+def __getattr__(name: str) -> Any:
+    """What is imported when it is asked for: a comparison of two arrays needs none of it."""
+    if name in ("Report", "WrongKernel", "check_kernel"):
+        import importlib
+
+        return getattr(importlib.import_module(f"{__name__}.conformance.checking"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

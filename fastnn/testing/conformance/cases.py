@@ -1,0 +1,187 @@
+"""A plan as arguments, and what the naive loops in float64 make of them."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.kernels import use_backend
+
+from .specs import Function, forward_of
+from .strategies import WINDOWS, Plan, draw
+
+Arguments = dict[str, Any]
+
+_REFERENCE, _FORWARD = "naive", "vectorized"  # the specification; what computes the forward pass that goes before
+_COUNTED = 7  # then it begins again at 1
+_POSITIVE = ("var", "cache", "v")
+_SPECIAL = ("x", "X", "dout", "dw")  # the arrays in which NaN and infinity are planted
+_VAIN = 40  # plans for one case
+_PLACES = ("top", "left", "hole_top", "hole_left", "hole_size")
+
+
+class Case(NamedTuple):
+    """Arguments of one call, in C order; `fresh` gives those that a kernel gets. expected: see `outcome`."""
+
+    function: Function
+    plan: Plan
+    arguments: Arguments
+    expected: dict[str, Any]
+
+    def fresh(self) -> Arguments:
+        """Copies in the layout of the plan, which a kernel may spoil."""
+        return laid_out(self.function, self.plan, self.arguments)
+
+    @property
+    def terms(self) -> int:
+        """How long its sums may be: no shorter, for statistics and penalties enter into them too."""
+        return 50 * max((value.size for value in self.arguments.values() if isinstance(value, np.ndarray)), default=1)
+
+
+def drawn(function: Function, dtype: str, fixed: Plan, seed: int, count: int) -> Iterator[Case]:
+    """So many cases, or fewer where plans do not belong together, whatever is drawn. fixed: choices made already."""
+    chance = np.random.default_rng([seed, zlib.crc32(function.name.encode())])
+    for number in range(count):
+        plans = ({**draw(function, dtype, number, chance), **fixed} for _ in range(_VAIN))
+        if case := next(filter(None, (make(function, plan) for plan in plans)), None):
+            yield case
+
+
+def make(function: Function, plan: Plan) -> Case | None:
+    """The case of a plan, or None where its choices do not belong together."""
+    try:
+        arguments = build(function, plan)
+        wide = {name: _widened(value) for name, value in laid_out(function, {**plan, "layout": "C"}, arguments).items()}
+        with use_backend(_REFERENCE):
+            expected = outcome(function, function.public, wide)
+    except (ValueError, TypeError):
+        return None
+    return Case(function, plan, arguments, expected)
+
+
+def build(function: Function, plan: Plan) -> Arguments:
+    """The arguments in the contract's order. ValueError where the plan's choices do not belong together."""
+    sizes, forward = lengths(plan), forward_of(function)
+    given: Arguments = {}
+    if forward and (derived := set(forward.results) & set(function.parameters)):
+        arguments = build(forward, plan)
+        with use_backend(_FORWARD):
+            results = outcome(forward, forward.public, arguments)
+        given = {name: results[name] for name in derived}
+    for name in function.parameters:
+        if name not in given:
+            given[name] = _argument(function, plan, sizes, name)
+    return {name: given[name] for name in function.parameters}
+
+
+def outcome(function: Function, kernel: Callable, arguments: Arguments) -> dict[str, Any]:
+    """What a call returns, by name, and what it wrote. ValueError where it returns more or fewer results."""
+    with np.errstate(all="ignore"):
+        returned = kernel(*arguments.values())
+    names = function.results
+    values = returned if len(names) > 1 and isinstance(returned, (tuple, list)) else (returned,) * bool(names)
+    if len(values) != len(names):
+        found = f"{len(values)} result{'s' * (len(values) != 1)}"
+        raise WrongCount(f"returns {found}; expected {len(names)}: {', '.join(names)}")
+    return {**dict(zip(names, values, strict=True)), **{name: arguments[name] for name in function.written}}
+
+
+class WrongCount(ValueError):
+    """A kernel returns more or fewer results than its contract says."""
+
+
+def lengths(plan: Plan) -> Plan:
+    """The lengths of all axes: those of the plan, and those that follow."""
+    sizes = dict(plan)
+    if "KH" in plan:
+        for axis, kernel, pad, step, out in (("H", "KH", "PH", "SH", "OH"), ("W", "KW", "PW", "SW", "OW")):
+            sizes[out] = 1 + (plan[axis] + 2 * plan[pad] - plan[kernel]) // plan[step]
+    if "QH" in plan:
+        for out, size, step, pooled in (("OH", "QH", "RH", "UH"), ("OW", "QW", "RW", "UW")):
+            sizes[pooled] = 1 + (sizes[out] - plan[size]) // plan[step]
+    sizes["channels"] = plan.get("C", 1) * plan.get("pieces", 1)
+    return sizes
+
+
+def shape(pattern: str, sizes: Plan) -> tuple[int, ...]:
+    found: list[int] = []
+    for axis in pattern.split():
+        found += [sizes["S"], 2][: sizes["rank"] - 2] if axis == "..." else [sizes[axis]]
+    if min(found) < 0:
+        raise ValueError(f"the plan gives the shape {found}")
+    return tuple(found)
+
+
+def _argument(function: Function, plan: Plan, sizes: Plan, name: str) -> Any:
+    if name in function.shapes:
+        return _floats(plan, name, shape(function.shapes[name], sizes), ties=not function.folds)
+    if name in WINDOWS:
+        both = plan[f"{WINDOWS[name]}H"], plan[f"{WINDOWS[name]}W"]
+        return both[0] if both[0] == both[1] else both
+    if name == "x_shape":
+        return tuple(plan[axis] for axis in "NCHW")
+    if name == "y":
+        return generator(plan, name).integers(plan["K"], size=plan["N"])
+    if name == "flip":
+        return generator(plan, name).random(plan["N"]) < 0.5
+    if name in _PLACES:
+        least = 0 if name == "hole_size" else -plan["H"]
+        return generator(plan, name).integers(least, plan["H"] + 1, size=plan["N"])
+    return plan[name]
+
+
+def generator(plan: Plan, name: str) -> np.random.Generator:
+    """Numbers that depend on the name of an argument and the number of the plan alone."""
+    return np.random.default_rng([plan["draw"], zlib.crc32(name.encode())])
+
+
+def _floats(plan: Plan, name: str, shape: tuple[int, ...], ties: bool) -> np.ndarray:
+    """An array of the plan's kind of values."""
+    drawn, kind = generator(plan, name), plan["values"]
+    if kind == "counting":
+        values = 1.0 + np.arange(np.prod(shape, dtype=int)) % _COUNTED
+        values = (drawn.permutation(values) if plan["draw"] % 2 else values).reshape(shape)
+    elif kind == "normal" or not ties:
+        values = drawn.standard_normal(shape)
+    else:
+        values = drawn.choice([-2.0, -1.0, -0.0, 0.0, 1.0, 2.0], size=shape)
+    special = {"nan": [np.nan], "infinity": [np.inf, -np.inf]}.get(kind)
+    if special and name in _SPECIAL and values.size:
+        planted = drawn.random(shape) < 0.15
+        planted.flat[drawn.integers(values.size)] = True
+        values = np.where(planted, drawn.choice(special, size=shape), values)
+    if name in _POSITIVE:
+        values = np.abs(values) + 0.5
+    return values.astype(plan["dtype"])
+
+
+def laid_out(function: Function, plan: Plan, arguments: Arguments) -> Arguments:
+    """Copies of the arguments: arrays that are read in the layout of the plan, those that are written in C order."""
+    copies = {}
+    for name, value in arguments.items():
+        plain = not isinstance(value, np.ndarray) or not value.ndim or name in function.written
+        layout = "C" if plain or plan.get("in_place") else plan["layout"]
+        copies[name] = _LAYOUTS[layout](value) if isinstance(value, np.ndarray) else value
+    if plan.get("in_place"):
+        copies["out"] = copies["w"]
+    return copies
+
+
+def _strided(array: np.ndarray) -> np.ndarray:
+    """The elements with one of another array between two of them."""
+    wide = np.ones((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+    wide[..., ::2] = array
+    return wide[..., ::2]
+
+
+_LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "C": lambda array: array.copy(order="C"),
+    "F": lambda array: array.copy(order="F"),
+    "strided": _strided,
+    "reversed": lambda array: array[::-1].copy()[::-1],
+}
+
+
+def _widened(value: Any) -> Any:
+    return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value

@@ -1,0 +1,90 @@
+"""The smallest case that still fails, and what it takes to fail."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+from .cases import Case, lengths, make
+from .compare import Fault
+from .strategies import CHOICES, Plan
+
+TIES, EMPTY, NAN = "equal values (ties) or zeros", "no images (N = 0)", "NaN"
+OVERLAP, TAIL, LAYOUT = "windows that overlap in", "a tail that no window reaches in", "arrays"
+
+_FIRST, _LAST = ("dtype", "layout", "PH", "PW", "SH", "SW"), ("H", "W", "values")
+_DRAWS = range(8)  # other numbers in the arrays, where those at hand happen to be right in a smaller case
+_ROUNDS = 10
+
+
+def smallest(case: Case, fault: Fault, judge: Callable[[Case], Fault | None]) -> tuple[Case, Fault]:
+    """Make one choice after the other simpler, as long as the fault is of the same aspect, until none can be."""
+    for _ in range(_ROUNDS):
+        before = case
+        for name in sorted(case.plan, key=_order):
+            for change, draw in itertools.product(_simpler(name, case.plan), (case.plan["draw"], *_DRAWS)):
+                tried = make(case.function, {**case.plan, **change, "draw": draw})
+                found = judge(tried) if tried else None
+                if tried and found and found.aspect == fault.aspect:
+                    case, fault = tried, found
+                    break
+        if case is before:
+            break
+    return case, fault
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Borders before the lengths of images, for which they could stand in; values last, when they are few."""
+    if name in _FIRST:
+        return _FIRST.index(name), name
+    return len(_FIRST) + (_LAST.index(name) + 1 if name in _LAST else 0), name
+
+
+def _simpler(name: str, plan: Plan) -> Iterator[Plan]:
+    """What makes one choice of a plan simpler, the simplest first; where a border goes, the image may grow for it."""
+    choice, choices = plan[name], CHOICES.get(name, ())
+    if name == "N" and choice == 0:  # an empty batch is no small one
+        choices = choices[:1]
+    elif name in ("H", "W"):  # which may have grown
+        choices = tuple(length for length in choices if length < choice)
+    else:
+        choices = choices[: choices.index(choice)] if choice in choices else ()
+    for simpler in choices:
+        yield {name: simpler}
+        if name in ("PH", "PW"):
+            yield {name: simpler, name[1]: plan[name[1]] + 2 * (choice - simpler)}
+
+
+def traits(case: Case, judge: Callable[[Case], Fault | None]) -> list[str]:
+    """What is special about a case that could not be made simpler: without each of these it does not fail."""
+    plan, sizes = case.plan, lengths(case.plan)
+    found = [words[plan[name]] for name, words in _WORDS.items() if plan.get(name) in words]
+    if plan["values"] == "ties" and (other := make(case.function, {**plan, "values": "normal"})) and not judge(other):
+        found.append(TIES)
+    if plan.get("N") == 0:
+        found.append(EMPTY)
+    if "KH" in plan:
+        pairs = ((plan[f"K{axis}"], plan[f"S{axis}"], plan[axis] + 2 * plan[f"P{axis}"]) for axis in "HW")
+        for axis, (kernel, stride, length) in zip(("height", "width"), pairs, strict=True):
+            if kernel > stride and sizes["OH" if axis == "height" else "OW"] > 1:
+                found.append(f"{OVERLAP} {axis} (size {kernel}, stride {stride})")
+            if (length - kernel) % stride:
+                found.append(f"{TAIL} {axis} ({length} - {kernel} is no multiple of {stride})")
+            elif stride > kernel and sizes["OH" if axis == "height" else "OW"] > 1:
+                found.append(f"gaps between windows in {axis} (size {kernel}, stride {stride})")
+        if plan["PH"] or plan["PW"]:
+            found.append(f"a border (pad {plan['PH']}, {plan['PW']})")
+        if any(plan[f"{name}H"] != plan[f"{name}W"] for name in "KSP"):
+            found.append("height and width that differ")
+    return found
+
+
+_WORDS: dict[str, dict] = {
+    "dtype": {"float32": "float32"},
+    "layout": {
+        "F": f"{LAYOUT} in Fortran order",
+        "strided": f"{LAYOUT} with gaps between their elements",
+        "reversed": f"{LAYOUT} whose first axis runs backwards",
+    },
+    "values": {"nan": NAN, "infinity": "infinity"},
+    "in_place": {True: "out being w itself"},
+    "need_dx": {False: "need_dx=False"},
+}

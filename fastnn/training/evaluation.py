@@ -1,0 +1,55 @@
+"""Predicted classes and accuracies: evaluation raises errors for the values that training raises errors for."""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels.dispatch import arrays, validation
+
+BLOCK = 1000  # images that are predicted at a time
+
+
+def first_not_finite(scores: np.ndarray) -> int | None:
+    """The first row whose highest score is NaN or infinite, which has no class; None where there is none.
+
+    A score of minus infinity excludes its class, as in `fastnn.layers.softmax_loss`.
+    """
+    wrong = np.flatnonzero(~np.isfinite(scores.max(axis=1)))
+    return int(wrong[0]) if wrong.size else None
+
+
+def predicted(function: str, scores: Any, images: Any, indices: Any, name: str = "X") -> np.ndarray:
+    """The class of the highest score of each image: scores (N, K) -> (N,) int64.
+
+    images (N, ...): what the scores are of; indices (N,): of these in the data set `name`, for errors
+    Raises FloatingPointError where the highest score of an image is NaN or infinite.
+    """
+    scores = validation.array(function, "scores", arrays.to_numpy(validation.array(function, "scores", scores)))
+    if scores.dtype.kind not in "fiub" or scores.ndim != 2 or len(scores) != len(images) or not scores.shape[1]:
+        raise ValueError(
+            f"{function}: the scores are {scores.dtype} of the shape {scores.shape}; expected real numbers "
+            f"({len(images)}, K), K at least 1; let the model return one row of scores for each image"
+        )
+    row = first_not_finite(scores)
+    if row is not None:
+        image, highest = f"{name}[{indices[row]}]", scores[row].max()
+        is_finite = np.isfinite(np.asarray(arrays.to_numpy(images[row : row + 1]), np.float64)).all()
+        cause = (
+            f"{image} is finite: check the parameters"
+            if is_finite
+            else f"{image} contains NaN or infinity: check the data"
+        )
+        raise FloatingPointError(
+            f"{function}: the highest score of {image} is {highest}; expected a finite number; {cause}"
+        )
+    return np.argmax(scores, axis=1)
+
+
+def labels(function: str, name: str, given: Any, classes: int, indices: Any = None) -> np.ndarray:
+    """Labels (N,) in the host's memory, from 0 to classes - 1; their indices in the data set, for errors.
+
+    Raises ValueError or TypeError as a loss does, but booleans count as 0 and 1.
+    """
+    given = arrays.to_numpy(validation.array(function, name, given))
+    given = given.astype(np.int64) if given.dtype.kind == "b" else given
+    return validation.labels(function, name, given, len(given), classes, indices)

@@ -1,0 +1,144 @@
+"""The convolution engine of the njit backend: the forward pass on register tiles, ReLU and pooling fused in.
+
+Work is split over blocks of images, and where these are few over filters too. `geometry` says where things lie. While a
+block is computed the images of the next one are fetched. The backward pass is in `gradients`.
+"""
+
+import numpy as np
+
+from ...dispatch import windows
+from .. import threads
+from . import geometry
+from .padding import fetch_share, fill_planes, give_out, part_planes, pool
+from .pool2x2 import narrow
+from .tiles import outer_tile
+
+TASKS = 8  # wanted at least, to keep cores equally busy
+NO_INDEX = np.empty((0, 0, 0, 0), np.uint8)
+
+
+def forward(x, w, b, stride, pad, relu=False):
+    """The convolution's output, passed through ReLU if asked."""
+    x, stride, pad, _ = windows.cropped(x, w, stride, pad)
+    shape = geometry.shape_of(x, w, stride, pad)
+    out = np.empty((x.shape[0], shape.F, shape.OH, shape.OW), x.dtype)
+    _run_forward(x, w, b, shape, 0 if relu else -np.inf, (0, 0), (0, 0), out, NO_INDEX)
+    return out
+
+
+def forward_pooled(x, w, b, stride, pad, size, pool_stride, index_dtype):
+    """The convolution's output passed through ReLU and max pooling, and the pooling's index."""
+    x, stride, pad, _ = windows.cropped(x, w, stride, pad)
+    shape = geometry.shape_of(x, w, stride, pad)
+    OH, OW = 1 + (shape.OH - size[0]) // pool_stride[0], 1 + (shape.OW - size[1]) // pool_stride[1]
+    out = np.empty((x.shape[0], shape.F, OH, OW), x.dtype)
+    index = np.empty(out.shape, index_dtype)
+    _run_forward(x, w, b, shape, 0, size, pool_stride, out, index)
+    return out, index
+
+
+def _run_forward(x, w, b, shape, floor, size, pool_stride, out, index):
+    if out.size:
+        plan = geometry.forward(shape, x.dtype, geometry.images_together(shape, len(x), x.dtype))
+        weights = _pack(w.reshape(shape.F, -1), plan.out.rows)
+        blocks = -(-len(x) // (plan.out.groups * plan.planes.together))
+        splits = min(len(weights), -(-TASKS // blocks))
+        are_quads = size == pool_stride == (2, 2) and plan.out.row == 2 * out.shape[3]
+        width = narrow(2, plan.out.row, x.dtype) if are_quads and plan.planes.together == 1 else 0
+        numbers = (splits, shape.OH, shape.OW, width)
+        _forward(blocks * splits, x, weights, b, *plan, x.dtype.type(floor), numbers, size, pool_stride, out, index)
+
+
+@threads.serial
+def _pack(w, rows):
+    """Filters (F, K) as tiles read them: (blocks, K, rows); the last block overlaps the one before."""
+    F, K = w.shape
+    blocks = (F + rows - 1) // rows
+    packed = np.empty((blocks, K, rows), w.dtype)
+    for block in range(blocks):
+        f = min(block * rows, F - rows)
+        for row in range(rows):
+            for k in range(K):
+                packed[block, k, row] = w[f + row, k]
+    return packed
+
+
+@threads.parallel(grain=1)
+def _forward(start, stop, x, weights, b, layout, offsets, tiles, floor, numbers, size, pool_stride, out, index):
+    """The tasks from `start` to `stop`: each some filters of a block of images."""
+    (splits, OH, OW, width), together = numbers, layout.together
+    images, image = tiles.groups * together, layout.C * layout.H * layout.W
+    planes = np.zeros(0 if layout.in_place else tiles.groups * layout.group, x.dtype)
+    scratch = np.empty(weights.shape[2] * tiles.groups * tiles.plane + 256, x.dtype)
+    spare = np.empty(together * max(layout.H * layout.W, OH * OW), x.dtype)
+    plain = np.empty(together * OH * OW if index.size else 0, x.dtype)
+    for task in range(start, stop):
+        first = task // splits * images
+        count = min(images, x.shape[0] - first)
+        blocks = range(task % splits * len(weights) // splits, (task % splits + 1) * len(weights) // splits)
+        source = x.ctypes.data + first * image * x.itemsize
+        ahead = source + images * image * x.itemsize, max(0, min(images, x.shape[0] - first - images)) * image
+        if not layout.in_place:
+            source = planes.ctypes.data
+            for e in range(0, count, together):
+                at = e // together * layout.group
+                fill_planes(x, first + e, min(together, count - e), layout, planes, at, spare)
+        if tiles.direct and not index.size:
+            _write_direct(source, weights, blocks, b, offsets, tiles, floor, out, first, ahead)
+        else:
+            _write_rows(
+                source, weights, blocks, b, offsets, tiles, floor, scratch, (OH, OW), size, pool_stride, width, out,
+                index, first, count, together, spare, plain, ahead,
+            )  # fmt: skip
+
+
+@threads.borrowing
+def _write_direct(source, weights, blocks, b, offsets, tiles, floor, out, n, ahead):
+    """Some filters' outputs of image n, tile by tile, straight into `out`."""
+    _, K, rows = weights.shape
+    F, plane, size = out.shape[1], out.shape[2] * out.shape[3], out.itemsize
+    for group in range(0, tiles.positions.size, tiles.tile_vectors):
+        for block in blocks:
+            f = min(block * rows, F - rows)
+            outer_tile(
+                rows, floor, source, tiles.positions.ctypes.data + group * 8, offsets.ctypes.data,
+                weights.ctypes.data + block * K * rows * size, K, out.ctypes.data + (n * F + f) * plane * size, plane,
+                tiles.places.ctypes.data + group * 8, b.ctypes.data + f * size,
+            )  # fmt: skip
+        fetch_share(ahead, group, tiles.positions.size, size)
+
+
+@threads.borrowing
+def _write_rows(
+    source, weights, blocks, b, offsets, tiles, floor, scratch, out_size, size, pool_stride, width, out, index,
+    first, count, together, spare, plain, ahead,
+):  # fmt: skip
+    """A block of images, some filters at a time: tiles into scratch planes, and from there rows, pooled or not."""
+    _, K, rows = weights.shape
+    F, itemsize, groups = b.size, out.itemsize, (count + together - 1) // together
+    stride, zero, plane = tiles.groups * tiles.plane, out.dtype.type(0), out_size[0] * out_size[1]
+    for block in blocks:
+        f = min(block * rows, F - rows)
+        for group in range(0, groups * tiles.vectors, tiles.tile_vectors):
+            outer_tile(
+                rows, floor, source, tiles.positions.ctypes.data + group * 8, offsets.ctypes.data,
+                weights.ctypes.data + block * K * rows * itemsize, K, scratch.ctypes.data, stride,
+                tiles.places.ctypes.data + group * 8, b.ctypes.data + f * itemsize,
+            )  # fmt: skip
+        for row in range(rows):
+            for g in range(groups):
+                base, n = row * stride + g * tiles.plane, first + g * together
+                here = min(together, count - g * together)
+                if not index.size:
+                    give_out(scratch, base, tiles.row, out_size, together, out, n, here, f + row, spare)
+                elif together == 1:
+                    pool(scratch, base, tiles.row, size, pool_stride, width, out[n, f + row], index[n, f + row])
+                else:
+                    part_planes(
+                        scratch, base, tiles.row, out_size[0], out_size[1], together, zero, np.intp(plain.ctypes.data),
+                        out_size[1] * itemsize, plane * itemsize, here, spare,
+                    )  # fmt: skip
+                    for e in range(here):
+                        target, places = out[n + e, f + row], index[n + e, f + row]
+                        pool(plain, e * plane, out_size[1], size, pool_stride, 0, target, places)
+        fetch_share(ahead, block - blocks.start, len(blocks), itemsize)

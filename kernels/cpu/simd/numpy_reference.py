@@ -1,0 +1,156 @@
+"""The tiles and strips in plain NumPy, for NUMBA_DISABLE_JIT=1: a debugger can step through the engine with them.
+
+They also say in a few lines each what the intrinsics compute.
+"""
+
+import ctypes
+
+import numpy as np
+
+from . import cpu_info
+
+
+def _memory(address, dtype, count):
+    """The array of `count` elements that begins at an address."""
+    buffer = (ctypes.c_byte * (count * dtype.itemsize)).from_address(int(address))
+    return np.frombuffer(buffer, dtype, count)
+
+
+def _table(address, count):
+    return _memory(address, np.dtype(np.int64), count)
+
+
+def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stride, places, bias):
+    dtype = floor.dtype
+    vectors, lanes = cpu_info.outer_vectors(rows), cpu_info.lanes(dtype)
+    factors = _memory(weights, dtype, rows * count).reshape(count, rows)
+    starts, targets = _table(positions, vectors), _table(places, vectors)
+    taps = _table(offsets, count)[:, None] + np.arange(lanes)
+    for v in range(vectors):
+        values = _memory(x, dtype, starts[v] + taps.max() + 1)[starts[v] + taps]
+        for row in range(rows):
+            total = factors[:, row] @ values + _memory(bias, dtype, rows)[row]
+            line = out + (row * row_stride + targets[v]) * dtype.itemsize
+            _memory(line, dtype, lanes)[:] = np.where(total < floor, floor, total)
+
+
+def panel_tile(rows, vectors, floor, a, a_row, a_step, panel, count, start, start_row, out, out_row):
+    dtype, width = floor.dtype, vectors * panel_tile_shape(floor)[2]
+    places = np.arange(rows)[:, None] * a_row + np.arange(count) * a_step
+    factors = _memory(a, dtype, places.max() + 1)[places]
+    starts = np.stack([_memory(start + row * start_row * dtype.itemsize, dtype, width) for row in range(rows)])
+    totals = starts + factors @ _memory(panel, dtype, count * width).reshape(count, width)
+    for row, total in enumerate(totals):
+        _memory(out + row * out_row * dtype.itemsize, dtype, width)[:] = np.where(total < floor, floor, total)
+
+
+def copy_panel(vectors, zero, target, source, source_row, count):
+    width, size = vectors * panel_tile_shape(zero)[2], zero.itemsize
+    copy_rows(zero, target, width * size, source, source_row * size, count, width)
+
+
+def copy_transposed(zero, target, target_row, source, source_row):
+    lanes, size = panel_tile_shape(zero)[2], zero.itemsize
+    square = np.stack([_memory(source + j * source_row * size, zero.dtype, lanes) for j in range(lanes)])
+    for k in range(lanes):
+        _memory(target + k * target_row * size, zero.dtype, lanes)[:] = square[:, k]
+
+
+def panel_tile_shape(zero):
+    return cpu_info.panel_tile(zero.dtype)
+
+
+def dot_tile(rows, zero, x, positions, offsets, packed, count, out):
+    dtype = zero.dtype
+    vectors, lanes = cpu_info.dot_vectors(rows), cpu_info.lanes(dtype)
+    places = _table(positions, count)[:, None] + np.arange(lanes)
+    left = _memory(packed, dtype, count * rows * lanes).reshape(count, rows, lanes)
+    sums = _memory(out, dtype, vectors * rows).reshape(vectors, rows)
+    for q, offset in enumerate(_table(offsets, vectors)):
+        right = _memory(x + offset * dtype.itemsize, dtype, places.max() + 1)[places]
+        sums[q] += np.einsum("trl,tl->r", left, right)
+
+
+def pack_rows(rows, zero, packed, d, stride, last, positions, count, sums):
+    dtype, lanes = zero.dtype, cpu_info.lanes(zero.dtype)
+    places = _table(positions, count)[:, None] + np.arange(lanes)
+    vectors = _memory(packed, dtype, count * rows * lanes).reshape(count, rows, lanes)
+    for row in range(rows):
+        line = d + min(row, last) * stride * dtype.itemsize
+        vectors[:, row] = _memory(line, dtype, places.max() + 1)[places]
+    _memory(sums, dtype, rows)[:] += vectors.sum(axis=(0, 2))
+
+
+def mix_rows(together, zero, target, target_row, source, source_row, stride, rows, count):
+    for row in range(rows):
+        mixed = _memory(target + row * target_row, zero.dtype, count * together).reshape(count, together)
+        for e in range(together):
+            mixed[:, e] = _memory(source + row * source_row + e * stride, zero.dtype, count)
+
+
+def part_rows(together, zero, target, target_row, stride, source, source_row, rows, count):
+    for row in range(rows):
+        mixed = _memory(source + row * source_row, zero.dtype, count * together).reshape(count, together)
+        for e in range(together):
+            _memory(target + row * target_row + e * stride, zero.dtype, count)[:] = mixed[:, e]
+
+
+def prefetch(address, size):
+    pass
+
+
+def _each_row(function):
+    """function(dtype, addresses of a row, count) for every row."""
+
+    def all_rows(zero, *arguments):
+        *places, rows, count = arguments
+        for row in range(rows):
+            pairs = zip(places[::2], places[1::2], strict=True)
+            function(zero.dtype, *[address + row * stride for address, stride in pairs], count)
+
+    return all_rows
+
+
+@_each_row
+def copy_rows(dtype, target, source, count):
+    _memory(target, dtype, count)[:] = _memory(source, dtype, count)
+
+
+@_each_row
+def split_rows(dtype, even, odd, source, count):
+    pairs = _memory(source, dtype, 2 * count).reshape(count, 2)
+    _memory(even, dtype, count)[:], _memory(odd, dtype, count)[:] = pairs.T
+
+
+@_each_row
+def merge_rows(dtype, target, source, count):
+    _memory(target, dtype, 2 * count)[::2] = _memory(source, dtype, count)
+
+
+@_each_row
+def pass_rows(dtype, target, source, relu, count):
+    passes = _memory(relu, dtype, count) > 0
+    _memory(target, dtype, count)[:] = np.where(passes, _memory(source, dtype, count), 0)
+
+
+@_each_row
+def pool_rows(dtype, target, index, top, bottom, count):
+    lines = (_memory(line, dtype, 2 * count).reshape(count, 2) for line in (top, bottom))
+    windows = np.concatenate(list(lines), axis=1)
+    place = np.argmax(windows, axis=1)  # the first maximum, or the first NaN
+    best = windows[np.arange(count), place]
+    _memory(target, dtype, count)[:] = best
+    _memory(index, np.dtype(np.uint8), count)[:] = np.where(best > 0, place, 4)
+
+
+@_each_row
+def unpool_rows(dtype, top, bottom, source, index, count):
+    values, places = _memory(source, dtype, count), _memory(index, np.dtype(np.uint8), count)
+    for line, first in ((top, 0), (bottom, 2)):
+        pairs = _memory(line, dtype, 2 * count).reshape(count, 2)
+        for column in (0, 1):
+            pairs[:, column] = np.where(places == first + column, values, 0)
+
+
+def memory(address, start, count, zero):
+    return _memory(address + start * zero.itemsize, zero.dtype, count)

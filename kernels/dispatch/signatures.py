@@ -1,0 +1,62 @@
+"""Decorators of functions: clear errors for wrong keywords and missing arguments, and no regard to error states."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from . import validation
+
+F = TypeVar("F", bound=Callable)
+
+
+def checked(function: F) -> F:
+    """A decorator of public functions, methods and `__init__`: what Python says of the names and the number of the
+    arguments becomes a TypeError as those of `checks`, with the nearest name.
+    """
+
+    @functools.wraps(function)
+    def called(*arguments, **keywords):
+        try:
+            return function(*arguments, **keywords)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+                raise  # from inside the function
+            message = _refusal(function, arguments, keywords)
+        raise TypeError(message)
+
+    return called  # type: ignore[return-value]
+
+
+def quiet(function: F) -> F:
+    """A decorator of what computes with NumPy, so that nothing warns or raises, whatever `np.seterr` says."""
+
+    @functools.wraps(function)
+    def called(*arguments, **keywords):
+        with np.errstate(all="ignore"):
+            return function(*arguments, **keywords)
+
+    return called  # type: ignore[return-value]
+
+
+def _refusal(function: Callable, arguments: tuple, keywords: dict[str, Any]) -> str:
+    signature = inspect.signature(function)
+    words = [name for name, parameter in signature.parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
+    name = function.__name__
+    if words[:1] in (["self"], ["cls"]):
+        words, owner = words[1:], (type(arguments[0]) if words[0] == "self" else arguments[0]).__name__
+        name = owner if name in ("__init__", "__call__") else f"{owner}.{name}"
+    for keyword, value in keywords.items():
+        if keyword not in words:
+            return (
+                f"{name}: the keyword {keyword}={validation.brief(value)} is unknown; expected only "
+                f"{', '.join(words) or 'none'}{validation.suggestion(keyword, words)}"
+            )
+    try:
+        signature.bind(*arguments, **keywords)
+        what = "wrong arguments"
+    except TypeError as error:
+        what = str(error)
+    return f"{name}: {what}; expected {name}({', '.join(words)}); pass these"

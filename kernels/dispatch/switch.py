@@ -1,0 +1,198 @@
+"""The backend switch: which of the four variants of an operation runs.
+
+    FASTNN_BACKEND=vectorized python script.py      # for a process
+    fastnn.set_backend("naive")                     # from here on
+    with fastnn.use_backend("njit"): ...            # inside the block, in this thread; also a decorator
+
+Precedence: `use_backend`, `set_backend`, the environment variable (read when first needed, not at import),
+"njit". `"auto"` is cuda where there is a GPU for it, else njit; a simulated GPU is for who asks for cuda by name.
+No variant depends on NumPy's error state: compiled code ignores it, and all others run as if it were "ignore".
+Nothing falls back silently: a backend that cannot run here raises BackendUnavailable, an operation that a backend lacks
+raises NotImplementedError. Other packages may offer more backends (see `plugins`), which are looked for when a name is
+asked for that is none of ours, or all of them.
+"""
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from . import active, plugins, signatures, validation
+
+BACKENDS = ("naive", "vectorized", "njit", "cuda")
+CHOICES = (*BACKENDS, "auto")
+DEFAULT = "njit"
+_COMPILED = ("njit", "cuda")  # whose host code looks after itself: an error state takes a microsecond
+VARIABLE = "FASTNN_BACKEND"
+_KERNELS = __package__.rpartition(".")[0]
+
+
+class BackendUnavailable(RuntimeError):
+    """The backend is known but cannot run on this machine; the message says why and what to install."""
+
+
+class Backend(NamedTuple):
+    """A line of `backends()`."""
+
+    name: str
+    available: bool
+    reason: str  # why it cannot run here; empty where it can
+    remedy: str  # what would make it available; empty where it is
+    device: str = ""  # what it runs on, if not on the processor
+
+
+def get_backend() -> str:
+    """The name of the active backend: 'naive', 'vectorized', 'njit', 'cuda' or another package's (never 'auto')."""
+    return active.name()
+
+
+@active.resolved_by
+def _from_environment() -> str:
+    asked = os.environ.get(VARIABLE)
+    found = _resolve(asked or DEFAULT, f"the environment variable {VARIABLE}" if asked else "the default")
+    active.chosen = active.chosen or found  # another thread may have called set_backend meanwhile
+    return active.chosen
+
+
+@signatures.checked
+def set_backend(name: str) -> None:
+    """Choose the backend for the whole process, from here on.
+
+    Raises ValueError for an unknown name and BackendUnavailable for one that cannot run here; the backend
+    in use then stays.
+    """
+    active.chosen = _resolve(name, "set_backend")
+
+
+@signatures.checked
+@contextlib.contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Choose the backend inside a `with` block or a decorated function; other threads keep theirs.
+
+    Raises what `set_backend` raises.
+    """
+    token = active.scoped.set(_resolve(name, "use_backend"))
+    try:
+        yield
+    finally:
+        active.scoped.reset(token)
+
+
+def backends() -> list[Backend]:
+    """Every backend, ours first: name, available, reason, what would make it available, and what it runs on."""
+    found = ((name, _obstacle(name)) for name in (*BACKENDS, *_offered()))
+    return [Backend(name, False, *why) if why else Backend(name, True, "", "", _device(name)) for name, why in found]
+
+
+def _resolve(name: str, origin: str) -> str:
+    if not isinstance(name, str) or name not in CHOICES:
+        validation.choice(origin, "backend", name, (*CHOICES, *_offered()))
+    if name == "auto":
+        name = "cuda" if _has_gpu() else DEFAULT
+    obstacle = _obstacle(name)
+    if obstacle:
+        reason, remedy = obstacle
+        error = BackendUnavailable(f"{origin}: backend={name!r} cannot run here: {reason}; {remedy}")
+        raise error from _import_error(name)
+    if name == "cuda":
+        importlib.import_module(f"{_KERNELS}.gpu.device").register()
+    return name
+
+
+@functools.cache
+def _import_error(name: str) -> ImportError | None:
+    """What importing the backend's compiler raises, or None."""
+    try:
+        if name in ("njit", "cuda"):
+            importlib.import_module("numba")
+    except ImportError as error:
+        return error
+    return None
+
+
+@functools.cache
+def _obstacle(name: str) -> tuple[str, str] | None:
+    """Why the backend cannot run here and what to do about it, or None where it can."""
+    if error := _import_error(name):
+        return f"importing numba failed ({error})", "install it with: pip install numba"
+    if name == "cuda":
+        from ..gpu import availability
+
+        return availability.obstacle()
+    if name not in BACKENDS:
+        return plugins.obstacle(name, _offered()[name])
+    if not _has_variant("conv2d", name):
+        return f"this version has no {name} kernels", "use one of the other backends"
+    return None
+
+
+def _offered() -> dict[str, tuple]:
+    """The entry points of other packages' backends."""
+    return plugins.offered(CHOICES)
+
+
+def _device(name: str) -> str:
+    """What a backend that can run here runs on; empty for the processor."""
+    if name != "cuda":
+        return "" if name in BACKENDS else f"another package: {_offered()[name][0].value}"
+    from ..gpu import availability
+
+    return availability.device()
+
+
+def _has_gpu() -> bool:
+    """Whether kernels run on a GPU here, and not on a simulated one."""
+    if _obstacle("cuda"):
+        return False
+    from ..gpu import availability
+
+    return not availability.SIMULATED
+
+
+def _has_variant(operation: str, backend: str) -> bool:
+    return importlib.util.find_spec(f"{_KERNELS}.{operation}.{backend}") is not None
+
+
+def operation(package: str) -> Callable[[], Any]:
+    """For an operation's contract: a function that returns the active backend's variant of that package."""
+    loaded: dict[str, Any] = {}
+
+    def variant() -> Any:
+        backend = active.scoped.get() or active.chosen or active.name()
+        if backend not in loaded:
+            loaded[backend] = _load(package, backend)
+        return loaded[backend]
+
+    return variant
+
+
+class _Quiet:
+    """The functions of a variant, run without regard to the error state that the caller has set (`np.seterr`)."""
+
+    def __init__(self, functions: Any):
+        self._functions = functions
+
+    def __getattr__(self, name: str) -> Any:
+        @signatures.quiet
+        def function(*arguments: Any) -> Any:
+            return getattr(self._functions, name)(*arguments)
+
+        setattr(self, name, function)
+        return function
+
+
+def _load(package: str, backend: str) -> Any:
+    name = package.rpartition(".")[2]
+    if backend not in BACKENDS and (functions := plugins.variant(_offered()[backend][0], name)) is not None:
+        return _Quiet(plugins.Functions(name, backend, functions))
+    if not _has_variant(name, backend):
+        others = [repr(other) for other in BACKENDS if _has_variant(name, other)]
+        raise NotImplementedError(
+            f"{name}: backend={backend!r} has no kernels for this operation; expected {' or '.join(others)}, and "
+            f"nothing falls back to another one; call it under use_backend({others[-1]})"
+        )
+    module = importlib.import_module(f"{package}.{backend}")
+    return module if backend in _COMPILED else _Quiet(module)

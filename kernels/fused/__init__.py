@@ -1,0 +1,312 @@
+"""Neighbouring layers as one operation: affine or convolution, then batch or layer norm, ReLU and max pooling.
+
+Each is defined as the composition of its parts, and naive and vectorized compute it so; a faster backend passes over
+memory once, and the array between the parts need not exist. This is the only operation that leans on others.
+
+Functions with a norm take gamma, beta and epsilon as in `normalization`. `*_forward` normalises by statistics of
+`between`, the output of the affine layer or the convolution, and returns between, mean and var for the backward pass;
+batch norm then needs N >= 1. `*_inference` normalises by the mean and var given, which may be folded into w and b.
+"""
+
+from ..conv2d import geometry as conv_geometry
+from ..dispatch import signatures, switch, validation
+from ..pool2d import geometry as pool_geometry
+from ..pool2d import index_dtype
+
+_variant = switch.operation(__name__)
+
+
+@signatures.checked
+def affine_relu_forward(x, w, b):
+    """out = max(0, x @ w + b): `affine_forward`, then `relu_forward`. x (N, D), w (D, M), b (M,) give out (N, M)."""
+    x, w, b = validation.floats("affine_relu_forward", x=(x, "N D"), w=(w, "D M"), b=(b, "M"))
+    return _variant().affine_relu_forward(x, w, b)
+
+
+@signatures.checked
+def affine_relu_backward(dout, x, w, out, need_dx=True):
+    """Gradients of `affine_relu_forward`: dout and its output out (N, M), x and w give dx (or None), dw, db.
+
+    The gradient passes where out > 0; at ReLU's kink it is 0.
+    """
+    x, w, dout, out = validation.floats(
+        "affine_relu_backward", x=(x, "N D"), w=(w, "D M"), dout=(dout, "N M"), out=(out, "N M")
+    )
+    return _variant().affine_relu_backward(dout, x, w, out, validation.flag("affine_relu_backward", "need_dx", need_dx))
+
+
+@signatures.checked
+def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
+    """`affine_forward`, `batchnorm_forward`, `relu_forward`: x (N, D), w (D, M); b, gamma, beta (M,).
+
+    Returns out (N, M), between (N, M), mean (M,), var (M,).
+    """
+    function = "affine_batchnorm_relu_forward"
+    arrays = validation.floats(function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), beta=(beta, "M"))
+    validation.has_statistics(function, "x", arrays[0].shape[:1])
+    return _variant().affine_batchnorm_relu_forward(*arrays, _positive(function, epsilon))
+
+
+@signatures.checked
+def affine_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx=True):
+    """Gradients of `affine_batchnorm_relu_forward`, given dout (N, M) and what it got and gave.
+
+    Returns dx (or None), dw, db, dgamma, dbeta.
+    """
+    function = "affine_batchnorm_relu_backward"
+    x, w, gamma, mean, var, dout, between, out = validation.floats(
+        function, x=(x, "N D"), w=(w, "D M"), gamma=(gamma, "M"), mean=(mean, "M"), var=(var, "M"), dout=(dout, "N M"),
+        between=(between, "N M"), out=(out, "N M"),
+    )  # fmt: skip
+    epsilon = _positive(function, epsilon, var)
+    return _variant().affine_batchnorm_relu_backward(
+        dout, x, w, between, gamma, mean, var, epsilon, out, validation.flag(function, "need_dx", need_dx)
+    )
+
+
+@signatures.checked
+def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
+    """`affine_forward`, `batchnorm_inference`, `relu_forward`: mean, var (M,); others as in training. Returns out."""
+    function = "affine_batchnorm_relu_inference"
+    arrays = validation.floats(
+        function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), beta=(beta, "M"), mean=(mean, "M"),
+        var=(var, "M"),
+    )  # fmt: skip
+    return _variant().affine_batchnorm_relu_inference(*arrays, _positive(function, epsilon, arrays[-1]))
+
+
+@signatures.checked
+def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, need_dx=True):
+    """Gradients of `affine_batchnorm_relu_inference`: dx (or None), dw, db, dgamma, dbeta; mean, var are constants."""
+    function = "affine_batchnorm_relu_inference_backward"
+    x, w, b, gamma, mean, var, dout, out = validation.floats(
+        function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), mean=(mean, "M"), var=(var, "M"),
+        dout=(dout, "N M"), out=(out, "N M"),
+    )  # fmt: skip
+    epsilon = _positive(function, epsilon, var)
+    return _variant().affine_batchnorm_relu_inference_backward(
+        dout, x, w, b, gamma, mean, var, epsilon, out, validation.flag(function, "need_dx", need_dx)
+    )
+
+
+@signatures.checked
+def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
+    """`affine_forward`, `groupnorm_forward` with one group, `relu_forward`; arguments as with batch norm, M >= 1.
+
+    Returns out (N, M), between (N, M), mean (N, 1), var (N, 1).
+    """
+    function = "affine_layernorm_relu_forward"
+    arrays = validation.floats(function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), beta=(beta, "M"))
+    validation.not_empty(function, "b", arrays[2])
+    return _variant().affine_layernorm_relu_forward(*arrays, _positive(function, epsilon))
+
+
+@signatures.checked
+def affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx=True):
+    """Gradients of `affine_layernorm_relu_forward`: mean, var (N, 1); dx (or None), dw, db, dgamma, dbeta."""
+    function = "affine_layernorm_relu_backward"
+    x, w, gamma, mean, var, dout, between, out = validation.floats(
+        function, x=(x, "N D"), w=(w, "D M"), gamma=(gamma, "M"), mean=(mean, "N 1"), var=(var, "N 1"),
+        dout=(dout, "N M"), between=(between, "N M"), out=(out, "N M"),
+    )  # fmt: skip
+    validation.not_empty(function, "gamma", gamma)
+    epsilon = _positive(function, epsilon, var)
+    return _variant().affine_layernorm_relu_backward(
+        dout, x, w, between, gamma, mean, var, epsilon, out, validation.flag(function, "need_dx", need_dx)
+    )
+
+
+@signatures.checked
+def conv2d_relu_forward(x, w, b, stride=1, pad=0):
+    """out = max(0, conv2d(x, w, b)): `conv2d_forward`, then `relu_forward`; arguments as there."""
+    function = "conv2d_relu_forward"
+    x, w, b = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
+    stride, pad, _ = conv_geometry(function, x, w, stride, pad)
+    return _variant().conv2d_relu_forward(x, w, b, stride, pad)
+
+
+@signatures.checked
+def conv2d_relu_backward(dout, x, w, out, stride=1, pad=0, need_dx=True):
+    """Gradients of `conv2d_relu_forward`: dout and its output out (N, F, OH, OW), x and w give dx (or None), dw, db."""
+    function = "conv2d_relu_backward"
+    x, w, dout, out = validation.floats(
+        function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F OH OW"), out=(out, "N F OH OW")
+    )
+    stride, pad, size = conv_geometry(function, x, w, stride, pad)
+    validation.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
+    return _variant().conv2d_relu_backward(dout, x, w, out, stride, pad, validation.flag(function, "need_dx", need_dx))
+
+
+@signatures.checked
+def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride=1, pad=0):
+    """`conv2d_forward`, `batchnorm_forward`, `relu_forward`: x (N, C, H, W), w (F, C, KH, KW); b, gamma, beta (F,).
+
+    Returns out (N, F, OH, OW), between (N, F, OH, OW), mean (F,), var (F,).
+    """
+    function = "conv2d_batchnorm_relu_forward"
+    arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta)
+    stride, pad, _ = conv_geometry(function, *arrays[:2], stride, pad)
+    validation.has_statistics(function, "x", arrays[0].shape)
+    return _variant().conv2d_batchnorm_relu_forward(*arrays, _positive(function, epsilon), stride, pad)
+
+
+@signatures.checked
+def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True):
+    """Gradients of `conv2d_batchnorm_relu_forward`, given dout (N, F, OH, OW) and what it got and gave.
+
+    Returns dx (or None), dw, db, dgamma, dbeta.
+    """
+    function = "conv2d_batchnorm_relu_backward"
+    images = {"dout": dout, "between": between, "out": out}
+    x, w, gamma, mean, var, dout, between, out = _convolution(function, x, w, images, gamma=gamma, mean=mean, var=var)
+    stride, pad, size = conv_geometry(function, x, w, stride, pad)
+    validation.shape(function, "dout", dout, (len(x), len(w), *size))
+    epsilon = _positive(function, epsilon, var)
+    return _variant().conv2d_batchnorm_relu_backward(
+        dout, x, w, between, gamma, mean, var, epsilon, out, stride, pad, validation.flag(function, "need_dx", need_dx)
+    )
+
+
+@signatures.checked
+def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride=1, pad=0):
+    """`conv2d_forward`, `batchnorm_inference`, `relu_forward`: mean, var (F,); others as in training. Returns out."""
+    function = "conv2d_batchnorm_relu_inference"
+    arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
+    stride, pad, _ = conv_geometry(function, *arrays[:2], stride, pad)
+    return _variant().conv2d_batchnorm_relu_inference(*arrays, _positive(function, epsilon, arrays[-1]), stride, pad)
+
+
+@signatures.checked
+def conv2d_batchnorm_relu_inference_backward(
+    dout, x, w, b, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True
+):
+    """Gradients of `conv2d_batchnorm_relu_inference`: dx (or None), dw, db, dgamma, dbeta; mean, var are constants."""
+    function = "conv2d_batchnorm_relu_inference_backward"
+    images = {"dout": dout, "out": out}
+    x, w, b, gamma, mean, var, dout, out = _convolution(function, x, w, images, b=b, gamma=gamma, mean=mean, var=var)
+    stride, pad, size = conv_geometry(function, x, w, stride, pad)
+    validation.shape(function, "dout", dout, (len(x), len(w), *size))
+    epsilon = _positive(function, epsilon, var)
+    return _variant().conv2d_batchnorm_relu_inference_backward(
+        dout, x, w, b, gamma, mean, var, epsilon, out, stride, pad, validation.flag(function, "need_dx", need_dx)
+    )
+
+
+@signatures.checked
+def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
+    """`conv2d_forward`, `relu_forward` and `max_pool2d_forward` (without padding) in one.
+
+    Inputs: x (N, C, H, W), w (F, C, KH, KW), b (F,); stride, pad of the convolution; pool_size, pool_stride
+    Returns
+        out (N, F, PH, PW): the pooled image
+        index (N, F, PH, PW): the winner's place in its window as in `max_pool2d_forward`; the window's size ("none")
+            where the winner is not positive or NaN, since ReLU then stops the gradient
+    Every backend: ties, NaN and N = 0 as in the parts. Raises what the parts raise.
+    """
+    function = "conv2d_relu_pool_forward"
+    x, w, b = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
+    stride, pad, pool_size, pool_stride, _ = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    return _variant().conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride)
+
+
+@signatures.checked
+def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx=True):
+    """Gradients of `conv2d_relu_pool_forward`: dout and index (N, F, PH, PW), x and w give dx (or None), dw, db."""
+    function = "conv2d_relu_pool_backward"
+    x, w, dout = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F PH PW"))
+    stride, pad, pool_size, pool_stride, size = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    index = _pool_index(function, index, dout, (len(x), len(w), *size), pool_size)
+    return _variant().conv2d_relu_pool_backward(
+        dout, x, w, index, stride, pad, pool_size, pool_stride, validation.flag(function, "need_dx", need_dx)
+    )
+
+
+@signatures.checked
+def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride):
+    """`conv2d_batchnorm_relu_forward`, then `max_pool2d_forward` without padding.
+
+    Returns out and index (N, F, PH, PW) as of `conv2d_relu_pool_forward`, between (N, F, OH, OW), mean (F,), var (F,).
+    """
+    function = "conv2d_batchnorm_relu_pool_forward"
+    arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta)
+    *geometry, _ = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride)
+    validation.has_statistics(function, "x", arrays[0].shape)
+    return _variant().conv2d_batchnorm_relu_pool_forward(*arrays, _positive(function, epsilon), *geometry)
+
+
+@signatures.checked
+def conv2d_batchnorm_relu_pool_backward(
+    dout, x, w, between, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True
+):
+    """Gradients of `conv2d_batchnorm_relu_pool_forward`, given dout (N, F, PH, PW) and what it got and gave.
+
+    Returns dx (or None), dw, db, dgamma, dbeta.
+    """
+    function = "conv2d_batchnorm_relu_pool_backward"
+    images, pooled = {"between": between}, {"dout": dout}
+    x, w, gamma, mean, var, between, dout = _convolution(
+        function, x, w, images, pooled, gamma=gamma, mean=mean, var=var
+    )
+    *geometry, size = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    validation.shape(function, "between", between, (len(x), len(w), *conv_geometry(function, x, w, stride, pad)[2]))
+    index = _pool_index(function, index, dout, (len(x), len(w), *size), geometry[2])
+    epsilon = _positive(function, epsilon, var)
+    return _variant().conv2d_batchnorm_relu_pool_backward(
+        dout, x, w, between, gamma, mean, var, epsilon, index, *geometry, validation.flag(function, "need_dx", need_dx)
+    )
+
+
+@signatures.checked
+def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride):
+    """`conv2d_batchnorm_relu_inference`, then `max_pool2d_forward` without padding. Returns out and index."""
+    function = "conv2d_batchnorm_relu_pool_inference"
+    arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
+    *geometry, _ = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride)
+    epsilon = _positive(function, epsilon, arrays[-1])
+    return _variant().conv2d_batchnorm_relu_pool_inference(*arrays, epsilon, *geometry)
+
+
+@signatures.checked
+def conv2d_batchnorm_relu_pool_inference_backward(
+    dout, x, w, b, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True
+):
+    """Gradients of `conv2d_batchnorm_relu_pool_inference`: dx (or None), dw, db, dgamma, dbeta."""
+    function = "conv2d_batchnorm_relu_pool_inference_backward"
+    x, w, b, gamma, mean, var, dout = _convolution(
+        function, x, w, {}, {"dout": dout}, b=b, gamma=gamma, mean=mean, var=var
+    )
+    *geometry, size = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    index = _pool_index(function, index, dout, (len(x), len(w), *size), geometry[2])
+    epsilon = _positive(function, epsilon, var)
+    return _variant().conv2d_batchnorm_relu_pool_inference_backward(
+        dout, x, w, b, gamma, mean, var, epsilon, index, *geometry, validation.flag(function, "need_dx", need_dx)
+    )
+
+
+def _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride):
+    stride, pad, size = conv_geometry(function, x, w, stride, pad)
+    between = (x.shape[0], w.shape[0], *size)
+    pool_size, pool_stride, _, out_size = pool_geometry(function, between, pool_size, pool_stride, 0)
+    return stride, pad, pool_size, pool_stride, out_size
+
+
+def _pool_index(function, index, dout, shape, pool_size):
+    """The index of a pooling whose gradient dout, of that shape, was."""
+    validation.shape(function, "dout", dout, shape)
+    return validation.index(function, "index", index, shape, pool_size[0] * pool_size[1], index_dtype(pool_size))
+
+
+def _convolution(function, x, w, images=None, pooled=None, **channels):
+    """x, w, then an array for each channel of the output, images of its size, pooled ones, all of one dtype."""
+    return validation.floats(
+        function, x=(x, "N C H W"), w=(w, "F C KH KW"), **{name: (value, "F") for name, value in channels.items()},
+        **{name: (value, "N F OH OW") for name, value in (images or {}).items()},
+        **{name: (value, "N F PH PW") for name, value in (pooled or {}).items()},
+    )  # fmt: skip
+
+
+def _positive(function, epsilon, var=None):
+    """epsilon, and no variance below 0."""
+    if var is not None:
+        validation.not_negative(function, "var", var)
+    return validation.number(function, "epsilon", epsilon, above=0)

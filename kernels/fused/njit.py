@@ -1,0 +1,149 @@
+"""`sandwich` fused: ReLU is the floor of the register tile, pooling reads the tile's scratch planes while in cache.
+
+Backwards the pooled gradient is spread straight into the zero-bordered planes that dw and dx read: the gradient between
+convolution and pooling never exists in memory. ReLU rides along with the pass that normalises, its mask with the norm's
+backward pass; a norm with given statistics is folded into the weights.
+"""
+
+import numpy as np
+
+from ..cpu.simd import convolution, gradients, groups, matmul, normalize
+from ..dispatch import signatures
+from ..pool2d import index_dtype
+
+
+def affine_relu_forward(x, w, b):
+    return matmul.multiply_add(x, w, b, relu=True)
+
+
+def affine_relu_backward(dout, x, w, out, need_dx):
+    return matmul.gradients(dout, x, w, need_dx, mask=out)
+
+
+def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
+    between = matmul.multiply_add(x, w, b)
+    out, mean, var = normalize.forward(between, gamma, beta, epsilon, relu=True)
+    return out, between, mean, var
+
+
+def affine_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
+    dbetween, dgamma, dbeta = normalize.backward(dout, between, gamma, mean, var, epsilon, relu=out)
+    return *matmul.gradients(dbetween, x, w, need_dx), dgamma, dbeta
+
+
+def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
+    return matmul.multiply_add(x, *_fold(w, b, gamma, beta, mean, var, epsilon), relu=True)
+
+
+def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, need_dx):
+    folded, _ = _fold(w, b, gamma, b, mean, var, epsilon)
+    dx, dw, db = matmul.gradients(dout, x, folded, need_dx, mask=out)
+    return dx, *_unfold(dw, db, w, b, gamma, mean, var, epsilon)
+
+
+def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
+    between = matmul.multiply_add(x, w, b)
+    out, mean, var = groups.forward(between[:, :, None], gamma, beta, 1, epsilon, relu=True)
+    return out.reshape(between.shape), between, mean, var
+
+
+def affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
+    between = between[:, :, None]
+    dbetween, dgamma, dbeta = groups.backward(dout, between, gamma, 1, mean, var, epsilon, relu=out)
+    return *matmul.gradients(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+
+
+def conv2d_relu_forward(x, w, b, stride, pad):
+    return convolution.forward(x, w, b, stride, pad, relu=True)
+
+
+def conv2d_relu_backward(dout, x, w, out, stride, pad, need_dx):
+    return gradients.backward(dout, x, w, stride, pad, need_dx, relu=out)
+
+
+def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride, pad):
+    between = convolution.forward(x, w, b, stride, pad)
+    out, mean, var = normalize.forward(between, gamma, beta, epsilon, relu=True)
+    return out, between, mean, var
+
+
+def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, stride, pad, need_dx):
+    dbetween, dgamma, dbeta = normalize.backward(dout, between, gamma, mean, var, epsilon, relu=out)
+    return *gradients.backward(dbetween, x, w, stride, pad, need_dx), dgamma, dbeta
+
+
+def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad):
+    return convolution.forward(x, *_fold(w, b, gamma, beta, mean, var, epsilon), stride, pad, relu=True)
+
+
+def conv2d_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, stride, pad, need_dx):
+    folded, _ = _fold(w, b, gamma, b, mean, var, epsilon)
+    dx, dw, db = gradients.backward(dout, x, folded, stride, pad, need_dx, relu=out)
+    return dx, *_unfold(dw, db, w, b, gamma, mean, var, epsilon)
+
+
+def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
+    return convolution.forward_pooled(x, w, b, stride, pad, pool_size, pool_stride, index_dtype(pool_size))
+
+
+def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx):
+    return gradients.backward(dout, x, w, stride, pad, need_dx, None, index, pool_size, pool_stride)
+
+
+def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride):
+    between, dtype = convolution.forward(x, w, b, stride, pad), index_dtype(pool_size)
+    out, index, mean, var = normalize.forward_pooled(between, gamma, beta, epsilon, pool_size, pool_stride, dtype)
+    return out, index, between, mean, var
+
+
+def conv2d_batchnorm_relu_pool_backward(
+    dout, x, w, between, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx
+):
+    dbetween, dgamma, dbeta = normalize.backward_pooled(
+        dout, between, gamma, mean, var, epsilon, index, pool_size, pool_stride
+    )
+    return *gradients.backward(dbetween, x, w, stride, pad, need_dx), dgamma, dbeta
+
+
+def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride):
+    w, b = _fold(w, b, gamma, beta, mean, var, epsilon)
+    return convolution.forward_pooled(x, w, b, stride, pad, pool_size, pool_stride, index_dtype(pool_size))
+
+
+def conv2d_batchnorm_relu_pool_inference_backward(
+    dout, x, w, b, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx
+):
+    folded, _ = _fold(w, b, gamma, b, mean, var, epsilon)
+    dx, dw, db = gradients.backward(dout, x, folded, stride, pad, need_dx, None, index, pool_size, pool_stride)
+    return dx, *_unfold(dw, db, w, b, gamma, mean, var, epsilon)
+
+
+@signatures.quiet
+def _fold(w, b, gamma, beta, mean, var, epsilon):
+    """The weights and bias that do what w, b and batch norm with given statistics do.
+
+    (w.x + b - mean) * scale + beta = (w * scale).x + (b - mean) * scale + beta,    scale = gamma / sqrt(var + epsilon)
+    """
+    scale = gamma / np.sqrt(np.add(var, epsilon, dtype=np.float64))
+    bias = np.subtract(b, mean, dtype=np.float64) * scale + beta
+    return (w * _by_channel(scale, w)).astype(w.dtype), bias.astype(b.dtype)
+
+
+@signatures.quiet
+def _unfold(dw, db, w, b, gamma, mean, var, epsilon):
+    """dw, db, dgamma and dbeta from the gradients of the folded weights and bias.
+
+    With y = w.x + b, dgamma is the sum of dout * (y - mean) / sqrt(var + epsilon); and the sum of dout * (w.x) is that
+    of dw * w, since y is linear in w: the layer's output is not needed.
+    """
+    inv = 1 / np.sqrt(np.add(var, epsilon, dtype=np.float64))
+    scale = gamma * inv
+    products = np.multiply(dw, w, dtype=np.float64)
+    products = products.sum(axis=0 if w.ndim == 2 else (1, 2, 3))
+    dgamma = inv * (products + np.subtract(b, mean, dtype=np.float64) * db)
+    return (dw * _by_channel(scale, w)).astype(w.dtype), (db * scale).astype(b.dtype), dgamma.astype(b.dtype), db
+
+
+def _by_channel(values, w):
+    """Aligned with the axis of w that the output's channels are: the last of two (affine), else the first."""
+    return values if w.ndim == 2 else values.reshape(-1, *[1] * (w.ndim - 1))

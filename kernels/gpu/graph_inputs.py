@@ -1,0 +1,76 @@
+"""What repeated steps differ in, laid down in the GPU's memory beforehand: tables with a row for each step.
+
+A step that is repeated without Python has the same arguments each time. So the rows of its batch, the numbers of its
+update and the place for its loss are found in tables, by a count of steps that lies in the GPU's memory too and that
+each step moves on.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import cuda
+
+from .launch import kernel
+from .memory import to_host, write, xp
+from .multi_tensor import in_dtype
+
+
+class Stretch:
+    """Tables for up to `length` steps.
+
+    drawn: arrays of a step, such as the rows of its batch: others of these shapes and dtypes come in the others
+    numbers: those of one parameter in the update of a step, such as (learning rate, momentum)
+    count, dtype: of the parameters
+    """
+
+    def __init__(self, length: int, drawn: Sequence[np.ndarray], numbers: tuple, count: int, dtype: np.dtype) -> None:
+        self.dtype = dtype
+        self.step = xp.zeros(1, np.int32)
+        self._tables = [xp.empty((length, *one.shape), one.dtype) for one in drawn]
+        self._drawn = [xp.empty(one.shape, one.dtype) for one in drawn]
+        self._numbers = xp.empty((length, count, len(numbers)), dtype)
+        self._losses = xp.empty(length)
+
+    def begin(self, drawn: Sequence[Sequence[np.ndarray]], numbers: list[tuple]) -> None:
+        """Lay down what was drawn for each of the next steps, and the numbers of its update."""
+        count = len(drawn)
+        for table, values in zip(self._tables, zip(*drawn, strict=True), strict=True):
+            write(table[:count], np.stack(values))
+        rows = np.repeat(in_dtype(numbers, self.dtype)[:, None], self._numbers.shape[1], axis=1)
+        write(self._numbers[:count], rows)
+        write(self.step, np.zeros(1, np.int32))
+
+    def drawn(self) -> list[Any]:
+        """What was drawn for this step."""
+        for table, out in zip(self._tables, self._drawn, strict=True):
+            _row(out.size, out.size, out.size, self.step, table, out)
+        return self._drawn
+
+    def supply(self, numbers: Any) -> None:
+        """Write this step's numbers, for each parameter."""
+        _row(numbers.size, numbers.size, self._numbers[0].size, self.step, self._numbers, numbers)
+
+    def end(self, loss: Any) -> None:
+        """Keep this step's loss, and go on to the next."""
+        _next(1, loss, self._losses, self.step)
+
+    def losses(self, count: int) -> list[float]:
+        """The losses of the steps since `begin`."""
+        return to_host(self._losses[:count]).tolist()
+
+
+@kernel
+def _row(count, length, step, table, out):
+    """out[i] = table[step, i] for the first `count` numbers of a row"""
+    i = cuda.grid(1)
+    if i < count:
+        out[i] = table[step[0] * length + i]
+
+
+@kernel
+def _next(loss, losses, step):
+    """losses[step] = loss, step += 1"""
+    if cuda.grid(1) == 0:
+        losses[step[0]] = loss[0]
+        step[0] += 1
