@@ -18,7 +18,8 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="no SIGKILL, no limit
 EVERY_LINE = """
     import os, signal, sys
     import numpy as np
-    from fastnn import checkpoint, locks
+    from fastnn import checkpoint
+    from fastnn.checkpoint import locks
 
     path = sys.argv[1]
     files = (checkpoint.__file__, locks.__file__)

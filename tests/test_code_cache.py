@@ -26,7 +26,7 @@ RELU = """
         with use_backend("njit"):
             return activations.relu_forward(np.arange(-2, 3, dtype=dtype)).tolist() == [0, 0, 0, 1, 2]
 """
-COUNT = "from fastnn.kernels import compiling; print(relu(), compiling.compiled())"
+COUNT = "from fastnn.kernels.cpu import compiling; print(relu(), compiling.compiled())"
 
 
 def run(code, cwd=Path(__file__).parent, before="", **environment):
@@ -145,7 +145,7 @@ def test_a_change_of_any_source_compiles_again(warmed, tmp_path):
 # ---- folders that cannot be written ----
 
 NOT_BESIDE = """
-from fastnn.kernels import code_cache
+from fastnn.kernels.cache import code_cache
 writable = code_cache._is_writable
 code_cache._is_writable = lambda folder: {} and writable(folder)
 """
@@ -242,7 +242,8 @@ def test_without_a_folder_for_the_cache_there_is_one_warning(without_cache, tmp_
     code = """
         import fastnn.kernels
         print(fastnn.kernels.__file__, relu())
-        from fastnn.kernels import code_cache, pool2d
+        from fastnn.kernels.cache import code_cache
+        from fastnn.kernels import pool2d
         with use_backend("njit"):
             print(pool2d.global_avg_pool2d_forward(np.ones((2, 3, 4, 5))).sum())
         print(code_cache.folder())
@@ -295,7 +296,7 @@ def test_no_home_folder_and_no_entry_for_the_user(tmp_path):
 
 
 def test_the_cache_folder_is_the_one_asked_for(tmp_path):
-    code = "from fastnn.kernels import code_cache; print(relu(), code_cache.folder())"
+    code = "from fastnn.kernels.cache import code_cache; print(relu(), code_cache.folder())"
     (first, folder), _ = run(code, NUMBA_CACHE_DIR=tmp_path)
     assert first == "True"
     assert Path(folder).is_relative_to(tmp_path)

@@ -94,7 +94,7 @@ def test_the_digest_of_byte_code_does_not_depend_on_when_the_source_was_written(
 def test_where_no_source_can_be_read_nothing_is_kept(tmp_path):
     """As in a program that was frozen. An update would else run the code of an older version."""
     assert sources._digest(tmp_path) == ""
-    code = "from fastnn.kernels import sources; sources.digest = lambda: ''\n" + COUNT
+    code = "from fastnn.kernels.cache import sources; sources.digest = lambda: ''\n" + COUNT
     for _ in range(2):
         printed, written = run(code, NUMBA_CACHE_DIR=tmp_path)
         assert printed == ["True", "1"]

@@ -268,7 +268,7 @@ def test_a_fork_while_another_thread_launches():
     """The child has neither that thread nor the helpers, only their mailboxes as they were; the parent goes on."""
     code = """
         import threading
-        from fastnn.kernels import threads
+        from fastnn.kernels.cpu import threads
         stop = threading.Event()
 
         def launch():

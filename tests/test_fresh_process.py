@@ -60,7 +60,7 @@ def test_import_is_light():
     code = """
         import sys
         import fastnn, fastnn.kernels, fastnn.testing
-        from fastnn.kernels import affine, conv2d, pool2d, sandwich
+        from fastnn.kernels import affine, conv2d, pool2d, fused
         heavy = ["numba", "llvmlite", "matplotlib", "h5py", "scipy", "torch", "tqdm", "cupy"]
         print([name for name in heavy if name in sys.modules])
     """
@@ -72,8 +72,8 @@ def test_a_machine_without_a_driver_imports_nothing_for_it():
     code = """
         import sys
         import fastnn
-        from fastnn.kernels.gpu import driver
-        driver.driver_version = lambda: None
+        from fastnn.kernels.gpu import availability
+        availability.driver_version = lambda: None
         print(fastnn.backends()[-1].available)
         fastnn.set_backend("auto")
         heavy = ["numba.cuda", "numba_cuda", "cupy", "cuda"]
@@ -144,7 +144,7 @@ def test_njit_runs_with_the_compiler_switched_off():
     code = """
         import numpy as np
         import fastnn
-        from fastnn.kernels import affine, conv2d, pool2d, sandwich
+        from fastnn.kernels import affine, conv2d, pool2d, fused
         from fastnn.testing import against_naive
         rng = np.random.default_rng(0)
         x, w, b = rng.normal(size=(2, 2, 5, 6)), rng.normal(size=(3, 2, 3, 2)), rng.normal(size=3)
@@ -154,7 +154,7 @@ def test_njit_runs_with_the_compiler_switched_off():
         against_naive(pool2d.max_pool2d_backward, out, index, x.shape, 2, 1)
         rows, matrix = x.reshape(2, 60), rng.normal(size=(60, 3))
         against_naive(affine.affine_forward, rows, matrix, b, terms=60)
-        against_naive(sandwich.conv2d_relu_pool_forward, x, w, b, 1, 1, 2, 2, terms=12)
+        against_naive(fused.conv2d_relu_pool_forward, x, w, b, 1, 1, 2, 2, terms=12)
         print(fastnn.get_backend())
     """
     assert printed(code, NUMBA_DISABLE_JIT="1") == "njit"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("one_backend")
 
 OWNER = """
 import sys
-from fastnn import locks
+from fastnn.checkpoint import locks
 with locks.reserved(sys.argv[1]):
     print("reserved", flush=True)
     sys.stdin.read()

@@ -252,7 +252,7 @@ def test_results_as_json(monkeypatch, command):
 
 OWNER = """
 import sys
-from fastnn import locks
+from fastnn.checkpoint import locks
 with locks.reserved(sys.argv[1]):
     print("reserved", flush=True)
     sys.stdin.read()

@@ -67,7 +67,7 @@ def test_info_names_the_number_and_its_origin(cores, capsys):
 def test_kernels_take_the_number(name):
     pytest.importorskip("numba")
     environment = {key: value for key, value in os.environ.items() if key not in NAMES}
-    code = "from fastnn.kernels import threads; print(threads.get_num_threads())"
+    code = "from fastnn.kernels.cpu import threads; print(threads.get_num_threads())"
     environment[name] = "7" if name != "NUMBA_NUM_THREADS" else "1"  # Numba itself warns of more than there are cores
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == environment[name], done.stderr
@@ -134,6 +134,6 @@ def test_systems_without_control_groups(tmp_path, monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not restrict a process to cores")
 def test_the_cores_that_a_process_is_restricted_to():
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); " + (
-        "from fastnn.kernels import thread_count; print(thread_count.cores())"
+        "from fastnn.kernels.cpu import thread_count; print(thread_count.cores())"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"

@@ -70,7 +70,7 @@ def test_a_real_limit():
         import threading, warnings
         import numpy as np
         from fastnn import layers
-        from fastnn.kernels import threads
+        from fastnn.kernels.cpu import threads
         x, w, b = np.ones((3000, 200)), np.ones((200, 300)), np.ones(300)
         with threads.use_num_threads(1):
             expected = layers.affine_forward(x, w, b)[0]

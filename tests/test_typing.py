@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from fastnn import classifiers, data_utils, gradient_check, layer_utils, layers, nn, optim, random, schedules, testing
+from fastnn import classifiers, data_utils, gradient_check, layer_utils, layers, nn, optim, rng as random, schedules, testing
 from fastnn import vis_utils
 from fastnn.augment import Augment
 from fastnn.classifiers.cnn import ThreeLayerConvNet

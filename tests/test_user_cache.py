@@ -240,7 +240,8 @@ def test_kernels_in_a_container(in_a_container):
             return temporary(*arguments, dir=dir, **options)
         tempfile.TemporaryFile = refused
         warnings.simplefilter("ignore")
-        from fastnn.kernels import code_cache, threads
+        from fastnn.kernels.cache import code_cache
+        from fastnn.kernels.cpu import threads
         print(code_cache.folder())
     """
     assert in_a_container(code) == "None\n"

@@ -48,7 +48,7 @@ def test_every_operation_is_called(monkeypatch, dtype):
 
 REQUESTS = """
     import json, sys
-    from fastnn.kernels import compiling
+    from fastnn.kernels.cpu import compiling
 
     def requests():
         \"\"\"The kernels that were asked for, with the types of their arguments, and how many had to be compiled.\"\"\"
