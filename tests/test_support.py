@@ -52,8 +52,8 @@ def test_an_operation_that_a_backend_lacks_has_no_place_in_the_matrix():
         },
     }
     assert support_matrix.table(result) == (
-        "| operation | mine                   | yours (simulated) |\n"
-        "| --------- | ---------------------- | ----------------- |\n"
-        "| affine    | float32, float64 WRONG | float32           |\n"
-        "| norm      | -                      | float32           |"
+        "| operation     | mine                   | yours (simulated) |\n"
+        "| ------------- | ---------------------- | ----------------- |\n"
+        "| affine        | float32, float64 WRONG | float32           |\n"
+        "| normalization | -                      | float32           |"
     )

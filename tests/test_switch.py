@@ -145,8 +145,8 @@ def test_a_first_look_at_the_environment_does_not_undo_set_backend(monkeypatch):
     [(None, False, "cuda"), (None, True, "njit"), (("no GPU", "buy one"), False, "njit")],
 )
 def test_auto_is_cuda_where_there_is_a_gpu_else_njit(monkeypatch, obstacle, simulated, expected):
-    driver = pytest.importorskip("fastnn.kernels.gpu.availability", reason="the backend cuda needs numba")
-    monkeypatch.setattr(driver, "SIMULATED", simulated)
+    availability = pytest.importorskip("fastnn.kernels.gpu.availability", reason="the backend cuda needs numba")
+    monkeypatch.setattr(availability, "SIMULATED", simulated)
     monkeypatch.setattr("fastnn.kernels.gpu.device.register", lambda: None)  # of CuPy, which is not here
     monkeypatch.setattr(switch, "_obstacle", lambda name: obstacle if name == "cuda" else None)
     monkeypatch.setenv("FASTNN_BACKEND", "auto")
@@ -246,8 +246,8 @@ def test_a_failed_environment_is_asked_again(monkeypatch):
 
 
 def test_nothing_falls_back(monkeypatch):
-    memory = pytest.importorskip("fastnn.kernels.gpu.memory", reason="the backend cuda needs numba")
-    monkeypatch.setattr(memory, "announce", lambda: None)  # of CuPy, which is not here
+    device = pytest.importorskip("fastnn.kernels.gpu.device", reason="the backend cuda needs numba")
+    monkeypatch.setattr(device, "register", lambda: None)  # of CuPy, which is not here
     monkeypatch.setattr(switch, "_obstacle", lambda name: None)
     monkeypatch.setattr(switch, "_has_variant", lambda operation, backend: backend in ("naive", "vectorized"))
     variant = switch.operation("fastnn.kernels.conv2d")

@@ -106,7 +106,7 @@ def mypy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("typing")
     for name in ("fastnn", "kernels"):
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "pytest_fastnn.py"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "pytest_fastnn.py"):
         shutil.copy(ROOT / name, folder / "source")
     build = [sys.executable, "-c", "import setuptools.build_meta as build; build.build_wheel('.')"]
     subprocess.run(build, cwd=folder / "source", check=True, capture_output=True)
