@@ -112,8 +112,8 @@ WEIGHTS = {"W": np.ones(100_000)}
 IMAGES = np.random.default_rng(0).random((1000, 3, 4, 4))
 SAVING = {
     "checkpoint": ("run.h5", lambda: checkpoint.save("run.h5", WEIGHTS), lambda: checkpoint.load("run.h5")["W"]),
-    "npz": ("net.npz", lambda: nn.files.save("net.npz", WEIGHTS), lambda: nn.files.load("net.npz")[0]["W"]),
-    "HDF5": ("net.h5", lambda: nn.files.save("net.h5", WEIGHTS), lambda: nn.files.load("net.h5")[0]["W"]),
+    "npz": ("net.npz", lambda: nn.weights_io.save("net.npz", WEIGHTS), lambda: nn.weights_io.load("net.npz")[0]["W"]),
+    "HDF5": ("net.h5", lambda: nn.weights_io.save("net.h5", WEIGHTS), lambda: nn.weights_io.load("net.h5")[0]["W"]),
     "patches": ("patches.h5", lambda: save_patches("patches.h5", IMAGES), lambda: load_patches("patches.h5")),
 }
 
@@ -188,7 +188,7 @@ def test_training_where_no_cache_can_be_written(without_cache):  # noqa: F811
 
 @linux_only
 @pytest.mark.usefixtures("one_backend")
-@pytest.mark.parametrize("save", [checkpoint.save, nn.files.save, save_patches])
+@pytest.mark.parametrize("save", [checkpoint.save, nn.weights_io.save, save_patches])
 def test_folders_that_are_read_only_even_for_the_administrator(save):
     with pytest.raises(OSError, match=r"^save\w*: \w+='/proc/.*' could not be written: .*; expected a writable folder"):
         save("/proc/fastnn.h5", IMAGES if save is save_patches else WEIGHTS)
