@@ -6,8 +6,8 @@ import pytest
 from test_rules import PACKAGE, SOURCES, imported
 
 ROOT = {  # what users import
-    "augment", "checkpoint", "classifiers", "data_utils", "fast_layers", "gradient_check", "layer_utils", "layers", "nn",
-    "optim", "schedules", "solver", "sweep", "testing", "vis_utils", "kernels",
+    "augment", "checkpoint", "classifiers", "data_utils", "fast_layers", "gradient_check", "kernels", "layer_utils",
+    "layers", "nn", "optim", "schedules", "solver", "sweep", "testing", "vis_utils",
 }  # fmt: skip
 ROOMS = {"benchmarking", "cli", "output", "training"}
 GROUND = {"arguments", "devices", "environment", "fixed_backend", "rng"}  # what many rooms stand on

@@ -68,7 +68,11 @@ def test_every_backend_runs(packed, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="the user's cache is elsewhere")
 def test_machine_code_is_kept(packed, tmp_path):
     """Also after the archive was moved, as systems do that send it to many machines."""
-    code = "from fastnn.kernels import code_cache, compiling; print(relu(), compiling.compiled(), code_cache.folder())"
+    code = """
+        from fastnn.kernels.cache import code_cache
+        from fastnn.kernels.cpu import compiling
+        print(relu(), compiling.compiled(), code_cache.folder())
+    """
     source = packed
     for name, compiled in (("first", "1"), ("second", "0")):
         place = tmp_path / name / packed.name
