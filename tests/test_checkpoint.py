@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import checkpoint
 from fastnn.checkpoint import load, save
+from fastnn.checkpoint import tree as checkpoint_tree
 
 
 def tree_of_everything():
@@ -141,7 +141,7 @@ def test_old_file_survives_a_failure(tmp_path, monkeypatch, step):
 
     path = tmp_path / "run.h5"
     save(path, {"number": 0})
-    monkeypatch.setattr(checkpoint, step, fail)
+    monkeypatch.setattr(checkpoint_tree, step, fail)
     with pytest.raises(OSError, match=r"save: path=.*could not be written: no space left; expected a writable folder"):
         save(path, {"number": 1})
     assert load(path) == {"number": 0}
@@ -149,13 +149,13 @@ def test_old_file_survives_a_failure(tmp_path, monkeypatch, step):
 
 
 def test_what_was_written_is_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "load", lambda path: {"number": 2})
+    monkeypatch.setattr(checkpoint_tree, "load", lambda path: {"number": 2})
     with pytest.raises(OSError, match="reads back differently"):
         save(tmp_path / "run.h5", {"number": 1})
 
 
 def test_what_was_written_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "_write_file", lambda path, tree: path.write_bytes(b"nonsense"))
+    monkeypatch.setattr(checkpoint_tree, "_write_file", lambda path, tree: path.write_bytes(b"nonsense"))
     with pytest.raises(OSError, match="cannot be read back"):
         save(tmp_path / "run.h5", {"number": 1})
 
@@ -219,7 +219,7 @@ def test_other_files_are_refused(tmp_path):
 def test_another_version_of_the_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(fastnn, "__version__", "7.8")
     save(tmp_path / "run.h5", {})
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 1)
+    monkeypatch.setattr(checkpoint_tree, "FORMAT_VERSION", 1)
     with pytest.raises(ValueError, match=r"has format version 2; expected 1; use the fastnn that wrote it, 7\.8"):
         load(tmp_path / "run.h5")
 
@@ -236,7 +236,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 
 def test_everything_is_on_the_disk_before_it_counts(tmp_path, monkeypatch):
     events = []
-    fsync, replace, verify = os.fsync, os.replace, checkpoint._verify
+    fsync, replace, verify = os.fsync, os.replace, checkpoint_tree._verify
 
     def recorded_fsync(descriptor):
         path = os.readlink(f"/proc/self/fd/{descriptor}") if os.path.exists("/proc/self/fd") else "unknown"
@@ -246,7 +246,7 @@ def test_everything_is_on_the_disk_before_it_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(os, "replace", lambda old, new: (events.append(("replace", new.name)), replace(old, new)))
     monkeypatch.setattr(
-        checkpoint, "_verify", lambda path, tree: (events.append(("read", path.name)), verify(path, tree))
+        checkpoint_tree, "_verify", lambda path, tree: (events.append(("read", path.name)), verify(path, tree))
     )
     save(tmp_path / "run.h5", {"number": 1})
     names = {"fsync": ["run.h5.tmp", tmp_path.name], "read": ["run.h5.tmp"], "replace": ["run.h5"]}

@@ -19,10 +19,10 @@ EVERY_LINE = """
     import os, signal, sys
     import numpy as np
     from fastnn import checkpoint
-    from fastnn.checkpoint import locks
+    from fastnn.checkpoint import locks, tree as saving
 
     path = sys.argv[1]
-    files = (checkpoint.__file__, locks.__file__)
+    files = (saving.__file__, locks.__file__)
 
     def tree(number):
         return {"number": number, "array": np.full(3, number)}

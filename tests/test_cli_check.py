@@ -15,7 +15,7 @@ QUICK = ["--cases", "3", "--operation", "l2", "activations"]
 TABLE = """\
 | operation   | naive            | vectorized       |
 | ----------- | ---------------- | ---------------- |
-| squares     | float32, float64 | float32, float64 |
+| l2          | float32, float64 | float32, float64 |
 | activations | float32, float64 | float32, float64 |
 """
 
