@@ -30,7 +30,7 @@ def vector_features() -> list[str]:
 
 
 def threads() -> int:
-    """The threads that kernels run on, and PyTorch beside them (see `kernels.thread_count`)."""
+    """The threads that kernels run on, and PyTorch beside them (see `kernels.cpu.thread_count`)."""
     return thread_count.default().number
 
 

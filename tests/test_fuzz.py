@@ -72,7 +72,7 @@ def whole(tmp_path_factory):
     """What a good file of each kind holds, by its name."""
     folder = tmp_path_factory.mktemp("whole")
     checkpoint.save(folder / "run.h5", tree_of_everything())
-    nn.files.save(folder / "net.npz", PARAMS, {"mean": np.ones(4)})
+    nn.weights_io.save(folder / "net.npz", PARAMS, {"mean": np.ones(4)})
     np.save(folder / "image.npy", IMAGES[0])
     for name in ("image.png", "image.jpg"):
         Image.fromarray(IMAGES[0].transpose(1, 2, 0)).save(folder / name)
@@ -132,7 +132,7 @@ def test_manifests_of_somebody_s_own(tmp_path, members):
 @given(changes, ends)
 def test_weights(whole, tmp_path, changes, end):
     path = write(tmp_path, {"net.npz": damaged(whole("net.npz"), changes, end)}) / "net.npz"
-    result = loaded(nn.files.load, path)
+    result = loaded(nn.weights_io.load, path)
     if result is not None:
         assert_identical(result, (PARAMS, {"mean": np.ones(4)}))
 
@@ -248,7 +248,7 @@ def test_ledgers_that_are_deep(whole, tmp_path, depth):
 # ---- anything ----
 
 
-@pytest.mark.parametrize("load", [checkpoint.load, nn.files.load, load_patches, load_dict, load_ledger])
+@pytest.mark.parametrize("load", [checkpoint.load, nn.weights_io.load, load_patches, load_dict, load_ledger])
 @fuzzed(60)
 @given(st.binary(max_size=2000))
 def test_bytes_of_any_kind(tmp_path, load, content):

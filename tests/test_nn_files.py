@@ -84,7 +84,7 @@ def test_trees_that_are_no_weights(tmp_path):
     for tree in ({"params": 3}, {"params": {"a": [1.0]}}, {"params": {}, "buffers": {"a": {}}}):
         fastnn.checkpoint.save(tmp_path / "other.h5", tree)
         with pytest.raises(ValueError, match=r"load: name=.* holds .*; expected 'params' and 'buffers' with arrays"):
-            nn.files.load(tmp_path / "other.h5")
+            nn.weights_io.load(tmp_path / "other.h5")
 
 
 @pytest.mark.parametrize("name", ["net.npz", "net.h5"])
@@ -147,7 +147,7 @@ def refused(path, message):
         with pytest.raises(
             ValueError, match=rf"^load: name=.* holds no named arrays \(.*(?:{message}).*\); expected a fi"
         ):
-            nn.files.load(path)
+            nn.weights_io.load(path)
         assert tracemalloc.get_traced_memory()[1] < 10 << 20
     finally:
         tracemalloc.stop()
@@ -189,7 +189,7 @@ def test_members_that_lie_over_each_other(tmp_path):
 
 def test_members_that_are_missing(tmp_path):
     """A changed length in the directory hides those that follow."""
-    nn.files.load(rearranged(tmp_path, lambda a, b: (a, b)))
+    nn.weights_io.load(rearranged(tmp_path, lambda a, b: (a, b)))
     refused(rearranged(tmp_path, lambda a, b: (a,)), "there is something behind the last array, 'a'")
     refused(rearranged(tmp_path, lambda a, b: (b,)), "'b' does not lie behind the array before it")
     refused(rearranged(tmp_path, lambda a, b: ()), "it is empty")
@@ -217,7 +217,7 @@ def test_both_versions_of_the_format_and_every_layout(tmp_path):
     fortran, empty, number = np.asfortranarray(normal(2, 3)), np.zeros((0, 3)), np.array(1.5, ">f4")
     members = ("f", fortran.T), ("e", empty), ("n", number)
     for version in ((1, 0), (2, 0)):
-        params, _ = nn.files.load(
+        params, _ = nn.weights_io.load(
             archive(tmp_path / "net.npz", *((f"{key}.npy", npy(array, version=version)) for key, array in members))
         )
         for key, array in members:
@@ -225,7 +225,7 @@ def test_both_versions_of_the_format_and_every_layout(tmp_path):
             assert params[key].dtype == array.dtype
             assert params[key].flags.writeable
     np.savez(tmp_path / "net.npz", f=fortran)
-    np.testing.assert_array_equal(nn.files.load(tmp_path / "net.npz")[0]["f"], fortran)
+    np.testing.assert_array_equal(nn.weights_io.load(tmp_path / "net.npz")[0]["f"], fortran)
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):

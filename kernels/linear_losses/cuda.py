@@ -1,6 +1,6 @@
 """`linear_losses` on a GPU: scores and dW are products on tiles, and a warp computes the loss of a row between them.
 
-Scores and dW are summed in the dtype of the inputs; what has one number for each row is float64, see `gpu.scores`.
+Scores and dW are summed in the dtype of the inputs; what has one number for each row is float64, see `gpu.row_losses`.
 """
 
 from numba import cuda
