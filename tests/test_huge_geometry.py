@@ -7,7 +7,7 @@ import pytest
 
 import fastnn
 from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
-from fastnn.kernels.dispatch import windows
+from fastnn.kernels.dispatch import arrays
 from fastnn.kernels.fused import (
     conv2d_batchnorm_relu_backward,
     conv2d_batchnorm_relu_forward,
@@ -100,8 +100,8 @@ def test_shapes_of_images(backend, huge):
 
 def test_no_memory_is_asked_for_that_does_not_exist(backend, monkeypatch):
     """Compared with what this machine has."""
-    assert windows.checks.arrays.memory() > 2**20
-    monkeypatch.setattr(windows.checks.arrays, "memory", lambda: 4 * 2 * 1 * 9 * 9)
+    assert arrays.memory() > 2**20
+    monkeypatch.setattr(arrays, "memory", lambda: 4 * 2 * 1 * 9 * 9)
     conv2d_forward(X, W, B, 1, 3)
     with pytest.raises(ValueError, match=r"^conv2d_forward: pad=\(4, 3\) asks for an array of 198 numbers; expected"):
         conv2d_forward(X, W, B, 1, (4, 3))
