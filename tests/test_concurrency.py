@@ -152,7 +152,7 @@ def test_launches_of_many_python_threads_share_the_helpers():
             np.testing.assert_array_equal(out, 2000)
     helpers = threads._helpers
     assert len({helper.address for helper in helpers}) == len(helpers) >= 3
-    assert all(ctypes.c_int64.from_address(helper.address).value == threads.mailbox.FREE for helper in helpers)
+    assert all(ctypes.c_int64.from_address(helper.address).value == threads.work_slots.FREE for helper in helpers)
 
 
 def test_helpers_are_born_once(monkeypatch):

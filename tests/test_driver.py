@@ -12,7 +12,7 @@ import fastnn
 from fastnn.kernels.dispatch import arrays, switch
 
 driver = pytest.importorskip("fastnn.kernels.gpu.availability", reason="the backend cuda needs numba")
-memory, standin = (pytest.importorskip(f"fastnn.kernels.gpu.{name}") for name in ("memory", "standin"))
+memory, fake_cupy = (pytest.importorskip(f"fastnn.kernels.gpu.{name}") for name in ("memory", "fake_cupy"))
 
 EXPECTED = "expected an NVIDIA GPU, its driver, numba-cuda and CuPy"
 SIMULATOR = "or have numba simulate a GPU, slowly, with NUMBA_ENABLE_CUDASIM=1 in the environment"
@@ -182,7 +182,7 @@ def test_in_the_simulator(machine, monkeypatch):
     """It is for who asks for it by name."""
     machine(None, packages=())
     monkeypatch.setattr(driver, "SIMULATED", True)
-    monkeypatch.setattr(memory, "xp", standin)
+    monkeypatch.setattr(memory, "xp", fake_cupy)
     assert fastnn.backends()[-1].device == "simulated by numba, slowly, for NUMBA_ENABLE_CUDASIM is set"
     fastnn.set_backend("auto")
     assert fastnn.get_backend() == "njit"
