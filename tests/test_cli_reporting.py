@@ -252,8 +252,8 @@ def test_the_result_as_json_says_that_there_is_no_picture(monkeypatch, capsys):
     def fail(*_):
         raise RuntimeError("no fonts")
 
-    monkeypatch.setattr("fastnn.cli.plot.draw", fail)
-    monkeypatch.setattr("fastnn.vis_utils.plot_sweep", fail)
+    for name in ("cli.run.draw", "cli.plot.draw", "vis_utils.plot_sweep"):
+        monkeypatch.setattr(f"fastnn.{name}", fail)
     for command, folder, code in (("train", "part", 0), ("plot", "part", 2), ("sweep", "sweep", 0)):
         assert main([*COMMANDS[command].replace("größe", folder).split(), "--json"]) == code
         out, err = capsys.readouterr()
