@@ -135,7 +135,7 @@ def test_a_folder_of_its_own_serves_the_package_wherever_it_is(warmed, tmp_path)
 def test_a_change_of_any_source_compiles_again(warmed, tmp_path):
     """Two packages share a folder without disturbing each other."""
     shutil.copytree(warmed, tmp_path / "changed")
-    with open(tmp_path / "changed" / "fastnn" / "kernels" / "simd" / "host.py", "a") as file:
+    with open(tmp_path / "changed" / "fastnn" / "kernels" / "cpu" / "simd" / "cpu_info.py", "a") as file:
         file.write("# changed\n")
     assert run(COUNT, cwd=tmp_path / "changed")[0] == ["True", "1"]
     for cwd, compiled in ((warmed, "1"), (tmp_path / "changed", "1"), (warmed, "0")):
@@ -212,7 +212,7 @@ def test_warmup_of_what_can_only_be_read(read_only):
     """It says where the code was found; and fails in words where some is missing and cannot be kept."""
     installed, _ = read_only
     nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME"), "/proc/nowhere")
-    before = NOT_BESIDE.format("False") + "import numpy as np\nfrom fastnn import warmup\n"
+    before = NOT_BESIDE.format("False") + "import numpy as np\nfrom fastnn.benchmarking import warmup\n"
     step = "warmup.steps = lambda dtype: [('one', lambda: relu(dtype))]; from fastnn.cli import main; "
     code = step + "print(main(['warmup']))"
     printed, written = run(code, installed, before, **nowhere)

@@ -39,7 +39,7 @@ def test_the_digest_is_that_of_the_contents(copied, tmp_path):
     for path in folder.rglob("*"):
         os.utime(path, (1e9, 1e9))
         path.chmod(0o755)
-    shutil.rmtree(folder / "simd" / "__pycache__", ignore_errors=True)
+    shutil.rmtree(folder / "cpu" / "simd" / "__pycache__", ignore_errors=True)
     (folder / "notes.txt").touch()
     assert sources._digest(folder) == digest
     with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
@@ -49,11 +49,11 @@ def test_the_digest_is_that_of_the_contents(copied, tmp_path):
 
 
 def rewrite(folder):
-    (folder / "simd" / "host.py").write_text("# changed")
+    (folder / "cpu" / "simd" / "cpu_info.py").write_text("# changed")
 
 
 def same_length(folder):
-    path = folder / "threads.py"
+    path = folder / "cpu" / "threads.py"
     before, content = path.stat(), path.read_bytes()
     path.write_bytes(content.replace(b"1", b"2", 1))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

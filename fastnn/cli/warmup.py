@@ -65,6 +65,6 @@ def _check_folder(dtype: str) -> None:
         asked = os.environ.get(_VARIABLE)
         raise OSError(
             f"warmup: compiled kernels cannot be kept{f' in {_VARIABLE}={asked!r}' if asked else ''}, beside their "
-            f"source {Path(code_cache.__file__).parent} or in the user's cache; expected a folder that can be written; "
-            f"set {_VARIABLE} to one"
+            f"source {Path(code_cache.__file__).parents[1]} or in the user's cache; expected a folder that can be "
+            f"written; set {_VARIABLE} to one"
         )

@@ -199,7 +199,7 @@ def _content(file: str) -> str:
 def _warn_once() -> None:
     reason, remedy = "for their sources cannot be read", "install fastnn with pip, as files"
     if sources.digest():
-        reason = f"neither in {Path(__file__).parent} nor in the user's cache"
+        reason = f"neither in {Path(__file__).parents[1]} nor in the user's cache"
         remedy = "set NUMBA_CACHE_DIR to a folder that can be written"
     warnings.warn(
         f"fastnn: compiled kernels cannot be kept on disk, {reason}, and are compiled anew in every process; {remedy}",
