@@ -139,7 +139,7 @@ def test_what_a_check_returns_is_used(module, path):
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
             continue
         called, *_ = ast.unparse(node.value).partition("(")
-        if called.startswith(("validation.", "arguments.")) and called.partition(".")[2] in CONVERTING:
+        if called.startswith(("validation.", "checks.", "arguments.")) and called.partition(".")[2] in CONVERTING:
             names = [ast.unparse(argument).strip("f\"'") for argument in node.value.args[1:2]]
             names += [keyword.arg for keyword in node.value.keywords[:1]]
             reasons = {(path.stem, names[0]), (path.stem, None)} & set(ONLY_CHECKED)

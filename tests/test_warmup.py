@@ -70,7 +70,7 @@ WARMUP = """
 CASES = """
     import fastnn
     from fastnn.benchmarking.cases import CASES
-    from fastnn.testing.conformance import cases, checking, plans
+    from fastnn.testing.conformance import cases, checking, strategies
     from fastnn.testing.conformance.specs import FUNCTIONS
 
     fastnn.set_backend("njit")
@@ -81,7 +81,7 @@ CASES = """
                 call()
         for function in FUNCTIONS.values():
             drawn = [case for seed in (0, 1) for case in cases.drawn(function, dtype, {}, seed, 12)]
-            for case in (*drawn, cases.make(function, plans.large(function, dtype, {}))):
+            for case in (*drawn, cases.make(function, strategies.large(function, dtype, {}))):
                 if case:
                     cases.outcome(function, function.public, case.fresh())
     requests()
@@ -206,4 +206,4 @@ def test_the_command_says_what_it_does(two_steps, capsys, arguments, expected):
     assert [line.split()[:2] for line in lines] == [[dtype, step] for dtype in expected for step in ("first", "second")]
     assert lines[1].endswith("none to compile")
     assert " kernels compiled, " in last
-    assert f"kept in {kernels.code_cache.folder()}" in last
+    assert f"kept in {kernels.cache.code_cache.folder()}" in last
