@@ -244,11 +244,11 @@ TRAINING |= {
         tree=Fed({"a": 1}, [None, 3, "a", [], NOTHING, {1: 2}, {"a": NOTHING}, {"a": {1, 2}}, {"a": b"c"}, {"": 1}]),
     ),
     "checkpoint.load": Call(lambda: checkpoint.load, path=path("checkpoint.h5")),
-    "random.generator": Call(lambda: rng.generator, seed=seed()),
-    "random.get_state": Call(lambda: rng.get_state, source=instance(np.random.default_rng(0))),
-    "random.set_state": Call(
+    "rng.generator": Call(lambda: rng.generator, seed=seed()),
+    "rng.get_state": Call(lambda: rng.get_state, source=instance(np.random.default_rng(0))),
+    "rng.set_state": Call(
         lambda: rng.set_state, source=instance(np.random.default_rng(0)),
         state=Fed(rng.get_state(np.random.default_rng(0)), [None, 3, "a", NOTHING, [], {}, {"bit_generator": "a"}]),
     ),
-    "warmup.steps": Call(lambda: lambda dtype: next(iter(warmup.steps(dtype))), dtype=dtype()),
+    "benchmarking.warmup.steps": Call(lambda: lambda dtype: next(iter(warmup.steps(dtype))), dtype=dtype()),
 }  # fmt: skip

@@ -92,7 +92,7 @@ def is_array(value):
 
 
 def skipped(name, path):
-    return "cache" in path or name in ("random.set_state", "solver.Solver.load_state")  # what the package itself wrote
+    return "cache" in path or name in ("rng.set_state", "solver.Solver.load_state")  # what the package itself wrote
 
 
 CASES = list(cases(TABLE, is_array, skipped))

@@ -6,37 +6,26 @@ import inspect
 # in this order: a function that stands in two places is known by the first
 FRONT_DOORS = (
     "", "layers", "fast_layers", "layer_utils", "nn", "nn.init", "optim", "schedules", "augment", "solver",
-    "checkpoint", "random", "gradient_check", "gradient_doctor", "classifiers", "classifiers.linear_classifier",
+    "checkpoint", "rng", "gradient_check", "testing.gradient_doctor", "classifiers", "classifiers.linear_classifier",
     "classifiers.two_layer_net", "classifiers.fc_net", "classifiers.cnn", "classifiers.autoencoder",
-    "classifiers.linear_svm", "classifiers.softmax", "data_utils", "vis_utils", "sweep", "warmup", "devices",
+    "classifiers.linear_svm", "classifiers.softmax", "data_utils", "vis_utils", "sweep", "benchmarking.warmup",
+    "devices",
 )  # fmt: skip
 # what these offer is for the package itself, or has tests of its own
 INTERNAL = (
     "arguments",
-    "atomic",
-    "evaluation",
-    "pinned",
-    "resumable",
-    "sampling",
+    "environment",
+    "fixed_backend",
+    "training",
     "testing",
     "benchmarking",
     "cli",
+    "output",
     "__main__",
-    "failures",
-    "conformance",
-    "descriptions",
-    "locks",
-    "manifest",
-    "npy",
-    "repeated",
-    "residence",
-    "run_file",
-    "saved_state",
-    "streams",
 )
 HELPERS = {
     "gradient_check": {"Diagnosis"},  # a result
-    "gradient_doctor": {"Diagnosis"},  # of modules without __all__, what is for the package itself
+    "testing.gradient_doctor": {"Diagnosis"},  # of modules without __all__, what is for the package itself
     "optim": {"find", "checked_config", "base_rate", "usual_rate", "next_numbers"},
     "nn.init": {"find", "fans"},
 }
