@@ -1,4 +1,4 @@
-"""`squares` on the simulated GPU."""
+"""`l2` on the simulated GPU."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""`norm` on the simulated GPU."""
+"""`normalization` on the simulated GPU."""
 
 import numpy as np
 import pytest

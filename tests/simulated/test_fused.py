@@ -1,4 +1,4 @@
-"""`sandwich` on the simulated GPU."""
+"""`fused` on the simulated GPU."""
 
 import numpy as np
 import pytest
