@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -256,6 +257,37 @@ def test_files_are_short_and_say_what_they_are(module, path):
 
 @pytest.mark.parametrize("root", [PACKAGE, KERNELS], ids=["fastnn", "kernels"])
 def test_every_folder_of_sources_is_a_package(root):
-    """Packages are found by their `__init__.py` when a wheel is built."""
+    """Packages are found by their `__init__.py` when a wheel is built (see `setup.py`)."""
     for path in root.rglob("*.py"):
         assert (path.parent / "__init__.py").exists(), f"{path.parent} is left out of the wheel"
+
+
+def tracked():
+    root = PACKAGE.parent
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, check=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [root / name for name in listed.stdout.split("\0") if name]
+
+
+def test_files_speak_of_no_machine():
+    """No path of somebody's machine and no package registry's host: these are the business of each installation."""
+    files = tracked()
+    if not files:
+        pytest.skip("not a git checkout")
+    wrong = re.compile(
+        "|".join(
+            (
+                r"/(?:home|root|Users|work)/\w+",
+                r"[A-Z]:\\Users",
+                "files\\.python" + "hosted",
+                "pypi\\.(?:org|io)",
+                "index-url",
+            )
+        )
+    )
+    for path in files:
+        if path.suffix in (".py", ".toml", ".md", ".cfg", ".yml", ".yaml", ".txt", ".json", "") and path.is_file():
+            found = wrong.search(path.read_text(encoding="utf-8"))
+            assert not found or path == Path(__file__), f"{path.name}: {found}"
