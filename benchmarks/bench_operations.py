@@ -16,7 +16,7 @@ import time
 import pytest
 
 import fastnn
-from fastnn.benchmarking import measure, peak, report
+from fastnn.benchmarking import measure, report, roofline
 from fastnn.benchmarking.cases import CASES, with_images
 
 BACKENDS = [line.name for line in fastnn.backends() if line.available]
@@ -55,7 +55,7 @@ def test_operation(benchmark, case, direction, dtype, backend):
     median = benchmark.stats.stats.median
     cost, unit = timed.cost(direction, arrays[next(iter(timed.shapes()))].itemsize)
     benchmark.extra_info |= {"images": timed.x[0], unit: cost / median}
-    if most := peak.of(unit, dtype):
+    if most := roofline.of(unit, dtype):
         benchmark.extra_info["share of peak"] = cost / median / most
     medians = {name: statistics.median(seconds) for name, seconds in samples.items()}
     if not (loops or case.slow):

@@ -31,7 +31,7 @@ from fastnn.benchmarking import measure, report
 from fastnn.benchmarking.cases import CASES, Case
 from fastnn.kernels import to_device, to_numpy, use_backend
 from fastnn.solver import Solver
-from fastnn.training.graph_training import Repeated
+from fastnn.training.graph_training import GraphTraining
 from fastnn.training.placement import on_device
 
 RESULTS = Path(__file__).parent / "results" / "gpu.json"
@@ -146,12 +146,12 @@ def steps(network: Network, rounds: int) -> dict[str, Any]:
         solver = Solver(network.build(np.random.default_rng(0)), data, seed=0, verbose=False, **arguments)
         with on_device(solver):
             solver._iterate()
-            repeated = Repeated(solver)
+            repeated = GraphTraining(solver)
             repeated.advance(4)  # watched and recorded
 
             def ours() -> None:
-                for _ in range(ITERATIONS if repeated.obstacle else 1):
-                    solver._iterate() if repeated.obstacle else repeated.advance(ITERATIONS)
+                for _ in range(ITERATIONS if repeated.reason else 1):
+                    solver._iterate() if repeated.reason else repeated.advance(ITERATIONS)
 
             eager = torch_step(network, RATE, data, fused=True, device="cuda")
             calls = {"cuda": ours, "torch": _queued(eager, ITERATIONS)}
@@ -162,7 +162,7 @@ def steps(network: Network, rounds: int) -> dict[str, Any]:
             moved = sum(fastnn.transfers()) - sum(before)
             torch.cuda.synchronize()
     seconds = {name: timing.median / ITERATIONS for name, timing in timings.items()}
-    entry |= {"seconds": seconds, "obstacle": repeated.obstacle, "bytes_moved": moved, **_speedup(seconds)}
+    entry |= {"seconds": seconds, "reason": repeated.reason, "bytes_moved": moved, **_speedup(seconds)}
     print(f"{network.name}: {_words(entry)}", flush=True)
     return entry
 

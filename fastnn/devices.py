@@ -39,7 +39,7 @@ def placed(data: Any) -> Any:
     """Data where the active backend computes; what would fill more than half of what is free there, or lies in a file,
     stays where it is, and its batches move.
     """
-    fits = isinstance(data, np.ndarray) and data.nbytes <= arrays.room() // 2
+    fits = isinstance(data, np.ndarray) and data.nbytes <= arrays.free_memory() // 2
     return arrays.to_device(data) if fits else data
 
 
@@ -55,7 +55,7 @@ def params_on_device(params: MutableMapping[str, np.ndarray]) -> Iterator[None]:
         yield
     finally:
         for name, value in given.items():
-            if arrays.is_resident(params[name]):
+            if arrays.is_on_device(params[name]):
                 result = arrays.to_numpy(params[name])
                 if value.flags.writeable:
                     value[...], result = result, value

@@ -181,7 +181,7 @@ def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
     limit = validation.number("clip_by_norm", "limit", limit, above=0)
     named = arguments.mapping("clip_by_norm", "gradients", gradients, "arrays").items()
     given = {name: validation.floats("clip_by_norm", **{f"gradients[{name!r}]": (dw, "...")})[0] for name, dw in named}
-    norm = l2.gradient_norm(list(given.values()))
+    norm = l2.global_norm(list(given.values()))
     if not limit < norm < np.inf:
         return gradients, norm
     with np.errstate(all="ignore"):
@@ -228,7 +228,7 @@ def _check_named(rule: Any, params: Any, grads: Any, configs: Any) -> None:
                     f"add it, or take its config out"
                 )
     for name in configs:
-        if not isinstance(params[name], (np.ndarray, *arrays.RESIDENT)):
+        if not isinstance(params[name], (np.ndarray, *arrays.DEVICE_ARRAYS)):
             raise TypeError(
                 f"update: params[{name!r}]={validation.brief(params[name])} is no array; expected a NumPy array of "
                 f"floats; convert it"

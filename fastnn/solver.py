@@ -15,7 +15,7 @@ from .checkpoint import run
 from .output.streams import say
 from .schedules import Position, Schedule
 from .training import evaluation, nonfinite
-from .training.graph_training import Repeated
+from .training.graph_training import GraphTraining
 from .training.placement import on_device
 from .training.sampling import Sampler, is_in_memory, labelled, part, rows
 from .training.state import Resumable, copied
@@ -130,7 +130,7 @@ class Solver(Resumable):
         checkpoint cannot be written, of these BlockingIOError where another run saves under the same name.
 
         Where the active backend computes on a GPU and the model can (`fastnn.nn.Module.resident`), everything that an
-        iteration reads and writes is there meanwhile: callbacks see resident arrays, and find NumPy's in `state()`.
+        iteration reads and writes is there meanwhile: callbacks see device arrays, and find NumPy's in `state()`.
         """
         with self._reserved(), on_device(self):
             self._train()
@@ -138,7 +138,7 @@ class Solver(Resumable):
     def _train(self) -> None:
         self._recover()
         self._snapshot = self._state()
-        self._repeated: Repeated | None = None
+        self._graph_training: GraphTraining | None = None
         self._quiet_until = 0  # the iteration up to which all was printed before
         if self.finished:
             self.run_from = self.iteration
@@ -197,12 +197,12 @@ class Solver(Resumable):
 
     def _advance(self) -> None:
         """One iteration, or as many as can be done at once before anybody asks for their result."""
-        if self._repeated is None and self.iteration > self.run_from and cuda_graphs.is_possible():
-            self._repeated = Repeated(self)
-        if self._repeated is None or self._repeated.obstacle:
+        if self._graph_training is None and self.iteration > self.run_from and cuda_graphs.is_possible():
+            self._graph_training = GraphTraining(self)
+        if self._graph_training is None or self._graph_training.reason:
             self._iterate()
         else:
-            self._repeated.advance(self._count_undisturbed())
+            self._graph_training.advance(self._count_undisturbed())
 
     def _count_undisturbed(self) -> int:
         """How many iterations there are until a loss is printed, a state saved, or something else to be done."""

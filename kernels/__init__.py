@@ -21,6 +21,7 @@ Axes, in docstrings, names and loop indices (lower case):
     F  filters           OH OW   rows, columns of an output       K  classes
 """
 
+from .dispatch import deprecated
 from .dispatch.arrays import to_device, to_numpy, transfers
 from .dispatch.switch import BackendUnavailable, backends, get_backend, set_backend, use_backend
 
@@ -39,6 +40,8 @@ OPERATIONS = (
     "fused",
 )
 
+FORMER_NAMES = {"norm": "normalization", "squares": "l2", "sandwich": "fused"}  # of operations
+
 __all__ = [
     "OPERATIONS",
     "BackendUnavailable",
@@ -50,3 +53,5 @@ __all__ = [
     "transfers",
     "use_backend",
 ]
+
+__getattr__ = deprecated.names(__name__, **FORMER_NAMES)

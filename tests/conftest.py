@@ -21,7 +21,7 @@ hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("loca
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # What the shared checks assert is explained when it fails, as in the tests themselves.
-pytest.register_assert_rewrite("inputs")
+pytest.register_assert_rewrite("operation_checks")
 
 # Ctrl-C is tested, and a shell starts jobs in the background with it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
-from inputs.activations import (
+from operation_checks.activations import (
     AWKWARD,
     ELEMENTWISE,
     PRELU,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
-from inputs.augment import check_bits, check_layouts_and_integers, check_numbers_worked_by_hand, draw, only
+from operation_checks.augment import check_bits, check_layouts_and_integers, check_numbers_worked_by_hand, draw, only
 
 import fastnn
 from fastnn.augment import Augment

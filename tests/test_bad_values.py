@@ -118,12 +118,12 @@ for kind, states, numbers in (
     VALID[f"{kind}_update"] = {"w": CUBE, "dw": OTHER, **written, **numbers, "weight_decay": 0.01}
 VALID |= {
     "weight_penalty": {"w": CUBE, "dw": OTHER.copy(), "reg": 0.1},
-    "gradient_norm": {"dw": CUBE},
+    "global_norm": {"dw": CUBE},
 }
 PAIRS = {"stride", "pad", "size", "pool_size", "pool_stride"}
 ANY_RANK = {(name, "x") for name in VALID if name.endswith(("lu_forward", "id_forward", "nh_forward", "ut_forward"))}
 ANY_RANK |= {(name, "x") for name in ("batchnorm_forward", "batchnorm_inference", "groupnorm_forward")}
-ANY_RANK |= {("gradient_norm", "dw")}
+ANY_RANK |= {("global_norm", "dw")}
 
 ENDINGS = ("_forward", "_inference", "_backward", "_alt", "_loss", "_update", "_images", "_penalty", "_norm")
 

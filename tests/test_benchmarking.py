@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastnn import environment
-from fastnn.benchmarking import malloc, measure, peak, report
+from fastnn.benchmarking import malloc, measure, report, roofline
 from fastnn.benchmarking.cases import with_images
 from fastnn.benchmarking.cases.augment import Augmentation
 from fastnn.benchmarking.cases.convolution import Convolution
@@ -63,7 +63,7 @@ def test_median_is_quoted():
 def tiny_report():
     lines = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(peak, "measured", lambda: PEAK)
+        patch.setattr(roofline, "measured", lambda: PEAK)
         result = report.run(
             ["naive", "vectorized"], "vectorized", TINY, rounds=2, settle=0.0, patience=0.0, progress=lines.append
         )
@@ -95,7 +95,7 @@ def test_report_takes_shares_of_the_peak(tiny_report):
 
 
 def test_report_without_a_peak(monkeypatch):
-    monkeypatch.setattr(peak, "measured", lambda: None)
+    monkeypatch.setattr(roofline, "measured", lambda: None)
     result = report.run(["vectorized"], "vectorized", TINY[:1], rounds=1, settle=0.0, peer=False)
     assert result["peak"] is None
     assert [line["share"] for line in result["results"]] == [{}, {}]
@@ -103,7 +103,7 @@ def test_report_without_a_peak(monkeypatch):
 
 def test_torch_takes_part_where_it_can(monkeypatch):
     pytest.importorskip("torch")
-    monkeypatch.setattr(peak, "measured", lambda: None)
+    monkeypatch.setattr(roofline, "measured", lambda: None)
     result = report.run(["vectorized"], "vectorized", TINY, np.float64, rounds=1, settle=0.0)
     timed = {line["case"]: "torch" in line["seconds"] for line in result["results"]}
     assert timed == {case.name: case.operation != "augment" for case in TINY}
@@ -154,20 +154,20 @@ def test_peak_is_measured_once(monkeypatch):
 
     monkeypatch.setattr(kernels, "_COPIED", 1 << 20)
     monkeypatch.setattr(kernels, "_ROUNDS", 1 << 10)
-    monkeypatch.setattr(peak, "SECONDS", 0.0)
-    peak.measured.cache_clear()
-    found = peak.measured()
-    assert found is peak.measured()
-    assert peak.of("FLOP/s", np.float64) == found["FLOP/s"]["float64"] > 0
-    assert peak.of("B/s", np.float64) == peak.of("B/s", "float32") == found["B/s"] > 0
+    monkeypatch.setattr(roofline, "SECONDS", 0.0)
+    roofline.measured.cache_clear()
+    found = roofline.measured()
+    assert found is roofline.measured()
+    assert roofline.of("FLOP/s", np.float64) == found["FLOP/s"]["float64"] > 0
+    assert roofline.of("B/s", np.float64) == roofline.of("B/s", "float32") == found["B/s"] > 0
     monkeypatch.setattr(kernels, "MEASURABLE", False)
-    peak.measured.cache_clear()
-    assert peak.measured() is None
-    assert peak.of("B/s", "float32") is None
-    monkeypatch.setattr(peak, "backends", list)
-    peak.measured.cache_clear()
-    assert peak.measured() is None
-    peak.measured.cache_clear()
+    roofline.measured.cache_clear()
+    assert roofline.measured() is None
+    assert roofline.of("B/s", "float32") is None
+    monkeypatch.setattr(roofline, "backends", list)
+    roofline.measured.cache_clear()
+    assert roofline.measured() is None
+    roofline.measured.cache_clear()
 
 
 def test_the_peak_is_that_of_multiply_adds_and_copies():

@@ -12,11 +12,11 @@ from fastnn.benchmarking.cases.augment import Augmentation
 from fastnn.benchmarking.cases.base import normals
 from fastnn.benchmarking.cases.convolution import Convolution
 from fastnn.benchmarking.cases.dropout import Dropout
+from fastnn.benchmarking.cases.fused import AffineSandwich, ConvolutionSandwich
+from fastnn.benchmarking.cases.l2 import Norm, Penalty
 from fastnn.benchmarking.cases.losses import LinearLoss, Loss
-from fastnn.benchmarking.cases.norms import BatchNorm, GroupNorm
+from fastnn.benchmarking.cases.normalization import BatchNorm, GroupNorm
 from fastnn.benchmarking.cases.pooling import AveragePooling, MaxPooling
-from fastnn.benchmarking.cases.sandwiches import AffineSandwich, ConvolutionSandwich
-from fastnn.benchmarking.cases.squares import Norm, Penalty
 from fastnn.benchmarking.cases.updates import Update
 from fastnn.kernels import OPERATIONS
 

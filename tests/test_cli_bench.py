@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.benchmarking import cases, peak
+from fastnn.benchmarking import cases, roofline
 from fastnn.benchmarking.cases.affine import Affine
 from fastnn.benchmarking.cases.convolution import Convolution
 from fastnn.benchmarking.cases.pooling import MaxPooling
@@ -21,7 +21,7 @@ def tiny_cases(monkeypatch):
     headline = (Convolution((2, 2, 6, 6), 3, 3, pad=1), MaxPooling((2, 2, 4, 4), 2, 2, slow=True))
     monkeypatch.setattr(cases, "HEADLINE", headline)
     monkeypatch.setattr(cases, "CASES", (*headline, Affine((2, 3), 4)))
-    monkeypatch.setattr(peak, "measured", lambda: {"FLOP/s": {"float32": 1e12, "float64": 5e11}, "B/s": 1e11})
+    monkeypatch.setattr(roofline, "measured", lambda: {"FLOP/s": {"float32": 1e12, "float64": 5e11}, "B/s": 1e11})
 
 
 def test_bench_prints_a_table_and_writes_json(capsys, monkeypatch):

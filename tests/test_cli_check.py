@@ -21,7 +21,7 @@ TABLE = """\
 
 
 @pytest.fixture
-def planted_here(monkeypatch):
+def faulty_kernels_here(monkeypatch):
     """The folder of the tests, as if the command were started there."""
     monkeypatch.chdir(Path(__file__).parent)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -82,12 +82,12 @@ def test_check_as_json(capsys):
 def test_check_shows_what_it_does_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main(["check", "--backend", "vectorized", "--cases", "1", "--operation", "l2"]) == 0
-    assert "gradient_norm: vectorized, float64" in capsys.readouterr().err
+    assert "global_norm: vectorized, float64" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("planted_here")
+@pytest.mark.usefixtures("faulty_kernels_here")
 def test_a_wrong_max_pool_gradient_is_named_in_its_smallest_case_with_its_cause(capsys):
-    assert main(["check", "--kernel", "planted:assigning_max_pool", "--like", "max_pool2d_backward"]) == 1
+    assert main(["check", "--kernel", "faulty_kernels:assigning_max_pool", "--like", "max_pool2d_backward"]) == 1
     out, err = capsys.readouterr()
     assert err == ""
     assert out.startswith("assigning_max_pool does not do what max_pool2d_backward does: dx[0, 0, ")
@@ -96,41 +96,41 @@ def test_a_wrong_max_pool_gradient_is_named_in_its_smallest_case_with_its_cause(
     assert out.endswith("cause: accumulation: contributions to dx replace one another (=); add them (+=).\n")
 
 
-@pytest.mark.usefixtures("planted_here")
+@pytest.mark.usefixtures("faulty_kernels_here")
 def test_a_right_kernel_is_timed(capsys):
-    assert main(["check", "--kernel", "planted:my_conv", "--like", "conv2d_forward", "--cases", "3"]) == 0
+    assert main(["check", "--kernel", "faulty_kernels:my_conv", "--like", "conv2d_forward", "--cases", "3"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("my_conv does what conv2d_forward does: ")
     assert re.search(r"^  naive +\S+ ms +\S+x$", out, re.MULTILINE)
 
 
-@pytest.mark.usefixtures("planted_here")
+@pytest.mark.usefixtures("faulty_kernels_here")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (
-            ["--kernel", "planted:my_conv"],
+            ["--kernel", "faulty_kernels:my_conv"],
             "check: --kernel is given without --like; expected both; add --like conv2d",
         ),
         (["--like", "conv2d_forward"], "check: --like is given without --kernel; expected both; add --kernel MODULE:F"),
         (
-            ["--kernel", "planted:my_conv", "--like", "conv2d_forward", "--backend", "njit"],
+            ["--kernel", "faulty_kernels:my_conv", "--like", "conv2d_forward", "--backend", "njit"],
             "check: --backend is given beside --kernel; expected one of them; leave --backend out",
         ),
         (
-            ["--kernel", "planted", "--like", "relu_forward"],
-            "check: kernel='planted' names no function; expected MODULE",
+            ["--kernel", "faulty_kernels", "--like", "relu_forward"],
+            "check: kernel='faulty_kernels' names no function; expected MODULE",
         ),
         (
             ["--kernel", "nowhere:f", "--like", "relu_forward"],
             "check: kernel='nowhere:f' cannot be imported (No module named 'nowhere'); expected a module in this",
         ),
         (
-            ["--kernel", "planted:my_cov", "--like", "relu_forward"],
-            "check: planted has no function 'my_cov'; expected one of its own; did you mean 'my_conv'?",
+            ["--kernel", "faulty_kernels:my_cov", "--like", "relu_forward"],
+            "check: faulty_kernels has no function 'my_cov'; expected one of its own; did you mean 'my_conv'?",
         ),
         (
-            ["--kernel", "planted:my_conv", "--like", "conv2d"],
+            ["--kernel", "faulty_kernels:my_conv", "--like", "conv2d"],
             "check_kernel: like='conv2d' is unknown; expected one of",
         ),
         (["--cases", "0"], "check: cases=0 is out of range; expected at least 1"),

@@ -18,7 +18,7 @@ import fastnn
 from fastnn.kernels import affine, conv2d, fused, pool2d
 
 threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
-rendezvous = pytest.importorskip("rendezvous")
+barrier_kernels = pytest.importorskip("barrier_kernels")
 
 
 compiled = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="uncompiled kernels run on one thread")
@@ -104,14 +104,14 @@ def _note(start, stop, out):
 
 
 def held_launch():
-    """A Python thread inside a launch that a helper has joined, and the array that ends it.
+    """A Python thread inside a launch that a worker has joined, and the array that ends it.
 
-    A helper that was still asleep, on a busy machine, misses a launch; then there is another one.
+    A worker that was still asleep, on a busy machine, misses a launch; then there is another one.
     """
-    rendezvous.hold(2, *np.ones((2, 2), np.int64))  # compiled before
+    barrier_kernels.hold(2, *np.ones((2, 2), np.int64))  # compiled before
     for _ in range(30):
         begun, ended = np.zeros(2, np.int64), np.zeros(1, np.int64)
-        launcher = threading.Thread(target=rendezvous.hold, args=(2, begun, ended))
+        launcher = threading.Thread(target=barrier_kernels.hold, args=(2, begun, ended))
         launcher.start()
         missed = time.monotonic() + 1
         while not begun.all() and time.monotonic() < missed:
@@ -120,7 +120,7 @@ def held_launch():
             return launcher, ended
         ended[0] = 1
         launcher.join()
-    raise AssertionError("no helper joined in 30 launches of a second")
+    raise AssertionError("no worker joined in 30 launches of a second")
 
 
 @compiled
@@ -140,7 +140,7 @@ def test_nobody_waits_for_a_helper_that_is_busy_elsewhere():
 
 @compiled
 def test_launches_of_many_python_threads_share_the_helpers():
-    """The four of them compete for three mailboxes; every part runs once, and all mailboxes are free in the end."""
+    """The four of them compete for three slots; every part runs once, and all slots are free in the end."""
 
     def launches(out):
         for _ in range(2000):
@@ -150,30 +150,30 @@ def test_launches_of_many_python_threads_share_the_helpers():
     with threads.use_num_threads(4), ThreadPoolExecutor(4) as pool:
         for out in pool.map(launches, [np.zeros(16, np.int64) for _ in range(4)]):
             np.testing.assert_array_equal(out, 2000)
-    helpers = threads._helpers
-    assert len({helper.address for helper in helpers}) == len(helpers) >= 3
-    assert all(ctypes.c_int64.from_address(helper.address).value == threads.work_slots.FREE for helper in helpers)
+    workers = threads._workers
+    assert len({worker.address for worker in workers}) == len(workers) >= 3
+    assert all(ctypes.c_int64.from_address(worker.address).value == threads.work_slots.FREE for worker in workers)
 
 
 def test_helpers_are_born_once(monkeypatch):
-    """Two Python threads that launch for the first time at once want the same helpers."""
-    born = []
+    """Two Python threads that launch for the first time at once want the same workers."""
+    started = []
 
     class Slow:
         address = 0
 
         def __init__(self, number):
-            born.append(number)
+            started.append(number)
             time.sleep(0.05)
 
         def wake(self):
             pass
 
-    monkeypatch.setattr(threads, "_Helper", Slow)
-    monkeypatch.setattr(threads, "_helpers", [])
+    monkeypatch.setattr(threads, "_Worker", Slow)
+    monkeypatch.setattr(threads, "_workers", [])
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(threads._mailboxes, [2, 2, 2]))
-    assert born == [1, 2]
+        list(pool.map(threads._slots, [2, 2, 2]))
+    assert started == [1, 2]
 
 
 @compiled
@@ -191,7 +191,7 @@ def test_arrays_are_let_go_at_the_end_of_a_launch():
 @compiled
 def test_ctrl_c_during_a_launch_is_raised_once_it_is_over():
     begun, ended, out = np.zeros(2, np.int64), np.zeros(1, np.int64), np.zeros(16, np.int64)
-    rendezvous.hold(2, *np.ones((2, 2), np.int64))  # compiled before
+    barrier_kernels.hold(2, *np.ones((2, 2), np.int64))  # compiled before
 
     def press():
         while not begun.any():
@@ -203,7 +203,7 @@ def test_ctrl_c_during_a_launch_is_raised_once_it_is_over():
     presser.start()
     with threads.use_num_threads(2):
         with pytest.raises(KeyboardInterrupt):
-            rendezvous.hold(2, begun, ended)
+            barrier_kernels.hold(2, begun, ended)
         presser.join()
         assert ended[0] == 1
         _note(16, out)
@@ -265,7 +265,7 @@ def test_workers_of_multiprocessing_compute():
 @needs_fork
 @compiled
 def test_a_fork_while_another_thread_launches():
-    """The child has neither that thread nor the helpers, only their mailboxes as they were; the parent goes on."""
+    """The child has neither that thread nor the workers, only their slots as they were; the parent goes on."""
     code = """
         import threading
         from fastnn.kernels.cpu import threads
@@ -280,7 +280,7 @@ def test_a_fork_while_another_thread_launches():
         for _ in range(10):
             child = os.fork()
             if not child:
-                right = conv2d_forward(x, w, b).sum() == expected and len(threads._helpers) == 1
+                right = conv2d_forward(x, w, b).sum() == expected and len(threads._workers) == 1
                 os._exit(0 if right else 1)
             print(os.waitpid(child, 0)[1])
         stop.set()

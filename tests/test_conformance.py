@@ -3,8 +3,8 @@
 import importlib
 import re
 
+import faulty_kernels
 import numpy as np
-import planted
 import pytest
 
 import fastnn
@@ -116,7 +116,7 @@ def test_a_smaller_case_has_nothing_that_is_not_needed():
 
 
 def test_a_right_kernel_is_right_and_timed():
-    report = check_kernel(planted.my_conv, "conv2d_forward", cases=12)
+    report = check_kernel(faulty_kernels.my_conv, "conv2d_forward", cases=12)
     assert report.ok and report.fault is None and report.arguments == {}
     assert report.seconds.keys() >= {"my_conv", "naive", "vectorized"}
     lines = str(report).splitlines()
@@ -142,7 +142,7 @@ def test_a_kernel_without_name_or_signature_is_checked_too():
             return np.maximum(x, 0)
 
     assert str(check_kernel(Kernel(), "relu_forward", cases=4, timed=False)).startswith("Kernel does what relu_forward")
-    maximum = planted.right(affine.affine_forward)
+    maximum = faulty_kernels.right(affine.affine_forward)
     maximum.__signature__ = "none"
     assert check_kernel(maximum, "affine_forward", cases=4, timed=False).ok
 
@@ -159,7 +159,7 @@ def test_the_last_parameters_may_be_missing():
 
     with fastnn.use_backend("vectorized"):
         assert check_kernel(plain_conv, "conv2d_forward", cases=20, timed=False, dtypes=["float32"]).cases > 20
-        assert check_kernel(planted.right(gradients), "conv2d_backward", cases=10, timed=False).ok
+        assert check_kernel(faulty_kernels.right(gradients), "conv2d_backward", cases=10, timed=False).ok
     assert min(seen) >= 0  # without a border
 
 
@@ -187,7 +187,7 @@ def test_what_cannot_be_checked_is_refused(kernel, like, options, error, message
 def test_kernels_of_numba_that_end_a_process_are_not_called_in_two_threads(monkeypatch):
     numba = pytest.importorskip("numba", reason="it is numba's layer that does so")
     monkeypatch.setattr(numba, "threading_layer", lambda: "workqueue")
-    check_kernel(planted.affine_in_a_shared_buffer, "affine_forward", cases=4, timed=False)
+    check_kernel(faulty_kernels.affine_in_a_shared_buffer, "affine_forward", cases=4, timed=False)
 
 
 def test_every_available_backend_is_asked_in_its_own_name(backend):

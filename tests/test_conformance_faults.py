@@ -2,8 +2,8 @@
 
 import re
 
+import faulty_kernels
 import numpy as np
-import planted
 import pytest
 
 from fastnn.kernels import conv2d
@@ -21,7 +21,7 @@ def found(kernel, like, **options):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "like", "word", "words"), planted.FAULTS, ids=[row[0].__name__ for row in planted.FAULTS]
+    ("kernel", "like", "word", "words"), faulty_kernels.FAULTS, ids=[row[0].__name__ for row in faulty_kernels.FAULTS]
 )
 def test_a_planted_fault_is_caught_and_its_cause_told(kernel, like, word, words):
     report = found(kernel, like)
@@ -35,7 +35,7 @@ def test_a_planted_fault_is_caught_and_its_cause_told(kernel, like, word, words)
 
 
 def test_the_ten_faults_that_everybody_makes_are_among_them():
-    caught = {word for _, _, word, _ in planted.FAULTS}
+    caught = {word for _, _, word, _ in faulty_kernels.FAULTS}
     assert caught > {
         "accumulation", "ties", "sides", "tail", "flipped", "bias", "float32", "overwritten", "race", "empty batch",
     }  # fmt: skip
@@ -43,7 +43,7 @@ def test_the_ten_faults_that_everybody_makes_are_among_them():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_wrong_max_pool_gradient_is_caught_in_its_smallest_case_whatever_is_drawn(seed):
-    report = found(planted.assigning_max_pool, "max_pool2d_backward", seed=seed)
+    report = found(faulty_kernels.assigning_max_pool, "max_pool2d_backward", seed=seed)
     dout, index, x_shape, size, stride, pad = report.arguments.values()
     assert sorted(x_shape) == [1, 1, 1, 3]  # two windows of two that share the element between them
     assert dout.size == index.size == 2
@@ -53,7 +53,7 @@ def test_a_wrong_max_pool_gradient_is_caught_in_its_smallest_case_whatever_is_dr
 
 
 def test_the_report_shows_what_to_type():
-    lines = str(found(planted.assigning_max_pool, "max_pool2d_backward", seed=0)).splitlines()
+    lines = str(found(faulty_kernels.assigning_max_pool, "max_pool2d_backward", seed=0)).splitlines()
     assert re.fullmatch(
         r"assigning_max_pool does not do what max_pool2d_backward does: dx\[0, 0, .*\] = \S+ where \S+ was expected "
         r"\(1 of 3 elements are wrong\)\.",
@@ -71,10 +71,13 @@ def test_the_report_shows_what_to_type():
 
 
 def test_the_smallest_case_fails_when_it_is_called():
-    report = found(planted.conv_without_bias, "conv2d_forward")
+    report = found(faulty_kernels.conv_without_bias, "conv2d_forward")
     x, w, b, stride, pad = report.arguments.values()
     assert x.size == w.size == b.size == 1
-    actual, expected = planted.conv_without_bias(x, w, b, stride, pad), conv2d.conv2d_forward(x, w, b, stride, pad)
+    actual, expected = (
+        faulty_kernels.conv_without_bias(x, w, b, stride, pad),
+        conv2d.conv2d_forward(x, w, b, stride, pad),
+    )
     assert actual.item() != expected.item()
     assert report.fault.message == f"out[0, 0, 0, 0] = {actual.item():g} where {expected.item():g} was expected"
 
@@ -129,7 +132,7 @@ def test_every_public_kernel_that_is_spoilt_is_caught():
 
     for function in FUNCTIONS.values():
         for name in (*function.results, *function.written):
-            kernel = planted.right(spoilt(function, name))
+            kernel = faulty_kernels.right(spoilt(function, name))
             judged = ((case, judge(kernel, case)) for case in drawn(function, "float64", {}, 0, 16))
             case, fault = next((case, fault) for case, fault in judged if fault)
             assert fault.where == name

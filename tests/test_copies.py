@@ -13,12 +13,12 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 import pytest
 import training
-from validation import calls_models, calls_nn, walk
-from validation.calls_data import DATA
-from validation.calls_models import MODELS
-from validation.calls_nn import NN
-from validation.calls_training import POSITION, TRAINING
-from validation.kinds import untouched
+from argument_errors import calls_models, calls_nn, walk
+from argument_errors.calls_data import DATA
+from argument_errors.calls_models import MODELS
+from argument_errors.calls_nn import NN
+from argument_errors.calls_training import POSITION, TRAINING
+from argument_errors.kinds import untouched
 
 import fastnn
 from fastnn import classifiers, gradient_check, nn, rng, schedules, testing
@@ -147,8 +147,8 @@ EXAMPLES = {
 }
 OTHERS = {
     "Ledger",  # holds an open file and its lock
-    "Repeated",  # what a GPU recorded for one Solver
-    "Place", "Step", "Sandwich", "Slope", "Slopes", "Estimate",  # live inside one call
+    "GraphTraining",  # what a GPU recorded for one Solver
+    "Place", "Step", "Fused", "Slope", "Slopes", "Estimate",  # live inside one call
     "Archive", "Cifar10", "ImageSet", "Layout",  # of what is downloaded
     "Stream",  # around one that is open
     "Case",  # of the gradient doctor and of benchmarks; that of `check_kernel` has an example

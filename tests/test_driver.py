@@ -41,10 +41,10 @@ def module(name, **attributes):
 @pytest.fixture
 def machine(monkeypatch):
     """A function that makes this a machine with that driver, those packages, libraries and GPUs."""
-    monkeypatch.setattr(driver, "obstacle", driver.obstacle.__wrapped__)
-    monkeypatch.setattr(switch, "_obstacle", switch._obstacle.__wrapped__)
+    monkeypatch.setattr(driver, "reason", driver.reason.__wrapped__)
+    monkeypatch.setattr(switch, "_reason", switch._reason.__wrapped__)
     monkeypatch.setattr(driver, "SIMULATED", False)
-    monkeypatch.setattr(arrays, "RESIDENT", ())
+    monkeypatch.setattr(arrays, "DEVICE_ARRAYS", ())
 
     def make(version, packages=("numba_cuda", "cupy", "cuda.core"), count=lambda: 1, lacking=()):
         def load(name):

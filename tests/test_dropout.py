@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
-from inputs.dropout import check_dropped_elements, check_keeping_everything, check_layouts_and_integers
+from operation_checks.dropout import check_dropped_elements, check_keeping_everything, check_layouts_and_integers
 
 import fastnn
 from fastnn import layers

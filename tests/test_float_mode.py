@@ -13,7 +13,7 @@ import fastnn
 from fastnn.checkpoint import run
 
 threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
-rendezvous = pytest.importorskip("rendezvous")
+barrier_kernels = pytest.importorskip("barrier_kernels")
 from fastnn.kernels.cpu import compiling, float_mode  # noqa: E402
 
 FLUSHING = {"x86": 0x8040, "arm": 1 << 24}  # FTZ and DAZ of MXCSR, FZ of FPCR
@@ -35,23 +35,23 @@ def write(mode):
 
 
 @threads.parallel(grain=1)
-def note(start, stop, begun, met, modes, patience):
+def note(start, stop, begun, met, modes, spin_limit):
     """Two parts meet on two threads and write down the modes that they run in."""
-    met[start] = rendezvous.wait_for_other(start, begun, patience)
+    met[start] = barrier_kernels.wait_for_other(start, begun, spin_limit)
     modes[start] = float_mode.read()
 
 
 def modes_of_two_threads(mode):
     """The modes in which the two parts of a launch run that a thread of this mode makes."""
     usual = read()
-    for _ in range(30):  # on a busy machine a helper may miss a launch
+    for _ in range(30):  # on a busy machine a worker may miss a launch
         begun, met, modes = np.zeros((3, 2), np.int64)
         write(mode)
-        note(2, begun, met, modes, rendezvous.PATIENCE)
+        note(2, begun, met, modes, barrier_kernels.SPIN_LIMIT)
         write(usual)
         if met.all():
             return modes.tolist()
-    raise AssertionError("no helper joined in 30 launches of a second")
+    raise AssertionError("no worker joined in 30 launches of a second")
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import re
 import tracemalloc
 import warnings
 
+import forged_checkpoints
 import h5py
 import numpy as np
 import pytest
-import sealed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -101,9 +101,9 @@ def test_checkpoints(whole, tmp_path, changes, end):
 @fuzzed(300)
 @given(changes, ends)
 def test_manifests_with_a_digest_that_is_right(whole, tmp_path, changes, end):
-    hdf5, entries = sealed.parts(write(tmp_path, {"run.h5": whole("run.h5")}) / "run.h5")
+    hdf5, entries = forged_checkpoints.parts(write(tmp_path, {"run.h5": whole("run.h5")}) / "run.h5")
     content = damaged(json.dumps(entries).encode(), changes, end)
-    tree = loaded(checkpoint.load, sealed.write(tmp_path / "run.h5", hdf5, content))
+    tree = loaded(checkpoint.load, forged_checkpoints.write(tmp_path / "run.h5", hdf5, content))
     assert tree is None or isinstance(tree, dict)
 
 
@@ -120,7 +120,7 @@ entries = st.recursive(
 @fuzzed(300)
 @given(st.dictionaries(dtypes, entries, max_size=3))
 def test_manifests_of_somebody_s_own(tmp_path, members):
-    path = sealed.write(tmp_path / "run.h5", bytes(range(256)) * 2, ["dict", members])
+    path = forged_checkpoints.write(tmp_path / "run.h5", bytes(range(256)) * 2, ["dict", members])
     tree = loaded(checkpoint.load, path)
     assert tree is None or list(tree) == list(members)
 

@@ -16,7 +16,7 @@ from fastnn.kernels import use_backend
 from fastnn.solver import Solver
 
 
-def obstacle():
+def reason():
     """Why these tests cannot run here, or an empty string."""
     (line,) = (line for line in fastnn.backends() if line.name == "cuda")
     if not line.available:
@@ -26,7 +26,7 @@ def obstacle():
     return "the simulator is too slow for these sizes" if availability.SIMULATED else ""
 
 
-REASON = obstacle()
+REASON = reason()
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(REASON), reason=REASON or "a GPU is here")]
 
 

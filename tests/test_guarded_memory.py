@@ -186,7 +186,7 @@ def learn(guards, dtype, shapes):
     rng = np.random.default_rng(0)
     w, dw, m, v = ([guards.copy(abs(rng.normal(size=shape)).astype(dtype)) for shape in shapes] for _ in range(4))
     l2.weight_penalty(w, dw, 0.1)
-    finite(l2.gradient_norm(dw))
+    finite(l2.global_norm(dw))
     updates.sgd_update(w, dw, w, 0.1)
     updates.momentum_update(w, dw, m, w, 0.1, 0.9)
     updates.nesterov_update(w, dw, m, w, 0.1, 0.9)

@@ -1,4 +1,4 @@
-"""Sandwich layers: each is its parts, one after the other."""
+"""Fused layers: each is its parts, one after the other."""
 
 import numpy as np
 import pytest

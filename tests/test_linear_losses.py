@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inputs.linear_losses import LOSSES, check_the_gradient, check_the_kink, draw, rounded
+from operation_checks.linear_losses import LOSSES, check_the_gradient, check_the_kink, draw, rounded
 
 from fastnn import use_backend
 from fastnn.classifiers.linear_svm import svm_loss_naive, svm_loss_vectorized

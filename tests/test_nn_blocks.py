@@ -5,7 +5,7 @@ import pytest
 
 from fastnn import nn
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
-from fastnn.nn.sandwiches import Sandwich
+from fastnn.nn.fused import Fused
 from fastnn.testing import assert_same
 
 DOUBLE = {"dtype": np.float64, "seed": 3}
@@ -103,7 +103,7 @@ def test_names_nest():
 
 def test_sandwiches_inside_are_found():
     block = nn.Residual(nn.Conv2d(3, 3, 1), nn.ReLU())
-    assert [type(step.module) for step in block._body._steps] == [Sandwich]
+    assert [type(step.module) for step in block._body._steps] == [Fused]
 
 
 def test_modes_reach_the_layers_inside():

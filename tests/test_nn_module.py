@@ -105,7 +105,7 @@ def test_modes():
     assert model.eval() is model
     model(x)
     model.train()(x)
-    with nn.evaluating():
+    with nn.eval_mode():
         model(x)
     model(x)
     assert seen == [False, True, True, False, True, False, True]

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from inputs.nn import DOUBLE, convnet, normal
+from operation_checks.nn import DOUBLE, convnet, normal
 
 import fastnn
 from fastnn import nn

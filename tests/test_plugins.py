@@ -199,13 +199,13 @@ def test_there_is_no_module_of_numbers_and_functions_are_looked_up_once():
 
 PLUGIN = {"pytest_fastnn.py": (ROOT / "pytest_fastnn.py").read_text(encoding="utf-8")}
 TESTS = """
-    import planted
+    import faulty_kernels
 
     def test_right(check_kernel):
-        assert check_kernel(planted.my_conv, like="conv2d_forward", cases=4).seconds == {}
+        assert check_kernel(faulty_kernels.my_conv, like="conv2d_forward", cases=4).seconds == {}
 
     def test_wrong(check_kernel):
-        check_kernel(planted.conv_without_bias, like="conv2d_forward", cases=4)
+        check_kernel(faulty_kernels.conv_without_bias, like="conv2d_forward", cases=4)
 """
 
 
@@ -216,7 +216,9 @@ def pytest_of(folder, *arguments):
 
 def test_the_fixture_is_there_and_fails_a_test_with_the_report(site):
     folder = site("plugin", {**PLUGIN, "test_mine.py": TESTS}, "pytest11", {"fastnn": "pytest_fastnn"})
-    (folder / "planted.py").write_text((ROOT / "tests" / "planted.py").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "faulty_kernels.py").write_text(
+        (ROOT / "tests" / "faulty_kernels.py").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     done = pytest_of(folder, "test_mine.py")
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     assert "WrongKernel: conv_without_bias does not do what conv2d_forward does: out[" in done.stdout

@@ -5,7 +5,7 @@ import pytest
 from conftest import AVAILABLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inputs.pool2d import check_overlapping_padded_max_worked_by_hand, check_the_first_nan_wins, draw
+from operation_checks.pool2d import check_overlapping_padded_max_worked_by_hand, check_the_first_nan_wins, draw
 
 import fastnn
 from fastnn.gradient_check import rel_error

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-import planted
+import faulty_kernels
 import pytest
 from conftest import AVAILABLE
 
@@ -38,7 +38,7 @@ def test_what_the_matrix_says_is_so(operation):
 
 def test_the_report_of_the_readme_is_the_one_of_a_planted_fault():
     with pytest.raises(WrongKernel) as caught:
-        check_kernel(planted.assigning_max_pool, "max_pool2d_backward")
+        check_kernel(faulty_kernels.assigning_max_pool, "max_pool2d_backward")
     report = str(caught.value).replace("assigning_max_pool", "my_pool")
     assert block("fault") == f"```text\n{report}\n```\n"
 

@@ -20,12 +20,12 @@ OTHER = {"naive": "vectorized", "vectorized": "naive"}
 
 
 def test_default_is_njit(monkeypatch):
-    monkeypatch.setattr(switch, "_obstacle", lambda name: None)
+    monkeypatch.setattr(switch, "_reason", lambda name: None)
     assert fastnn.get_backend() == "njit"
 
 
 def test_empty_variable_means_default(monkeypatch):
-    monkeypatch.setattr(switch, "_obstacle", lambda name: None)
+    monkeypatch.setattr(switch, "_reason", lambda name: None)
     monkeypatch.setenv("FASTNN_BACKEND", "")
     assert fastnn.get_backend() == "njit"
 
@@ -148,7 +148,7 @@ def test_auto_is_cuda_where_there_is_a_gpu_else_njit(monkeypatch, obstacle, simu
     availability = pytest.importorskip("fastnn.kernels.gpu.availability", reason="the backend cuda needs numba")
     monkeypatch.setattr(availability, "SIMULATED", simulated)
     monkeypatch.setattr("fastnn.kernels.gpu.device.register", lambda: None)  # of CuPy, which is not here
-    monkeypatch.setattr(switch, "_obstacle", lambda name: obstacle if name == "cuda" else None)
+    monkeypatch.setattr(switch, "_reason", lambda name: obstacle if name == "cuda" else None)
     monkeypatch.setenv("FASTNN_BACKEND", "auto")
     assert fastnn.get_backend() == expected
     fastnn.set_backend("auto")
@@ -158,7 +158,7 @@ def test_auto_is_cuda_where_there_is_a_gpu_else_njit(monkeypatch, obstacle, simu
 
 
 def test_auto_says_so_where_not_even_njit_runs(monkeypatch):
-    monkeypatch.setattr(switch, "_obstacle", lambda name: ("it is broken", "mend it"))
+    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "mend it"))
     with pytest.raises(fastnn.BackendUnavailable, match=r"set_backend: backend='njit' cannot run here: it is broken"):
         fastnn.set_backend("auto")
 
@@ -200,7 +200,7 @@ def test_a_name_that_is_no_name(monkeypatch, origin, name):
 def test_unavailable_backend_names_cause_and_remedy(monkeypatch, origin):
     cause = ImportError("no module named that")
     monkeypatch.setattr(switch, "_import_error", lambda name: cause if name in ("njit", "cuda") else None)
-    monkeypatch.setattr(switch, "_obstacle", switch._obstacle.__wrapped__)
+    monkeypatch.setattr(switch, "_reason", switch._reason.__wrapped__)
     message = (
         f"{origin}: backend='njit' cannot run here: importing numba failed (no module named that); "
         f"install it with: pip install numba"
@@ -212,7 +212,7 @@ def test_unavailable_backend_names_cause_and_remedy(monkeypatch, origin):
 
 
 def test_an_unavailable_default_is_not_laid_at_the_environments_door(monkeypatch):
-    monkeypatch.setattr(switch, "_obstacle", lambda name: ("it is broken", "mend it"))
+    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "mend it"))
     message = "the default: backend='njit' cannot run here: it is broken; mend it"
     with pytest.raises(fastnn.BackendUnavailable, match=f"^{re.escape(message)}$"):
         fastnn.get_backend()
@@ -221,7 +221,7 @@ def test_an_unavailable_default_is_not_laid_at_the_environments_door(monkeypatch
 @pytest.mark.parametrize("bad", ["nonsense", "njit"])
 def test_failed_set_backend_keeps_the_old_one(monkeypatch, bad):
     fastnn.set_backend("naive")
-    monkeypatch.setattr(switch, "_obstacle", lambda name: ("it is broken", "mend it"))
+    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "mend it"))
     with pytest.raises((ValueError, fastnn.BackendUnavailable), match="set_backend"):
         fastnn.set_backend(bad)
     assert fastnn.get_backend() == "naive"
@@ -230,7 +230,7 @@ def test_failed_set_backend_keeps_the_old_one(monkeypatch, bad):
 @pytest.mark.parametrize("bad", ["nonsense", "njit"])
 def test_failed_use_backend_keeps_the_old_one(monkeypatch, bad):
     fastnn.set_backend("naive")
-    monkeypatch.setattr(switch, "_obstacle", lambda name: ("it is broken", "mend it"))
+    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "mend it"))
     with pytest.raises((ValueError, fastnn.BackendUnavailable), match="use_backend"), fastnn.use_backend(bad):
         pass
     assert fastnn.get_backend() == "naive"
@@ -248,7 +248,7 @@ def test_a_failed_environment_is_asked_again(monkeypatch):
 def test_nothing_falls_back(monkeypatch):
     device = pytest.importorskip("fastnn.kernels.gpu.device", reason="the backend cuda needs numba")
     monkeypatch.setattr(device, "register", lambda: None)  # of CuPy, which is not here
-    monkeypatch.setattr(switch, "_obstacle", lambda name: None)
+    monkeypatch.setattr(switch, "_reason", lambda name: None)
     monkeypatch.setattr(switch, "_has_variant", lambda operation, backend: backend in ("naive", "vectorized"))
     variant = switch.operation("fastnn.kernels.conv2d")
     message = (
@@ -263,7 +263,7 @@ def test_nothing_falls_back(monkeypatch):
 
 
 def test_backends_lists_all_with_reason_and_remedy(monkeypatch):
-    monkeypatch.setattr(switch, "_obstacle", lambda name: ("it is broken", "mend it") if name == "cuda" else None)
+    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "mend it") if name == "cuda" else None)
     lines = fastnn.backends()
     assert [line.name for line in lines] == ["naive", "vectorized", "njit", "cuda"]
     assert [line.available for line in lines] == [True, True, True, False]

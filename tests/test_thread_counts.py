@@ -68,7 +68,7 @@ OTHERS = {
     "linear_svm_loss": lambda: linear_losses.linear_svm_loss(MATRIX[:, :10], ROWS, LABELS[:521], 0.1),
     "linear_softmax_loss": lambda: linear_losses.linear_softmax_loss(MATRIX[:, :10], ROWS, LABELS[:521], 0.1),
     "weight_penalty": lambda: l2.weight_penalty(LARGE, np.zeros_like(LARGE), 0.1),
-    "gradient_norm": lambda: l2.gradient_norm(LARGE),
+    "global_norm": lambda: l2.global_norm(LARGE),
     "augment": lambda: Augment(padding=2, flip=0.5, cutout=5)(IMAGES, 0),
     **RULES,
 }
@@ -91,8 +91,8 @@ def bits(result):
 
 def assert_the_same_bits(call, monkeypatch):
     launches = []
-    mailboxes = threads._mailboxes
-    monkeypatch.setattr(threads, "_mailboxes", lambda count: launches.extend([1] * count) or mailboxes(count))
+    slots = threads._slots
+    monkeypatch.setattr(threads, "_slots", lambda count: launches.extend([1] * count) or slots(count))
     with fastnn.use_backend("njit"):
         results = []
         for count in (1, 2, 4, 4):

@@ -19,8 +19,8 @@ compiled = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="uncompi
 
 @pytest.fixture
 def allow(monkeypatch):
-    """A function after which only so many more threads can be started; this process has no helpers yet."""
-    monkeypatch.setattr(threads, "_helpers", [])
+    """A function after which only so many more threads can be started; this process has no workers yet."""
+    monkeypatch.setattr(threads, "_workers", [])
     monkeypatch.setattr(threads, "_most", sys.maxsize)
     start = threading.Thread.start
 
@@ -60,7 +60,7 @@ def test_a_launch_runs_on_the_threads_that_there_are_and_warns_once(allow, count
         for _ in range(9):  # warnings are errors
             _add_one(100, out)
     np.testing.assert_array_equal(out, 10)
-    assert len(threads._helpers) == count
+    assert len(threads._workers) == count
 
 
 @compiled
@@ -91,7 +91,7 @@ def test_a_forked_child_tries_anew(allow):
     allow(0)
     with threads.use_num_threads(2), pytest.warns(RuntimeWarning):
         _add_one(16, np.zeros(16, np.int64))
-    threads._forget_helpers()
+    threads._forget_workers()
     assert threads._most == sys.maxsize
 
 

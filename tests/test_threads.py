@@ -16,7 +16,7 @@ from fastnn import kernels
 from fastnn.kernels.cpu import thread_count
 
 threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
-rendezvous = pytest.importorskip("rendezvous")
+barrier_kernels = pytest.importorskip("barrier_kernels")
 
 work_slots = threads.work_slots
 compiled = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="uncompiled kernels run on one thread")
@@ -61,10 +61,10 @@ def _note(start, stop, out):
 def they_meet():
     """Whether two threads are inside a launch at once; where other processes have the cores, in one of a few."""
     with threads.use_num_threads(1):  # compiled before
-        rendezvous.meet(2, *np.zeros((2, 2), np.int64), 1)
+        barrier_kernels.meet(2, *np.zeros((2, 2), np.int64), 1)
     for _ in range(20):
         begun, met = np.zeros((2, 2), np.int64)
-        rendezvous.meet(2, begun, met, rendezvous.PATIENCE)
+        barrier_kernels.meet(2, begun, met, barrier_kernels.SPIN_LIMIT)
         if met.all():
             return True
     return False
@@ -82,7 +82,7 @@ def test_a_helper_joins_in_awake_or_asleep():
 def test_nobody_joins_in_on_one_thread():
     begun, met = np.zeros(2, np.int64), np.zeros(2, np.int64)
     with threads.use_num_threads(1):
-        rendezvous.meet(2, begun, met, 1000)
+        barrier_kernels.meet(2, begun, met, 1000)
     assert not met.any()
 
 
@@ -101,16 +101,16 @@ def test_a_part_without_memory_is_an_error_and_nobody_is_lost(failing):
         for _ in range(20):
             with pytest.raises(MemoryError, match="_allocate found no memory; use smaller batches"):
                 _allocate(16, sizes, out)
-            assert mailboxes() == [work_slots.FREE] * len(threads._helpers)
+            assert slots() == [work_slots.FREE] * len(threads._workers)
         out[:] = 0
         _add_one(100, out)
         np.testing.assert_array_equal(out, 1)
-        assert they_meet()  # the helper is still there
+        assert they_meet()  # the worker is still there
 
 
-def mailboxes():
-    """The states of all mailboxes, of which nobody may be using any."""
-    return [ctypes.c_int64.from_address(helper.address + 8 * work_slots.STATE).value for helper in threads._helpers]
+def slots():
+    """The states of all slots, of which nobody may be using any."""
+    return [ctypes.c_int64.from_address(worker.address + 8 * work_slots.STATE).value for worker in threads._workers]
 
 
 def test_the_number_of_threads_is_put_back():
@@ -156,7 +156,7 @@ def test_a_borrowing_kernel_cannot_make_an_array_that_would_need_a_counter():
 
     errors = pytest.importorskip("numba.core.errors")
     with pytest.raises(errors.NumbaError, match="Only accept returning of array passed into the function"):
-        threads.borrowing(largest)(3)
+        threads.njit_no_refcount(largest)(3)
 
 
 @pytest.fixture
@@ -218,8 +218,8 @@ TRAIN = """
         before = ticks()
         time.sleep(0.1)
     Solver(model, data, num_epochs=20, **options).train()
-    helpers = [thread.name for thread in threading.enumerate() if thread.name.startswith("fastnn-")]
-    print(len(helpers), *(now - then for now, then in zip(ticks(), before)))
+    workers = [thread.name for thread in threading.enumerate() if thread.name.startswith("fastnn-")]
+    print(len(workers), *(now - then for now, then in zip(ticks(), before)))
 """
 
 
@@ -236,7 +236,7 @@ def test_training_keeps_as_many_threads_busy_as_asked_for_and_none_of_blas(numbe
     code = textwrap.dedent(TRAIN)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    helpers, own, others = map(int, done.stdout.split())
-    assert helpers == number - 1
+    workers, own, others = map(int, done.stdout.split())
+    assert workers == number - 1
     assert own > 10
     assert others <= 0.05 * own, "threads that are not ours worked"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from fastnn import classifiers, data_utils, gradient_check, layer_utils, layers, nn, optim, rng as random, schedules, testing
+from fastnn import classifiers, data_utils, gradient_check, layer_utils, layers, nn, optim, rng, schedules, testing
 from fastnn import vis_utils
 from fastnn.augment import Augment
 from fastnn.classifiers.cnn import ThreeLayerConvNet
@@ -78,7 +78,7 @@ def others(data: dict[str, Any]) -> None:
     reveal_type(softmax.train(data["X_train"], data["y_train"], num_iters=3))
     reveal_type(softmax.predict(data["X_val"]))
     records = sweep(lambda params: {"val_acc": params["reg"]}, grid(reg=[0.1, 1.0]), verbose=False)
-    print(best(records)["params"], random.generator(0), optim.DEFAULTS["adam"])
+    print(best(records)["params"], rng.generator(0), optim.DEFAULTS["adam"])
     shapes = data_utils.get_shapes_data(10, 5, 5)
     reveal_type(vis_utils.visualize_grid(shapes["X_train"]))
 """

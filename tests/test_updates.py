@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
-from inputs.updates import (
+from operation_checks.updates import (
     RULES,
     check_against_the_loops,
     check_the_figures_of_the_course,

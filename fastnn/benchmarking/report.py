@@ -13,7 +13,7 @@ from fastnn import environment
 from fastnn.kernels import to_numpy, use_backend
 from fastnn.testing import assert_same
 
-from . import malloc, measure, peak, summary
+from . import malloc, measure, roofline, summary
 from .cases import CASES, Arrays, Calls, Case, in_float64, with_images
 from .cases.base import REFERENCE  # in float64, it says what every result must be
 
@@ -61,7 +61,7 @@ def run(
     peer = peer and has_peer()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     progress("measuring the machine's peak")
-    peaks = peak.measured()
+    peaks = roofline.measured()
     for case in CASES if cases is None else cases:
         arrays = case.inputs(dtype)
         calls = {name: case.calls(arrays) for name in backends if name != SPECIFICATION}
@@ -173,7 +173,7 @@ def _result(case: Case, direction: str, dtype: np.dtype, seconds: dict[str, dict
     medians = {name: timing["median"] for name, timing in seconds.items()}
     rates, most, own = (
         {name: cost / median for name, median in medians.items()},
-        peak.of(unit, dtype),
+        roofline.of(unit, dtype),
         medians.get(subject),
     )
     return {

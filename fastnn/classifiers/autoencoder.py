@@ -160,7 +160,7 @@ class SparseAutoencoder:
         history: list[float] = []
 
         def cost_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            params = {name: arrays.beside(value, X) for name, value in self._split(flat).items()}
+            params = {name: arrays.on_same_device(value, X) for name, value in self._split(flat).items()}
             cost, grads = self._cost(params, X)
             _check_finite(function, cost, "check that X and the parameters are finite")
             if not history:
@@ -203,7 +203,7 @@ class SparseAutoencoder:
         dhidden, dW2, db2 = _layer_backward(dout, out_cache)
         sparsity, slope = _divergence(arrays.to_numpy(hidden), self.rho)
         with np.errstate(all="ignore"):
-            dhidden += arrays.beside((self.beta / len(X) * slope).astype(dhidden.dtype), dhidden)
+            dhidden += arrays.on_same_device((self.beta / len(X) * slope).astype(dhidden.dtype), dhidden)
         _, dW1, db1 = _layer_backward(dhidden, hidden_cache, need_dx=False)
         cost = cost + l2.weight_penalty([params["W1"], params["W2"]], [dW1, dW2], self.lambd)
         return float(arrays.to_numpy(cost)) + self.beta * sparsity, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}

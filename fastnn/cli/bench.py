@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnn import backends, get_backend, use_backend
-from fastnn.kernels import OPERATIONS
+from fastnn.kernels import FORMER_NAMES, OPERATIONS
 from fastnn.output import atomic
 
 from . import common
@@ -33,7 +33,8 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--operation", nargs="+", choices=OPERATIONS, metavar="NAME", help="all cases of: " + ", ".join(OPERATIONS))
+    names = (*OPERATIONS, *FORMER_NAMES)
+    add("--operation", nargs="+", choices=names, metavar="NAME", help="all cases of: " + ", ".join(OPERATIONS))
     add("--all", action="store_true", help="all cases of all operations: the better part of an hour")
     add("--backend", nargs="+", metavar="NAME", help="default: all that can run here")
     add("--dtype", choices=("float32", "float64"), default="float32", help="default %(default)s")
@@ -57,7 +58,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
     subject = names[-1] if arguments.backend else get_backend()
     chosen = cases.CASES if arguments.all else cases.HEADLINE
     if arguments.operation:
-        chosen = cases.select(arguments.operation)
+        chosen = cases.select(common.operations("bench", arguments.operation))
     short: dict[str, Any] = {"rounds": 3, "settle": 0.1, "patience": 1.0} if arguments.quick else {"rounds": 10}
     if arguments.repeat:
         short["rounds"] = arguments.repeat

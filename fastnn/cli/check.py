@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnn import backends, use_backend
-from fastnn.kernels import OPERATIONS
+from fastnn.kernels import FORMER_NAMES, OPERATIONS
 from fastnn.kernels.dispatch import validation
 from fastnn.output import atomic
 
@@ -37,7 +37,8 @@ def add_parser(commands: Any) -> None:
     summary = "compare kernels with the naive loops: every backend's, or one of your own"
     add = common.command(commands, "check", summary, _EXAMPLES, run_check).add_argument
     add("--backend", nargs="+", metavar="NAME", help="default: all that can run here")
-    add("--operation", nargs="+", choices=OPERATIONS, metavar="NAME", help="default: all of " + ", ".join(OPERATIONS))
+    names = (*OPERATIONS, *FORMER_NAMES)
+    add("--operation", nargs="+", choices=names, metavar="NAME", help="default: all of " + ", ".join(OPERATIONS))
     add("--kernel", metavar="MODULE:FUNCTION", help="a kernel of your own, in a module of this folder")
     add("--like", metavar="FUNCTION", help="the public function that it is like, such as conv2d_forward")
     add("--cases", type=int, metavar="N", help="cases for each function, backend and dtype")
@@ -69,7 +70,8 @@ def run_check(arguments: argparse.Namespace) -> int:
     few = count if arguments.cases else _SIMULATED
     counts = {name: few if name in simulated else count for name in names}
     progress = common.show if sys.stderr.isatty() else common.ignore
-    result = support_matrix.run(counts, arguments.operation or OPERATIONS, seed, simulated, progress)
+    operations = common.operations("check", arguments.operation) or OPERATIONS
+    result = support_matrix.run(counts, operations, seed, simulated, progress)
     if sys.stderr.isatty():
         common.show("")
     try:

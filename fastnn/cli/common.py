@@ -8,10 +8,12 @@ import shutil
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from fastnn.kernels import FORMER_NAMES
 from fastnn.kernels.dispatch.switch import CHOICES
 from fastnn.output import atomic
 
@@ -121,6 +123,15 @@ def drawn(command: str, picture: Path, draw: Callable[[], Any], kind: str = "war
         print(f"fastnn {command}: {kind}: the picture {str(picture)!r} could not be drawn: {reason}", file=sys.stderr)
         return None
     return str(picture)
+
+
+def operations(command: str, given: list[str] | None) -> list[str]:
+    """The operations that were named, former names replaced; none for None."""
+    for name in given or ():
+        if name in FORMER_NAMES:
+            text = f"{command}: the operation {name} is now called {FORMER_NAMES[name]}"
+            warnings.warn(text, FutureWarning, stacklevel=2)
+    return [FORMER_NAMES.get(name, name) for name in given or ()]
 
 
 def typed(*arguments: str) -> str:

@@ -134,7 +134,7 @@ def update_running(bn_param: dict[str, Any], running: Any, *batch: np.ndarray) -
     """Write the running averages into bn_param, moved towards mean and variance of a batch where that is given."""
     momentum = float(bn_param.get("momentum", 0.9))
     for name, old, new in zip(RUNNING, running, batch or running, strict=True):
-        bn_param[name] = momentum * arrays.beside(old, new) + (1 - momentum) * new if batch else old
+        bn_param[name] = momentum * arrays.on_same_device(old, new) + (1 - momentum) * new if batch else old
 
 
 def _running(function: str, name: str, value: Any, gamma: Any) -> np.ndarray:

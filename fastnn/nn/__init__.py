@@ -6,12 +6,14 @@
 `Module` says what a layer is; a layer of your own is one class with two methods.
 """
 
+from fastnn.kernels.dispatch import deprecated
+
 from . import init
 from .activations import ELU, GELU, LeakyReLU, Maxout, PReLU, ReLU, Sigmoid, Tanh
 from .blocks import DenseBlock, Residual
 from .dropout import Dropout
 from .layers import AvgPool2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
-from .module import Module, evaluating
+from .module import Module, eval_mode
 from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from .sequential import Sequential
 
@@ -39,6 +41,8 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Tanh",
-    "evaluating",
+    "eval_mode",
     "init",
 ]
+
+__getattr__ = deprecated.names(__name__, evaluating="eval_mode")

@@ -7,17 +7,17 @@ import numpy as np
 from fastnn import arguments, layers
 from fastnn.kernels.dispatch import validation
 
-from .layers import Plain
+from .layers import Stateless
 from .module import Module, shape_of
 
 
-class ReLU(Plain):
+class ReLU(Stateless):
     """max(x, 0); the gradient at 0 is 0."""
 
     functions = (layers.relu_forward, layers.relu_backward)
 
 
-class LeakyReLU(Plain):
+class LeakyReLU(Stateless):
     """x where x > 0, else negative_slope * x."""
 
     functions = (layers.leaky_relu_forward, layers.leaky_relu_backward)
@@ -59,7 +59,7 @@ class PReLU(Module):
         return f"PReLU({self.num_parameters})"
 
 
-class ELU(Plain):
+class ELU(Stateless):
     """x where x > 0, else alpha * (exp(x) - 1)."""
 
     functions = (layers.elu_forward, layers.elu_backward)
@@ -73,25 +73,25 @@ class ELU(Plain):
         return f"ELU({self.alpha})"
 
 
-class Sigmoid(Plain):
+class Sigmoid(Stateless):
     """1 / (1 + exp(-x))."""
 
     functions = (layers.sigmoid_forward, layers.sigmoid_backward)
 
 
-class Tanh(Plain):
+class Tanh(Stateless):
     """The hyperbolic tangent."""
 
     functions = (layers.tanh_forward, layers.tanh_backward)
 
 
-class GELU(Plain):
+class GELU(Stateless):
     """x times the probability that a standard normal number is at most x."""
 
     functions = (layers.gelu_forward, layers.gelu_backward)
 
 
-class Maxout(Plain):
+class Maxout(Stateless):
     """The largest of each group of `pieces` neighbouring channels: (N, M*pieces, ...) gives (N, M, ...)."""
 
     functions = (layers.maxout_forward, layers.maxout_backward)

@@ -25,7 +25,7 @@ class Dropout(Module):
     Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, Dropout (2014), section 10.
     """
 
-    private = ("key", "draws")
+    non_persistent = ("key", "draws")
 
     def __init__(self, p: float = 0.5, *, seed: Any = None, fixed: bool = False) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Dropout(Module):
         key, draws = self.buffers["key"], self.buffers["draws"]
         seed = key[()] if self.fixed else seeds.of_mask(key[()], draws[()])
         out, mask = dropout.dropout_forward(x, 1 - self.p, seed)
-        self.buffers["draws"] = arrays.renewed(draws, draws + np.uint64(1))
+        self.buffers["draws"] = arrays.overwrite(draws, draws + np.uint64(1))
         return out, mask
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:

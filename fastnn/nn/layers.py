@@ -19,7 +19,7 @@ from . import init as initialisers
 from .module import Module, check_input, shape_of
 
 
-class Weighted(Module):
+class Parametric(Module):
     """A layer with the parameter `weight` and, unless bias=False, `bias`.
 
     arguments: what `fastnn.layers` wants after x, w and b
@@ -54,7 +54,7 @@ class Weighted(Module):
         return {"weight": dw, "bias": db} if "bias" in self.params else {"weight": dw}
 
 
-class Linear(Weighted):
+class Linear(Parametric):
     """out = x @ weight + bias: x (N, d1, ..., dk) with d1*...*dk = in_features gives (N, out_features).
 
     Parameters: weight (in_features, out_features), bias (out_features,).
@@ -94,7 +94,7 @@ class Linear(Weighted):
         return f"Linear({self.in_features}, {self.out_features}{'' if 'bias' in self.params else ', bias=False'})"
 
 
-class Conv2d(Weighted):
+class Conv2d(Parametric):
     """Convolution of images (N, in_channels, H, W) with out_channels filters.
 
     kernel_size, stride and padding are whole numbers or (height, width) pairs.
@@ -138,7 +138,7 @@ class Conv2d(Weighted):
         return f"Conv2d({self.in_channels}, {self.out_channels}, {geometry}{bias})"
 
 
-class Plain(Module):
+class Stateless(Module):
     """A layer without parameters, given by two functions of `fastnn.layers`.
 
     arguments: what the forward function wants after x
@@ -162,7 +162,7 @@ class Plain(Module):
         return self.functions[1](dout, cache) if need_dx else None, {}
 
 
-class Pool2d(Plain):
+class Pool2d(Stateless):
     """What MaxPool2d and AvgPool2d share; stride is kernel_size unless given."""
 
     axes = ("N", "C", "H", "W")
@@ -193,7 +193,7 @@ class AvgPool2d(Pool2d):
     functions = (layers.avg_pool_forward, layers.avg_pool_backward)
 
 
-class GlobalAvgPool2d(Plain):
+class GlobalAvgPool2d(Stateless):
     """The mean of each channel: (N, C, H, W) gives (N, C)."""
 
     axes = ("N", "C", "H", "W")

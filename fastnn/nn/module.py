@@ -24,7 +24,7 @@ _evaluating: ContextVar[bool] = ContextVar("fastnn_evaluating", default=False)
 
 
 @contextlib.contextmanager
-def evaluating() -> Iterator[None]:
+def eval_mode() -> Iterator[None]:
     """Inside the block every Module is in eval mode, in this thread; its own mode stays."""
     token = _evaluating.set(True)
     try:
@@ -48,12 +48,12 @@ class Module:
 
     regularized: the names of the parameters on which weights are penalized
     transposed: the names of the parameters whose torch layout is the transpose
-    private: the names of the buffers that torch does not have, and `state_dict` leaves out
+    non_persistent: the names of the buffers that torch does not have, and `state_dict` leaves out
     """
 
     regularized: tuple[str, ...] = ()
     transposed: tuple[str, ...] = ()
-    private: tuple[str, ...] = ()
+    non_persistent: tuple[str, ...] = ()
     _given: tuple[tuple, dict[str, Any]]
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels.dispatch import validation
-from fastnn.kernels.dispatch.arrays import beside, copied
+from fastnn.kernels.dispatch.arrays import copy, on_same_device
 
 _SINGULAR = {"params": "parameter", "buffers": "buffer"}
 
@@ -77,4 +77,4 @@ def fitting(function: str, name: str, current: np.ndarray, value: Any) -> np.nda
         )
     if not np.can_cast(value.dtype, current.dtype, "same_kind"):
         raise TypeError(f"{function}: {name!r} has dtype {value.dtype}; expected {current.dtype}; convert it yourself")
-    return beside(copied(value, current.dtype, "C"), current)
+    return on_same_device(copy(value, current.dtype, "C"), current)

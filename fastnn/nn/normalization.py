@@ -129,9 +129,9 @@ class BatchNorm(Normalization):
         """Take over the running statistics that a forward pass in training mode left in a bn_param."""
         if bn_param["mode"] == "train":
             for key in ("running_mean", "running_var"):
-                self.buffers[key] = arrays.renewed(self.buffers[key], bn_param[key])
+                self.buffers[key] = arrays.overwrite(self.buffers[key], bn_param[key])
             tracked = self.buffers["num_batches_tracked"]
-            self.buffers["num_batches_tracked"] = arrays.renewed(tracked, tracked + 1)
+            self.buffers["num_batches_tracked"] = arrays.overwrite(tracked, tracked + 1)
 
     def __repr__(self) -> str:
         return self._text(self.num_features)

@@ -12,9 +12,9 @@ from fastnn.layers import softmax_loss
 
 from . import weights_io
 from .container import Container, numbered, run
-from .module import Module, evaluating
+from .fused import fuse
+from .module import Module, eval_mode
 from .named_arrays import all_fitting
-from .sandwiches import fuse
 
 
 class Sequential(Container):
@@ -55,7 +55,7 @@ class Sequential(Container):
         Returns scores, or (loss, dict of gradients by the names of `params`).
         """
         if y is None:
-            with evaluating():
+            with eval_mode():
                 return self(X)
         scores, cache = self.forward(X)
         loss, dscores = self.loss_function(scores, y)

@@ -72,5 +72,5 @@ def _places(module: Any, prefix: str = "") -> Iterator[tuple[str, Place]]:
         for key in module.params:
             yield prefix + key, Place(module.params, key, key in module.transposed)
         for key in module.buffers:
-            if key not in module.private:
+            if key not in module.non_persistent:
                 yield prefix + key, Place(module.buffers, key, False)

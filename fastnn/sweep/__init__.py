@@ -26,7 +26,7 @@ from fastnn import arguments
 from fastnn.kernels.dispatch import signatures, validation
 from fastnn.output.streams import say
 
-from .ledger import FINISHED, Ledger, load_ledger, plain
+from .trial_log import FINISHED, Ledger, load_ledger, plain
 from .trials import choice, grid, integers, log_uniform, random_search, uniform
 
 __all__ = [
@@ -58,7 +58,7 @@ def sweep(
     run: function of one trial's params that returns a dict with `val_acc`, as a rule `train_acc`, and anything else
         that JSON can hold (NumPy numbers and arrays become plain ones)
     trials: dicts of params, all with the same names, such as `grid` and `random_search` return; equal ones run once
-    ledger: file to which each record is appended once its trial is done, see `fastnn.sweep.ledger`; None: no file
+    ledger: file to which each record is appended once its trial is done, see `fastnn.sweep.trial_log`; None: no file
     retry_failed: run those again that the ledger holds as failed
     verbose: print a line for each trial
 

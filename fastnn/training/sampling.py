@@ -82,7 +82,7 @@ def rows(array: Any, places: Any) -> np.ndarray:
         return array[places]
     if isinstance(places, slice):
         return _read(array, places)
-    if arrays.is_resident(array):
+    if arrays.is_on_device(array):
         return arrays.take(array, places)
     ordered, back = np.unique(places, return_inverse=True)
     return _ascending(array, ordered)[back]
@@ -101,7 +101,7 @@ def _read(array: Any, part: slice) -> Any:
 
 def is_in_memory(array: Any) -> bool:
     """Whether it is an array and not a data set in a file."""
-    return isinstance(array, np.ndarray) or arrays.is_resident(array)
+    return isinstance(array, np.ndarray) or arrays.is_on_device(array)
 
 
 class Sampler:

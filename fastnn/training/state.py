@@ -61,7 +61,7 @@ class Resumable:
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy gets, also by pickle: all but the steps that a GPU has recorded, which belong to this object."""
-        return {**vars(self), "_repeated": None}
+        return {**vars(self), "_graph_training": None}
 
     @classmethod
     @signatures.checked
@@ -277,18 +277,18 @@ class Resumable:
 
 
 def in_host_memory(tree: Any) -> Any:
-    """A tree of dicts with resident arrays moved to the host."""
+    """A tree of dicts with device arrays moved to the host."""
     if isinstance(tree, dict):
         return {name: in_host_memory(value) for name, value in tree.items()}
-    return arrays.to_numpy(tree) if arrays.is_resident(tree) else tree
+    return arrays.to_numpy(tree) if arrays.is_on_device(tree) else tree
 
 
 def copied(values: Mapping[str, Any]) -> dict[str, Any]:
     """A dict with copies of its arrays."""
-    return {name: arrays.copied(value) if is_in_memory(value) else value for name, value in values.items()}
+    return {name: arrays.copy(value) if is_in_memory(value) else value for name, value in values.items()}
 
 
 def _assign(targets: MutableMapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
     """Put copies of the values in place of the arrays, in their dtypes."""
     for name, value in values.items():
-        targets[name] = arrays.beside(arrays.copied(value, targets[name].dtype), targets[name])
+        targets[name] = arrays.on_same_device(arrays.copy(value, targets[name].dtype), targets[name])

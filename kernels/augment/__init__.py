@@ -23,7 +23,7 @@ def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):
 
     Inputs: x (N, C, H, W), float32 or float64 of any layout (integers are computed in float64), not modified; the
     others (N,), one for each image: flip bool, the rest whole numbers of 32 bits, any of them: what lies outside is
-    zero, and a hole may reach over the border or lie beyond it; but hole_size >= 0. What is resident is not
+    zero, and a hole may reach over the border or lie beyond it; but hole_size >= 0. A device array is not
     read to see.
     Returns out (N, C, H, W), C-contiguous, in the dtype of x. Every backend: values are copied bit by bit, NaN too;
     empty arrays give empty results.
@@ -60,7 +60,7 @@ def _whole(function, name, value, count, minimum=int(_LIMITS.min)):
             f"image; round them and pass {name}.astype(np.int64)"
         )
     _check_one_for_each(function, name, given, count)
-    if not arrays.is_resident(given) and given.size and (given.min() < minimum or given.max() > _LIMITS.max):
+    if not arrays.is_on_device(given) and given.size and (given.min() < minimum or given.max() > _LIMITS.max):
         raise ValueError(
             f"{function}: {name} ranges from {given.min()} to {given.max()}; expected {minimum} to {_LIMITS.max}; "
             "pass pixels"

@@ -29,7 +29,7 @@ def uncached(function: Callable) -> Callable:
     return numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
 
 
-def borrowing(function: Callable) -> Callable:
+def njit_no_refcount(function: Callable) -> Callable:
     """Compile a kernel that only other kernels call, and that makes no array: it counts no references to one either."""
     options: dict[str, Any] = {"_nrt": False}
     return numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH), **options)(function)

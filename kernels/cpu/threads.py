@@ -5,7 +5,7 @@ that is called as kernel(count, ...): it runs the kernel over parts of range(cou
 the GIL. Items are independent, and kernels that sum over items do so in chunks of their own, in order: no bit of a
 result depends on the number of threads.
 
-The calling thread takes part after part itself; a helper joins in when it looks into its mailbox (see `mailbox`) and
+The calling thread takes part after part itself; a worker joins in when it looks into its slot (see `work_slots`) and
 takes what is left. So a launch waits for nobody who has not begun, and on a busy machine costs next to nothing.
 numba's own parallel layers were tried first, whose launches `benchmarks/launch.py` times beside these: OpenMP's threads
 meet at a barrier, so that after a pause, or with other processes on the cores, a launch waits for them. It also kills a
@@ -27,18 +27,18 @@ import numba
 import numpy as np
 
 from . import thread_count, work_slots
-from .compiling import borrowing, serial, uncached  # noqa: F401
-from .work_slots import serve, share
+from .compiling import njit_no_refcount, serial, uncached  # noqa: F401
+from .work_slots import parallel_for, worker_loop
 
 PARTS = 16  # for each thread: fine enough to balance, each with its own buffers to fill
-_PATIENCE = 1 << 12  # glances, longer than the pause between most launches: a helper that sleeps wakes up late
+_SPIN_LIMIT = 1 << 12  # longer than the pause between most launches: a sleeping worker wakes up late
 
 _ALIGNMENT = 8 * work_slots.SIZE
 
 _limit: int | None = None
-_helpers: list["_Helper"] = []
-_most = sys.maxsize  # helpers that the system allows
-_births = threading.RLock()
+_workers: list["_Worker"] = []
+_most = sys.maxsize  # workers that the system allows
+_start_lock = threading.RLock()
 
 
 def parallel(grain: int, parts: int = PARTS) -> Callable[[Callable], Callable]:
@@ -60,7 +60,7 @@ def parallel(grain: int, parts: int = PARTS) -> Callable[[Callable], Callable]:
                 return
             threads = get_num_threads()
             number = min(parts * threads, -(-count // grain)) if threads > 1 else 1
-            if drive(_mailboxes(min(threads, number) - 1), count, number, *arguments):
+            if drive(_slots(min(threads, number) - 1), count, number, *arguments):
                 raise MemoryError(f"{function.__module__}: {function.__name__} found no memory; use smaller batches")
 
         launch.kernel = drive  # type: ignore[attr-defined]
@@ -70,13 +70,13 @@ def parallel(grain: int, parts: int = PARTS) -> Callable[[Callable], Callable]:
 
 
 def _driver(kernel: Callable, function: Callable) -> Callable:
-    """A compiled drive(mailboxes, count, parts, ...) that runs the parts of a kernel (see `mailbox.share`).
+    """A compiled drive(slots, count, parts, ...) that runs the parts of a kernel (see `work_slots.parallel_for`).
 
     It goes by the name and the place of the kernel's function, and its machine code, all there is of the kernel, too.
     """
 
-    def drive(mailboxes, count, parts, *arguments):
-        return share(kernel, mailboxes.ctypes.data, mailboxes.size, count, parts, arguments)
+    def drive(slots, count, parts, *arguments):
+        return parallel_for(kernel, slots.ctypes.data, slots.size, count, parts, arguments)
 
     place = function.__code__
     drive.__code__ = drive.__code__.replace(co_filename=place.co_filename, co_firstlineno=place.co_firstlineno)
@@ -108,25 +108,25 @@ def use_num_threads(count: int) -> Iterator[None]:
         _limit = before
 
 
-def _mailboxes(count: int) -> np.ndarray:
-    """The addresses of the mailboxes of at most so many helpers; starts missing helpers and wakes sleeping ones."""
-    if len(_helpers) < min(count, _most):
-        _start_helpers(count)
-    helpers = _helpers[:count]
-    for helper in helpers:
-        helper.wake()
-    return np.array([helper.address for helper in helpers], np.int64)
+def _slots(count: int) -> np.ndarray:
+    """The addresses of the slots of at most so many workers; starts missing workers and wakes sleeping ones."""
+    if len(_workers) < min(count, _most):
+        _start_workers(count)
+    workers = _workers[:count]
+    for worker in workers:
+        worker.wake()
+    return np.array([worker.address for worker in workers], np.int64)
 
 
-def _start_helpers(count: int) -> None:
-    """Start helpers until there are so many, or as many as the system allows."""
+def _start_workers(count: int) -> None:
+    """Start workers until there are so many, or as many as the system allows."""
     global _most
-    with _births:
-        while len(_helpers) < min(count, _most):
+    with _start_lock:
+        while len(_workers) < min(count, _most):
             try:
-                _helpers.append(_Helper(len(_helpers) + 1))
+                _workers.append(_Worker(len(_workers) + 1))
             except (RuntimeError, MemoryError) as error:
-                _most = len(_helpers)
+                _most = len(_workers)
                 warnings.warn(
                     f"fastnn: {error}: kernels run on {_most + 1} instead of {count + 1} threads; raise the limit of "
                     f"processes or memory, or set {thread_count.VARIABLE}={_most + 1}",
@@ -135,7 +135,7 @@ def _start_helpers(count: int) -> None:
                 )
 
 
-class _Helper:
+class _Worker:
     """A thread that waits for work: awake for a moment, since launches come in quick succession, then asleep."""
 
     def __init__(self, number: int) -> None:
@@ -147,7 +147,7 @@ class _Helper:
         threading.Thread(target=self._live, daemon=True, name=f"fastnn-{number}").start()
 
     def wake(self) -> None:
-        """Work is about to be posted: first it says so, then looks whether the helper sleeps, who does the reverse."""
+        """Increment, then check sleep; the worker checks in the opposite order, so no wake-up is lost."""
         self._wanted += 1
         if self._asleep and self._calls.empty():
             self._calls.put(None)
@@ -155,7 +155,7 @@ class _Helper:
     def _live(self) -> None:
         while True:
             wanted = self._wanted
-            _wait(self.address, _PATIENCE)
+            _wait(self.address, _SPIN_LIMIT)
             self._asleep = True
             if self._wanted == wanted:
                 self._calls.get()
@@ -163,17 +163,17 @@ class _Helper:
 
 
 @serial
-def _wait(address, patience):
-    """Do what is posted to a mailbox, until nothing has come for so long."""
-    serve(address, patience)
+def _wait(address, spin_limit):
+    """Do what is posted to a slot, until nothing has come for so long."""
+    worker_loop(address, spin_limit)
 
 
-def _forget_helpers() -> None:
+def _forget_workers() -> None:
     """A forked child has none of its parent's threads, perhaps not the one that held the lock; it starts its own."""
-    global _births, _most
-    _births, _most = threading.RLock(), sys.maxsize
-    _helpers.clear()
+    global _start_lock, _most
+    _start_lock, _most = threading.RLock(), sys.maxsize
+    _workers.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_helpers)
+    os.register_at_fork(after_in_child=_forget_workers)

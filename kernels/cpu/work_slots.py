@@ -1,13 +1,13 @@
-"""How a kernel reaches other threads without coming back to Python: mailboxes in memory, read by waiting threads.
+"""Work for other threads, handed over without coming back to Python: slots in memory, read by waiting threads.
 
-A mailbox is five int64: its state, the address of a machine-code function, that of its arguments, the status that the
-function returned, and the floating-point mode in which it runs, that of the sender. A sender reserves a free mailbox,
+A slot is five int64: its state, the address of a machine-code function, that of its arguments, the status that the
+function returned, and the floating-point mode in which it runs, that of the sender. A sender reserves a free slot,
 fills it and posts it; the reader takes what is posted, runs it and says when it is done; only the sender frees it. What
 the reader has not taken by the time that the sender is done with all the parts, the sender takes back: arguments stay
-on its stack, and nobody reads them after `share` returns.
+on its stack, and nobody reads them after `parallel_for` returns.
 
 The state orders everything else: who sets it releases what was written before, who reads it acquires that. Several
-senders may look at the arguments of one mailbox, to see whether they are their own; these are atomic, too.
+senders may look at the arguments of one slot, to see whether they are their own; these are atomic, too.
 """
 
 import os
@@ -21,11 +21,11 @@ from . import float_mode
 
 FREE, RESERVED, POSTED, TAKEN, DONE = range(5)
 STATE, FUNCTION, ARGUMENTS, STATUS, MODE = range(5)
-SIZE = 16  # int64 of a mailbox that shares no cache line, nor the next one, which processors fetch together with it
+SIZE = 16  # int64 of a slot that shares no cache line, nor the next one, which processors fetch together with it
 
 WORD, SHORT, POINTER = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
 ENTRY = ir.FunctionType(SHORT, [POINTER])
-BUSY = 1 << 10  # glances, after which whoever waits offers the core to others
+SPINS = 1 << 10  # after which a waiting thread yields its core to others
 
 
 def _field(builder, address, field):
@@ -49,9 +49,9 @@ def _is(builder, value, expected):
     return builder.icmp_signed("==", value, WORD(expected))
 
 
-def _rest(builder, glances):
-    """Between two glances: a pause of the processor, and after many glances another thread's turn on this core."""
-    with builder.if_else(builder.icmp_signed("<", builder.load(glances), WORD(BUSY))) as (few, many):
+def _rest(builder, spins):
+    """Between two spins: a pause of the processor, and after many spins another thread's turn on this core."""
+    with builder.if_else(builder.icmp_signed("<", builder.load(spins), WORD(SPINS))) as (few, many):
         with few:
             if float_mode.machine() == "x86":
                 pause = cgutils.get_or_insert_function(
@@ -65,20 +65,20 @@ def _rest(builder, glances):
             if hasattr(os, "sched_yield"):
                 take_turns = ir.FunctionType(SHORT, [])
                 builder.call(cgutils.get_or_insert_function(builder.module, take_turns, "sched_yield"), [])
-    builder.store(builder.add(builder.load(glances), WORD(1)), glances)
+    builder.store(builder.add(builder.load(spins), WORD(1)), spins)
 
 
 @intrinsic
-def serve(context, mailbox, patience):
-    """Run what is posted to a mailbox, until nothing has come for so many glances.
+def worker_loop(context, slot, spin_limit):
+    """Run what is posted to a slot, until nothing has come for so many spins.
 
     While the sender is still busy with the rest of the last work, more may be on its way: that time does not count.
     """
 
     def codegen(context, builder, signature, arguments):
-        mailbox, patience = arguments
-        state = _field(builder, mailbox, STATE)
-        left, glances = cgutils.alloca_once_value(builder, patience), cgutils.alloca_once_value(builder, WORD(0))
+        slot, spin_limit = arguments
+        state = _field(builder, slot, STATE)
+        left, spins = cgutils.alloca_once_value(builder, spin_limit), cgutils.alloca_once_value(builder, WORD(0))
         look, posted, idle, done = (builder.append_basic_block() for _ in range(4))
         builder.branch(look)
         builder.position_at_end(look)
@@ -86,17 +86,17 @@ def serve(context, mailbox, patience):
         builder.cbranch(_is(builder, seen, POSTED), posted, idle)
         builder.position_at_end(posted)
         with builder.if_then(_change(builder, state, POSTED, TAKEN)):
-            function = builder.inttoptr(builder.load(_field(builder, mailbox, FUNCTION)), ENTRY.as_pointer())
-            given = builder.inttoptr(_load(builder, _field(builder, mailbox, ARGUMENTS), "monotonic"), POINTER)
-            float_mode.emit_write(builder, builder.load(_field(builder, mailbox, MODE)))
+            function = builder.inttoptr(builder.load(_field(builder, slot, FUNCTION)), ENTRY.as_pointer())
+            given = builder.inttoptr(_load(builder, _field(builder, slot, ARGUMENTS), "monotonic"), POINTER)
+            float_mode.emit_write(builder, builder.load(_field(builder, slot, MODE)))
             status = builder.sext(builder.call(function, [given]), WORD)
-            builder.store(status, _field(builder, mailbox, STATUS))
+            builder.store(status, _field(builder, slot, STATUS))
             _store(builder, WORD(DONE), state)
-            builder.store(patience, left)
-            builder.store(WORD(0), glances)
+            builder.store(spin_limit, left)
+            builder.store(WORD(0), spins)
         builder.branch(look)
         builder.position_at_end(idle)
-        _rest(builder, glances)
+        _rest(builder, spins)
         waiting = builder.zext(_is(builder, seen, FREE), WORD)
         builder.store(builder.sub(builder.load(left), waiting), left)
         builder.cbranch(builder.icmp_signed(">", builder.load(left), WORD(0)), look, done)
@@ -107,44 +107,44 @@ def serve(context, mailbox, patience):
 
 
 @intrinsic
-def share(context, kernel, mailboxes, helpers, count, parts, arguments):
-    """Run kernel(start, stop, *arguments) over `parts` parts of range(count), with whoever reads `helpers` mailboxes.
+def parallel_for(context, kernel, slots, workers, count, parts, arguments):
+    """Run kernel(start, stop, *arguments) over `parts` parts of range(count), with whoever reads `workers` slots.
 
-    `mailboxes` is the address of their addresses. Each thread takes the next part until none is left. Returns 0, or
+    `slots` is the address of their addresses. Each thread takes the next part until none is left. Returns 0, or
     the status of a part that failed; then others may not have run. Helpers only borrow the arguments.
     """
     signature = types.int64(kernel, types.int64, types.int64, types.int64, types.int64, arguments)
 
     def codegen(context, builder, signature, values):
-        _, mailboxes, helpers, count, parts, given = values
+        _, slots, workers, count, parts, given = values
         fields = [WORD, WORD, WORD, given.type]
         box = cgutils.alloca_once(builder, ir.LiteralStructType(fields))  # next part, count, parts, arguments
         for place, value in enumerate((WORD(0), count, parts, given)):
             builder.store(value, builder.gep(box, [SHORT(0), SHORT(place)]))
         entry = _entry(context, builder, kernel.dispatcher, arguments, box.type)
         address, function = builder.ptrtoint(box, WORD), builder.ptrtoint(entry, WORD)
-        mailboxes = builder.inttoptr(mailboxes, WORD.as_pointer())
+        slots = builder.inttoptr(slots, WORD.as_pointer())
         mode = float_mode.emit_read(builder)
 
-        with cgutils.for_range(builder, helpers) as loop:
-            mailbox = builder.load(builder.gep(mailboxes, [loop.index]))
-            state = _field(builder, mailbox, STATE)
+        with cgutils.for_range(builder, workers) as loop:
+            slot = builder.load(builder.gep(slots, [loop.index]))
+            state = _field(builder, slot, STATE)
             with builder.if_then(_change(builder, state, FREE, RESERVED)):
-                builder.store(function, _field(builder, mailbox, FUNCTION))
-                builder.store(mode, _field(builder, mailbox, MODE))
-                _store(builder, address, _field(builder, mailbox, ARGUMENTS), "monotonic")
+                builder.store(function, _field(builder, slot, FUNCTION))
+                builder.store(mode, _field(builder, slot, MODE))
+                _store(builder, address, _field(builder, slot, ARGUMENTS), "monotonic")
                 _store(builder, WORD(POSTED), state)
         own = builder.sext(builder.call(entry, [builder.bitcast(box, POINTER)]), WORD)
         result = cgutils.alloca_once_value(builder, own)
 
-        with cgutils.for_range(builder, helpers) as loop:
-            mailbox = builder.load(builder.gep(mailboxes, [loop.index]))
-            state, arguments_field = (_field(builder, mailbox, field) for field in (STATE, ARGUMENTS))
+        with cgutils.for_range(builder, workers) as loop:
+            slot = builder.load(builder.gep(slots, [loop.index]))
+            state, arguments_field = (_field(builder, slot, field) for field in (STATE, ARGUMENTS))
             ours = builder.icmp_signed("==", _load(builder, arguments_field, "monotonic"), address)
             with builder.if_then(ours):
                 with builder.if_then(builder.not_(_change(builder, state, POSTED, RESERVED))):  # it was taken
                     _wait_until_done(builder, state)
-                    status = builder.load(_field(builder, mailbox, STATUS))
+                    status = builder.load(_field(builder, slot, STATUS))
                     failed = builder.icmp_signed("!=", status, WORD(0))
                     builder.store(builder.select(failed, status, builder.load(result)), result)
                 _store(builder, WORD(0), arguments_field, "monotonic")
@@ -155,13 +155,13 @@ def share(context, kernel, mailboxes, helpers, count, parts, arguments):
 
 
 def _wait_until_done(builder, state):
-    glances = cgutils.alloca_once_value(builder, WORD(0))
+    spins = cgutils.alloca_once_value(builder, WORD(0))
     look, wait, done = (builder.append_basic_block() for _ in range(3))
     builder.branch(look)
     builder.position_at_end(look)
     builder.cbranch(_is(builder, _load(builder, state), DONE), done, wait)
     builder.position_at_end(wait)
-    _rest(builder, glances)
+    _rest(builder, spins)
     builder.branch(look)
     builder.position_at_end(done)
 

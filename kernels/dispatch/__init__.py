@@ -7,4 +7,5 @@ validation    checks of arguments; `wording` of their errors
 arrays        what an array is on each backend
 windows       geometry of convolution and pooling
 multi_tensor  arguments of functions that take many arrays at once
+deprecated    former names
 """

@@ -1,7 +1,7 @@
-"""What an array is: of float32 or float64, NumPy's or, on the backend cuda, one in the memory of a GPU, a resident one.
+"""What an array is: of float32 or float64, NumPy's or, on the backend cuda, a device array, in the memory of a GPU.
 
 The one place that knows about array types and dtypes. Whoever stands above the kernels asks it for what NumPy would do
-to its own arrays alone. Resident arrays have NumPy's attributes and operators; they go to NumPy by `to_numpy` only, and
+to its own arrays alone. Device arrays have NumPy's attributes and operators; they go to NumPy by `to_numpy` only, and
 what reads their values waits for the GPU, so that nobody does in passing.
 """
 
@@ -15,15 +15,15 @@ import numpy as np
 
 from . import active
 
-RESIDENT: tuple[type, ...] = ()  # the type of resident arrays, once the backend cuda was chosen
+DEVICE_ARRAYS: tuple[type, ...] = ()  # the type of device arrays, once the backend cuda was chosen
 _memory: Any = None  # what makes and moves them: `gpu.memory`
 _take: Any = None
 
 
 def register(kind: type, memory: Any, take: Any) -> None:
-    """Have resident arrays known: their type, what makes and moves them, and a function that takes rows of them."""
-    global RESIDENT, _memory, _take
-    RESIDENT, _memory, _take = (kind,), memory, take
+    """Register device arrays: their type, what makes and moves them, and a function that takes rows of them."""
+    global DEVICE_ARRAYS, _memory, _take
+    DEVICE_ARRAYS, _memory, _take = (kind,), memory, take
 
 
 class Transfers(NamedTuple):
@@ -38,28 +38,28 @@ def transfers() -> Transfers:
     return Transfers(*_memory.transfers()) if _memory else Transfers(0, 0)
 
 
-def is_resident(value: Any) -> bool:
+def is_on_device(value: Any) -> bool:
     """Whether it is an array in the memory of a GPU."""
-    return isinstance(value, RESIDENT)
+    return isinstance(value, DEVICE_ARRAYS)
 
 
 def to_device(value: Any) -> Any:
     """`value` where the active backend computes: an array of NumPy's moves to a GPU on cuda, else back from there."""
     if computes_on_gpu():
         return _memory.to_device(value) if isinstance(value, np.ndarray) else value
-    return to_numpy(value) if is_resident(value) else value
+    return to_numpy(value) if is_on_device(value) else value
 
 
-def beside(value: Any, other: Any) -> Any:
+def on_same_device(value: Any, other: Any) -> Any:
     """`value` as an array in the memory in which `other` lies."""
-    if is_resident(value) == is_resident(other):
+    if is_on_device(value) == is_on_device(other):
         return value
-    return to_numpy(value) if is_resident(value) else _memory.to_device(np.asarray(value))
+    return to_numpy(value) if is_on_device(value) else _memory.to_device(np.asarray(value))
 
 
 def asarray(value: Any, dtype: Any = None) -> Any:
-    """`value` as an array, without a copy where it is one already; a resident one leaves the GPU on other backends."""
-    if not is_resident(value):
+    """`value` as an array, without a copy where it is one already; a device array leaves the GPU on other backends."""
+    if not is_on_device(value):
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             value = np.from_dlpack(value)
         return np.asarray(value, dtype)
@@ -68,7 +68,7 @@ def asarray(value: Any, dtype: Any = None) -> Any:
     return value if dtype is None else value.astype(dtype, copy=False)
 
 
-def obstacle(value: Any) -> tuple[str, str] | None:
+def refusal(value: Any) -> tuple[str, str] | None:
     """Why a value, or an entry of a list, must not be taken for its numbers alone, and what to do; None if it may be.
 
     Masks and units are lost in a conversion, and so are the gradients of a tensor.
@@ -95,7 +95,7 @@ def common_dtype(given: Iterable[np.ndarray]) -> np.dtype:
 
 def is_plain(array: Any) -> bool:
     """Whether kernels can write to it as it is: C-contiguous, and in the host's memory also aligned and writeable."""
-    return array.flags.c_contiguous if is_resident(array) else array.flags.carray
+    return array.flags.c_contiguous if is_on_device(array) else array.flags.carray
 
 
 def contiguous(array: Any, dtype: np.dtype) -> Any:
@@ -105,39 +105,39 @@ def contiguous(array: Any, dtype: np.dtype) -> Any:
     """
     if array.dtype == dtype and is_plain(array):
         return array
-    if is_resident(array):
+    if is_on_device(array):
         return _memory.xp.ascontiguousarray(array, dtype)
     return np.require(array, dtype, ("C", "A", "W"))
 
 
-def copied(array: Any, dtype: Any = None, order: Any = "K") -> Any:
-    """A copy in the same memory; a resident one is C-contiguous."""
-    if is_resident(array):
+def copy(array: Any, dtype: Any = None, order: Any = "K") -> Any:
+    """A copy in the same memory; a device array is C-contiguous."""
+    if is_on_device(array):
         return contiguous(array, np.dtype(dtype or array.dtype)).copy()
     return np.array(array, dtype=dtype, order=order)
 
 
 def empty_like(array: Any) -> Any:
-    """New memory beside the array, in its shape and dtype, C-contiguous."""
-    return (_memory.xp if is_resident(array) else np).empty(array.shape, array.dtype)
+    """New memory where the array is, in its shape and dtype, C-contiguous."""
+    return (_memory.xp if is_on_device(array) else np).empty(array.shape, array.dtype)
 
 
-def zeros(shape: Any, beside: Any) -> Any:
+def zeros(shape: Any, like: Any) -> Any:
     """Zeros in the memory and the dtype of another array."""
-    return (_memory.xp if is_resident(beside) else np).zeros(shape, beside.dtype)
+    return (_memory.xp if is_on_device(like) else np).zeros(shape, like.dtype)
 
 
 def concatenate(values: tuple, axis: int) -> Any:
-    """Arrays one after the other; resident if one of them is."""
-    if not any(map(is_resident, values)):
+    """Arrays one after the other; on the GPU if one of them is."""
+    if not any(map(is_on_device, values)):
         return np.concatenate(values, axis)
-    first = next(filter(is_resident, values))
-    return _memory.xp.concatenate([beside(value, first) for value in values], axis)
+    first = next(filter(is_on_device, values))
+    return _memory.xp.concatenate([on_same_device(value, first) for value in values], axis)
 
 
-def renewed(array: Any, value: Any) -> Any:
-    """What is to stand for `array` from now on: `value`; a resident array is overwritten and stays where it is."""
-    if not is_resident(array):
+def overwrite(array: Any, value: Any) -> Any:
+    """`value` in place of an array; a device array is overwritten and keeps its address."""
+    if not is_on_device(array):
         return asarray(value, array.dtype)
     array[...] = value
     return array
@@ -145,8 +145,8 @@ def renewed(array: Any, value: Any) -> Any:
 
 def take(array: Any, places: np.ndarray) -> Any:
     """The rows of an array at these places."""
-    if is_resident(array):
-        return _take(array, beside(places, array))
+    if is_on_device(array):
+        return _take(array, on_same_device(places, array))
     return array[places]
 
 
@@ -159,16 +159,16 @@ def memory() -> int:
         return 2**47
 
 
-def room() -> int:
+def free_memory() -> int:
     """Bytes that are free where the active backend computes, as far as that is known; else a lot."""
-    return _memory.room() if computes_on_gpu() else sys.maxsize
+    return _memory.free_memory() if computes_on_gpu() else sys.maxsize
 
 
 def may_share_memory(one: Any, other: Any) -> bool:
     """Whether the memory of two arrays overlaps, or might."""
-    if not is_resident(one) and not is_resident(other):
+    if not is_on_device(one) and not is_on_device(other):
         return np.may_share_memory(one, other)
-    if not is_resident(one) or not is_resident(other):
+    if not is_on_device(one) or not is_on_device(other):
         return False
     first, second = address(one), address(other)
     return first < second + other.nbytes and second < first + one.nbytes
@@ -176,12 +176,12 @@ def may_share_memory(one: Any, other: Any) -> bool:
 
 def address(array: Any) -> int:
     """Where an array begins in its memory."""
-    return _memory.address(array) if is_resident(array) else array.ctypes.data
+    return _memory.address(array) if is_on_device(array) else array.ctypes.data
 
 
 def to_numpy(array: Any) -> np.ndarray:
     """`array` in host memory, for pictures, files and comparisons."""
-    return _memory.to_host(array) if is_resident(array) else np.asarray(array)
+    return _memory.to_host(array) if is_on_device(array) else np.asarray(array)
 
 
 def computes_on_gpu() -> bool:

@@ -82,7 +82,7 @@ def _are_plain(row: list) -> bool:
     """Whether they are what the kernels want already: the usual case, to be found out quickly."""
     first = row[0]
     return (
-        (type(first) is np.ndarray or (arrays.is_resident(first) and arrays.computes_on_gpu()))
+        (type(first) is np.ndarray or (arrays.is_on_device(first) and arrays.computes_on_gpu()))
         and first.dtype in _DTYPES
         and all(
             type(one) is type(first) and one.dtype == first.dtype and one.shape == first.shape and arrays.is_plain(one)
@@ -119,7 +119,7 @@ def _check_apart(function: str, names: list[str], place: str, row: list[np.ndarr
 
 
 def _check_written(function: str, name: str, value: Any, origin: str, first: np.ndarray) -> None:
-    known = isinstance(value, np.ndarray) or (arrays.is_resident(value) and arrays.computes_on_gpu())
+    known = isinstance(value, np.ndarray) or (arrays.is_on_device(value) and arrays.computes_on_gpu())
     if not known or value.dtype != first.dtype:
         what = f"{name}.dtype = {value.dtype}" if known else f"{name}={validation.brief(value)}"
         raise TypeError(

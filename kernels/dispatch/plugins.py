@@ -36,7 +36,7 @@ def offered(reserved: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
     return dict(sorted(found.items()))
 
 
-def obstacle(name: str, points: tuple[EntryPoint, ...]) -> tuple[str, str] | None:
+def reason(name: str, points: tuple[EntryPoint, ...]) -> tuple[str, str] | None:
     """Why a backend of another package cannot run here and what to do about it, or None where it can."""
     packages = sorted(map(_package, points))
     if points[0].name != name:

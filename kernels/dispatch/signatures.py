@@ -14,7 +14,7 @@ F = TypeVar("F", bound=Callable)
 
 def checked(function: F) -> F:
     """A decorator of public functions, methods and `__init__`: what Python says of the names and the number of the
-    arguments becomes a TypeError as those of `checks`, with the nearest name.
+    arguments becomes a TypeError as those of `validation`, with the nearest name.
     """
 
     @functools.wraps(function)

@@ -83,7 +83,7 @@ def use_backend(name: str) -> Iterator[None]:
 
 def backends() -> list[Backend]:
     """Every backend, ours first: name, available, reason, what would make it available, and what it runs on."""
-    found = ((name, _obstacle(name)) for name in (*BACKENDS, *_offered()))
+    found = ((name, _reason(name)) for name in (*BACKENDS, *_offered()))
     return [Backend(name, False, *why) if why else Backend(name, True, "", "", _device(name)) for name, why in found]
 
 
@@ -92,9 +92,8 @@ def _resolve(name: str, origin: str) -> str:
         validation.choice(origin, "backend", name, (*CHOICES, *_offered()))
     if name == "auto":
         name = "cuda" if _has_gpu() else DEFAULT
-    obstacle = _obstacle(name)
-    if obstacle:
-        reason, remedy = obstacle
+    if found := _reason(name):
+        reason, remedy = found
         error = BackendUnavailable(f"{origin}: backend={name!r} cannot run here: {reason}; {remedy}")
         raise error from _import_error(name)
     if name == "cuda":
@@ -114,16 +113,16 @@ def _import_error(name: str) -> ImportError | None:
 
 
 @functools.cache
-def _obstacle(name: str) -> tuple[str, str] | None:
+def _reason(name: str) -> tuple[str, str] | None:
     """Why the backend cannot run here and what to do about it, or None where it can."""
     if error := _import_error(name):
         return f"importing numba failed ({error})", "install it with: pip install numba"
     if name == "cuda":
         from ..gpu import availability
 
-        return availability.obstacle()
+        return availability.reason()
     if name not in BACKENDS:
-        return plugins.obstacle(name, _offered()[name])
+        return plugins.reason(name, _offered()[name])
     if not _has_variant("conv2d", name):
         return f"this version has no {name} kernels", "use one of the other backends"
     return None
@@ -145,7 +144,7 @@ def _device(name: str) -> str:
 
 def _has_gpu() -> bool:
     """Whether kernels run on a GPU here, and not on a simulated one."""
-    if _obstacle("cuda"):
+    if _reason("cuda"):
         return False
     from ..gpu import availability
 

@@ -42,7 +42,7 @@ def _are_ready(given: Iterable[tuple[Any, str]]) -> bool:
     lengths: dict[str, int] = {}
     for value, pattern in given:
         if type(value) is not np.ndarray:
-            if not arrays.is_resident(value) or not value.flags.c_contiguous or not arrays.computes_on_gpu():
+            if not arrays.is_on_device(value) or not value.flags.c_contiguous or not arrays.computes_on_gpu():
                 return False
         elif not value.flags.carray:
             return False
@@ -78,8 +78,8 @@ def array(function: str, name: str, value: Any) -> np.ndarray:
 
 
 def plain(function: str, name: str, value: Any) -> None:
-    """No array that gives its numbers another meaning than NumPy's do (see `arrays.obstacle`), nor a list of them."""
-    found = arrays.obstacle(value)
+    """No array that gives its numbers another meaning than NumPy's do (see `arrays.refusal`), nor a list of them."""
+    found = arrays.refusal(value)
     if found:
         what, remedy = found
         raise TypeError(f"{function}: {name} is {what}; expected a plain array; {remedy.format(name)}")
@@ -122,8 +122,8 @@ def has_statistics(function: str, name: str, shape: tuple[int, ...]) -> None:
 
 
 def not_negative(function: str, name: str, value: np.ndarray) -> None:
-    """No element of the array is below 0; of a resident one, which nobody reads in passing, NaN will tell."""
-    if not arrays.is_resident(value) and value.size and np.fmin.reduce(value, axis=None) < 0:
+    """No element of the array is below 0; of a device array, which is not read here, NaN will tell."""
+    if not arrays.is_on_device(value) and value.size and np.fmin.reduce(value, axis=None) < 0:
         raise ValueError(
             f"{function}: {name} contains {value[value < 0][0]}; expected no number below 0; pass {name} as the "
             f"forward pass returned it, or running averages of it"
@@ -139,7 +139,7 @@ def index(function: str, name: str, value: Any, expected: tuple[int, ...], maxim
             f"pass {name} as the forward pass returned it"
         )
     shape(function, name, given, expected)
-    readable = given.size and not arrays.is_resident(given)
+    readable = given.size and not arrays.is_on_device(given)
     if readable and ((given.dtype.kind == "i" and given.min() < 0) or given.max() > maximum):
         raise ValueError(
             f"{function}: {name} ranges from {given.min()} to {given.max()}; expected 0 to {maximum}; "
@@ -313,7 +313,7 @@ def labels(function: str, name: str, value: Any, count: int, classes: int, indic
     """Class labels: integers (count,) from 0 to classes - 1, returned as C-contiguous int64.
 
     indices: of the labels in the data set that they are from, for errors
-    Resident labels are not read here: with one out of range, losses are NaN.
+    Device arrays of labels are not read here: with one out of range, losses are NaN.
     """
     given = array(function, name, value)
     if given.dtype.kind not in "iu" and given.size:
@@ -326,7 +326,7 @@ def labels(function: str, name: str, value: Any, count: int, classes: int, indic
             f"{function}: {name}.shape = {given.shape} does not fit; expected ({count},), one label per row of the "
             f"scores; pass class numbers, not one-hot rows"
         )
-    if arrays.is_resident(given):
+    if arrays.is_on_device(given):
         return arrays.contiguous(given, np.dtype(np.int64))
     plain = given.dtype == np.int64 and given.flags.carray and given.size
     if plain and np.maximum.reduce(given.view(np.uint64)) < classes:  # as unsigned, a label below 0 is a large one

@@ -1,4 +1,4 @@
-"""`sandwich` on a GPU: neighbours that go element by element share a pass over memory.
+"""`fused` on a GPU: neighbours that go element by element share a pass over memory.
 
 ReLU is the floor of a product's tiles, or of the pass that normalizes, and its mask is part of the passes of the norm's
 gradient. Pooling normalizes the windows that it reads: what lies between them is not kept. Backward its index knows

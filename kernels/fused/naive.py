@@ -1,4 +1,4 @@
-"""The specification of `sandwich`: the naive parts, one after the other."""
+"""The specification of `fused`: the naive parts, one after the other."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""`sandwich` fused: ReLU is the floor of the register tile, pooling reads the tile's scratch planes while in cache.
+"""`fused` fused: ReLU is the floor of the register tile, pooling reads the tile's scratch planes while in cache.
 
 Backwards the pooled gradient is spread straight into the zero-bordered planes that dw and dx read: the gradient between
 convolution and pooling never exists in memory. ReLU rides along with the pass that normalises, its mask with the norm's

@@ -1,4 +1,4 @@
-"""`sandwich` as its vectorized parts, one after the other."""
+"""`fused` as its vectorized parts, one after the other."""
 
 import math
 

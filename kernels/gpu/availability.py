@@ -22,7 +22,7 @@ _SIMULATOR = "or have numba simulate a GPU, slowly, with NUMBA_ENABLE_CUDASIM=1 
 
 
 @functools.cache
-def obstacle() -> tuple[str, str] | None:
+def reason() -> tuple[str, str] | None:
     """Why no kernel can run and what to do about it, or None where it can.
 
     The driver is looked for first, and packages only by name: importing them is slow, and in vain without a driver.
@@ -42,7 +42,7 @@ def obstacle() -> tuple[str, str] | None:
     for failure in itertools.chain(map(_import_failure, _MODULES), map(_library_failure, _LIBRARIES)):
         if failure:
             return failure, f"{_EXPECTED}, with their libraries; {_install(driver)}"
-    return _device_obstacle(driver)
+    return _device_reason(driver)
 
 
 def device() -> str:
@@ -68,7 +68,7 @@ def driver_version() -> int | None:
     return version.value
 
 
-def _device_obstacle(driver: int) -> tuple[str, str] | None:
+def _device_reason(driver: int) -> tuple[str, str] | None:
     """What the driver itself objects."""
     from cupy.cuda import runtime
 

@@ -1,4 +1,4 @@
-"""Steps that the active backend can repeat without Python, as cuda does: see `graphs` and `graph_inputs`."""
+"""Work that the active backend can capture and replay without Python, as cuda does: see `graphs`, `graph_inputs`."""
 
 import importlib
 from collections.abc import Callable
@@ -13,24 +13,24 @@ def is_possible() -> bool:
     return arrays.computes_on_gpu()
 
 
-def watch(function: Callable[[], None]) -> Any:
-    """Run a function; notes of what it did, whose `obstacle(others)` says why it cannot be repeated, or None."""
-    return _gpu("graphs").watch(function)
+def trace(function: Callable[[], None]) -> Any:
+    """Run a function; notes of what it did, whose `reason(others)` says why it cannot be repeated, or None."""
+    return _gpu("graphs").trace(function)
 
 
-def record(function: Callable[[], None]) -> Callable[[], None]:
-    """What does all that a function has the backend do, which is not done yet; call both inside a `stage`."""
-    return _gpu("graphs").record(function)
+def capture(function: Callable[[], None]) -> Callable[[], None]:
+    """A function that replays all work of another one, which is not done yet; call both in a `capture_stream`."""
+    return _gpu("graphs").capture(function)
 
 
-def stage() -> AbstractContextManager:
-    """Where steps are recorded and repeated, inside a `with` block; one for all."""
-    return _gpu("graphs").Stage()
+def capture_stream() -> AbstractContextManager:
+    """The stream on which work is captured and replayed, inside a `with` block."""
+    return _gpu("graphs").CaptureStream()
 
 
-def stretch(*arguments: Any) -> Any:
-    """Tables of what steps differ in, see `graph_inputs.Stretch`."""
-    return _gpu("graph_inputs").Stretch(*arguments)
+def graph_inputs(*arguments: Any) -> Any:
+    """Tables of what steps differ in, see `graph_inputs.GraphInputs`."""
+    return _gpu("graph_inputs").GraphInputs(*arguments)
 
 
 def supplied(supply: Callable[[Any], None]) -> AbstractContextManager:

@@ -1,7 +1,7 @@
 """What stands in for CuPy in the simulator: arrays that go nowhere NumPy's go unasked, as those of a GPU do not.
 
 What works with them works with CuPy's: the attributes and operators here are those of CuPy that the project uses, and
-as there, NumPy may not read them. A GPU's work is noted where steps are recorded, see `replay`.
+as there, NumPy may not read them. A GPU's work is noted where steps are captured, see `graphs`.
 """
 
 from collections.abc import Callable

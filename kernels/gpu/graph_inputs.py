@@ -1,8 +1,8 @@
-"""What repeated steps differ in, laid down in the GPU's memory beforehand: tables with a row for each step.
+"""Per-step inputs of a CUDA graph, uploaded in advance: tables in the GPU's memory with a row for each step.
 
-A step that is repeated without Python has the same arguments each time. So the rows of its batch, the numbers of its
-update and the place for its loss are found in tables, by a count of steps that lies in the GPU's memory too and that
-each step moves on.
+A captured step has the same arguments each time it is replayed. So it finds the rows of its batch, the hyperparameters
+of its update and the place for its loss in tables, by a count of steps that is in the GPU's memory too and that each
+step increments.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from .memory import to_host, write, xp
 from .multi_tensor import in_dtype
 
 
-class Stretch:
+class GraphInputs:
     """Tables for up to `length` steps.
 
     drawn: arrays of a step, such as the rows of its batch: others of these shapes and dtypes come in the others
@@ -33,7 +33,7 @@ class Stretch:
         self._losses = xp.empty(length)
 
     def begin(self, drawn: Sequence[Sequence[np.ndarray]], numbers: list[tuple]) -> None:
-        """Lay down what was drawn for each of the next steps, and the numbers of its update."""
+        """Upload what was drawn for each of the next steps, and the numbers of its update."""
         count = len(drawn)
         for table, values in zip(self._tables, zip(*drawn, strict=True), strict=True):
             write(table[:count], np.stack(values))

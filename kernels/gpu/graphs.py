@@ -1,9 +1,9 @@
-"""Steps that are repeated without Python: what a function had the GPU do is noted, and done again at one word.
+"""Work of the GPU that is captured once and replayed without Python: CUDA graphs.
 
-A function can be repeated so if it always has the GPU do the same: the same kernels with the same numbers on arrays
-that stay where they are, and nothing that is moved to or from the host. `watch` runs it once and notes what it did; two
-such notes tell whether it may be recorded. On a GPU `record` captures a CUDA graph, which takes one launch for all; in
-the simulator it keeps what was noted, and does it again.
+A function can be captured if it always does the same: the same kernels with the same numbers on arrays that keep their
+addresses, and no copies to or from the host. `trace` runs it once and notes what it did; two such notes tell whether it
+may be captured. On a GPU `capture` makes a CUDA graph, which replays everything in one launch; in the simulator it
+keeps what was noted, and does it again.
 
 Source: NVIDIA, CUDA C++ Programming Guide, "CUDA Graphs".
 """
@@ -34,7 +34,7 @@ class Notes:
         self.moved = 0
         self.executing = executing
 
-    def obstacle(self, other: "Notes") -> str | None:
+    def reason(self, other: "Notes") -> str | None:
         """Why a function that was noted twice cannot be repeated without Python, or None."""
         if self.moved or other.moved:
             return f"it moves {max(self.moved, other.moved)} bytes between host and device"
@@ -66,7 +66,7 @@ def note_move(count: int) -> None:
         notes.moved += count
 
 
-def watch(function: Callable[[], None], executing: bool = True) -> Notes:
+def trace(function: Callable[[], None], executing: bool = True) -> Notes:
     """Run a function; what it had the GPU do."""
     notes = Notes(executing)
     token = _notes.set(notes)
@@ -77,10 +77,10 @@ def watch(function: Callable[[], None], executing: bool = True) -> Notes:
     return notes
 
 
-def record(function: Callable[[], None]) -> Callable[[], None]:
-    """What does all that a function has the GPU do, which is not done yet; call both inside a `Stage`."""
+def capture(function: Callable[[], None]) -> Callable[[], None]:
+    """A function that replays all work of another one, which is not done yet; call both inside a `CaptureStream`."""
     if SIMULATED:
-        again = [one.again for one in watch(function, executing=False).work if one.again]
+        again = [one.again for one in trace(function, executing=False).work if one.again]
 
         def repeat() -> None:
             for work in again:
@@ -103,8 +103,8 @@ def record(function: Callable[[], None]) -> Callable[[], None]:
     return launch
 
 
-class Stage:
-    """Where steps are recorded and repeated, inside a `with` block: a stream of their own."""
+class CaptureStream:
+    """A stream of its own, on which work is captured and replayed inside a `with` block."""
 
     def __init__(self) -> None:
         self._stream: Any = None

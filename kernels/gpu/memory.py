@@ -1,4 +1,4 @@
-"""Arrays for the kernels: CuPy's on a GPU, those of `standin` in the simulator; and how they get there and back."""
+"""Arrays for the kernels: CuPy's on a GPU, those of `fake_cupy` in the simulator; and how they get there and back."""
 
 import functools
 import importlib
@@ -51,7 +51,7 @@ def transfers() -> tuple[int, int]:
     return _moved[0], _moved[1]
 
 
-def room() -> int:
+def free_memory() -> int:
     """Bytes of the GPU's memory that are free."""
     return sys.maxsize if SIMULATED else xp.cuda.runtime.memGetInfo()[0]
 

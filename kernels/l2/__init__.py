@@ -9,9 +9,10 @@ import math
 
 import numpy as np
 
-from ..dispatch import arrays, multi_tensor, signatures, switch, validation
+from ..dispatch import arrays, deprecated, multi_tensor, signatures, switch, validation
 
 _variant = switch.operation(__name__)
+__getattr__ = deprecated.names(__name__, gradient_norm="global_norm")
 
 
 @signatures.checked
@@ -35,7 +36,7 @@ def weight_penalty(w, dw, reg):
 
 
 @signatures.checked
-def gradient_norm(dw):
+def global_norm(dw):
     """The Euclidean norm of all elements together: sqrt(sum(dw**2)).
 
     Inputs: dw (...), or a list of arrays; not modified. Returns a Python float.
@@ -43,11 +44,11 @@ def gradient_norm(dw):
     Cost: 2 flops an element; reads dw.
     Source: Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks (2013), section 3.2.
     """
-    function = "gradient_norm"
-    known = (np.ndarray, *arrays.RESIDENT)
+    function = "global_norm"
+    known = (np.ndarray, *arrays.DEVICE_ARRAYS)
     many = isinstance(dw, (list, tuple)) and all(isinstance(one, known) for one in dw)
     given = {f"dw[{place}]": one for place, one in enumerate(dw)} if many else {"dw": dw}
     each = [validation.floats(function, **{name: (value, "...")})[0] for name, value in given.items()]
     if not each:
         return 0.0
-    return math.sqrt(arrays.to_numpy(_variant().gradient_norm(each)))
+    return math.sqrt(arrays.to_numpy(_variant().global_norm(each)))

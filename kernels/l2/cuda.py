@@ -1,4 +1,4 @@
-"""`squares` on a GPU: blocks of threads add up squares in float64, a number of blocks that depends on the sizes alone.
+"""`l2` on a GPU: blocks of threads add up squares in float64, a number of blocks that depends on the sizes alone.
 
 Their sums stand in one table, which is added up in the same way: one number, however many arrays. See `gpu.reduce`.
 """
@@ -14,11 +14,11 @@ from ..gpu.reduce import total_of_squares
 def weight_penalty(w, dw, reg):
     for weights, gradients in zip(w, dw, strict=True):
         _add_penalty(weights.size, weights.size, weights, weights.dtype.type(reg), gradients)
-    return gradient_norm(w)
+    return global_norm(w)
 
 
 @on_device
-def gradient_norm(dw):
+def global_norm(dw):
     return total_of_squares(dw)
 
 

@@ -1,4 +1,4 @@
-"""The specification of `squares`: one element after the other, in Python floats. The sums themselves are returned."""
+"""The specification of `l2`: one element after the other, in Python floats. The sums themselves are returned."""
 
 
 def weight_penalty(w, dw, reg):
@@ -10,5 +10,5 @@ def weight_penalty(w, dw, reg):
     return total
 
 
-def gradient_norm(dw):
+def global_norm(dw):
     return sum(gradient * gradient for gradients in dw for gradient in gradients.reshape(-1).tolist())

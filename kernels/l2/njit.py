@@ -1,4 +1,4 @@
-"""`squares` as one pass over memory on all cores, all arrays in one launch.
+"""`l2` as one pass over memory on all cores, all arrays in one launch.
 
 Each chunk has a sum of its own, and these are added in one order: the total does not depend on the cores.
 """
@@ -45,7 +45,7 @@ def _squares(start, stop, table, zero, sums):
         sums[chunk] = total
 
 
-def gradient_norm(dw):
+def global_norm(dw):
     total, rows = 0.0, [(array,) for array in dw]
     for some, table, count in multi_tensor.launches(rows):
         sums = np.empty(count)

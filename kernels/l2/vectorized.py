@@ -1,4 +1,4 @@
-"""`squares` with NumPy, in blocks whose squares stay in the cache."""
+"""`l2` with NumPy, in blocks whose squares stay in the cache."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ def weight_penalty(w, dw, reg):
     for weights, gradients in zip(w, dw, strict=True):
         for block, target in zip(_blocks(weights), _blocks(gradients), strict=True):
             target += block.dtype.type(reg) * block
-    return gradient_norm(w)
+    return global_norm(w)
 
 
-def gradient_norm(dw):
+def global_norm(dw):
     return sum(float(np.square(block, dtype=np.float64).sum()) for array in dw for block in _blocks(array))
 
 

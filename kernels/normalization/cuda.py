@@ -1,4 +1,4 @@
-"""`norm` on a GPU: a block of threads adds up what shares statistics; then each thread computes one output.
+"""`normalization` on a GPU: a block of threads adds up what shares statistics; then each thread computes one output.
 
 See `gpu.normalize`, where ReLU may be part of it, and `gpu.reduce` for the sums.
 """

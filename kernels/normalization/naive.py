@@ -1,4 +1,4 @@
-"""The specification of `norm`: one channel, or one group of an image, at a time, in Python floats. x is (N, C, S)."""
+"""The specification of `normalization`: channel by channel, or group by group, in Python floats. x is (N, C, S)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""`norm` in as few passes over memory as there can be: see `simd.normalize` (batch) and `simd.groups`.
+"""`normalization` in as few passes over memory as there can be: see `simd.normalize` (batch) and `simd.groups`.
 
 Both backward forms of batch norm are the closed one here, which reads as much and computes less.
 """

@@ -1,4 +1,4 @@
-"""`norm` with NumPy: whole arrays of float64 at a time. x is (N, C, S)."""
+"""`normalization` with NumPy: whole arrays of float64 at a time. x is (N, C, S)."""
 
 import numpy as np
 

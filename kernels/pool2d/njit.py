@@ -1,8 +1,8 @@
 """`pool2d` plane by plane on the cores, a vector of outputs at a time.
 
-2x2 windows that do not overlap, the usual ones, are a pass of their own (`simd.quads`): it reads x and writes dx once.
-Of other windows those inside the image go by vectors (`simd.overlap`), where they are 1 or 2 columns apart; those
-across a border, and their mean, element by element.
+2x2 windows that do not overlap, the usual ones, have a pass of their own (`simd.pool2x2`), which reads x and writes dx
+once. Of other windows those inside the image go by vectors (`simd.pool_overlapping`), where they are 1 or 2 columns
+apart; those across a border, and their mean, element by element.
 """
 
 import numpy as np

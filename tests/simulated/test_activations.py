@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from inputs.activations import (
+from operation_checks.activations import (
     AWKWARD,
     ELEMENTWISE,
     PRELU,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from inputs.augment import check_bits, check_layouts_and_integers, check_numbers_worked_by_hand, draw
+from operation_checks.augment import check_bits, check_layouts_and_integers, check_numbers_worked_by_hand, draw
 
 import fastnn
 from fastnn.augment import Augment

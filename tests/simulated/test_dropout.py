@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from inputs.dropout import check_dropped_elements, check_keeping_everything, check_layouts_and_integers
+from operation_checks.dropout import check_dropped_elements, check_keeping_everything, check_layouts_and_integers
 
 import fastnn
 from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
@@ -63,7 +63,7 @@ def test_keeping_everything_changes_nothing():
 @pytest.mark.parametrize("draws", [0, 1, 2**32 - 1, 2**32, 2**64 - 1])
 def test_seeds_of_masks_are_those_of_numpy(key, draws):
     there = seeds.of_mask(*(to_device(np.array(word, np.uint64)) for word in (key, draws)))
-    assert arrays.is_resident(there)
+    assert arrays.is_on_device(there)
     assert to_host(there)[0] == seeds.of_mask(key, draws)
     assert to_host(there)[0] == np.random.SeedSequence((key, draws)).generate_state(1, np.uint64)[0]
 
@@ -74,7 +74,7 @@ def test_a_seed_may_stay_on_the_gpu():
     out, _ = dropout.dropout_forward(to_device(x), 0.5, to_device(np.array([2**63 + 5], np.uint64)))
     np.testing.assert_array_equal(to_host(out), expected)
     for wrong in (np.zeros(1, np.int64), np.zeros(2, np.uint64)):
-        with pytest.raises(TypeError, match=r"seed is a resident array of .*; expected one element of uint64"):
+        with pytest.raises(TypeError, match=r"seed is a device array of .*; expected one element of uint64"):
             dropout.dropout_forward(x, 0.5, to_device(wrong))
 
 

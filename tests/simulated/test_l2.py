@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from inputs.squares import (
+from operation_checks.l2 import (
     check_a_shared_gradient,
     check_against_the_loops,
     check_many_at_once,
@@ -40,7 +40,7 @@ def test_the_gradient_is_that_of_the_penalty():
 
 def test_squares_too_large_for_float32_are_summed():
     w, dw = np.full(3, 1e30, np.float32), np.zeros(3, np.float32)
-    assert l2.gradient_norm(w) == pytest.approx(math.sqrt(3) * 1e30, rel=1e-6)
+    assert l2.global_norm(w) == pytest.approx(math.sqrt(3) * 1e30, rel=1e-6)
     assert l2.weight_penalty(w, dw, 2.0) == pytest.approx(3e60, rel=1e-6)
     np.testing.assert_array_equal(dw, 2 * w)
 
@@ -49,7 +49,7 @@ def test_squares_too_large_for_float32_are_summed():
 @pytest.mark.parametrize(("value", "expected"), [(np.nan, np.nan), (np.inf, np.inf), (-1e200, np.inf)])
 def test_what_is_not_finite_spreads(value, expected):
     w, dw = np.array([1.0, value, 2.0]), np.zeros(3)
-    np.testing.assert_equal(l2.gradient_norm(w), expected)
+    np.testing.assert_equal(l2.global_norm(w), expected)
     np.testing.assert_equal(l2.weight_penalty(w, dw, 0.5), expected)
     np.testing.assert_array_equal(dw, 0.5 * w)
 

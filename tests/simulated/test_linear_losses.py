@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from inputs.linear_losses import LOSSES, check_the_gradient, check_the_kink, draw, rounded
+from operation_checks.linear_losses import LOSSES, check_the_gradient, check_the_kink, draw, rounded
 
 from fastnn.kernels import linear_losses
 from fastnn.testing import against_naive

@@ -66,18 +66,18 @@ def test_nothing_else_goes_back():
 def test_functions_that_call_each_other_leave_arrays_there():
     @memory.on_device
     def inner(pair, factor):
-        assert all(map(arrays.is_resident, pair))
+        assert all(map(arrays.is_on_device, pair))
         return pair[0] + factor * pair[1], None
 
     @memory.on_device
     def outer(x, y, factor):
         total, nothing = inner((x, y), factor)
-        assert arrays.is_resident(total) and nothing is None
+        assert arrays.is_on_device(total) and nothing is None
         return total, (x, factor)
 
     total, (x, factor) = outer(np.array([1.0, 2.0]), np.array([3.0, 4.0]), 2)
     assert (total.tolist(), type(x), factor) == ([7.0, 10.0], np.ndarray, 2)
-    assert arrays.is_resident(inner((to_device(np.ones(2)), np.ones(2)), 1)[0]), "given one from there, it stays there"
+    assert arrays.is_on_device(inner((to_device(np.ones(2)), np.ones(2)), 1)[0]), "given one from there, it stays there"
 
 
 def test_bytes_are_counted_both_ways():
@@ -119,10 +119,10 @@ def test_arrays_to_be_written_have_to_be_where_the_backend_writes():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_copies_zeros_and_views_stay_there(dtype):
     there, before = to_device(np.arange(6.0).reshape(2, 3)), fastnn.transfers()
-    copy = arrays.copied(there, dtype)
+    copy = arrays.copy(there, dtype)
     made = [copy, arrays.zeros((2,), beside=copy), arrays.empty_like(copy), arrays.contiguous(there[:, 1:], dtype)]
     made.append(arrays.concatenate((copy, copy), axis=1))
-    assert all(map(arrays.is_resident, made)) and {one.dtype for one in made} == {np.dtype(dtype)}
+    assert all(map(arrays.is_on_device, made)) and {one.dtype for one in made} == {np.dtype(dtype)}
     assert fastnn.transfers() == before
     copy[...] = 0
     assert to_host(there).tolist() == [[0, 1, 2], [3, 4, 5]]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from inputs.norm import BATCH_BACKWARD, LARGE, check_batch, check_gradients, check_groups, draw
+from operation_checks.normalization import BATCH_BACKWARD, LARGE, check_batch, check_gradients, check_groups, draw
 
 from fastnn.kernels import normalization
 from fastnn.testing import against_naive

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from inputs.pool2d import RNG, check_overlapping_padded_max_worked_by_hand, check_the_first_nan_wins, draw
+from operation_checks.pool2d import RNG, check_overlapping_padded_max_worked_by_hand, check_the_first_nan_wins, draw
 
 import fastnn
 from fastnn.gradient_check import eval_numerical_gradient_array

@@ -74,8 +74,8 @@ def test_they_have_the_bits_of_iterations_one_by_one(build, data):
         data |= {name: data[name].reshape(-1, 1, 3, 2) for name in ("X_train", "X_val")}
     options = {"update_rule": "adam", "schedule": Cosine(), "sampling": "epoch"}
     repeated, single = trained(build(), data, **options), trained(build(), data, **options, callbacks=[one_by_one])
-    assert repeated._repeated.obstacle is None
-    assert single._repeated.obstacle == "callbacks may change anything"
+    assert repeated._graph_training.reason is None
+    assert single._graph_training.reason == "callbacks may change anything"
     assert repeated.loss_history == single.loss_history
     assert repeated.val_acc_history == single.val_acc_history
     for name in ("params", "buffers"):
@@ -88,7 +88,7 @@ def test_they_have_the_bits_of_iterations_one_by_one(build, data):
 def test_each_update_rule(rule, data):
     options = {"update_rule": rule, "optim_config": {"weight_decay": 0.01}, "lr_decay": 0.5}
     repeated = trained(network(), data, **options)
-    assert repeated._repeated.obstacle is None
+    assert repeated._graph_training.reason is None
     with fastnn.use_backend("njit"):
         expected = trained(network(), data, **options).loss_history
     np.testing.assert_allclose(repeated.loss_history, expected, rtol=1e-5)
@@ -99,13 +99,13 @@ def test_augmentation_is_repeated_too(data):
     transform = Augment(padding=1, flip=0.5, cutout=1)
     repeated = trained(network(), data, transform=transform)
     single = trained(network(), data, transform=transform, callbacks=[one_by_one])
-    assert repeated._repeated.obstacle is None
+    assert repeated._graph_training.reason is None
     assert repeated.loss_history == single.loss_history
 
 
 @pytest.mark.parametrize("sampling", ["epoch", "with_replacement"])
 def test_in_the_steady_state_nothing_moves(sampling, data, monkeypatch):
-    moved, begin, losses = [], graph_inputs.Stretch.begin, graph_inputs.Stretch.losses
+    moved, begin, losses = [], graph_inputs.GraphInputs.begin, graph_inputs.GraphInputs.losses
 
     def noted_begin(self, *arguments):
         begin(self, *arguments)
@@ -115,8 +115,8 @@ def test_in_the_steady_state_nothing_moves(sampling, data, monkeypatch):
         moved.append((count, fastnn.transfers()))
         return losses(self, count)
 
-    monkeypatch.setattr(graph_inputs.Stretch, "begin", noted_begin)
-    monkeypatch.setattr(graph_inputs.Stretch, "losses", noted_losses)
+    monkeypatch.setattr(graph_inputs.GraphInputs, "begin", noted_begin)
+    monkeypatch.setattr(graph_inputs.GraphInputs, "losses", noted_losses)
     data |= {name: data[name].reshape(-1, 1, 3, 2) for name in ("X_train", "X_val")}
     layers = nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.5, seed=0)
     trained(network(*layers, reg=0.1), data, sampling=sampling, update_rule="adam", transform=Augment(flip=0.5))
@@ -129,7 +129,7 @@ def test_all_is_back_when_training_ends(data):
     solver = trained(network(nn.BatchNorm1d(4)), data, update_rule="adam")
     held = [*solver.model.params.values(), *solver.model.buffers.values(), *solver.best_params.values(), solver.X_train]
     held += [value for config in solver.optim_configs.values() for value in config.values()]
-    assert not any(map(arrays.is_resident, held))
+    assert not any(map(arrays.is_on_device, held))
     assert solver.X_train is data["X_train"]
     assert type(solver.model.loss(data["X_val"])) is np.ndarray
 
@@ -199,7 +199,7 @@ def test_augmentation_dropout_and_clipping_are_those_of_the_processor(data):
 def test_a_solver_that_repeated_iterations_can_be_copied(data):
     """What was recorded stays with the original; copies record anew."""
     solver = trained(network(), data)
-    assert solver._repeated.obstacle is None
+    assert solver._graph_training.reason is None
     copies = [copy.deepcopy(solver), pickle.loads(pickle.dumps(solver))]
     solver.train()
     for copied in copies:

@@ -105,7 +105,7 @@ def test_an_interruption_leaves_arrays_of_numpy(error, monkeypatch):
     for train in (lambda: classifier.train(X, y), lambda: net.train(X, y, X, y)):
         with pytest.raises(error):
             train()
-    assert not any(map(arrays.is_resident, (classifier.W, *net.params.values())))
+    assert not any(map(arrays.is_on_device, (classifier.W, *net.params.values())))
 
 
 def test_a_classifier_with_a_loss_of_ones_own_computes_with_numpy():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from inputs.updates import (
+from operation_checks.updates import (
     RULES,
     check_against_the_loops,
     check_the_figures_of_the_course,

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from . import activations, affine, augment, convolution, dropout, losses, norms, pooling, sandwiches, squares, updates
+from . import activations, affine, augment, convolution, dropout, fused, l2, losses, normalization, pooling, updates
 from .base import Arrays, Calls, Case
 
-FAMILIES = (convolution, sandwiches, pooling, affine, activations, norms, dropout, losses, squares, updates, augment)
+FAMILIES = (convolution, fused, pooling, affine, activations, normalization, dropout, losses, l2, updates, augment)
 
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
 

@@ -123,7 +123,10 @@ def _norms() -> list[Function]:
     shapes = {"x": ANY, "dout": ANY, **dict.fromkeys(_CHANNELS[1:], "C")}
     gradients = ("dx", *_OF_NORM)
     return [
-        *(Function(f"{kind}norm_forward", "normalization", shapes, ("out", "mean", "var")) for kind in ("batch", "group")),
+        *(
+            Function(f"{kind}norm_forward", "normalization", shapes, ("out", "mean", "var"))
+            for kind in ("batch", "group")
+        ),
         Function("batchnorm_inference", "normalization", shapes, ("out",)),
         *(
             Function(name, "normalization", shapes, gradients)
@@ -161,7 +164,7 @@ FUNCTIONS: dict[str, Function] = {
         Function("linear_softmax_loss", "linear_losses", {"W": "D K", "X": "N D"}, ("loss", "dW")),
         *_updates(),
         Function("weight_penalty", "l2", {"w": ANY, "dw": ANY}, ("penalty",)),
-        Function("gradient_norm", "l2", {"dw": ANY}, ("norm",)),
+        Function("global_norm", "l2", {"dw": ANY}, ("norm",)),
         Function("augment_images", "augment", {"x": IMAGES}, ("out",)),
         *_affine("affine_relu", "fused"),
         *_affine("affine_batchnorm_relu", "fused"),

@@ -92,7 +92,7 @@ def _forward(start, stop, x, weights, b, layout, offsets, tiles, floor, numbers,
             )  # fmt: skip
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def _write_direct(source, weights, blocks, b, offsets, tiles, floor, out, n, ahead):
     """Some filters' outputs of image n, tile by tile, straight into `out`."""
     _, K, rows = weights.shape
@@ -108,7 +108,7 @@ def _write_direct(source, weights, blocks, b, offsets, tiles, floor, out, n, ahe
         fetch_share(ahead, group, tiles.positions.size, size)
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def _write_rows(
     source, weights, blocks, b, offsets, tiles, floor, scratch, out_size, size, pool_stride, width, out, index,
     first, count, together, spare, plain, ahead,

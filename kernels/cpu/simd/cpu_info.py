@@ -37,7 +37,7 @@ def lanes(dtype: np.dtype) -> int:
 
 
 def panel_tile(dtype: np.dtype) -> Tile:
-    """The largest tile of `panels.panel_tile`; its rows are a power of two."""
+    """The largest tile of `gemm_tiles.panel_tile`; its rows are a power of two."""
     return Tile(8 if registers()[1] == 32 else 4, 3, lanes(dtype))
 
 

@@ -4,7 +4,7 @@ A panel holds some columns of a matrix, row after row, as wide as a tile: whole 
 matrix filled with whatever lies there. Arguments are addresses in bytes and offsets in elements; the dtype is that of
 the scalar argument `zero` or `floor`.
 
-Under NUMBA_DISABLE_JIT=1 the functions of `simd.twins` stand in for these.
+Under NUMBA_DISABLE_JIT=1 the functions of `numpy_reference` stand in for these.
 """
 
 from numba import config, njit, types

@@ -1,4 +1,4 @@
-"""What the intrinsics of `tiles` and `strips` are written in: LLVM instructions under short names."""
+"""What the intrinsics of `tiles` and `row_copies` are written in: LLVM instructions under short names."""
 
 from llvmlite import ir
 from numba import types

@@ -1,4 +1,4 @@
-"""The passes of the norms and of pooling in plain NumPy, for NUMBA_DISABLE_JIT=1, as `twins` for the tiles."""
+"""The passes of norms and pooling in NumPy, for NUMBA_DISABLE_JIT=1; `numpy_reference` has the tiles."""
 
 import numpy as np
 

@@ -1,8 +1,8 @@
 """The engine of batch norm: every channel of x (N, C, S) in one visit, ReLU and pooling fused in.
 
 A task is a block of neighbouring channels. Planes of few positions S are read together, as rows of columns (c, s): N
-rows, one for each image, C*S apart (see `columns`); larger ones plane by plane (see `planes`). All passes over a block
-follow one another while it lies in the cache, and no bit depends on the threads.
+rows, one for each image, C*S apart (see `norm_loops`); larger ones plane by plane (see `norm_sums`). All passes over a
+block follow one another while it lies in the cache, and no bit depends on the threads.
 
 Statistics are those of x - center, the center being the mean of the first eighth of the images: in one pass less, and
 the variance loses no more than three bits to cancellation whatever follows (Chan, Golub & LeVeque, Algorithms for

@@ -12,13 +12,13 @@ from .pool2x2 import pool_planes
 from .row_copies import copy_rows, merge_rows, pass_rows, pool_rows, split_rows, unpool_rows
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def _are_halves(size, stride):
     """Windows of 2 x 2 that do not overlap: the usual pooling, which has vector code of its own."""
     return size[0] == 2 and size[1] == 2 and stride[0] == 2 and stride[1] == 2
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def fill_planes(x, first, count, layout, planes, base, spare):
     """Copy a group of images into its planes; their borders are zero already, and images that lack become zero."""
     H, W, SH, SW, together = layout.H, layout.W, layout.SH, layout.SW, layout.together
@@ -56,7 +56,7 @@ def fill_planes(x, first, count, layout, planes, base, spare):
                     mix_rows(together, zero, place, row, here, here_row, here_image, rows, columns)
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def fill_gradients(dout, relu, index, size, stride, out_size, first, count, layout, planes, base, spare):
     """The gradient of a group with respect to the convolution's own output, in zero-bordered planes."""
     F, together, itemsize, zero = dout.shape[1], layout.together, planes.itemsize, planes.dtype.type(0)
@@ -94,7 +94,7 @@ def fill_gradients(dout, relu, index, size, stride, out_size, first, count, layo
         mix_rows(together, zero, target, row, source, line, image, rows, columns)
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def unpool(dout, index, size, stride, planes, start, row, length):
     """Each pooled gradient to where its winner was."""
     zero, itemsize = planes.dtype.type(0), planes.itemsize
@@ -116,7 +116,7 @@ def unpool(dout, index, size, stride, planes, start, row, length):
                 planes[target] += dout[i, j]
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def give_out(scratch, base, row, size, together, out, first, count, f, spare):
     """The valid part of a scratch plane to plane f of the output of a group of images."""
     zero, itemsize = out.dtype.type(0), out.itemsize
@@ -126,7 +126,7 @@ def give_out(scratch, base, row, size, together, out, first, count, f, spare):
     part_planes(scratch, base, row, rows, columns, together, zero, target, columns * itemsize, image, count, spare)
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def part_planes(scratch, base, row, rows, columns, together, zero, target, target_row, image, count, spare):
     """Interleaved rows in scratch to `count` images, `image` bytes apart, whose rows are `target_row` bytes apart."""
     itemsize = scratch.itemsize
@@ -144,11 +144,11 @@ def part_planes(scratch, base, row, rows, columns, together, zero, target, targe
             copy_rows(zero, target + e * image, target_row, other + e * rows * line, line, rows, columns)
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def pool(scratch, base, row, size, stride, width, out, index):
     """Max pooling of a plane that ReLU has passed; a winner that is not positive gets the index "none".
 
-    `width` is that of `quads.narrow` where windows of 2 x 2 cover rows that lie behind one another, else 0.
+    `width` is that of `pool2x2.narrow` where windows of 2 x 2 cover rows that lie behind one another, else 0.
     """
     none, zero, itemsize = size[0] * size[1], out.dtype.type(0), out.itemsize
     rows, columns = out.shape
@@ -175,7 +175,7 @@ def pool(scratch, base, row, size, stride, width, out, index):
             index[i, j] = place if best > 0 else none
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def deal_out(scratch, base, row, rows, columns, dx, first, count, c, top, left, SH, SW, together, spare):
     """One phase of a channel of dx: every SH-th row and SW-th column of it, from (top, left) on."""
     C, H, W = dx.shape[1], dx.shape[2], dx.shape[3]
@@ -199,7 +199,7 @@ def deal_out(scratch, base, row, rows, columns, dx, first, count, c, top, left, 
             copy_rows(zero, target + e * image + j * SW * size, target_row, here + j * size, source_row, rows, 1)
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def fetch_share(ahead, step, steps, size):
     """A share of the memory that is needed next."""
     address, elements = ahead

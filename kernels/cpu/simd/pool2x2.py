@@ -144,7 +144,7 @@ def share_pairs(context, zero, top, bottom, source, count):
     return _over_outputs(zero, [], 3, body)
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def pool_planes(planes, width, H, W, relu, x, out, index, out_at):
     """Pool `planes` planes from the address x on into out[out_at] and what follows. `width` is that of `narrow`."""
     zero, size, columns, rows = out.dtype.type(0), out.itemsize, W // 2, H // 2
@@ -166,7 +166,7 @@ def pool_planes(planes, width, H, W, relu, x, out, index, out_at):
                 pool_pairs(zero, relu, target + at * size, places + at, top, top + W * size, columns)
 
 
-@threads.borrowing
+@threads.njit_no_refcount
 def unpool_planes(planes, width, H, W, dout, index, at, dx, dx_at):
     """The gradients of `planes` planes, from dx[dx_at] on."""
     zero, size, columns, rows = dx.dtype.type(0), dx.itemsize, W // 2, H // 2

@@ -4,7 +4,7 @@ LLVM's own vectoriser reaches a fifth to a quarter of a CPU's multiply-add peak 
 that stays in registers over the whole sum reaches nearly all of it. Arguments are addresses in bytes and offsets in
 elements; the dtype is that of the scalar argument `zero`, and the shape of a tile follows from it and the host alone.
 
-Under NUMBA_DISABLE_JIT=1 the functions of `simd.twins` stand in for these.
+Under NUMBA_DISABLE_JIT=1 the functions of `numpy_reference` stand in for these.
 """
 
 from numba import config, njit, types
@@ -67,7 +67,7 @@ def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stri
     """out[row*row_stride + places[v] + lane] = max(floor, bias[row] + sum_k weights[k*rows + row] * x[offsets[k] + ...
 
     ... positions[v] + lane]) for rows x vectors x lanes outputs that stay in registers while k walks the sum.
-    NaN passes the maximum. `rows` is that of a tile in `host`, which says how many vectors come with it.
+    NaN passes the maximum. `rows` is that of a tile in `cpu_info`, which says how many vectors come with it.
     """
     if rows == 8:
         _outer_tile_8(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
@@ -198,7 +198,7 @@ def dot_tile(rows, zero, x, positions, offsets, packed, count, out):
     """out[q*rows + row] += sum_t sum_lane packed[(t*rows + row)*lanes + lane] * x[offsets[q] + positions[t] + lane].
 
     Dot products of `rows` rows, whose vectors are packed together, with as many of x as come with a tile of that many
-    rows in `host`; their lanes are added up at the end.
+    rows in `cpu_info`; their lanes are added up at the end.
     """
     if rows == 8:
         _dot_tile_8(zero, x, positions, offsets, packed, count, out)

@@ -8,12 +8,12 @@ import numpy as np
 from fastnn import layer_utils
 
 from .activations import ReLU
-from .layers import Conv2d, Linear, MaxPool2d, Weighted
+from .layers import Conv2d, Linear, MaxPool2d, Parametric
 from .module import Module
 from .normalization import BatchNorm, BatchNorm1d, BatchNorm2d, LayerNorm, Normalization
 
 # The longest match wins; a subclass of one of these may compute something else and does not match.
-SANDWICHES: dict[tuple[type, ...], tuple[Callable, Callable]] = {
+FUSED: dict[tuple[type, ...], tuple[Callable, Callable]] = {
     (Conv2d, BatchNorm2d, ReLU, MaxPool2d): (
         layer_utils.conv_bn_relu_pool_forward,
         layer_utils.conv_bn_relu_pool_backward,
@@ -28,7 +28,7 @@ SANDWICHES: dict[tuple[type, ...], tuple[Callable, Callable]] = {
 
 
 class Step(NamedTuple):
-    """What a Sequential computes at once: a layer or a Sandwich.
+    """What a Sequential computes at once: a layer or a Fused.
 
     position: of its first layer; names: from the keys of its gradients to the names of the parameters in the network
     """
@@ -38,7 +38,7 @@ class Step(NamedTuple):
     names: dict[str, str]
 
 
-class Sandwich(Module):
+class Fused(Module):
     """A layer with weights and the ones right after it, as one step.
 
     The keys of its gradients are those of its layers behind their positions in it: "0.weight", "1.weight".
@@ -47,7 +47,7 @@ class Sandwich(Module):
     def __init__(self, *layers: Any) -> None:
         super().__init__()
         self._layers = layers
-        self._functions = SANDWICHES[tuple(type(layer) for layer in layers)]
+        self._functions = FUSED[tuple(type(layer) for layer in layers)]
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         self._layers[0].check(x)
@@ -78,14 +78,14 @@ def fuse(layers: Sequence[Module]) -> list[Step]:
     steps: list[Step] = []
     position = 0
     while position < len(layers):
-        length = next((len(kinds) for kinds in SANDWICHES if _matches(kinds, layers[position:])), 1)
+        length = next((len(kinds) for kinds in FUSED if _matches(kinds, layers[position:])), 1)
         run = layers[position : position + length]
         if length == 1:
             steps.append(Step(position, run[0], {key: f"{position}.{key}" for key in run[0].params}))
         else:
             keys = [(offset, key) for offset, layer in enumerate(run) for key in layer.params]
             names = {f"{offset}.{key}": f"{position + offset}.{key}" for offset, key in keys}
-            steps.append(Step(position, Sandwich(*run), names))
+            steps.append(Step(position, Fused(*run), names))
         position += length
     return steps
 
@@ -96,7 +96,7 @@ def _matches(kinds: tuple[type, ...], layers: Sequence[Any]) -> bool:
     return tuple(map(type, run)) == kinds and all(_fits(run[0], layer) for layer in run[1:])
 
 
-def _fits(head: Weighted, layer: Module) -> bool:
+def _fits(head: Parametric, layer: Module) -> bool:
     """A pooling without padding; a normalization with weight and bias, one for each output of the first layer."""
     if isinstance(layer, MaxPool2d):
         return not any(layer.padding)

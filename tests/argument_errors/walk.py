@@ -32,7 +32,7 @@ HELPERS = {
 
 
 ABSTRACT = {"nn.Module.forward", "nn.Module.backward", "classifiers.LinearClassifier.loss"}  # for who derives from them
-HELPING_METHODS = {"check", "gradients", "keep", "weight_and_bias"}  # of layers, what a Sandwich asks them for
+HELPING_METHODS = {"check", "gradients", "keep", "weight_and_bias"}  # of layers, what a Fused asks them for
 
 
 def modules():

@@ -6,7 +6,7 @@ from numba.extending import intrinsic
 
 from fastnn.kernels.cpu import compiling, threads
 
-PATIENCE = 1 << 30  # glances, about a second
+SPIN_LIMIT = 1 << 30  # spins, about a second
 
 
 @intrinsic
@@ -22,19 +22,19 @@ def _look(context, address, place):
 
 
 @compiling.uncached
-def wait_for_other(part, begun, patience):
-    """One of two parts begins and waits until the other one has, for so many glances; whether it has."""
+def wait_for_other(part, begun, spin_limit):
+    """One of two parts begins and waits until the other one has, for so many spins; whether it has."""
     begun[part] = 1
-    glances = 0
-    while _look(begun.ctypes.data, 1 - part) == 0 and glances < patience:
-        glances += 1
-    return glances < patience
+    spins = 0
+    while _look(begun.ctypes.data, 1 - part) == 0 and spins < spin_limit:
+        spins += 1
+    return spins < spin_limit
 
 
 @threads.parallel(grain=1)
-def meet(start, stop, begun, met, patience):
+def meet(start, stop, begun, met, spin_limit):
     """Each of two parts waits for the other one; met says whether it came."""
-    met[start] = wait_for_other(start, begun, patience)
+    met[start] = wait_for_other(start, begun, spin_limit)
 
 
 @threads.parallel(grain=1)

@@ -1,4 +1,4 @@
-"""Inputs and checks of `norm`, for every backend and for the simulated GPU."""
+"""Inputs and checks of `normalization`, for every backend and for the simulated GPU."""
 
 import numpy as np
 

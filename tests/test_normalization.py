@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inputs.norm import BATCH_BACKWARD, check_batch, check_gradients, check_groups, draw
+from operation_checks.normalization import BATCH_BACKWARD, check_batch, check_gradients, check_groups, draw
 
 from fastnn import use_backend
 from fastnn.kernels import normalization

@@ -58,15 +58,15 @@ class Norm(Case):
 
     @property
     def function(self) -> str:
-        return "gradient_norm"
+        return "global_norm"
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {"dw": self.x}
 
     def calls(self, arrays: Arrays) -> Calls:
-        from fastnn.kernels.l2 import gradient_norm
+        from fastnn.kernels.l2 import global_norm
 
-        return {"forward": lambda: gradient_norm(arrays["dw"])}
+        return {"forward": lambda: global_norm(arrays["dw"])}
 
     def torch_calls(self, arrays: Arrays) -> Calls:
         import torch

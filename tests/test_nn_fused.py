@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from inputs.nn import DOUBLE, convnet, normal
+from operation_checks.nn import DOUBLE, convnet, normal
 
 from fastnn import nn
 from fastnn.layers import mse_loss
-from fastnn.nn import sandwiches
+from fastnn.nn.fused import FUSED
 from fastnn.testing import assert_same
 
 IMAGES = (2, 3, 6, 5)
@@ -17,9 +17,9 @@ def test_sandwiches_are_found_and_change_nothing(backend, monkeypatch):
         return [type(step.module).__name__ for step in model._steps]
 
     model, X, y = convnet(reg=0.1), normal(2, 3, 6, 6), np.array([0, 2])
-    assert steps(model) == ["Sandwich", "Sandwich", "Flatten", "Sandwich", "Linear"]
+    assert steps(model) == ["Fused", "Fused", "Flatten", "Fused", "Linear"]
     loss, grads = model.loss(X, y)
-    monkeypatch.setattr(sandwiches, "SANDWICHES", {})
+    monkeypatch.setattr("fastnn.nn.fused.FUSED", {})
     plain = convnet(reg=0.1)
     assert steps(plain) == [type(layer).__name__ for layer in plain.layers]
     expected_loss, expected_grads = plain.loss(X, y)
@@ -64,7 +64,7 @@ def both(kinds, monkeypatch):
     """The same layers as one sandwich and one by one, with equal weights that are not all one."""
     fused = nn.Sequential(*(PARTS[kind]() for kind in kinds))
     with monkeypatch.context() as patch:
-        patch.setattr(sandwiches, "SANDWICHES", {})
+        patch.setattr("fastnn.nn.fused.FUSED", {})
         plain = nn.Sequential(*(PARTS[kind]() for kind in kinds))
     assert [len(model._steps) for model in (fused, plain)] == [1, len(kinds)]
     for seed, (name, value) in enumerate(fused.params.items()):
@@ -73,7 +73,7 @@ def both(kinds, monkeypatch):
     return fused, plain
 
 
-@pytest.mark.parametrize("kinds", sandwiches.SANDWICHES, ids=lambda kinds: "-".join(kind.__name__ for kind in kinds))
+@pytest.mark.parametrize("kinds", FUSED, ids=lambda kinds: "-".join(kind.__name__ for kind in kinds))
 def test_every_sandwich_is_its_layers(backend, monkeypatch, kinds):
     fused, plain = both(kinds, monkeypatch)
     for seed, training in enumerate((True, True, False)):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
-from inputs.squares import (
+from operation_checks.l2 import (
     check_a_shared_gradient,
     check_against_the_loops,
     check_many_at_once,
@@ -55,7 +55,7 @@ def test_without_strength_nothing_happens(backend):
 @pytest.mark.parametrize(("value", "expected"), [(np.nan, np.nan), (np.inf, np.inf), (-1e200, np.inf)])
 def test_what_is_not_finite_spreads_and_nothing_warns(backend, value, expected):
     w, dw = np.array([1.0, value, 2.0]), np.zeros(3)
-    np.testing.assert_equal(l2.gradient_norm(w), expected)
+    np.testing.assert_equal(l2.global_norm(w), expected)
     np.testing.assert_equal(l2.weight_penalty(w, dw, 1e200 if value == -1e200 else 0.5), expected)
     assert (dw[0] > 0) & (dw[2] > 0)
     np.testing.assert_equal(abs(dw[1]), np.inf if value < 0 else value)
@@ -72,16 +72,16 @@ def test_the_sum_does_not_depend_on_the_threads(dtype):
     for count in (1, 2, 4):
         dw = draw([array.shape for array in w], dtype, seed=1)
         with threads.use_num_threads(count), fastnn.use_backend("njit"):
-            results.append((l2.weight_penalty(w, dw, 0.1), l2.gradient_norm(dw), [a.tobytes() for a in dw]))
+            results.append((l2.weight_penalty(w, dw, 0.1), l2.global_norm(dw), [a.tobytes() for a in dw]))
     assert results[0] == results[1] == results[2]
 
 
 def test_any_layout_and_dtype_is_read(backend):
     (w,) = draw([(4, 6)], np.float32)
-    expected = l2.gradient_norm(w)
+    expected = l2.global_norm(w)
     for seen in (np.asfortranarray(w), np.repeat(w, 2, axis=1)[:, ::2], w.tolist()):
-        assert l2.gradient_norm(seen) == pytest.approx(expected, rel=1e-13)
-    assert l2.gradient_norm([[3, 0], [0, 4]]) == 5
+        assert l2.global_norm(seen) == pytest.approx(expected, rel=1e-13)
+    assert l2.global_norm([[3, 0], [0, 4]]) == 5
     actual, expected = np.zeros((4, 6), np.float32), np.zeros((4, 6), np.float32)
     assert l2.weight_penalty(np.asfortranarray(w), actual, 0.5) == l2.weight_penalty(w, expected, 0.5)
     np.testing.assert_array_equal(actual, expected)
@@ -108,5 +108,5 @@ def test_where_one_array_does_not_fit_nothing_is_written(backend, wrong, error, 
 
 
 def test_gradients_that_have_no_norm(backend):
-    with pytest.raises(TypeError, match=r"^gradient_norm: dw\[1\].dtype = complex128"):
-        l2.gradient_norm([np.ones(2), np.ones(2, complex)])
+    with pytest.raises(TypeError, match=r"^global_norm: dw\[1\].dtype = complex128"):
+        l2.global_norm([np.ones(2), np.ones(2, complex)])

@@ -8,9 +8,9 @@ import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import endurance
 import numpy as np
 import pytest
-import soak
 from conftest import AVAILABLE
 from test_code_cache import linux_only, run, without_cache  # noqa: F401
 from training import assert_identical, everything
@@ -26,20 +26,22 @@ needs_njit = pytest.mark.skipif("njit" not in AVAILABLE, reason="numba is not in
 # ---- for long ----
 
 
-counts_memory = pytest.mark.skipif(not soak.STATUS.exists(), reason="this system does not tell how much memory is used")
+counts_memory = pytest.mark.skipif(
+    not endurance.STATUS.exists(), reason="this system does not tell how much memory is used"
+)
 
 
 @counts_memory
 @pytest.mark.usefixtures("one_backend")
 def test_memory_stays_flat():
-    """The short form of `python tests/soak.py`, which takes 10,000 steps."""
-    assert soak.is_flat(1000, soak.growth(1000))
+    """The short form of `python tests/endurance.py`, which takes 10,000 steps."""
+    assert endurance.is_flat(1000, endurance.growth(1000))
 
 
 @counts_memory
 @pytest.mark.usefixtures("one_backend")
 def test_a_leak_is_seen():
-    assert not soak.is_flat(500, soak.growth(500, leak=[]))
+    assert not endurance.is_flat(500, endurance.growth(500, leak=[]))
 
 
 # ---- at once ----
@@ -52,7 +54,7 @@ def test_two_python_threads_train_at_once(backend):
 
     def trained(seed):
         with fastnn.use_backend(backend):
-            solver = soak.solver(steps, seed=seed)
+            solver = endurance.solver(steps, seed=seed)
             solver.train()
         return everything(solver)
 
@@ -68,7 +70,7 @@ def test_a_forked_worker_prepares_the_data():
     """Its kernels run in the child while those of the training run here; the losses are those without a worker."""
     code = """
         import multiprocessing
-        import soak
+        import endurance
         from fastnn.augment import Augment
 
         prepare = Augment(padding=1)
@@ -83,10 +85,10 @@ def test_a_forked_worker_prepares_the_data():
             generator.bit_generator.state = state
             return prepare(images, generator), generator.bit_generator.state
 
-        expected = soak.solver(80)
+        expected = endurance.solver(80)
         expected.train()  # and the threads of the kernels exist before the fork
         with multiprocessing.get_context("fork").Pool(1) as pool:
-            actual = soak.solver(80, transform=elsewhere)
+            actual = endurance.solver(80, transform=elsewhere)
             actual.train()
         print(len(actual.loss_history), actual.loss_history == expected.loss_history)
     """
@@ -157,11 +159,11 @@ def test_a_full_disk_leaves_whole_lines_of_a_ledger(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("one_backend")
 def test_training_survives_a_full_disk(tmp_path):
     """The error says what happened; once there is room, training goes on to the same end."""
-    solver = soak.solver(32, checkpoint_name=str(tmp_path / "run"), checkpoint_every=8)
+    solver = endurance.solver(32, checkpoint_name=str(tmp_path / "run"), checkpoint_every=8)
     with room(10_000), pytest.raises(OSError, match=r"^save: path=.*run\.h5' could not be written"):
         solver.train()
     solver.train()
-    expected = soak.solver(32)
+    expected = endurance.solver(32)
     expected.train()
     assert_identical(everything(solver), everything(expected))
     assert checkpoint.load(tmp_path / "run.h5")["solver"]["iteration"] == 32

@@ -12,7 +12,7 @@ from .pooling import pooled
 EPSILON = 1e-5
 
 
-class Sandwich(Case):
+class Fused(Case):
     """What they share: the backward pass takes what the forward pass gave."""
 
     operation: ClassVar[str] = "fused"
@@ -54,7 +54,7 @@ class Sandwich(Case):
 
 
 @dataclasses.dataclass(frozen=True)
-class AffineSandwich(Sandwich):
+class AffineSandwich(Fused):
     """Rows (N, D) times weights (D, outputs), a bias, batch or layer norm if any, ReLU."""
 
     x: tuple[int, int]
@@ -104,7 +104,7 @@ class AffineSandwich(Sandwich):
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvolutionSandwich(Sandwich):
+class ConvolutionSandwich(Fused):
     """A convolution as in `Convolution`, batch norm if asked, ReLU, 2x2 max pooling if asked."""
 
     x: tuple[int, int, int, int]

@@ -1,4 +1,4 @@
-"""Inputs and checks of `squares`, for every backend and for the simulated GPU."""
+"""Inputs and checks of `l2`, for every backend and for the simulated GPU."""
 
 import math
 
@@ -26,7 +26,7 @@ def check_against_the_loops(shape, dtype):
     loss, _ = against_naive(penalised, w, dw, 0.3, terms=w.size)
     assert isinstance(loss, float)
     assert loss == pytest.approx(0.15 * np.sum(w.astype(np.float64) ** 2), rel=1e-13)  # summed in float64
-    norm = against_naive(l2.gradient_norm, dw, terms=w.size)
+    norm = against_naive(l2.global_norm, dw, terms=w.size)
     assert isinstance(norm, float)
     assert norm == pytest.approx(math.sqrt(np.sum(dw.astype(np.float64) ** 2)), rel=1e-13)
 
@@ -39,9 +39,9 @@ def check_many_at_once(shapes, dtypes, seed=0):
 
     w, dw = some(seed), some(seed + 1)
     each = [penalised(*pair, 0.7) for pair in zip(w, dw, strict=True)]
-    norm = l2.gradient_norm(dw)
-    assert norm == pytest.approx(math.hypot(*map(l2.gradient_norm, dw)), rel=1e-13)
-    assert l2.gradient_norm(tuple(dw)) == norm
+    norm = l2.global_norm(dw)
+    assert norm == pytest.approx(math.hypot(*map(l2.global_norm, dw)), rel=1e-13)
+    assert l2.global_norm(tuple(dw)) == norm
     assert l2.weight_penalty(w, dw, 0.7) == pytest.approx(sum(loss for loss, _ in each), rel=1e-13)
     for actual, (_, expected) in zip(dw, each, strict=True):
         np.testing.assert_array_equal(actual, expected, strict=True)
@@ -51,8 +51,8 @@ def check_numbers_worked_by_hand():
     w, dw = [np.array([[1.0, -2.0]]), np.array([3.0])], [np.array([[0.5, 0.5]]), np.array([-1.0])]
     assert l2.weight_penalty(w, dw, 0.5) == 0.25 * (1 + 4 + 9)
     assert_same(dw, [np.array([[1.0, -0.5]]), np.array([0.5])])
-    assert l2.gradient_norm([np.array([3.0, 0.0]), np.array(4)]) == 5
-    assert l2.gradient_norm([]) == l2.weight_penalty([], [], 1.0) == 0
+    assert l2.global_norm([np.array([3.0, 0.0]), np.array(4)]) == 5
+    assert l2.global_norm([]) == l2.weight_penalty([], [], 1.0) == 0
 
 
 def check_the_gradient(shape):

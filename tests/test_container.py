@@ -5,10 +5,10 @@ import subprocess
 import sys
 import tracemalloc
 
+import forged_checkpoints
 import h5py
 import numpy as np
 import pytest
-import sealed
 
 from fastnn import checkpoint
 from fastnn.checkpoint import container
@@ -110,15 +110,15 @@ MANIFESTS = {
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_manifest_that_harms(path, name):
     content, message = MANIFESTS[name]
-    hdf5, _ = sealed.parts(path)
-    refused(sealed.write(path, hdf5, content), message)
+    hdf5, _ = forged_checkpoints.parts(path)
+    refused(forged_checkpoints.write(path, hdf5, content), message)
 
 
 def test_a_boolean_that_is_none(path):
-    hdf5, entries = sealed.parts(path)
+    hdf5, entries = forged_checkpoints.parts(path)
     place = entries[1]["flags"][3] - container.USER_BLOCK
     assert hdf5[place : place + 2] == b"\1\0"
-    refused(sealed.write(path, hdf5[:place] + b"\x02" + hdf5[place + 1 :], entries), "neither 0 nor 1")
+    refused(forged_checkpoints.write(path, hdf5[:place] + b"\x02" + hdf5[place + 1 :], entries), "neither 0 nor 1")
 
 
 def test_a_manifest_longer_than_the_file(path):
@@ -156,7 +156,7 @@ def test_what_hdf5_could_do_is_never_done(path, name):
         LINKS[name](file)
     refused(path, "its content is not what was written|bytes of")
     content = path.read_bytes()[container.USER_BLOCK :]
-    sealed.write(path, content, ["dict", {"magic": ["array", "|u1", [8], 512]}])
+    forged_checkpoints.write(path, content, ["dict", {"magic": ["array", "|u1", [8], 512]}])
     assert checkpoint.load(path)["magic"].tobytes() == b"\x89HDF\r\n\x1a\n"
 
 
@@ -167,7 +167,7 @@ def test_reading_needs_no_hdf5_library(path):
 
 
 def test_the_manifest_is_as_described(path):
-    _, entries = sealed.parts(path)
+    _, entries = forged_checkpoints.parts(path)
     kind, members = entries
     assert kind == "dict"
     assert list(members) == list(TREE)
