@@ -45,7 +45,7 @@ def main() -> int:
     if arguments.table:
         print(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
         return 0
-    if problem := obstacle():
+    if problem := missing():
         print(f"gpu.py: {problem}", file=sys.stderr)
         return 2
     words = [word.lower() for word in arguments.words]
@@ -61,7 +61,7 @@ def main() -> int:
     return 0
 
 
-def obstacle() -> str:
+def missing() -> str:
     """Why nothing can be timed here, or nothing."""
     (line,) = (line for line in fastnn.backends() if line.name == "cuda")
     if not line.available or "simulated" in line.device:

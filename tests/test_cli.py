@@ -112,7 +112,7 @@ def test_info_says_on_what_and_why_not(capsys, monkeypatch):
 
 
 def test_info_of_a_backend_that_cannot_run(capsys, monkeypatch):
-    monkeypatch.setattr(switch, "_obstacle", lambda name: ("it is broken", "mend it") if name == "cuda" else None)
+    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "mend it") if name == "cuda" else None)
     monkeypatch.setenv("FASTNN_BACKEND", "cuda")
     assert main(["info"]) == 0
     origin = "active      the environment variable FASTNN_BACKEND"

@@ -141,14 +141,14 @@ def test_a_first_look_at_the_environment_does_not_undo_set_backend(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("obstacle", "simulated", "expected"),
+    ("reason", "simulated", "expected"),
     [(None, False, "cuda"), (None, True, "njit"), (("no GPU", "buy one"), False, "njit")],
 )
-def test_auto_is_cuda_where_there_is_a_gpu_else_njit(monkeypatch, obstacle, simulated, expected):
+def test_auto_is_cuda_where_there_is_a_gpu_else_njit(monkeypatch, reason, simulated, expected):
     availability = pytest.importorskip("fastnn.kernels.gpu.availability", reason="the backend cuda needs numba")
     monkeypatch.setattr(availability, "SIMULATED", simulated)
     monkeypatch.setattr("fastnn.kernels.gpu.device.register", lambda: None)  # of CuPy, which is not here
-    monkeypatch.setattr(switch, "_reason", lambda name: obstacle if name == "cuda" else None)
+    monkeypatch.setattr(switch, "_reason", lambda name: reason if name == "cuda" else None)
     monkeypatch.setenv("FASTNN_BACKEND", "auto")
     assert fastnn.get_backend() == expected
     fastnn.set_backend("auto")
