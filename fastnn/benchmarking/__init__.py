@@ -2,7 +2,7 @@
 
     cases     what is timed: every operation on arrays of given shapes; its cost; as calls of ours and of PyTorch's
     measure   how it is timed: peers in alternation, medians
-    machine   where it is timed: processor, versions, commit; peak: what it gives at most
+    roofline  the measured peak of the machine, which `fastnn.environment` describes
     malloc    how memory is had, on which PyTorch's times depend; a run in a process of its own with malloc tuned
     report    all of it in one run: values checked, timed, compared; ready for JSON; summary: its geometric means
     table     a report as text; chart: as a picture
