@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def train(folder: Path, kills: int) -> None:
-    """Begin the run of a folder, or go on with it; each iteration is said."""
+    """Begin the run of a folder, or resume it; each iteration is printed."""
     data = get_shapes_data(BATCH_SIZE * PER_EPOCH, 20, 0)
     callbacks = [lambda solver: print(solver.iteration, flush=True)]
     if (folder / NAME).exists():

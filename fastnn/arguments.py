@@ -25,8 +25,8 @@ def path(function: str, name: str, value: Any) -> Path:
     """The name of a file or a folder."""
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(
-            f"{function}: {name}={validation.brief(value)} is no path; expected the name of a file or folder; pass a "
-            f"str or a pathlib.Path"
+            f"{function}: {name}={validation.brief(value)} is not a path; expected the name of a file or folder; pass "
+            f"a str or a pathlib.Path"
         )
     return Path(value)
 
@@ -56,8 +56,8 @@ def function(name: str, argument: str, value: Any) -> Any:
     """A function, or another object that can be called."""
     if not callable(value):
         raise TypeError(
-            f"{name}: {argument}={validation.brief(value)} is no function; expected a function; pass its name, without "
-            f"parentheses, or an object that can be called"
+            f"{name}: {argument}={validation.brief(value)} is not a function; expected a function; pass its name, "
+            f"without parentheses, or an object that can be called"
         )
     return value
 
@@ -93,7 +93,7 @@ def lengths(function: str, name: str, value: Any, count: int | None = None) -> t
         value = value.tolist()
     if not isinstance(value, (tuple, list)) or not value or len(value) != (count or len(value)):
         raise (ValueError if isinstance(value, (tuple, list)) else TypeError)(
-            f"{function}: {name}={validation.brief(value)} is no shape; expected a tuple of {count or 'whole'} "
+            f"{function}: {name}={validation.brief(value)} is not a shape; expected a tuple of {count or 'whole'} "
             f"{'lengths' if count else 'numbers'}; pass one such as X.shape[1:]"
         )
     checked = tuple(validation.integer(function, name, length, minimum=1) for length in value)
@@ -118,10 +118,10 @@ def mapping(function: str, name: str, value: Any, of: str) -> Any:
 
 
 def listed(function: str, name: str, values: Any, of: str) -> list:
-    """The entries of a list or of another iterable that is no text."""
+    """The entries of a list or of another iterable that is not text."""
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise TypeError(
-            f"{function}: {name}={validation.brief(values)} is no list; expected {of}; pass a list or a tuple of them"
+            f"{function}: {name}={validation.brief(values)} is not a list; expected {of}; pass a list or tuple of them"
         )
     return list(values)
 
@@ -138,7 +138,7 @@ def words(function: str, name: str, values: Any) -> list[str]:
 
 
 def count_or_none(function: str, name: str, value: Any) -> int | None:
-    """A whole number from 1 up, or None."""
+    """An integer from 1 up, or None."""
     return None if value is None else validation.integer(function, name, value, minimum=1)
 
 
@@ -146,8 +146,8 @@ def function_or_none(function: str, name: str, value: Any) -> Any:
     """A function, or None."""
     if value is not None and not callable(value):
         raise TypeError(
-            f"{function}: {name}={validation.brief(value)} is no function; expected a function or None; pass its name, "
-            f"without parentheses, or an object that can be called"
+            f"{function}: {name}={validation.brief(value)} is not a function; expected a function or None; pass its "
+            f"name, without parentheses, or an object that can be called"
         )
     return value
 

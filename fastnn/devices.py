@@ -19,14 +19,14 @@ def to_device(array: Any) -> Any:
     """The array where the active backend computes: on cuda in a GPU's memory, else as one of NumPy's.
 
     What is there already is returned as it is. Kernels return arrays of the GPU where they are given one.
-    Raises TypeError for what is no array of real numbers.
+    Raises TypeError for what is not an array of real numbers.
     """
     return arrays.to_device(arguments.real("to_device", "array", array))
 
 
 @signatures.checked
 def to_numpy(array: Any) -> np.ndarray:
-    """The array in the host's memory, as one of NumPy's. Raises TypeError for what is no array of real numbers."""
+    """The array in the host's memory, as one of NumPy's. Raises TypeError for what is not an array of real numbers."""
     return arrays.to_numpy(arguments.real("to_numpy", "array", array))
 
 

@@ -230,7 +230,7 @@ def _check_named(rule: Any, params: Any, grads: Any, configs: Any) -> None:
     for name in configs:
         if not isinstance(params[name], (np.ndarray, *arrays.DEVICE_ARRAYS)):
             raise TypeError(
-                f"update: params[{name!r}]={validation.brief(params[name])} is no array; expected a NumPy array of "
+                f"update: params[{name!r}]={validation.brief(params[name])} is not an array; expected a NumPy array of "
                 f"floats; convert it"
             )
 

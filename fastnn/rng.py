@@ -46,7 +46,7 @@ def generator(seed: Any = None) -> Any:
         return seed
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
         raise TypeError(
-            f"generator: seed={seed!r} is no seed; expected None, an int or a np.random.Generator; pass one of these"
+            f"generator: seed={seed!r} is not a seed; expected None, an int or a np.random.Generator; pass one of these"
         )
     return np.random.default_rng(validation.integer("generator", "seed", seed, minimum=0))
 

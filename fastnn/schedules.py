@@ -21,7 +21,7 @@ __all__ = ["Cosine", "Exponential", "OneCycle", "Plateau", "Position", "Step", "
 
 @typing.dataclass_transform(frozen_default=True)
 def _schedule(cls: type) -> Any:
-    """A frozen dataclass whose constructor refuses unknown arguments in words."""
+    """A frozen dataclass whose constructor raises a clear error for unknown arguments."""
     made: Any = dataclasses.dataclass(frozen=True)(cls)
     made.__init__ = signatures.checked(made.__init__)
     return made
@@ -68,8 +68,8 @@ class _Factor:
     def __call__(self, position: Position) -> float:
         if not isinstance(position, Position):
             raise TypeError(
-                f"{type(self).__name__}: position={validation.brief(position)} is no Position; expected where training "
-                f"stands; pass a fastnn.schedules.Position"
+                f"{type(self).__name__}: position={validation.brief(position)} is not a Position; expected where "
+                f"training stands; pass a fastnn.schedules.Position"
             )
         return self._factor(position)
 
@@ -149,7 +149,7 @@ class Warmup(_Factor):
         )
         if self.then is not None and not callable(self.then):
             raise TypeError(
-                f"Warmup: then={self.then!r} is no schedule; expected a function of a Position, or None; "
+                f"Warmup: then={self.then!r} is not a schedule; expected a function of a Position, or None; "
                 f"pass one such as Cosine()"
             )
 

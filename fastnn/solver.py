@@ -35,7 +35,7 @@ class Solver(Resumable):
         buffers: if it has them, a dict of arrays that loss(X, y) changes (running statistics, counters); they are saved
             and put back with the parameters. Nothing else that decides a result may change.
     data: dict with X_train, y_train, X_val, y_val; arrays, or data sets such as h5py's, of which only batches are read:
-        real numbers in whatever dtype the model takes, and whole numbers as labels. Where it has them, mean_image,
+        real numbers in whatever dtype the model takes, and integers as labels. Where it has them, mean_image,
         scale and class_names go into checkpoints, for `fastnn predict`: an input is (pixels - mean_image) * scale
     update_rule: name of a rule in `fastnn.optim`, applied in place, or a function (w, dw, config) -> (next_w, config)
     optim_config: hyperparameters of the rule

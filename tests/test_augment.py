@@ -68,7 +68,7 @@ ERRORS = [
     ({"x": np.ones((2, 1, 3, 3), complex)}, TypeError, "x.dtype = complex128"),
     ({"top": np.zeros(3, int)}, ValueError, r"top.shape = \(3,\) does not fit; expected \(2,\), one for each image"),
     ({"left": 0}, ValueError, r"left.shape = \(\) does not fit"),
-    ({"hole_top": np.zeros(2)}, TypeError, "hole_top.dtype = float64 does not hold whole numbers"),
+    ({"hole_top": np.zeros(2)}, TypeError, "hole_top.dtype = float64 does not hold integers"),
     ({"hole_left": [0, 2**31]}, ValueError, "hole_left ranges from 0 to 2147483648; expected -2147483648 to 214748"),
     ({"hole_size": [0, -1]}, ValueError, "hole_size ranges from -1 to 0; expected 0 to 2147483647"),
     ({"flip": [0, 1]}, TypeError, "flip.dtype = int64 does not say yes or no; expected bool"),
@@ -158,7 +158,7 @@ def test_repr_can_be_read_back():
     ("arguments", "error", "message"),
     [
         ({"padding": -1}, ValueError, "padding=-1 is out of range; expected at least 0"),
-        ({"padding": 1.5}, ValueError, "padding=1.5 is not whole"),
+        ({"padding": 1.5}, ValueError, "padding=1.5 is not an integer"),
         ({"flip": 1.1}, ValueError, "flip=1.1 is out of range; expected at least 0 and at most 1"),
         ({"flip": True}, TypeError, "flip=True is not a number"),
         ({"cutout": -2}, ValueError, "cutout=-2 is out of range"),
@@ -173,5 +173,5 @@ def test_arguments_are_checked(arguments, error, message):
 def test_images_and_generators_are_checked():
     with pytest.raises(ValueError, match=r"^Augment: images.shape = \(3, 4, 4\) has 3 axes; expected \(N, C, H, W\)"):
         Augment()(np.ones((3, 4, 4)), 0)
-    with pytest.raises(TypeError, match=r"^generator: seed='a' is no seed"):
+    with pytest.raises(TypeError, match=r"^generator: seed='a' is not a seed"):
         Augment()(np.ones((1, 1, 2, 2)), "a")

@@ -282,7 +282,7 @@ def test_params_are_assigned_whole():
         ({"lambd": -1e-9}, "lambd=-1e-09 is out of range; expected at least 0"),
         ({"lambd": np.inf}, "lambd=inf is not finite"),
         ({"hidden_dim": 0}, "hidden_dim=0 is out of range; expected at least 1"),
-        ({"input_dim": 2.5}, "input_dim=2.5 is not whole"),
+        ({"input_dim": 2.5}, "input_dim=2.5 is not an integer"),
         ({"dtype": np.int64}, "dtype=.* cannot be computed with here"),
         ({"beta": "3"}, "beta='3' is not a number"),
     ],
@@ -298,7 +298,7 @@ def test_inputs_of_other_shapes(method):
     call = getattr(small(), method)
     with pytest.raises(ValueError, match=rf"SparseAutoencoder.{method}: X.shape = \(2, 6\) has length 6 on axis 1"):
         call(np.zeros((2, 6)))
-    with pytest.raises(ValueError, match=rf"SparseAutoencoder.{method}: X=1.0 is no batch"):
+    with pytest.raises(ValueError, match=rf"SparseAutoencoder.{method}: X=1.0 is not a batch"):
         call(1.0)
     with pytest.raises(TypeError, match=rf"SparseAutoencoder.{method}: X.dtype = complex128"):
         call(np.zeros((2, 5), complex))

@@ -191,7 +191,7 @@ def test_text_that_cannot_be_saved(tmp_path):
 
 def test_missing_file_names_the_nearest(tmp_path):
     save(tmp_path / "checkpoint.h5", {})
-    with pytest.raises(FileNotFoundError, match=r"is no file; .*did you mean 'checkpoint.h5'"):
+    with pytest.raises(FileNotFoundError, match=r"is not a file; .*did you mean 'checkpoint.h5'"):
         load(tmp_path / "chekpoint.h5")
     with pytest.raises(FileNotFoundError, match=r"did you mean 'checkpoint.h5'"):
         load(tmp_path / "x")
@@ -212,7 +212,9 @@ def test_other_files_are_refused(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["images"] = np.zeros(3)
     for name in ("empty", "page", "other.h5"):
-        with pytest.raises(ValueError, match=f"load: path='.*{name}' is no checkpoint; expected .* use '{name}.prev'"):
+        with pytest.raises(
+            ValueError, match=f"load: path='.*{name}' is not a checkpoint; expected .* use '{name}.prev'"
+        ):
             load(tmp_path / name)
 
 

@@ -92,9 +92,9 @@ def test_floats_refuses_a_dtype(value, dtype):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (RAGGED, "[[1.0, 2.0], [3.0]] is no array (setting an array element with a sequence."),
-        (RAGGED * 1000, "[[1.0, 2.0], [3.0], [1.0, 2.0], [3.0], [1.0, 2.0], [3.0], ...] is no array (setting"),
-        (NoArray(), "<elsewhere> is no array (it is elsewhere)"),
+        (RAGGED, "[[1.0, 2.0], [3.0]] is not an array (setting an array element with a sequence."),
+        (RAGGED * 1000, "[[1.0, 2.0], [3.0], [1.0, 2.0], [3.0], [1.0, 2.0], [3.0], ...] is not an array (setting"),
+        (NoArray(), "<elsewhere> is not an array (it is elsewhere)"),
     ],
 )
 def test_array_refuses_what_is_none(value, said):
@@ -174,12 +174,12 @@ def test_not_empty():
         (
             [0.0, 1.0],
             TypeError,
-            "f: a.dtype = float64 holds no places; expected whole numbers; pass a as the forward pass returned it",
+            "f: a.dtype = float64 holds no places; expected integers; pass a as the forward pass returned it",
         ),
         (
             [True, False],
             TypeError,
-            "f: a.dtype = bool holds no places; expected whole numbers; pass a as the forward pass returned it",
+            "f: a.dtype = bool holds no places; expected integers; pass a as the forward pass returned it",
         ),
         (
             [0],

@@ -25,13 +25,13 @@ def test_integer_accepts_whole_numbers(value):
 
 @pytest.mark.parametrize("value", [True, np.True_, "3", None, 3j, [3], np.array([3]), np.array(True)])
 def test_integer_refuses_what_is_no_number(value):
-    with pytest.raises(TypeError, match=r"^f: a=.+ is not a number; expected a whole number; pass an int$"):
+    with pytest.raises(TypeError, match=r"^f: a=.+ is not a number; expected an integer; pass an int$"):
         validation.integer("f", "a", value)
 
 
 @pytest.mark.parametrize("value", [1.5, np.float32(0.5), np.array(2.5), Fraction(1, 3), np.nan, np.inf, -np.inf])
 def test_integer_refuses_what_is_not_whole(value):
-    with pytest.raises(ValueError, match=r"^f: a=.+ is not whole; expected a whole number; round it yourself$"):
+    with pytest.raises(ValueError, match=r"^f: a=.+ is not an integer; expected an integer; round it yourself$"):
         validation.integer("f", "a", value)
 
 
@@ -57,9 +57,7 @@ def test_pair_accepts_one_or_two(value):
 
 def test_pair_refuses_other_lengths():
     for value in ((), (1,), (1, 2, 3), [1, 2, 3]):
-        message = (
-            f"f: a={value!r} has {len(value)} entries; expected a whole number or (height, width); pass one of these"
-        )
+        message = f"f: a={value!r} has {len(value)} entries; expected an integer or (height, width); pass one of these"
         with refused(ValueError, message):
             validation.pair("f", "a", value, minimum=0)
 
@@ -67,11 +65,11 @@ def test_pair_refuses_other_lengths():
 def test_pair_refuses_bad_entries():
     with refused(ValueError, "f: a=0 is out of range; expected at least 1; choose such a value"):
         validation.pair("f", "a", (1, 0), minimum=1)
-    with refused(ValueError, "f: a=1.5 is not whole; expected a whole number; round it yourself"):
+    with refused(ValueError, "f: a=1.5 is not an integer; expected an integer; round it yourself"):
         validation.pair("f", "a", (1, 1.5), minimum=1)
-    with refused(TypeError, "f: a='2' is not a number; expected a whole number; pass an int"):
+    with refused(TypeError, "f: a='2' is not a number; expected an integer; pass an int"):
         validation.pair("f", "a", (2, "2"), minimum=1)
-    with refused(TypeError, "f: a={'height': 2} is not a number; expected a whole number; pass an int"):
+    with refused(TypeError, "f: a={'height': 2} is not a number; expected an integer; pass an int"):
         validation.pair("f", "a", {"height": 2}, minimum=1)
 
 

@@ -135,7 +135,10 @@ def test_even_filters_and_odd_images(backend):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"input_dim": (3, 32)}, r"ThreeLayerConvNet: input_dim=\(3, 32\) is no shape; expected a tuple of 3 lengths"),
+        (
+            {"input_dim": (3, 32)},
+            r"ThreeLayerConvNet: input_dim=\(3, 32\) is not a shape; expected a tuple of 3 lengths",
+        ),
         ({"input_dim": (3, 1, 8)}, r"ThreeLayerConvNet: input_dim=\(3, 1, 8\) is too small for filter_size=7"),
         ({"filter_size": 0}, "ThreeLayerConvNet: filter_size=0 is out of range"),
         ({"weight_scale": -1}, "ThreeLayerConvNet: weight_scale=-1 is out of range"),

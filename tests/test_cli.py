@@ -34,8 +34,8 @@ pytestmark = pytest.mark.usefixtures("tiny_runs")
             "--num-filters=4 does not apply to --model two-layer",
         ),
         (["train", "--out", "file/folder"], "train: out='file/folder' cannot be written, because of "),
-        (["resume", "nowhere"], "load: path='nowhere' is no file; expected a checkpoint"),
-        (["resume", "other.h5"], "path='other.h5' is no checkpoint of a run (it has ['params'])"),
+        (["resume", "nowhere"], "load: path='nowhere' is not a file; expected a checkpoint"),
+        (["resume", "other.h5"], "path='other.h5' is not a checkpoint of a run (it has ['params'])"),
         (["bench", "--json", "nowhere/results.json"], "nowhere"),
     ],
 )

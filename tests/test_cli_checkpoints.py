@@ -169,7 +169,7 @@ def test_predict_says_what_it_cannot(error_of, pixels):
         "predict", "run.h5", "small.npy"
     )
     assert "whole.npy' holds int64 (3, 32, 32); expected floats" in error_of("predict", "run.h5", "whole.npy")
-    assert "read_images: path='nothing.png' is no file" in error_of("predict", "run.h5", "nothing.png")
+    assert "read_images: path='nothing.png' is not a file" in error_of("predict", "run.h5", "nothing.png")
     assert "predict: top=0 is out of range" in error_of("predict", "run.h5", "drawing.png", "--top", "0")
     for name, value in (("nan", np.nan), ("huge", 1e38)):
         np.save(f"{name}.npy", np.full((3, 32, 32), value, np.float32))
@@ -236,7 +236,7 @@ def test_plot_of_files_of_schema_1():
 
 def test_plot_of_what_is_no_run(error_of):
     nn.Sequential(nn.Linear(2, 2)).save("model.h5")
-    assert "plot: path='model.h5' is no checkpoint of a run" in error_of("plot", "model.h5")
+    assert "plot: path='model.h5' is not a checkpoint of a run" in error_of("plot", "model.h5")
 
 
 # resume

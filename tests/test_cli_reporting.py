@@ -131,7 +131,7 @@ def test_names_that_the_encoding_lacks_are_escaped():
 def test_an_error_about_such_a_name_is_one_line_too():
     done = run("resume größe", PYTHONIOENCODING="ascii")
     assert done.returncode == 2
-    assert done.stderr.startswith(r"fastnn resume: error: load: path='gr\xf6\xdfe' is no file")
+    assert done.stderr.startswith(r"fastnn resume: error: load: path='gr\xf6\xdfe' is not a file")
 
 
 def test_a_reader_that_leaves_during_training_does_not_stop_it():
@@ -204,7 +204,7 @@ DRAWN = {
     "LaTeX that is not there": lambda: matplotlibrc(b"text.usetex: True\n"),
 }
 NOT_DRAWN = {
-    "matplotlibrc that is no text": (lambda: matplotlibrc(b"\xff\xfe\x00"), "UnicodeDecodeError: "),
+    "matplotlibrc that is not text": (lambda: matplotlibrc(b"\xff\xfe\x00"), "UnicodeDecodeError: "),
     "no matplotlib": (lambda: module("raise ModuleNotFoundError('no matplotlib')"), "ModuleNotFoundError: no matplo"),
     "broken matplotlib": (lambda: module("1 / 0"), "ZeroDivisionError: division by zero"),
 }

@@ -139,7 +139,7 @@ def test_same_command_goes_on(capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert err == ""
     assert "interrupted          after 2 trials" in out
-    *_, line = (line for line in out.splitlines() if line.startswith("go on with"))
+    *_, line = (line for line in out.splitlines() if line.startswith("resume with"))
     assert params_of() == FOUR[:2]
     monkeypatch.setattr(settings.Settings, "build_solver", original)
     assert main(line.split()[4:]) == 0
@@ -293,8 +293,8 @@ def test_errors_are_one_line(error_of, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--reg", "much"], "argument --reg: 'much' is no number"),
-        (["--random", "3", "--hidden-dim", "1:2:3"], "argument --hidden-dim: '2:3' is no whole number"),
+        (["--reg", "much"], "argument --reg: 'much' is not a number"),
+        (["--random", "3", "--hidden-dim", "1:2:3"], "argument --hidden-dim: '2:3' is no integer"),
         (["--update-rule", "adm"], "argument --optimizer/--update-rule: 'adm' is unknown"),
     ],
 )

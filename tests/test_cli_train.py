@@ -156,7 +156,7 @@ def test_interrupted_run_goes_on_as_if_it_had_not_been(capsys, stop_after, steps
     out, err = capsys.readouterr()
     assert err == ""
     assert f"interrupted          after {steps} of 6 steps" in out
-    assert "go on with           fastnn resume part\n" in out
+    assert "resume with          fastnn resume part\n" in out
     assert solver_state("part")["iteration"] == steps
     restore()
     if steps < 6:

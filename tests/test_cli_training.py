@@ -39,9 +39,9 @@ def test_early_stopping(capsys, error_of):
 
 def test_only_a_run_that_can_go_on_is_said_to(capsys):
     assert main(["train", "--out", "part", "--early-stopping", "1", "--epochs", "9", "--learning-rate", "1e-12"]) == 0
-    assert "go on with" not in capsys.readouterr().out
+    assert "resume with" not in capsys.readouterr().out
     assert main(["train", "--out", "whole", "--early-stopping", "9"]) == 0
-    assert "go on with           fastnn resume whole --epochs 4" in capsys.readouterr().out
+    assert "resume with          fastnn resume whole --epochs 4" in capsys.readouterr().out
 
 
 def test_loss_that_is_not_finite_from_the_beginning(capsys, monkeypatch):

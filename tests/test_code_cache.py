@@ -209,7 +209,7 @@ def test_where_nothing_can_be_written_what_is_there_is_read_without_a_warning(re
 
 @linux_only
 def test_warmup_of_what_can_only_be_read(read_only):
-    """It says where the code was found; and fails in words where some is missing and cannot be kept."""
+    """It says where the code was found; and fails with a clear error where some is missing and cannot be kept."""
     installed, _ = read_only
     nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME"), "/proc/nowhere")
     before = NOT_BESIDE.format("False") + "import numpy as np\nfrom fastnn.benchmarking import warmup\n"

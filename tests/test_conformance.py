@@ -166,7 +166,7 @@ def test_the_last_parameters_may_be_missing():
 @pytest.mark.parametrize(
     ("kernel", "like", "options", "error", "message"),
     [
-        (3, "relu_forward", {}, TypeError, "check_kernel: kernel=3 is no function; expected one"),
+        (3, "relu_forward", {}, TypeError, "check_kernel: kernel=3 is not a function; expected one"),
         (len, "relu_foward", {}, ValueError, "check_kernel: like='relu_foward' is unknown; expected one of 'conv2d_fo"),
         (len, None, {}, TypeError, "check_kernel: like=None is unknown"),
         (len, "relu_forward", {"cases": 0}, ValueError, "check_kernel: cases=0 is out of range; expected at least 1"),

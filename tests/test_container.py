@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, or made to harm: one error in words, no HDF5 library, no memory for what they claim."""
+"""Checkpoints that are damaged, or made to harm: one clear error, no HDF5 library, no memory for what they claim."""
 
 import json
 import subprocess

@@ -35,7 +35,7 @@ REGISTERS = {  # of a thread at most; a multiprocessor has 65536, 256 for each t
 }
 TRAPS = {
     "arithmetic in float64": r"\.f64",
-    "division of 64-bit whole numbers": r"\b(div|rem)\.[su]64",
+    "division of 64-bit integers": r"\b(div|rem)\.[su]64",
     "memory of a thread's own, which is slow": r"__local_depot",
 }
 

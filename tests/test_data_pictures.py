@@ -98,7 +98,7 @@ def test_files_that_hold_no_image(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(ValueError, match="holds no array"):
         read_images(tmp_path / "a.npy", (3, 4, 4))
-    with pytest.raises(FileNotFoundError, match=r"read_images: path=.*nothing\.png' is no file"):
+    with pytest.raises(FileNotFoundError, match=r"read_images: path=.*nothing\.png' is not a file"):
         read_images(tmp_path / "nothing.png", (3, 4, 4))
 
 

@@ -70,7 +70,7 @@ def test_a_call_is_refused_and_not_made(tmp_path, protocol, function):
     mark = tmp_path / "mark"
     argument = f"touch {mark}" if function is os.system else f"open({str(mark)!r}, 'w')"
     content = pickle.dumps({"data": Call(function, argument)}, protocol)
-    with pytest.raises(ValueError, match=r"batch cannot be read as plain data: it asks for \S+, which is no data"):
+    with pytest.raises(ValueError, match=r"batch cannot be read as plain data: it asks for \S+, which is not data"):
         load_dict(saved(tmp_path, content))
     assert not mark.exists()
 
@@ -118,9 +118,9 @@ def doubled(depth):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"}" + doubled(60) + b"K\x01s.", "it has a dict with keys that are no text"),
-        (b"}(" + doubled(60) + b"K\x01u.", "it has a dict with keys that are no text"),
-        (b"(" + doubled(60) + b"K\x01d.", "it has a dict with keys that are no text"),
+        (b"}" + doubled(60) + b"K\x01s.", "it has a dict with keys that are not text"),
+        (b"}(" + doubled(60) + b"K\x01u.", "it has a dict with keys that are not text"),
+        (b"(" + doubled(60) + b"K\x01d.", "it has a dict with keys that are not text"),
         (b"}U\x01a" + DTYPE + doubled(60) + b"\x85Rs.", "it has a tuple in place of text"),
         (b"}U\x01a\x96" + struct.pack("<Q", 2**36) + b"s.", "it takes a step that leads to no plain data"),
         (b"}U\x01a\x82\x01s.", "it takes a step that leads to no plain data"),
@@ -128,7 +128,7 @@ def doubled(depth):
         (b"}U\x01a\x84\x01\x00\x00\x00s.", "it takes a step that leads to no plain data"),
         (b"}U\x01a\x8fs.", "it takes a step that leads to no plain data"),
         (b"}U\x01a(" + doubled(60) + b"\x91s.", "it takes a step that leads to no plain data"),
-        (b"}U\x01a" + RECONSTRUCT + b"}U\x04noteK\x01sbs.", "it sets attributes of what is no array"),
+        (b"}U\x01a" + RECONSTRUCT + b"}U\x04noteK\x01sbs.", "it sets attributes of what is not an array"),
     ],
     ids=range(11),
 )

@@ -82,9 +82,9 @@ def test_seeds_follow_the_house_rule():
     [
         ({"num_training": 0}, ValueError, "get_shapes_data: num_training=0 is out of range; expected at least 1"),
         ({"num_validation": -1}, ValueError, "num_validation=-1 is out of range"),
-        ({"num_test": 1.5}, ValueError, "num_test=1.5 is not whole"),
+        ({"num_test": 1.5}, ValueError, "num_test=1.5 is not an integer"),
         ({"dtype": np.int64}, TypeError, "get_shapes_data: dtype=.* expected float32 or float64"),
-        ({"seed": "x"}, TypeError, "seed='x' is no seed"),
+        ({"seed": "x"}, TypeError, "seed='x' is not a seed"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments, error, message):

@@ -77,7 +77,9 @@ def refused(members, tmp_path, message):
     ],
 )
 def test_unexpected_names_are_refused(tmp_path, name):
-    refused([*good_members(), (name, b"evil")], tmp_path, r"evil.tar.gz holds '.*', which is no file of the data set")
+    refused(
+        [*good_members(), (name, b"evil")], tmp_path, r"evil.tar.gz holds '.*', which is not a file of the data set"
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,11 +87,11 @@ def test_unexpected_names_are_refused(tmp_path, name):
 )
 def test_links_devices_and_folders_are_refused(tmp_path, kind):
     evil = link("cifar-10-batches-bin/data_batch_1.bin", kind, "/etc/passwd")
-    refused([evil, *good_members()], tmp_path, "data_batch_1.bin', which is no ordinary file")
+    refused([evil, *good_members()], tmp_path, "data_batch_1.bin', which is not an ordinary file")
 
 
 def test_a_folder_that_is_a_link_is_refused(tmp_path):
-    refused([link(BINARY.folder, tarfile.SYMTYPE, ".."), *good_members()], tmp_path, "which is no ordinary file")
+    refused([link(BINARY.folder, tarfile.SYMTYPE, ".."), *good_members()], tmp_path, "which is not an ordinary file")
 
 
 def test_a_file_that_occurs_twice_is_refused(tmp_path):
@@ -135,7 +137,7 @@ def test_a_name_of_a_negative_length_is_refused(tmp_path):
 
 def test_folders_without_end_are_refused(tmp_path):
     folder = with_size(0, tarfile.DIRTYPE, BINARY.folder)
-    refused_stream(folder * 2, tmp_path, "holds 'cifar-10-batches-bin', which is no ordinary file")
+    refused_stream(folder * 2, tmp_path, "holds 'cifar-10-batches-bin', which is not an ordinary file")
 
 
 def test_headers_within_headers_are_refused(tmp_path):
@@ -145,7 +147,7 @@ def test_headers_within_headers_are_refused(tmp_path):
 
 
 def test_a_sparse_file_is_refused(tmp_path):
-    refused_stream(with_size(512, tarfile.GNUTYPE_SPARSE) + bytes(2048), tmp_path, "which is no ordinary file")
+    refused_stream(with_size(512, tarfile.GNUTYPE_SPARSE) + bytes(2048), tmp_path, "which is not an ordinary file")
 
 
 def test_an_incomplete_archive_is_refused(tmp_path):

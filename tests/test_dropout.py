@@ -125,7 +125,7 @@ ERRORS = [
     ({"p": "0.5"}, TypeError, "p='0.5' is not a number"),
     ({"seed": -1}, ValueError, "seed=-1 is out of range; expected at least 0 and at most 18446744073709551615"),
     ({"seed": 2**64}, ValueError, "seed=18446744073709551616 is out of range"),
-    ({"seed": 0.5}, ValueError, "seed=0.5 is not whole"),
+    ({"seed": 0.5}, ValueError, "seed=0.5 is not an integer"),
     ({"x": np.ones(3, complex)}, TypeError, "x.dtype = complex128"),
 ]
 
@@ -137,7 +137,7 @@ def test_errors_are_the_same_on_every_backend(backend, wrong, error, message):
 
 
 def test_errors_of_the_gradient(backend):
-    with pytest.raises(TypeError, match=r"^dropout_backward: mask.dtype = int64 is no mask; expected bool"):
+    with pytest.raises(TypeError, match=r"^dropout_backward: mask.dtype = int64 is not a mask; expected bool"):
         dropout.dropout_backward(np.ones(3), np.ones(3, np.int64), 0.5)
     with pytest.raises(ValueError, match=r"^dropout_backward: mask.shape = \(1,\) does not fit; expected \(3,\)"):
         dropout.dropout_backward(np.ones(3), np.ones(1, bool), 0.5)

@@ -127,7 +127,7 @@ def test_fifty_images_can_be_learnt_by_heart(normalization):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"hidden_dims": 5}, TypeError, "FullyConnectedNet: hidden_dims=5 is no list"),
+        ({"hidden_dims": 5}, TypeError, "FullyConnectedNet: hidden_dims=5 is not a list"),
         ({"hidden_dims": [5, 0]}, ValueError, "FullyConnectedNet: hidden_dims=0 is out of range"),
         ({"weight_scale": -1}, ValueError, "FullyConnectedNet: weight_scale=-1 is out of range"),
         ({"dropout_keep_ratio": 0}, ValueError, "FullyConnectedNet: dropout_keep_ratio=0 is out of range"),

@@ -86,7 +86,7 @@ def pool_problem(geometry, dtype, whole=False, seed=0):
 @given(geometry=geometries(), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 999))
 @by_hypothesis
 def test_conv_relu_pool_is_its_parts_to_the_last_tie(backend, geometry, dtype, seed):
-    """Of whole numbers, so that every backend must agree exactly."""
+    """Of integers, so that every backend must agree exactly."""
     x, w, b, dout = pool_problem(geometry, dtype, whole=True, seed=seed)
     actual = conv2d_relu_pool_forward(x, w, b, *geometry[2:])
     gradients = conv2d_relu_pool_backward(dout, x, w, actual[1], *geometry[2:])

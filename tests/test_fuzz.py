@@ -1,4 +1,4 @@
-"""Files of every kind, damaged at random: what was saved comes back, or one error in words; nothing large is claimed.
+"""Files of every kind, damaged at random: what was saved comes back, or one clear error; nothing large is claimed.
 
 The examples are the same in every run: several thousand in a few seconds.
 """
@@ -53,7 +53,7 @@ def damaged(content, changes, end):
 
 
 def loaded(load, path, *arguments, factor=60):
-    """What `load` returns, or None after an error in words; its memory is bounded by the size of the file."""
+    """What `load` returns, or None after a clear error; its memory is bounded by the size of the file."""
     tracemalloc.start()
     try:
         result, message = load(path, *arguments), None

@@ -28,7 +28,7 @@ def test_x_that_cannot_be_moved():
 def test_analytic_that_is_no_gradient():
     with pytest.raises(TypeError, match="diagnose: analytic is complex128; expected real numbers"):
         diagnose(total, X, X + 1j)
-    with pytest.raises(TypeError, match=r"diagnose: analytic=.* is no array"):
+    with pytest.raises(TypeError, match=r"diagnose: analytic=.* is not an array"):
         diagnose(total, X, [[1.0], [2.0, 3.0]])
     with pytest.raises(TypeError, match="diagnose: analytic is object"):
         diagnose(total, X, None)
@@ -72,8 +72,8 @@ def test_dout_of_another_shape():
         ({"h": np.nan}, ValueError, "diagnose: h=nan is not finite"),
         ({"h": "small"}, TypeError, "diagnose: h='small' is not a number"),
         ({"num_checks": 0}, ValueError, "diagnose: num_checks=0 is out of range; expected at least 1"),
-        ({"num_checks": 1.5}, ValueError, "diagnose: num_checks=1.5 is not whole"),
-        ({"num_checks": 1, "seed": "x"}, TypeError, "generator: seed='x' is no seed"),
+        ({"num_checks": 1.5}, ValueError, "diagnose: num_checks=1.5 is not an integer"),
+        ({"num_checks": 1, "seed": "x"}, TypeError, "generator: seed='x' is not a seed"),
     ],
 )
 def test_options_out_of_range(options, error, said):

@@ -187,7 +187,7 @@ def test_whole_floats_are_accepted(backend):
     x, w, b = normal(2, 3, 8, 8), normal(4, 3, 7, 7, seed=1), normal(4, seed=2)
     actual, _ = layers.conv_forward(x, w, b, {"stride": 1.0, "pad": (7 - 1) / 2})
     assert actual.shape == (2, 4, 8, 8)
-    with pytest.raises(ValueError, match=r"pad=1\.5 is not whole"):
+    with pytest.raises(ValueError, match=r"pad=1\.5 is not an integer"):
         layers.conv_forward(x, w, b, {"stride": 1, "pad": 1.5})
 
 
@@ -214,5 +214,5 @@ def test_faulty_pool_param(backend):
 
 
 def test_affine_refuses_a_number(backend):
-    with pytest.raises(ValueError, match=r"affine_forward: x=1\.0 is no batch"):
+    with pytest.raises(ValueError, match=r"affine_forward: x=1\.0 is not a batch"):
         layers.affine_forward(1.0, np.ones((1, 2)), np.zeros(2))

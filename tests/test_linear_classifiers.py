@@ -249,7 +249,7 @@ ERRORS = [
     (lambda X, y: Softmax().train(X, y - 1), ValueError, "y contains the label -1"),
     (lambda X, y: Softmax().train(X, y, learning_rate=-1), ValueError, "Softmax.train: learning_rate=-1 is out of"),
     (lambda X, y: Softmax().train(X, y, reg=-1), ValueError, "Softmax.train: reg=-1 is out of range"),
-    (lambda X, y: Softmax().train(X, y, num_iters=1.5), ValueError, "Softmax.train: num_iters=1.5 is not whole"),
+    (lambda X, y: Softmax().train(X, y, num_iters=1.5), ValueError, "Softmax.train: num_iters=1.5 is not an integer"),
     (lambda X, y: Softmax().train(X, y, batch_size=0), ValueError, "Softmax.train: batch_size=0 is out of range"),
     (lambda X, y: sample_batch(X, y, 10, 2), ValueError, "num_train=10 is out of range; expected .* at most 9"),
     (lambda X, y: predict_linear_classifier(np.ones(5), X), ValueError, "predict_linear_classifier: W.shape = "),

@@ -25,7 +25,7 @@ def on_njit():
 
 
 def whole(N, D, M, dtype, seed=0):
-    """x, w, b, dout of small whole numbers: their sums are exact in any order."""
+    """x, w, b, dout of small integers: their sums are exact in any order."""
     rng = np.random.default_rng(seed)
     return tuple(rng.integers(-4, 5, shape).astype(dtype) for shape in ((N, D), (D, M), (M,), (N, M)))
 

@@ -97,7 +97,7 @@ def test_repr_and_faulty_arguments():
     for p in (1, -0.1):
         with pytest.raises(ValueError, match=f"Dropout: p={p} is out of range; expected at least 0 and less than 1"):
             nn.Dropout(p)
-    with pytest.raises(TypeError, match="generator: seed='a' is no seed"):
+    with pytest.raises(TypeError, match="generator: seed='a' is not a seed"):
         nn.Dropout(seed="a")
 
 

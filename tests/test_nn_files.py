@@ -66,7 +66,9 @@ def test_files_that_do_not_fit(tmp_path):
     with pytest.raises(ValueError, match=r"params lacks the key '1\.weight'"):
         nn.Sequential(nn.Flatten(), nn.Linear(2, 3)).load(tmp_path / "net.npz")
     model = nn.Sequential(nn.Linear(2, 3))
-    with pytest.raises(FileNotFoundError, match=r"load: name=.*missing\.npz' is no file; expected one written by save"):
+    with pytest.raises(
+        FileNotFoundError, match=r"load: name=.*missing\.npz' is not a file; expected one written by save"
+    ):
         model.load(tmp_path / "missing.npz")
     np.save(tmp_path / "array.npy", np.zeros(3))
     np.save(tmp_path / "pickle.npy", np.array([{}], object), allow_pickle=True)

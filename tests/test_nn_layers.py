@@ -112,7 +112,7 @@ def test_linear_is_torch_linear_transposed(backend):
         (nn.MaxPool2d(2), (4, 5), r"MaxPool2d\(2\): x\.shape = \(4, 5\) does not fit; expected \(N, C, H, W\)"),
         (nn.GlobalAvgPool2d(), (4, 5), r"GlobalAvgPool2d\(\): x\.shape"),
         (nn.PReLU(3), (4, 2), r"PReLU\(3\): x\.shape = \(4, 2\) does not fit; expected \(N, 3, \.\.\.\)"),
-        (nn.Flatten(), (), r"Flatten: x=-?0\.0 is no batch"),
+        (nn.Flatten(), (), r"Flatten: x=-?0\.0 is not a batch"),
     ],
 )
 def test_inputs_that_do_not_fit(backend, layer, shape, message):
@@ -135,12 +135,12 @@ def test_a_window_that_does_not_fit_names_its_layer(backend):
     ("make", "error", "message"),
     [
         (lambda: nn.Linear(0, 3), ValueError, "Linear: in_features=0 is out of range"),
-        (lambda: nn.Conv2d(3, 2, 1.5), ValueError, r"Conv2d: kernel_size=1\.5 is not whole"),
+        (lambda: nn.Conv2d(3, 2, 1.5), ValueError, r"Conv2d: kernel_size=1\.5 is not an integer"),
         (lambda: nn.Conv2d(3, 2, 3, padding=-1), ValueError, "Conv2d: padding=-1 is out of range"),
         (lambda: nn.MaxPool2d(2, stride=0), ValueError, "MaxPool2d: stride=0 is out of range"),
         (lambda: nn.Linear(2, 2, dtype=np.int64), TypeError, "Linear: dtype=.*int64.* cannot be computed with here"),
         (lambda: nn.PReLU(dtype="float16"), TypeError, "PReLU: dtype='float16' cannot be computed with here"),
-        (lambda: nn.Linear(2, 2, seed="a"), TypeError, "generator: seed='a' is no seed"),
+        (lambda: nn.Linear(2, 2, seed="a"), TypeError, "generator: seed='a' is not a seed"),
         (lambda: nn.Linear(2, 2, seed=-1), ValueError, "generator: seed=-1 is out of range"),
         (
             lambda: nn.Linear(2, 2, init="kaiming"),

@@ -187,7 +187,7 @@ def test_what_does_not_fit_changes_nothing():
         ({**wanted, "0.weight": np.zeros((2, 3))}, ValueError, r"'0\.weight' has shape \(2, 3\); expected \(3, 2\)"),
         ({**wanted, "1.num_batches_tracked": 1.5}, TypeError, "'1.num_batches_tracked' has dtype float64"),
         ({**wanted, "1.bias": ["a", "b", "c"]}, TypeError, r"'1\.bias' has dtype <U1; expected float32"),
-        ({**wanted, "1.bias": [[1], [2, 3]]}, TypeError, r"'1\.bias'=.* is no array"),
+        ({**wanted, "1.bias": [[1], [2, 3]]}, TypeError, r"'1\.bias'=.* is not an array"),
         ([1], TypeError, r"load_state_dict: values=\[1\] is not a dict"),
     )
     for values, error, message in cases:

@@ -104,7 +104,9 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
 
 def test_files_that_hold_no_patches(tmp_path):
     missing, text, other = tmp_path / "missing.h5", tmp_path / "text.h5", tmp_path / "other.h5"
-    with pytest.raises(FileNotFoundError, match=r"load_patches: path='.*missing.h5' is no file; expected an HDF5 file"):
+    with pytest.raises(
+        FileNotFoundError, match=r"load_patches: path='.*missing.h5' is not a file; expected an HDF5 file"
+    ):
         load_patches(missing)
     text.write_text("no patches")
     with pytest.raises(ValueError, match=r"load_patches: path='.*text.h5' is not an HDF5 file; expected one with"):
@@ -202,7 +204,7 @@ def test_arrays_that_are_no_images(function):
         function(np.zeros((0, 3, 4, 4)))
     with pytest.raises(TypeError, match=r"dtype = complex128 holds no pixels; expected integers or floats"):
         function(np.zeros((2, 3, 4, 4), complex))
-    with pytest.raises(TypeError, match=r"is no array"):
+    with pytest.raises(TypeError, match=r"is not an array"):
         function([[1, 2], [3]])
 
 
@@ -219,5 +221,5 @@ def test_numbers_out_of_range():
         cut_patches(IMAGES, 1, 8)
     with pytest.raises(ValueError, match="cut_patches: count=0 is out of range; expected at least 1"):
         cut_patches(IMAGES, 0, 2)
-    with pytest.raises(TypeError, match="generator: seed='a' is no seed"):
+    with pytest.raises(TypeError, match="generator: seed='a' is not a seed"):
         cut_patches(IMAGES, 1, 2, seed="a")

@@ -160,7 +160,7 @@ def functions(module):
 
 
 def contract(operation):
-    """The operation's own functions in its front door: what dispatches. Its helpers for geometry are no operations."""
+    """The operation's own functions in its front door: what dispatches. Its helpers for geometry are not operations."""
     module = importlib.import_module(f"fastnn.kernels.{operation}")
     return {
         name: function for name, function in functions(module).items() if "_variant()" in inspect.getsource(function)

@@ -113,7 +113,9 @@ def test_a_generator_that_numpy_does_not_have_is_refused(saved):
 
 def test_what_is_no_run_is_refused(tmp_path):
     nn.Sequential(nn.Linear(2, 2)).save(tmp_path / "model.h5")
-    with pytest.raises(ValueError, match=r"is no checkpoint of a run \(it has \['params', 'buffers'\]\); expected one"):
+    with pytest.raises(
+        ValueError, match=r"is not a checkpoint of a run \(it has \['params', 'buffers'\]\); expected one"
+    ):
         Solver.resume(tmp_path / "model.h5", IMAGES)
 
 

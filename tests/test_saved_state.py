@@ -1,4 +1,4 @@
-"""States that no training leaves: each is refused in words, and the solver stays as it was."""
+"""States that no training leaves: each is refused with a clear error, and the solver stays as it was."""
 
 import re
 
@@ -13,8 +13,8 @@ STATES = {
     "a count that is text": (("iteration",), "ten", "iteration='ten' is not a number"),
     "a count below zero": (("epoch",), -1, "epoch=-1 is out of range"),
     "an accuracy that is not finite": (("best_val_acc",), np.nan, "best_val_acc=nan is not finite"),
-    "a flag that is a number": (("finished",), 2, "finished in the state is no boolean; expected True or False"),
-    "a history that is a number": (("loss_history",), 3.0, "loss_history in the state is no list; expected a list"),
+    "a flag that is a number": (("finished",), 2, "finished in the state is not a boolean; expected True or False"),
+    "a history that is a number": (("loss_history",), 3.0, "loss_history in the state is not a list; expected a list"),
     "a history of texts": (("val_acc_history",), ["high"], "val_acc_history[0]='high' is not a number"),
     "a history with NaN": (("loss_history",), [1.0, np.nan], "loss_history[1]=nan is not finite"),
     "parameters that are a list": (("params",), [1, 2], "params in the state is a list; expected a dict"),
@@ -44,9 +44,17 @@ STATES = {
     ),
     "a config that is none": (("optim_configs", "W"), 3, "optim_configs['W'] in the state is a int; expected a dict"),
     "a moment with NaN": (("optim_configs", "W", "m"), NAN, "optim_configs['W']['m'] in the state is not finite"),
-    "an order that is a list": (("order",), [0, 1], "order in the state is no list of places; expected an array (N,)"),
-    "an order beyond the images": (("order",), np.arange(1, 21), "order in the state is no permutation of 20 images"),
-    "an order twice": (("order",), np.zeros(20, int), "order in the state is no permutation of 20 images"),
+    "an order that is a list": (
+        ("order",),
+        [0, 1],
+        "order in the state is not a list of places; expected an array (N,)",
+    ),
+    "an order beyond the images": (
+        ("order",),
+        np.arange(1, 21),
+        "order in the state is not a permutation of 20 images",
+    ),
+    "an order twice": (("order",), np.zeros(20, int), "order in the state is not a permutation of 20 images"),
 }
 
 

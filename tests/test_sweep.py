@@ -96,12 +96,12 @@ def test_a_function_of_ones_own_is_a_distribution():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: grid(a=0.5), TypeError, r"grid: a=0.5 is no list of values; expected one; pass \[0.5\]"),
-        (lambda: grid(a="adam"), TypeError, "grid: a='adam' is no list of values"),
+        (lambda: grid(a=0.5), TypeError, r"grid: a=0.5 is not a list of values; expected one; pass \[0.5\]"),
+        (lambda: grid(a="adam"), TypeError, "grid: a='adam' is not a list of values"),
         (lambda: grid(a=[]), ValueError, r"grid: a=\[\] is empty; expected at least one value"),
         (lambda: random_search(0, a=[1]), ValueError, "random_search: count=0 is out of range"),
-        (lambda: random_search(1, "x", a=[1]), TypeError, "seed='x' is no seed"),
-        (lambda: random_search(1, a=1.0), TypeError, "random_search: a=1.0 is no list of values"),
+        (lambda: random_search(1, "x", a=[1]), TypeError, "seed='x' is not a seed"),
+        (lambda: random_search(1, a=1.0), TypeError, "random_search: a=1.0 is not a list of values"),
         (lambda: log_uniform(0, 1), ValueError, "log_uniform: low=0 is out of range; expected more than 0"),
         (lambda: log_uniform(2, 1), ValueError, "log_uniform: high=1 is out of range; expected at least 2"),
         (lambda: uniform(0, math.inf), ValueError, "uniform: high=inf is not finite"),

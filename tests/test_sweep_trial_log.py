@@ -199,10 +199,10 @@ def test_files_that_are_no_ledger_stay_as_they_are(name):
     with open("ledger.jsonl", "wb") as file:
         file.write(FOREIGN[name])
     with pytest.raises(
-        ValueError, match=r"sweep: line 1 of ledger='ledger.jsonl' is no record of a trial: .* expected"
+        ValueError, match=r"sweep: line 1 of ledger='ledger.jsonl' is not a record of a trial: .* expected"
     ):
         run_all(forbidden)
-    with pytest.raises(ValueError, match=r"load_ledger: line 1 of ledger='ledger.jsonl' is no record of a trial"):
+    with pytest.raises(ValueError, match=r"load_ledger: line 1 of ledger='ledger.jsonl' is not a record of a trial"):
         load_ledger("ledger.jsonl")
     assert content() == FOREIGN[name]
 
@@ -214,7 +214,7 @@ def test_damage_in_the_middle_is_named():
     with open("ledger.jsonl", "wb") as file:
         file.write(damaged)
     with pytest.raises(
-        ValueError, match=r"line 2 of ledger='ledger.jsonl' is no record of a trial: .* take out the line"
+        ValueError, match=r"line 2 of ledger='ledger.jsonl' is not a record of a trial: .* take out the line"
     ):
         run_all(forbidden)
     assert content() == damaged
@@ -232,6 +232,6 @@ def test_ledger_of_another_sweep_stays_as_it_is():
 
 def test_missing_ledger():
     with pytest.raises(
-        FileNotFoundError, match="load_ledger: path='nowhere' is no file; expected the ledger of a sweep"
+        FileNotFoundError, match="load_ledger: path='nowhere' is not a file; expected the ledger of a sweep"
     ):
         load_ledger("nowhere")

@@ -167,7 +167,7 @@ def test_sweep_without_a_finished_trial():
 def test_sweeps_that_are_none():
     with pytest.raises(ValueError, match=r"plot_sweep: trials is empty; .* run the sweep first"):
         plot_sweep([])
-    with pytest.raises(TypeError, match="plot_sweep: trials=3 is no list; expected dicts with 'params'"):
+    with pytest.raises(TypeError, match="plot_sweep: trials=3 is not a list; expected dicts with 'params'"):
         plot_sweep(3)
     with pytest.raises(TypeError, match="plot_sweep: trials contains 'lr'; expected dicts"):
         plot_sweep(["lr"])

@@ -14,7 +14,7 @@ The tree (see `fastnn.checkpoint` for how it is stored), schema 2:
     settings    for runs of `fastnn train` only: its options
 
 Files of schema 1, which had no number, hold `solver` or its members alone. They can be drawn, and loaded by
-`Solver.load_state`; `fastnn resume` goes on with those that have settings.
+`Solver.load_state`; `fastnn resume` resumes those that have settings.
 """
 
 import contextlib
@@ -85,8 +85,8 @@ def read(function: str, path: str | os.PathLike) -> dict[str, Any]:
     if not isinstance(state, dict) or not set(state) >= _STATE:
         has = list(state if isinstance(state, dict) else found)
         raise ValueError(
-            f"{function}: path={str(path)!r} is no checkpoint of a run (it has {has}); expected one that a Solver or "
-            f"`fastnn train` wrote; check the name"
+            f"{function}: path={str(path)!r} is not a checkpoint of a run (it has {has}); expected one that a Solver "
+            f"or `fastnn train` wrote; check the name"
         )
     return found
 

@@ -21,10 +21,10 @@ def check(function: str, state: Mapping[str, Any], count: int) -> None:
         validation.integer(function, name, state[name], minimum=0)
     validation.number(function, "best_val_acc", state["best_val_acc"])
     if not isinstance(state["finished"], (bool, np.bool_)):
-        raise _error(function, "finished", "no boolean", "True or False")
+        raise _error(function, "finished", "not a boolean", "True or False")
     for name in _HISTORIES:
         if not isinstance(state[name], (list, tuple)):
-            raise _error(function, name, "no list", "a list of numbers")
+            raise _error(function, name, "not a list", "a list of numbers")
         for place, value in enumerate(state[name]):
             validation.number(function, f"{name}[{place}]", value)
     for name in (*_ARRAYS, "optim_configs", "generator"):
@@ -59,9 +59,9 @@ def _check_array(function: str, name: str, value: Any) -> None:
 def _check_order(function: str, order: Any, count: int) -> None:
     """Places of images, each at most once; none, where batches are drawn with replacement or nothing was drawn yet."""
     if not isinstance(order, np.ndarray) or order.dtype.kind not in "iu" or order.ndim != 1:
-        raise _error(function, "order", "no list of places", "an array (N,) of integers")
+        raise _error(function, "order", "not a list of places", "an array (N,) of integers")
     if order.size and not np.array_equal(np.sort(order), np.arange(count)):
-        raise _error(function, "order", f"no permutation of {count} images", "every place once")
+        raise _error(function, "order", f"not a permutation of {count} images", "every place once")
 
 
 def _error(function: str, name: str, problem: str, expected: str) -> ValueError:

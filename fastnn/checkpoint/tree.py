@@ -75,12 +75,12 @@ def load(path: str | os.PathLike) -> dict:
 
     A file takes no more memory than it has bytes, whatever it claims, but for lists and names.
 
-    Raises FileNotFoundError where nothing is there, ValueError for a file that is no checkpoint, is damaged, or was
+    Raises FileNotFoundError where nothing is there, ValueError for a file that is not a checkpoint, is damaged, or was
     written in another version of the format, another OSError for one that cannot be opened.
     """
     path = arguments.path("load", "path", path)
     if not path.is_file():
-        raise FileNotFoundError(f"load: path={str(path)!r} is no file; expected a checkpoint; {_nearest(path)}")
+        raise FileNotFoundError(f"load: path={str(path)!r} is not a file; expected a checkpoint; {_nearest(path)}")
     try:
         file = path.open("rb")
     except OSError as error:
@@ -180,8 +180,8 @@ def _name(key: Any, where: str) -> str:
 def _check_format(path: Path, versions: tuple[int, str] | None) -> None:
     if versions is None:
         raise ValueError(
-            f"load: path={str(path)!r} is no checkpoint; expected one of format version {FORMAT_VERSION}, written by "
-            f"fastnn; check the name, or if the file was damaged use {atomic.previous(path)!r}"
+            f"load: path={str(path)!r} is not a checkpoint; expected one of format version {FORMAT_VERSION}, written "
+            f"by fastnn; check the name, or if the file was damaged use {atomic.previous(path)!r}"
         )
     version, fastnn_version = versions
     if version != FORMAT_VERSION:

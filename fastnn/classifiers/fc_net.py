@@ -121,7 +121,7 @@ class FullyConnectedNet(Sequential):
 def _sizes(function: str, hidden_dims: Any) -> list[int]:
     if not isinstance(hidden_dims, (tuple, list, np.ndarray)):
         raise TypeError(
-            f"{function}: hidden_dims={hidden_dims!r} is no list; expected the sizes of the hidden layers; "
+            f"{function}: hidden_dims={hidden_dims!r} is not a list; expected the sizes of the hidden layers; "
             f"pass a list such as [100, 100]"
         )
     return [validation.integer(function, "hidden_dims", size, minimum=1) for size in hidden_dims]

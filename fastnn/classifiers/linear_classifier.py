@@ -284,7 +284,7 @@ def _data(function: str, X: Any, y: Any, W: Any) -> tuple[Any, Any, np.ndarray |
     X, y = labelled(function, X=X, y=y)
     if len(np.shape(X)) != 2:
         raise ValueError(
-            f"{function}: X.shape = {X.shape} and y.shape = {y.shape} are no data to train on; expected (N, D) "
+            f"{function}: X.shape = {X.shape} and y.shape = {y.shape} are not data to train on; expected (N, D) "
             f"and (N,), N at least 1; make images rows with X.reshape(len(X), -1)"
         )
     if W is not None:

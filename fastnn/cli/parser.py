@@ -8,15 +8,15 @@ from fastnn.kernels.dispatch import validation
 
 
 def whole(text: str) -> int:
-    """A whole number."""
+    """An integer."""
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number; expected one such as 10") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is no integer; expected one such as 10") from None
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 up."""
+    """An integer from 1 up."""
     value = whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is out of range; expected at least 1")
@@ -28,7 +28,7 @@ def real(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number; expected one such as 1e-3") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number; expected one such as 1e-3") from None
 
 
 READERS: Mapping[Any, Any] = {int: whole, float: real}

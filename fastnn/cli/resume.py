@@ -24,7 +24,7 @@ _EXAMPLES = """examples:
 
 
 def add_parser(commands: Any) -> None:
-    parser = command(commands, "resume", "go on with a run", _EXAMPLES, run_resume)
+    parser = command(commands, "resume", "resume a run", _EXAMPLES, run_resume)
     parser.add_argument("path", type=Path, help="folder of the run, or a checkpoint of it or of a script")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs in all, for a schedule too; default: as begun")
     add_data(parser)

@@ -82,7 +82,7 @@ class Run:
 
     @property
     def go_on(self) -> list[str]:
-        """The words of the command that goes on with this run."""
+        """The words of the command that resumes this run."""
         if self.settings is None:
             return ["resume", str(self.checkpoint), "--data", self.data_name]
         return ["resume", str(self.folder)]

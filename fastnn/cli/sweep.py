@@ -78,7 +78,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
             print(file=log)
             say("interrupted", f"after {len(sweep.load_ledger(ledger))} trials")
             say("saved", str(ledger))
-            say("go on with", _go_on(arguments, folder))
+            say("resume with", _go_on(arguments, folder))
             return 130
     records = sorted(sweep.load_ledger(ledger), key=lambda record: -(record["val_acc"] or 0.0))
     records.sort(key=lambda record: record["status"] == "failed")
@@ -232,7 +232,7 @@ def _difference(found: Any, record: dict[str, Any]) -> str:
 
 
 def _go_on(arguments: argparse.Namespace, folder: Path) -> str:
-    """The command that goes on with this sweep."""
+    """The command that resumes this sweep."""
     words = ["sweep", "--out", str(folder)]
     for name, value in vars(arguments).items():
         if name in ("command", "run", "out", "json") or value is None or value is False:

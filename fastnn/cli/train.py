@@ -91,7 +91,7 @@ def train(begin: Callable[[Any], Run], arguments: argparse.Namespace, backend: s
             print(file=log)
             say("interrupted", f"after {run.solver.iteration} of {run.total} steps")
             say("saved", str(run.checkpoint))
-            say("go on with", typed(*run.go_on))
+            say("resume with", typed(*run.go_on))
             return 130
         except FloatingPointError as error:
             run.save()
@@ -121,4 +121,4 @@ def _report(result: dict, run: Run, say: Any) -> None:
     if result["picture"] is not None:
         say("picture", result["picture"])
     if not result["stopped_early"]:
-        say("go on with", f"{typed(*run.go_on)} --epochs {2 * run.solver.num_epochs}")
+        say("resume with", f"{typed(*run.go_on)} --epochs {2 * run.solver.num_epochs}")

@@ -80,8 +80,8 @@ def load_patches(path: str | os.PathLike) -> np.ndarray:
     path, function = arguments.path("load_patches", "path", path), "load_patches"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{function}: path={str(path)!r} is no file; expected an HDF5 file with the dataset {DATASET!r}; make one "
-            f"with cut_patches and save_patches"
+            f"{function}: path={str(path)!r} is not a file; expected an HDF5 file with the dataset {DATASET!r}; make "
+            f"one with cut_patches and save_patches"
         )
     with path.open("rb") as file:
         is_ours = container.versions(file) is not None

@@ -37,7 +37,7 @@ def read_images(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
             f"file with inputs of that shape"
         )
     if not path.is_file():
-        raise FileNotFoundError(f"read_images: path={str(path)!r} is no file; expected an image; check the name")
+        raise FileNotFoundError(f"read_images: path={str(path)!r} is not a file; expected an image; check the name")
     given = _from_array(path) if path.suffix == ".npy" else [_opened(path)]
     return np.stack([_fitted(image, shape) for image in given])
 

@@ -42,12 +42,12 @@ class _Unpickler(_PythonUnpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _STAND_INS:
-            raise ValueError(f"it asks for {module[:60]}.{name[:60]}, which is no data")
+            raise ValueError(f"it asks for {module[:60]}.{name[:60]}, which is not data")
         return _STAND_INS[module, name]
 
     def _build(self) -> None:
         if type(self.stack[-2]) not in (_Dtype, _Array):
-            raise ValueError("it sets attributes of what is no array")
+            raise ValueError("it sets attributes of what is not an array")
         super().load_build()
 
     def _set_item(self) -> None:
@@ -65,7 +65,7 @@ class _Unpickler(_PythonUnpickler):
     def _check_keys(self, keys: list) -> None:
         """Tuples that hold one another twice, forty deep, would be hashed for hours."""
         if not all(isinstance(key, (str, bytes)) for key in keys):
-            raise ValueError("it has a dict with keys that are no text")
+            raise ValueError("it has a dict with keys that are not text")
 
     def _refuse(self) -> None:
         raise ValueError("it takes a step that leads to no plain data")

@@ -85,9 +85,9 @@ class _Decompressed(gzip.GzipFile):
 def _check_member(archive: Path, member: tarfile.TarInfo, expected: set[str], folder: str) -> None:
     problem = ""
     if not member.isreg() or member.issparse():
-        problem = "no ordinary file"
+        problem = "not an ordinary file"
     elif member.name not in expected:
-        problem = "no file of the data set, or one that occurs twice"
+        problem = "not a file of the data set, or one that occurs twice"
     elif not 0 <= member.size <= MEMBER_LIMIT:
         problem = f"{member.size:,} bytes large"
     if problem:

@@ -5,7 +5,7 @@ loops whatever the backend. A cache may be read on another backend than it was m
 any layout, never modified; errors are ValueError and TypeError. Loss functions return `(loss, dx)` at once.
 
 conv_param is a dict with `stride` and `pad`; pool_param a dict with `pool_height`, `pool_width`, `stride` and, if the
-image is to be padded, `pad`. Stride and pad are whole numbers (also as floats: 3.0) or (height, width) pairs. bn_param
+image is to be padded, `pad`. Stride and pad are integers (also as floats: 3.0) or (height, width) pairs. bn_param
 holds the mode and the running averages of batch norm, which a forward pass in training mode updates in it: see
 `normalization`. dropout_param has `p`, the probability to keep an element, `mode`, and, if each call is to draw one and
 the same mask, `seed`.

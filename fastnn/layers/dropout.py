@@ -15,7 +15,7 @@ from fastnn.kernels.dispatch import signatures, validation
 def dropout_forward(x: ArrayLike, dropout_param: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
     """Keep each element with probability p and divide it by p, set the others to 0; in test mode, change nothing.
 
-    dropout_param: p, the probability to keep; mode, 'train' or 'test'; seed, a whole number from 0 up, which gives the
+    dropout_param: p, the probability to keep; mode, 'train' or 'test'; seed, an integer from 0 up, which gives the
         same mask on every call and every backend, or None: a seed is drawn from NumPy's global state
     Returns out (in test mode a copy of x), cache.
     """

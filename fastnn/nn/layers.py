@@ -41,7 +41,7 @@ class Parametric(Module):
         self.outputs = outputs
 
     def check(self, x: np.ndarray) -> None:
-        """Raise ValueError where x is no input for this layer."""
+        """Raise ValueError where x is not an input for this layer."""
         check_input(self, x, *self.axes)
 
     def weight_and_bias(self) -> tuple[np.ndarray, np.ndarray]:
@@ -97,7 +97,7 @@ class Linear(Parametric):
 class Conv2d(Parametric):
     """Convolution of images (N, in_channels, H, W) with out_channels filters.
 
-    kernel_size, stride and padding are whole numbers or (height, width) pairs.
+    kernel_size, stride and padding are integers or (height, width) pairs.
     Parameters: weight (out_channels, in_channels, KH, KW), bias (out_channels,).
     """
 

@@ -67,8 +67,8 @@ class Module:
         for name, value in params.items():
             if not isinstance(value, np.ndarray):
                 raise TypeError(
-                    f"{type(self).__name__}: {name}={validation.brief(value)} is no array; expected parameters only; "
-                    f"leave {name} out, or pass a NumPy array"
+                    f"{type(self).__name__}: {name}={validation.brief(value)} is not an array; expected parameters "
+                    f"only; leave {name} out, or pass a NumPy array"
                 )
             validation.plain(type(self).__name__, name, value)
         self._params: MutableMapping[str, np.ndarray] = params

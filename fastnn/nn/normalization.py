@@ -86,7 +86,7 @@ class BatchNorm(Normalization):
         self.buffers["num_batches_tracked"] = np.zeros((), np.int64)
 
     def check(self, x: np.ndarray) -> None:
-        """Raise ValueError where x is no input for this layer."""
+        """Raise ValueError where x is not an input for this layer."""
         rest = next((axes for axes in self.trailing if len(axes) + 2 == len(shape_of(self, x))), self.trailing[0])
         check_input(self, x, "N", self.num_features, *rest)
 
@@ -190,7 +190,7 @@ class LayerNorm(Normalization):
         self.arguments = ({"eps": self.eps},)
 
     def check(self, x: np.ndarray) -> None:
-        """Raise ValueError where x is no input for this layer."""
+        """Raise ValueError where x is not an input for this layer."""
         shape = shape_of(self, x)
         if shape[-len(self.shape) :] != self.shape or len(shape) == len(self.shape):
             check_input(self, x, "N", "...", *self.shape)
@@ -234,8 +234,8 @@ class GroupNorm(Normalization):
         self.num_channels = arguments.length("GroupNorm", "num_channels", num_channels)
         if self.num_channels % self.num_groups:
             raise ValueError(
-                f"GroupNorm: num_channels={num_channels} is no multiple of num_groups={num_groups}; expected groups of "
-                f"equally many channels; choose a divisor of num_channels"
+                f"GroupNorm: num_channels={num_channels} is not a multiple of num_groups={num_groups}; expected groups "
+                f"of equally many channels; choose a divisor of num_channels"
             )
         self.affine = validation.flag("GroupNorm", "affine", affine)
         super().__init__((self.num_channels,), eps, self.affine, self.affine, dtype)

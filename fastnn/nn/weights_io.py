@@ -108,7 +108,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             return arrays
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"load: name={str(path)!r} is no file; expected one written by save; check the name and the folder"
+            f"load: name={str(path)!r} is not a file; expected one written by save; check the name and the folder"
         ) from error
     except Exception as error:  # NumPy and zipfile have a dozen ways to say that a file is not theirs
         raise ValueError(

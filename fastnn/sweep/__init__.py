@@ -68,7 +68,7 @@ def sweep(
     None); the sweep goes on after it. Ctrl-C passes through; what was done by then is kept.
 
     Raises TypeError or ValueError for trials of unequal names, for params or results that JSON cannot hold, for a
-    result without `val_acc`, and for a file that is no ledger of these names, which is left as it is; BlockingIOError
+    result without `val_acc`, and for a file that is not a ledger of these names, which stays as it is; BlockingIOError
     for a ledger that another process writes; OSError where the file cannot be written.
     """
     arguments.function("sweep", "run", run)

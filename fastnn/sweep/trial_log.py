@@ -123,12 +123,12 @@ class Ledger:
 def load_ledger(path: str | os.PathLike) -> list[dict[str, Any]]:
     """The records of a ledger in the order of their numbers, also while a sweep writes it; the file is only read.
 
-    Raises FileNotFoundError or another OSError where it cannot be read, ValueError where it is no ledger.
+    Raises FileNotFoundError or another OSError where it cannot be read, ValueError where it is not a ledger.
     """
     path = arguments.path("load_ledger", "path", path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"load_ledger: path={str(path)!r} is no file; expected the ledger of a sweep; check the name"
+            f"load_ledger: path={str(path)!r} is not a file; expected the ledger of a sweep; check the name"
         )
     records, _ = _parse("load_ledger", path, path.read_bytes())
     latest = {Ledger.key(record["params"]): record for record in records}
@@ -169,8 +169,8 @@ def _parse(function: str, path: Path | None, content: bytes) -> tuple[list[dict[
             if (records or line.startswith(_BEGINNING[: len(line)])) and _is_torn(line):
                 break
             raise ValueError(
-                f"{function}: line {number} of ledger={str(path)!r} is no record of a trial: {line[:60]!r}; expected a "
-                f"file that `sweep` wrote; choose another one, or take out the line"
+                f"{function}: line {number} of ledger={str(path)!r} is not a record of a trial: {line[:60]!r}; "
+                f"expected a file that `sweep` wrote; choose another one, or take out the line"
             )
         length += len(line)
     return records, length

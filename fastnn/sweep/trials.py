@@ -20,7 +20,7 @@ def grid(**choices: Iterable[Any]) -> list[dict[str, Any]]:
         grid(learning_rate=[1e-3, 1e-2], reg=[0, 1e-2])  # 4 dicts, the first {"learning_rate": 0.001, "reg": 0}
 
     choices: the values to try of each hyperparameter
-    Raises TypeError for what is no list of values, ValueError for an empty one.
+    Raises TypeError for what is not a list of values, ValueError for an empty one.
     """
     values = [_values("grid", name, value) for name, value in choices.items()]
     return [dict(zip(choices, combination, strict=True)) for combination in itertools.product(*values)]
@@ -69,7 +69,7 @@ def uniform(low: float, high: float) -> Distribution:
 
 @signatures.checked
 def integers(low: int, high: int, log: bool = False) -> Distribution:
-    """Whole numbers from low to high, both included; log: their logarithm is about uniform, and low at least 1."""
+    """Integers from low to high, both included; log: their logarithm is about uniform, and low at least 1."""
     log = validation.flag("integers", "log", log)
     low = validation.integer("integers", "low", low, minimum=1 if log else None)
     high = validation.integer("integers", "high", high, minimum=low)
@@ -101,7 +101,7 @@ def _values(function: str, name: str, value: Any) -> Sequence[Any]:
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
-        raise TypeError(f"{function}: {name}={value!r} is no list of values; expected one; pass [{value!r}]")
+        raise TypeError(f"{function}: {name}={value!r} is not a list of values; expected one; pass [{value!r}]")
     values = list(value)
     if not values:
         raise ValueError(

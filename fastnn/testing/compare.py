@@ -18,7 +18,7 @@ def assert_same(actual: Any, expected: Any, terms: int = 1, where: str = "result
     """Raise AssertionError unless two results agree: arrays, numbers, None, or tuples and dicts of these.
 
     The error is raised under `python -O` too.
-    Shapes are equal, NaN and infinity stand at the same places, whole numbers are equal, and floats differ by at most
+    Shapes are equal, NaN and infinity stand at the same places, integers are equal, and floats differ by at most
     `tolerance(dtype of actual, terms)` times the largest finite magnitude expected (at least 1).
     """
     if isinstance(expected, dict):

@@ -49,7 +49,7 @@ def labelled(function: str, **images_and_labels: Any) -> tuple[Any, Any]:
             or (whole and len(shape) != 1)
         ):
             text = validation.brief(value) if dtype is None else f"an array of {dtype} of the shape {shape}"
-            expected = "whole numbers (N,), a label for each image" if whole else "real numbers (N, ...)"
+            expected = "integers (N,), a label for each image" if whole else "real numbers (N, ...)"
             raise TypeError(f"{function}: {name} is {text}; expected {expected}; convert it to such an array")
     (X, y), names = checked, list(images_and_labels)
     if len(X) != len(y) or len(X) == 0:

@@ -63,7 +63,7 @@ def style(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
 
 
 def whole_numbers(axes: "Axes") -> None:
-    """Ticks at whole numbers along the horizontal axis."""
+    """Ticks at integers along the horizontal axis."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))

@@ -44,7 +44,7 @@ def plot_sweep(
     x, y: the hyperparameters on the axes, numbers from 0 up; 0, which has no logarithm, lies on a line at the edge
     Trials that failed, or whose validation accuracy is missing or not finite, are crosses. The best on validation
     images wears a ring and stands in the title with its hyperparameters; where others lie on its place, it covers them.
-    Raises TypeError where trials are no dicts, ValueError where there are none, a key is missing, or a value negative.
+    Raises TypeError where trials are not dicts, ValueError where there are none, a key is missing, or a value negative.
     """
     path = arguments.path_or_none("plot_sweep", "path", path)
     x, y = (arguments.words("plot_sweep", name, [value])[0] for name, value in (("x", x), ("y", y)))
@@ -104,7 +104,7 @@ def _read(function: str, trials: Any, x: str, y: str) -> list[_Trial]:
     if isinstance(trials, Mapping):
         trials = [_from_course(function, key, value, x, y) for key, value in trials.items()]
     elif not isinstance(trials, Iterable):
-        raise TypeError(f"{function}: trials={trials!r} is no list; {_NEITHER}; pass the trials of a sweep")
+        raise TypeError(f"{function}: trials={trials!r} is not a list; {_NEITHER}; pass the trials of a sweep")
     read = []
     for trial in trials:
         if not isinstance(trial, Mapping):

@@ -50,7 +50,7 @@ def show_class_templates(
         the bias trick appends a 1 to every image, is accepted too: that row is not drawn
     class_names: K of them
     image_shape: how the D weights of a class form an image: (C, H, W), or (H, W, C) with C of 1 or 3
-    Raises ValueError where W does not form images, or has another number of classes; TypeError where W is no array.
+    Raises ValueError where W does not form images, or has another number of classes; TypeError where W is not an array.
     """
     path = arguments.path_or_none("show_class_templates", "path", path)
     function = "show_class_templates"

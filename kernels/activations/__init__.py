@@ -181,7 +181,7 @@ def maxout_forward(x, pieces):
 
         out[n, m, ...] = max_p x[n, m*pieces + p, ...],    index[n, m, ...] = the p of that maximum
 
-    Inputs: x (N, M*pieces, ...), so also (N, M*pieces); pieces: a whole number from 1 to 256.
+    Inputs: x (N, M*pieces, ...), so also (N, M*pieces); pieces: an integer from 1 to 256.
     Returns out (N, M, ...) and index (N, M, ...), uint8. Every backend: the first of equal maxima; NaN counts as the
     largest, so the first NaN wins. Raises ValueError also where the channels do not divide into groups.
     Source: Goodfellow, Warde-Farley, Mirza, Courville & Bengio, Maxout networks (2013), section 3.

@@ -22,7 +22,7 @@ def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):
     hole stands where it is seen, in the result. A hole_size of 0 erases nothing.
 
     Inputs: x (N, C, H, W), float32 or float64 of any layout (integers are computed in float64), not modified; the
-    others (N,), one for each image: flip bool, the rest whole numbers of 32 bits, any of them: what lies outside is
+    others (N,), one for each image: flip bool, the rest integers of 32 bits, any of them: what lies outside is
     zero, and a hole may reach over the border or lie beyond it; but hole_size >= 0. A device array is not
     read to see.
     Returns out (N, C, H, W), C-contiguous, in the dtype of x. Every backend: values are copied bit by bit, NaN too;
@@ -52,11 +52,11 @@ def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):
 
 
 def _whole(function, name, value, count, minimum=int(_LIMITS.min)):
-    """A whole number for each image, as int64; those of the caller have 32 bits, so that no sum of two overflows."""
+    """An integer for each image, as int64; those of the caller have 32 bits, so that no sum of two overflows."""
     given = validation.array(function, name, value)
     if given.dtype.kind not in "iu" and given.size:
         raise TypeError(
-            f"{function}: {name}.dtype = {given.dtype} does not hold whole numbers; expected integers, one for each "
+            f"{function}: {name}.dtype = {given.dtype} does not hold integers; expected integers, one for each "
             f"image; round them and pass {name}.astype(np.int64)"
         )
     _check_one_for_each(function, name, given, count)

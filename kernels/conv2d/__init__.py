@@ -19,7 +19,7 @@ def conv2d_forward(x, w, b, stride=1, pad=0):
         x (N, C, H, W): images
         w (F, C, KH, KW): filters
         b (F,): bias
-        stride, pad: a whole number or a (height, width) pair; stride >= 1, pad >= 0
+        stride, pad: an integer or a (height, width) pair; stride >= 1, pad >= 0
     Returns out (N, F, OH, OW) in the dtype of the inputs, C-contiguous.
 
     Every backend: N = 0 gives an empty out; NaN and infinity spread as the formula says; sums are accumulated in

@@ -72,7 +72,7 @@ def array(function: str, name: str, value: Any) -> np.ndarray:
         return arrays.asarray(value)
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
         raise TypeError(
-            f"{function}: {name}={brief(value)} is no array ({error}); expected numbers in rows of equal "
+            f"{function}: {name}={brief(value)} is not an array ({error}); expected numbers in rows of equal "
             f"length; pass a NumPy array"
         ) from error
 
@@ -131,11 +131,11 @@ def not_negative(function: str, name: str, value: np.ndarray) -> None:
 
 
 def index(function: str, name: str, value: Any, expected: tuple[int, ...], maximum: int, dtype: np.dtype) -> np.ndarray:
-    """The places of a pooling's winners: whole numbers from 0 to `maximum`, in the expected shape, as `dtype`."""
+    """The places of a pooling's winners: integers from 0 to `maximum`, in the expected shape, as `dtype`."""
     given = array(function, name, value)
     if given.dtype.kind not in "iu":
         raise TypeError(
-            f"{function}: {name}.dtype = {given.dtype} holds no places; expected whole numbers; "
+            f"{function}: {name}.dtype = {given.dtype} holds no places; expected integers; "
             f"pass {name} as the forward pass returned it"
         )
     shape(function, name, given, expected)
@@ -188,16 +188,16 @@ def _unify(function: str, name: str, shape: tuple, pattern: str, lengths: dict[s
 
 
 def integer(function: str, name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
-    """A whole number, given as an int or as a float such as 3.0; bool and 1.5 are refused."""
-    value = _real(function, name, value, "a whole number", "an int")
+    """An integer, given as an int or as a float such as 3.0; bool and 1.5 are refused."""
+    value = _real(function, name, value, "an integer", "an int")
     if not abs(value) < math.inf or value != int(value):
-        raise ValueError(f"{function}: {name}={brief(value)} is not whole; expected a whole number; round it yourself")
+        raise ValueError(f"{function}: {name}={brief(value)} is not an integer; expected an integer; round it yourself")
     _in_range(function, name, int(value), minimum, maximum)
     return int(value)
 
 
 def pair(function: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
-    """A whole number for height and width alike, or a (height, width) pair of them."""
+    """An integer for height and width alike, or a (height, width) pair of them."""
     if type(value) is int and value >= minimum:  # found out fast: small layers wait for it
         return value, value
     if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int and min(value) >= minimum:
@@ -207,7 +207,7 @@ def pair(function: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
     if isinstance(value, (tuple, list)):
         if len(value) != 2:
             raise ValueError(
-                f"{function}: {name}={brief(value)} has {len(value)} entries; expected a whole number or (height, "
+                f"{function}: {name}={brief(value)} has {len(value)} entries; expected an integer or (height, "
                 f"width); pass one of these"
             )
         return integer(function, name, value[0], minimum), integer(function, name, value[1], minimum)

@@ -24,7 +24,7 @@ def dropout_forward(x, p, seed):
     the number of the block, the key the seed, both with their low 32 bits first.
 
     Inputs: x (...); p: the probability to keep an element, at most 1 and so large that round(p * 2**32) is not 0; seed:
-    a whole number, 0 <= seed < 2**64, on cuda also as a device array of uint64. Returns out (...), mask (...), bool.
+    an integer, 0 <= seed < 2**64, on cuda also as a device array of uint64. Returns out (...), mask (...), bool.
     Every backend: the same mask; p = 1 keeps every element.
     Cost: 25 integer operations an element; reads x, writes out and a byte of mask for each element.
     Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, Dropout (2014), section 10 (the scaling in
@@ -48,7 +48,7 @@ def dropout_backward(dout, mask, p):
     mask = validation.array(function, "mask", mask)
     if mask.dtype.kind != "b":
         raise TypeError(
-            f"{function}: mask.dtype = {mask.dtype} is no mask; expected bool; "
+            f"{function}: mask.dtype = {mask.dtype} is not a mask; expected bool; "
             "pass the mask that dropout_forward returned"
         )
     validation.shape(function, "mask", mask, dout.shape)

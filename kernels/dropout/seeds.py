@@ -15,7 +15,7 @@ def of_mask(key: Any, draws: Any) -> Any:
 
         seed = numpy.random.SeedSequence((key, draws)).generate_state(1, numpy.uint64)[0]
 
-    key, draws: whole numbers from 0 to 2**64 - 1. Where both are device arrays with one element of uint64, so is the
+    key, draws: integers from 0 to 2**64 - 1. Where both are device arrays with one element of uint64, so is the
     seed, (1,): then a count of draws can stay on a GPU.
     """
     words = word("of_mask", "key", key), word("of_mask", "draws", draws)
@@ -26,13 +26,13 @@ def of_mask(key: Any, draws: Any) -> Any:
 
 
 def word(function: str, name: str, value: Any) -> Any:
-    """A whole number of 64 bits; on cuda a device array that holds one may stay where it is."""
+    """An integer of 64 bits; on cuda a device array that holds one may stay where it is."""
     if not arrays.is_on_device(value):
         return validation.integer(function, name, value, minimum=0, maximum=_LARGEST)
     if value.dtype != np.uint64 or value.size != 1:
         raise TypeError(
             f"{function}: {name} is a device array of {value.dtype} of the shape {value.shape}; expected one element "
-            f"of uint64, or a whole number; convert it"
+            f"of uint64, or an integer; convert it"
         )
     value = arrays.asarray(value)
     return value if arrays.is_on_device(value) else value.item()

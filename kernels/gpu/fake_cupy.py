@@ -22,8 +22,8 @@ class Array:
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
-            f"Array: an array of a GPU, of shape {self.shape}, is no array of NumPy's; expected one that was moved on "
-            f"purpose; move it with fastnn.to_numpy"
+            f"Array: an array of a GPU, of shape {self.shape}, is not an array of NumPy's; expected one that was moved "
+            f"on purpose; move it with fastnn.to_numpy"
         )
 
     def __getattr__(self, name: str) -> Any:

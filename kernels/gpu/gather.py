@@ -7,7 +7,7 @@ from .memory import xp
 
 
 def take(array, places):
-    """array[places], for whole numbers `places` in the memory of the GPU, which are not checked."""
+    """array[places], for integers `places` in the memory of the GPU, which are not checked."""
     length = array.size // max(1, len(array))
     out = xp.empty((len(places), *array.shape[1:]), array.dtype)
     _take(out.size, out.size, array.size, length, array, places, out)

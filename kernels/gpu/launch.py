@@ -9,7 +9,7 @@
     _double(x.size, x.size, x, out)
 
 calls it on so many threads, rounded up to whole blocks. Arguments are arrays, which a kernel sees as flat memory, and
-scalars: whole numbers come as int32, NumPy's floats as what they are. So numbers in a kernel that computes in float32
+scalars: integers come as int32, NumPy's floats as what they are. So numbers in a kernel that computes in float32
 are arguments too, `zero` or `half`, or whole: a literal 0.5 would have it compute in float64.
 """
 
@@ -97,7 +97,7 @@ def device(function: Callable) -> Callable:
 
 @device
 def split(place, length):
-    """The quotient and the remainder, int32, of two whole numbers from 0 up to 2**32: the usual ones take 64 bits."""
+    """The quotient and the remainder, int32, of two integers from 0 up to 2**32: the usual ones take 64 bits."""
     quotient = uint32(uint32(place) // uint32(length))
     return int32(quotient), int32(uint32(place) - quotient * uint32(length))
 

@@ -106,9 +106,9 @@ def groupnorm_forward(x, gamma, beta, groups, epsilon):
     mean[n, g] and var[n, g] are those of x[n, c, s] over all s and the channels c with c // (C / groups) = g.
     One group is layer norm, C groups are instance norm.
 
-    Inputs: x (N, C, ...), gamma (C,), beta (C,); groups: a whole number that divides C; epsilon: a number above 0.
+    Inputs: x (N, C, ...), gamma (C,), beta (C,); groups: an integer that divides C; epsilon: a number above 0.
     Returns out (N, C, ...), mean (N, groups), var (N, groups): the biased variance.
-    Raises also: ValueError where C is no multiple of groups or a group has no elements.
+    Raises also: ValueError where C is not a multiple of groups or a group has no elements.
     Cost: 8 flops an element; reads x twice, from memory once where a group fits into the cache; writes out.
     Source: Wu & He, Group normalization (2018), section 3; Ba, Kiros & Hinton, Layer normalization (2016), section 3.
     """

@@ -23,7 +23,7 @@ def max_pool2d_forward(x, size, stride, pad=0):
 
     Inputs (never modified):
         x (N, C, H, W): float32 or float64, any layout
-        size, stride, pad: a whole number or a (height, width) pair; size and stride >= 1, 0 <= pad <= size / 2
+        size, stride, pad: an integer or a (height, width) pair; size and stride >= 1, 0 <= pad <= size / 2
     Returns
         out (N, C, OH, OW): in x's dtype
         index (N, C, OH, OW): the winner's place kh*KW + kw in its window; uint8 where KH*KW < 255, else int32
@@ -129,7 +129,7 @@ def _image_shape(function, name, x_shape):
         shape = ()
     if len(shape) != 4 or min(shape) < 0 or min(shape[2:]) < 1:
         raise ValueError(
-            f"{function}: {name}={x_shape!r} is no shape of images; expected (N, C, H, W) with H and W at least 1; "
+            f"{function}: {name}={x_shape!r} is not a shape of images; expected (N, C, H, W) with H and W at least 1; "
             f"check how the images were made"
         )
     validation.fits(function, name, shape, math.prod(shape))

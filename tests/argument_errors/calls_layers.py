@@ -111,7 +111,7 @@ ALIASES = {
     "w": ["x.shape", "b.shape"],
     "dout": ["x.shape", "out.shape", "mask.shape"],
     "layers": ["layer "],
-    "params": ["is no array", "W1", "b1", "W2", "b2", "x.shape", "x=", "w."],
+    "params": ["is not an array", "W1", "b1", "W2", "b2", "x.shape", "x=", "w."],
     "values": ["0.bias"],
     "X": ["x=", "x.", "axes; expected"],
     "name": ["backend="],

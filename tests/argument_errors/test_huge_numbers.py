@@ -1,4 +1,4 @@
-"""Whole numbers beyond memory and beyond 64 bits: accepted at once, or an error that is the same on every backend."""
+"""Integers beyond memory and beyond 64 bits: accepted at once, or an error that is the same on every backend."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def is_whole(value):
 
 
 def places():
-    """Where the valid calls have whole numbers: call, parameter, and the arguments with the number in its place."""
+    """Where the valid calls have integers: call, parameter, and the arguments with the number in its place."""
     for name, call in TABLE.items():
         for parameter, fed in call.arguments.items():
             if parameter in ENDLESS:

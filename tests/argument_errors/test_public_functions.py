@@ -1,5 +1,5 @@
-"""What every public function, constructor and method refuses, and how: in words, alike on every backend, and nothing is
-changed by it."""
+"""What every public function, constructor and method refuses: with clear errors, alike on every backend, and nothing
+is changed by it."""
 
 import copy
 import inspect

@@ -9,7 +9,7 @@ LOSSES = [linear_losses.linear_svm_loss, linear_losses.linear_softmax_loss]
 
 
 def draw(N, D, K, dtype, seed=0):
-    """Whole numbers, so that scores are exact in any order of summing, with ties and hinges exactly at their kink."""
+    """Integers, so that scores are exact in any order of summing, with ties and hinges exactly at their kink."""
     generator = np.random.default_rng(seed)
     W, X = generator.integers(-2, 3, (D, K)), generator.integers(-1, 2, (N, D))
     return W.astype(dtype), X.astype(dtype), generator.integers(K, size=N)

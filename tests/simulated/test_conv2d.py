@@ -85,7 +85,7 @@ def test_nan_and_infinity_go_where_the_formula_says(way, position, special):
 @pytest.mark.parametrize("tf32", ["0", "1"])
 @pytest.mark.parametrize("name", ["strides", "one window", "gaps and a border"])
 def test_on_tiles(monkeypatch, name, tf32):
-    """Of whole numbers, which TF32 keeps as they are."""
+    """Of integers, which TF32 keeps as they are."""
     monkeypatch.setattr(products, "CHOSEN", products.on_tiles)
     monkeypatch.setenv(products.TF32, tf32)
     x_shape, w_shape, stride, pad = GEOMETRIES[name]

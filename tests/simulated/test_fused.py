@@ -97,7 +97,7 @@ def test_convolution(geometry, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_ties_in_a_pooled_image(dtype):
-    """Whole numbers, so that zeros and equal neighbours abound and sums are exact."""
+    """Integers, so that zeros and equal neighbours abound and sums are exact."""
     rng = np.random.default_rng(0)
     x, w, b = (rng.integers(-1, 2, shape).astype(dtype) for shape in ((3, 2, 5, 5), (2, 2, 2, 2), (2,)))
     out, index = against_naive(fused.conv2d_relu_pool_forward, x, w, b, 1, 0, 2, 2)

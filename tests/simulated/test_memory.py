@@ -92,7 +92,9 @@ def test_bytes_are_counted_both_ways():
 
 def test_resident_arrays_go_nowhere_unasked():
     there = to_device(np.ones(2))
-    with pytest.raises(TypeError, match="an array of a GPU, of shape \\(2,\\), is no array of NumPy's; expected one"):
+    with pytest.raises(
+        TypeError, match="an array of a GPU, of shape \\(2,\\), is not an array of NumPy's; expected one"
+    ):
         np.asarray(there)
     with pytest.raises(TypeError, match="an array of NumPy's, of shape \\(2,\\), beside one of a GPU"):
         there + np.ones(2)
@@ -120,7 +122,7 @@ def test_arrays_to_be_written_have_to_be_where_the_backend_writes():
 def test_copies_zeros_and_views_stay_there(dtype):
     there, before = to_device(np.arange(6.0).reshape(2, 3)), fastnn.transfers()
     copy = arrays.copy(there, dtype)
-    made = [copy, arrays.zeros((2,), beside=copy), arrays.empty_like(copy), arrays.contiguous(there[:, 1:], dtype)]
+    made = [copy, arrays.zeros((2,), like=copy), arrays.empty_like(copy), arrays.contiguous(there[:, 1:], dtype)]
     made.append(arrays.concatenate((copy, copy), axis=1))
     assert all(map(arrays.is_on_device, made)) and {one.dtype for one in made} == {np.dtype(dtype)}
     assert fastnn.transfers() == before

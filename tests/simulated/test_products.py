@@ -58,7 +58,7 @@ IN_FOURS = [(4, 4, 4), (8, 20, 4), (66, 68, 20), (68, 4, 52), (17, 67, 16), (20,
 @pytest.mark.parametrize(("dtype", "tf32"), WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("shape", IN_FOURS, ids=str)
 def test_factors_whose_numbers_stand_together_in_fours(monkeypatch, dtype, tf32, shape):
-    """Along their lines or across them, to the last line and term; of whole numbers, which every way has exactly."""
+    """Along their lines or across them, to the last line and term; of integers, which every way has exactly."""
     monkeypatch.setenv(products.TF32, tf32)
     (M, N, K), rng = shape, np.random.default_rng(0)
     a, b = (rng.integers(-9, 10, size).astype(dtype) for size in ((M, K), (K, N)))

@@ -42,7 +42,9 @@ def check_kernel(
     """
     name = "check_kernel"
     if not callable(kernel):
-        raise TypeError(f"{name}: kernel={kernel!r} is no function; expected one; pass its name, without parentheses")
+        raise TypeError(
+            f"{name}: kernel={kernel!r} is not a function; expected one; pass its name, without parentheses"
+        )
     function = FUNCTIONS[validation.choice(name, "like", like, FUNCTIONS)]
     cases = validation.integer(name, "cases", cases, minimum=1)
     seed = validation.integer(name, "seed", seed, minimum=0)

@@ -41,7 +41,7 @@ def _order(name: str) -> tuple[int, str]:
 def _simpler(name: str, plan: Plan) -> Iterator[Plan]:
     """What makes one choice of a plan simpler, the simplest first; where a border goes, the image may grow for it."""
     choice, choices = plan[name], CHOICES.get(name, ())
-    if name == "N" and choice == 0:  # an empty batch is no small one
+    if name == "N" and choice == 0:  # an empty batch is not a small one
         choices = choices[:1]
     elif name in ("H", "W"):  # which may have grown
         choices = tuple(length for length in choices if length < choice)
@@ -67,7 +67,7 @@ def traits(case: Case, judge: Callable[[Case], Fault | None]) -> list[str]:
             if kernel > stride and sizes["OH" if axis == "height" else "OW"] > 1:
                 found.append(f"{OVERLAP} {axis} (size {kernel}, stride {stride})")
             if (length - kernel) % stride:
-                found.append(f"{TAIL} {axis} ({length} - {kernel} is no multiple of {stride})")
+                found.append(f"{TAIL} {axis} ({length} - {kernel} is not a multiple of {stride})")
             elif stride > kernel and sizes["OH" if axis == "height" else "OW"] > 1:
                 found.append(f"gaps between windows in {axis} (size {kernel}, stride {stride})")
         if plan["PH"] or plan["PW"]:

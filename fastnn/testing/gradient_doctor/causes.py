@@ -60,7 +60,7 @@ def of_shape(case: Case, analytic: np.ndarray) -> tuple[str, str]:
         allowed = case.slack * np.maximum(np.abs(fitting), np.abs(case.numeric)) + case.error
         if (np.abs(fitting - case.numeric) <= allowed)[known].all():
             return "shape", f"{said}; {action}, it is right."
-    return "shape", f"{said}, and it is no transposition or sum of the right one either."
+    return "shape", f"{said}, and it is not a transposition or sum of the right one either."
 
 
 def _reshaped(analytic: np.ndarray, shape: tuple[int, ...]) -> Iterator[tuple[np.ndarray, str]]:

@@ -66,7 +66,7 @@ def _compile_exponentials(v):
             return np.uint64(np.float64(shifted).view(np.uint64) << np.uint64(52)).view(np.float64)
 
     zero, one, per_ln2 = dtype(0), dtype(1), dtype(1 / math.log(2))
-    shift = dtype(1.5 * 2**mantissa + bias)  # adding it rounds to whole numbers and leaves n + bias in the lowest bits
+    shift = dtype(1.5 * 2**mantissa + bias)  # adding it rounds to integers and leaves n + bias in the lowest bits
     taylor = np.polynomial.Polynomial([1 / math.factorial(k) for k in range(2, 20)])
     reach = math.log(2) / 2
     fitted = _polynomial(_fitted(taylor, -reach, reach, degree - 2, dtype))
