@@ -142,7 +142,7 @@ def test_same_command_goes_on(capsys, monkeypatch):
     *_, line = (line for line in out.splitlines() if line.startswith("resume with"))
     assert params_of() == FOUR[:2]
     monkeypatch.setattr(settings.Settings, "build_solver", original)
-    assert main(line.split()[4:]) == 0
+    assert main(line.split()[3:]) == 0
     assert "2 of 4 trials are in" in capsys.readouterr().out
     assert without_times(ledger()) == without_times(ledger("whole"))
     assert os.listdir("runs") == [os.path.basename(FOLDER)]
