@@ -78,7 +78,7 @@ def test_shapes():
     )
     assert_wrong(diagnose(lambda x: float(np.sum(x**2)), wide, 2 * wide.ravel()), "shape", r"reshaped with .reshape")
     diagnosis = diagnose(lambda x: float(np.sum(x**2)), wide, wide.T)
-    assert_wrong(diagnosis, "shape", "no transposition or sum")
+    assert_wrong(diagnosis, "shape", "not a transposition or sum")
     assert verdicts(diagnosis) == {"wrong"} and np.isinf(diagnosis.errors).all()
 
 
