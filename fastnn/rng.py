@@ -87,6 +87,6 @@ def _is_global(source: Any) -> bool:
 def _check_source(function: str, source: Any) -> None:
     if not _is_global(source) and not isinstance(source, np.random.Generator):
         raise TypeError(
-            f"{function}: source={validation.brief(source)} is no source of random numbers; expected what `generator` "
-            f"returns; pass generator(seed)"
+            f"{function}: source={validation.brief(source)} is not a source of random numbers; expected what "
+            f"`generator` returns; pass generator(seed)"
         )

@@ -294,7 +294,7 @@ def test_errors_are_one_line(error_of, arguments, message):
     ("arguments", "message"),
     [
         (["--reg", "much"], "argument --reg: 'much' is not a number"),
-        (["--random", "3", "--hidden-dim", "1:2:3"], "argument --hidden-dim: '2:3' is no integer"),
+        (["--random", "3", "--hidden-dim", "1:2:3"], "argument --hidden-dim: '2:3' is not an integer"),
         (["--update-rule", "adm"], "argument --optimizer/--update-rule: 'adm' is unknown"),
     ],
 )

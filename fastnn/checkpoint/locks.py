@@ -37,7 +37,7 @@ def reserved(path: str | os.PathLike) -> Iterator[None]:
     """Inside the block no other process, and no other thread, writes the checkpoint `path`; in one thread, blocks nest.
 
     While it lasts there is a file `<name>.lock`; one that a killed process left behind is taken over. A symbolic link
-    and its target are one checkpoint. Where the file system has no locks, nobody is kept away. Missing folders are
+    and its target are one checkpoint. Where the file system has no locks, all may write. Missing folders are
     created.
     Raises BlockingIOError where somebody else is writing it, another OSError where the folder cannot be written.
     """

@@ -12,7 +12,7 @@ def whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no integer; expected one such as 10") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer; expected one such as 10") from None
 
 
 def positive(text: str) -> int:

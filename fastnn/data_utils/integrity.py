@@ -48,7 +48,7 @@ class ImageSet(NamedTuple):
 
 
 # Of all images with their labels, whatever their order; see `set_digest`. No public source is known: they were computed
-# from one copy of the data set in another order than the official files. So a mismatch is no more than a warning.
+# from one copy of the data set in another order than the official files. So a mismatch is only a warning.
 SET_DIGESTS = {
     "training": "da4deb04c6280f774a388b07610759a5ae01a9710fc03d6ad017e9f61b5d8c6c",
     "test": "c570203eec5823a6c731546f5c4e31127f0555462fa8fcb643b37d5e4372b070",

@@ -2,7 +2,7 @@
 
 The one place that knows about array types and dtypes. Whoever stands above the kernels asks it for what NumPy would do
 to its own arrays alone. Device arrays have NumPy's attributes and operators; they go to NumPy by `to_numpy` only, and
-what reads their values waits for the GPU, so that nobody does in passing.
+reading their values waits for the GPU, so no check does it.
 """
 
 import functools
