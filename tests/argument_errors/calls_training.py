@@ -1,7 +1,7 @@
 """Valid calls of what trains: update rules, schedules, augmentation, Solver, gradient checks, checkpoints."""
 
 import numpy as np
-import training
+import small_solver
 
 import fastnn
 from fastnn import augment, checkpoint, gradient_check, optim, rng, schedules
@@ -102,11 +102,11 @@ TRAINING |= {
 # ---- Solver ----
 
 
-class Net(training.Model):
+class Net(small_solver.Model):
     """The model of the Solver's tests."""
 
 
-DATA = training.data()
+DATA = small_solver.data()
 BAD_DATA = [None, 3, "a", NOTHING, [], {}, {**DATA, "y_train": DATA["y_train"][:-1]}, {**DATA, "X_val": None}]
 BAD_DATA += [{key: value for key, value in DATA.items() if key != gone} for gone in DATA]
 BAD_DATA += [{**DATA, name: wrong} for name in DATA for wrong in (3, "a", NOTHING, {}, DATA[name][:0])]
@@ -137,7 +137,7 @@ TRAINING |= {
         callbacks=Fed((print,), [3, "a", NOTHING, None, [3], ["print"], print]),
     ),
     "solver.Solver.check_accuracy": Call(
-        lambda: training.make().check_accuracy,
+        lambda: small_solver.make().check_accuracy,
         X=Fed(DATA["X_val"], [None, 3, "a", NOTHING, {}, DATA["X_val"][:0], DATA["X_val"][:-1]]),
         y=Fed(DATA["y_val"], [None, 3, "a", NOTHING, {}, DATA["y_val"][:-1], DATA["y_val"] + 0.5]),
         num_samples=integer(4, 1, none=True),
@@ -147,14 +147,14 @@ TRAINING |= {
 BAD_FILES = ["nowhere.h5", "weights_of_linear.npz"]
 SAVED = path("solver.h5")
 TRAINING |= {
-    "solver.Solver.save": Call(lambda: training.make().save, path=SAVED),
+    "solver.Solver.save": Call(lambda: small_solver.make().save, path=SAVED),
     "solver.Solver.resume": Call(
         lambda: Solver.resume, path=SAVED, data=Fed(DATA, BAD_DATA), model=instance(Net(), none=True)
     ),
 }
-STATE = training.make().state()
+STATE = small_solver.make().state()
 TRAINING["solver.Solver.load_state"] = Call(
-    lambda: training.make().load_state,
+    lambda: small_solver.make().load_state,
     state=required(
         Fed(
             {key: value for key, value in STATE.items() if key not in ("buffers", "best_buffers")},

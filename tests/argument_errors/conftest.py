@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import training
+import small_solver
 
 import fastnn
 from fastnn import checkpoint, data_utils, nn, sweep
@@ -18,7 +18,7 @@ def files(tmp_path_factory):
         calls_nn.around(nn.Sequential).save("sequential.npz")
         np.savez("weights_of_linear.npz", W=calls_models.W)
         np.save("images.npy", np.zeros((2, 3, 4, 4), np.uint8))
-        training.make().save("solver.h5")
+        small_solver.make().save("solver.h5")
         calls_models.small().save("two_layer.npz")
         calls_models.encoder().save("autoencoder.npz")
         checkpoint.save("checkpoint.h5", {"a": 1})

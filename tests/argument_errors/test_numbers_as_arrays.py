@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import training
+import small_solver
 
 import fastnn
 from fastnn import classifiers
@@ -60,7 +60,7 @@ def test_an_array_without_axes_is_its_number(name, path):
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
 def test_a_decayed_rate_is_that_of_each_parameter(rule):
     rate = np.array(0.01)
-    solver = training.make(update_rule=rule, optim_config={"learning_rate": rate}, lr_decay=0.5, num_epochs=1)
+    solver = small_solver.make(update_rule=rule, optim_config={"learning_rate": rate}, lr_decay=0.5, num_epochs=1)
     solver.train()
     assert [config["learning_rate"] for config in solver.optim_configs.values()] == [0.005] * 3
     assert rate == 0.01
@@ -74,7 +74,7 @@ def test_configs_of_a_rule_of_the_users_share_nothing_that_can_be_changed():
 
     given = {"learning_rate": np.array(0.01), "scale": np.ones(2), "seen": []}
     solver = Solver(
-        training.Model(), training.data(), update_rule=rule, optim_config=given, lr_decay=0.5, num_epochs=1,
+        small_solver.Model(), small_solver.data(), update_rule=rule, optim_config=given, lr_decay=0.5, num_epochs=1,
         batch_size=20, seed=0, verbose=False,
     )  # fmt: skip
     solver.train()
@@ -89,7 +89,7 @@ def test_configs_of_a_rule_of_the_users_share_nothing_that_can_be_changed():
 
 @pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.array(0.5)], ids=["float", "float32", "array"])
 def test_the_rate_that_decays_is_a_number_of_pythons(value):
-    solver = training.make(optim_config={"learning_rate": value}, num_epochs=1)
+    solver = small_solver.make(optim_config={"learning_rate": value}, num_epochs=1)
     solver.train()
     assert {type(config["learning_rate"]) for config in solver.optim_configs.values()} == {float}
 

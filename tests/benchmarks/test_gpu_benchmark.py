@@ -13,7 +13,7 @@ import fastnn
 
 pytest.importorskip("numba", reason="its cases are those of the kernels that Numba compiles")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SCRIPT, RESULTS = ROOT / "benchmarks" / "gpu.py", ROOT / "benchmarks" / "results" / "gpu.json"
 EXAMPLE = {
     "machine": {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("numba", reason="it times numba's threads")
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import launch
 
 pytestmark = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")

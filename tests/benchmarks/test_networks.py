@@ -8,7 +8,7 @@ import pytest
 
 from fastnn.solver import Solver
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from networks import NETWORKS
 
 each = pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)

@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_written_is_told():
 
 
 def test_a_difference_after_kills_would_be_named(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     from kills import differing
 
     tree = {"solver": {"params": {"W": np.ones(3)}, "loss_history": [1.0, np.inf]}, "schema": 2}
@@ -143,7 +143,7 @@ def test_a_difference_after_kills_would_be_named(monkeypatch):
 
 
 def test_twelve_kills_of_a_run_leave_no_trace(tmp_path):
-    script = Path(__file__).parent.parent / "benchmarks" / "kills.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "kills.py"
     command = [sys.executable, str(script), "--backend", "vectorized", "--out", str(tmp_path / "kills"), "--seed", "1"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -6,7 +6,7 @@ import sys
 import threading
 
 import pytest
-from training import make
+from small_solver import make
 
 from fastnn import checkpoint
 from fastnn.checkpoint import locks

@@ -5,7 +5,7 @@ import warnings
 import h5py
 import pytest
 from resuming import IMAGES, network, one_epoch
-from training import assert_identical, make
+from small_solver import assert_identical, make
 
 import fastnn
 from fastnn import checkpoint, nn

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from training import Remembering, assert_identical, everything, make
+from small_solver import Remembering, assert_identical, everything, make
 
 pytestmark = pytest.mark.usefixtures("one_backend")
 NAN = np.array([[np.nan]])

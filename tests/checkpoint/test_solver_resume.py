@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from resuming import IMAGES, network, one_epoch, train
-from training import Model, assert_identical, data, everything, make, noisy
+from small_solver import Model, assert_identical, data, everything, make, noisy
 
 from fastnn import checkpoint, nn
 from fastnn.augment import Augment

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from training import CLASSES, Model, Remembering, assert_identical, everything, make
+from small_solver import CLASSES, Model, Remembering, assert_identical, everything, make
 
 from fastnn import checkpoint, nn, optim
 from fastnn.schedules import Cosine

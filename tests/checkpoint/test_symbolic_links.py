@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from runs import assert_identical, solver_state
-from training import Model, data, make
+from small_solver import Model, data, make
 
 from fastnn import checkpoint, data_utils, sweep, vis_utils
 from fastnn.checkpoint import locks

@@ -1,7 +1,7 @@
 """Training for long: the memory of the process after every so many steps, which must not grow.
 
-python tests/endurance.py                  10,000 steps; the exit status tells whether memory was flat
-python tests/endurance.py 100000           as many as you like
+python tests/helpers/endurance.py                  10,000 steps; the exit status tells whether memory was flat
+python tests/helpers/endurance.py 100000           as many as you like
 """
 
 import gc

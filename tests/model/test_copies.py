@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
-import training
+import small_solver
 from argument_errors import calls_models, calls_nn, walk
 from argument_errors.calls_data import DATA
 from argument_errors.calls_models import MODELS
@@ -73,7 +73,7 @@ def network(seed=None):
 
 def solver(seed=None, **options):
     given = {"lr_decay": 0.9, "num_epochs": 2, "batch_size": 6, "num_train_samples": 10, **options}
-    return Solver(network(seed), training.data(), seed=seed, verbose=False, update_rule="adam", **given)
+    return Solver(network(seed), small_solver.data(), seed=seed, verbose=False, update_rule="adam", **given)
 
 
 def trained(made):
@@ -105,7 +105,7 @@ def raised(kind, function, *arguments, **options):
 
 OPTIONS = {
     "schedule": schedules.Warmup(1, then=schedules.Cosine()),
-    "transform": training.noisy,
+    "transform": small_solver.noisy,
     "callbacks": [silent],
     "sampling": "epoch",
     "clip_norm": 1.0,
@@ -117,7 +117,7 @@ EXAMPLES = {
     "Solver": lambda: solver(0),
     "Solver without seed": solver,
     "Solver with every option": lambda: solver(0, **OPTIONS),
-    "Solver of your own model": lambda: training.make(training.Remembering()),
+    "Solver of your own model": lambda: small_solver.make(small_solver.Remembering()),
     "Solver that has trained": lambda: trained(solver(0, **OPTIONS)),
     "Solver without seed that has trained": lambda: trained(solver()),
     "Sequential in eval mode": lambda: network(0).eval(),
@@ -183,7 +183,7 @@ def used(value):
     np.random.seed(7)
     if isinstance(value, Solver):
         value.train()
-        return training.everything(value)
+        return small_solver.everything(value)
     if isinstance(value, classifiers.LinearClassifier):
         return value.train(X, Y, **DESCENT), value.W, value.predict(X)
     if isinstance(value, two_layer_net.TwoLayerNet):
@@ -191,7 +191,7 @@ def used(value):
     if isinstance(value, classifiers.SparseAutoencoder):
         return value.train(X, num_epochs=2, batch_size=3), value.params
     if isinstance(value, nn.Sequential):
-        return value.training, training.everything(trained(training.make(value, parts=images_of(value))))
+        return value.training, small_solver.everything(trained(small_solver.make(value, parts=images_of(value))))
     if isinstance(value, nn.Module) and type(value) is not nn.Module:
         x = calls_nn.INPUTS.get(type(value), calls_nn.ROWS)
         out, cache = value.forward(x)
@@ -239,11 +239,11 @@ def test_a_solver_is_copied_while_it_trains(seed, tmp_path):
     original = solver(seed, checkpoint_name=str(tmp_path / "run.h5"))
     original.callbacks = [take_copies]
     original.train()
-    expected = untouched(training.everything(original))
+    expected = untouched(small_solver.everything(original))
     for how, copied in made:
         rng.set_state(copied._generator, state_then[0])
         copied.train()
-        assert untouched(training.everything(copied)) == expected, how
+        assert untouched(small_solver.everything(copied)) == expected, how
 
 
 @pytest.mark.parametrize("name", [name for name, value in PUBLIC.items() if inspect.isroutine(value)])

@@ -23,7 +23,7 @@ TABLE = """\
 @pytest.fixture
 def faulty_kernels_here(monkeypatch):
     """The folder of the tests, as if the command were started there."""
-    monkeypatch.chdir(Path(__file__).parent)
+    monkeypatch.chdir(Path(__file__).parents[1] / "helpers")
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 

@@ -12,7 +12,7 @@ from fastnn.cli import _parser, main
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMMANDS = _parser().commands
 PARSERS = {"": _parser(), **COMMANDS}
 REQUIRED = {"resume": ["somewhere"], "predict": ["run.h5", "a.png"], "plot": ["somewhere"]}

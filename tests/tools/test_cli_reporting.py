@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 from runs import solver_state
-from training import make
+from small_solver import make
 
 from fastnn import checkpoint, sweep
 from fastnn.cli import common, main

@@ -12,7 +12,7 @@ from fastnn.kernels import OPERATIONS
 from fastnn.testing import WrongKernel, check_kernel
 from fastnn.testing.conformance import support_matrix
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STORED = json.loads((ROOT / "benchmarks" / "results" / "support.json").read_text(encoding="utf-8"))
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import AVAILABLE
 from test_code_cache import linux_only, run, without_cache  # noqa: F401
-from training import assert_identical, everything
+from small_solver import assert_identical, everything
 
 import fastnn
 from fastnn import checkpoint, nn
@@ -34,7 +34,7 @@ counts_memory = pytest.mark.skipif(
 @counts_memory
 @pytest.mark.usefixtures("one_backend")
 def test_memory_stays_flat():
-    """The short form of `python tests/endurance.py`, which takes 10,000 steps."""
+    """The short form of `python tests/helpers/endurance.py`, which takes 10,000 steps."""
     assert endurance.is_flat(1000, endurance.growth(1000))
 
 
@@ -98,7 +98,7 @@ def test_a_forked_worker_prepares_the_data():
             **os.environ,
             "FASTNN_BACKEND": "njit",
             "FASTNN_NUM_THREADS": "2",
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": str(Path(endurance.__file__).parent),
         },
         capture_output=True,
         text=True,

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-import training
+import small_solver
 
 from fastnn import checkpoint, nn
 from fastnn.classifiers import LinearSVM, Softmax, linear_classifier, two_layer_net
@@ -35,7 +35,7 @@ def two_layer(X):
 
 def sequential(X):
     model = nn.Sequential(nn.Linear(4, 3, dtype=np.float64, seed=0))
-    return training.make(model).check_accuracy(X, LABELS[: len(X)])
+    return small_solver.make(model).check_accuracy(X, LABELS[: len(X)])
 
 
 PREDICTIONS = {
@@ -44,7 +44,7 @@ PREDICTIONS = {
     "predict_linear_classifier": lambda X: linear_classifier.predict_linear_classifier(W, X),
     "nn_predict": functional,
     "TwoLayerNet.predict": two_layer,
-    "check_accuracy": lambda X: training.make().check_accuracy(X, LABELS[: len(X)]),
+    "check_accuracy": lambda X: small_solver.make().check_accuracy(X, LABELS[: len(X)]),
     "check_accuracy of a Sequential": sequential,
 }
 
@@ -74,20 +74,20 @@ def test_nothing_but_bad_images_is_no_accuracy_of_one(predict):
 
 
 def test_parameters_that_are_not_finite_are_told_from_data(one_backend):
-    model = training.Model()
+    model = small_solver.Model()
     model.params["b"][1] = np.inf
-    solver = training.make(model)
+    solver = small_solver.make(model)
     with pytest.raises(FloatingPointError, match=r"score of X_val\[0\] is inf; .*; X_val\[0\] is finite: check the p"):
         solver.check_accuracy(solver.X_val, solver.y_val)
 
 
 def test_a_score_of_minus_infinity_excludes_its_class_as_in_the_loss(one_backend):
-    class Without(training.Model):
+    class Without(small_solver.Model):
         def loss(self, X, y=None):
             return np.column_stack([X[:, :2], np.full(len(X), -np.inf)])
 
     X = np.array([[1.0, 2, 3, 4], [2, 1, 3, 4]])
-    assert training.make(Without()).check_accuracy(X, np.array([1, 0])) == 1
+    assert small_solver.make(Without()).check_accuracy(X, np.array([1, 0])) == 1
 
 
 # ---- labels ----
@@ -96,17 +96,17 @@ def test_a_score_of_minus_infinity_excludes_its_class_as_in_the_loss(one_backend
 @pytest.mark.parametrize(("part", "label"), [("val", 7), ("val", 3), ("val", -1), ("train", -1)])
 def test_labels_without_a_class_are_refused_while_training(part, label, one_backend):
     """Also where the loss of a model of the user's takes them for others, as NumPy takes -1 for the last."""
-    parts = training.data()
+    parts = small_solver.data()
     parts[f"y_{part}"][5] = label
     with pytest.raises(ValueError, match=rf"y_{part} contains the label {label} at index 5; expected 0 to 2 for 3 cl"):
-        training.make(parts=parts, num_train_samples=None).train()
+        small_solver.make(parts=parts, num_train_samples=None).train()
 
 
 @pytest.mark.parametrize("samples", [None, 15])
 def test_the_index_of_a_label_is_that_in_the_data(samples, one_backend):
     y = LABELS[:20].copy()
     y[[4, 11, 12, 13, 14, 15]] = 9
-    solver = training.make()
+    solver = small_solver.make()
     with pytest.raises(ValueError, match=r"Solver.check_accuracy: y contains the label 9 at index") as caught:
         solver.check_accuracy(IMAGES[:20], y, samples, batch_size=4)
     index = int(re.search(r"at index (\d+)", str(caught.value))[1])
@@ -115,12 +115,12 @@ def test_the_index_of_a_label_is_that_in_the_data(samples, one_backend):
 
 
 def test_labels_that_are_booleans_count_as_two_classes(one_backend):
-    class Two(training.Model):
+    class Two(small_solver.Model):
         def loss(self, X, y=None):
             return X[:, :2]
 
     X = np.array([[1.0, 2, 3, 4], [2, 1, 3, 4]])
-    assert training.make(Two()).check_accuracy(X, np.array([True, True])) == 0.5
+    assert small_solver.make(Two()).check_accuracy(X, np.array([True, True])) == 0.5
 
 
 def test_labels_of_one_set_of_hyperparameters_are_checked():
@@ -136,9 +136,9 @@ def test_labels_of_one_set_of_hyperparameters_are_checked():
 
 @pytest.mark.parametrize("value", BAD.values(), ids=BAD)
 def test_training_stops_at_validation_images_that_are_not_finite(value, tmp_path, one_backend):
-    parts = training.data()
+    parts = small_solver.data()
     parts["X_val"][3] = value
-    solver = training.make(parts=parts, checkpoint_name=tmp_path / "run.h5", checkpoint_every=5)
+    solver = small_solver.make(parts=parts, checkpoint_name=tmp_path / "run.h5", checkpoint_every=5)
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError) as caught:
         solver.train()
     said = str(caught.value)
@@ -156,13 +156,13 @@ def test_training_in_functional_style_stops_at_them():
 
 
 def test_a_run_can_be_resumed_with_good_images_to_the_same_bits(tmp_path, one_backend):
-    good, bad = training.data(), training.data()
+    good, bad = small_solver.data(), small_solver.data()
     bad["X_val"][3] = np.nan
-    expected = training.run(parts=good)
-    solver = training.make(parts=bad, checkpoint_name=tmp_path / "run.h5", checkpoint_every=5)
+    expected = small_solver.run(parts=good)
+    solver = small_solver.make(parts=bad, checkpoint_name=tmp_path / "run.h5", checkpoint_every=5)
     with pytest.raises(FloatingPointError):
         solver.train()
-    resumed = Solver.resume(tmp_path / "run.h5", good, model=training.Model(), checkpoint_name=None)
+    resumed = Solver.resume(tmp_path / "run.h5", good, model=small_solver.Model(), checkpoint_name=None)
     resumed.train()
-    training.assert_identical(resumed.loss_history, expected.loss_history)
-    training.assert_identical(dict(resumed.model.params), dict(expected.model.params))
+    small_solver.assert_identical(resumed.loss_history, expected.loss_history)
+    small_solver.assert_identical(dict(resumed.model.params), dict(expected.model.params))

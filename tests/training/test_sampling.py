@@ -5,10 +5,10 @@ import tracemalloc
 import h5py
 import numpy as np
 import pytest
-import training
+import small_solver
 from hypothesis import given
 from hypothesis import strategies as st
-from training import Model, assert_identical, data, everything, make
+from small_solver import Model, assert_identical, data, everything, make
 
 from fastnn import nn
 from fastnn.classifiers import linear_classifier
@@ -234,10 +234,10 @@ class Table:
 
 
 def test_a_data_set_in_a_file_is_never_read_whole(one_backend):
-    parts = training.data()
+    parts = small_solver.data()
     files = {name: OnDisk(value) if name[0] == "X" else value for name, value in parts.items()}
     options = {"sampling": "epoch", "num_train_samples": 4, "num_val_samples": 4}
-    expected, actual = training.make(parts=parts, **options), training.make(parts=files, **options)
+    expected, actual = small_solver.make(parts=parts, **options), small_solver.make(parts=files, **options)
     expected.train()
     actual.train()
     assert actual.loss_history == expected.loss_history
@@ -248,9 +248,9 @@ def test_a_data_set_in_a_file_is_never_read_whole(one_backend):
 
 
 def test_a_table_is_an_array(one_backend):
-    parts = training.data()
-    actual = training.run(parts={name: Table(value) for name, value in parts.items()})
-    assert actual.loss_history == training.run(parts=parts).loss_history
+    parts = small_solver.data()
+    actual = small_solver.run(parts={name: Table(value) for name, value in parts.items()})
+    assert actual.loss_history == small_solver.run(parts=parts).loss_history
 
 
 def test_slices_with_masked_numbers_are_refused(one_backend):
@@ -258,6 +258,6 @@ def test_slices_with_masked_numbers_are_refused(one_backend):
         def __getitem__(self, key):
             return np.ma.MaskedArray(super().__getitem__(key), mask=False)
 
-    parts = training.data()
+    parts = small_solver.data()
     with pytest.raises(TypeError, match=r"the slice \[.*\] is a masked array; masked arrays are not supported"):
-        training.make(parts={**parts, "X_train": Masked(parts["X_train"])}).train()
+        small_solver.make(parts={**parts, "X_train": Masked(parts["X_train"])}).train()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from training import CLASSES, Model, assert_identical, data, everything, make
+from small_solver import CLASSES, Model, assert_identical, data, everything, make
 
 from fastnn import nn, optim
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from training import CLASSES, Model, data, make
+from small_solver import CLASSES, Model, data, make
 
 from fastnn.schedules import Cosine
 from fastnn.solver import Solver

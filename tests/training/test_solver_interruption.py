@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import training
-from training import Model, Remembering, assert_identical, everything, make, noisy, run
+import small_solver
+from small_solver import Model, Remembering, assert_identical, everything, make, noisy, run
 
 import fastnn
 from fastnn import rng
@@ -28,7 +28,7 @@ ALL = [
 class Interruption:
     """Raises KeyboardInterrupt at the n-th line that runs in fastnn, its kernels or the model, as Ctrl-C would."""
 
-    folders = (*(str(Path(module.__file__).parent) for module in (fastnn, fastnn.kernels)), training.__file__)
+    folders = (*(str(Path(module.__file__).parent) for module in (fastnn, fastnn.kernels)), small_solver.__file__)
 
     def __init__(self, line):
         self.left = line

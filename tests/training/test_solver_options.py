@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from training import Model, Remembering, assert_identical, data, everything, make, noisy, run
+from small_solver import Model, Remembering, assert_identical, data, everything, make, noisy, run
 
 from fastnn.schedules import Cosine, Plateau, Position, Step
 

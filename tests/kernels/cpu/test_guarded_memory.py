@@ -19,7 +19,7 @@ def child(place):
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-X", "faulthandler", __file__, place],
         cwd=Path(__file__).parent,
-        env={**os.environ, "FASTNN_BACKEND": "njit"},
+        env={**os.environ, "FASTNN_BACKEND": "njit", "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         timeout=600,

@@ -52,7 +52,7 @@ def measured(*arguments):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", __file__, json.dumps(arguments)],
         cwd=Path(__file__).parent,
-        env={**os.environ, **ENVIRONMENT},
+        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         timeout=600,

@@ -12,7 +12,7 @@ import pytest
 import fastnn
 from fastnn.kernels.dispatch import plugins, switch
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def pytest_of(folder, *arguments):
 def test_the_fixture_is_there_and_fails_a_test_with_the_report(site):
     folder = site("plugin", {**PLUGIN, "test_mine.py": TESTS}, "pytest11", {"fastnn": "pytest_fastnn"})
     (folder / "faulty_kernels.py").write_text(
-        (ROOT / "tests" / "faulty_kernels.py").read_text(encoding="utf-8"), encoding="utf-8"
+        (ROOT / "tests" / "helpers" / "faulty_kernels.py").read_text(encoding="utf-8"), encoding="utf-8"
     )
     done = pytest_of(folder, "test_mine.py")
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr

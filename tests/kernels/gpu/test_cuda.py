@@ -14,7 +14,7 @@ import pytest
 
 from fastnn.kernels import OPERATIONS
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1]
 pytest.importorskip("numba.cuda", reason="the backend cuda needs numba")
 CAPABILITIES = ((8, 0), (9, 0))
 NO_COMPILER = importlib.util.find_spec("numba_cuda") is None or importlib.util.find_spec("nvidia") is None
@@ -52,7 +52,7 @@ def signatures(tmp_path_factory):
         path = folder / f"{half}.json"
         environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "FASTNN_TEST_SIGNATURES": str(path)}
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files[half::2]]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=FOLDER.parent)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=FOLDER.parents[1])
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
         return json.loads(path.read_text(encoding="utf-8"))
 
