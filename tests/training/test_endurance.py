@@ -12,8 +12,8 @@ import endurance
 import numpy as np
 import pytest
 from conftest import AVAILABLE
-from test_code_cache import linux_only, run, without_cache  # noqa: F401
 from small_solver import assert_identical, everything
+from test_code_cache import linux_only, run, without_cache  # noqa: F401
 
 import fastnn
 from fastnn import checkpoint, nn

@@ -1,4 +1,4 @@
-"""Tests of the backend cuda in numba's simulator; `tests/kernels/gpu/test_cuda.py` starts them in a process of their own."""
+"""Tests of the backend cuda in the simulator; `tests/kernels/gpu/test_cuda.py` starts them in their own process."""
 
 import json
 import os
