@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,8 +130,8 @@ for dtype in (np.float32, np.float64):
     for sizes in ((3, 5, 10), (9, 33, 50), (17, 40, 100), (2, 300, 7)):
         check(*whole(*sizes, dtype))
 """
-    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "FASTNN_BACKEND": "njit"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=os.path.dirname(__file__), capture_output=True, text=True
-    )
+    folder, tests = Path(__file__).parent, Path(__file__).parents[2]
+    path = os.pathsep.join(map(str, (folder, tests)))
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "FASTNN_BACKEND": "njit", "PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
