@@ -13,6 +13,7 @@ import functools
 import statistics
 import time
 
+import numpy as np
 import pytest
 
 import fastnn
@@ -53,7 +54,7 @@ def test_operation(benchmark, case, direction, dtype, backend):
     with fastnn.use_backend(backend):
         benchmark.pedantic(own, setup=others_first, rounds=3 if loops else ROUNDS)
     median = benchmark.stats.stats.median
-    cost, unit = timed.cost(direction, arrays[next(iter(timed.shapes()))].itemsize)
+    cost, unit = timed.cost(direction, np.dtype(dtype).itemsize)
     benchmark.extra_info |= {"images": timed.x[0], unit: cost / median}
     if most := roofline.of(unit, dtype):
         benchmark.extra_info["share of peak"] = cost / median / most

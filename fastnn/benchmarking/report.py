@@ -14,8 +14,15 @@ from fastnn.kernels import to_numpy, use_backend
 from fastnn.testing import assert_same
 
 from . import malloc, measure, roofline, summary
-from .cases import CASES, Arrays, Calls, Case, in_float64, with_images
-from .cases.base import REFERENCE  # in float64, it says what every result must be
+from .cases import (
+    CASES,
+    REFERENCE,  # in float64, it says what every result must be
+    Arguments,
+    Calls,
+    Case,
+    in_float64,
+    with_images,
+)
 
 SPECIFICATION = "naive"  # timed alone and seldom: its loops take seconds
 PEER = "torch"
@@ -105,7 +112,7 @@ def around(name: str) -> AbstractContextManager:
     return contextlib.nullcontext() if name == PEER else use_backend(name)
 
 
-def torch_calls(case: Case, arrays: Arrays) -> Calls:
+def torch_calls(case: Case, arrays: Arguments) -> Calls:
     """PyTorch's calls, on as many threads as the kernels have."""
     import torch
 
@@ -113,7 +120,7 @@ def torch_calls(case: Case, arrays: Arrays) -> Calls:
     return case.torch_calls(arrays)
 
 
-def reference(case: Case, arrays: Arrays) -> dict[str, tuple]:
+def reference(case: Case, arrays: Arguments) -> dict[str, tuple]:
     """What each pass returns, computed in float64."""
     with use_backend(REFERENCE):
         return {direction: _as_tuple(call(), float) for direction, call in case.calls(in_float64(arrays)).items()}

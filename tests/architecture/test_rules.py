@@ -13,7 +13,7 @@ from conftest import AVAILABLE
 import fastnn
 import pytest_fastnn
 from fastnn import kernels
-from fastnn.kernels.dispatch import switch
+from fastnn.kernels.dispatch import specification, switch
 
 PACKAGE, KERNELS = Path(fastnn.__file__).parent, Path(kernels.__file__).parent
 SOURCES = [
@@ -101,7 +101,9 @@ def test_operations_lean_on_what_is_shared_only(module, path):
             other = set(VARIANTS) & set(name[3:])
             assert other <= {variant}, f"{operation}/{path.name} imports {'.'.join(name)}"
             if not other:
-                assert name[3] in ("geometry", "index_dtype"), f"{operation}/{path.name} imports {'.'.join(name)}"
+                assert name[3] in ("geometry", "index_dtype", "spec"), (
+                    f"{operation}/{path.name} imports {'.'.join(name)}"
+                )
 
 
 @each([(module, path) for module, path in IN_KERNELS if module[-1] in ("naive", "vectorized")])
@@ -196,6 +198,18 @@ def test_contracts_say_what_they_mean(operation):
     assert importlib.import_module(f"fastnn.kernels.{operation}").__doc__
     for name, function in contract(operation).items():
         assert len(inspect.getdoc(function) or "") > 80, f"{operation}.{name} lacks a docstring"
+
+
+@pytest.mark.parametrize("operation", kernels.OPERATIONS)
+def test_specifications_have_every_function_and_parameter(operation):
+    specified = specification.functions(operation)
+    assert specified.keys() == contract(operation).keys()
+    for name, function in specified.items():
+        assert list(function.arguments) == list(function.parameters), name
+        assert set(function.written) <= set(function.arguments), name
+    timed = {name for one in specification.timed(operation) for name in one.passes.values()}
+    assert timed, f"nothing of {operation} is timed"
+    assert timed <= specified.keys()
 
 
 @pytest.mark.parametrize("operation", kernels.OPERATIONS)

@@ -42,7 +42,7 @@ def test_every_function_has_cases_of_every_kind(name):
         assert list(case.arguments) == list(function.parameters)
         assert set(case.expected) == {*function.results, *function.written}
     values = {case.plan["values"] for case in made}
-    assert values >= {"normal", "nan", "infinity", *([] if function.folds else ["ties"])}
+    assert values >= {"normal", "nan", "infinity", *([] if function.moves_ties else ["ties"])}
     assert {case.plan["layout"] for case in made} == {"C", "F", "strided", "reversed"}
     statistics = "batchnorm" in name and "inference" not in name  # of nothing there are none
     assert any(case.plan["N"] == 0 for case in made) == (not statistics)
@@ -108,7 +108,7 @@ def test_a_smaller_case_has_nothing_that_is_not_needed():
     case = next(case for case in drawn("conv2d_forward") if case.plan["C"] > 1 and case.plan["values"] == "normal")
     fault = Fault("value", "out", "", {})
     found, _ = smallest(case, fault, lambda case: fault if case.plan["C"] > 1 else None)
-    least = {name: strategies.CHOICES[name][0] for name in case.plan if name != "draw"}
+    least = {name: choices[0] for name, choices in strategies.choices(case.function).items()}
     assert {name: found.plan[name] for name in least} == {**least, "C": 2}
 
 

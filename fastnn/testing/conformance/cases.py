@@ -7,18 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.kernels import use_backend
+from fastnn.kernels.dispatch.specification import Flags, Floats, Labels, Pixels, Shape, Window
 
 from .specs import Function, forward_of
-from .strategies import WINDOWS, Plan, draw
+from .strategies import Plan, draw
 
 Arguments = dict[str, Any]
 
 _REFERENCE, _FORWARD = "naive", "vectorized"  # the specification; what computes the forward pass that goes before
 _COUNTED = 7  # then it begins again at 1
-_POSITIVE = ("var", "cache", "v")
 _SPECIAL = ("x", "X", "dout", "dw")  # the arrays in which NaN and infinity are planted
 _VAIN = 40  # plans for one case
-_PLACES = ("top", "left", "hole_top", "hole_left", "hole_size")
 
 
 class Case(NamedTuple):
@@ -95,39 +94,46 @@ def lengths(plan: Plan) -> Plan:
     """The lengths of all axes: those of the plan, and those that follow."""
     sizes = dict(plan)
     if "KH" in plan:
-        for axis, kernel, pad, step, out in (("H", "KH", "PH", "SH", "OH"), ("W", "KW", "PW", "SW", "OW")):
-            sizes[out] = 1 + (plan[axis] + 2 * plan[pad] - plan[kernel]) // plan[step]
-    if "QH" in plan:
-        for out, size, step, pooled in (("OH", "QH", "RH", "UH"), ("OW", "QW", "RW", "UW")):
-            sizes[pooled] = 1 + (sizes[out] - plan[size]) // plan[step]
-    sizes["channels"] = plan.get("C", 1) * plan.get("pieces", 1)
+        for axis in "HW":
+            kernel, pad, step = plan[f"K{axis}"], plan.get(f"P{axis}", 0), plan.get(f"S{axis}", 1)
+            sizes[f"O{axis}"] = 1 + (plan[axis] + 2 * pad - kernel) // step
+            if "QH" in plan:
+                sizes[f"U{axis}"] = 1 + (sizes[f"O{axis}"] - plan[f"Q{axis}"]) // plan[f"R{axis}"]
+    sizes["channels"], sizes["G"] = plan.get("C", 1) * plan.get("pieces", 1), plan.get("groups", 1)
     return sizes
 
 
 def shape(pattern: str, sizes: Plan) -> tuple[int, ...]:
+    """The lengths of the axes of a pattern. ValueError where one would be negative."""
     found: list[int] = []
     for axis in pattern.split():
-        found += [sizes["S"], 2][: sizes["rank"] - 2] if axis == "..." else [sizes[axis]]
+        if axis == "...":
+            found += sizes.get("...", [sizes["S"], 2][: max(sizes["rank"] - 2, 0)])
+        else:
+            found.append(int(axis) if axis.isdigit() else sizes[axis])
+    found = found[: sizes["rank"]] if pattern.endswith("...") else found
     if min(found) < 0:
         raise ValueError(f"the plan gives the shape {found}")
     return tuple(found)
 
 
 def _argument(function: Function, plan: Plan, sizes: Plan, name: str) -> Any:
-    if name in function.shapes:
-        return _floats(plan, name, shape(function.shapes[name], sizes), ties=not function.folds)
-    if name in WINDOWS:
-        both = plan[f"{WINDOWS[name]}H"], plan[f"{WINDOWS[name]}W"]
+    """A valid argument. A plan may hold a range, as (low, high), for integers that are drawn otherwise."""
+    kind, drawn = function.arguments[name], generator(plan, name)
+    if isinstance(kind, Floats):
+        return _floats(plan, name, kind, shape(kind.axes, sizes), ties=not function.moves_ties)
+    if isinstance(kind, Window):
+        both = plan[f"{kind.letter}H"], plan[f"{kind.letter}W"]
         return both[0] if both[0] == both[1] else both
-    if name == "x_shape":
-        return tuple(plan[axis] for axis in "NCHW")
-    if name == "y":
-        return generator(plan, name).integers(plan["K"], size=plan["N"])
-    if name == "flip":
-        return generator(plan, name).random(plan["N"]) < 0.5
-    if name in _PLACES:
-        least = 0 if name == "hole_size" else -plan["H"]
-        return generator(plan, name).integers(least, plan["H"] + 1, size=plan["N"])
+    if isinstance(kind, Shape):
+        return shape(kind.axes, sizes)
+    if isinstance(kind, Labels):
+        return drawn.integers(plan["K"], size=plan["N"])
+    if isinstance(kind, Flags):
+        return drawn.random(plan["N"]) < 0.5
+    if isinstance(kind, Pixels):
+        low, high = plan.get(name, (-plan["H"] if kind.negative else 0, plan["H"] + 1))
+        return drawn.integers(low, high, size=plan["N"])
     return plan[name]
 
 
@@ -136,12 +142,18 @@ def generator(plan: Plan, name: str) -> np.random.Generator:
     return np.random.default_rng([plan["draw"], zlib.crc32(name.encode())])
 
 
-def _floats(plan: Plan, name: str, shape: tuple[int, ...], ties: bool) -> np.ndarray:
-    """An array of the plan's kind of values."""
+def _floats(plan: Plan, name: str, floats: Floats, shape: tuple[int, ...], ties: bool) -> np.ndarray:
+    """An array of the plan's kind of values.
+
+    Sixteenths are for calls that are timed: sums of products of such numbers are exact in float32 too, and maxima,
+    kinks and ties are the same on every backend and in PyTorch.
+    """
     drawn, kind = generator(plan, name), plan["values"]
     if kind == "counting":
         values = 1.0 + np.arange(np.prod(shape, dtype=int)) % _COUNTED
         values = (drawn.permutation(values) if plan["draw"] % 2 else values).reshape(shape)
+    elif kind == "sixteenths":
+        values = np.rint(drawn.standard_normal(shape) * 16) / 16 * floats.scale
     elif kind == "normal" or not ties:
         values = drawn.standard_normal(shape)
     else:
@@ -151,7 +163,7 @@ def _floats(plan: Plan, name: str, shape: tuple[int, ...], ties: bool) -> np.nda
         planted = drawn.random(shape) < 0.15
         planted.flat[drawn.integers(values.size)] = True
         values = np.where(planted, drawn.choice(special, size=shape), values)
-    if name in _POSITIVE:
+    if floats.positive:
         values = np.abs(values) + 0.5
     return values.astype(plan["dtype"])
 

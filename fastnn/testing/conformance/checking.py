@@ -94,7 +94,7 @@ def examine(
 
 def fitted(name: str, kernel: Callable, function: Function) -> tuple[Callable, strategies.Plan]:
     """The kernel as one that takes all arguments, and the choices that are made where it lacks the last ones."""
-    parameters = list(function.parameters.values())
+    parameters, defaults = list(function.parameters.values()), strategies.defaults(function)
     try:
         signature = inspect.signature(kernel)
     except (TypeError, ValueError):  # compiled code may have none
@@ -105,8 +105,8 @@ def fitted(name: str, kernel: Callable, function: Function) -> tuple[Callable, s
         except TypeError:
             continue
         left_out = parameters[count:]
-        if all(one.name in strategies.DEFAULTS and one.default is not one.empty for one in left_out):
-            fixed = {key: choice for one in left_out for key, choice in strategies.DEFAULTS[one.name].items()}
+        if all(one.name in defaults for one in left_out):
+            fixed = {key: value for one in left_out for key, value in defaults[one.name].items()}
             return functools.partial(_first, kernel, count) if left_out else kernel, fixed
     wanted = ", ".join(str(one) for one in parameters)
     raise ValueError(

@@ -14,7 +14,6 @@ from fastnn.testing.compare import assert_same, tolerance
 
 from .cases import Arguments, Case, outcome
 from .compare import Fault, wrong_places
-from .strategies import WINDOWS
 
 _REFERENCE = "naive"
 _MANY = 200  # elements of dout: as many calls of the loops are too many
@@ -101,7 +100,7 @@ def _alterations(arguments: Arguments) -> Iterator[tuple[str, str, Arguments]]:
             yield "left out", f"{name} {words}", {name: value * factor if name == "reg" else factor}
         if name == "p":
             yield "probability", "p is taken for the probability to drop, not to keep", {name: 1 - value}
-    pairs = {name: value[::-1] for name, value in arguments.items() if name in WINDOWS and isinstance(value, tuple)}
+    pairs = {name: value[::-1] for name, value in arguments.items() if isinstance(value, tuple) and len(value) == 2}
     for name, value in pairs.items():
         yield "sides", f"height and width of {name} are swapped", {name: value}
     if len(pairs) > 1:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from .cases import Case, lengths, make
 from .compare import Fault
-from .strategies import CHOICES, Plan
+from .strategies import Plan, choices
 
 TIES, EMPTY, NAN = "equal values (ties) or zeros", "no images (N = 0)", "NaN"
 OVERLAP, TAIL, LAYOUT = "windows that overlap in", "a tail that no window reaches in", "arrays"
@@ -20,7 +20,7 @@ def smallest(case: Case, fault: Fault, judge: Callable[[Case], Fault | None]) ->
     for _ in range(_ROUNDS):
         before = case
         for name in sorted(case.plan, key=_order):
-            for change, draw in itertools.product(_simpler(name, case.plan), (case.plan["draw"], *_DRAWS)):
+            for change, draw in itertools.product(_simpler(name, case), (case.plan["draw"], *_DRAWS)):
                 tried = make(case.function, {**case.plan, **change, "draw": draw})
                 found = judge(tried) if tried else None
                 if tried and found and found.aspect == fault.aspect:
@@ -38,19 +38,19 @@ def _order(name: str) -> tuple[int, str]:
     return len(_FIRST) + (_LAST.index(name) + 1 if name in _LAST else 0), name
 
 
-def _simpler(name: str, plan: Plan) -> Iterator[Plan]:
+def _simpler(name: str, case: Case) -> Iterator[Plan]:
     """What makes one choice of a plan simpler, the simplest first; where a border goes, the image may grow for it."""
-    choice, choices = plan[name], CHOICES.get(name, ())
-    if name == "N" and choice == 0:  # an empty batch is not a small one
-        choices = choices[:1]
+    plan, chosen, others = case.plan, case.plan[name], choices(case.function).get(name, ())
+    if name == "N" and chosen == 0:  # an empty batch is not a small one
+        others = others[:1]
     elif name in ("H", "W"):  # which may have grown
-        choices = tuple(length for length in choices if length < choice)
+        others = tuple(length for length in others if length < chosen)
     else:
-        choices = choices[: choices.index(choice)] if choice in choices else ()
-    for simpler in choices:
+        others = others[: others.index(chosen)] if chosen in others else ()
+    for simpler in others:
         yield {name: simpler}
         if name in ("PH", "PW"):
-            yield {name: simpler, name[1]: plan[name[1]] + 2 * (choice - simpler)}
+            yield {name: simpler, name[1]: plan[name[1]] + 2 * (chosen - simpler)}
 
 
 def traits(case: Case, judge: Callable[[Case], Fault | None]) -> list[str]:

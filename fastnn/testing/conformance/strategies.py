@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.kernels.dispatch.specification import Flag, Labels, Number, Result, Window
+
 from .specs import Function, forward_of
 
 Plan = dict[str, Any]
@@ -16,33 +18,13 @@ CHOICES: dict[str, tuple] = {
     # lengths; 0 images are asked for by name
     **{"N": (1, 2, 3), "C": (1, 2, 3, 4), "F": (1, 2, 5), "D": (1, 2, 3, 7), "M": (1, 2, 3, 5), "K": (1, 2, 3, 5)},
     **{"H": (1, 2, 3, 4, 5, 6, 7, 9), "W": (1, 2, 3, 4, 5, 6, 7, 11), "S": (1, 2, 3, 6), "rank": (2, 3, 4)},
-    # windows: of the kernel, of the pooling behind it, strides and borders
-    **dict.fromkeys(("KH", "KW", "QH", "QW", "SH", "SW", "RH", "RW"), (1, 2, 3)),
-    **dict.fromkeys(("PH", "PW"), (0, 1, 2)),
-    # numbers
-    **{"epsilon": (0.1, 0.5), "slope": (0.01, 0.25), "alpha": (1.0, 0.5), "pieces": (1, 2, 3), "groups": (1, 2, 3)},
-    **{"reg": (0.5, 0.0, 3.0), "label_smoothing": (0.0, 0.25), "p": (0.5, 1.0, 0.9), "seed": (7, 2**40 + 1)},
-    **{"learning_rate": (0.5, 0.1), "momentum": (0.9, 0.5), "decay_rate": (0.9, 0.5), "weight_decay": (0.0, 0.25)},
-    **{"beta1": (0.9, 0.5), "beta2": (0.99, 0.5), "t": (1, 2, 1000), "need_dx": (True, False)},
+    **{"KH": (1, 2, 3), "KW": (1, 2, 3)},
     # what the arrays are like
     "in_place": (False, True),  # out is w
     "layout": ("C", "F", "strided", "reversed"),
     "values": ("counting", "ties", "normal", "nan", "infinity"),
     "dtype": ("float64", "float32"),
-}
-
-WINDOWS = {"stride": "S", "pad": "P", "size": "K", "pool_size": "Q", "pool_stride": "R"}  # H or W follows
-
-# A kernel may lack the last parameters where the contract has defaults; then these are the cases it is for.
-DEFAULTS: dict[str, Plan] = {
-    "stride": {"SH": 1, "SW": 1},
-    "pad": {"PH": 0, "PW": 0},
-    "need_dx": {"need_dx": True},
-    "slope": {"slope": 0.01},
-    "alpha": {"alpha": 1.0},
-    "label_smoothing": {"label_smoothing": 0.0},
-    "weight_decay": {"weight_decay": 0.0},
-}
+}  # of all functions; the specification of a function has those of its numbers and windows
 
 # One of each trap, before chance has its way.
 _TRAPS: tuple[Plan, ...] = (
@@ -62,21 +44,32 @@ _OFTEN = {
 }
 
 
-def keys(function: Function) -> list[str]:
-    """The choices that decide about the arguments of this function."""
-    found: dict[str, None] = {}
+def choices(function: Function) -> dict[str, tuple]:
+    """The choices that decide about the arguments of this function, each with what it can be."""
+    found: dict[str, tuple] = {}
     for one in (function, forward_of(function)):
-        for name in one.parameters if one else ():
-            if one and name in one.shapes:
-                found.update(dict.fromkeys(_axes(one.shapes[name])))
-            elif name in WINDOWS:
-                found.update(dict.fromkeys((f"{WINDOWS[name]}H", f"{WINDOWS[name]}W")))
-            elif name == "x_shape":
-                found.update(dict.fromkeys("NCHW"))
-            elif name in CHOICES:
-                found[name] = None
-    written = ["in_place"] if function.operation == "updates" else []
-    return [*(key for key in found if key in CHOICES), *written, "layout", "values", "dtype"]
+        for name, kind in one.arguments.items() if one else ():
+            if isinstance(kind, Window):
+                found |= dict.fromkeys((f"{kind.letter}H", f"{kind.letter}W"), kind.choices)
+            elif isinstance(kind, (Number, Flag)):
+                found[name] = kind.choices
+            elif not isinstance(kind, Result):
+                found |= {axis: CHOICES[axis] for axis in _axes(kind.axes) if axis in CHOICES}
+            if isinstance(kind, Labels):
+                found["K"] = CHOICES["K"]
+    arrays = ("in_place",) if {"w", "out"} <= function.arguments.keys() and "out" in function.written else ()
+    return found | {name: CHOICES[name] for name in (*arrays, "layout", "values", "dtype")}
+
+
+def defaults(function: Function) -> dict[str, Plan]:
+    """The choices that stand for each parameter which has a default: a kernel may lack the last ones."""
+    found: dict[str, Plan] = {}
+    for name, parameter in function.parameters.items():
+        if parameter.default is not parameter.empty:
+            kind = function.arguments[name]
+            named = (f"{kind.letter}H", f"{kind.letter}W") if isinstance(kind, Window) else (name,)
+            found[name] = dict.fromkeys(named, parameter.default)
+    return found
 
 
 def _axes(pattern: str) -> Iterator[str]:
@@ -86,19 +79,17 @@ def _axes(pattern: str) -> Iterator[str]:
 
 def draw(function: Function, dtype: str, number: int, generator: np.random.Generator) -> Plan:
     """The plan of this number: first one of each trap, then by chance. Its choices may not belong together."""
-    names = keys(function)
-    plan = {name: _one(generator, _OFTEN.get(name, CHOICES[name])) for name in names}
+    plan = {name: _one(generator, _OFTEN.get(name, of_name)) for name, of_name in choices(function).items()}
     if number < len(_TRAPS):
-        plan |= {name: value for name, value in _TRAPS[number].items() if name in names}
-    if function.folds and plan["values"] == "ties":
+        plan |= {name: value for name, value in _TRAPS[number].items() if name in plan}
+    if function.moves_ties and plan["values"] == "ties":
         plan["values"] = "normal"
     return {**plan, "dtype": dtype, "draw": number}
 
 
 def large(function: Function, dtype: str, fixed: Plan) -> Plan:
     """A plan as large as they come, to be run again and again."""
-    plan = {name: CHOICES[name][-1] for name in keys(function)}
-    plan |= {name: CHOICES[name][0] for name in plan if name in DEFAULTS or not name.isupper()}
+    plan = {name: of_name[-1 if name.isupper() else 0] for name, of_name in choices(function).items()}
     simple = {"SH": 1, "SW": 1, "PH": 1, "PW": 1, "RH": 2, "RW": 2, "groups": 2, "pieces": 2, "rank": 3, "S": 6}
     plan |= {name: value for name, value in simple.items() if name in plan}
     return {**plan, "values": "normal", **fixed, "dtype": dtype, "draw": 0}

@@ -10,7 +10,7 @@ from fastnn.kernels import backends, use_backend
 
 from .cases import build, laid_out
 from .specs import Function
-from .strategies import Plan, keys, large
+from .strategies import Plan, choices, large
 
 _PEERS, _LOOPS = ("vectorized", "njit"), "naive"
 _ROUNDS, _SETTLE = 5, 0.03
@@ -23,7 +23,7 @@ _SIZES = {
 
 def times(name: str, kernel: Callable, function: Function, fixed: Plan) -> tuple[dict[str, float], str]:
     """Median seconds of one call of the kernel, the loops and our backends, in float32; and on what."""
-    sizes = {key: size for key, size in _SIZES.items() if key in keys(function)}
+    sizes = {key: size for key, size in _SIZES.items() if key in choices(function)}
     plan = {**large(function, "float32", fixed), **sizes, **fixed, "layout": "C"}
     given = build(function, plan)
 

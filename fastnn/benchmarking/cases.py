@@ -1,0 +1,220 @@
+"""What is timed: `CASES`, every operation at the sizes of the courses' networks.
+
+They follow from the specifications of the operations (`kernels/<operation>/spec.py`), which say which functions are
+timed together, at which sizes, at what cost, and what PyTorch does for the same work.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels import OPERATIONS
+from fastnn.kernels.dispatch import specification
+from fastnn.kernels.dispatch.specification import Floats, Timed, Window
+from fastnn.testing.conformance import strategies
+from fastnn.testing.conformance.cases import build, lengths, shape
+from fastnn.testing.conformance.specs import FUNCTIONS, Function
+
+Arguments = dict[str, Any]
+Calls = dict[str, Callable[[], Any]]
+
+REFERENCE = "vectorized"  # the backend that computes what a backward pass needs of the forward pass
+_FLAGS = ("headline", "whole", "slow")
+_TINY = {"N": 3, "C": 3, "F": 3, "H": 9, "W": 8, "D": 7, "M": 5, "K": 4}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """Functions on arrays of given sizes, as calls without arguments: one for each pass.
+
+    Passes are "forward" and "backward"; "loss" where the value and its gradient come from one call; "update".
+    x: shape of what goes in, images first: the naive loops are timed on fewer of them where they would take too long
+    numbers: other lengths and arguments
+    headline: one of the few that `fastnn bench` times when nothing is chosen
+    whole: the naive loops are timed on all images, however long it takes
+    slow: the naive loops take minutes for a single image
+    """
+
+    operation: str
+    timed: Timed
+    x: tuple[int, ...]
+    numbers: Mapping[str, Any]
+    headline: bool = False
+    whole: bool = False
+    slow: bool = False
+
+    @property
+    def function(self) -> str:
+        """The kernels' name of it, without _forward and _backward."""
+        return self.timed.name
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        return tuple(self.timed.passes)
+
+    @property
+    def random_peer(self) -> tuple[str, ...]:
+        """Passes in which PyTorch draws numbers of its own."""
+        return self.timed.random
+
+    @property
+    def name(self) -> str:
+        """Short, and no other case's."""
+        return f"{self.function} {'x'.join(map(str, self.x))}{self.timed.label(self.sizes())}"
+
+    @property
+    def functions(self) -> dict[str, Function]:
+        """The function of each pass."""
+        return {direction: FUNCTIONS[name] for direction, name in self.timed.passes.items()}
+
+    @property
+    def plan(self) -> strategies.Plan:
+        """The choices that stand for the case's arguments: see `fastnn.testing.conformance.strategies`."""
+        plan: strategies.Plan = {"draw": 0, "rank": len(self.x)}
+        for function in self.functions.values():
+            plan |= {name: of_name[0] for name, of_name in strategies.choices(function).items()}
+            for name, kind in function.arguments.items():
+                if isinstance(kind, Window):
+                    given = self.numbers.get("kernel" if kind.letter == "K" else name, kind.minimum)
+                    plan |= dict.fromkeys((f"{kind.letter}H", f"{kind.letter}W"), given)
+        if "kernel" in self.numbers:
+            plan |= dict.fromkeys(("KH", "KW"), self.numbers["kernel"])
+        plan |= {"values": "sixteenths", "layout": "C", **self.timed.numbers, **self.numbers, "rank": len(self.x)}
+        first = next(kind for kind in self._first.arguments.values() if isinstance(kind, Floats) and kind.axes[0] == "N")
+        for place, axis in enumerate(first.axes.split()[: len(self.x)]):
+            plan[axis] = list(self.x[place:]) if axis == "..." else self.x[place]
+        if "channels" in plan:
+            plan["C"] = plan["channels"] // plan["pieces"]
+        return plan
+
+    @property
+    def _first(self) -> Function:
+        return next(iter(self.functions.values()))
+
+    def sizes(self) -> dict[str, Any]:
+        """The lengths of all axes, all numbers, and the elements of each array under its name."""
+        sizes, plan = lengths(self.plan), self.plan
+        for function in self.functions.values():
+            for name, kind in function.arguments.items():
+                if isinstance(kind, Floats):
+                    sizes[name] = math.prod(shape(kind.axes, lengths(plan)))
+        return sizes
+
+    def inputs(self, dtype: Any) -> Arguments:
+        """The arguments of all passes by name, the same every time."""
+        plan, arguments = {**self.plan, "dtype": np.dtype(dtype).name}, {}
+        for function in self.functions.values():
+            arguments |= build(function, plan)
+        return arguments
+
+    def calls(self, arguments: Arguments) -> Calls:
+        """Each pass, on the backend that is active when it is called. What is updated in place is a copy."""
+        return {direction: self._call(function, arguments) for direction, function in self.functions.items()}
+
+    def _call(self, function: Function, arguments: Arguments) -> Callable[[], Any]:
+        public, given = function.public, {name: arguments[name] for name in function.arguments}
+        if not function.written:
+            values = tuple(given.values())
+            return lambda: public(*values)
+        given |= {name: given[name].copy() for name in function.written}
+        if self.plan.get("in_place"):
+            given["w"] = given["out"] = given["w"].copy()
+        values, written = tuple(given.values()), tuple(given[name] for name in function.written)
+
+        def call() -> tuple:
+            result = public(*values)
+            return (result, *written) if function.results else written
+
+        return call
+
+    def torch_calls(self, arguments: Arguments) -> Calls:
+        """Each pass as PyTorch does the same work; without those that it has not."""
+        import torch
+
+        peer, sizes = self.timed.peer, self.sizes()
+        tensors = {name: torch.from_numpy(value.copy()) for name, value in _arrays(arguments).items()}
+        if peer is None:
+            return {}
+        if isinstance(peer, Mapping):
+            given = SimpleNamespace(**tensors)
+            return {name: lambda one=one: one(torch, given, sizes) for name, one in peer.items()}
+        leaves = [tensors[name].clone().requires_grad_() for name in self.timed.leaves]
+        graph = SimpleNamespace(**{**tensors, **dict(zip(self.timed.leaves, leaves, strict=True))})
+        if "loss" in self.passes:
+
+            def loss() -> tuple:
+                value = peer(torch, graph, sizes)
+                return value.detach(), *torch.autograd.grad(value, leaves)
+
+            return {"loss": loss}
+        out, given = peer(torch, graph, sizes), SimpleNamespace(**tensors)
+
+        def forward() -> Any:
+            with torch.no_grad():
+                return peer(torch, given, sizes)
+
+        return {
+            "forward": forward,
+            "backward": lambda: torch.autograd.grad(out, leaves, tensors["dout"], retain_graph=True),
+        }
+
+    def cost(self, direction: str, itemsize: int) -> tuple[float, str]:
+        """A pass's floating-point operations and "FLOP/s", or the bytes that it must read and write and "B/s"."""
+        return self.timed.work(self.sizes(), itemsize)[direction], self.timed.unit
+
+    def terms(self) -> int:
+        """Products in the longest sum of any pass: what the tolerance follows from."""
+        return self.timed.terms(self.sizes())
+
+    def tiny(self) -> "Case":
+        """The same functions on arrays so small that the naive loops take milliseconds."""
+        first = next(kind for kind in self._first.arguments.values() if isinstance(kind, Floats) and kind.axes[0] == "N")
+        axes = [axis for axis in first.axes.split() if axis != "..."]
+        tiny = [_TINY.get(axis, 3) for axis in axes] if len(self.x) > 1 else [37]
+        rest = [5, 4][: len(self.x) - len(tiny)]
+        parts = self.numbers.get("pieces", self.numbers.get("groups", 0))
+        if parts:
+            tiny[1] = 2 * parts
+        x = tuple(min(length, small) for length, small in zip(self.x, [*tiny, *rest], strict=True))
+        numbers = {name: min(value, _TINY[name]) if name in _TINY else value for name, value in self.numbers.items()}
+        return dataclasses.replace(self, x=x, numbers=numbers)
+
+
+def _arrays(arguments: Arguments) -> dict[str, np.ndarray]:
+    return {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
+
+
+def select(operations: Iterable[str]) -> tuple[Case, ...]:
+    """The cases of the operations named, as in `kernels.OPERATIONS`."""
+    wanted = set(operations)
+    return tuple(case for case in CASES if case.operation in wanted)
+
+
+def with_images(case: Case, images: int) -> Case:
+    """The same case on a batch of another size."""
+    return dataclasses.replace(case, x=(images, *case.x[1:]))
+
+
+def in_float64(arguments: Arguments) -> Arguments:
+    """The inputs of a case with every float widened, for the reference result."""
+    wide = {name: array.astype(np.float64) for name, array in _arrays(arguments).items() if array.dtype.kind == "f"}
+    return {**arguments, **wide}
+
+
+def _case(operation: str, timed: Timed, sizes: Mapping[str, Any]) -> Case:
+    numbers = {name: value for name, value in sizes.items() if name != "x" and name not in _FLAGS}
+    return Case(operation, timed, sizes["x"], numbers, **{name: sizes.get(name, False) for name in _FLAGS})
+
+
+CASES: tuple[Case, ...] = tuple(
+    _case(operation, timed, sizes)
+    for operation in OPERATIONS
+    for timed in specification.timed(operation)
+    for sizes in timed.cases
+)
+
+HEADLINE: tuple[Case, ...] = tuple(case for case in CASES if case.headline)

@@ -1,0 +1,61 @@
+"""The functions of `conv2d` as data: see `dispatch.specification`."""
+
+from ..dispatch.specification import IMAGES, NEED_DX, PAD, STRIDE, Floats, layer, pair, sizes
+
+X, FILTERS, BIAS, OUT = Floats(IMAGES), Floats("F C KH KW"), Floats("F"), Floats("N F OH OW")
+GEOMETRY = {"stride": STRIDE, "pad": PAD}
+
+FUNCTIONS = pair(
+    "conv2d_forward",
+    "conv2d_backward",
+    {"x": X, "w": FILTERS, "b": BIAS, **GEOMETRY},
+    {"dout": OUT, "x": X, "w": FILTERS, **GEOMETRY, "need_dx": NEED_DX},
+    results=("out",),
+    gradients=("dx", "dw", "db"),
+    spreads_nan=True,
+    mixes_infinity=True,
+)
+
+
+def flops(s, itemsize):
+    """Of the convolution alone; the backward pass computes two."""
+    forward = 2.0 * s["N"] * s["OH"] * s["OW"] * s["w"]
+    return {"forward": forward, "backward": 2 * forward}
+
+
+def terms(s):
+    return max(s["KH"] * s["KW"] * max(s["C"], s["F"]), s["N"] * s["OH"] * s["OW"])
+
+
+def label(s):
+    return f" {s['F']}f{s['KH']}x{s['KW']}" + (f" s{s['SH']}" if s["SH"] > 1 else "") + f" p{s['PH']}"
+
+
+def torch_convolution(torch, t, s):
+    return torch.nn.functional.conv2d(t.x, t.w, t.b, (s["SH"], s["SW"]), (s["PH"], s["PW"]))
+
+
+TIMED = (
+    layer(
+        "conv2d",
+        flops,
+        (
+            sizes((100, 3, 31, 31), F=25, kernel=3, stride=2, pad=1, headline=True, whole=True),
+            sizes((50, 3, 32, 32), F=32, kernel=7, pad=3, headline=True),
+            sizes((500, 3, 32, 32), F=64, kernel=3, pad=1),
+            sizes((64, 3, 32, 32), F=16, kernel=5, pad=2),
+            sizes((64, 16, 16, 16), F=32, kernel=3, pad=1),
+            sizes((64, 32, 8, 8), F=64, kernel=3, pad=1, headline=True),
+            sizes((64, 64, 32, 32), F=64, kernel=3, pad=1, slow=True),
+            sizes((64, 64, 32, 32), F=64, kernel=3, stride=2, pad=1),
+            sizes((64, 64, 16, 16), F=128, kernel=1),
+            sizes((64, 6, 14, 14), F=16, kernel=5),
+            sizes((32, 20, 15, 15), F=30, kernel=3, pad=1),
+        ),
+        unit="FLOP/s",
+        label=label,
+        terms=terms,
+        peer=torch_convolution,
+        leaves=("x", "w", "b"),
+    ),
+)

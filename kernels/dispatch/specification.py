@@ -1,0 +1,198 @@
+"""What the functions of an operation take and return, as data: `kernels/<operation>/spec.py` is a table of these.
+
+Cases of `fastnn check`, warm-up, benchmarks, and tests of bad values, threads and support are derived from it.
+
+Axes are named as in `fastnn.kernels`. Besides, `channels` is C * pieces, G the number of groups, a closing `...` stands
+for any further axes, OH OW are the rows and columns of the output of a convolution or a pooling, UH UW those of a
+pooling that follows a convolution.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+_KERNELS = __package__.rpartition(".")[0]
+IMAGES, ANY = "N C H W", "N C ..."
+
+
+class Floats(NamedTuple):
+    """An array of float32 or float64. positive: no element is negative; scale: of the numbers that are timed."""
+
+    axes: str
+    positive: bool = False
+    scale: float = 1.0
+
+
+class Labels(NamedTuple):
+    """The class of each image: integers of shape (N,), from 0 to K - 1."""
+
+    axes: str = "N"
+
+
+class Pixels(NamedTuple):
+    """A number of pixels for each image, of shape (N,), from -H or from 0 to H."""
+
+    axes: str = "N"
+    negative: bool = True
+
+
+class Flags(NamedTuple):
+    """A boolean for each image, of shape (N,)."""
+
+    axes: str = "N"
+
+
+class Result(NamedTuple):
+    """A result of the forward pass that is not an array of floats: an index or a mask."""
+
+    axes: str
+
+
+class Shape(NamedTuple):
+    """The shape of an array of images."""
+
+    axes: str = IMAGES
+
+
+class Window(NamedTuple):
+    """A (height, width) pair, or one integer for both. letter: of its two numbers in a plan, SH and SW for S."""
+
+    letter: str
+    choices: tuple[int, ...]
+    minimum: int = 1
+
+
+class Number(NamedTuple):
+    """A number within limits. choices: what is drawn, the simplest first."""
+
+    choices: tuple
+    minimum: float | None = None
+    above: float | None = None
+    maximum: float | None = None
+    below: float | None = None
+    integer: bool = False
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """As keywords of the checks in `validation`."""
+        named = {"minimum": self.minimum, "above": self.above, "maximum": self.maximum, "below": self.below}
+        return {name: limit for name, limit in named.items() if limit is not None}
+
+
+class Flag(NamedTuple):
+    """True or False."""
+
+    choices: tuple[bool, ...] = (True, False)
+
+
+KERNEL, STRIDE, PAD = Window("K", (1, 2, 3)), Window("S", (1, 2, 3)), Window("P", (0, 1, 2), 0)
+POOL_SIZE, POOL_STRIDE = Window("Q", (1, 2, 3)), Window("R", (1, 2, 3))
+EPSILON = Number((0.1, 0.5), above=0)
+NEED_DX = Flag()
+
+
+class Function(NamedTuple):
+    """A public function.
+
+    arguments: its parameters, by name and in order
+    results: the names of what it returns
+    written: the arguments that it updates in place, which count as results too
+    forward: the function whose results it asks for, if any
+    spreads_nan: more than the formula says may become NaN, since a variant may multiply it with zeros of its own
+    mixes_infinity: infinity may become NaN or not, since formulas that are equal for numbers treat it differently
+    moves_ties: a norm may be folded into the layer before a maximum, so that equal values differ after rounding
+    operation: the folder that it belongs to, which `functions` fills in
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    results: tuple[str, ...]
+    written: tuple[str, ...] = ()
+    forward: str | None = None
+    spreads_nan: bool = False
+    mixes_infinity: bool = False
+    moves_ties: bool = False
+    operation: str = ""
+
+    @property
+    def public(self) -> Callable:
+        """The function itself, which runs on the active backend."""
+        return getattr(importlib.import_module(f"{_KERNELS}.{self.operation}"), self.name)
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        return dict(inspect.signature(self.public).parameters)
+
+
+def pair(
+    forward: str,
+    backward: str,
+    forward_arguments: Mapping[str, Any],
+    backward_arguments: Mapping[str, Any],
+    results: tuple[str, ...],
+    gradients: tuple[str, ...],
+    **traits: Any,
+) -> tuple[Function, Function]:
+    """A forward and a backward pass. traits: of the backward pass."""
+    return (
+        Function(forward, forward_arguments, results),
+        Function(backward, backward_arguments, gradients, forward=forward, **traits),
+    )
+
+
+class Timed(NamedTuple):
+    """What is timed together: the passes of a layer, a loss, or an update.
+
+    name: in the names of the cases
+    passes: the function of each pass
+    cases: made by `sizes`
+    label: the sizes of a case, briefly
+    work: the cost of each pass, given the sizes and the bytes of an element; unit: FLOP/s or B/s
+    terms: products in the longest sum, from which the tolerance follows
+    numbers: values of arguments in all cases
+    peer: what PyTorch does for the same work, given the module, tensors by name, and sizes; one function, or one a pass
+    leaves: the arrays with respect to which PyTorch differentiates the result of `peer`
+    random: passes in which PyTorch draws numbers of its own
+
+    Sizes are a dict of the lengths of all axes, of all numbers, and of the elements of each array under its name.
+    """
+
+    name: str
+    passes: Mapping[str, str]
+    cases: tuple[Mapping[str, Any], ...]
+    work: Callable[[Mapping, int], Mapping[str, float]]
+    unit: str = "B/s"
+    label: Callable[[Mapping], str] = lambda sizes: ""
+    terms: Callable[[Mapping], int] = lambda sizes: 1
+    numbers: Mapping[str, Any] = MappingProxyType({})
+    peer: Any = None
+    leaves: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
+
+
+def layer(name: str, work: Callable, cases: Iterable[Mapping], **more: Any) -> Timed:
+    """The forward and the backward pass of a layer."""
+    passes = {direction: f"{name}_{direction}" for direction in ("forward", "backward")}
+    return Timed(name, **{"passes": passes, **more}, cases=tuple(cases), work=work)
+
+
+def sizes(x: tuple[int, ...], **given: Any) -> dict[str, Any]:
+    """The sizes of a case. x: the shape of its first array of floats; kernel, stride, ...: of windows, for both axes.
+
+    headline: one of the few cases that `fastnn bench` times when nothing is chosen; whole: the naive loops are timed on
+    all images, however long it takes; slow: they take minutes for a single image
+    """
+    return {"x": x, **given}
+
+
+def functions(operation: str) -> dict[str, Function]:
+    """The public functions of an operation, by name."""
+    found = importlib.import_module(f"{_KERNELS}.{operation}.spec").FUNCTIONS
+    return {function.name: function._replace(operation=operation) for function in found}
+
+
+def timed(operation: str) -> tuple[Timed, ...]:
+    """What is timed of an operation."""
+    return importlib.import_module(f"{_KERNELS}.{operation}.spec").TIMED
