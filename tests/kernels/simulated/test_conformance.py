@@ -1,0 +1,18 @@
+"""Every function on the simulated GPU, on arguments that its specification describes."""
+
+import pytest
+
+from fastnn.testing.conformance.checking import examine
+from fastnn.testing.conformance.specs import FUNCTIONS
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # a GPU gives none
+
+CASES = 6  # among them the usual traps: ties, no images, NaN, other layouts
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function(name, dtype):
+    function = FUNCTIONS[name]
+    report = examine(function.public, "cuda", function, CASES, (dtype,), again=False)
+    assert report.ok, str(report)
