@@ -84,7 +84,9 @@ class Case:
         if "kernel" in self.numbers:
             plan |= dict.fromkeys(("KH", "KW"), self.numbers["kernel"])
         plan |= {"values": "sixteenths", "layout": "C", **self.timed.numbers, **self.numbers, "rank": len(self.x)}
-        first = next(kind for kind in self._first.arguments.values() if isinstance(kind, Floats) and kind.axes[0] == "N")
+        first = next(
+            kind for kind in self._first.arguments.values() if isinstance(kind, Floats) and kind.axes[0] == "N"
+        )
         for place, axis in enumerate(first.axes.split()[: len(self.x)]):
             plan[axis] = list(self.x[place:]) if axis == "..." else self.x[place]
         if "channels" in plan:
@@ -172,7 +174,9 @@ class Case:
 
     def tiny(self) -> "Case":
         """The same functions on arrays so small that the naive loops take milliseconds."""
-        first = next(kind for kind in self._first.arguments.values() if isinstance(kind, Floats) and kind.axes[0] == "N")
+        first = next(
+            kind for kind in self._first.arguments.values() if isinstance(kind, Floats) and kind.axes[0] == "N"
+        )
         axes = [axis for axis in first.axes.split() if axis != "..."]
         tiny = [_TINY.get(axis, 3) for axis in axes] if len(self.x) > 1 else [37]
         rest = [5, 4][: len(self.x) - len(tiny)]

@@ -38,6 +38,7 @@ def _function(rule):
 
 FUNCTIONS = tuple(map(_function, RULES))
 
+
 def _timed(rule):
     arrays = 3 + 2 * len(RULES[rule][0].split())  # w, dw and the state are read, w and the state are written
     return Timed(
