@@ -5,6 +5,7 @@ timed together, at which sizes, at what cost, and what PyTorch does for the same
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
@@ -84,18 +85,18 @@ class Case:
         if "kernel" in self.numbers:
             plan |= dict.fromkeys(("KH", "KW"), self.numbers["kernel"])
         plan |= {"values": "sixteenths", "layout": "C", **self.timed.numbers, **self.numbers, "rank": len(self.x)}
-        first = next(
-            kind for kind in self._first.arguments.values() if isinstance(kind, Floats) and kind.axes[0] == "N"
-        )
-        for place, axis in enumerate(first.axes.split()[: len(self.x)]):
+        for place, axis in enumerate(self._axes[: len(self.x)]):
             plan[axis] = list(self.x[place:]) if axis == "..." else self.x[place]
         if "channels" in plan:
             plan["C"] = plan["channels"] // plan["pieces"]
         return plan
 
     @property
-    def _first(self) -> Function:
-        return next(iter(self.functions.values()))
+    def _axes(self) -> list[str]:
+        """The axes of x, the first array of the first pass whose first axis is N."""
+        function = next(iter(self.functions.values()))
+        kinds = (kind for kind in function.arguments.values() if isinstance(kind, Floats))
+        return next(kind.axes.split() for kind in kinds if kind.axes[0] == "N")
 
     def sizes(self) -> dict[str, Any]:
         """The lengths of all axes, all numbers, and the elements of each array under its name."""
@@ -108,7 +109,8 @@ class Case:
 
     def inputs(self, dtype: Any) -> Arguments:
         """The arguments of all passes by name, the same every time."""
-        plan, arguments = {**self.plan, "dtype": np.dtype(dtype).name}, {}
+        plan = {**self.plan, "dtype": np.dtype(dtype).name}
+        arguments: Arguments = {}
         for function in self.functions.values():
             arguments |= build(function, plan)
         return arguments
@@ -143,7 +145,7 @@ class Case:
             return {}
         if isinstance(peer, Mapping):
             given = SimpleNamespace(**tensors)
-            return {name: lambda one=one: one(torch, given, sizes) for name, one in peer.items()}
+            return {name: functools.partial(one, torch, given, sizes) for name, one in peer.items()}
         leaves = [tensors[name].clone().requires_grad_() for name in self.timed.leaves]
         graph = SimpleNamespace(**{**tensors, **dict(zip(self.timed.leaves, leaves, strict=True))})
         if "loss" in self.passes:
@@ -174,11 +176,7 @@ class Case:
 
     def tiny(self) -> "Case":
         """The same functions on arrays so small that the naive loops take milliseconds."""
-        first = next(
-            kind for kind in self._first.arguments.values() if isinstance(kind, Floats) and kind.axes[0] == "N"
-        )
-        axes = [axis for axis in first.axes.split() if axis != "..."]
-        tiny = [_TINY.get(axis, 3) for axis in axes] if len(self.x) > 1 else [37]
+        tiny = [_TINY.get(axis, 3) for axis in self._axes if axis != "..."] if len(self.x) > 1 else [37]
         rest = [5, 4][: len(self.x) - len(tiny)]
         parts = self.numbers.get("pieces", self.numbers.get("groups", 0))
         if parts:
