@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from argument_errors.calls_nn import CONSTRUCTORS
 
 from fastnn import augment, layers, nn, optim, schedules
 from fastnn.checkpoint import config
@@ -41,6 +42,11 @@ MODELS = [
     FullyConnectedNet([5, 4], 6, 3, 0.5, "batchnorm", 0.1, 0.2, np.float64, 7, generator=RNG),
     ThreeLayerConvNet((3, 8, 8), 2, 3, 5, use_batchnorm=True, seed=RNG),
     TwoLayerNet(6, 5, 3, reg=0.1, dtype=np.float32),
+]
+MODELS += [  # the others, with arguments of the tests of errors
+    kind(**{name: fed.good for name, fed in given.items()})
+    for kind, given in CONSTRUCTORS.items()
+    if kind not in set(map(type, MODELS))
 ]
 OTHERS = [
     schedules.Step(2, 0.5),
