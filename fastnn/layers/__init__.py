@@ -60,6 +60,8 @@ from .normalization import (
     spatial_batchnorm_forward,
     spatial_groupnorm_backward,
     spatial_groupnorm_forward,
+    spatial_instancenorm_backward,
+    spatial_instancenorm_forward,
 )
 
 __all__ = [
@@ -104,6 +106,8 @@ __all__ = [
     "spatial_batchnorm_forward",
     "spatial_groupnorm_backward",
     "spatial_groupnorm_forward",
+    "spatial_instancenorm_backward",
+    "spatial_instancenorm_forward",
     "svm_loss",
     "tanh_backward",
     "tanh_forward",

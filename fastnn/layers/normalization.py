@@ -1,9 +1,9 @@
-"""Batch, layer and group normalisation.
+"""Batch, layer, group and instance normalisation.
 
 bn_param is a dict with `mode` ('train' or 'test') and, if wanted, `eps` (1e-5), `momentum` (0.9), `running_mean` and
 `running_var` (C,), which are zeros at first; a forward pass writes these two back, in training mode as
-`running = momentum * running + (1 - momentum) * batch`, with the biased variance. ln_param and gn_param may have `eps`,
-and a `mode`, as the notebooks give it, which changes nothing.
+`running = momentum * running + (1 - momentum) * batch`, with the biased variance. ln_param, gn_param and in_param may
+have `eps`, and a `mode`, as the notebooks give it, which changes nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -96,6 +96,27 @@ def spatial_groupnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray,
     """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (1, C, 1, 1), dbeta (1, C, 1, 1)."""
     dx, dgamma, dbeta = normalization.groupnorm_backward(dout, *arguments.cache("spatial_groupnorm_backward", cache, 6))
     return dx, dgamma.reshape(1, -1, 1, 1), dbeta.reshape(1, -1, 1, 1)
+
+
+@signatures.checked
+def spatial_instancenorm_forward(
+    x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, in_param: Mapping[str, Any]
+) -> tuple[np.ndarray, Any]:
+    """Normalise each channel of each image of x (N, C, H, W) by its own mean and variance; gamma, beta (C,).
+
+    Returns out (N, C, H, W), cache.
+    """
+    function = "spatial_instancenorm_forward"
+    images, gamma, beta = validation.floats(function, x=(x, "N C H W"), gamma=(gamma, "C"), beta=(beta, "C"))
+    eps = epsilon(function, "in_param", in_param)
+    out, mean, var = normalization.instancenorm_forward(images, gamma, beta, eps)
+    return out, (images, gamma, mean, var, eps)
+
+
+@signatures.checked
+def spatial_instancenorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (C,), dbeta (C,)."""
+    return normalization.instancenorm_backward(dout, *arguments.cache("spatial_instancenorm_backward", cache, 5))
 
 
 def _forward(

@@ -14,7 +14,7 @@ from .blocks import DenseBlock, Residual
 from .dropout import Dropout
 from .layers import AvgPool2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
 from .module import Module, eval_mode
-from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
+from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
 from .sequential import Sequential
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "GELU",
     "GlobalAvgPool2d",
     "GroupNorm",
+    "InstanceNorm2d",
     "LayerNorm",
     "LeakyReLU",
     "Linear",

@@ -255,3 +255,33 @@ class GroupNorm(Normalization):
 
     def __repr__(self) -> str:
         return self._text(self.num_groups, self.num_channels)
+
+
+class InstanceNorm2d(Normalization):
+    """Normalizes each channel of each image of (N, num_features, H, W) by itself, in training and eval mode alike.
+
+    num_features, eps, affine: as in torch, without running statistics; weight and bias are (num_features,)
+    Source: Ulyanov, Vedaldi & Lempitsky, Instance normalization (2016), equation 4.
+    """
+
+    usual: ClassVar = {**Normalization.usual, "affine": False}
+
+    def __init__(self, num_features: int, eps: float = 1e-5, *, affine: bool = False, dtype: Any = np.float32) -> None:
+        self.num_features = arguments.length("InstanceNorm2d", "num_features", num_features)
+        self.affine = validation.flag("InstanceNorm2d", "affine", affine)
+        super().__init__((self.num_features,), eps, self.affine, self.affine, dtype)
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        check_input(self, x, "N", self.num_features, "H", "W")
+        weight, bias = self.weight_and_bias()
+        out, mean, var = normalization.instancenorm_forward(x, weight, bias, self.eps)
+        return out, (x, weight, mean, var)
+
+    def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        x, weight, mean, var = arguments.cache("InstanceNorm2d.backward", cache, 4)
+        need_dx = validation.flag("InstanceNorm2d", "need_dx", need_dx)
+        dx, dweight, dbias = normalization.instancenorm_backward(dout, x, weight, mean, var, self.eps)
+        return dx if need_dx else None, self.gradients(dweight, dbias)
+
+    def __repr__(self) -> str:
+        return self._text(self.num_features)

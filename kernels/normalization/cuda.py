@@ -40,3 +40,13 @@ def groupnorm_forward(x, gamma, beta, groups, epsilon):
 @on_device
 def groupnorm_backward(dout, x, gamma, groups, mean, var, epsilon):
     return normalize.group_backward(dout, x, gamma, groups, mean, var, epsilon)
+
+
+@on_device
+def instancenorm_forward(x, gamma, beta, epsilon):
+    return normalize.group_forward(x, gamma, beta, x.shape[1], epsilon)
+
+
+@on_device
+def instancenorm_backward(dout, x, gamma, mean, var, epsilon):
+    return normalize.group_backward(dout, x, gamma, x.shape[1], mean, var, epsilon)

@@ -136,3 +136,31 @@ def groupnorm_backward(dout, x, gamma, groups, mean, var, epsilon):
                 dgamma[c] += float(dout[n, c, s]) * xhat[c, s]
                 dbeta[c] += float(dout[n, c, s])
     return dx, dgamma.astype(x.dtype), dbeta.astype(x.dtype)
+
+
+def instancenorm_forward(x, gamma, beta, epsilon):
+    N, C, _ = x.shape
+    mean, var, out = np.empty((N, C), x.dtype), np.empty((N, C), x.dtype), np.empty_like(x)
+    for n in range(N):
+        for c in range(C):
+            mean_c, var_c = _statistics(x[n, c].tolist())
+            out[n, c] = _normalised(x[n, c], mean_c, var_c, epsilon, float(gamma[c]), float(beta[c]))
+            mean[n, c], var[n, c] = mean_c, var_c
+    return out, mean, var
+
+
+def instancenorm_backward(dout, x, gamma, mean, var, epsilon):
+    N, C, S = x.shape
+    dx, dgamma, dbeta = np.empty_like(x), np.zeros(C), np.zeros(C)
+    for n in range(N):
+        for c in range(C):
+            inv = _per_deviation(float(var[n, c]), epsilon)
+            xhat = [(float(x[n, c, s]) - float(mean[n, c])) * inv for s in range(S)]
+            gradient = dout[n, c].tolist()
+            products = [gradient[s] * xhat[s] for s in range(S)]
+            for s in range(S):
+                rest = gradient[s] - sum(gradient) / S - xhat[s] * sum(products) / S
+                dx[n, c, s] = float(gamma[c]) * inv * rest
+            dgamma[c] += sum(products)
+            dbeta[c] += sum(gradient)
+    return dx, dgamma.astype(x.dtype), dbeta.astype(x.dtype)

@@ -33,3 +33,11 @@ def groupnorm_forward(x, gamma, beta, groups, epsilon):
 
 def groupnorm_backward(dout, x, gamma, groups, mean, var, epsilon):
     return group_engine.backward(dout, x, gamma, groups, mean, var, epsilon)
+
+
+def instancenorm_forward(x, gamma, beta, epsilon):
+    return group_engine.forward(x, gamma, beta, x.shape[1], epsilon)
+
+
+def instancenorm_backward(dout, x, gamma, mean, var, epsilon):
+    return group_engine.backward(dout, x, gamma, x.shape[1], mean, var, epsilon)

@@ -7,6 +7,7 @@ SCALE = {"gamma": CHANNELS, "beta": CHANNELS}
 STATISTICS = {"mean": CHANNELS, "var": VARIANCES, "epsilon": EPSILON}
 GROUPS = {"groups": Number((1, 2, 3), minimum=1, integer=True)}
 OF_GROUPS = {"mean": Floats("N G"), "var": Floats("N G", positive=True), "epsilon": EPSILON}
+OF_CHANNELS = {"mean": Floats("N C"), "var": Floats("N C", positive=True), "epsilon": EPSILON}
 GRADIENTS = ("dx", "dgamma", "dbeta")
 
 _BACKWARD = {"dout": X, "x": X, "gamma": CHANNELS, **STATISTICS}
@@ -28,6 +29,15 @@ FUNCTIONS = (
         {"x": X, **SCALE, **STATISTICS},
         _BACKWARD,
         results=("out",),
+        gradients=GRADIENTS,
+        mixes_infinity=True,
+    ),
+    *pair(
+        "instancenorm_forward",
+        "instancenorm_backward",
+        {"x": X, **SCALE, "epsilon": EPSILON},
+        {"dout": X, "x": X, "gamma": CHANNELS, **OF_CHANNELS},
+        results=("out", "mean", "var"),
         gradients=GRADIENTS,
         mixes_infinity=True,
     ),
@@ -63,6 +73,10 @@ def _torch_groupnorm(torch, t, s):
     return torch.nn.functional.group_norm(t.x, s["groups"], t.gamma, t.beta, s["epsilon"])
 
 
+def _torch_instancenorm(torch, t, s):
+    return torch.nn.functional.instance_norm(t.x, None, None, t.gamma, t.beta, eps=s["epsilon"])
+
+
 _OF_BATCH = {"terms": lambda s: s["x"] // s["C"], "numbers": EXACT, "leaves": ("x", "gamma", "beta")}
 
 TIMED = (
@@ -80,6 +94,13 @@ TIMED = (
         [sizes((64, 32, 32, 32))],
         passes={"forward": "batchnorm_inference", "backward": "batchnorm_inference_backward"},
         peer=_torch_inference,
+        **_OF_BATCH,
+    ),
+    layer(
+        "instancenorm",
+        traffic,
+        [sizes((64, 32, 32, 32))],
+        peer=_torch_instancenorm,
         **_OF_BATCH,
     ),
     layer(

@@ -101,3 +101,11 @@ def groupnorm_backward(dout, x, gamma, groups, mean, var, epsilon):
     dx = dxhat - dxhat.mean(axis=2, keepdims=True) - xhat * (dxhat * xhat).mean(axis=2, keepdims=True)
     dx *= inv
     return dx.reshape(x.shape).astype(x.dtype, copy=False), dgamma.astype(x.dtype), dbeta.astype(x.dtype)
+
+
+def instancenorm_forward(x, gamma, beta, epsilon):
+    return groupnorm_forward(x, gamma, beta, x.shape[1], epsilon)
+
+
+def instancenorm_backward(dout, x, gamma, mean, var, epsilon):
+    return groupnorm_backward(dout, x, gamma, x.shape[1], mean, var, epsilon)

@@ -77,6 +77,7 @@ both(layers, "layernorm", {"x": array(SCORES), **SCALED, "ln_param": LAYER_NORM}
 both(layers, "spatial_batchnorm", {"x": FOUR, **SCALED, "bn_param": FIXED})
 WIDE = {name: array(B.reshape(1, 4, 1, 1)) for name in SCALED}
 both(layers, "spatial_groupnorm", {"x": FOUR, **WIDE, "G": integer(2, 1), "gn_param": LAYER_NORM})
+both(layers, "spatial_instancenorm", {"x": FOUR, **SCALED, "in_param": LAYER_NORM})
 for name in ("conv", "max_pool"):
     arguments = IMAGES if name == "conv" else {"x": array(X), "pool_param": POOLING}
     both(fast_layers, name, arguments, back="_fast", need_dx=name == "conv")

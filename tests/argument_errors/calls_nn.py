@@ -50,6 +50,9 @@ CONSTRUCTORS = {
         "num_groups": integer(2, 1), "num_channels": integer(4, 1), "eps": number(1e-5, above=0), "affine": flag(True),
         "dtype": dtype(),
     },
+    nn.InstanceNorm2d: {
+        "num_features": integer(4, 1), "eps": number(1e-5, above=0), "affine": flag(True), "dtype": dtype(),
+    },
     nn.LayerNorm: {
         "normalized_shape": shape((4,), scalar=True), "eps": number(1e-5, above=0), "elementwise_affine": flag(True),
         "bias": flag(True), "dtype": dtype(),
@@ -62,7 +65,7 @@ for kind in (nn.BatchNorm1d, nn.BatchNorm2d):
     }  # fmt: skip
 INPUTS = {
     nn.Conv2d: IMAGES, nn.MaxPool2d: IMAGES, nn.AvgPool2d: IMAGES, nn.GlobalAvgPool2d: IMAGES, nn.BatchNorm2d: SPATIAL,
-    nn.GroupNorm: SPATIAL,
+    nn.GroupNorm: SPATIAL, nn.InstanceNorm2d: SPATIAL,
 }  # fmt: skip
 ANY_RANK = (nn.Flatten, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.LeakyReLU, nn.ELU, nn.Maxout, nn.Dropout)
 ANY_RANK += (nn.Linear, nn.LayerNorm, nn.PReLU, nn.GroupNorm, nn.BatchNorm1d)  # these flatten or take more axes

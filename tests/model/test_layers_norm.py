@@ -151,6 +151,18 @@ def test_spatial_groupnorm(backend):
     check_gradients(forward, layers.spatial_groupnorm_backward, arrays, dout, 1e-6)
 
 
+def test_spatial_instancenorm(backend):
+    x, dout = 4 * np.random.randn(2, 3, 4, 5) + 10, np.random.randn(2, 3, 4, 5)
+    out, _ = layers.spatial_instancenorm_forward(x, np.ones(3), np.zeros(3), {})
+    np.testing.assert_allclose(out.mean(axis=(2, 3)), 0, atol=1e-12)
+    np.testing.assert_allclose(out.std(axis=(2, 3)), 1, atol=1e-4)
+
+    def forward(x, gamma, beta):
+        return layers.spatial_instancenorm_forward(x, gamma, beta, {"eps": 1e-5})
+
+    check_gradients(forward, layers.spatial_instancenorm_backward, [x, *np.random.randn(2, 3)], dout, 1e-6)
+
+
 def cases():
     """Every layer with its arguments."""
     normal = np.random.randn
@@ -161,6 +173,7 @@ def cases():
         yield "spatial_batchnorm", (images, *per_feature, {"mode": mode, **averages})
     yield "layernorm", (rows, *per_feature, {})
     yield "spatial_groupnorm", (images, *per_channel, 2, {})
+    yield "spatial_instancenorm", (images, *per_feature, {})
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

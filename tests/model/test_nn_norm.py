@@ -20,6 +20,8 @@ CASES = {
     "GroupNorm": ((2, 4), {}, (3, 4, 2, 5)),
     "GroupNorm of rows": ((1, 4), {"eps": 1e-3}, (3, 4)),
     "GroupNorm of sequences": ((2, 4), {"affine": False}, (3, 4, 7)),
+    "InstanceNorm2d": ((4,), {"affine": True}, (3, 4, 2, 5)),
+    "InstanceNorm2d without weights": ((4,), {"eps": 1e-3}, (3, 4, 4, 5)),
 }
 
 
@@ -118,6 +120,7 @@ def test_an_empty_batch(backend):
         (nn.LayerNorm((2, 3)), (4, 3, 2), r"LayerNorm\(\(2, 3\)\): x\.shape = .*expected \(N, \.\.\., 2, 3\)"),
         (nn.LayerNorm((2, 3)), (3,), r"LayerNorm\(\(2, 3\)\): x\.shape = \(3,\)"),
         (nn.GroupNorm(2, 4), (3, 2, 5), r"GroupNorm\(2, 4\): x\.shape = .*expected \(N, 4, \.\.\.\)"),
+        (nn.InstanceNorm2d(4), (3, 4, 5), r"InstanceNorm2d\(4\): x\.shape = \(3, 4, 5\)"),
         (nn.GroupNorm(2, 4), (4,), r"GroupNorm\(2, 4\): x\.shape = \(4,\)"),
     ],
 )
@@ -152,6 +155,8 @@ def test_faulty_arguments(make, error, message):
         (nn.LayerNorm([3]), "LayerNorm(3)"),
         (nn.LayerNorm((3, 2), bias=False), "LayerNorm((3, 2), bias=False)"),
         (nn.GroupNorm(2, 4, affine=False), "GroupNorm(2, 4, affine=False)"),
+        (nn.InstanceNorm2d(4), "InstanceNorm2d(4)"),
+        (nn.InstanceNorm2d(4, affine=True), "InstanceNorm2d(4, affine=True)"),
     ],
 )
 def test_repr(layer, expected):
