@@ -1,7 +1,7 @@
 """What operations on many parameters at once are given: an array of each kind, or lists of as many arrays.
 
-Behind the front door there are lists only, one entry for each parameter; `places` are what stands behind the name of an
-argument in an error: "[0]", "[1]", ... for lists, "" for arrays alone.
+Behind the front door there are lists only, one entry for each parameter; `suffixes` follow the name of an argument in
+an error: "[0]", "[1]", ... for lists, "" for arrays alone.
 """
 
 import functools
@@ -16,7 +16,7 @@ _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def checked(function: str, read: dict[str, Any], written: dict[str, Any]) -> tuple[list[str], list[list[np.ndarray]]]:
-    """The places, and for each argument the list of its arrays, in the order given.
+    """The suffixes, and for each argument the list of its arrays, in the order given.
 
     The first that is read sets shape and dtype for the others of its parameter; what is read is converted to it, what
     is written has to have it already. What is written shares no memory with anything of its parameter, but `out` may be
@@ -24,25 +24,26 @@ def checked(function: str, read: dict[str, Any], written: dict[str, Any]) -> tup
     """
     given = {**read, **written}
     first = next(iter(read.values()))
-    places, columns = _listed(
+    suffixes, columns = _listed(
         function, given, all(isinstance(value, (list, tuple)) for value in (first, *written.values()))
     )
-    for position, place in enumerate(places):
+    names = list(given)
+    for position, suffix in enumerate(suffixes):
         row = [column[position] for column in columns]
         if not _are_plain(row):
-            names = [f"{name}{place}" for name in given]
-            for column, value in zip(columns, _converted(function, names, row, len(read)), strict=True):
+            row = _converted(function, [f"{name}{suffix}" for name in names], row, len(read))
+            for column, value in zip(columns, row, strict=True):
                 column[position] = value
-        _check_apart(function, list(given), place, [column[position] for column in columns], len(read))
-    return places, columns
+        _check_apart(function, names, suffix, row, len(read))
+    return suffixes, columns
 
 
-def each(check: Callable, function: str, name: str, value: Any, places: list[str], **limits: float) -> list:
+def each(check: Callable, function: str, name: str, value: Any, suffixes: list[str], **limits: float) -> list:
     """`check(function, name, value, **limits)` for each parameter: of one number for all, or of a list beside lists."""
-    if places == [""] or not isinstance(value, (list, tuple)):
-        return [check(function, name, value, **limits)] * len(places)
-    _check_count(function, name, value, len(places))
-    return [check(function, f"{name}{place}", one, **limits) for place, one in zip(places, value, strict=True)]
+    if suffixes == [""] or not isinstance(value, (list, tuple)):
+        return [check(function, name, value, **limits)] * len(suffixes)
+    _check_count(function, name, value, len(suffixes))
+    return [check(function, f"{name}{suffix}", one, **limits) for suffix, one in zip(suffixes, value, strict=True)]
 
 
 def one_by_one(function: Callable) -> Callable:
@@ -67,7 +68,7 @@ def _listed(function: str, given: dict[str, Any], many: bool) -> tuple[list[str]
                 f"parameter; pass lists of arrays for {', '.join(given)}, or for none"
             )
         _check_count(function, name, value, len(next(iter(given.values()))))
-    return [f"[{place}]" for place in range(len(value))], [list(value) for value in given.values()]
+    return [f"[{position}]" for position in range(len(value))], [list(value) for value in given.values()]
 
 
 def _check_count(function: str, name: str, value: Any, count: int) -> None:
@@ -105,7 +106,7 @@ def _converted(function: str, names: list[str], row: list, read: int) -> list[np
     return converted
 
 
-def _check_apart(function: str, names: list[str], place: str, row: list[np.ndarray], read: int) -> None:
+def _check_apart(function: str, names: list[str], suffix: str, row: list[np.ndarray], read: int) -> None:
     for other in range(read, len(row)):
         for one in range(other):
             if not arrays.may_share_memory(row[one], row[other]):
@@ -113,8 +114,8 @@ def _check_apart(function: str, names: list[str], place: str, row: list[np.ndarr
             if one == 0 and names[other] == "out" and _is_same(row[0], row[other]):
                 continue
             raise ValueError(
-                f"{function}: {names[one]}{place} and {names[other]}{place} share memory, so that one would overwrite "
-                "the other; expected separate arrays (but out may be w itself); pass a copy of one"
+                f"{function}: {names[one]}{suffix} and {names[other]}{suffix} share memory, so that one would "
+                "overwrite the other; expected separate arrays (but out may be w itself); pass a copy of one"
             )
 
 
