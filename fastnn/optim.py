@@ -12,7 +12,7 @@ dw is never modified. Raises ValueError for keys that the rule does not know and
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,56 +20,33 @@ from numpy.typing import ArrayLike
 from fastnn import arguments
 from fastnn.kernels import l2, updates
 from fastnn.kernels.dispatch import arrays, signatures, validation
-from fastnn.kernels.gpu import cuda_graphs
+from fastnn.kernels.updates import rules
 
-_ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 0}
-DEFAULTS: dict[str, dict[str, float]] = {
-    "sgd": {"learning_rate": 1e-2, "weight_decay": 0.0},
-    "sgd_momentum": {"learning_rate": 1e-2, "momentum": 0.9, "weight_decay": 0.0},
-    "nesterov": {"learning_rate": 1e-2, "momentum": 0.9, "weight_decay": 0.0},
-    "rmsprop": {"learning_rate": 1e-2, "decay_rate": 0.99, "epsilon": 1e-8, "weight_decay": 0.0},
-    "adagrad": {"learning_rate": 1e-2, "epsilon": 1e-8, "weight_decay": 0.0},
-    "adam": {**_ADAM, "weight_decay": 0.0},
-    "adamw": {**_ADAM, "weight_decay": 1e-2},
-}
-STATE: dict[str, tuple[str, ...]] = {
-    "sgd": (),
-    "sgd_momentum": ("velocity",),
-    "nesterov": ("velocity",),
-    "rmsprop": ("cache",),
-    "adagrad": ("cache",),
-    "adam": ("m", "v"),
-    "adamw": ("m", "v"),
-}
-_LIMITS: dict[str, dict[str, float]] = {
-    "learning_rate": {"minimum": 0},
-    "weight_decay": {"minimum": 0},
-    "epsilon": {"above": 0},
-    **{name: {"minimum": 0, "below": 1} for name in ("momentum", "decay_rate", "beta1", "beta2")},
-}
-_KERNELS: dict[str, Callable] = {
-    "sgd": updates.sgd_update,
-    "sgd_momentum": updates.momentum_update,
-    "nesterov": updates.nesterov_update,
-    "rmsprop": updates.rmsprop_update,
-    "adagrad": updates.adagrad_update,
-    "adam": updates.adam_update,
-    "adamw": updates.adamw_update,
-}
+_Config = dict[str, Any] | None
+_Updated = tuple[np.ndarray, dict[str, Any]]
+_F = TypeVar("_F", bound=Callable)
+
+DEFAULTS: dict[str, dict[str, float]] = {name: dict(record.defaults) for name, record in rules.RULES.items()}
+STATE: dict[str, tuple[str, ...]] = {name: record.state for name, record in rules.RULES.items()}
+RULES: dict[str, Callable[..., _Updated]] = {}
+_KEYS = {name: (*DEFAULTS[name], *STATE[name]) for name in DEFAULTS}  # of a config
+_KERNELS: dict[str, Callable] = {name: getattr(updates, record.kernel) for name, record in rules.RULES.items()}
 
 
-@signatures.checked
-def sgd(
-    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
-) -> tuple[np.ndarray, dict[str, Any]]:
+def _rule(function: _F) -> _F:
+    """A decorator of the functions in `RULES`."""
+    RULES[function.__name__] = checked = signatures.checked(function)
+    return checked
+
+
+@_rule
+def sgd(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
     """Stochastic gradient descent: next_w = w - learning_rate * dw."""
     return _one("sgd", w, dw, config, out)
 
 
-@signatures.checked
-def sgd_momentum(
-    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
-) -> tuple[np.ndarray, dict[str, Any]]:
+@_rule
+def sgd_momentum(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
     """Gradient descent with momentum.
 
     velocity = momentum * velocity - learning_rate * dw
@@ -78,10 +55,8 @@ def sgd_momentum(
     return _one("sgd_momentum", w, dw, config, out)
 
 
-@signatures.checked
-def nesterov(
-    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
-) -> tuple[np.ndarray, dict[str, Any]]:
+@_rule
+def nesterov(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
     """Nesterov's accelerated gradient, in the variables of the look-ahead point.
 
     velocity = momentum * velocity - learning_rate * dw
@@ -90,10 +65,8 @@ def nesterov(
     return _one("nesterov", w, dw, config, out)
 
 
-@signatures.checked
-def rmsprop(
-    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
-) -> tuple[np.ndarray, dict[str, Any]]:
+@_rule
+def rmsprop(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
     """RMSProp: each step divided by a moving root mean square of the gradient.
 
     cache = decay_rate * cache + (1 - decay_rate) * dw^2
@@ -102,10 +75,8 @@ def rmsprop(
     return _one("rmsprop", w, dw, config, out)
 
 
-@signatures.checked
-def adagrad(
-    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
-) -> tuple[np.ndarray, dict[str, Any]]:
+@_rule
+def adagrad(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
     """AdaGrad: each step divided by the root of the sum of all squared gradients.
 
     cache = cache + dw^2
@@ -114,10 +85,8 @@ def adagrad(
     return _one("adagrad", w, dw, config, out)
 
 
-@signatures.checked
-def adam(
-    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
-) -> tuple[np.ndarray, dict[str, Any]]:
+@_rule
+def adam(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
     """Adam with bias correction; t counts the updates and is incremented first.
 
     m = beta1 * m + (1 - beta1) * dw
@@ -127,15 +96,10 @@ def adam(
     return _one("adam", w, dw, config, out)
 
 
-@signatures.checked
-def adamw(
-    w: ArrayLike, dw: ArrayLike, config: dict[str, Any] | None = None, out: np.ndarray | None = None
-) -> tuple[np.ndarray, dict[str, Any]]:
+@_rule
+def adamw(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
     """Adam with decoupled weight decay: next_w as in `adam`, less learning_rate * weight_decay * w."""
     return _one("adamw", w, dw, config, out)
-
-
-RULES = {rule.__name__: rule for rule in (sgd, sgd_momentum, nesterov, rmsprop, adagrad, adam, adamw)}
 
 
 def find(function: str, rule: str | Callable) -> Callable:
@@ -207,12 +171,13 @@ def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: Muta
 
 
 def next_numbers(rule: Callable, config: dict) -> tuple:
-    """What the kernels are given for the next update with a config, for those that repeat it; counts t on."""
+    """What the compiled kernels are given for the next update with a config, which may be replayed; increments t."""
     name = rule.__name__
     complete = {key: config.get(key, value) for key, value in DEFAULTS[name].items()}
     if "t" in complete:
         config["t"] = complete["t"] = complete["t"] + 1
-    return cuda_graphs.numbers(_KERNELS[name].__name__.removesuffix("_update"), **complete)
+    record = rules.RULES[name]
+    return record.constants(*(complete[key] for key in record.hyperparameters))
 
 
 def _check_named(rule: Any, params: Any, grads: Any, configs: Any) -> None:
@@ -249,8 +214,9 @@ def _all(name: str, w: list[np.ndarray], dw: list, configs: list[dict]) -> None:
     complete = [_completed(name, config, one) for config, one in zip(configs, w, strict=True)]
     columns: dict[str, Any] = {key: [config[key] for config in complete] for key in complete[0]}
     for key in DEFAULTS[name]:
-        if all(value is columns[key][0] for value in columns[key]):  # then it is checked once
-            columns[key] = columns[key][0]
+        values = columns[key]
+        if all(value is values[0] for value in values):  # then it is checked once
+            columns[key] = values[0]
     _KERNELS[name](w, dw, out=w, **columns)
     for config, one in zip(configs, complete, strict=True):
         config.update(one)
@@ -261,7 +227,7 @@ def _completed(name: str, config: dict, w: np.ndarray) -> dict:
 
     Once the update is done, the config becomes that: one that raises leaves it as it was.
     """
-    validation.keys(name, "config", config, optional=[*DEFAULTS[name], *STATE[name]])
+    validation.keys(name, "config", config, optional=_KEYS[name])
     complete = {key: config.get(key, value) for key, value in DEFAULTS[name].items()}
     for key, value in complete.items():
         if isinstance(value, np.ndarray):
@@ -278,5 +244,5 @@ def _number(function: str, key: str, value: Any, name: str) -> float:
     return (
         validation.integer(function, name, value, 0)
         if key == "t"
-        else validation.number(function, name, value, **_LIMITS[key])
+        else validation.number(function, name, value, **rules.LIMITS[key])
     )

@@ -8,7 +8,7 @@ the same function as plain loops (the specification), `vectorized.py` as NumPy, 
     pool2d       max, average, global average       activations    ReLU and its relatives
     losses       softmax, SVM, mean squared error   linear_losses  the first two, from the weights at once
     dropout      its mask from a seed               normalization  batch, layer and group norm
-    updates      SGD to AdamW                       l2             the penalty on weights, the norm of gradients
+    updates      update rules of gradient descent   l2             the penalty on weights, the norm of gradients
     augment      images shifted, mirrored, erased   fused          affine or convolution with norm, ReLU, pooling
 
 Beside them: `dispatch`, what stands in front of the variants; `cpu` and `gpu`, what these stand on; `cache`, where

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels.dispatch import validation as checks
+from fastnn.kernels.updates import rules
 
 # For pixels of 0 to 255 less their mean, as `shapes` has it: with larger inputs Adam at 1e-3 is unsteady, and one epoch
 # on CIFAR-10 ends some 0.1 lower.
@@ -63,7 +64,7 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "weight_scale": (float, "of the initial weights; "),
     "num_train": (int, "training images; "),
 }
-UPDATE_RULES = ("sgd", "sgd_momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw")
+UPDATE_RULES = tuple(rules.RULES)
 MODELS = ("three-layer-conv", "two-layer")
 SCHEDULES = ("none", "step", "exponential", "cosine", "warmup-cosine", "one-cycle", "plateau")
 

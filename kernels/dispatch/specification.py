@@ -103,6 +103,7 @@ class Function(NamedTuple):
     spreads_nan: more than the formula says may become NaN, since a variant may multiply it with zeros of its own
     mixes_infinity: infinity may become NaN or not, since formulas that are equal for numbers treat it differently
     moves_ties: a norm may be folded into the layer before a maximum, so that equal values differ after rounding
+    jumps: it is not continuous, so that rounding may decide about a result: see `updates.rules.Rule`
     operation: the folder that it belongs to, which `functions` fills in
     """
 
@@ -114,6 +115,7 @@ class Function(NamedTuple):
     spreads_nan: bool = False
     mixes_infinity: bool = False
     moves_ties: bool = False
+    jumps: bool = False
     operation: str = ""
 
     @property
@@ -153,6 +155,7 @@ class Timed(NamedTuple):
     terms: products in the longest sum, from which the tolerance follows
     numbers: values of arguments in all cases
     peer: what PyTorch does for the same work, given the module, tensors by name, and sizes; one function, or one a pass
+    prepared: instead of `peer`, what returns the call that is timed, for peers with a state
     leaves: the arrays with respect to which PyTorch differentiates the result of `peer`
     random: passes in which PyTorch draws numbers of its own
 
@@ -168,6 +171,7 @@ class Timed(NamedTuple):
     terms: Callable[[Mapping], int] = lambda sizes: 1
     numbers: Mapping[str, Any] = MappingProxyType({})
     peer: Any = None
+    prepared: Callable | None = None
     leaves: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
 

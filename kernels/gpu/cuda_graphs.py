@@ -38,10 +38,5 @@ def supplied(supply: Callable[[Any], None]) -> AbstractContextManager:
     return _gpu("multi_tensor").supplied(supply)
 
 
-def numbers(rule: str, **hyperparameters: float) -> tuple:
-    """What the kernel of an update rule, such as "adam", is given for a step with these hyperparameters."""
-    return importlib.import_module("...updates.cuda", __name__).NUMBERS[rule](**hyperparameters)
-
-
 def _gpu(module: str) -> Any:
     return importlib.import_module(f".{module}", __package__)

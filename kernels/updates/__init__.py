@@ -17,8 +17,13 @@ nothing was written, to none of the parameters. Cost: one pass over memory.
 """
 
 from ..dispatch import multi_tensor, signatures, switch, validation
+from .rules import LIMITS, RULES
 
 _variant = switch.operation(__name__)
+_CHECKS = {name: (name, validation.integer if name == "t" else validation.number, LIMITS[name]) for name in LIMITS}
+_ARGUMENTS = {  # for each function the names of what is written, and the checks of the hyperparameters
+    rule.kernel: ((*rule.state, "out"), [_CHECKS[name] for name in rule.hyperparameters]) for rule in RULES.values()
+}
 
 
 @signatures.checked
@@ -28,10 +33,8 @@ def sgd_update(w, dw, out, learning_rate, weight_decay=0.0):
     Inputs: w, dw, out (...); learning_rate >= 0.
     Source: Robbins & Monro, A stochastic approximation method (1951).
     """
-    function = "sgd_update"
-    places, w, dw, out = _arrays(function, w, dw, out=out)
-    rate, decay = _learning_rate(function, places, learning_rate), _weight_decay(function, places, weight_decay)
-    _variant().sgd_update(w, dw, out, rate, decay)
+    written, numbers = (out,), (learning_rate, weight_decay)
+    _variant().sgd_update(*_checked("sgd_update", w, dw, written, numbers))
 
 
 @signatures.checked
@@ -42,10 +45,8 @@ def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=
     Source: Polyak, Some methods of speeding up the convergence of iteration methods (1964); in this form Sutskever,
     Martens, Dahl & Hinton, On the importance of initialization and momentum in deep learning (2013), section 2.
     """
-    function = "momentum_update"
-    places, w, dw, velocity, out = _arrays(function, w, dw, velocity=velocity, out=out)
-    rates = _learning_rate(function, places, learning_rate), _fraction(function, places, "momentum", momentum)
-    _variant().momentum_update(w, dw, velocity, out, *rates, _weight_decay(function, places, weight_decay))
+    written, numbers = (velocity, out), (learning_rate, momentum, weight_decay)
+    _variant().momentum_update(*_checked("momentum_update", w, dw, written, numbers))
 
 
 @signatures.checked
@@ -59,10 +60,8 @@ def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=
     Source: Nesterov, A method of solving a convex programming problem with convergence rate O(1/k^2) (1983); in this
     form Bengio, Boulanger-Lewandowski & Pascanu, Advances in optimizing recurrent networks (2013), section 3.5.
     """
-    function = "nesterov_update"
-    places, w, dw, velocity, out = _arrays(function, w, dw, velocity=velocity, out=out)
-    rates = _learning_rate(function, places, learning_rate), _fraction(function, places, "momentum", momentum)
-    _variant().nesterov_update(w, dw, velocity, out, *rates, _weight_decay(function, places, weight_decay))
+    written, numbers = (velocity, out), (learning_rate, momentum, weight_decay)
+    _variant().nesterov_update(*_checked("nesterov_update", w, dw, written, numbers))
 
 
 @signatures.checked
@@ -74,11 +73,8 @@ def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight
     Inputs: w, dw, cache (from 0 up), out (...); learning_rate >= 0; 0 <= decay_rate < 1; epsilon > 0.
     Source: Tieleman & Hinton, Neural networks for machine learning, lecture 6.5 (2012).
     """
-    function = "rmsprop_update"
-    places, w, dw, cache, out = _arrays(function, w, dw, cache=cache, out=out)
-    rates = _learning_rate(function, places, learning_rate), _fraction(function, places, "decay_rate", decay_rate)
-    numbers = *rates, _epsilon(function, places, epsilon), _weight_decay(function, places, weight_decay)
-    _variant().rmsprop_update(w, dw, cache, out, *numbers)
+    written, numbers = (cache, out), (learning_rate, decay_rate, epsilon, weight_decay)
+    _variant().rmsprop_update(*_checked("rmsprop_update", w, dw, written, numbers))
 
 
 @signatures.checked
@@ -88,10 +84,8 @@ def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay=0.0):
     Inputs: w, dw, cache (from 0 up), out (...); learning_rate >= 0; epsilon > 0.
     Source: Duchi, Hazan & Singer, Adaptive subgradient methods (2011), section 1.1, the diagonal form.
     """
-    function = "adagrad_update"
-    places, w, dw, cache, out = _arrays(function, w, dw, cache=cache, out=out)
-    rate, decay = _learning_rate(function, places, learning_rate), _weight_decay(function, places, weight_decay)
-    _variant().adagrad_update(w, dw, cache, out, rate, _epsilon(function, places, epsilon), decay)
+    written, numbers = (cache, out), (learning_rate, epsilon, weight_decay)
+    _variant().adagrad_update(*_checked("adagrad_update", w, dw, written, numbers))
 
 
 @signatures.checked
@@ -105,10 +99,8 @@ def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weigh
     0 <= beta1 < 1; 0 <= beta2 < 1; epsilon > 0.
     Source: Kingma & Ba, Adam: a method for stochastic optimization (2015), algorithm 1.
     """
-    function = "adam_update"
-    places, w, dw, m, v, out = _arrays(function, w, dw, m=m, v=v, out=out)
-    numbers = _adam(function, places, t, learning_rate, beta1, beta2, epsilon)
-    _variant().adam_update(w, dw, m, v, out, *numbers, _weight_decay(function, places, weight_decay))
+    written, numbers = (m, v, out), (t, learning_rate, beta1, beta2, epsilon, weight_decay)
+    _variant().adam_update(*_checked("adam_update", w, dw, written, numbers))
 
 
 @signatures.checked
@@ -121,39 +113,17 @@ def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weig
     Source: Loshchilov & Hutter, Decoupled weight decay regularization (2019), algorithm 2, with the learning rate as
     its schedule.
     """
-    function = "adamw_update"
-    places, w, dw, m, v, out = _arrays(function, w, dw, m=m, v=v, out=out)
-    numbers = _adam(function, places, t, learning_rate, beta1, beta2, epsilon)
-    _variant().adamw_update(w, dw, m, v, out, *numbers, _weight_decay(function, places, weight_decay))
+    written, numbers = (m, v, out), (t, learning_rate, beta1, beta2, epsilon, weight_decay)
+    _variant().adamw_update(*_checked("adamw_update", w, dw, written, numbers))
 
 
-def _learning_rate(function, places, learning_rate):
-    return multi_tensor.each(validation.number, function, "learning_rate", learning_rate, places, minimum=0)
+def _checked(function, w, dw, written, numbers):
+    """The arguments as the variants take them, in the contract's order: lists with an entry for each parameter.
 
-
-def _weight_decay(function, places, weight_decay):
-    return multi_tensor.each(validation.number, function, "weight_decay", weight_decay, places, minimum=0)
-
-
-def _fraction(function, places, name, value):
-    return multi_tensor.each(validation.number, function, name, value, places, minimum=0, below=1)
-
-
-def _epsilon(function, places, epsilon):
-    return multi_tensor.each(validation.number, function, "epsilon", epsilon, places, above=0)
-
-
-def _adam(function, places, t, learning_rate, beta1, beta2, epsilon):
-    return (
-        multi_tensor.each(validation.integer, function, "t", t, places, minimum=1),
-        _learning_rate(function, places, learning_rate),
-        _fraction(function, places, "beta1", beta1),
-        _fraction(function, places, "beta2", beta2),
-        _epsilon(function, places, epsilon),
-    )
-
-
-def _arrays(function, w, dw, **written):
-    """The places, then lists of the arrays as the kernels want them."""
-    places, columns = multi_tensor.checked(function, {"w": w, "dw": dw}, written)
-    return places, *columns
+    written: the state arrays and out; numbers: the hyperparameters
+    """
+    names, checks = _ARGUMENTS[function]
+    suffixes, columns = multi_tensor.checked(function, {"w": w, "dw": dw}, dict(zip(names, written, strict=True)))
+    for (name, check, limits), value in zip(checks, numbers, strict=True):
+        columns.append(multi_tensor.each(check, function, name, value, suffixes, **limits))
+    return columns

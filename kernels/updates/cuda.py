@@ -9,86 +9,40 @@ import math
 
 from ..gpu.launch import BLOCK, cuda, device, kernel
 from ..gpu.multi_tensor import own_chunk, update
+from .rules import RULES
 
 
 def sgd_update(w, dw, out, learning_rate, weight_decay):
-    update(_sgd, (w, dw, out), 1, _rows("sgd", learning_rate, weight_decay))
+    _update("sgd", _sgd, (w, dw, out), learning_rate, weight_decay)
 
 
 def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay):
-    update(_momentum, (w, dw, velocity, out), 2, _rows("momentum", learning_rate, momentum, weight_decay))
+    _update("sgd_momentum", _momentum, (w, dw, velocity, out), learning_rate, momentum, weight_decay)
 
 
 def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay):
-    update(_nesterov, (w, dw, velocity, out), 2, _rows("nesterov", learning_rate, momentum, weight_decay))
+    _update("nesterov", _nesterov, (w, dw, velocity, out), learning_rate, momentum, weight_decay)
 
 
 def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight_decay):
-    numbers = _rows("rmsprop", learning_rate, decay_rate, epsilon, weight_decay)
-    update(_root_mean_square, (w, dw, cache, out), 2, numbers)
+    _update("rmsprop", _root_mean_square, (w, dw, cache, out), learning_rate, decay_rate, epsilon, weight_decay)
 
 
 def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay):
-    update(_root_mean_square, (w, dw, cache, out), 2, _rows("adagrad", learning_rate, epsilon, weight_decay))
+    _update("adagrad", _root_mean_square, (w, dw, cache, out), learning_rate, epsilon, weight_decay)
 
 
 def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
-    numbers = _rows("adam", t, learning_rate, beta1, beta2, epsilon, weight_decay)
-    update(_adam, (w, dw, m, v, out), 3, numbers)
+    _update("adam", _adam, (w, dw, m, v, out), t, learning_rate, beta1, beta2, epsilon, weight_decay)
 
 
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
-    numbers = _rows("adamw", t, learning_rate, beta1, beta2, epsilon, weight_decay)
-    update(_adam, (w, dw, m, v, out), 3, numbers)
+    _update("adamw", _adam, (w, dw, m, v, out), t, learning_rate, beta1, beta2, epsilon, weight_decay)
 
 
-def _rows(rule, *columns):
-    """What the kernel is given for each parameter."""
-    return [NUMBERS[rule](*row) for row in zip(*columns, strict=True)]
-
-
-def _sgd_numbers(learning_rate, weight_decay):
-    return learning_rate, weight_decay
-
-
-def _momentum_numbers(learning_rate, momentum, weight_decay):
-    return learning_rate, momentum, weight_decay
-
-
-def _nesterov_numbers(learning_rate, momentum, weight_decay):
-    return learning_rate, momentum, 1 + momentum, weight_decay
-
-
-def _rmsprop_numbers(learning_rate, decay_rate, epsilon, weight_decay):
-    return learning_rate, decay_rate, 1 - decay_rate, epsilon, weight_decay
-
-
-def _adagrad_numbers(learning_rate, epsilon, weight_decay):
-    return learning_rate, 1, 1, epsilon, weight_decay
-
-
-def _adam_numbers(t, learning_rate, beta1, beta2, epsilon, weight_decay):
-    return learning_rate, epsilon, weight_decay, 0, *_moments(t, beta1, beta2)
-
-
-def _adamw_numbers(t, learning_rate, beta1, beta2, epsilon, weight_decay):
-    return learning_rate, epsilon, 0, weight_decay, *_moments(t, beta1, beta2)
-
-
-NUMBERS = {
-    "sgd": _sgd_numbers,
-    "momentum": _momentum_numbers,
-    "nesterov": _nesterov_numbers,
-    "rmsprop": _rmsprop_numbers,
-    "adagrad": _adagrad_numbers,
-    "adam": _adam_numbers,
-    "adamw": _adamw_numbers,
-}
-
-
-def _moments(t, beta1, beta2):
-    """For each moment the factors of the old one and of the new gradient, and the correction."""
-    return beta1, 1 - beta1, 1 / (1 - beta1**t), beta2, 1 - beta2, 1 / (1 - beta2**t)
+def _update(rule, kernel, arrays, *hyperparameters):
+    """Run a rule's kernel on all parameters, with the rule's constants in a row for each of them."""
+    update(kernel, arrays, 1 + len(RULES[rule].state), list(map(RULES[rule].constants, *hyperparameters)))
 
 
 @device

@@ -9,12 +9,14 @@ import numpy as np
 from ..cpu import threads
 from ..cpu.simd import multi_tensor
 from ..cpu.simd.multi_tensor import piece, row_of
+from .rules import RULES
 
 U = np.uintp  # a signed index might count from the end, which keeps a loop from vectorising
 
 
-def _update(kernel, w, out, *others, numbers):
-    """Run a kernel on all parameters in place in `out`; `numbers` has a row for each of them."""
+def _update(rule, kernel, w, out, others, *hyperparameters):
+    """Run a rule's kernel on all parameters in place in `out`, with the rule's constants in a row for each of them."""
+    numbers = list(map(RULES[rule].constants, *hyperparameters))
     in_place = all(one is other for one, other in zip(w, out, strict=True))
     rows = list(zip(out, *others, *([] if in_place else [w]), strict=True))
     for some, table, count in multi_tensor.launches(rows):
@@ -43,7 +45,7 @@ def _sgd(start, stop, table, numbers):
 
 
 def sgd_update(w, dw, out, learning_rate, weight_decay):
-    _update(_sgd, w, out, dw, numbers=list(zip(learning_rate, weight_decay, strict=True)))
+    _update("sgd", _sgd, w, out, (dw,), learning_rate, weight_decay)
 
 
 @threads.parallel(multi_tensor.GRAIN, parts=1)
@@ -61,7 +63,7 @@ def _momentum(start, stop, table, numbers):
 
 
 def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay):
-    _update(_momentum, w, out, dw, velocity, numbers=list(zip(learning_rate, momentum, weight_decay, strict=True)))
+    _update("sgd_momentum", _momentum, w, out, (dw, velocity), learning_rate, momentum, weight_decay)
 
 
 @threads.parallel(multi_tensor.GRAIN, parts=1)
@@ -80,8 +82,7 @@ def _nesterov(start, stop, table, numbers):
 
 
 def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay):
-    each = zip(learning_rate, momentum, weight_decay, strict=True)
-    _update(_nesterov, w, out, dw, velocity, numbers=[(rate, mu, 1 + mu, decay) for rate, mu, decay in each])
+    _update("nesterov", _nesterov, w, out, (dw, velocity), learning_rate, momentum, weight_decay)
 
 
 @threads.parallel(multi_tensor.GRAIN, parts=1)
@@ -102,14 +103,11 @@ def _root_mean_square(start, stop, table, numbers):
 
 
 def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight_decay):
-    each = zip(learning_rate, decay_rate, epsilon, weight_decay, strict=True)
-    numbers = [(rate, keep, 1 - keep, tiny, decay) for rate, keep, tiny, decay in each]
-    _update(_root_mean_square, w, out, dw, cache, numbers=numbers)
+    _update("rmsprop", _root_mean_square, w, out, (dw, cache), learning_rate, decay_rate, epsilon, weight_decay)
 
 
 def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay):
-    each = zip(learning_rate, epsilon, weight_decay, strict=True)
-    _update(_root_mean_square, w, out, dw, cache, numbers=[(rate, 1.0, 1.0, tiny, decay) for rate, tiny, decay in each])
+    _update("adagrad", _root_mean_square, w, out, (dw, cache), learning_rate, epsilon, weight_decay)
 
 
 @threads.parallel(multi_tensor.GRAIN, parts=1)
@@ -134,19 +132,8 @@ def _adam(start, stop, table, numbers):
 
 
 def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
-    moments = list(map(_moments, t, beta1, beta2))
-    each = zip(learning_rate, epsilon, weight_decay, moments, strict=True)
-    numbers = [(rate, tiny, penalty, 0.0, *rest) for rate, tiny, penalty, rest in each]
-    _update(_adam, w, out, dw, m, v, numbers=numbers)
+    _update("adam", _adam, w, out, (dw, m, v), t, learning_rate, beta1, beta2, epsilon, weight_decay)
 
 
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
-    moments = list(map(_moments, t, beta1, beta2))
-    each = zip(learning_rate, epsilon, weight_decay, moments, strict=True)
-    numbers = [(rate, tiny, 0.0, decay, *rest) for rate, tiny, decay, rest in each]
-    _update(_adam, w, out, dw, m, v, numbers=numbers)
-
-
-def _moments(t, beta1, beta2):
-    """For each moment the factors of the old one and of the new gradient, and the correction."""
-    return beta1, 1 - beta1, 1 / (1 - beta1**t), beta2, 1 - beta2, 1 / (1 - beta2**t)
+    _update("adamw", _adam, w, out, (dw, m, v), t, learning_rate, beta1, beta2, epsilon, weight_decay)

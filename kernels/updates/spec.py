@@ -1,53 +1,64 @@
-"""The functions of `updates` as data: see `dispatch.specification`."""
+"""The functions of `updates` as data, which follows from the records in `rules`: see `dispatch.specification`."""
+
+import inspect
 
 from ..dispatch.specification import ANY, Floats, Function, Number, Timed, sizes
+from .rules import LIMITS, RULES
 
 W = Floats(ANY)
-FRACTION = Number((0.9, 0.5), minimum=0, below=1)
-NUMBERS = {
-    "t": Number((1, 2, 1000), minimum=1, integer=True),
-    "learning_rate": Number((0.5, 0.1), minimum=0),
-    **{
-        "momentum": FRACTION,
-        "decay_rate": FRACTION,
-        "beta1": FRACTION,
-        "beta2": FRACTION._replace(choices=(0.99, 0.5)),
-    },
-    "epsilon": Number((0.1, 0.5), above=0),
-    "weight_decay": Number((0.0, 0.25), minimum=0),
+CHOICES = {
+    "t": (1, 2, 1000),
+    "learning_rate": (0.5, 0.1),
+    "momentum": (0.9, 0.5),
+    "decay_rate": (0.9, 0.5),
+    "beta1": (0.875, 0.5),  # exact in every dtype, for rules that jump
+    "beta2": (0.99, 0.5),
+    "epsilon": (0.1, 0.5),
+    "weight_decay": (0.0, 0.25),
 }
-RULES = {  # the state of each rule, and its numbers
-    "sgd": ("", "learning_rate weight_decay"),
-    "momentum": ("velocity", "learning_rate momentum weight_decay"),
-    "nesterov": ("velocity", "learning_rate momentum weight_decay"),
-    "rmsprop": ("cache", "learning_rate decay_rate epsilon weight_decay"),
-    "adagrad": ("cache", "learning_rate epsilon weight_decay"),
-    "adam": ("m v", "t learning_rate beta1 beta2 epsilon weight_decay"),
-    "adamw": ("m v", "t learning_rate beta1 beta2 epsilon weight_decay"),
-}
-POSITIVE = ("cache", "v")
 
 
 def _function(rule):
-    state, numbers = (words.split() for words in RULES[rule])
-    arrays = {"w": W, "dw": W, **{name: W._replace(positive=name in POSITIVE) for name in state}, "out": W}
-    return Function(
-        f"{rule}_update", {**arrays, **{name: NUMBERS[name] for name in numbers}}, (), written=("out", *state)
-    )
+    state = {name: W._replace(positive=name in rule.not_negative) for name in rule.state}
+    numbers = {name: Number(CHOICES[name], **LIMITS[name], integer=name == "t") for name in rule.hyperparameters}
+    arguments = {"w": W, "dw": W, **state, "out": W, **numbers}
+    return Function(rule.kernel, arguments, (), written=("out", *rule.state), jumps=rule.jumps)
 
 
-FUNCTIONS = tuple(map(_function, RULES))
+def _torch_step(rule):
+    """A step of PyTorch's optimiser, fused where it can be."""
+
+    def step(torch, t, s):
+        w = t.w.clone().requires_grad_()
+        w.grad = t.dw
+        kind = getattr(torch.optim, rule.torch.name)
+        fused = {"fused": True} if "fused" in inspect.signature(kind).parameters else {}
+        optimiser = kind([w], **rule.torch.arguments({name: s[name] for name in rule.defaults}), **fused)
+        state = optimiser.state[w]
+        state["step"] = torch.tensor(s.get("t", 1) - 1.0)
+        for ours, theirs in rule.torch.state.items():
+            state[theirs] = getattr(t, ours) / (-s["learning_rate"] if ours == "velocity" else 1)
+
+        def update():
+            optimiser.step()
+            return (w.detach(),)
+
+        return update
+
+    return step
 
 
 def _timed(rule):
-    arrays = 3 + 2 * len(RULES[rule][0].split())  # w, dw and the state are read, w and the state are written
+    arrays = 3 + 2 * len(rule.state)  # w, dw and the state are read, w and the state are written
     return Timed(
-        f"{rule}_update",
-        {"update": f"{rule}_update"},
-        (sizes((4_100_000,), headline=rule == "adam"),),
+        rule.kernel,
+        {"update": rule.kernel},
+        (sizes((4_100_000,), headline=rule.kernel == "adam_update"),),
         lambda s, itemsize: {"update": float(itemsize * s["w"] * arrays)},
-        numbers={"learning_rate": 1e-3, "decay_rate": 0.99, "epsilon": 1e-8, "t": 5, "in_place": True},
+        numbers={**rule.defaults, "t": 5, "beta1": 0.875, "in_place": True},
+        prepared=_torch_step(rule) if rule.torch else None,
     )
 
 
-TIMED = tuple(map(_timed, RULES))
+FUNCTIONS = tuple(map(_function, RULES.values()))
+TIMED = tuple(map(_timed, RULES.values()))

@@ -6,6 +6,7 @@ import small_solver
 import fastnn
 from fastnn import augment, checkpoint, gradient_check, optim, rng, schedules
 from fastnn.benchmarking import warmup
+from fastnn.kernels.updates import rules
 from fastnn.solver import Solver
 
 from .calls_layers import X
@@ -36,11 +37,8 @@ TRAINING: dict[str, Call] = {
 }
 
 W, DW = np.ones((3, 2)), np.full((3, 2), 0.5)
-LIMITS = {
-    "learning_rate": {"least": 0}, "weight_decay": {"least": 0}, "momentum": {"least": 0, "below": 1},
-    "decay_rate": {"least": 0, "below": 1}, "beta1": {"least": 0, "below": 1}, "beta2": {"least": 0, "below": 1},
-    "epsilon": {"above": 0},
-}  # fmt: skip
+WORDS = {"minimum": "least", "above": "above", "below": "below"}
+LIMITS = {name: {WORDS[word]: limit for word, limit in limits.items()} for name, limits in rules.LIMITS.items()}
 for name, defaults in optim.DEFAULTS.items():
     numbers = {key: number(value, **LIMITS[key]) for key, value in defaults.items() if key != "t"}
     state = {key: array(np.zeros_like(W)) for key in optim.STATE[name]}

@@ -121,7 +121,8 @@ def _argument(function: Function, plan: Plan, sizes: Plan, name: str) -> Any:
     """A valid argument. A plan may hold a range, as (low, high), for integers that are drawn otherwise."""
     kind, drawn = function.arguments[name], generator(plan, name)
     if isinstance(kind, Floats):
-        return _floats(plan, name, kind, shape(kind.axes, sizes), ties=not function.moves_ties)
+        values = _floats(plan, name, kind, shape(kind.axes, sizes), ties=not function.moves_ties)
+        return np.round(16 * values) / 16 if function.jumps else values  # with which kernels compute without rounding
     if isinstance(kind, Window):
         both = plan[f"{kind.letter}H"], plan[f"{kind.letter}W"]
         return both[0] if both[0] == both[1] else both

@@ -4,27 +4,26 @@ import numpy as np
 import pytest
 
 from fastnn.kernels import updates
+from fastnn.kernels.updates import rules
 from fastnn.testing import against_naive
 
-ADAM = {"t": 3, "learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.1}
+# beta1 is exact in every dtype, so that no sign depends on rounding: see `rules.Rule.jumps`
+NUMBERS = {"learning_rate": 0.01, "beta1": 0.875, "t": 3, "weight_decay": 0.1}
+RECORDS = {getattr(updates, record.kernel): record for record in rules.RULES.values()}
 RULES = {  # the arrays of state, and numbers for the rest
-    updates.sgd_update: (0, {"learning_rate": 0.1, "weight_decay": 0.1}),
-    updates.momentum_update: (1, {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
-    updates.nesterov_update: (1, {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
-    updates.rmsprop_update: (1, {"learning_rate": 0.01, "decay_rate": 0.99, "epsilon": 1e-8, "weight_decay": 0.1}),
-    updates.adagrad_update: (1, {"learning_rate": 0.01, "epsilon": 1e-8, "weight_decay": 0.1}),
-    updates.adam_update: (2, ADAM),
-    updates.adamw_update: (2, ADAM),
+    rule: (len(record.state), {name: NUMBERS.get(name, value) for name, value in record.defaults.items()})
+    for rule, record in RECORDS.items()
 }
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 
 
 def draw(rule, shape, dtype, seed=0):
     """w, dw and the state, whose second moments are not negative."""
-    w, dw, *state = np.random.default_rng(seed).standard_normal((2 + RULES[rule][0], *shape))
-    if rule not in (updates.momentum_update, updates.nesterov_update):
-        state = [*state[:-1], *(np.abs(last) for last in state[-1:])]
-    return [np.array(values, dtype) for values in (w, dw, *state)]
+    record = RECORDS[rule]
+    w, dw, *state = np.random.default_rng(seed).standard_normal((2 + len(record.state), *shape))
+    state = [np.abs(one) if name in record.not_negative else one for name, one in zip(record.state, state, strict=True)]
+    values = [np.round(16 * one) / 16 if record.jumps else one for one in (w, dw, *state)]
+    return [np.array(one, dtype) for one in values]
 
 
 def updated(rule, in_place=False, **changed):

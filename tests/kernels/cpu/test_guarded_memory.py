@@ -182,16 +182,16 @@ def normalise(guards, dtype, shape):
 
 def learn(guards, dtype, shapes):
     from fastnn.kernels import l2, updates
+    from fastnn.kernels.updates import rules
 
     rng = np.random.default_rng(0)
     w, dw, m, v = ([guards.copy(abs(rng.normal(size=shape)).astype(dtype)) for shape in shapes] for _ in range(4))
     l2.weight_penalty(w, dw, 0.1)
     finite(l2.global_norm(dw))
-    updates.sgd_update(w, dw, w, 0.1)
-    updates.momentum_update(w, dw, m, w, 0.1, 0.9)
-    updates.nesterov_update(w, dw, m, w, 0.1, 0.9)
-    updates.adagrad_update(w, dw, v, w, 0.1, 1e-8)
-    updates.adam_update(w, dw, m, v, w, 1, 0.1, 0.9, 0.99, 1e-8)
+    for rule in rules.RULES.values():
+        state = [v if name in rule.not_negative else m for name in rule.state]
+        numbers = [1 if name == "t" else rule.defaults[name] for name in rule.hyperparameters]
+        getattr(updates, rule.kernel)(w, dw, *state, w, *numbers)
     finite(*w, *m, *v)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import nn
+from fastnn import nn, optim
 from fastnn import rng as random
 from fastnn.augment import Augment
 from fastnn.kernels.dispatch import arrays
@@ -84,7 +84,7 @@ def test_they_have_the_bits_of_iterations_one_by_one(build, data):
     assert {config["t"] for config in repeated.optim_configs.values()} == {12}
 
 
-@pytest.mark.parametrize("rule", ["sgd", "sgd_momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw"])
+@pytest.mark.parametrize("rule", optim.RULES)
 def test_each_update_rule(rule, data):
     options = {"update_rule": rule, "optim_config": {"weight_decay": 0.01}, "lr_decay": 0.5}
     repeated = trained(network(), data, **options)

@@ -1,6 +1,6 @@
 """`fastnn.kernels.updates`: every backend against the naive loops, the naive loops against numbers and torch."""
 
-import itertools
+import inspect
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 from operation_checks.updates import (
+    RECORDS,
     RULES,
     check_against_the_loops,
     check_the_figures_of_the_course,
@@ -17,12 +18,30 @@ from operation_checks.updates import (
     updated,
 )
 
+from fastnn import optim
 from fastnn.kernels import updates
+from fastnn.kernels.updates import rules
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
-PENALISED = [rule for rule in RULES if rule is not updates.adamw_update]  # whose weight decay is part of the gradient
+PENALISED = [
+    rule for rule, record in RECORDS.items() if not record.decoupled
+]  # whose weight decay is part of the gradient
 anything = settings(max_examples=15)
+
+
+@each_rule
+def test_records_describe_the_contract(rule):
+    record = RECORDS[rule]
+    assert list(inspect.signature(rule).parameters) == ["w", "dw", *record.state, "out", *record.hyperparameters]
+    assert set(record.not_negative) <= set(record.state)
+    assert record.torch is None or set(record.torch.state) == set(record.state)
+
+
+def test_there_is_a_record_for_every_rule():
+    public = [name for name, _ in inspect.getmembers(updates, inspect.isfunction) if not name.startswith("_")]
+    assert {rule.__name__ for rule in RULES} == set(public)
+    assert list(optim.RULES) == list(rules.RULES)
 
 
 @each_rule
@@ -121,29 +140,23 @@ def test_numbers_worked_by_hand(backend):
     assert_same(out, np.array([1 - 0.1 * (0.5 / 1.5 + 0.2), -2 - 0.1 * (3 / 4 - 0.4)]))
 
 
-def test_three_steps_agree_with_torch(backend):
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize("rule", [rule for rule in RULES if RECORDS[rule].torch], ids=lambda rule: rule.__name__)
+def test_three_steps_agree_with_torch(backend, rule, decay):
     torch = pytest.importorskip("torch", reason="parity with PyTorch needs torch (the extra `peers`)")
-    optim = torch.optim
-    peers = {
-        updates.sgd_update: lambda w, decay: optim.SGD(w, lr=0.1, weight_decay=decay),
-        updates.momentum_update: lambda w, decay: optim.SGD(w, lr=0.1, momentum=0.9, weight_decay=decay),
-        updates.nesterov_update: lambda w, decay: optim.SGD(w, lr=0.1, momentum=0.9, nesterov=True, weight_decay=decay),
-        updates.rmsprop_update: lambda w, decay: optim.RMSprop(w, lr=0.01, alpha=0.99, weight_decay=decay),
-        updates.adagrad_update: lambda w, decay: optim.Adagrad(w, lr=0.01, eps=1e-8, weight_decay=decay),
-        updates.adam_update: lambda w, decay: optim.Adam(w, lr=0.01, weight_decay=decay),
-        updates.adamw_update: lambda w, decay: optim.AdamW(w, lr=0.01, weight_decay=decay),
-    }
+    count, numbers = RULES[rule][0], RULES[rule][1] | {"weight_decay": decay}
     start, gradients = np.random.default_rng(0).standard_normal(7), np.random.default_rng(1).standard_normal((3, 7))
-    for (rule, peer), decay in itertools.product(peers.items(), (0.0, 0.1)):
-        count, numbers = RULES[rule][0], RULES[rule][1] | {"weight_decay": decay}
-        w, state = start.copy(), [np.zeros(7) for _ in range(count)]
-        tensor = torch.tensor(start, requires_grad=True)
-        optimizer = peer([tensor], decay)
-        for t, gradient in enumerate(gradients, 1):
-            rule(w, gradient, *state, w, **(numbers | {"t": t} if "t" in numbers else numbers))
-            tensor.grad = torch.tensor(gradient)
-            optimizer.step()
-        np.testing.assert_allclose(w, tensor.detach().numpy(), rtol=1e-12, err_msg=rule.__name__)
+    w, state = start.copy(), [np.zeros(7) for _ in range(count)]
+    tensor, peer = torch.tensor(start, requires_grad=True), RECORDS[rule].torch
+    optimizer = getattr(torch.optim, peer.name)([tensor], **peer.arguments(numbers))
+    for t, gradient in enumerate(gradients, 1):
+        rule(w, gradient, *state, w, **(numbers | {"t": t} if "t" in numbers else numbers))
+        tensor.grad = torch.tensor(gradient)
+        optimizer.step()
+    np.testing.assert_allclose(w, tensor.detach().numpy(), rtol=1e-12)
+    scale = {"velocity": -numbers["learning_rate"]}  # PyTorch multiplies by the rate in the step
+    for (name, theirs), actual in zip(peer.state.items(), state, strict=True):
+        np.testing.assert_allclose(actual, scale.get(name, 1) * optimizer.state[tensor][theirs].numpy(), rtol=1e-12)
 
 
 def test_nesterov_follows_the_look_ahead_form(backend):
@@ -177,8 +190,7 @@ WRITTEN_ERRORS = [
 @each_rule
 @pytest.mark.parametrize(("wrong", "error", "message"), WRITTEN_ERRORS)
 def test_arrays_that_cannot_be_written_are_refused(backend, rule, wrong, error, message):
-    names = [name for name in ("velocity", "cache", "m", "v", "out") if name in rule.__code__.co_varnames]
-    for position, name in enumerate(names):
+    for position, name in enumerate((*RECORDS[rule].state, "out")):
         w, dw, state, out, numbers = arguments(rule)
         written = [*state, out]
         written[position] = wrong(w)
