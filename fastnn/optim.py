@@ -4,8 +4,8 @@ w is a parameter and dw the gradient of the loss with respect to it, of one shap
 hyperparameters and state; keys that it lacks get the values in `DEFAULTS`, state arrays begin as zeros in the shape of
 w, and all of them are updated in the dict itself, which is also returned. None stands for an empty dict.
 
-weight_decay is the factor of an L2 penalty, weight_decay/2 * sum(w^2) in the loss: every rule but `adamw` first adds
-weight_decay * w to dw. A penalty in the model, its `reg`, comes on top of that.
+weight_decay is the factor of an L2 penalty, weight_decay/2 * sum(w^2) in the loss: every rule but `adamw` and `lion`
+first adds weight_decay * w to dw. A penalty in the model, its `reg`, comes on top of that.
 
 next_w is a new array, or written to `out` where that is given; with `out=w` the update happens in place, in one pass.
 dw is never modified. Raises ValueError for keys that the rule does not know and for values out of range.
@@ -100,6 +100,16 @@ def adam(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | 
 def adamw(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
     """Adam with decoupled weight decay: next_w as in `adam`, less learning_rate * weight_decay * w."""
     return _one("adamw", w, dw, config, out)
+
+
+@_rule
+def lion(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
+    """Lion: steps of equal length in the direction of signs, with decoupled weight decay as in `adamw`.
+
+    next_w = w - learning_rate * (sign(beta1 * m + (1 - beta1) * dw) + weight_decay * w)
+    m = beta2 * m + (1 - beta2) * dw
+    """
+    return _one("lion", w, dw, config, out)
 
 
 def find(function: str, rule: str | Callable) -> Callable:

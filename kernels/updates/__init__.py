@@ -6,7 +6,7 @@ updated in place; the functions return None. Arrays that are written must be wri
 shape and dtype of w, since a converted copy would lose the update, and share memory with no other (but out with w). dw
 is converted to the dtype of w where it differs. Every operation is element by element. In the formulas g is
 dw + weight_decay * w, the gradient of the loss plus a penalty weight_decay/2 * sum(w**2), and for weight_decay = 0 just
-dw, whatever w; in `adamw_update` it always is dw. weight_decay >= 0.
+dw, whatever w; in `adamw_update` and `lion_update` it always is dw. weight_decay >= 0.
 
 For many parameters at once, w and every other array may be lists of as many arrays, and any number a list of as many
 numbers, else it holds for all of them. The result is that of updating one after the other.
@@ -115,6 +115,21 @@ def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weig
     """
     written, numbers = (m, v, out), (t, learning_rate, beta1, beta2, epsilon, weight_decay)
     _variant().adamw_update(*_checked("adamw_update", w, dw, written, numbers))
+
+
+@signatures.checked
+def lion_update(w, dw, m, out, learning_rate, beta1, beta2, weight_decay=0.0):
+    """Lion: the sign of a moving average of the gradient, with decoupled weight decay.
+
+        out = w - learning_rate * (sign(beta1 * m + (1 - beta1) * g) + weight_decay * w)
+        m = beta2 * m + (1 - beta2) * g
+
+    Inputs: w, dw, m, out (...); learning_rate >= 0; 0 <= beta1 < 1; 0 <= beta2 < 1.
+    Every backend: the sign of 0 is 0, that of NaN is NaN. Where rounding decides about a sign, backends may differ.
+    Source: Chen et al., Symbolic discovery of optimization algorithms (2023), algorithm 2.
+    """
+    written, numbers = (m, out), (learning_rate, beta1, beta2, weight_decay)
+    _variant().lion_update(*_checked("lion_update", w, dw, written, numbers))
 
 
 def _checked(function, w, dw, written, numbers):

@@ -40,6 +40,10 @@ def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weig
     _update("adamw", _adam, (w, dw, m, v, out), t, learning_rate, beta1, beta2, epsilon, weight_decay)
 
 
+def lion_update(w, dw, m, out, learning_rate, beta1, beta2, weight_decay):
+    _update("lion", _lion, (w, dw, m, out), learning_rate, beta1, beta2, weight_decay)
+
+
 def _update(rule, kernel, arrays, *hyperparameters):
     """Run a rule's kernel on all parameters, with the rule's constants in a row for each of them."""
     update(kernel, arrays, 1 + len(RULES[rule].state), list(map(RULES[rule].constants, *hyperparameters)))
@@ -125,3 +129,18 @@ def _adam(memory, chunks, table, numbers):
         memory[v + i] = new_v
         step = new_m * scale_m / (math.sqrt(new_v * scale_v) + epsilon)
         memory[out + i] = weight - rate * _with_decay(step, weight, decay)
+
+
+@kernel
+def _lion(memory, chunks, table, numbers):
+    """out = w - rate * (sign(keep_step * m + add_step * g) + decay * w), then m = keep * m + add * g"""
+    row, begin, end = own_chunk(chunks, table, 4)
+    rate, keep_step, add_step = numbers[6 * row], numbers[6 * row + 1], numbers[6 * row + 2]
+    keep, add, decay = numbers[6 * row + 3], numbers[6 * row + 4], numbers[6 * row + 5]
+    w, dw, m, out = table[5 * row + 1], table[5 * row + 2], table[5 * row + 3], table[5 * row + 4]
+    for i in range(begin + cuda.threadIdx.x, end, BLOCK):
+        weight, g, old = memory[w + i], memory[dw + i], memory[m + i]
+        mean = keep_step * old + add_step * g
+        step = rate if mean > 0 else (-rate if mean < 0 else mean)  # rate * sign, that of 0 and NaN being these
+        memory[m + i] = keep * old + add * g
+        memory[out + i] = weight - _with_decay(step, rate * weight, decay)

@@ -69,6 +69,15 @@ def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weig
         out.flat[i] = weight - learning_rate * _with_decay(step, weight, weight_decay)
 
 
+@one_by_one
+def lion_update(w, dw, m, out, learning_rate, beta1, beta2, weight_decay):
+    for i, (weight, g, old) in _elements(w, dw, m):
+        mean = beta1 * old + (1 - beta1) * g
+        sign = 1.0 if mean > 0 else -1.0 if mean < 0 else mean  # 0 and NaN stay what they are
+        m.flat[i] = beta2 * old + (1 - beta2) * g
+        out.flat[i] = weight - learning_rate * _with_decay(sign, weight, weight_decay)
+
+
 def _adam_step(g, old_m, old_v, t, beta1, beta2, epsilon):
     """The new moments, and the step before the learning rate."""
     m = beta1 * old_m + (1 - beta1) * g

@@ -137,3 +137,23 @@ def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weigh
 
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
     _update("adamw", _adam, w, out, (dw, m, v), t, learning_rate, beta1, beta2, epsilon, weight_decay)
+
+
+@threads.parallel(multi_tensor.GRAIN, parts=1)
+def _lion(start, stop, table, numbers):
+    zero, one = numbers.dtype.type(0), numbers.dtype.type(1)
+    for chunk in range(start, stop):
+        row = row_of(table, chunk)
+        w, dw = piece(table, row, 0, chunk, zero), piece(table, row, 1, chunk, zero)
+        m = piece(table, row, 2, chunk, zero)
+        rate, keep_step, add_step = numbers[row, 0], numbers[row, 1], numbers[row, 2]
+        keep, add, decay = numbers[row, 3], numbers[row, 4], numbers[row, 5]
+        for i in range(U(w.size)):
+            mean = keep_step * m[i] + add_step * dw[i]
+            sign = one if mean > zero else (-one if mean < zero else mean)  # 0 and NaN stay what they are
+            m[i] = keep * m[i] + add * dw[i]
+            w[i] -= rate * _with_decay(sign, w[i], decay)
+
+
+def lion_update(w, dw, m, out, learning_rate, beta1, beta2, weight_decay):
+    _update("lion", _lion, w, out, (dw, m), learning_rate, beta1, beta2, weight_decay)

@@ -98,6 +98,10 @@ def _adamw(t, learning_rate, beta1, beta2, epsilon, weight_decay):
     return learning_rate, epsilon, 0.0, weight_decay, *_moments(t, beta1, beta2)
 
 
+def _lion(learning_rate, beta1, beta2, weight_decay):
+    return learning_rate, beta1, 1 - beta1, beta2, 1 - beta2, weight_decay
+
+
 def _moments(t, beta1, beta2):
     """For each moment the factors of the old one and of the new gradient, and the correction."""
     return beta1, 1 - beta1, 1 / (1 - beta1**t), beta2, 1 - beta2, 1 / (1 - beta2**t)
@@ -137,5 +141,14 @@ RULES: dict[str, Rule] = {
         Torch("AdamW", _AVERAGES),
         not_negative=("v",),
         decoupled=True,
+    ),
+    "lion": Rule(
+        "lion_update",
+        ("m",),
+        {"learning_rate": 1e-4, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0},
+        _lion,
+        None,
+        decoupled=True,
+        jumps=True,
     ),
 }

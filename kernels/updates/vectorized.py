@@ -57,6 +57,14 @@ def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weig
     np.subtract(w, learning_rate * _with_decay(step, w, weight_decay), out=out)
 
 
+@one_by_one
+def lion_update(w, dw, m, out, learning_rate, beta1, beta2, weight_decay):
+    sign = np.sign(beta1 * m + (1 - beta1) * dw)
+    m *= beta2
+    m += (1 - beta2) * dw
+    np.subtract(w, learning_rate * _with_decay(sign, w, weight_decay), out=out)
+
+
 def _adam_step(g, m, v, t, beta1, beta2, epsilon):
     m *= beta1
     m += (1 - beta1) * g
