@@ -30,8 +30,7 @@ def conv2d_forward(x, w, b, stride=1, pad=0):
     """
     function = "conv2d_forward"
     x, w, b = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
-    stride, pad, _ = geometry(function, x, w, stride, pad)
-    return _variant().conv2d_forward(x, w, b, stride, pad)
+    return _variant().conv2d_forward(x, w, b, geometry(function, x, w, stride, pad))
 
 
 @signatures.checked
@@ -53,15 +52,12 @@ def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True):
     """
     function = "conv2d_backward"
     x, w, dout = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F OH OW"))
-    stride, pad, size = geometry(function, x, w, stride, pad)
-    validation.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
-    return _variant().conv2d_backward(dout, x, w, stride, pad, validation.flag(function, "need_dx", need_dx))
+    place = geometry(function, x, w, stride, pad)
+    validation.shape(function, "dout", dout, (x.shape[0], w.shape[0], *place.out))
+    return _variant().conv2d_backward(dout, x, w, place, validation.flag(function, "need_dx", need_dx))
 
 
 def geometry(function, x, w, stride, pad):
-    """stride and pad as checked pairs, and (OH, OW). A stride past the image is cut to the least such one."""
-    stride = validation.pair(function, "stride", stride, minimum=1)
-    pad = validation.pair(function, "pad", pad, minimum=0)
+    """Where the filters lie over the images: stride and pad are checked, and w is not empty."""
     validation.not_empty(function, "w", w)
-    size = windows.output_size(function, x.shape, w.shape[2:], stride, pad)
-    return windows.within(stride, x.shape, w.shape[2:], pad), pad, size
+    return windows.checked(function, x.shape, w.shape[2:], stride, pad)

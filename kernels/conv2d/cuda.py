@@ -6,6 +6,8 @@ The naive loops spread a gradient over the window that read it; threads that did
 element of dx gathers from the outputs that read it instead, so that every sum has one owner, and one order.
 """
 
+import math
+
 from numba import cuda
 
 from ..gpu import convolution
@@ -14,32 +16,34 @@ from ..gpu.memory import on_device, xp
 
 
 @on_device
-def conv2d_forward(x, w, b, stride, pad):
-    return convolution.forward(x, w, b, stride, pad)
+def conv2d_forward(x, w, b, geometry):
+    return convolution.forward(x, w, b, geometry)
 
 
 @on_device
-def conv2d_backward(dout, x, w, stride, pad, need_dx):
-    return convolution.backward(dout, x, w, stride, pad, need_dx)
+def conv2d_backward(dout, x, w, geometry, need_dx):
+    return convolution.backward(dout, x, w, geometry, need_dx)
 
 
-def _plain_forward(x, w, b, stride, pad):
-    (N, C, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
-    OH, OW = 1 + (H + 2 * PH - KH) // SH, 1 + (W + 2 * PW - KW) // SW
-    out, zero = xp.empty((N, F, OH, OW), x.dtype), x.dtype.type(0)
-    _outputs(out.size, out.size, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, x, w, b, zero, out)
+def _plain_forward(x, w, b, geometry):
+    out = xp.empty((len(x), len(w), *geometry.out), x.dtype)
+    _outputs(out.size, out.size, *_lengths(x, w, geometry), x, w, b, x.dtype.type(0), out)
     return out
 
 
-def _plain_backward(dout, x, w, stride, pad, need_dx):
-    (N, C, H, W), (F, _, KH, KW), (OH, OW) = x.shape, w.shape, dout.shape[2:]
-    geometry, zero = (C, H, W, F, KH, KW, OH, OW, *stride, *pad), x.dtype.type(0)
+def _plain_backward(dout, x, w, geometry, need_dx):
+    N, F, lengths, zero = len(x), len(w), _lengths(x, w, geometry), x.dtype.type(0)
     dx, dw, db = xp.empty_like(x) if need_dx else None, xp.empty_like(w), xp.empty(F, x.dtype)
     if need_dx:
-        _input_gradients(dx.size, dx.size, *geometry, dout, w, zero, dx)
-    _weight_gradients(dw.size, dw.size, N, *geometry, dout, x, zero, dw)
-    _bias_gradients(F, N, F, OH * OW, dout, zero, db)
+        _input_gradients(dx.size, dx.size, *lengths, dout, w, zero, dx)
+    _weight_gradients(dw.size, dw.size, N, *lengths, dout, x, zero, dw)
+    _bias_gradients(F, N, F, math.prod(geometry.out), dout, zero, db)
     return dx, dw, db
+
+
+def _lengths(x, w, geometry):
+    """C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW: what the kernels ask for."""
+    return *x.shape[1:], len(w), *geometry.window, *geometry.out, *geometry.stride, *geometry.pad
 
 
 @kernel

@@ -3,9 +3,9 @@
 import numpy as np
 
 
-def conv2d_forward(x, w, b, stride, pad):
-    (N, _, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
-    OH, OW = 1 + (H + 2 * PH - KH) // SH, 1 + (W + 2 * PW - KW) // SW
+def conv2d_forward(x, w, b, geometry):
+    (N, _, _, _), (F, _, KH, KW), (OH, OW) = x.shape, w.shape, geometry.out
+    (SH, SW), (PH, PW) = geometry.stride, geometry.pad
     padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)))
     out = np.empty((N, F, OH, OW), x.dtype)
     for n in range(N):
@@ -17,9 +17,9 @@ def conv2d_forward(x, w, b, stride, pad):
     return out
 
 
-def conv2d_backward(dout, x, w, stride, pad, need_dx):
-    (N, _, H, W), (F, _, KH, KW), (SH, SW), (PH, PW) = x.shape, w.shape, stride, pad
-    OH, OW = dout.shape[2:]
+def conv2d_backward(dout, x, w, geometry, need_dx):
+    (N, _, H, W), (F, _, KH, KW), (OH, OW) = x.shape, w.shape, geometry.out
+    (SH, SW), (PH, PW) = geometry.stride, geometry.pad
     padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)))
     dpadded, dw, db = np.zeros_like(padded), np.zeros_like(w), np.zeros(F, x.dtype)
     for n in range(N):

@@ -6,9 +6,9 @@ No im2col: a tap is an offset into zero-bordered planes. dw is a tile of dot pro
 from ..cpu.simd import convolution, gradients
 
 
-def conv2d_forward(x, w, b, stride, pad):
-    return convolution.forward(x, w, b, stride, pad)
+def conv2d_forward(x, w, b, geometry):
+    return convolution.forward(x, w, b, geometry)
 
 
-def conv2d_backward(dout, x, w, stride, pad, need_dx):
-    return gradients.backward(dout, x, w, stride, pad, need_dx)
+def conv2d_backward(dout, x, w, geometry, need_dx):
+    return gradients.backward(dout, x, w, geometry, need_dx)

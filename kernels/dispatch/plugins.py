@@ -4,9 +4,10 @@
     mine = "my_package.kernels"
 
 What the entry point names is a package with a module for each operation (`my_package/kernels/conv2d.py`), or a mapping
-from names of operations to modules, or to anything else with functions as attributes. The functions are variants: they
-have the names and parameters of the operation's `naive.py`, and get what these get: arrays of one dtype in C order,
-already checked. An operation or a function may be missing.
+from names of operations to modules, or to anything else with functions as attributes. The functions
+have the names and parameters of the operation's public functions and are called by position, with arguments that are
+checked already: arrays of one dtype in C order, strides as (height, width) pairs. An operation or a function may be
+missing.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from . import windows
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "fastnn.backends"
+_KERNELS = __package__.rpartition(".")[0]
 
 
 @functools.cache
@@ -87,8 +92,27 @@ class Functions:
                 f"{name}: backend={self._backend!r} has no such function for {self._operation}; expected one, and "
                 f"nothing falls back to another backend; call it under use_backend('njit')"
             )
+        contract = getattr(importlib.import_module(f"{_KERNELS}.{self._operation}"), name, None)
+        function = _as_variant(function, contract) if contract else function
         setattr(self, name, function)
         return function
+
+
+def _as_variant(function: Callable, contract: Callable) -> Callable:
+    """A function with the parameters of a public one as one with those of its variants: geometries are unpacked."""
+    parameters = list(inspect.signature(contract).parameters)
+    names = windows.inner(parameters)
+    if names == parameters:
+        return function
+
+    def variant(*arguments: Any) -> Any:
+        given = dict(zip(names, arguments, strict=True))
+        for whole, parts in windows.FIELDS.items():
+            if whole in given:
+                given.update((part, getattr(given[whole], field)) for part, field in parts.items())
+        return function(*map(given.__getitem__, parameters))
+
+    return variant
 
 
 def _package(point: EntryPoint) -> str:

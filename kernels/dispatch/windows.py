@@ -1,64 +1,97 @@
-"""Where the windows of a convolution or a pooling lie."""
+"""Where the windows of a convolution or a pooling lie: the geometry, as one value."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from . import validation
 
+Pair = tuple[int, int]  # (height, width)
 
-def output_size(
-    function: str, x_shape: tuple, window: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int]
-) -> tuple[int, int]:
-    """OH, OW = 1 + (H + 2 * pad - window) // stride, and the same for columns.
+# What the public functions call the fields of the geometries that variants get in place of these arguments.
+FIELDS = {
+    "geometry": {"size": "window", "stride": "stride", "pad": "pad"},
+    "pooling": {"pool_size": "window", "pool_stride": "stride"},
+}
 
-    Raises ValueError where no window fits, or where no memory holds the padded images.
 
-    Rows and columns at the end that no window reaches are ignored, as in PyTorch and cuDNN.
+def inner(parameters: Iterable[str]) -> list[str]:
+    """The parameters of a variant, from those of the public function."""
+    whole = {part: name for name, parts in FIELDS.items() for part in parts}
+    return list(dict.fromkeys(whole.get(name, name) for name in parameters))
+
+
+class Geometry(NamedTuple):
+    """The windows of a convolution or a pooling over images, as `checked` makes it: (height, width) of everything."""
+
+    image: Pair  # H, W
+    window: Pair  # KH, KW
+    stride: Pair  # one past the image is the least such one, which means the same and fits into 64 bits
+    pad: Pair
+
+    @property
+    def out(self) -> Pair:
+        """OH, OW = 1 + (H + 2 * pad - KH) // stride, and the same for columns.
+
+        Rows and columns at the end that no window reaches are ignored, as in PyTorch and cuDNN.
+        """
+        (H, W), (KH, KW), (SH, SW), (PH, PW) = self
+        return 1 + (H + 2 * PH - KH) // SH, 1 + (W + 2 * PW - KW) // SW
+
+
+def checked(function: str, x_shape: tuple, window: Pair, stride: object, pad: object) -> Geometry:
+    """The geometry of windows over images x of this shape. stride, pad: an integer or a (height, width) pair.
+
+    Raises TypeError and ValueError for values that cannot be, ValueError where no window fits, or where no memory holds
+    the padded images.
     """
-    sizes, padded = [], max(x_shape[0], 1) * max(x_shape[1], 1)
-    for axis, length, width, step, border in zip(("height", "width"), x_shape[2:], window, stride, pad, strict=True):
-        if length + 2 * border < width:
-            raise ValueError(
-                f"{function}: the window does not fit: its {axis} = {width} exceeds the padded image's "
-                f"{length} + 2*{border} = {length + 2 * border}; expected it to fit at least once; "
-                f"use pad={-((length - width) // 2)} or a smaller window"
-            )
-        sizes.append(1 + (length + 2 * border - width) // step)
-        padded *= length + 2 * border
-    validation.fits(function, "pad", pad, padded)
-    return sizes[0], sizes[1]
+    SH, SW = validation.pair(function, "stride", stride, minimum=1)
+    PH, PW = pad = validation.pair(function, "pad", pad, minimum=0)
+    (N, C, H, W), (KH, KW) = x_shape, window
+    rows, columns = H + 2 * PH, W + 2 * PW
+    if rows < KH or columns < KW:
+        raise _too_large(function, (H, W), window, pad)
+    validation.fits(function, "pad", pad, max(N, 1) * max(C, 1) * rows * columns)
+    return Geometry((H, W), window, (min(SH, rows - KH + 1), min(SW, columns - KW + 1)), pad)
 
 
-def within(stride: tuple[int, int], x_shape: tuple, window: tuple[int, int], pad: tuple[int, int]) -> tuple[int, ...]:
-    """The stride; one past the image as the least such one, which means the same and fits into 64 bits."""
-    past = (x_shape[axis + 2] + 2 * pad[axis] - window[axis] + 1 for axis in (0, 1))
-    return tuple(map(min, stride, past))
+def _too_large(function: str, image: Pair, window: Pair, pad: Pair) -> ValueError:
+    axis = 0 if image[0] + 2 * pad[0] < window[0] else 1
+    length, width, border = image[axis], window[axis], pad[axis]
+    return ValueError(
+        f"{function}: the window does not fit: its {('height', 'width')[axis]} = {width} exceeds the padded image's "
+        f"{length} + 2*{border} = {length + 2 * border}; expected it to fit at least once; "
+        f"use pad={-((length - width) // 2)} or a smaller window"
+    )
 
 
-def cropped(x: np.ndarray, w: np.ndarray, stride: tuple[int, int], pad: tuple[int, int]) -> tuple:
+def cropped(x: np.ndarray, geometry: Geometry) -> tuple:
     """Images without the padding that lies between windows, for a convolution of equal results.
 
     Where windows do not meet and whole steps lie in the padding, an axis is reduced to what the windows read: they then
-    follow one another, and there is no padding. Returns images, stride, pad, and what `uncropped` needs; these are the
-    arguments, and None, where that is not so.
+    follow one another, and there is no padding. Returns images, their geometry, and what `uncropped` needs; these are
+    the arguments, and None, where that is not so.
     """
-    (KH, KW), (SH, SW), (PH, PW) = w.shape[2:], stride, pad
+    (KH, KW), (SH, SW), (PH, PW) = geometry.window, geometry.stride, geometry.pad
     if (SH <= KH or PH < SH) and (SW <= KW or PW < SW):  # found out fast: small layers wait for it
-        return x, stride, pad, None
-    strides, pads, sizes, targets, sources = list(stride), list(pad), list(x.shape[2:]), [], []
-    for axis, (step, width, border) in enumerate(zip(stride, w.shape[2:], pad, strict=True)):
-        length = x.shape[2 + axis]
-        read = np.arange(length)
-        if step > width and border >= step:
-            count = 1 + (length + 2 * border - width) // step
-            read = (np.arange(count)[:, None] * step + np.arange(width)).ravel() - border
-            strides[axis], pads[axis], sizes[axis] = width, 0, read.size
-        inside = np.flatnonzero((read >= 0) & (read < length))
-        targets.append(inside)
-        sources.append(read[inside])
-    out = np.zeros((*x.shape[:2], *sizes), x.dtype)
-    to, of = ((slice(None), slice(None), rows[:, None], columns) for rows, columns in (targets, sources))
+        return x, geometry, None
+    rows, columns = (_cropped_axis(*lengths) for lengths in zip(*geometry, geometry.out, strict=True))
+    small = Geometry(*zip(rows[0], columns[0], strict=True))
+    out = np.zeros((*x.shape[:2], *small.image), x.dtype)
+    to, of = ((slice(None), slice(None), rows[axis][:, None], columns[axis]) for axis in (1, 2))
     out[to] = x[of]
-    return out, tuple(strides), tuple(pads), (x.shape, to, of)
+    return out, small, (x.shape, to, of)
+
+
+def _cropped_axis(length, width, step, border, count):
+    """The lengths of a geometry on one axis, where its rows go to, and where they come from."""
+    read, lengths = np.arange(length), (length, width, step, border)
+    if step > width and border >= step:
+        read = (np.arange(count)[:, None] * step + np.arange(width)).ravel() - border
+        lengths = read.size, width, width, 0
+    inside = np.flatnonzero((read >= 0) & (read < length))
+    return lengths, inside, read[inside]
 
 
 def uncropped(dx: np.ndarray | None, places: tuple | None) -> np.ndarray | None:

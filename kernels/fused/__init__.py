@@ -8,6 +8,8 @@ Functions with a norm take gamma, beta and epsilon as in `normalization`. `*_for
 batch norm then needs N >= 1. `*_inference` normalises by the mean and var given, which may be folded into w and b.
 """
 
+import math
+
 from ..conv2d import geometry as conv_geometry
 from ..dispatch import signatures, switch, validation
 from ..pool2d import geometry as pool_geometry
@@ -121,8 +123,7 @@ def conv2d_relu_forward(x, w, b, stride=1, pad=0):
     """out = max(0, conv2d(x, w, b)): `conv2d_forward`, then `relu_forward`; arguments as there."""
     function = "conv2d_relu_forward"
     x, w, b = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
-    stride, pad, _ = conv_geometry(function, x, w, stride, pad)
-    return _variant().conv2d_relu_forward(x, w, b, stride, pad)
+    return _variant().conv2d_relu_forward(x, w, b, conv_geometry(function, x, w, stride, pad))
 
 
 @signatures.checked
@@ -132,9 +133,9 @@ def conv2d_relu_backward(dout, x, w, out, stride=1, pad=0, need_dx=True):
     x, w, dout, out = validation.floats(
         function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F OH OW"), out=(out, "N F OH OW")
     )
-    stride, pad, size = conv_geometry(function, x, w, stride, pad)
-    validation.shape(function, "dout", dout, (x.shape[0], w.shape[0], *size))
-    return _variant().conv2d_relu_backward(dout, x, w, out, stride, pad, validation.flag(function, "need_dx", need_dx))
+    geometry = conv_geometry(function, x, w, stride, pad)
+    validation.shape(function, "dout", dout, (len(x), len(w), *geometry.out))
+    return _variant().conv2d_relu_backward(dout, x, w, out, geometry, validation.flag(function, "need_dx", need_dx))
 
 
 @signatures.checked
@@ -145,9 +146,9 @@ def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride=1, pad=0
     """
     function = "conv2d_batchnorm_relu_forward"
     arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta)
-    stride, pad, _ = conv_geometry(function, *arrays[:2], stride, pad)
+    geometry = conv_geometry(function, *arrays[:2], stride, pad)
     validation.has_statistics(function, "x", arrays[0].shape)
-    return _variant().conv2d_batchnorm_relu_forward(*arrays, _positive(function, epsilon), stride, pad)
+    return _variant().conv2d_batchnorm_relu_forward(*arrays, _positive(function, epsilon), geometry)
 
 
 @signatures.checked
@@ -159,11 +160,11 @@ def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilo
     function = "conv2d_batchnorm_relu_backward"
     images = {"dout": dout, "between": between, "out": out}
     x, w, gamma, mean, var, dout, between, out = _convolution(function, x, w, images, gamma=gamma, mean=mean, var=var)
-    stride, pad, size = conv_geometry(function, x, w, stride, pad)
-    validation.shape(function, "dout", dout, (len(x), len(w), *size))
+    geometry = conv_geometry(function, x, w, stride, pad)
+    validation.shape(function, "dout", dout, (len(x), len(w), *geometry.out))
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_backward(
-        dout, x, w, between, gamma, mean, var, epsilon, out, stride, pad, validation.flag(function, "need_dx", need_dx)
+        dout, x, w, between, gamma, mean, var, epsilon, out, geometry, validation.flag(function, "need_dx", need_dx)
     )
 
 
@@ -172,8 +173,8 @@ def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, st
     """`conv2d_forward`, `batchnorm_inference`, `relu_forward`: mean, var (F,); others as in training. Returns out."""
     function = "conv2d_batchnorm_relu_inference"
     arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
-    stride, pad, _ = conv_geometry(function, *arrays[:2], stride, pad)
-    return _variant().conv2d_batchnorm_relu_inference(*arrays, _positive(function, epsilon, arrays[-1]), stride, pad)
+    geometry = conv_geometry(function, *arrays[:2], stride, pad)
+    return _variant().conv2d_batchnorm_relu_inference(*arrays, _positive(function, epsilon, arrays[-1]), geometry)
 
 
 @signatures.checked
@@ -184,11 +185,11 @@ def conv2d_batchnorm_relu_inference_backward(
     function = "conv2d_batchnorm_relu_inference_backward"
     images = {"dout": dout, "out": out}
     x, w, b, gamma, mean, var, dout, out = _convolution(function, x, w, images, b=b, gamma=gamma, mean=mean, var=var)
-    stride, pad, size = conv_geometry(function, x, w, stride, pad)
-    validation.shape(function, "dout", dout, (len(x), len(w), *size))
+    geometry = conv_geometry(function, x, w, stride, pad)
+    validation.shape(function, "dout", dout, (len(x), len(w), *geometry.out))
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_inference_backward(
-        dout, x, w, b, gamma, mean, var, epsilon, out, stride, pad, validation.flag(function, "need_dx", need_dx)
+        dout, x, w, b, gamma, mean, var, epsilon, out, geometry, validation.flag(function, "need_dx", need_dx)
     )
 
 
@@ -199,14 +200,14 @@ def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
     Inputs: x (N, C, H, W), w (F, C, KH, KW), b (F,); stride, pad of the convolution; pool_size, pool_stride
     Returns
         out (N, F, PH, PW): the pooled image
-        index (N, F, PH, PW): the winner's place in its window as in `max_pool2d_forward`; the window's size ("none")
+        index (N, F, PH, PW): the winner's geometry in its window as in `max_pool2d_forward`; the window's size ("none")
             where the winner is not positive or NaN, since ReLU then stops the gradient
     Every backend: ties, NaN and N = 0 as in the parts. Raises what the parts raise.
     """
     function = "conv2d_relu_pool_forward"
     x, w, b = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
-    stride, pad, pool_size, pool_stride, _ = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
-    return _variant().conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride)
+    geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    return _variant().conv2d_relu_pool_forward(x, w, b, geometry, pooling)
 
 
 @signatures.checked
@@ -214,10 +215,10 @@ def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_st
     """Gradients of `conv2d_relu_pool_forward`: dout and index (N, F, PH, PW), x and w give dx (or None), dw, db."""
     function = "conv2d_relu_pool_backward"
     x, w, dout = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F PH PW"))
-    stride, pad, pool_size, pool_stride, size = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
-    index = _pool_index(function, index, dout, (len(x), len(w), *size), pool_size)
+    geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    index = _pool_index(function, index, dout, x, w, pooling)
     return _variant().conv2d_relu_pool_backward(
-        dout, x, w, index, stride, pad, pool_size, pool_stride, validation.flag(function, "need_dx", need_dx)
+        dout, x, w, index, geometry, pooling, validation.flag(function, "need_dx", need_dx)
     )
 
 
@@ -229,9 +230,9 @@ def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pa
     """
     function = "conv2d_batchnorm_relu_pool_forward"
     arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta)
-    *geometry, _ = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride)
+    geometry, pooling = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride)
     validation.has_statistics(function, "x", arrays[0].shape)
-    return _variant().conv2d_batchnorm_relu_pool_forward(*arrays, _positive(function, epsilon), *geometry)
+    return _variant().conv2d_batchnorm_relu_pool_forward(*arrays, _positive(function, epsilon), geometry, pooling)
 
 
 @signatures.checked
@@ -247,12 +248,23 @@ def conv2d_batchnorm_relu_pool_backward(
     x, w, gamma, mean, var, between, dout = _convolution(
         function, x, w, images, pooled, gamma=gamma, mean=mean, var=var
     )
-    *geometry, size = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
-    validation.shape(function, "between", between, (len(x), len(w), *conv_geometry(function, x, w, stride, pad)[2]))
-    index = _pool_index(function, index, dout, (len(x), len(w), *size), geometry[2])
+    geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    validation.shape(function, "between", between, (len(x), len(w), *geometry.out))
+    index = _pool_index(function, index, dout, x, w, pooling)
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_pool_backward(
-        dout, x, w, between, gamma, mean, var, epsilon, index, *geometry, validation.flag(function, "need_dx", need_dx)
+        dout,
+        x,
+        w,
+        between,
+        gamma,
+        mean,
+        var,
+        epsilon,
+        index,
+        geometry,
+        pooling,
+        validation.flag(function, "need_dx", need_dx),
     )
 
 
@@ -261,9 +273,9 @@ def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilo
     """`conv2d_batchnorm_relu_inference`, then `max_pool2d_forward` without padding. Returns out and index."""
     function = "conv2d_batchnorm_relu_pool_inference"
     arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
-    *geometry, _ = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride)
+    geometry, pooling = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride)
     epsilon = _positive(function, epsilon, arrays[-1])
-    return _variant().conv2d_batchnorm_relu_pool_inference(*arrays, epsilon, *geometry)
+    return _variant().conv2d_batchnorm_relu_pool_inference(*arrays, epsilon, geometry, pooling)
 
 
 @signatures.checked
@@ -275,25 +287,36 @@ def conv2d_batchnorm_relu_pool_inference_backward(
     x, w, b, gamma, mean, var, dout = _convolution(
         function, x, w, {}, {"dout": dout}, b=b, gamma=gamma, mean=mean, var=var
     )
-    *geometry, size = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
-    index = _pool_index(function, index, dout, (len(x), len(w), *size), geometry[2])
+    geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    index = _pool_index(function, index, dout, x, w, pooling)
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_pool_inference_backward(
-        dout, x, w, b, gamma, mean, var, epsilon, index, *geometry, validation.flag(function, "need_dx", need_dx)
+        dout,
+        x,
+        w,
+        b,
+        gamma,
+        mean,
+        var,
+        epsilon,
+        index,
+        geometry,
+        pooling,
+        validation.flag(function, "need_dx", need_dx),
     )
 
 
 def _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride):
-    stride, pad, size = conv_geometry(function, x, w, stride, pad)
-    between = (x.shape[0], w.shape[0], *size)
-    pool_size, pool_stride, _, out_size = pool_geometry(function, between, pool_size, pool_stride, 0)
-    return stride, pad, pool_size, pool_stride, out_size
+    """The geometry of the convolution, and that of the pooling of its output."""
+    geometry = conv_geometry(function, x, w, stride, pad)
+    return geometry, pool_geometry(function, (len(x), len(w), *geometry.out), pool_size, pool_stride, 0)
 
 
-def _pool_index(function, index, dout, shape, pool_size):
-    """The index of a pooling whose gradient dout, of that shape, was."""
+def _pool_index(function, index, dout, x, w, pooling):
+    """The index of the pooling whose gradient dout is."""
+    shape, window = (len(x), len(w), *pooling.out), pooling.window
     validation.shape(function, "dout", dout, shape)
-    return validation.index(function, "index", index, shape, pool_size[0] * pool_size[1], index_dtype(pool_size))
+    return validation.index(function, "index", index, shape, math.prod(window), index_dtype(window))
 
 
 def _convolution(function, x, w, images=None, pooled=None, **channels):

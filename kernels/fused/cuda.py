@@ -72,88 +72,88 @@ def affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilo
 
 
 @on_device
-def conv2d_relu_forward(x, w, b, stride, pad):
-    return convolution.forward(x, w, b, stride, pad, floor=0)
+def conv2d_relu_forward(x, w, b, geometry):
+    return convolution.forward(x, w, b, geometry, floor=0)
 
 
 @on_device
-def conv2d_relu_backward(dout, x, w, out, stride, pad, need_dx):
-    return conv2d_backward(relu_backward(dout, out), x, w, stride, pad, need_dx)
+def conv2d_relu_backward(dout, x, w, out, geometry, need_dx):
+    return conv2d_backward(relu_backward(dout, out), x, w, geometry, need_dx)
 
 
 @on_device
-def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride, pad):
-    between = conv2d_forward(x, w, b, stride, pad)
+def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, geometry):
+    between = conv2d_forward(x, w, b, geometry)
     out, mean, var = normalize.batch_forward(_planes(between), gamma, beta, epsilon, relu=True)
     return out.reshape(between.shape), between, mean, var
 
 
 @on_device
-def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, stride, pad, need_dx):
+def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, geometry, need_dx):
     given = _planes(dout), _planes(between), gamma, mean, var, epsilon
     dbetween, dgamma, dbeta = normalize.batch_backward(*given, relu=_planes(out))
-    return *conv2d_backward(dbetween.reshape(dout.shape), x, w, stride, pad, need_dx), dgamma, dbeta
+    return *conv2d_backward(dbetween.reshape(dout.shape), x, w, geometry, need_dx), dgamma, dbeta
 
 
 @on_device
-def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad):
-    between = conv2d_forward(x, w, b, stride, pad)
+def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, geometry):
+    between = conv2d_forward(x, w, b, geometry)
     out = normalize.given_forward(_planes(between), gamma, beta, mean, var, epsilon, relu=True)
     return out.reshape(between.shape)
 
 
 @on_device
-def conv2d_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, stride, pad, need_dx):
-    given = _planes(dout), _planes(conv2d_forward(x, w, b, stride, pad)), gamma, mean, var, epsilon
+def conv2d_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, geometry, need_dx):
+    given = _planes(dout), _planes(conv2d_forward(x, w, b, geometry)), gamma, mean, var, epsilon
     dbetween, dgamma, dbeta = normalize.given_backward(*given, relu=_planes(out))
-    return *conv2d_backward(dbetween.reshape(dout.shape), x, w, stride, pad, need_dx), dgamma, dbeta
+    return *conv2d_backward(dbetween.reshape(dout.shape), x, w, geometry, need_dx), dgamma, dbeta
 
 
 @on_device
-def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
-    between = conv2d_relu_forward(x, w, b, stride, pad)
-    geometry, out, index = _pooled(between, pool_size, pool_stride)
-    _pool(out.size, out.size, *geometry, between, x.dtype.type(0), out, index)
+def conv2d_relu_pool_forward(x, w, b, geometry, pooling):
+    between = conv2d_relu_forward(x, w, b, geometry)
+    lengths, out, index = _pooled(between, pooling)
+    _pool(out.size, out.size, *lengths, between, x.dtype.type(0), out, index)
     return out, index
 
 
 @on_device
-def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx):
-    dbetween = max_pool2d_backward(dout, index, _between_shape(x, w, stride, pad), pool_size, pool_stride, (0, 0))
-    return conv2d_backward(dbetween, x, w, stride, pad, need_dx)
+def conv2d_relu_pool_backward(dout, x, w, index, geometry, pooling, need_dx):
+    dbetween = max_pool2d_backward(dout, index, (len(x), len(w), *geometry.out), pooling)
+    return conv2d_backward(dbetween, x, w, geometry, need_dx)
 
 
 @on_device
-def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride):
-    between = conv2d_forward(x, w, b, stride, pad)
+def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, geometry, pooling):
+    between = conv2d_forward(x, w, b, geometry)
     mean, var = normalize.batch_statistics(_planes(between))
-    out, index = _normalize_and_pool(between, gamma, beta, mean, var, epsilon, pool_size, pool_stride)
+    out, index = _normalize_and_pool(between, gamma, beta, mean, var, epsilon, pooling)
     return out, index, between, normalize.narrowed(mean, x.dtype), normalize.narrowed(var, x.dtype)
 
 
 @on_device
 def conv2d_batchnorm_relu_pool_backward(
-    dout, x, w, between, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx
+    dout, x, w, between, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
 ):
-    dnorm = _planes(max_pool2d_backward(dout, index, between.shape, pool_size, pool_stride, (0, 0)))
+    dnorm = _planes(max_pool2d_backward(dout, index, between.shape, pooling))
     dbetween, dgamma, dbeta = normalize.batch_backward(dnorm, _planes(between), gamma, mean, var, epsilon)
-    return *conv2d_backward(dbetween.reshape(between.shape), x, w, stride, pad, need_dx), dgamma, dbeta
+    return *conv2d_backward(dbetween.reshape(between.shape), x, w, geometry, need_dx), dgamma, dbeta
 
 
 @on_device
-def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride):
-    between = conv2d_forward(x, w, b, stride, pad)
-    return _normalize_and_pool(between, gamma, beta, mean, var, epsilon, pool_size, pool_stride)
+def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, geometry, pooling):
+    between = conv2d_forward(x, w, b, geometry)
+    return _normalize_and_pool(between, gamma, beta, mean, var, epsilon, pooling)
 
 
 @on_device
 def conv2d_batchnorm_relu_pool_inference_backward(
-    dout, x, w, b, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx
+    dout, x, w, b, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
 ):
-    between = conv2d_forward(x, w, b, stride, pad)
-    dnorm = _planes(max_pool2d_backward(dout, index, between.shape, pool_size, pool_stride, (0, 0)))
+    between = conv2d_forward(x, w, b, geometry)
+    dnorm = _planes(max_pool2d_backward(dout, index, between.shape, pooling))
     dbetween, dgamma, dbeta = normalize.given_backward(dnorm, _planes(between), gamma, mean, var, epsilon)
-    return *conv2d_backward(dbetween.reshape(between.shape), x, w, stride, pad, need_dx), dgamma, dbeta
+    return *conv2d_backward(dbetween.reshape(between.shape), x, w, geometry, need_dx), dgamma, dbeta
 
 
 def _planes(x):
@@ -161,29 +161,19 @@ def _planes(x):
     return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
-def _between_shape(x, w, stride, pad):
-    """The shape of the convolution's output."""
-    return (
-        *x.shape[:1],
-        *w.shape[:1],
-        *(1 + (x.shape[a + 2] + 2 * pad[a] - w.shape[a + 2]) // stride[a] for a in (0, 1)),
-    )
-
-
-def _pooled(x, size, stride):
+def _pooled(x, pooling):
     """The lengths that the kernels want, and memory for the output of a pooling and for its index."""
-    (N, C, H, W), (SH, SW) = x.shape, (min(pair) for pair in zip(stride, x.shape[2:], strict=True))
-    OH, OW = 1 + (H - size[0]) // SH, 1 + (W - size[1]) // SW
-    out, index = xp.empty((N, C, OH, OW), x.dtype), xp.empty((N, C, OH, OW), index_dtype(size))
-    return (C, H, W, OH, OW, *size, SH, SW), out, index
+    out = xp.empty((*x.shape[:2], *pooling.out), x.dtype)
+    index = xp.empty(out.shape, index_dtype(pooling.window))
+    return (*x.shape[1:], *pooling.out, *pooling.window, *pooling.stride), out, index
 
 
-def _normalize_and_pool(x, gamma, beta, mean, var, epsilon, size, stride):
+def _normalize_and_pool(x, gamma, beta, mean, var, epsilon, pooling):
     """The output and the index of a pooling of ReLU of what is normalized, of which nothing is kept."""
-    geometry, out, index = _pooled(x, size, stride)
+    lengths, out, index = _pooled(x, pooling)
     inv = normalize.per_deviation(var, epsilon)
     compute = _POOL_NORMALIZED[x.dtype.itemsize]
-    compute(out.size, out.size, *geometry, x, gamma, beta, mean, inv, x.dtype.type(0), out, index)
+    compute(out.size, out.size, *lengths, x, gamma, beta, mean, inv, x.dtype.type(0), out, index)
     return out, index
 
 

@@ -53,68 +53,70 @@ def affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilo
     return *matmul.gradients(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
 
 
-def conv2d_relu_forward(x, w, b, stride, pad):
-    return convolution.forward(x, w, b, stride, pad, relu=True)
+def conv2d_relu_forward(x, w, b, geometry):
+    return convolution.forward(x, w, b, geometry, relu=True)
 
 
-def conv2d_relu_backward(dout, x, w, out, stride, pad, need_dx):
-    return gradients.backward(dout, x, w, stride, pad, need_dx, relu=out)
+def conv2d_relu_backward(dout, x, w, out, geometry, need_dx):
+    return gradients.backward(dout, x, w, geometry, need_dx, relu=out)
 
 
-def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride, pad):
-    between = convolution.forward(x, w, b, stride, pad)
+def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, geometry):
+    between = convolution.forward(x, w, b, geometry)
     out, mean, var = normalize.forward(between, gamma, beta, epsilon, relu=True)
     return out, between, mean, var
 
 
-def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, stride, pad, need_dx):
+def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, geometry, need_dx):
     dbetween, dgamma, dbeta = normalize.backward(dout, between, gamma, mean, var, epsilon, relu=out)
-    return *gradients.backward(dbetween, x, w, stride, pad, need_dx), dgamma, dbeta
+    return *gradients.backward(dbetween, x, w, geometry, need_dx), dgamma, dbeta
 
 
-def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad):
-    return convolution.forward(x, *_fold(w, b, gamma, beta, mean, var, epsilon), stride, pad, relu=True)
+def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, geometry):
+    return convolution.forward(x, *_fold(w, b, gamma, beta, mean, var, epsilon), geometry, relu=True)
 
 
-def conv2d_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, stride, pad, need_dx):
+def conv2d_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, geometry, need_dx):
     folded, _ = _fold(w, b, gamma, b, mean, var, epsilon)
-    dx, dw, db = gradients.backward(dout, x, folded, stride, pad, need_dx, relu=out)
+    dx, dw, db = gradients.backward(dout, x, folded, geometry, need_dx, relu=out)
     return dx, *_unfold(dw, db, w, b, gamma, mean, var, epsilon)
 
 
-def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
-    return convolution.forward_pooled(x, w, b, stride, pad, pool_size, pool_stride, index_dtype(pool_size))
+def conv2d_relu_pool_forward(x, w, b, geometry, pooling):
+    return convolution.forward_pooled(x, w, b, geometry, pooling, index_dtype(pooling.window))
 
 
-def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx):
-    return gradients.backward(dout, x, w, stride, pad, need_dx, None, index, pool_size, pool_stride)
+def conv2d_relu_pool_backward(dout, x, w, index, geometry, pooling, need_dx):
+    return gradients.backward(dout, x, w, geometry, need_dx, None, index, pooling)
 
 
-def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride):
-    between, dtype = convolution.forward(x, w, b, stride, pad), index_dtype(pool_size)
-    out, index, mean, var = normalize.forward_pooled(between, gamma, beta, epsilon, pool_size, pool_stride, dtype)
+def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, geometry, pooling):
+    between, dtype = convolution.forward(x, w, b, geometry), index_dtype(pooling.window)
+    out, index, mean, var = normalize.forward_pooled(
+        between, gamma, beta, epsilon, pooling.window, pooling.stride, dtype
+    )
     return out, index, between, mean, var
 
 
 def conv2d_batchnorm_relu_pool_backward(
-    dout, x, w, between, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx
+    dout, x, w, between, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
 ):
     dbetween, dgamma, dbeta = normalize.backward_pooled(
-        dout, between, gamma, mean, var, epsilon, index, pool_size, pool_stride
+        dout, between, gamma, mean, var, epsilon, index, pooling.window, pooling.stride
     )
-    return *gradients.backward(dbetween, x, w, stride, pad, need_dx), dgamma, dbeta
+    return *gradients.backward(dbetween, x, w, geometry, need_dx), dgamma, dbeta
 
 
-def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride):
+def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, geometry, pooling):
     w, b = _fold(w, b, gamma, beta, mean, var, epsilon)
-    return convolution.forward_pooled(x, w, b, stride, pad, pool_size, pool_stride, index_dtype(pool_size))
+    return convolution.forward_pooled(x, w, b, geometry, pooling, index_dtype(pooling.window))
 
 
 def conv2d_batchnorm_relu_pool_inference_backward(
-    dout, x, w, b, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx
+    dout, x, w, b, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
 ):
     folded, _ = _fold(w, b, gamma, b, mean, var, epsilon)
-    dx, dw, db = gradients.backward(dout, x, folded, stride, pad, need_dx, None, index, pool_size, pool_stride)
+    dx, dw, db = gradients.backward(dout, x, folded, geometry, need_dx, None, index, pooling)
     return dx, *_unfold(dw, db, w, b, gamma, mean, var, epsilon)
 
 

@@ -25,41 +25,45 @@ from .reduce import add_up
 from .tiles import ALONE, TERMS
 
 
-def forward(x, w, b, stride, pad, floor=-np.inf):
+def forward(x, w, b, geometry, floor=-np.inf):
     """The convolution's output, not below `floor`."""
-    (N, C, H, W), (F, _, KH, KW) = x.shape, w.shape
-    H, W = H + 2 * pad[0], W + 2 * pad[1]
-    OH, OW = 1 + (H - KH) // stride[0], 1 + (W - KW) // stride[1]
+    (N, C, _, _), (F, _, KH, KW), (OH, OW) = x.shape, w.shape, geometry.out
+    H, W = _padded(geometry)
     out = xp.empty((N, F, OH, OW), x.dtype)
     K = C * KH * KW
     filters = rows_of(w, F, K)
-    windows = Matrix(_spread(x, pad, (1, 1), (H, W)), _grid(N, OH, OW, C * H * W, stride, W), _taps(C, KH, KW, H, W))
+    grid = _grid(N, OH, OW, C * H * W, geometry.stride, W)
+    windows = Matrix(_spread(x, geometry.pad, (1, 1), (H, W)), grid, _taps(C, KH, KW, H, W))
     multiply(filters, windows, Matrix(out, steps(F, OH * OW), _images(N, F, OH * OW)), b, (1, 0), floor)
     return out
 
 
-def backward(dout, x, w, stride, pad, need_dx):
+def backward(dout, x, w, geometry, need_dx):
     """dx (or None), dw and db."""
-    (N, F, OH, OW), (_, C, H, W), (_, _, KH, KW) = dout.shape, x.shape, w.shape
+    (N, F, OH, OW), (_, C, KH, KW), padded = dout.shape, w.shape, _padded(geometry)
     dw, db, P, K = xp.empty_like(w), xp.empty(F, x.dtype), OH * OW, C * KH * KW
     add_up(dout, (N, F, P), db)
-    padded = H + 2 * pad[0], W + 2 * pad[1]
     outputs = Matrix(dout, steps(F, P), _images(N, F, P), TERMS if in_fours(dout, P) else ALONE)
-    grid = _grid(N, OH, OW, C * padded[0] * padded[1], stride, padded[1])
-    windows = Matrix(_spread(x, pad, (1, 1), padded), _taps(C, KH, KW, *padded), grid)
+    grid = _grid(N, OH, OW, C * padded[0] * padded[1], geometry.stride, padded[1])
+    windows = Matrix(_spread(x, geometry.pad, (1, 1), padded), _taps(C, KH, KW, *padded), grid)
     multiply(outputs, windows, rows_of(dw, F, K))
-    return _input_gradients(dout, w, stride, pad, x.shape) if need_dx else None, dw, db
+    return _input_gradients(dout, w, geometry) if need_dx else None, dw, db
 
 
-def _input_gradients(dout, w, stride, pad, x_shape):
-    (N, C, H, W), (F, _, KH, KW) = x_shape, w.shape
-    dx, size = xp.empty(x_shape, dout.dtype), (H + KH - 1, W + KW - 1)
-    border = KH - 1 - pad[0], KW - 1 - pad[1]
+def _input_gradients(dout, w, geometry):
+    N, (F, C, KH, KW), (H, W) = len(dout), w.shape, geometry.image
+    dx, size = xp.empty((N, C, H, W), dout.dtype), (H + KH - 1, W + KW - 1)
+    border = KH - 1 - geometry.pad[0], KW - 1 - geometry.pad[1]
     grid = _grid(N, H, W, F * size[0] * size[1], (1, 1), size[1])
-    windows = Matrix(_spread(dout, border, stride, size), grid, _taps(F, KH, KW, *size, turned=True))
+    windows = Matrix(_spread(dout, border, geometry.stride, size), grid, _taps(F, KH, KW, *size, turned=True))
     filters = Matrix(w, steps(C, KH * KW), _images(F, C, KH * KW))
     multiply(filters, windows, Matrix(dx, steps(C, H * W), _images(N, C, H * W)))
     return dx
+
+
+def _padded(geometry):
+    """Rows and columns of the images with their border."""
+    return geometry.image[0] + 2 * geometry.pad[0], geometry.image[1] + 2 * geometry.pad[1]
 
 
 @functools.lru_cache(maxsize=1024)

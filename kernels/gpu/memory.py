@@ -137,7 +137,7 @@ def _write_back(given: Any, placed: Any) -> None:
 
 
 def _each(values: Any, kind: type, change: Callable) -> Any:
-    if isinstance(values, (tuple, list)):
+    if type(values) in (tuple, list):  # not a geometry, which holds no arrays
         return type(values)(_each(value, kind, change) for value in values)
     return change(values) if isinstance(values, kind) else values
 

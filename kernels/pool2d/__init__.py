@@ -34,8 +34,7 @@ def max_pool2d_forward(x, size, stride, pad=0):
     """
     function = "max_pool2d_forward"
     (x,) = validation.floats(function, x=(x, "N C H W"))
-    size, stride, pad, _ = geometry(function, x.shape, size, stride, pad)
-    return _variant().max_pool2d_forward(x, size, stride, pad)
+    return _variant().max_pool2d_forward(x, geometry(function, x.shape, size, stride, pad))
 
 
 @signatures.checked
@@ -51,10 +50,10 @@ def max_pool2d_backward(dout, index, x_shape, size, stride, pad=0):
     function = "max_pool2d_backward"
     (dout,) = validation.floats(function, dout=(dout, "N C OH OW"))
     x_shape = _image_shape(function, "x_shape", x_shape)
-    size, stride, pad, out_size = geometry(function, x_shape, size, stride, pad)
-    validation.shape(function, "dout", dout, (*x_shape[:2], *out_size))
-    index = validation.index(function, "index", index, dout.shape, size[0] * size[1], index_dtype(size))
-    return _variant().max_pool2d_backward(dout, index, x_shape, size, stride, pad)
+    place = geometry(function, x_shape, size, stride, pad)
+    validation.shape(function, "dout", dout, (*x_shape[:2], *place.out))
+    index = validation.index(function, "index", index, dout.shape, math.prod(place.window), index_dtype(place.window))
+    return _variant().max_pool2d_backward(dout, index, x_shape, place)
 
 
 @signatures.checked
@@ -65,8 +64,7 @@ def avg_pool2d_forward(x, size, stride, pad=0):
     """
     function = "avg_pool2d_forward"
     (x,) = validation.floats(function, x=(x, "N C H W"))
-    size, stride, pad, _ = geometry(function, x.shape, size, stride, pad)
-    return _variant().avg_pool2d_forward(x, size, stride, pad)
+    return _variant().avg_pool2d_forward(x, geometry(function, x.shape, size, stride, pad))
 
 
 @signatures.checked
@@ -78,9 +76,9 @@ def avg_pool2d_backward(dout, x_shape, size, stride, pad=0):
     function = "avg_pool2d_backward"
     (dout,) = validation.floats(function, dout=(dout, "N C OH OW"))
     x_shape = _image_shape(function, "x_shape", x_shape)
-    size, stride, pad, out_size = geometry(function, x_shape, size, stride, pad)
-    validation.shape(function, "dout", dout, (*x_shape[:2], *out_size))
-    return _variant().avg_pool2d_backward(dout, x_shape, size, stride, pad)
+    place = geometry(function, x_shape, size, stride, pad)
+    validation.shape(function, "dout", dout, (*x_shape[:2], *place.out))
+    return _variant().avg_pool2d_backward(dout, x_shape, place)
 
 
 @signatures.checked
@@ -108,18 +106,16 @@ def index_dtype(size):
 
 
 def geometry(function, x_shape, size, stride, pad):
-    """size, stride and pad as checked pairs, and (OH, OW). A stride past the image is cut to the least such one."""
+    """Where the windows of a pooling lie over images of this shape: all is checked."""
     _image_shape(function, "x.shape", x_shape)
     size = validation.pair(function, "size", size, minimum=1)
-    stride = validation.pair(function, "stride", stride, minimum=1)
     pad = validation.pair(function, "pad", pad, minimum=0)
     if 2 * pad[0] > size[0] or 2 * pad[1] > size[1]:
         raise ValueError(
             f"{function}: pad={pad} exceeds half of size={size}; expected at most half, so that every window holds "
             f"an element; use a smaller pad"
         )
-    out_size = windows.output_size(function, x_shape, size, stride, pad)
-    return size, windows.within(stride, x_shape, size, pad), pad, out_size
+    return windows.checked(function, x_shape, size, stride, pad)
 
 
 def _image_shape(function, name, x_shape):

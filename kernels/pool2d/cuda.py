@@ -4,6 +4,8 @@ The naive loops scatter gradients from windows to elements, where threads would 
 gathers them instead, in the same order.
 """
 
+import math
+
 from numba import cuda
 
 from ..gpu.launch import kernel, split, windows_over
@@ -13,34 +15,31 @@ from . import index_dtype
 
 
 @on_device
-def max_pool2d_forward(x, size, stride, pad):
-    lengths = _lengths(x.shape, size, stride, pad)
-    out = xp.empty((*x.shape[:2], *lengths[2:4]), x.dtype)
-    index = xp.empty(out.shape, index_dtype(size))
-    _largest(out.size, out.size, *lengths, x, out, index)
+def max_pool2d_forward(x, geometry):
+    out = xp.empty((*x.shape[:2], *geometry.out), x.dtype)
+    index = xp.empty(out.shape, index_dtype(geometry.window))
+    _largest(out.size, out.size, *_lengths(geometry), x, out, index)
     return out, index
 
 
 @on_device
-def max_pool2d_backward(dout, index, x_shape, size, stride, pad):
+def max_pool2d_backward(dout, index, x_shape, geometry):
     dx = xp.empty(x_shape, dout.dtype)
-    _winners_gradients(dx.size, dx.size, *_lengths(x_shape, size, stride, pad), dout, index, dx.dtype.type(0), dx)
+    _winners_gradients(dx.size, dx.size, *_lengths(geometry), dout, index, dx.dtype.type(0), dx)
     return dx
 
 
 @on_device
-def avg_pool2d_forward(x, size, stride, pad):
-    lengths, number = _lengths(x.shape, size, stride, pad), x.dtype.type
-    out = xp.empty((*x.shape[:2], *lengths[2:4]), x.dtype)
-    _means(out.size, out.size, *lengths, x, number(0), number(size[0] * size[1]), out)
+def avg_pool2d_forward(x, geometry):
+    out, number = xp.empty((*x.shape[:2], *geometry.out), x.dtype), x.dtype.type
+    _means(out.size, out.size, *_lengths(geometry), x, number(0), number(math.prod(geometry.window)), out)
     return out
 
 
 @on_device
-def avg_pool2d_backward(dout, x_shape, size, stride, pad):
+def avg_pool2d_backward(dout, x_shape, geometry):
     dx, number = xp.empty(x_shape, dout.dtype), dout.dtype.type
-    lengths = _lengths(x_shape, size, stride, pad)
-    _shares(dx.size, dx.size, *lengths, dout, number(0), number(size[0] * size[1]), dx)
+    _shares(dx.size, dx.size, *_lengths(geometry), dout, number(0), number(math.prod(geometry.window)), dx)
     return dx
 
 
@@ -59,12 +58,9 @@ def global_avg_pool2d_backward(dout, x_shape):
     return dx
 
 
-def _lengths(x_shape, size, stride, pad):
-    """H, W, OH, OW, KH, KW, SH, SW, PH, PW; a stride that leaves the padded image fits in 32 bits then."""
-    padded = [length + 2 * border for length, border in zip(x_shape[2:], pad, strict=True)]
-    stride = [min(pair) for pair in zip(stride, padded, strict=True)]
-    out_size = [1 + (padded[axis] - size[axis]) // stride[axis] for axis in (0, 1)]
-    return *x_shape[2:], *out_size, *size, *stride, *pad
+def _lengths(geometry):
+    """H, W, OH, OW, KH, KW, SH, SW, PH, PW: what the kernels ask for."""
+    return *geometry.image, *geometry.out, *geometry.window, *geometry.stride, *geometry.pad
 
 
 @kernel

@@ -5,17 +5,17 @@ import numpy as np
 from . import index_dtype
 
 
-def max_pool2d_forward(x, size, stride, pad):
-    (N, C, _, _), (KH, KW), (SH, SW), (PH, PW) = x.shape, size, stride, pad
+def max_pool2d_forward(x, geometry):
+    (N, C, _, _), (OH, OW), (KH, KW) = x.shape, geometry.out, geometry.window
+    (SH, SW), (PH, PW) = geometry.stride, geometry.pad
     padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)), constant_values=-np.inf)
-    OH, OW = 1 + (padded.shape[2] - KH) // SH, 1 + (padded.shape[3] - KW) // SW
-    out, index = np.empty((N, C, OH, OW), x.dtype), np.empty((N, C, OH, OW), index_dtype(size))
+    out, index = np.empty((N, C, OH, OW), x.dtype), np.empty((N, C, OH, OW), index_dtype((KH, KW)))
     for n in range(N):
         for c in range(C):
             for oh in range(OH):
                 for ow in range(OW):
                     window = padded[n, c, oh * SH : oh * SH + KH, ow * SW : ow * SW + KW].ravel()
-                    inside = _inside(x, oh * SH - PH, ow * SW - PW, size)
+                    inside = _inside(x, oh * SH - PH, ow * SW - PW, (KH, KW))
                     winner = int(inside[np.argmax(window[inside])])
                     index[n, c, oh, ow] = winner
                     out[n, c, oh, ow] = window[winner]
@@ -28,13 +28,14 @@ def _inside(x, top, left, size):
     return [kh * KW + kw for kh in range(KH) for kw in range(KW) if 0 <= top + kh < H and 0 <= left + kw < W]
 
 
-def max_pool2d_backward(dout, index, x_shape, size, stride, pad):
-    (N, C, H, W), (KH, KW), (SH, SW), (PH, PW) = x_shape, size, stride, pad
+def max_pool2d_backward(dout, index, x_shape, geometry):
+    (N, C, H, W), (OH, OW), (KH, KW) = x_shape, geometry.out, geometry.window
+    (SH, SW), (PH, PW) = geometry.stride, geometry.pad
     dx = np.zeros(x_shape, dout.dtype)
     for n in range(N):
         for c in range(C):
-            for oh in range(dout.shape[2]):
-                for ow in range(dout.shape[3]):
+            for oh in range(OH):
+                for ow in range(OW):
                     winner = int(index[n, c, oh, ow])
                     h, w = oh * SH + winner // KW - PH, ow * SW + winner % KW - PW
                     if winner < KH * KW and 0 <= h < H and 0 <= w < W:
@@ -42,10 +43,10 @@ def max_pool2d_backward(dout, index, x_shape, size, stride, pad):
     return dx
 
 
-def avg_pool2d_forward(x, size, stride, pad):
-    (N, C, _, _), (KH, KW), (SH, SW), (PH, PW) = x.shape, size, stride, pad
+def avg_pool2d_forward(x, geometry):
+    (N, C, _, _), (OH, OW), (KH, KW) = x.shape, geometry.out, geometry.window
+    (SH, SW), (PH, PW) = geometry.stride, geometry.pad
     padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)))
-    OH, OW = 1 + (padded.shape[2] - KH) // SH, 1 + (padded.shape[3] - KW) // SW
     out = np.empty((N, C, OH, OW), x.dtype)
     for n in range(N):
         for c in range(C):
@@ -55,13 +56,14 @@ def avg_pool2d_forward(x, size, stride, pad):
     return out
 
 
-def avg_pool2d_backward(dout, x_shape, size, stride, pad):
-    (N, C, H, W), (KH, KW), (SH, SW), (PH, PW) = x_shape, size, stride, pad
+def avg_pool2d_backward(dout, x_shape, geometry):
+    (N, C, H, W), (OH, OW), (KH, KW) = x_shape, geometry.out, geometry.window
+    (SH, SW), (PH, PW) = geometry.stride, geometry.pad
     dpadded = np.zeros((N, C, H + 2 * PH, W + 2 * PW), dout.dtype)
     for n in range(N):
         for c in range(C):
-            for oh in range(dout.shape[2]):
-                for ow in range(dout.shape[3]):
+            for oh in range(OH):
+                for ow in range(OW):
                     share = dout[n, c, oh, ow] / (KH * KW)
                     dpadded[n, c, oh * SH : oh * SH + KH, ow * SW : ow * SW + KW] += share
     return dpadded[:, :, PH : PH + H, PW : PW + W].copy()

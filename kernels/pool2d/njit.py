@@ -16,8 +16,9 @@ U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled
 GRAIN = 1 << 16  # elements that are worth a second thread
 
 
-def max_pool2d_forward(x, size, stride, pad):
-    out = np.empty(_out_shape(x.shape, size, stride, pad), x.dtype)
+def max_pool2d_forward(x, geometry):
+    size, stride, pad = geometry.window, geometry.stride, geometry.pad
+    out = np.empty((*x.shape[:2], *geometry.out), x.dtype)
     index, planes = np.empty(out.shape, index_dtype(size)), _planes(x)
     if _are_halves(size, stride, pad):
         width = narrow(*x.shape[2:], x.dtype)
@@ -28,7 +29,8 @@ def max_pool2d_forward(x, size, stride, pad):
     return out, index
 
 
-def max_pool2d_backward(dout, index, x_shape, size, stride, pad):
+def max_pool2d_backward(dout, index, x_shape, geometry):
+    size, stride, pad = geometry.window, geometry.stride, geometry.pad
     dx = np.empty(x_shape, dout.dtype)
     planes = _planes(dx)
     if _are_halves(size, stride, pad):
@@ -43,14 +45,16 @@ def max_pool2d_backward(dout, index, x_shape, size, stride, pad):
     return dx
 
 
-def avg_pool2d_forward(x, size, stride, pad):
-    out = np.empty(_out_shape(x.shape, size, stride, pad), x.dtype)
+def avg_pool2d_forward(x, geometry):
+    size, stride, pad = geometry.window, geometry.stride, geometry.pad
+    out = np.empty((*x.shape[:2], *geometry.out), x.dtype)
     kernel = _means_of_quads if _are_halves(size, stride, pad) else _means_of_windows
     kernel(*_tasks(_planes(x)), _planes(x), size, stride, pad, _planes(out))
     return out
 
 
-def avg_pool2d_backward(dout, x_shape, size, stride, pad):
+def avg_pool2d_backward(dout, x_shape, geometry):
+    size, stride, pad = geometry.window, geometry.stride, geometry.pad
     dx = np.empty(x_shape, dout.dtype)
     kernel = _share_in_quads if _are_halves(size, stride, pad) else _share_in_windows
     kernel(*_tasks(_planes(dx)), _planes(dout), size, stride, pad, _planes(dx))
@@ -69,11 +73,6 @@ def global_avg_pool2d_backward(dout, x_shape):
     planes = dx.reshape(dout.size, dx.shape[2] * dx.shape[3])
     _spread(*_tasks(planes), dout.reshape(-1), planes)
     return dx
-
-
-def _out_shape(x_shape, size, stride, pad):
-    rows, columns = (1 + (x_shape[2 + i] + 2 * pad[i] - size[i]) // stride[i] for i in (0, 1))
-    return (*x_shape[:2], rows, columns)
 
 
 def _planes(array):

@@ -17,23 +17,22 @@ TASKS = 8  # wanted at least, to keep cores equally busy
 NO_INDEX = np.empty((0, 0, 0, 0), np.uint8)
 
 
-def forward(x, w, b, stride, pad, relu=False):
+def forward(x, w, b, place, relu=False):
     """The convolution's output, passed through ReLU if asked."""
-    x, stride, pad, _ = windows.cropped(x, w, stride, pad)
-    shape = geometry.shape_of(x, w, stride, pad)
+    x, place, _ = windows.cropped(x, place)
+    shape = geometry.shape_of(x, w, place)
     out = np.empty((x.shape[0], shape.F, shape.OH, shape.OW), x.dtype)
     _run_forward(x, w, b, shape, 0 if relu else -np.inf, (0, 0), (0, 0), out, NO_INDEX)
     return out
 
 
-def forward_pooled(x, w, b, stride, pad, size, pool_stride, index_dtype):
+def forward_pooled(x, w, b, place, pooling, index_dtype):
     """The convolution's output passed through ReLU and max pooling, and the pooling's index."""
-    x, stride, pad, _ = windows.cropped(x, w, stride, pad)
-    shape = geometry.shape_of(x, w, stride, pad)
-    OH, OW = 1 + (shape.OH - size[0]) // pool_stride[0], 1 + (shape.OW - size[1]) // pool_stride[1]
-    out = np.empty((x.shape[0], shape.F, OH, OW), x.dtype)
+    x, place, _ = windows.cropped(x, place)
+    shape = geometry.shape_of(x, w, place)
+    out = np.empty((x.shape[0], shape.F, *pooling.out), x.dtype)
     index = np.empty(out.shape, index_dtype)
-    _run_forward(x, w, b, shape, 0, size, pool_stride, out, index)
+    _run_forward(x, w, b, shape, 0, pooling.window, pooling.stride, out, index)
     return out, index
 
 

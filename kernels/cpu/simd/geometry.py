@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...dispatch.windows import Geometry
 from .cpu_info import dot_tile, lanes, outer_tile
 
 INDEX = np.int64
@@ -55,10 +56,9 @@ class Shape(NamedTuple):
         return (self.SH, self.SW, self.PH, self.PW) == (1, 1, 0, 0)
 
 
-def shape_of(x: np.ndarray, w: np.ndarray, stride: tuple[int, int], pad: tuple[int, int]) -> Shape:
+def shape_of(x: np.ndarray, w: np.ndarray, geometry: Geometry) -> Shape:
     """The convolution of images x with filters w."""
-    (_, C, H, W), (F, _, KH, KW) = x.shape, w.shape
-    return Shape(C, H, W, F, KH, KW, *stride, *pad)
+    return Shape(x.shape[1], *geometry.image, w.shape[0], *geometry.window, *geometry.stride, *geometry.pad)
 
 
 class Planes(NamedTuple):

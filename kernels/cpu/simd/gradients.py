@@ -22,10 +22,10 @@ CHUNKS = 16  # of images at most, each with its own partial sum of dw
 PARTIAL_SUMS = 1 << 24  # elements of them together, more or less
 
 
-def backward(dout, x, w, stride, pad, need_dx, relu=None, index=None, size=(0, 0), pool_stride=(0, 0)):
-    """dx (or None), dw and db; `relu` is the output of a ReLU that followed, `index` that of a pooling behind it."""
-    x, stride, pad, places = windows.cropped(x, w, stride, pad)
-    shape = geometry.shape_of(x, w, stride, pad)
+def backward(dout, x, w, place, need_dx, relu=None, index=None, pooling=None):
+    """dx (or None), dw and db; `relu` is the output of a ReLU that followed, `index` that of a `pooling` behind it."""
+    x, place, places = windows.cropped(x, place)
+    shape = geometry.shape_of(x, w, place)
     together = geometry.images_together(shape, len(x), x.dtype)
     plan = geometry.backward(shape, x.dtype, need_dx, together)
     rows, vectors = plan.dots.rows, plan.dots.tile_vectors
@@ -39,6 +39,7 @@ def backward(dout, x, w, stride, pad, need_dx, relu=None, index=None, size=(0, 0
     if chunks:
         phases = geometry.input_phases(shape, x.dtype, together) if need_dx else ()
         weights = _join([_pack_phase(w, phase.taps, phase.out.rows) for phase in phases], x.dtype)
+        size, pool_stride = (pooling.window, pooling.stride) if pooling else ((0, 0), (0, 0))
         relu, index = dout[:0] if relu is None else relu, NO_INDEX if index is None else index
         numbers = (splits, shape.OH, shape.OW, plan.gradients.in_place and not relu.size and not index.size)
         _backward(

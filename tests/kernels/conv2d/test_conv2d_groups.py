@@ -9,6 +9,7 @@ from fastnn.kernels import use_backend
 from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
 from fastnn.kernels.cpu import threads
 from fastnn.kernels.cpu.simd import cpu_info, geometry
+from fastnn.kernels.dispatch import windows
 from fastnn.kernels.fused import (
     conv2d_relu_backward,
     conv2d_relu_forward,
@@ -140,7 +141,7 @@ def test_images_read_where_they_lie(kernel, dtype):
     """No padding, no stride, whole vectors: neither x nor dout is copied into planes."""
     size = 2 * cpu_info.lanes(np.dtype(dtype))
     x, w, b, dout = problem((3, 4, 5, size + kernel - 1), (7, 4, kernel, kernel), 1, 0, dtype)
-    shape = geometry.shape_of(x, w, (1, 1), (0, 0))
+    shape = geometry.shape_of(x, w, windows.checked("f", x.shape, w.shape[2:], 1, 0))
     assert geometry.forward(shape, x.dtype, 1).planes.in_place
     assert geometry.backward(shape, x.dtype, False, 1).gradients.in_place
     assert geometry.backward(shape, x.dtype, True, 1).gradients.in_place == (kernel == 1)

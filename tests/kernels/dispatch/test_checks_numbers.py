@@ -162,10 +162,10 @@ def test_keys_returns_a_copy():
 )
 def test_a_window_that_does_not_fit(window, pad, message):
     with refused(ValueError, f"f: the window does not fit: {message} or a smaller window"):
-        windows.output_size("f", (1, 1, 4, 5), window, (1, 1), pad)
+        windows.checked("f", (1, 1, 4, 5), window, 1, pad)
     enough = int(re.search(r"pad=(\d)", message)[1])
-    assert min(windows.output_size("f", (1, 1, 4, 5), window, (1, 1), (enough, enough))) >= 1
+    assert min(windows.checked("f", (1, 1, 4, 5), window, 1, enough).out) >= 1
 
 
 def test_rows_that_no_window_reaches_are_ignored():
-    assert windows.output_size("f", (1, 1, 7, 8), (2, 3), (3, 4), (0, 1)) == (2, 2)
+    assert windows.checked("f", (1, 1, 7, 8), (2, 3), (3, 4), (0, 1)).out == (2, 2)

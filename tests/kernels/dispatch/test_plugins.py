@@ -92,6 +92,50 @@ def test_a_backend_of_another_package_is_one_of_the_backends(site):
     assert printed(folder, code, FASTNN_BACKEND="trusty")[-1] == "trusty"
 
 
+def test_it_is_called_with_the_parameters_of_the_public_functions(site):
+    """By position: strides and borders as pairs, whatever value our own variants share."""
+    kernels = """
+        class conv2d:
+            def conv2d_forward(x, w, b, stride, pad):
+                print(x.shape, w.shape, b.shape, stride, pad)
+            def conv2d_backward(dout, x, w, stride, pad, need_dx):
+                print(dout.shape, stride, pad, need_dx)
+        class pool2d:
+            def max_pool2d_forward(x, size, stride, pad):
+                print(x.shape, size, stride, pad)
+            def max_pool2d_backward(dout, index, x_shape, size, stride, pad):
+                print(dout.shape, index.dtype, x_shape, size, stride, pad)
+            def global_avg_pool2d_forward(x):
+                print(x.shape)
+        class fused:
+            def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx):
+                print(stride, pad, pool_size, pool_stride, need_dx)
+        operations = {"conv2d": conv2d, "pool2d": pool2d, "fused": fused}
+    """
+    folder = site("mine", {"mine.py": kernels}, GROUP, {"mine": "mine:operations"})
+    code = """
+        import numpy as np
+        import fastnn
+        from fastnn.kernels import conv2d, fused, pool2d
+        x, w, b, index = np.ones((2, 3, 5, 7)), np.ones((4, 3, 2, 1)), np.ones(4), np.zeros((2, 3, 4, 4), int)
+        with fastnn.use_backend("mine"):
+            conv2d.conv2d_forward(x, w, b, (1, 2), 1)
+            conv2d.conv2d_backward(np.ones((2, 4, 6, 5)), x, w, (1, 2), 1, False)
+            pool2d.max_pool2d_forward(x, (2, 3), 100, (0, 1))
+            pool2d.max_pool2d_backward(np.ones((2, 3, 4, 4)), index, (2, 3, 5, 7), (2, 1), (1, 2), 0)
+            pool2d.global_avg_pool2d_forward(x)
+            fused.conv2d_relu_pool_backward(np.ones((2, 4, 2, 7)), x, w, np.zeros((2, 4, 2, 7), int), 1, 0, (3, 1), 1)
+    """
+    assert printed(folder, code) == [
+        "(2, 3, 5, 7) (4, 3, 2, 1) (4,) (1, 2) (1, 1)",
+        "(2, 4, 6, 5) (1, 2) (1, 1) False",
+        "(2, 3, 5, 7) (2, 3) (4, 7) (0, 1)",
+        "(2, 3, 4, 4) uint8 (2, 3, 5, 7) (2, 1) (1, 2) (0, 0)",
+        "(2, 3, 5, 7)",
+        "(1, 1) (0, 0) (3, 1) (1, 1) True",
+    ]
+
+
 def test_what_it_lacks_says_so(site):
     folder = site("trusty", TRUSTY, GROUP, {"trusty": "trusty.kernels"})
     code = """

@@ -1,0 +1,152 @@
+"""Each function of `fused` as its parts, one after the other: what naive and vectorized are."""
+
+import functools
+import math
+from collections.abc import Callable
+from types import ModuleType
+
+
+def of(module: str, *parts: ModuleType) -> dict[str, Callable]:
+    """The functions of a module, composed of the variants of the operations that `Composition` names."""
+    composition = Composition(*parts)
+    return {name: _function(module, getattr(composition, name)) for name in vars(Composition) if name[0] != "_"}
+
+
+def _function(module, method):
+    @functools.wraps(method)
+    def function(*arguments):
+        return method(*arguments)
+
+    function.__module__ = module
+    return function
+
+
+class Composition:
+    """The functions of `fused` on one backend."""
+
+    def __init__(self, activations, affine, conv2d, normalization, pool2d):
+        self.activations, self.affine, self.conv2d = activations, affine, conv2d
+        self.normalization, self.pool2d = normalization, pool2d
+
+    def affine_relu_forward(self, x, w, b):
+        return self.activations.relu_forward(self.affine.affine_forward(x, w, b))
+
+    def affine_relu_backward(self, dout, x, w, out, need_dx):
+        return self.affine.affine_backward(self.activations.relu_backward(dout, out), x, w, need_dx)
+
+    def affine_batchnorm_relu_forward(self, x, w, b, gamma, beta, epsilon):
+        between = self.affine.affine_forward(x, w, b)
+        out, mean, var = self.normalization.batchnorm_forward(_planes(between), gamma, beta, epsilon)
+        return self.activations.relu_forward(out).reshape(between.shape), between, mean, var
+
+    def affine_batchnorm_relu_backward(self, dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
+        dnorm = _planes(self.activations.relu_backward(dout, out))
+        dbetween, dgamma, dbeta = self.normalization.batchnorm_backward_alt(
+            dnorm, _planes(between), gamma, mean, var, epsilon
+        )
+        return *self.affine.affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+
+    def affine_batchnorm_relu_inference(self, x, w, b, gamma, beta, mean, var, epsilon):
+        between = self.affine.affine_forward(x, w, b)
+        return self.activations.relu_forward(
+            self.normalization.batchnorm_inference(_planes(between), gamma, beta, mean, var, epsilon)
+        ).reshape(between.shape)
+
+    def affine_batchnorm_relu_inference_backward(self, dout, x, w, b, gamma, mean, var, epsilon, out, need_dx):
+        dnorm = _planes(self.activations.relu_backward(dout, out))
+        between = _planes(self.affine.affine_forward(x, w, b))
+        dbetween, dgamma, dbeta = self.normalization.batchnorm_inference_backward(
+            dnorm, between, gamma, mean, var, epsilon
+        )
+        return *self.affine.affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+
+    def affine_layernorm_relu_forward(self, x, w, b, gamma, beta, epsilon):
+        between = self.affine.affine_forward(x, w, b)
+        out, mean, var = self.normalization.groupnorm_forward(_planes(between), gamma, beta, 1, epsilon)
+        return self.activations.relu_forward(out).reshape(between.shape), between, mean, var
+
+    def affine_layernorm_relu_backward(self, dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
+        dnorm = _planes(self.activations.relu_backward(dout, out))
+        dbetween, dgamma, dbeta = self.normalization.groupnorm_backward(
+            dnorm, _planes(between), gamma, 1, mean, var, epsilon
+        )
+        return *self.affine.affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+
+    def conv2d_relu_forward(self, x, w, b, geometry):
+        return self.activations.relu_forward(self.conv2d.conv2d_forward(x, w, b, geometry))
+
+    def conv2d_relu_backward(self, dout, x, w, out, geometry, need_dx):
+        return self.conv2d.conv2d_backward(self.activations.relu_backward(dout, out), x, w, geometry, need_dx)
+
+    def conv2d_batchnorm_relu_forward(self, x, w, b, gamma, beta, epsilon, geometry):
+        between = self.conv2d.conv2d_forward(x, w, b, geometry)
+        out, mean, var = self.normalization.batchnorm_forward(_planes(between), gamma, beta, epsilon)
+        return self.activations.relu_forward(out).reshape(between.shape), between, mean, var
+
+    def conv2d_batchnorm_relu_backward(self, dout, x, w, between, gamma, mean, var, epsilon, out, geometry, need_dx):
+        dnorm = _planes(self.activations.relu_backward(dout, out))
+        dbetween, dgamma, dbeta = self.normalization.batchnorm_backward_alt(
+            dnorm, _planes(between), gamma, mean, var, epsilon
+        )
+        return *self.conv2d.conv2d_backward(dbetween.reshape(dout.shape), x, w, geometry, need_dx), dgamma, dbeta
+
+    def conv2d_batchnorm_relu_inference(self, x, w, b, gamma, beta, mean, var, epsilon, geometry):
+        between = self.conv2d.conv2d_forward(x, w, b, geometry)
+        return self.activations.relu_forward(
+            self.normalization.batchnorm_inference(_planes(between), gamma, beta, mean, var, epsilon)
+        ).reshape(between.shape)
+
+    def conv2d_batchnorm_relu_inference_backward(
+        self, dout, x, w, b, gamma, mean, var, epsilon, out, geometry, need_dx
+    ):
+        dnorm = _planes(self.activations.relu_backward(dout, out))
+        between = _planes(self.conv2d.conv2d_forward(x, w, b, geometry))
+        dbetween, dgamma, dbeta = self.normalization.batchnorm_inference_backward(
+            dnorm, between, gamma, mean, var, epsilon
+        )
+        return *self.conv2d.conv2d_backward(dbetween.reshape(dout.shape), x, w, geometry, need_dx), dgamma, dbeta
+
+    def conv2d_relu_pool_forward(self, x, w, b, geometry, pooling):
+        return self._pool(self.conv2d_relu_forward(x, w, b, geometry), pooling)
+
+    def conv2d_relu_pool_backward(self, dout, x, w, index, geometry, pooling, need_dx):
+        dbetween = self.pool2d.max_pool2d_backward(dout, index, (len(x), len(w), *geometry.out), pooling)
+        return self.conv2d.conv2d_backward(dbetween, x, w, geometry, need_dx)
+
+    def conv2d_batchnorm_relu_pool_forward(self, x, w, b, gamma, beta, epsilon, geometry, pooling):
+        out, *others = self.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, geometry)
+        return *self._pool(out, pooling), *others
+
+    def conv2d_batchnorm_relu_pool_backward(
+        self, dout, x, w, between, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
+    ):
+        dnorm = _planes(self.pool2d.max_pool2d_backward(dout, index, between.shape, pooling))
+        dbetween, dgamma, dbeta = self.normalization.batchnorm_backward_alt(
+            dnorm, _planes(between), gamma, mean, var, epsilon
+        )
+        return *self.conv2d.conv2d_backward(dbetween.reshape(between.shape), x, w, geometry, need_dx), dgamma, dbeta
+
+    def conv2d_batchnorm_relu_pool_inference(self, x, w, b, gamma, beta, mean, var, epsilon, geometry, pooling):
+        out = self.conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, geometry)
+        return self._pool(out, pooling)
+
+    def conv2d_batchnorm_relu_pool_inference_backward(
+        self, dout, x, w, b, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
+    ):
+        between = self.conv2d.conv2d_forward(x, w, b, geometry)
+        dnorm = _planes(self.pool2d.max_pool2d_backward(dout, index, between.shape, pooling))
+        dbetween, dgamma, dbeta = self.normalization.batchnorm_inference_backward(
+            dnorm, _planes(between), gamma, mean, var, epsilon
+        )
+        return *self.conv2d.conv2d_backward(dbetween.reshape(between.shape), x, w, geometry, need_dx), dgamma, dbeta
+
+    def _pool(self, out, pooling):
+        """The pooled output of a ReLU, and the index, "none" where ReLU stops the winner's gradient."""
+        out, index = self.pool2d.max_pool2d_forward(out, pooling)
+        index[~(out > 0)] = math.prod(pooling.window)
+        return out, index
+
+
+def _planes(x):
+    """x (N, C, ...) as (N, C, S)."""
+    return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
