@@ -23,6 +23,7 @@ Axes, in docstrings, names and loop indices (lower case):
 
 from .dispatch import deprecated
 from .dispatch.arrays import to_device, to_numpy, transfers
+from .dispatch.signatures import Unsupported
 from .dispatch.switch import BackendUnavailable, backends, get_backend, set_backend, use_backend
 
 OPERATIONS = (
@@ -45,6 +46,7 @@ FORMER_NAMES = {"norm": "normalization", "squares": "l2", "sandwich": "fused"}  
 __all__ = [
     "OPERATIONS",
     "BackendUnavailable",
+    "Unsupported",
     "backends",
     "get_backend",
     "set_backend",

@@ -7,7 +7,8 @@ What the entry point names is a package with a module for each operation (`my_pa
 from names of operations to modules, or to anything else with functions as attributes. The functions
 have the names and parameters of the operation's public functions and are called by position, with arguments that are
 checked already: arrays of one dtype in C order, strides as (height, width) pairs. An operation or a function may be
-missing.
+missing; so may the last parameters of a function, which then gets the calls in which they have their defaults. For any
+other feature that it lacks, a function raises `fastnn.kernels.Unsupported`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import windows
+from .signatures import Unsupported
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -99,10 +101,11 @@ class Functions:
 
 
 def _as_variant(function: Callable, contract: Callable) -> Callable:
-    """A function with the parameters of a public one as one with those of its variants: geometries are unpacked."""
-    parameters = list(inspect.signature(contract).parameters)
-    names = windows.inner(parameters)
-    if names == parameters:
+    """A function with the parameters of a public one, of which the last may lack, as one with those of its variants."""
+    parameters = inspect.signature(contract).parameters
+    names, wanted = windows.inner(parameters), list(parameters)
+    count = _accepted(function, parameters)
+    if names == wanted and count == len(wanted):
         return function
 
     def variant(*arguments: Any) -> Any:
@@ -110,9 +113,29 @@ def _as_variant(function: Callable, contract: Callable) -> Callable:
         for whole, parts in windows.FIELDS.items():
             if whole in given:
                 given.update((part, getattr(given[whole], field)) for part, field in parts.items())
-        return function(*map(given.__getitem__, parameters))
+        for name in wanted[count:]:
+            default = parameters[name].default
+            if given[name] not in (default, (default, default)):
+                raise Unsupported(f"{name}={given[name]!r}")
+        return function(*(given[name] for name in wanted[:count]))
 
     return variant
+
+
+def _accepted(function: Callable, parameters: Mapping[str, inspect.Parameter]) -> int:
+    """How many of these parameters a function accepts, by position: all, or all but some with a default."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # compiled code may have none
+        return len(parameters)
+    required = sum(parameter.default is parameter.empty for parameter in parameters.values())
+    for count in range(len(parameters), required - 1, -1):
+        try:
+            signature.bind(*list(parameters)[:count])
+            return count
+        except TypeError:
+            continue
+    return len(parameters)  # the call will say what is wrong
 
 
 def _package(point: EntryPoint) -> str:

@@ -7,9 +7,28 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from . import validation
+from . import active, validation
 
 F = TypeVar("F", bound=Callable)
+
+
+class Unsupported(NotImplementedError):
+    """A backend has a function, but not with these arguments: `raise Unsupported(f"dilation={dilation}")`.
+
+    Variants raise it, those of other packages too; the public function that was called says the rest.
+    """
+
+    def __init__(self, feature: str, words: str = "") -> None:
+        super().__init__(feature, words)
+        self.feature, self.words = feature, words
+
+    def __str__(self) -> str:
+        return self.words or self.feature
+
+    @property
+    def name(self) -> str:
+        """The name of the argument."""
+        return self.feature.partition("=")[0]
 
 
 def checked(function: F) -> F:
@@ -21,6 +40,10 @@ def checked(function: F) -> F:
     def called(*arguments, **keywords):
         try:
             return function(*arguments, **keywords)
+        except Unsupported as error:
+            if error.words:
+                raise
+            raise Unsupported(error.feature, _unsupported(function, error.feature)) from error
         except TypeError as error:
             if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
                 raise  # from inside the function
@@ -39,6 +62,14 @@ def quiet(function: F) -> F:
             return function(*arguments, **keywords)
 
     return called  # type: ignore[return-value]
+
+
+def _unsupported(function: Callable, feature: str) -> str:
+    backend = active.name()
+    return (
+        f"{function.__name__}: backend={backend!r} does not support {feature}; expected a backend that does, and "
+        f"nothing falls back to another one; call it under use_backend({'naive' if backend == 'njit' else 'njit'!r})"
+    )
 
 
 def _refusal(function: Callable, arguments: tuple, keywords: dict[str, Any]) -> str:

@@ -8,8 +8,8 @@ Precedence: `use_backend`, `set_backend`, the environment variable (read when fi
 "njit". `"auto"` is cuda where there is a GPU for it, else njit; a simulated GPU is for who asks for cuda by name.
 No variant depends on NumPy's error state: compiled code ignores it, and all others run as if it were "ignore".
 Nothing falls back silently: a backend that cannot run here raises BackendUnavailable, an operation that a backend lacks
-raises NotImplementedError. Other packages may offer more backends (see `plugins`), which are looked for when a name is
-asked for that is none of ours, or all of them.
+raises NotImplementedError, arguments that it does not support its subclass Unsupported. Other packages may offer more
+backends (see `plugins`), which are looked for when a name is asked for that is none of ours, or all of them.
 """
 
 import contextlib

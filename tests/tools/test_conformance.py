@@ -9,8 +9,8 @@ import pytest
 
 import fastnn
 from fastnn import kernels
-from fastnn.kernels import affine, conv2d, pool2d
-from fastnn.testing import check_kernel
+from fastnn.kernels import Unsupported, affine, conv2d, pool2d
+from fastnn.testing import WrongKernel, check_kernel
 from fastnn.testing.conformance import cases, strategies
 from fastnn.testing.conformance.compare import Fault
 from fastnn.testing.conformance.shrinking import smallest
@@ -161,6 +161,45 @@ def test_the_last_parameters_may_be_missing():
         assert check_kernel(plain_conv, "conv2d_forward", cases=20, timed=False, dtypes=["float32"]).cases > 20
         assert check_kernel(faulty_kernels.right(gradients), "conv2d_backward", cases=10, timed=False).ok
     assert min(seen) >= 0  # without a border
+
+
+def pool_without_gaps(x, size, stride, pad=0):
+    """Windows meet or overlap."""
+    if np.any(np.less(size, stride)):
+        raise Unsupported(f"stride={stride}")
+    return faulty_kernels.right(pool2d.max_pool2d_forward)(x, size, stride, pad)
+
+
+def test_what_a_kernel_does_not_support_is_left_out():
+    report = check_kernel(pool_without_gaps, "max_pool2d_forward", cases=12)
+    assert (report.ok, report.lacks) == (True, ("stride",))
+    assert (
+        0
+        < report.cases
+        < check_kernel(
+            faulty_kernels.right(pool2d.max_pool2d_forward), "max_pool2d_forward", cases=12, timed=False
+        ).cases
+    )
+    assert "does what max_pool2d_forward does but for stride, which it does not support: " in str(report)
+
+
+def test_what_a_kernel_does_not_support_hides_no_fault():
+    def wrong(x, size, stride, pad=0):
+        out, index = pool_without_gaps(x, size, stride, pad)
+        return out + 1, index
+
+    with pytest.raises(WrongKernel, match="does not do what max_pool2d_forward does"):
+        check_kernel(wrong, "max_pool2d_forward", cases=4, timed=False)
+
+
+def test_a_kernel_that_supports_nothing():
+    def nothing(x):
+        raise Unsupported("x")
+
+    with pytest.raises(
+        ValueError, match=r"^check_kernel: kernel=nothing raises Unsupported in every case \(x\); expect"
+    ):
+        check_kernel(nothing, "relu_forward", cases=2, timed=False)
 
 
 @pytest.mark.parametrize(

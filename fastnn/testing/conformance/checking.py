@@ -1,9 +1,11 @@
 """All of it for one kernel: draw, judge, shrink, name the cause, time."""
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterable
 
+from fastnn.kernels import Unsupported
 from fastnn.kernels.dispatch import validation
 
 from . import causes, shrinking, strategies, timing
@@ -52,13 +54,18 @@ def check_kernel(
     called, fixed = fitted(name, kernel, function)
     title = getattr(kernel, "__name__", type(kernel).__name__)
     report = examine(called, title, function, cases, dtypes, seed, fixed)
+    if not report.cases:
+        raise ValueError(
+            f"{name}: kernel={title} raises Unsupported in every case ({', '.join(report.lacks)}); expected some that "
+            f"it supports; raise Unsupported only for what it lacks"
+        )
     if not report.ok:
         raise WrongKernel(report)
     if not timed:
         return report
     title = f"{title} (yours)" if title in ("naive", "vectorized", "njit") else title
     seconds, size = timing.times(title, called, function, fixed)
-    return Report(title, like, report.cases, dtypes, seconds=seconds, size=size)
+    return dataclasses.replace(report, kernel=title, seconds=seconds, size=size)
 
 
 def examine(
@@ -73,23 +80,34 @@ def examine(
 ) -> Report:
     """Judge a kernel that takes all arguments; arguments and results as of `check_kernel`, but nothing is raised.
 
+    Cases in which the kernel raises Unsupported are left out; the report says what it lacks.
     again: call it with large arrays too, time and again and in several threads
     """
-    tried, fixed = 0, fixed or {}
+    tried, fixed, lacks = 0, fixed or {}, set()
     for dtype in dtypes:
         others = drawn(function, dtype, fixed, seed, cases)
         for case in others:
+            try:
+                fault = judge(kernel, case)
+            except Unsupported as error:
+                lacks.add(error.name)
+                continue
             tried += 1
-            if fault := judge(kernel, case):
+            if fault:
                 return _explained(kernel, title, function, dtypes, tried, judge, (case, fault), others)
         large = make(function, strategies.large(function, dtype, fixed))
         for judged in (judge, judge_again) if again else ():
             if large is None:
                 break
+            try:
+                fault = judged(kernel, large)
+            except Unsupported as error:
+                lacks.add(error.name)
+                break
             tried += 1
-            if fault := judged(kernel, large):
+            if fault:
                 return _explained(kernel, title, function, dtypes, tried, judged, (large, fault), iter(()))
-    return Report(title, function.name, tried, dtypes)
+    return Report(title, function.name, tried, dtypes, lacks=tuple(sorted(lacks)))
 
 
 def fitted(name: str, kernel: Callable, function: Function) -> tuple[Callable, strategies.Plan]:
@@ -132,7 +150,10 @@ def _explained(
     """The report about a failing case: it is made smaller, and others like it are looked for."""
 
     def again(case: Case) -> Fault | None:
-        return judged(kernel, case)
+        try:
+            return judged(kernel, case)
+        except Unsupported:
+            return None
 
     if first[1].aspect == "value" and (fault := judge_again(kernel, first[0])):
         judged, first = judge_again, (first[0], fault)  # what is wrong is another thing each time

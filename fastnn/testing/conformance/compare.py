@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.kernels import Unsupported
 from fastnn.testing.compare import assert_same, tolerance
 
 from .cases import Arguments, Case, WrongCount, make, outcome
@@ -36,11 +37,11 @@ class Missing(Exception):
 
 
 def judge(kernel: Callable, case: Case) -> Fault | None:
-    """Call the kernel once: what is wrong, or None."""
+    """Call the kernel once: what is wrong, or None. Raises Unsupported where the kernel does."""
     given = case.fresh()
     try:
         actual = outcome(case.function, kernel, given)
-    except Missing:
+    except (Missing, Unsupported):
         raise
     except WrongCount as error:
         return Fault("count", "", str(error), {})

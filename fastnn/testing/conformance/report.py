@@ -24,6 +24,7 @@ class Report:
     takes: what is special about it: without each of these it does not fail
     cause: why it is wrong, in one word and in words (`cause.word` may be None)
     seconds: median of one call, by name, where it was timed; size: what was timed
+    lacks: the arguments for whose values it raises Unsupported; these cases are left out
     """
 
     kernel: str
@@ -36,6 +37,7 @@ class Report:
     cause: Cause | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     size: str = ""
+    lacks: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -51,8 +53,9 @@ class Report:
         return "\n".join(self._right() if self.ok else self._wrong())
 
     def _right(self) -> list[str]:
+        but = f" but for {' and '.join(self.lacks)}, which it does not support" if self.lacks else ""
         lines = [
-            f"{self.kernel} does what {self.like} does: {self.cases} cases in {' and '.join(self.dtypes)}, "
+            f"{self.kernel} does what {self.like} does{but}: {self.cases} cases in {' and '.join(self.dtypes)}, "
             f"and the same bits again and in several threads at once."
         ]
         if self.seconds:

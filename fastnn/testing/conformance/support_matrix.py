@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from fastnn.kernels import OPERATIONS, use_backend
+from fastnn.kernels import OPERATIONS, Unsupported, use_backend
 
 from .checking import DTYPES, examine
 from .compare import Missing
@@ -29,7 +29,7 @@ def run(
 
         backends: {name: note}
         support: {operation: {backend: {dtype: "right", "wrong" or "missing"}}}; "missing" where it lacks all functions
-        lacking: {backend: [names of functions that it lacks]}
+        lacking: {backend: [names of functions that it lacks, or "FUNCTION with ARGUMENT" where it supports some cases]}
         reports: [what is wrong, in words]; calls: how many were compared; seconds: how long that took
     """
     began, calls, reports = time.perf_counter(), 0, []
@@ -47,8 +47,11 @@ def run(
                         report = examine(
                             _on(name, function), name, function, cases, (dtype,), seed, again=name not in simulated
                         )
+                        lacks = [f"{function.name} with {argument}" for argument in report.lacks]
                     except Missing:
-                        lacking[name] += [function.name] * (function.name not in lacking[name])
+                        report, lacks = None, [function.name]
+                    lacking[name] += [line for line in lacks if line not in lacking[name]]
+                    if not report or not report.cases:
                         continue
                     calls += report.cases
                     found.append(report.ok)
@@ -72,6 +75,8 @@ def _on(backend: str, function: Function) -> Callable:
         with use_backend(backend):
             try:
                 return function.public(*arguments)
+            except Unsupported:
+                raise
             except NotImplementedError as error:
                 raise Missing(function.name) from error
 

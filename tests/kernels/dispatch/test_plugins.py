@@ -158,6 +158,72 @@ def test_what_it_lacks_says_so(site):
     ]
 
 
+LIMITED = {
+    "limited.py": """
+        from fastnn.kernels import Unsupported
+        from fastnn.kernels.affine import naive
+        from fastnn.kernels.losses import naive as losses
+        class affine:
+            def affine_forward(x, w, b):
+                if x.dtype == "float32":
+                    raise Unsupported("float32")
+                return x @ w + b
+            def affine_backward(dout, x, w):
+                return naive.affine_backward(dout, x, w, True)
+        class loss:
+            def softmax_loss(x, y):
+                return losses.softmax_loss(x, y, 0.0)
+        operations = {"affine": affine, "losses": loss}
+    """
+}
+
+
+def test_features_that_it_lacks_say_so(site):
+    """The last parameters may be missing, and a function may raise Unsupported."""
+    folder = site("limited", LIMITED, GROUP, {"limited": "limited:operations"})
+    code = """
+        import copy, pickle
+        import numpy as np
+        import fastnn
+        from fastnn import layers
+        from fastnn.kernels import affine, losses, Unsupported
+        x, w, y = np.ones((2, 3)), np.ones((3, 4)), np.zeros(2, int)
+        with fastnn.use_backend("limited"):
+            print(*(part.shape for part in affine.affine_backward(np.ones((2, 4)), x, w)))
+            print(losses.softmax_loss(x, y)[1].shape, losses.softmax_loss(x, y, 0)[1].shape)
+            for call in (
+                lambda: affine.affine_backward(np.ones((2, 4)), x, w, False),
+                lambda: losses.softmax_loss(x, y, label_smoothing=0.5),
+                lambda: layers.affine_forward(*(array.astype(np.float32) for array in (x, w, w[0]))),
+            ):
+                try:
+                    call()
+                except Unsupported as error:
+                    assert isinstance(error, NotImplementedError)
+                    assert str(pickle.loads(pickle.dumps(error))) == str(copy.copy(error)) == str(error)
+                    print(error.name, "|", error)
+    """
+    says = "expected a backend that does, and nothing falls back to another one; call it under use_backend('njit')"
+    assert printed(folder, code) == [
+        "(2, 3) (3, 4) (4,)",
+        "(2, 3) (2, 3)",
+        f"need_dx | affine_backward: backend='limited' does not support need_dx=False; {says}",
+        f"label_smoothing | softmax_loss: backend='limited' does not support label_smoothing=0.5; {says}",
+        f"float32 | affine_forward: backend='limited' does not support float32; {says}",
+    ]
+
+
+def test_features_that_it_lacks_are_left_out_of_the_check(site):
+    folder = site("limited", LIMITED, GROUP, {"limited": "limited:operations"})
+    command = ["-m", "fastnn", "check", "--backend", "limited", "--operation", "affine", "losses", "--cases", "8"]
+    done = run(folder, *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lacking = "affine_forward with float32, affine_backward with need_dx, softmax_loss with label_smoothing, svm_loss"
+    assert f"\nlimited lacks {lacking}, mse_loss\n" in done.stdout
+    assert "| affine    | float32, float64 |" in done.stdout
+    assert done.stdout.endswith("all are right\n")
+
+
 def test_it_is_checked_as_ours_are(site):
     wrong = """
         class affine:
