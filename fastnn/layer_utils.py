@@ -67,9 +67,9 @@ def affine_bn_relu_forward(
     training, eps, running = batchnorm_settings(function, bn_param, gamma)
     if training:
         flat = rows(function, x)
-        out, between, mean, var = fused.affine_batchnorm_relu_forward(flat, w, b, gamma, beta, eps)
+        out, pre_norm, mean, var = fused.affine_batchnorm_relu_forward(flat, w, b, gamma, beta, eps)
         update_running(bn_param, running, mean, var)
-        return out, (training, x, w, between, gamma, mean, var, eps, out)
+        return out, (training, x, w, pre_norm, gamma, mean, var, eps, out)
     mean, var = running
     out = fused.affine_batchnorm_relu_inference(rows(function, x), w, b, gamma, beta, mean, var, eps)
     update_running(bn_param, running)
@@ -94,8 +94,8 @@ def affine_ln_relu_forward(
     """`affine_forward`, `layernorm_forward`, `relu_forward`; gamma, beta (M,). Returns out (N, M), cache."""
     function = "affine_ln_relu_forward"
     eps, flat = epsilon(function, "ln_param", ln_param), rows(function, x)
-    out, between, mean, var = fused.affine_layernorm_relu_forward(flat, w, b, gamma, beta, eps)
-    return out, (x, w, between, gamma, mean, var, eps, out)
+    out, pre_norm, mean, var = fused.affine_layernorm_relu_forward(flat, w, b, gamma, beta, eps)
+    return out, (x, w, pre_norm, gamma, mean, var, eps, out)
 
 
 @signatures.checked
@@ -144,9 +144,9 @@ def conv_bn_relu_forward(
         batchnorm_settings(function, bn_param, gamma),
     )
     if training:
-        out, between, mean, var = fused.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, eps, *geometry)
+        out, pre_norm, mean, var = fused.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, eps, *geometry)
         update_running(bn_param, running, mean, var)
-        return out, (training, x, w, between, gamma, mean, var, eps, out, *geometry)
+        return out, (training, x, w, pre_norm, gamma, mean, var, eps, out, *geometry)
     mean, var = running
     out = fused.conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, eps, *geometry)
     update_running(bn_param, running)
@@ -198,9 +198,9 @@ def conv_bn_relu_pool_forward(
     geometry = (*conv_geometry(function, conv_param), *_unpadded(function, pool_param))
     training, eps, running = batchnorm_settings(function, bn_param, gamma)
     if training:
-        out, index, between, mean, var = fused.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, eps, *geometry)
+        out, index, pre_norm, mean, var = fused.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, eps, *geometry)
         update_running(bn_param, running, mean, var)
-        return out, (training, x, w, between, gamma, mean, var, eps, index, *geometry)
+        return out, (training, x, w, pre_norm, gamma, mean, var, eps, index, *geometry)
     mean, var = running
     out, index = fused.conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, eps, *geometry)
     update_running(bn_param, running)

@@ -1,9 +1,23 @@
-"""Former names of what users may import: they still work, and warn."""
+"""Former names of what users may import or pass: they still work, and warn."""
 
 import importlib
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
+
+KEYWORDS = {"between": "pre_norm"}  # former names of arguments
+
+
+def keywords(function: Callable, given: dict[str, Any]) -> dict[str, Any] | None:
+    """The keywords of a call by their names of today, with a warning; None where no former name is among them."""
+    parameters = inspect.signature(function).parameters
+    former = [name for name in given if name not in parameters and KEYWORDS.get(name) in parameters]
+    if not former or any(KEYWORDS[name] in given for name in former):
+        return None
+    for name in former:
+        warnings.warn(f"{function.__name__}: {name}= is now {KEYWORDS[name]}=", DeprecationWarning, stacklevel=3)
+    return {KEYWORDS[name] if name in former else name: value for name, value in given.items()}
 
 
 def names(module: str, **renamed: str) -> Callable[[str], Any]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from . import active, validation
+from . import active, deprecated, validation
 
 F = TypeVar("F", bound=Callable)
 
@@ -47,7 +47,10 @@ def checked(function: F) -> F:
         except TypeError as error:
             if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
                 raise  # from inside the function
-            message = _refusal(function, arguments, keywords)
+            renamed = deprecated.keywords(function, keywords)
+            message = "" if renamed else _refusal(function, arguments, keywords)
+        if renamed:
+            return called(*arguments, **renamed)
         raise TypeError(message)
 
     return called  # type: ignore[return-value]

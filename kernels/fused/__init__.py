@@ -4,7 +4,7 @@ Each is defined as the composition of its parts, and naive and vectorized comput
 memory once, and the array between the parts need not exist. This is the only operation that leans on others.
 
 Functions with a norm take gamma, beta and epsilon as in `normalization`. `*_forward` normalises by statistics of
-`between`, the output of the affine layer or the convolution, and returns between, mean and var for the backward pass;
+`pre_norm`, the output of the affine layer or the convolution, and returns pre_norm, mean and var for the backward pass;
 batch norm then needs N >= 1. `*_inference` normalises by the mean and var given, which may be folded into w and b.
 """
 
@@ -41,7 +41,7 @@ def affine_relu_backward(dout, x, w, out, need_dx=True):
 def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
     """`affine_forward`, `batchnorm_forward`, `relu_forward`: x (N, D), w (D, M); b, gamma, beta (M,).
 
-    Returns out (N, M), between (N, M), mean (M,), var (M,).
+    Returns out (N, M), pre_norm (N, M), mean (M,), var (M,).
     """
     function = "affine_batchnorm_relu_forward"
     arrays = validation.floats(function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), beta=(beta, "M"))
@@ -50,19 +50,19 @@ def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
 
 
 @signatures.checked
-def affine_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx=True):
+def affine_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, need_dx=True):
     """Gradients of `affine_batchnorm_relu_forward`, given dout (N, M) and what it got and gave.
 
     Returns dx (or None), dw, db, dgamma, dbeta.
     """
     function = "affine_batchnorm_relu_backward"
-    x, w, gamma, mean, var, dout, between, out = validation.floats(
+    x, w, gamma, mean, var, dout, pre_norm, out = validation.floats(
         function, x=(x, "N D"), w=(w, "D M"), gamma=(gamma, "M"), mean=(mean, "M"), var=(var, "M"), dout=(dout, "N M"),
-        between=(between, "N M"), out=(out, "N M"),
+        pre_norm=(pre_norm, "N M"), out=(out, "N M"),
     )  # fmt: skip
     epsilon = _positive(function, epsilon, var)
     return _variant().affine_batchnorm_relu_backward(
-        dout, x, w, between, gamma, mean, var, epsilon, out, validation.flag(function, "need_dx", need_dx)
+        dout, x, w, pre_norm, gamma, mean, var, epsilon, out, validation.flag(function, "need_dx", need_dx)
     )
 
 
@@ -95,7 +95,7 @@ def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, ep
 def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
     """`affine_forward`, `groupnorm_forward` with one group, `relu_forward`; arguments as with batch norm, M >= 1.
 
-    Returns out (N, M), between (N, M), mean (N, 1), var (N, 1).
+    Returns out (N, M), pre_norm (N, M), mean (N, 1), var (N, 1).
     """
     function = "affine_layernorm_relu_forward"
     arrays = validation.floats(function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), beta=(beta, "M"))
@@ -104,17 +104,17 @@ def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
 
 
 @signatures.checked
-def affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx=True):
+def affine_layernorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, need_dx=True):
     """Gradients of `affine_layernorm_relu_forward`: mean, var (N, 1); dx (or None), dw, db, dgamma, dbeta."""
     function = "affine_layernorm_relu_backward"
-    x, w, gamma, mean, var, dout, between, out = validation.floats(
+    x, w, gamma, mean, var, dout, pre_norm, out = validation.floats(
         function, x=(x, "N D"), w=(w, "D M"), gamma=(gamma, "M"), mean=(mean, "N 1"), var=(var, "N 1"),
-        dout=(dout, "N M"), between=(between, "N M"), out=(out, "N M"),
+        dout=(dout, "N M"), pre_norm=(pre_norm, "N M"), out=(out, "N M"),
     )  # fmt: skip
     validation.not_empty(function, "gamma", gamma)
     epsilon = _positive(function, epsilon, var)
     return _variant().affine_layernorm_relu_backward(
-        dout, x, w, between, gamma, mean, var, epsilon, out, validation.flag(function, "need_dx", need_dx)
+        dout, x, w, pre_norm, gamma, mean, var, epsilon, out, validation.flag(function, "need_dx", need_dx)
     )
 
 
@@ -142,7 +142,7 @@ def conv2d_relu_backward(dout, x, w, out, stride=1, pad=0, need_dx=True):
 def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride=1, pad=0):
     """`conv2d_forward`, `batchnorm_forward`, `relu_forward`: x (N, C, H, W), w (F, C, KH, KW); b, gamma, beta (F,).
 
-    Returns out (N, F, OH, OW), between (N, F, OH, OW), mean (F,), var (F,).
+    Returns out (N, F, OH, OW), pre_norm (N, F, OH, OW), mean (F,), var (F,).
     """
     function = "conv2d_batchnorm_relu_forward"
     arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta)
@@ -152,19 +152,19 @@ def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride=1, pad=0
 
 
 @signatures.checked
-def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True):
+def conv2d_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True):
     """Gradients of `conv2d_batchnorm_relu_forward`, given dout (N, F, OH, OW) and what it got and gave.
 
     Returns dx (or None), dw, db, dgamma, dbeta.
     """
     function = "conv2d_batchnorm_relu_backward"
-    images = {"dout": dout, "between": between, "out": out}
-    x, w, gamma, mean, var, dout, between, out = _convolution(function, x, w, images, gamma=gamma, mean=mean, var=var)
+    images = {"dout": dout, "pre_norm": pre_norm, "out": out}
+    x, w, gamma, mean, var, dout, pre_norm, out = _convolution(function, x, w, images, gamma=gamma, mean=mean, var=var)
     geometry = conv_geometry(function, x, w, stride, pad)
     validation.shape(function, "dout", dout, (len(x), len(w), *geometry.out))
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_backward(
-        dout, x, w, between, gamma, mean, var, epsilon, out, geometry, validation.flag(function, "need_dx", need_dx)
+        dout, x, w, pre_norm, gamma, mean, var, epsilon, out, geometry, validation.flag(function, "need_dx", need_dx)
     )
 
 
@@ -226,7 +226,7 @@ def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_st
 def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride):
     """`conv2d_batchnorm_relu_forward`, then `max_pool2d_forward` without padding.
 
-    Returns out and index (N, F, PH, PW) as of `conv2d_relu_pool_forward`, between (N, F, OH, OW), mean (F,), var (F,).
+    Returns out and index (N, F, PH, PW) as of `conv2d_relu_pool_forward`, pre_norm (N, F, OH, OW), mean (F,), var (F,).
     """
     function = "conv2d_batchnorm_relu_pool_forward"
     arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta)
@@ -237,26 +237,26 @@ def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pa
 
 @signatures.checked
 def conv2d_batchnorm_relu_pool_backward(
-    dout, x, w, between, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True
+    dout, x, w, pre_norm, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True
 ):
     """Gradients of `conv2d_batchnorm_relu_pool_forward`, given dout (N, F, PH, PW) and what it got and gave.
 
     Returns dx (or None), dw, db, dgamma, dbeta.
     """
     function = "conv2d_batchnorm_relu_pool_backward"
-    images, pooled = {"between": between}, {"dout": dout}
-    x, w, gamma, mean, var, between, dout = _convolution(
+    images, pooled = {"pre_norm": pre_norm}, {"dout": dout}
+    x, w, gamma, mean, var, pre_norm, dout = _convolution(
         function, x, w, images, pooled, gamma=gamma, mean=mean, var=var
     )
     geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
-    validation.shape(function, "between", between, (len(x), len(w), *geometry.out))
+    validation.shape(function, "pre_norm", pre_norm, (len(x), len(w), *geometry.out))
     index = _pool_index(function, index, dout, x, w, pooling)
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_pool_backward(
         dout,
         x,
         w,
-        between,
+        pre_norm,
         gamma,
         mean,
         var,

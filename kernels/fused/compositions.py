@@ -35,42 +35,42 @@ class Composition:
         return self.affine.affine_backward(self.activations.relu_backward(dout, out), x, w, need_dx)
 
     def affine_batchnorm_relu_forward(self, x, w, b, gamma, beta, epsilon):
-        between = self.affine.affine_forward(x, w, b)
-        out, mean, var = self.normalization.batchnorm_forward(_planes(between), gamma, beta, epsilon)
-        return self.activations.relu_forward(out).reshape(between.shape), between, mean, var
+        pre_norm = self.affine.affine_forward(x, w, b)
+        out, mean, var = self.normalization.batchnorm_forward(_planes(pre_norm), gamma, beta, epsilon)
+        return self.activations.relu_forward(out).reshape(pre_norm.shape), pre_norm, mean, var
 
-    def affine_batchnorm_relu_backward(self, dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
+    def affine_batchnorm_relu_backward(self, dout, x, w, pre_norm, gamma, mean, var, epsilon, out, need_dx):
         dnorm = _planes(self.activations.relu_backward(dout, out))
-        dbetween, dgamma, dbeta = self.normalization.batchnorm_backward_alt(
-            dnorm, _planes(between), gamma, mean, var, epsilon
+        dpre_norm, dgamma, dbeta = self.normalization.batchnorm_backward_alt(
+            dnorm, _planes(pre_norm), gamma, mean, var, epsilon
         )
-        return *self.affine.affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+        return *self.affine.affine_backward(dpre_norm.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
 
     def affine_batchnorm_relu_inference(self, x, w, b, gamma, beta, mean, var, epsilon):
-        between = self.affine.affine_forward(x, w, b)
+        pre_norm = self.affine.affine_forward(x, w, b)
         return self.activations.relu_forward(
-            self.normalization.batchnorm_inference(_planes(between), gamma, beta, mean, var, epsilon)
-        ).reshape(between.shape)
+            self.normalization.batchnorm_inference(_planes(pre_norm), gamma, beta, mean, var, epsilon)
+        ).reshape(pre_norm.shape)
 
     def affine_batchnorm_relu_inference_backward(self, dout, x, w, b, gamma, mean, var, epsilon, out, need_dx):
         dnorm = _planes(self.activations.relu_backward(dout, out))
-        between = _planes(self.affine.affine_forward(x, w, b))
-        dbetween, dgamma, dbeta = self.normalization.batchnorm_inference_backward(
-            dnorm, between, gamma, mean, var, epsilon
+        pre_norm = _planes(self.affine.affine_forward(x, w, b))
+        dpre_norm, dgamma, dbeta = self.normalization.batchnorm_inference_backward(
+            dnorm, pre_norm, gamma, mean, var, epsilon
         )
-        return *self.affine.affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+        return *self.affine.affine_backward(dpre_norm.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
 
     def affine_layernorm_relu_forward(self, x, w, b, gamma, beta, epsilon):
-        between = self.affine.affine_forward(x, w, b)
-        out, mean, var = self.normalization.groupnorm_forward(_planes(between), gamma, beta, 1, epsilon)
-        return self.activations.relu_forward(out).reshape(between.shape), between, mean, var
+        pre_norm = self.affine.affine_forward(x, w, b)
+        out, mean, var = self.normalization.groupnorm_forward(_planes(pre_norm), gamma, beta, 1, epsilon)
+        return self.activations.relu_forward(out).reshape(pre_norm.shape), pre_norm, mean, var
 
-    def affine_layernorm_relu_backward(self, dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
+    def affine_layernorm_relu_backward(self, dout, x, w, pre_norm, gamma, mean, var, epsilon, out, need_dx):
         dnorm = _planes(self.activations.relu_backward(dout, out))
-        dbetween, dgamma, dbeta = self.normalization.groupnorm_backward(
-            dnorm, _planes(between), gamma, 1, mean, var, epsilon
+        dpre_norm, dgamma, dbeta = self.normalization.groupnorm_backward(
+            dnorm, _planes(pre_norm), gamma, 1, mean, var, epsilon
         )
-        return *self.affine.affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+        return *self.affine.affine_backward(dpre_norm.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
 
     def conv2d_relu_forward(self, x, w, b, geometry):
         return self.activations.relu_forward(self.conv2d.conv2d_forward(x, w, b, geometry))
@@ -79,52 +79,52 @@ class Composition:
         return self.conv2d.conv2d_backward(self.activations.relu_backward(dout, out), x, w, geometry, need_dx)
 
     def conv2d_batchnorm_relu_forward(self, x, w, b, gamma, beta, epsilon, geometry):
-        between = self.conv2d.conv2d_forward(x, w, b, geometry)
-        out, mean, var = self.normalization.batchnorm_forward(_planes(between), gamma, beta, epsilon)
-        return self.activations.relu_forward(out).reshape(between.shape), between, mean, var
+        pre_norm = self.conv2d.conv2d_forward(x, w, b, geometry)
+        out, mean, var = self.normalization.batchnorm_forward(_planes(pre_norm), gamma, beta, epsilon)
+        return self.activations.relu_forward(out).reshape(pre_norm.shape), pre_norm, mean, var
 
-    def conv2d_batchnorm_relu_backward(self, dout, x, w, between, gamma, mean, var, epsilon, out, geometry, need_dx):
+    def conv2d_batchnorm_relu_backward(self, dout, x, w, pre_norm, gamma, mean, var, epsilon, out, geometry, need_dx):
         dnorm = _planes(self.activations.relu_backward(dout, out))
-        dbetween, dgamma, dbeta = self.normalization.batchnorm_backward_alt(
-            dnorm, _planes(between), gamma, mean, var, epsilon
+        dpre_norm, dgamma, dbeta = self.normalization.batchnorm_backward_alt(
+            dnorm, _planes(pre_norm), gamma, mean, var, epsilon
         )
-        return *self.conv2d.conv2d_backward(dbetween.reshape(dout.shape), x, w, geometry, need_dx), dgamma, dbeta
+        return *self.conv2d.conv2d_backward(dpre_norm.reshape(dout.shape), x, w, geometry, need_dx), dgamma, dbeta
 
     def conv2d_batchnorm_relu_inference(self, x, w, b, gamma, beta, mean, var, epsilon, geometry):
-        between = self.conv2d.conv2d_forward(x, w, b, geometry)
+        pre_norm = self.conv2d.conv2d_forward(x, w, b, geometry)
         return self.activations.relu_forward(
-            self.normalization.batchnorm_inference(_planes(between), gamma, beta, mean, var, epsilon)
-        ).reshape(between.shape)
+            self.normalization.batchnorm_inference(_planes(pre_norm), gamma, beta, mean, var, epsilon)
+        ).reshape(pre_norm.shape)
 
     def conv2d_batchnorm_relu_inference_backward(
         self, dout, x, w, b, gamma, mean, var, epsilon, out, geometry, need_dx
     ):
         dnorm = _planes(self.activations.relu_backward(dout, out))
-        between = _planes(self.conv2d.conv2d_forward(x, w, b, geometry))
-        dbetween, dgamma, dbeta = self.normalization.batchnorm_inference_backward(
-            dnorm, between, gamma, mean, var, epsilon
+        pre_norm = _planes(self.conv2d.conv2d_forward(x, w, b, geometry))
+        dpre_norm, dgamma, dbeta = self.normalization.batchnorm_inference_backward(
+            dnorm, pre_norm, gamma, mean, var, epsilon
         )
-        return *self.conv2d.conv2d_backward(dbetween.reshape(dout.shape), x, w, geometry, need_dx), dgamma, dbeta
+        return *self.conv2d.conv2d_backward(dpre_norm.reshape(dout.shape), x, w, geometry, need_dx), dgamma, dbeta
 
     def conv2d_relu_pool_forward(self, x, w, b, geometry, pooling):
         return self._pool(self.conv2d_relu_forward(x, w, b, geometry), pooling)
 
     def conv2d_relu_pool_backward(self, dout, x, w, index, geometry, pooling, need_dx):
-        dbetween = self.pool2d.max_pool2d_backward(dout, index, (len(x), len(w), *geometry.out), pooling)
-        return self.conv2d.conv2d_backward(dbetween, x, w, geometry, need_dx)
+        dpre_norm = self.pool2d.max_pool2d_backward(dout, index, (len(x), len(w), *geometry.out), pooling)
+        return self.conv2d.conv2d_backward(dpre_norm, x, w, geometry, need_dx)
 
     def conv2d_batchnorm_relu_pool_forward(self, x, w, b, gamma, beta, epsilon, geometry, pooling):
         out, *others = self.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, geometry)
         return *self._pool(out, pooling), *others
 
     def conv2d_batchnorm_relu_pool_backward(
-        self, dout, x, w, between, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
+        self, dout, x, w, pre_norm, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
     ):
-        dnorm = _planes(self.pool2d.max_pool2d_backward(dout, index, between.shape, pooling))
-        dbetween, dgamma, dbeta = self.normalization.batchnorm_backward_alt(
-            dnorm, _planes(between), gamma, mean, var, epsilon
+        dnorm = _planes(self.pool2d.max_pool2d_backward(dout, index, pre_norm.shape, pooling))
+        dpre_norm, dgamma, dbeta = self.normalization.batchnorm_backward_alt(
+            dnorm, _planes(pre_norm), gamma, mean, var, epsilon
         )
-        return *self.conv2d.conv2d_backward(dbetween.reshape(between.shape), x, w, geometry, need_dx), dgamma, dbeta
+        return *self.conv2d.conv2d_backward(dpre_norm.reshape(pre_norm.shape), x, w, geometry, need_dx), dgamma, dbeta
 
     def conv2d_batchnorm_relu_pool_inference(self, x, w, b, gamma, beta, mean, var, epsilon, geometry, pooling):
         out = self.conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, geometry)
@@ -133,12 +133,12 @@ class Composition:
     def conv2d_batchnorm_relu_pool_inference_backward(
         self, dout, x, w, b, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
     ):
-        between = self.conv2d.conv2d_forward(x, w, b, geometry)
-        dnorm = _planes(self.pool2d.max_pool2d_backward(dout, index, between.shape, pooling))
-        dbetween, dgamma, dbeta = self.normalization.batchnorm_inference_backward(
-            dnorm, _planes(between), gamma, mean, var, epsilon
+        pre_norm = self.conv2d.conv2d_forward(x, w, b, geometry)
+        dnorm = _planes(self.pool2d.max_pool2d_backward(dout, index, pre_norm.shape, pooling))
+        dpre_norm, dgamma, dbeta = self.normalization.batchnorm_inference_backward(
+            dnorm, _planes(pre_norm), gamma, mean, var, epsilon
         )
-        return *self.conv2d.conv2d_backward(dbetween.reshape(between.shape), x, w, geometry, need_dx), dgamma, dbeta
+        return *self.conv2d.conv2d_backward(dpre_norm.reshape(pre_norm.shape), x, w, geometry, need_dx), dgamma, dbeta
 
     def _pool(self, out, pooling):
         """The pooled output of a ReLU, and the index, "none" where ReLU stops the winner's gradient."""

@@ -31,44 +31,44 @@ def affine_relu_backward(dout, x, w, out, need_dx):
 
 @on_device
 def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
-    between = affine_forward(x, w, b)
-    out, mean, var = normalize.batch_forward(_planes(between), gamma, beta, epsilon, relu=True)
-    return out.reshape(between.shape), between, mean, var
+    pre_norm = affine_forward(x, w, b)
+    out, mean, var = normalize.batch_forward(_planes(pre_norm), gamma, beta, epsilon, relu=True)
+    return out.reshape(pre_norm.shape), pre_norm, mean, var
 
 
 @on_device
-def affine_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
-    given = _planes(dout), _planes(between), gamma, mean, var, epsilon
-    dbetween, dgamma, dbeta = normalize.batch_backward(*given, relu=_planes(out))
-    return *affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+def affine_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, need_dx):
+    given = _planes(dout), _planes(pre_norm), gamma, mean, var, epsilon
+    dpre_norm, dgamma, dbeta = normalize.batch_backward(*given, relu=_planes(out))
+    return *affine_backward(dpre_norm.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
 
 
 @on_device
 def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
-    between = affine_forward(x, w, b)
-    out = normalize.given_forward(_planes(between), gamma, beta, mean, var, epsilon, relu=True)
-    return out.reshape(between.shape)
+    pre_norm = affine_forward(x, w, b)
+    out = normalize.given_forward(_planes(pre_norm), gamma, beta, mean, var, epsilon, relu=True)
+    return out.reshape(pre_norm.shape)
 
 
 @on_device
 def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, need_dx):
     given = _planes(dout), _planes(affine_forward(x, w, b)), gamma, mean, var, epsilon
-    dbetween, dgamma, dbeta = normalize.given_backward(*given, relu=_planes(out))
-    return *affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+    dpre_norm, dgamma, dbeta = normalize.given_backward(*given, relu=_planes(out))
+    return *affine_backward(dpre_norm.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
 
 
 @on_device
 def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
-    between = affine_forward(x, w, b)
-    out, mean, var = normalize.group_forward(_planes(between), gamma, beta, 1, epsilon, relu=True)
-    return out.reshape(between.shape), between, mean, var
+    pre_norm = affine_forward(x, w, b)
+    out, mean, var = normalize.group_forward(_planes(pre_norm), gamma, beta, 1, epsilon, relu=True)
+    return out.reshape(pre_norm.shape), pre_norm, mean, var
 
 
 @on_device
-def affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
-    given = _planes(dout), _planes(between), gamma, 1, mean, var, epsilon
-    dbetween, dgamma, dbeta = normalize.group_backward(*given, relu=_planes(out))
-    return *affine_backward(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+def affine_layernorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, need_dx):
+    given = _planes(dout), _planes(pre_norm), gamma, 1, mean, var, epsilon
+    dpre_norm, dgamma, dbeta = normalize.group_backward(*given, relu=_planes(out))
+    return *affine_backward(dpre_norm.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
 
 
 @on_device
@@ -83,77 +83,77 @@ def conv2d_relu_backward(dout, x, w, out, geometry, need_dx):
 
 @on_device
 def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, geometry):
-    between = conv2d_forward(x, w, b, geometry)
-    out, mean, var = normalize.batch_forward(_planes(between), gamma, beta, epsilon, relu=True)
-    return out.reshape(between.shape), between, mean, var
+    pre_norm = conv2d_forward(x, w, b, geometry)
+    out, mean, var = normalize.batch_forward(_planes(pre_norm), gamma, beta, epsilon, relu=True)
+    return out.reshape(pre_norm.shape), pre_norm, mean, var
 
 
 @on_device
-def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, geometry, need_dx):
-    given = _planes(dout), _planes(between), gamma, mean, var, epsilon
-    dbetween, dgamma, dbeta = normalize.batch_backward(*given, relu=_planes(out))
-    return *conv2d_backward(dbetween.reshape(dout.shape), x, w, geometry, need_dx), dgamma, dbeta
+def conv2d_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, geometry, need_dx):
+    given = _planes(dout), _planes(pre_norm), gamma, mean, var, epsilon
+    dpre_norm, dgamma, dbeta = normalize.batch_backward(*given, relu=_planes(out))
+    return *conv2d_backward(dpre_norm.reshape(dout.shape), x, w, geometry, need_dx), dgamma, dbeta
 
 
 @on_device
 def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, geometry):
-    between = conv2d_forward(x, w, b, geometry)
-    out = normalize.given_forward(_planes(between), gamma, beta, mean, var, epsilon, relu=True)
-    return out.reshape(between.shape)
+    pre_norm = conv2d_forward(x, w, b, geometry)
+    out = normalize.given_forward(_planes(pre_norm), gamma, beta, mean, var, epsilon, relu=True)
+    return out.reshape(pre_norm.shape)
 
 
 @on_device
 def conv2d_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, geometry, need_dx):
     given = _planes(dout), _planes(conv2d_forward(x, w, b, geometry)), gamma, mean, var, epsilon
-    dbetween, dgamma, dbeta = normalize.given_backward(*given, relu=_planes(out))
-    return *conv2d_backward(dbetween.reshape(dout.shape), x, w, geometry, need_dx), dgamma, dbeta
+    dpre_norm, dgamma, dbeta = normalize.given_backward(*given, relu=_planes(out))
+    return *conv2d_backward(dpre_norm.reshape(dout.shape), x, w, geometry, need_dx), dgamma, dbeta
 
 
 @on_device
 def conv2d_relu_pool_forward(x, w, b, geometry, pooling):
-    between = conv2d_relu_forward(x, w, b, geometry)
-    lengths, out, index = _pooled(between, pooling)
-    _pool(out.size, out.size, *lengths, between, x.dtype.type(0), out, index)
+    pre_norm = conv2d_relu_forward(x, w, b, geometry)
+    lengths, out, index = _pooled(pre_norm, pooling)
+    _pool(out.size, out.size, *lengths, pre_norm, x.dtype.type(0), out, index)
     return out, index
 
 
 @on_device
 def conv2d_relu_pool_backward(dout, x, w, index, geometry, pooling, need_dx):
-    dbetween = max_pool2d_backward(dout, index, (len(x), len(w), *geometry.out), pooling)
-    return conv2d_backward(dbetween, x, w, geometry, need_dx)
+    dpre_norm = max_pool2d_backward(dout, index, (len(x), len(w), *geometry.out), pooling)
+    return conv2d_backward(dpre_norm, x, w, geometry, need_dx)
 
 
 @on_device
 def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, geometry, pooling):
-    between = conv2d_forward(x, w, b, geometry)
-    mean, var = normalize.batch_statistics(_planes(between))
-    out, index = _normalize_and_pool(between, gamma, beta, mean, var, epsilon, pooling)
-    return out, index, between, normalize.narrowed(mean, x.dtype), normalize.narrowed(var, x.dtype)
+    pre_norm = conv2d_forward(x, w, b, geometry)
+    mean, var = normalize.batch_statistics(_planes(pre_norm))
+    out, index = _normalize_and_pool(pre_norm, gamma, beta, mean, var, epsilon, pooling)
+    return out, index, pre_norm, normalize.narrowed(mean, x.dtype), normalize.narrowed(var, x.dtype)
 
 
 @on_device
 def conv2d_batchnorm_relu_pool_backward(
-    dout, x, w, between, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
+    dout, x, w, pre_norm, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
 ):
-    dnorm = _planes(max_pool2d_backward(dout, index, between.shape, pooling))
-    dbetween, dgamma, dbeta = normalize.batch_backward(dnorm, _planes(between), gamma, mean, var, epsilon)
-    return *conv2d_backward(dbetween.reshape(between.shape), x, w, geometry, need_dx), dgamma, dbeta
+    dnorm = _planes(max_pool2d_backward(dout, index, pre_norm.shape, pooling))
+    dpre_norm, dgamma, dbeta = normalize.batch_backward(dnorm, _planes(pre_norm), gamma, mean, var, epsilon)
+    return *conv2d_backward(dpre_norm.reshape(pre_norm.shape), x, w, geometry, need_dx), dgamma, dbeta
 
 
 @on_device
 def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, geometry, pooling):
-    between = conv2d_forward(x, w, b, geometry)
-    return _normalize_and_pool(between, gamma, beta, mean, var, epsilon, pooling)
+    pre_norm = conv2d_forward(x, w, b, geometry)
+    return _normalize_and_pool(pre_norm, gamma, beta, mean, var, epsilon, pooling)
 
 
 @on_device
 def conv2d_batchnorm_relu_pool_inference_backward(
     dout, x, w, b, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
 ):
-    between = conv2d_forward(x, w, b, geometry)
-    dnorm = _planes(max_pool2d_backward(dout, index, between.shape, pooling))
-    dbetween, dgamma, dbeta = normalize.given_backward(dnorm, _planes(between), gamma, mean, var, epsilon)
-    return *conv2d_backward(dbetween.reshape(between.shape), x, w, geometry, need_dx), dgamma, dbeta
+    pre_norm = conv2d_forward(x, w, b, geometry)
+    dnorm = _planes(max_pool2d_backward(dout, index, pre_norm.shape, pooling))
+    dpre_norm, dgamma, dbeta = normalize.given_backward(dnorm, _planes(pre_norm), gamma, mean, var, epsilon)
+    return *conv2d_backward(dpre_norm.reshape(pre_norm.shape), x, w, geometry, need_dx), dgamma, dbeta
 
 
 def _planes(x):

@@ -21,14 +21,14 @@ def affine_relu_backward(dout, x, w, out, need_dx):
 
 
 def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
-    between = matmul.multiply_add(x, w, b)
-    out, mean, var = normalize.forward(between, gamma, beta, epsilon, relu=True)
-    return out, between, mean, var
+    pre_norm = matmul.multiply_add(x, w, b)
+    out, mean, var = normalize.forward(pre_norm, gamma, beta, epsilon, relu=True)
+    return out, pre_norm, mean, var
 
 
-def affine_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
-    dbetween, dgamma, dbeta = normalize.backward(dout, between, gamma, mean, var, epsilon, relu=out)
-    return *matmul.gradients(dbetween, x, w, need_dx), dgamma, dbeta
+def affine_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, need_dx):
+    dpre_norm, dgamma, dbeta = normalize.backward(dout, pre_norm, gamma, mean, var, epsilon, relu=out)
+    return *matmul.gradients(dpre_norm, x, w, need_dx), dgamma, dbeta
 
 
 def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
@@ -42,15 +42,15 @@ def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, ep
 
 
 def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
-    between = matmul.multiply_add(x, w, b)
-    out, mean, var = groups.forward(between[:, :, None], gamma, beta, 1, epsilon, relu=True)
-    return out.reshape(between.shape), between, mean, var
+    pre_norm = matmul.multiply_add(x, w, b)
+    out, mean, var = groups.forward(pre_norm[:, :, None], gamma, beta, 1, epsilon, relu=True)
+    return out.reshape(pre_norm.shape), pre_norm, mean, var
 
 
-def affine_layernorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, need_dx):
-    between = between[:, :, None]
-    dbetween, dgamma, dbeta = groups.backward(dout, between, gamma, 1, mean, var, epsilon, relu=out)
-    return *matmul.gradients(dbetween.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
+def affine_layernorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, need_dx):
+    pre_norm = pre_norm[:, :, None]
+    dpre_norm, dgamma, dbeta = groups.backward(dout, pre_norm, gamma, 1, mean, var, epsilon, relu=out)
+    return *matmul.gradients(dpre_norm.reshape(dout.shape), x, w, need_dx), dgamma, dbeta
 
 
 def conv2d_relu_forward(x, w, b, geometry):
@@ -62,14 +62,14 @@ def conv2d_relu_backward(dout, x, w, out, geometry, need_dx):
 
 
 def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, geometry):
-    between = convolution.forward(x, w, b, geometry)
-    out, mean, var = normalize.forward(between, gamma, beta, epsilon, relu=True)
-    return out, between, mean, var
+    pre_norm = convolution.forward(x, w, b, geometry)
+    out, mean, var = normalize.forward(pre_norm, gamma, beta, epsilon, relu=True)
+    return out, pre_norm, mean, var
 
 
-def conv2d_batchnorm_relu_backward(dout, x, w, between, gamma, mean, var, epsilon, out, geometry, need_dx):
-    dbetween, dgamma, dbeta = normalize.backward(dout, between, gamma, mean, var, epsilon, relu=out)
-    return *gradients.backward(dbetween, x, w, geometry, need_dx), dgamma, dbeta
+def conv2d_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, geometry, need_dx):
+    dpre_norm, dgamma, dbeta = normalize.backward(dout, pre_norm, gamma, mean, var, epsilon, relu=out)
+    return *gradients.backward(dpre_norm, x, w, geometry, need_dx), dgamma, dbeta
 
 
 def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, geometry):
@@ -91,20 +91,20 @@ def conv2d_relu_pool_backward(dout, x, w, index, geometry, pooling, need_dx):
 
 
 def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, geometry, pooling):
-    between, dtype = convolution.forward(x, w, b, geometry), index_dtype(pooling.window)
+    pre_norm, dtype = convolution.forward(x, w, b, geometry), index_dtype(pooling.window)
     out, index, mean, var = normalize.forward_pooled(
-        between, gamma, beta, epsilon, pooling.window, pooling.stride, dtype
+        pre_norm, gamma, beta, epsilon, pooling.window, pooling.stride, dtype
     )
-    return out, index, between, mean, var
+    return out, index, pre_norm, mean, var
 
 
 def conv2d_batchnorm_relu_pool_backward(
-    dout, x, w, between, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
+    dout, x, w, pre_norm, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
 ):
-    dbetween, dgamma, dbeta = normalize.backward_pooled(
-        dout, between, gamma, mean, var, epsilon, index, pooling.window, pooling.stride
+    dpre_norm, dgamma, dbeta = normalize.backward_pooled(
+        dout, pre_norm, gamma, mean, var, epsilon, index, pooling.window, pooling.stride
     )
-    return *gradients.backward(dbetween, x, w, geometry, need_dx), dgamma, dbeta
+    return *gradients.backward(dpre_norm, x, w, geometry, need_dx), dgamma, dbeta
 
 
 def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, geometry, pooling):

@@ -42,12 +42,12 @@ def _functions(name):
     yield Function(
         f"{name}_forward",
         {**arrays, **bias, **({**scale, **epsilon} if has_norm else {}), **geometry},
-        (*results, "between", "mean", "var") if has_norm else results,
+        (*results, "pre_norm", "mean", "var") if has_norm else results,
         **ties,
     )
     yield Function(
         f"{name}_backward",
-        {**gradient, **arrays, **({"between": of.OUT, **norm} if has_norm else {}), **result, **geometry, **need_dx},
+        {**gradient, **arrays, **({"pre_norm": of.OUT, **norm} if has_norm else {}), **result, **geometry, **need_dx},
         GRADIENTS + OF_NORM if has_norm else GRADIENTS,
         forward=f"{name}_forward",
         **traits,

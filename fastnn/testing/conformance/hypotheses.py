@@ -136,7 +136,7 @@ def _fits(case: Case, change: Callable, name: str, actual: Any) -> bool:
 
 def _unbiased(case: Case) -> np.ndarray:
     var = case.expected["var"]
-    count = case.expected["between" if "between" in case.expected else "out"].size // max(var.size, 1)
+    count = case.expected["pre_norm" if "pre_norm" in case.expected else "out"].size // max(var.size, 1)
     return var * (count / (count - 1)) if count > 1 else var
 
 

@@ -175,8 +175,8 @@ def normalise(guards, dtype, shape):
     finite(*fused.conv2d_batchnorm_relu_backward(dout, x, w, *statistics[1:2], gamma, *statistics[2:], 1, x))
     if min(shape[2:]) > 1:
         pooled, index, *statistics = fused.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, 1, 1, 0, 2, 2)
-        between, mean, var = map(guards.copy, statistics)
-        given_back = guards.copy(pooled), x, w, between, gamma, mean, var, 1, guards.copy(index), 1, 0, 2, 2
+        pre_norm, mean, var = map(guards.copy, statistics)
+        given_back = guards.copy(pooled), x, w, pre_norm, gamma, mean, var, 1, guards.copy(index), 1, 0, 2, 2
         finite(*fused.conv2d_batchnorm_relu_pool_backward(*given_back))
 
 

@@ -38,9 +38,9 @@ def check(name, arrays, geometry=(), seed=1):
     forward, backward, inference, inference_backward = functions(name)
     x, w, b, gamma, beta, mean, var = arrays
     terms = 4 * (x.size + w.size)
-    out, between, *statistics = against_naive(forward, x, w, b, gamma, beta, EPSILON, *geometry, terms=terms)
+    out, pre_norm, *statistics = against_naive(forward, x, w, b, gamma, beta, EPSILON, *geometry, terms=terms)
     dout = np.random.default_rng(seed).standard_normal(out.shape).astype(x.dtype)
-    given_back = (dout, x, w, between, gamma, *statistics, EPSILON, out, *geometry)
+    given_back = (dout, x, w, pre_norm, gamma, *statistics, EPSILON, out, *geometry)
     gradients = against_naive(backward, *given_back, terms=terms + 4 * dout.size)  # db is 0 but for rounding
     assert_same(backward(*given_back, need_dx=False), (None, *gradients[1:]))
     out = against_naive(inference, x, w, b, gamma, beta, mean, var, EPSILON, *geometry, terms=terms)
@@ -69,11 +69,11 @@ def test_any_affine_batchnorm_relu(backend, sizes, dtype, seed):
 def test_any_affine_layernorm_relu(backend, sizes, dtype, seed):
     N, D, M = sizes
     x, w, b, gamma, beta, *_ = draw((N, D), (D, M), dtype, seed)
-    out, between, *statistics = against_naive(
+    out, pre_norm, *statistics = against_naive(
         fused.affine_layernorm_relu_forward, x, w, b, gamma, beta, EPSILON, terms=x.size + w.size
     )
     dout = np.random.default_rng(seed).standard_normal((N, M)).astype(dtype)
-    given_back = (dout, x, w, between, gamma, *statistics, EPSILON, out)
+    given_back = (dout, x, w, pre_norm, gamma, *statistics, EPSILON, out)
     gradients = against_naive(fused.affine_layernorm_relu_backward, *given_back, terms=x.size + w.size)
     without = fused.affine_layernorm_relu_backward(*given_back, need_dx=False)
     assert_same(without, (None, *gradients[1:]))
@@ -129,14 +129,14 @@ def check_pooled(arrays, geometry, seed=1):
         np.testing.assert_array_equal(index == np.prod(geometry[2]), ~(out > 0))
         return out, index, *others
 
-    out, index, between, *statistics = compare(forward, x, w, b, gamma, beta, EPSILON, *geometry)
+    out, index, pre_norm, *statistics = compare(forward, x, w, b, gamma, beta, EPSILON, *geometry)
     dout = np.random.default_rng(seed).standard_normal(out.shape).astype(x.dtype)
-    given_back = (dout, x, w, between, gamma, *statistics, EPSILON, index, *geometry)
-    gradients = against_naive(backward, *given_back, terms=terms + 4 * between.size)
+    given_back = (dout, x, w, pre_norm, gamma, *statistics, EPSILON, index, *geometry)
+    gradients = against_naive(backward, *given_back, terms=terms + 4 * pre_norm.size)
     assert_same(backward(*given_back, need_dx=False), (None, *gradients[1:]))
     out, index = compare(inference, x, w, b, gamma, beta, mean, var, EPSILON, *geometry)
     given_back = (dout, x, w, b, gamma, mean, var, EPSILON, index, *geometry)
-    gradients = against_naive(inference_backward, *given_back, terms=terms + 4 * between.size)
+    gradients = against_naive(inference_backward, *given_back, terms=terms + 4 * pre_norm.size)
     assert_same(inference_backward(*given_back, need_dx=False), (None, *gradients[1:]))
 
 
@@ -233,16 +233,16 @@ def test_agrees_with_torch(backend, dtype):
     functional = torch.nn.functional
     x, w, b, gamma, beta, mean, var = draw((4, 3, 7, 6), (5, 3, 3, 3), dtype)
     forward, backward, inference, inference_backward = functions("conv2d_batchnorm_relu")
-    out, between, *statistics = forward(x, w, b, gamma, beta, EPSILON, 2, 1)
+    out, pre_norm, *statistics = forward(x, w, b, gamma, beta, EPSILON, 2, 1)
     dout = np.random.default_rng(0).standard_normal(out.shape).astype(dtype)
-    trained = out, backward(dout, x, w, between, gamma, *statistics, EPSILON, out, 2, 1)
+    trained = out, backward(dout, x, w, pre_norm, gamma, *statistics, EPSILON, out, 2, 1)
     out = inference(x, w, b, gamma, beta, mean, var, EPSILON, 2, 1)
     frozen = out, inference_backward(dout, x, w, b, gamma, mean, var, EPSILON, out, 2, 1)
     for (out, gradients), training in ((trained, True), (frozen, False)):
         tensors = [torch.tensor(value, requires_grad=True) for value in (x, w, b, gamma, beta)]
         running = (None, None) if training else (torch.tensor(mean), torch.tensor(var))
-        between = functional.conv2d(*tensors[:3], stride=2, padding=1)
-        expected = functional.relu(functional.batch_norm(between, *running, *tensors[3:], training, 0, EPSILON))
+        pre_norm = functional.conv2d(*tensors[:3], stride=2, padding=1)
+        expected = functional.relu(functional.batch_norm(pre_norm, *running, *tensors[3:], training, 0, EPSILON))
         expected.backward(torch.tensor(dout))
         assert_same(out, expected.detach().numpy(), terms=x.size)
         assert_same(gradients, tuple(tensor.grad.numpy() for tensor in tensors), terms=x.size)
@@ -274,9 +274,26 @@ def test_errors(backend, name):
         geometry, index = (1, 0, 2, 2), np.zeros((2, 4, 1, 1), np.uint8)
         with pytest.raises(ValueError, match=r"^conv2d_batchnorm_relu_pool_forward: x.shape = .* has no elements in a"):
             forward(x[:0], w, b, gamma, beta, EPSILON, *geometry)
-        with pytest.raises(ValueError, match=r"^conv2d_batchnorm_relu_pool_backward: between.shape = .* does not fit"):
+        with pytest.raises(ValueError, match=r"^conv2d_batchnorm_relu_pool_backward: pre_norm.shape = .* does not fit"):
             backward(index * 1.0, x, w, x[:, :1].repeat(4, 1), gamma, mean, var, EPSILON, index, *geometry)
         with pytest.raises(
             ValueError, match=r"^conv2d_batchnorm_relu_pool_inference_backward: dout.shape = .* does not"
         ):
             inference_backward(out, x, w, b, gamma, mean, var, EPSILON, index, *geometry)
+
+
+def test_the_former_name_of_pre_norm(backend):
+    x, b = np.eye(3), np.ones(3)
+    out, pre_norm, mean, var = fused.affine_batchnorm_relu_forward(x, x, b, b, b, EPSILON)
+    kept = {"gamma": b, "mean": mean, "var": var, "epsilon": EPSILON, "out": out}
+    expected = fused.affine_batchnorm_relu_backward(out, x, x, pre_norm, **kept)
+    with pytest.warns(DeprecationWarning, match=r"^affine_batchnorm_relu_backward: between= is now pre_norm=$") as seen:
+        actual = fused.affine_batchnorm_relu_backward(out, x, x, between=pre_norm, **kept)
+    assert seen[0].filename == __file__
+    assert_same(actual, expected, terms=1)
+    with pytest.raises(
+        TypeError, match=r"^affine_batchnorm_relu_backward: the keyword between=.* is unknown; expected"
+    ):
+        fused.affine_batchnorm_relu_backward(out, x, x, between=pre_norm, pre_norm=pre_norm, **kept)
+    with pytest.raises(TypeError, match=r"^affine_relu_forward: the keyword between=3 is unknown"):
+        fused.affine_relu_forward(x, x, b, between=3)

@@ -42,8 +42,8 @@ def check_with_batchnorm(name, arrays, geometry, mask):
     terms = 50 * (x.size + w.size)  # db is 0 but for rounding
     if len(x):
         results = against_naive(forward, x, w, b, gamma, beta, EPSILON, *geometry, terms=terms)
-        between, *statistics = results[-3:]
-        given = (gradient_like(results[0]), x, w, between, gamma, *statistics, EPSILON, results[mask], *geometry)
+        pre_norm, *statistics = results[-3:]
+        given = (gradient_like(results[0]), x, w, pre_norm, gamma, *statistics, EPSILON, results[mask], *geometry)
         check_backward(backward, *given, terms=terms)
     results = against_naive(inference, *arrays, EPSILON, *geometry, terms=terms)
     results = results if isinstance(results, tuple) else (results,)
@@ -62,10 +62,10 @@ def test_affine(shapes, dtype):
     out = against_naive(fused.affine_relu_forward, x, w, b, terms=terms)
     check_backward(fused.affine_relu_backward, gradient_like(out), x, w, out, terms=terms)
     check_with_batchnorm("affine_batchnorm_relu", arrays, (), mask=0)
-    out, between, *statistics = against_naive(
+    out, pre_norm, *statistics = against_naive(
         fused.affine_layernorm_relu_forward, x, w, b, gamma, beta, EPSILON, terms=terms
     )
-    given = (gradient_like(out), x, w, between, gamma, *statistics, EPSILON, out)
+    given = (gradient_like(out), x, w, pre_norm, gamma, *statistics, EPSILON, out)
     check_backward(fused.affine_layernorm_relu_backward, *given, terms=terms)
 
 
@@ -113,8 +113,8 @@ def test_what_is_pooled_is_what_would_be_normalized_before(dtype):
     x, w, b = (rng.integers(-1, 2, shape).astype(dtype) for shape in ((3, 2, 5, 5), (3, 2, 2, 2), (3,)))
     w[2], gamma, beta = 0, np.array([0.3, -0.7, 1], dtype), np.array([0.1, 0.2, 0.3], dtype)
     out, index, *others = fused.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, EPSILON, 1, 0, 2, 1)
-    between, *rest = fused.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, EPSILON, 1, 0)
-    expected, winners = pool2d.max_pool2d_forward(between, 2, 1)
+    pre_norm, *rest = fused.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, EPSILON, 1, 0)
+    expected, winners = pool2d.max_pool2d_forward(pre_norm, 2, 1)
     np.testing.assert_array_equal(out, expected, strict=True)
     np.testing.assert_array_equal(index, np.where(expected > 0, winners, 4).astype(np.uint8), strict=True)
     assert_same(others, rest)
@@ -149,9 +149,9 @@ def test_gradients_are_the_numeric_ones():
     def result(_):
         return forward(x, w, b, gamma, beta, EPSILON, 1, 1, 2, 2)[0]
 
-    out, index, between, *statistics = forward(x, w, b, gamma, beta, EPSILON, 1, 1, 2, 2)
+    out, index, pre_norm, *statistics = forward(x, w, b, gamma, beta, EPSILON, 1, 1, 2, 2)
     dout = gradient_like(out)
-    dx, dw, _, *others = backward(dout, x, w, between, gamma, *statistics, EPSILON, index, 1, 1, 2, 2)
+    dx, dw, _, *others = backward(dout, x, w, pre_norm, gamma, *statistics, EPSILON, index, 1, 1, 2, 2)
     for array, actual in zip((w, gamma, beta), (dw, *others), strict=True):
         assert rel_error(eval_numerical_gradient_array(result, array, dout), actual) < 1e-6
     expected = eval_numerical_gradient_array(result, x[:1, :, :2, 1:], dout)
