@@ -1,10 +1,11 @@
-"""fastnn: the neural-network framework of the CS231n courses on naive, NumPy and Numba kernels, one switch apart.
+"""fastnn: the neural-network framework of the CS231n courses, with interchangeable backends.
 
-from fastnn.classifiers.cnn import ThreeLayerConvNet
-from fastnn.data_utils import get_shapes_data
-from fastnn.solver import Solver
+    from fastnn.classifiers.cnn import ThreeLayerConvNet
+    from fastnn.data_utils import get_shapes_data
+    from fastnn.solver import Solver
 
-The backend: the environment variable FASTNN_BACKEND, `set_backend`, `use_backend`; see `kernels.dispatch.switch`.
+Kernels exist as naive loops, in NumPy, and in Numba for CPU and GPU. The environment variable FASTNN_BACKEND,
+`set_backend` and `use_backend` select the backend; see `kernels.dispatch.switch`.
 """
 
 import importlib as _importlib
@@ -47,14 +48,14 @@ __all__ = [
 
 @_calls.checked
 def reset_seed(seed: int) -> None:
-    """Seed NumPy's global random state, which everything here that was given no seed of its own draws from."""
+    """Seed NumPy's global random state, which everything created with seed=None draws from."""
     import numpy as np
 
     np.random.seed(_checks.integer("reset_seed", "seed", seed, minimum=0, maximum=2**32 - 1))
 
 
 def __getattr__(name: str) -> _Any:
-    """Submodules on demand, so that `import fastnn` stays quick and `fastnn.layers` works after it."""
+    """Import a submodule on first access, so that `import fastnn` stays fast."""
     if not name.startswith("_") and _importlib_util.find_spec(f"{__name__}.{name}"):
         return _importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 import sys
 
-if not sys.flags.safe_path:  # Python puts the current folder first, where a file such as random.py would hide its own
+if not sys.flags.safe_path:  # the current folder comes first: a random.py there would hide the standard library's
     sys.path.append(sys.path.pop(0))
 
 from fastnn.cli import main

@@ -1,4 +1,4 @@
-"""Checks of arguments, beyond those of arrays and numbers in `fastnn.kernels.dispatch.validation`."""
+"""Argument checks that complement those of arrays and numbers in `fastnn.kernels.dispatch.validation`."""
 
 import math
 import os
@@ -12,7 +12,7 @@ from fastnn.kernels.dispatch import validation
 
 
 def cache(function: str, value: Any, length: int) -> tuple:
-    """What a forward function returned for its backward function: a tuple of so many entries."""
+    """Check the cache that a forward function returned for its backward function: a tuple of `length` entries."""
     if type(value) is tuple and len(value) == length:
         return value
     raise TypeError(
@@ -22,7 +22,7 @@ def cache(function: str, value: Any, length: int) -> tuple:
 
 
 def path(function: str, name: str, value: Any) -> Path:
-    """The name of a file or a folder."""
+    """Check the name of a file or folder."""
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(
             f"{function}: {name}={validation.brief(value)} is not a path; expected the name of a file or folder; pass "
@@ -32,12 +32,12 @@ def path(function: str, name: str, value: Any) -> Path:
 
 
 def path_or_none(function: str, name: str, value: Any) -> Path | None:
-    """The name of a file or a folder, or None."""
+    """Check the name of a file or folder, or None."""
     return None if value is None else path(function, name, value)
 
 
 def dtype(function: str, value: Any, *allowed: type) -> np.dtype:
-    """`value` as a NumPy dtype, one of those allowed: float32 and float64 unless others are given."""
+    """Convert `value` to one of the allowed NumPy dtypes, by default float32 and float64."""
     allowed = allowed or (np.float32, np.float64)
     try:
         chosen = None if value is None else np.dtype(value)
@@ -46,14 +46,13 @@ def dtype(function: str, value: Any, *allowed: type) -> np.dtype:
     if chosen is None or chosen not in allowed:
         names = " or ".join(np.dtype(one).name for one in allowed)
         raise TypeError(
-            f"{function}: dtype={validation.brief(value)} cannot be computed with here; expected {names}; pass one of "
-            f"these"
+            f"{function}: dtype={validation.brief(value)} is not supported here; expected {names}; pass one of these"
         )
     return chosen
 
 
 def function(name: str, argument: str, value: Any) -> Any:
-    """A function, or another object that can be called."""
+    """Check a function or another callable."""
     if not callable(value):
         raise TypeError(
             f"{name}: {argument}={validation.brief(value)} is not a function; expected a function; pass its name, "
@@ -62,20 +61,20 @@ def function(name: str, argument: str, value: Any) -> Any:
     return value
 
 
-def attributes(function: str, name: str, value: Any, *words: str, expected: str) -> Any:
-    """An object that has attributes of these names."""
-    lacking = [word for word in words if not hasattr(value, word)]
-    if lacking:
+def attributes(function: str, name: str, value: Any, *wanted: str, expected: str) -> Any:
+    """Check that an object has these attributes."""
+    missing = [attribute for attribute in wanted if not hasattr(value, attribute)]
+    if missing:
         raise TypeError(
-            f"{function}: {name}={validation.brief(value)} has no {' and no '.join(lacking)}; expected {expected}; "
+            f"{function}: {name}={validation.brief(value)} has no {' and no '.join(missing)}; expected {expected}; "
             f"pass one"
         )
     return value
 
 
 def real(function: str, name: str, value: Any, dtype: Any = None) -> np.ndarray:
-    """An array of real numbers of any dtype, converted to `dtype` where that is given."""
-    if type(value) is np.ndarray and value.dtype == dtype:  # found out fast: small layers wait for it
+    """Convert to an array of real numbers, of the given dtype if any."""
+    if type(value) is np.ndarray and value.dtype == dtype:  # fast path for small layers
         return value
     given = validation.array(function, name, value)
     if given.dtype.kind not in "fiub":
@@ -83,12 +82,12 @@ def real(function: str, name: str, value: Any, dtype: Any = None) -> np.ndarray:
             f"{function}: {name}.dtype = {given.dtype} holds no real numbers; expected floats or integers; convert it "
             f"with np.asarray({name}, dtype=np.float32)"
         )
-    with np.errstate(all="ignore"):  # float32 has infinity and 0 for what it cannot hold
+    with np.errstate(all="ignore"):  # out of range for float32: becomes infinity or 0
         return given if dtype is None else given.astype(dtype, copy=False)
 
 
 def lengths(function: str, name: str, value: Any, count: int | None = None) -> tuple[int, ...]:
-    """Lengths of axes, from 1 up: as many as asked for, or at least one."""
+    """Check a tuple of axis lengths, each at least 1: `count` of them, or any positive number."""
     if isinstance(value, np.ndarray) and value.ndim == 1:
         value = value.tolist()
     if not isinstance(value, (tuple, list)) or not value or len(value) != (count or len(value)):
@@ -102,14 +101,14 @@ def lengths(function: str, name: str, value: Any, count: int | None = None) -> t
 
 
 def length(function: str, name: str, value: Any) -> int:
-    """The length of an array, from 1 up."""
+    """Check the length of an array, at least 1."""
     checked = validation.integer(function, name, value, minimum=1)
     validation.fits(function, name, value, checked)
     return checked
 
 
 def mapping(function: str, name: str, value: Any, of: str) -> Any:
-    """A dict, or another mapping."""
+    """Check a dict or another mapping."""
     if not isinstance(value, Mapping):
         raise TypeError(
             f"{function}: {name}={validation.brief(value)} is not a dict; expected {of} by name; pass a dict of them"
@@ -118,7 +117,7 @@ def mapping(function: str, name: str, value: Any, of: str) -> Any:
 
 
 def listed(function: str, name: str, values: Any, of: str) -> list:
-    """The entries of a list or of another iterable that is not text."""
+    """Convert an iterable other than a string or mapping to a list."""
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise TypeError(
             f"{function}: {name}={validation.brief(values)} is not a list; expected {of}; pass a list or tuple of them"
@@ -127,23 +126,23 @@ def listed(function: str, name: str, values: Any, of: str) -> list:
 
 
 def words(function: str, name: str, values: Any) -> list[str]:
-    """A list of texts."""
-    given = listed(function, name, values, "texts")
+    """Convert an iterable of strings to a list."""
+    given = listed(function, name, values, "strings")
     for value in given:
         if not isinstance(value, str):
             raise TypeError(
-                f"{function}: {name} contains {validation.brief(value)}; expected texts only; convert it with str"
+                f"{function}: {name} contains {validation.brief(value)}; expected strings only; convert it with str"
             )
     return given
 
 
 def count_or_none(function: str, name: str, value: Any) -> int | None:
-    """An integer from 1 up, or None."""
+    """Check a positive integer, or None."""
     return None if value is None else validation.integer(function, name, value, minimum=1)
 
 
 def function_or_none(function: str, name: str, value: Any) -> Any:
-    """A function, or None."""
+    """Check a function, or None."""
     if value is not None and not callable(value):
         raise TypeError(
             f"{function}: {name}={validation.brief(value)} is not a function; expected a function or None; pass its "
@@ -153,7 +152,7 @@ def function_or_none(function: str, name: str, value: Any) -> Any:
 
 
 def callbacks(function: str, name: str, values: Iterable[Callable]) -> list[Callable]:
-    """Functions, as a list."""
+    """Convert an iterable of functions to a list."""
     given = listed(function, name, values, "functions")
     for value in given:
         if not callable(value):
@@ -165,7 +164,7 @@ def callbacks(function: str, name: str, values: Iterable[Callable]) -> list[Call
 
 
 def unshared(value: Any) -> Any:
-    """A copy of the lists, dicts and arrays in a value, with the number in place of an array without axes."""
+    """Copy the lists, dicts and arrays in a value; 0-d arrays become Python numbers."""
     if isinstance(value, np.ndarray):
         return value.copy() if value.ndim else value.item()
     if isinstance(value, dict):
@@ -174,11 +173,11 @@ def unshared(value: Any) -> Any:
 
 
 def movable(function: str, name: str, x: Any) -> np.ndarray:
-    """An array of floats, whose elements a numeric gradient moves in place."""
+    """Check an array of floats, whose elements a numeric gradient changes in place."""
     if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
         kind = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
         raise TypeError(
-            f"{function}: {name} is {kind}; expected an array of floats, whose elements can be moved by h; "
+            f"{function}: {name} is {kind}; expected an array of floats, whose elements can be changed by h; "
             f"convert it with np.asarray({name}, dtype=np.float64)"
         )
     validation.plain(function, name, x)

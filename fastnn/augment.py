@@ -1,4 +1,4 @@
-"""Random changes of training images that leave their label true."""
+"""Random augmentation of training images."""
 
 from typing import Any
 
@@ -13,15 +13,16 @@ _LARGEST = 2**30  # pixels, in padding and in cutout: sums of two fit into 32 bi
 
 
 class Augment:
-    """Images moved at random, mirrored at random, with a square erased at a random place; each image for itself.
+    """Shift, mirror and partly erase images at random, each image independently.
 
         solver = Solver(model, data, transform=Augment(padding=4, flip=0.5, cutout=8))
 
-    padding: an image moves by -padding to padding pixels down and as many across, each as likely; zeros follow
-    flip: the probability that left and right are swapped
-    cutout: the side of the square that is set to 0; its centre is any pixel, so that parts of it may lie outside; for
-        an even side the centre is the pixel below and to the right of the middle
-    With a side of 0, a padding of 0 or a probability of 0 nothing is drawn for it.
+    padding: largest shift in pixels; both shifts, down and across, are uniform on -padding, ..., padding, and pixels
+        from outside the image are 0
+    flip: probability of mirroring an image left to right
+    cutout: side of the square that is set to 0; its centre is a uniformly drawn pixel, so that the square may extend
+        beyond the image; for an even side the centre is the pixel below and to the right of the middle
+    Nothing is drawn for an option that is 0.
     Raises ValueError or TypeError for values out of range.
     Source: He, Zhang, Ren & Sun, Deep residual learning (2016), section 4.2; DeVries & Taylor, Improved regularization
     of convolutional neural networks with cutout (2017), section 3.
@@ -35,16 +36,15 @@ class Augment:
 
     @signatures.checked
     def __call__(self, images: Any, generator: Any = None) -> np.ndarray:
-        """New images (N, C, H, W) made of the given ones, which stay as they are.
+        """Return augmented copies of images (N, C, H, W).
 
-        generator: where the changes are drawn from (see `fastnn.rng`); the same state gives the same changes on
-            every backend
+        generator: source of random numbers (see `fastnn.rng`); the same state gives the same changes on every backend
         """
         (images,) = validation.floats("Augment", images=(images, "N C H W"))
         return augment.augment_images(images, *self._drawn(images.shape, rng.generator(generator)))
 
     def _drawn(self, shape: tuple[int, ...], source: Any) -> list[np.ndarray]:
-        """What `augment_images` is to do with images (N, C, H, W): its arguments after them."""
+        """Draw the arguments of `augment_images` that follow the images (N, C, H, W)."""
         N, _, H, W = shape
         top, left = (self._offsets(source, N) for _ in range(2))
         flip = source.uniform(size=N) < self.flip if self.flip else np.zeros(N, bool)
@@ -57,7 +57,7 @@ class Augment:
         return source.choice(2 * self.padding + 1, count) - self.padding
 
     def _hole(self, source: Any, count: int, length: int) -> np.ndarray:
-        """Where the squares begin in an axis of so many pixels."""
+        """Draw the first row or column of each erased square, on an axis of `length` pixels."""
         if not self.cutout or not length:
             return np.zeros(count, np.int64)
         return source.choice(length, count) - self.cutout // 2

@@ -1,4 +1,7 @@
-"""Arrays in the memory of a GPU, for loops of your own: a Solver moves what it trains with by itself."""
+"""Transfer of arrays between the host and a GPU, for custom training loops.
+
+A Solver moves its model and data by itself.
+"""
 
 import contextlib
 from collections.abc import Iterator, MutableMapping
@@ -16,28 +19,29 @@ __all__ = ["to_device", "to_numpy", "transfers"]
 
 @signatures.checked
 def to_device(array: Any) -> Any:
-    """The array where the active backend computes: on cuda in a GPU's memory, else as one of NumPy's.
+    """Move an array to the device of the active backend: GPU memory for cuda, else a NumPy array.
 
-    What is there already is returned as it is. Kernels return arrays of the GPU where they are given one.
-    Raises TypeError for what is not an array of real numbers.
+    An array that is already there is returned unchanged. Given a device array, kernels return device arrays.
+    Raises TypeError if `array` is not an array of real numbers.
     """
     return arrays.to_device(arguments.real("to_device", "array", array))
 
 
 @signatures.checked
 def to_numpy(array: Any) -> np.ndarray:
-    """The array in the host's memory, as one of NumPy's. Raises TypeError for what is not an array of real numbers."""
+    """Move an array to host memory, as a NumPy array. Raises TypeError if it is not an array of real numbers."""
     return arrays.to_numpy(arguments.real("to_numpy", "array", array))
 
 
 def transfers() -> Transfers:
-    """The bytes that fastnn moved to a GPU and from it in this process: (to_device, to_host)."""
+    """Count the bytes transferred to and from the GPU in this process: (to_device, to_host)."""
     return arrays.transfers()
 
 
 def placed(data: Any) -> Any:
-    """Data where the active backend computes; what would fill more than half of what is free there, or lies in a file,
-    stays where it is, and its batches move.
+    """Move data to the device of the active backend, if they are in memory and fit into half of its free memory.
+
+    Other data are returned unchanged; their batches are transferred one by one.
     """
     fits = isinstance(data, np.ndarray) and data.nbytes <= arrays.free_memory() // 2
     return arrays.to_device(data) if fits else data
@@ -45,16 +49,16 @@ def placed(data: Any) -> Any:
 
 @contextlib.contextmanager
 def params_on_device(params: MutableMapping[str, np.ndarray]) -> Iterator[None]:
-    """Inside the block the arrays of a dict are where the active backend computes; then the old ones have their values.
+    """Move the arrays of a dict to the device of the active backend; copy the values back into the originals on exit.
 
-    Those that cannot be written to are replaced.
+    Originals that are read-only are replaced instead.
     """
-    given = dict(params)
+    originals = dict(params)
     try:
-        params.update({name: arrays.to_device(value) for name, value in given.items()})
+        params.update({name: arrays.to_device(value) for name, value in originals.items()})
         yield
     finally:
-        for name, value in given.items():
+        for name, value in originals.items():
             if arrays.is_on_device(params[name]):
                 result = arrays.to_numpy(params[name])
                 if value.flags.writeable:
@@ -63,5 +67,5 @@ def params_on_device(params: MutableMapping[str, np.ndarray]) -> Iterator[None]:
 
 
 def is_ours(value: Any) -> bool:
-    """Whether a function, or the class of an object, is one of fastnn's own, which leave arithmetic to the kernels."""
+    """Whether a function, or the class of an object, is fastnn's own, which leaves all arithmetic to the kernels."""
     return getattr(value, "__module__", "").partition(".")[0] == "fastnn"

@@ -1,4 +1,4 @@
-"""Where something was timed: processor, its vector instructions, versions and commit."""
+"""The environment of a measurement: processor, vector instructions, versions and commit."""
 
 import importlib.metadata
 import platform
@@ -11,7 +11,7 @@ from fastnn.kernels.cpu import thread_count
 
 
 def cpu_name() -> str:
-    """The processor as its maker calls it."""
+    """The model name of the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith(("model name", "Model")):
@@ -24,18 +24,18 @@ def cpu_name() -> str:
 
 
 def vector_features() -> list[str]:
-    """The vector instruction sets that NumPy found on this processor, from the common to the newest."""
+    """The vector instruction sets that NumPy detected on this processor, oldest first."""
     extensions = np.show_config(mode="dicts").get("SIMD Extensions", {})
     return [*extensions.get("baseline", []), *extensions.get("found", [])]
 
 
 def threads() -> int:
-    """The threads that kernels run on, and PyTorch beside them (see `kernels.cpu.thread_count`)."""
+    """The number of threads of the kernels, and of PyTorch in benchmarks (see `kernels.cpu.thread_count`)."""
     return thread_count.default().number
 
 
 def versions() -> dict[str, str | None]:
-    """Python and the packages that decide about speed; None where one is not installed."""
+    """Versions of Python and of the packages that determine speed; None for one that is not installed."""
     from fastnn import __version__
 
     found: dict[str, str | None] = {"fastnn": __version__, "python": platform.python_version()}
@@ -48,7 +48,7 @@ def versions() -> dict[str, str | None]:
 
 
 def commit() -> str | None:
-    """The commit of the source tree that fastnn is imported from, with `+` where files differ from it; else None."""
+    """The git commit that fastnn is imported from, followed by `+` if files were changed; None outside a repository."""
     folder = str(Path(__file__).parent)
     name = _output("git", "-C", folder, "rev-parse", "--short=12", "HEAD")
     if not name:
@@ -57,7 +57,7 @@ def commit() -> str | None:
 
 
 def describe() -> dict:
-    """All of it, for JSON."""
+    """The whole environment as a dict for JSON."""
     return {
         "cpu": cpu_name(),
         "vector_features": vector_features(),
@@ -69,7 +69,7 @@ def describe() -> dict:
 
 
 def _output(*command: str) -> str:
-    """What a command prints, or nothing where it fails or does not exist."""
+    """The output of a command; an empty string if it fails or does not exist."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):

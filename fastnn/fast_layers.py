@@ -1,7 +1,7 @@
-"""The course's names for fast convolution and pooling: the active backend, and the default one where that is the loops.
+"""Fast convolution and pooling under the course's names.
 
-Arguments, results and errors are those of the functions of the same name without `_fast` in `fastnn.layers`; caches
-may be exchanged with them.
+They run on the active backend, or on the default one if the active backend is "naive". Arguments, results, errors and
+caches are those of the functions of the same name without `_fast` in `fastnn.layers`.
 """
 
 from . import fixed_backend, layers

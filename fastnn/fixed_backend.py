@@ -1,4 +1,4 @@
-"""Functions that keep to one backend whatever the switch says: the course's `*_naive` and `*_fast`."""
+"""Functions with a fixed backend: the course's `*_naive` and `*_fast`."""
 
 import functools
 from collections.abc import Callable
@@ -13,29 +13,27 @@ F = TypeVar("F", bound=Callable)
 
 
 def to_loops(function: F, name: str, module: str) -> F:
-    """The function on the plain loops, under the name given in a module."""
+    """Return `function` fixed to the naive loops, named `name` in `module`."""
 
     @functools.wraps(function)
-    def pinned(*arguments: Any, **options: Any) -> Any:
+    def fixed(*arguments: Any, **options: Any) -> Any:
         with use_backend(LOOPS):
             return function(*arguments, **options)
 
-    return _named(pinned, name, module, f"`{function.__name__}` as plain loops, whatever the backend.")
+    return _named(fixed, name, module, f"`{function.__name__}` as naive loops, whatever the active backend.")
 
 
 def to_fast(function: F, name: str, module: str) -> F:
-    """The function on the active backend, on the default one where that is the plain loops, under the name given in a
-    module.
-    """
+    """Return `function` on the active backend, or on the default one if that is "naive"; named `name` in `module`."""
 
     @functools.wraps(function)
-    def pinned(*arguments: Any, **options: Any) -> Any:
+    def fixed(*arguments: Any, **options: Any) -> Any:
         if get_backend() != LOOPS:
             return function(*arguments, **options)
         with use_backend(DEFAULT):
             return function(*arguments, **options)
 
-    return _named(pinned, name, module, f"`{function.__name__}`, and never as plain loops.")
+    return _named(fixed, name, module, f"`{function.__name__}`, never as naive loops.")
 
 
 def _named(function: Callable, name: str, module: str, summary: str) -> Any:

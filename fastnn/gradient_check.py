@@ -1,8 +1,8 @@
-"""Numeric gradients by central differences, (f(x + h) - f(x - h)) / 2h, to compare analytic ones with.
+"""Numeric gradients by central differences, (f(x + h) - f(x - h)) / 2h, for checking analytic gradients.
 
-Every function changes one element of x at a time, in place, since f often reads the very array (a model's parameter),
-and puts it back, also where f raises. x is a float array of any layout; use float64, where h = 1e-5 gives about
-nine correct digits. `diagnose` chooses h itself, and tells why two gradients differ.
+Every function changes one element of x at a time in place, since f may read that array directly (a model's parameter),
+and restores it, also if f raises. x is a float array of any layout; use float64, for which h = 1e-5 gives about nine
+correct digits. `diagnose` chooses h itself, and explains why two gradients differ.
 """
 
 from collections.abc import Callable
@@ -30,10 +30,10 @@ __all__ = [
 
 @signatures.checked
 def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h: float = 1e-5) -> np.ndarray:
-    """The gradient of the number f(x), in the shape of x.
+    """Compute the gradient of a scalar function f at x, in the shape of x.
 
-    verbose: print each index and its derivative. Cost: two calls of f per element.
-    Raises TypeError where x is not an array of floats.
+    verbose: print each index and its derivative
+    Calls f twice per element. Raises TypeError if x is not an array of floats.
     """
     function = "eval_numerical_gradient"
     x, h = _checked(function, f, x, h)
@@ -47,13 +47,13 @@ def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h:
 
 @signatures.checked
 def eval_numerical_gradient_array(f: Callable, x: np.ndarray, df: Any, h: float = 1e-5) -> np.ndarray:
-    """The gradient of sum(f(x) * df), where f returns an array and df is the gradient of a loss with respect to it."""
+    """Compute the gradient of sum(f(x) * df); f returns an array, df is the gradient of a loss with respect to it."""
     return _of_array("eval_numerical_gradient_array", "df", f, x, df, h)
 
 
 @signatures.checked
 def eval_numerical_gradient_blobs(f: Callable, inputs: tuple, output: Any, h: float = 1e-5) -> list[np.ndarray]:
-    """The gradients of sum(output.vals * output.diffs) with respect to each input's `vals`.
+    """Compute the gradients of sum(output.vals * output.diffs) with respect to each input's `vals`.
 
     A blob is an object with the arrays `vals` (values) and `diffs` (gradient); `f(*inputs, output)` computes
     output.vals from the inputs.
@@ -84,7 +84,7 @@ def eval_numerical_gradient_net(net: Any, inputs: tuple, output: Any, h: float =
 def grad_check_sparse(
     f: Callable, x: np.ndarray, analytic_grad: np.ndarray, num_checks: int = 10, h: float = 1e-5
 ) -> None:
-    """Print numeric and analytic derivative of f at some elements of x, drawn from NumPy's global state."""
+    """Print numeric and analytic derivatives of f at `num_checks` elements of x, drawn from NumPy's global state."""
     function = "grad_check_sparse"
     x, h = _checked(function, f, x, h)
     (analytic_grad,) = validation.floats(function, analytic_grad=(analytic_grad, "..."))
@@ -98,14 +98,14 @@ def grad_check_sparse(
 
 @signatures.checked
 def compute_numeric_gradient(f: Callable, x: np.ndarray, dLdf: Any = None, h: float = 1e-7) -> np.ndarray:
-    """The gradient of sum(f(x) * dLdf), of sum(f(x)) where dLdf is None, in the shape of x."""
+    """Compute the gradient of sum(f(x) * dLdf), or of sum(f(x)) if dLdf is None, in the shape of x."""
     return _of_array("compute_numeric_gradient", "dLdf", f, x, 1 if dLdf is None else dLdf, h)
 
 
 @signatures.quiet
 @signatures.checked
 def rel_error(x: Any, y: Any) -> float:
-    """The largest relative error between two results: max |x - y| / max(1e-8, |x| + |y|); 0 for empty ones."""
+    """Return the largest relative error, max |x - y| / max(1e-8, |x| + |y|); 0 for empty arrays."""
     x, y = arguments.real("rel_error", "x", x), arguments.real("rel_error", "y", y)
     _check_together("rel_error", "y", y, x.shape)
     return float(np.max(np.abs(x - y) / np.maximum(1e-8, np.abs(x) + np.abs(y)), initial=0.0))
@@ -117,7 +117,7 @@ def _checked(function: str, f: Any, x: Any, h: Any, name: str = "x") -> tuple[np
 
 
 def _of_array(function: str, weights: str, f: Callable, x: Any, df: Any, h: Any, name: str = "x") -> np.ndarray:
-    """The gradient of sum(f(x) * df), where `weights` and `name` are what the user calls df and x."""
+    """Compute the gradient of sum(f(x) * df); errors call df `weights` and x `name`."""
     x, h = _checked(function, f, x, h, name)
     df, gradient = arguments.real(function, weights, df), np.zeros_like(x)
     for index in np.ndindex(x.shape):
@@ -133,7 +133,7 @@ def _slope(difference: np.ndarray, df: Any, h: float) -> np.ndarray:
 
 
 def _check_together(function: str, name: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
-    """The array has that shape, or one of the two stands for several elements of the other, as in NumPy."""
+    """Check that the array can be broadcast with that shape."""
     try:
         np.broadcast_shapes(value.shape, shape)
     except ValueError:
@@ -144,7 +144,7 @@ def _check_together(function: str, name: str, value: np.ndarray, shape: tuple[in
 
 
 def _blobs(function: str, inputs: Any, output: Any) -> list:
-    """The blobs that a function reads, and the one that it writes."""
+    """Check the input blobs and the output blob; return the inputs as a list."""
     blob = {"expected": "a blob with the arrays vals and diffs"}
     arguments.attributes(function, "output", output, "vals", "diffs", **blob)
     return [
@@ -154,7 +154,7 @@ def _blobs(function: str, inputs: Any, output: Any) -> list:
 
 
 def _difference(f: Callable, x: np.ndarray, index: tuple[int, ...], h: float) -> np.ndarray:
-    """f with h added to one element of x, minus f with h taken away; x is afterwards as before."""
+    """f with h added to one element of x, minus f with h subtracted; x is restored afterwards."""
     before = x[index]
     try:
         _move(x, index, before, h)

@@ -1,9 +1,9 @@
-"""Neighbouring layers as one: affine or convolution, then batch norm (bn) or layer norm (ln), ReLU and max pooling.
+"""Fused layers: affine or convolution, followed by batch norm (bn) or layer norm (ln), ReLU and max pooling.
 
-Each gives what its parts in `fastnn.layers` give one after the other; a backend may pass over memory only once. The
-backward functions take `need_dx=False` where nobody asks for dx, and then return None in its place.
+Each gives the result of its parts in `fastnn.layers`, with fewer passes over memory on some backends. With
+`need_dx=False`, the backward functions do not compute dx and return None in its place.
 
-As in the course, `from fastnn.layer_utils import *` brings the parts too: all of `layers` and `fast_layers`.
+As in the course, `from fastnn.layer_utils import *` also imports everything in `layers` and `fast_layers`.
 """
 
 from collections.abc import Mapping
@@ -167,7 +167,7 @@ def conv_bn_relu_backward(
 def conv_relu_pool_forward(
     x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[str, Any], pool_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
-    """`conv_forward`, `relu_forward`, `max_pool_forward`; the pooling without `pad`. Returns out, cache."""
+    """`conv_forward`, `relu_forward`, `max_pool_forward`; pooling without `pad`. Returns out, cache."""
     function = "conv_relu_pool_forward"
     geometry = (*conv_geometry(function, conv_param), *_unpadded(function, pool_param))
     out, index = fused.conv2d_relu_pool_forward(x, w, b, *geometry)
@@ -193,7 +193,7 @@ def conv_bn_relu_pool_forward(
     bn_param: dict[str, Any],
     pool_param: Mapping[str, Any],
 ) -> tuple[np.ndarray, Any]:
-    """`conv_bn_relu_forward`, then `max_pool_forward`; the pooling without `pad`. Returns out, cache."""
+    """`conv_bn_relu_forward`, then `max_pool_forward`; pooling without `pad`. Returns out, cache."""
     function = "conv_bn_relu_pool_forward"
     geometry = (*conv_geometry(function, conv_param), *_unpadded(function, pool_param))
     training, eps, running = batchnorm_settings(function, bn_param, gamma)
@@ -220,7 +220,7 @@ def conv_bn_relu_pool_backward(
 
 
 def _unpadded(function: str, pool_param: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The size and the stride of a pooling that has no padding."""
+    """The size and stride of pooling without padding."""
     validation.keys(function, "pool_param", pool_param, ("pool_height", "pool_width", "stride"))
     size, stride, _ = pool_geometry(function, pool_param)
     return size, stride

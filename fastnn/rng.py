@@ -1,7 +1,7 @@
-"""Where random numbers come from. One rule for everything that draws:
+"""Sources of random numbers.
 
-seed=None draws from NumPy's global state, so that `np.random.seed(231)` in a notebook reproduces its figures; an int
-or a `np.random.Generator` makes the object independent of that state.
+With seed=None, everything draws from NumPy's global state, so that `np.random.seed(231)` makes a notebook
+reproducible; an int or a `np.random.Generator` makes an object independent of that state.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from fastnn.kernels.dispatch import signatures, validation
 class _GlobalState:
     """NumPy's global random state, with the functions of `np.random` as methods.
 
-    Unlike the module, it can be copied and pickled: every copy is this one object.
+    Unlike the module, it can be copied and pickled; every copy is the same object.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -33,12 +33,13 @@ GLOBAL = _GlobalState()
 
 @signatures.checked
 def generator(seed: Any = None) -> Any:
-    """The source of random numbers that a seed stands for.
+    """Return the source of random numbers for a seed.
 
-    seed: None, an int from 0 up, or a `np.random.Generator`, which is used as it is; also what this function returns
+    seed: None, a non-negative int, or a `np.random.Generator`, which is returned as it is, as is a result of this
+        function
     Returns an object with the methods that `np.random` and `np.random.Generator` share (`normal`, `uniform`, `choice`,
-    `permutation`, ...): a Generator, or for None, NumPy's global state.
-    Raises TypeError or ValueError for another seed.
+    `permutation`, ...): a Generator, or NumPy's global state for None.
+    Raises TypeError or ValueError for any other seed.
     """
     if seed is None or seed is GLOBAL or seed is np.random:
         return GLOBAL
@@ -53,16 +54,16 @@ def generator(seed: Any = None) -> Any:
 
 @signatures.checked
 def get_state(source: Any) -> dict:
-    """The state of what `generator` returned, as a dict of plain values and arrays that no later draw changes."""
+    """Return a copy of the state of a source from `generator`, as a dict of plain values and arrays."""
     _check_source("get_state", source)
     return source.get_state(legacy=False) if _is_global(source) else source.bit_generator.state
 
 
 @signatures.checked
 def set_state(source: Any, state: dict) -> None:
-    """Put what `generator` returned back into a state from `get_state`.
+    """Restore a source from `generator` to a state from `get_state`.
 
-    Raises ValueError where the state is that of another kind of generator.
+    Raises ValueError if the state is from another kind of generator.
     """
     _check_source("set_state", source)
     arguments.mapping("set_state", "state", state, "the parts of a state")

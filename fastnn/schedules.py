@@ -1,10 +1,10 @@
-"""Learning-rate schedules: functions of where training stands that return a factor on the learning rate.
+"""Learning-rate schedules: functions of the training position that return a factor for the learning rate.
 
     Solver(model, data, optim_config={"learning_rate": 0.1}, schedule=Warmup(1, then=Cosine()))
 
 The rate in an iteration is learning_rate * lr_decay**epoch * schedule(position). Any function from a `Position` to a
-number from 0 up is a schedule; those here have no state, so a run that goes on needs nothing but its own position. A
-schedule spans one call of `Solver.train`; the next call begins it again.
+non-negative number is a schedule; those here have no state, so that a resumed run needs only its position. A schedule
+spans one call of `Solver.train`; the next call restarts it.
 """
 
 import dataclasses
@@ -28,18 +28,19 @@ def _schedule(cls: type) -> Any:
 
 
 def _keep(schedule: Any, **checked: Any) -> None:
-    """Set the fields of a frozen dataclass to what the checks returned."""
+    """Set the fields of a frozen dataclass to their checked values."""
     for name, value in checked.items():
         object.__setattr__(schedule, name, value)
 
 
 @_schedule
 class Position:
-    """Where training stands before an iteration.
+    """The position of training before an iteration.
 
-    iteration: of this call of `train`, from 0; total: iterations in this call
-    iterations_per_epoch: the length of an epoch
-    val_acc_history: validation accuracies checked so far, in all calls
+    iteration: index of the iteration in this call of `train`, from 0
+    total: number of iterations in this call
+    iterations_per_epoch: number of iterations in an epoch
+    val_acc_history: validation accuracies so far, of all calls
     """
 
     iteration: int
@@ -62,14 +63,14 @@ Schedule = Callable[[Position], float]
 
 
 class _Factor:
-    """What the schedules share: each says its factor at a Position."""
+    """Base class of the schedules: a factor as a function of a Position."""
 
     @signatures.checked
     def __call__(self, position: Position) -> float:
         if not isinstance(position, Position):
             raise TypeError(
-                f"{type(self).__name__}: position={validation.brief(position)} is not a Position; expected where "
-                f"training stands; pass a fastnn.schedules.Position"
+                f"{type(self).__name__}: position={validation.brief(position)} is not a Position; expected the "
+                f"position of training; pass a fastnn.schedules.Position"
             )
         return self._factor(position)
 
@@ -79,7 +80,7 @@ class _Factor:
 
 @_schedule
 class Step(_Factor):
-    """factor ** k after k times `every` epochs: the rate falls in steps."""
+    """Multiply the rate by `factor` every `every` epochs: factor ** (epochs // every)."""
 
     every: int
     factor: float = 0.1
@@ -97,7 +98,7 @@ class Step(_Factor):
 
 @_schedule
 class Exponential(_Factor):
-    """factor ** (epochs done), in every iteration a little: `lr_decay` without its steps."""
+    """Decay the rate in every iteration: factor ** epochs, with fractions of an epoch; `lr_decay` without steps."""
 
     factor: float
 
@@ -113,9 +114,9 @@ class Exponential(_Factor):
 
 @_schedule
 class Cosine(_Factor):
-    """From 1 to `final` along half a period of the cosine: final + (1 - final) * (1 + cos(pi * done)) / 2.
+    """Anneal from 1 to `final` along half a cosine: final + (1 - final) * (1 + cos(pi * done)) / 2.
 
-    done is the fraction of this call's iterations that are done.
+    done: the fraction of this call's iterations that are done
     Source: Loshchilov & Hutter, SGDR: stochastic gradient descent with warm restarts (2017), equation 5.
     """
 
@@ -133,9 +134,10 @@ class Cosine(_Factor):
 
 @_schedule
 class Warmup(_Factor):
-    """From 0 to 1 in a straight line during `length` epochs, then another schedule over the rest; None: 1.
+    """Increase linearly from 0 to 1 over `length` epochs, then follow another schedule, or stay at 1.
 
-    With n iterations in `length` epochs (rounded, at least 1) the factors are 1/n, 2/n, ..., 1.
+    length: in epochs; with n iterations in them (rounded, at least 1) the factors are 1/n, 2/n, ..., 1
+    then: schedule for the remaining iterations; None: 1
     Source: Goyal et al., Accurate, large minibatch SGD (2017), section 2.2.
     """
 
@@ -165,12 +167,12 @@ class Warmup(_Factor):
 
 @_schedule
 class OneCycle(_Factor):
-    """From `start` up to 1, then down to `final`; the learning rate is the peak.
+    """Increase from `start` to 1, then decrease to `final` in the last iteration; learning_rate is the peak.
 
-    peak_at: the fraction of this call's iterations at whose end the peak is
-    anneal: both ways lead along half a period of the "cosine", or are "linear"
-    The last iteration has `final`. The momentum stays as it is.
-    Source: Smith & Topin, Super-convergence (2018), section 4; along the cosine as PyTorch and fastai have it.
+    peak_at: the fraction of this call's iterations after which the peak is reached
+    anneal: "cosine" (half a period each way) or "linear"
+    The momentum is not changed.
+    Source: Smith & Topin, Super-convergence (2018), section 4; the cosine as in PyTorch and fastai.
     """
 
     peak_at: float = 0.3
@@ -188,20 +190,21 @@ class OneCycle(_Factor):
         )
 
     def _factor(self, position: Position) -> float:
-        between = _ANNEAL[self.anneal]
+        interpolate = _ANNEAL[self.anneal]
         here, last = position.iteration, position.total - 1
         peak = max(self.peak_at * position.total - 1, 0)
         if here < peak:
-            return between(self.start, 1.0, here / peak)
-        return between(1.0, self.final, (here - peak) / (last - peak) if last > peak else 0.0)
+            return interpolate(self.start, 1.0, here / peak)
+        return interpolate(1.0, self.final, (here - peak) / (last - peak) if last > peak else 0.0)
 
 
 @_schedule
 class Plateau(_Factor):
-    """Times `factor` whenever the validation accuracy was checked more than `patience` times without a better one.
+    """Multiply by `factor` after more than `patience` validation accuracies in a row that were no improvement.
 
-    threshold: what an accuracy must be above the best one to be better; minimum: the least factor
-    Accuracies are checked after each epoch, and after the first iteration of each call of `train`.
+    threshold: an accuracy counts as an improvement if it exceeds the best one by more than this
+    minimum: lower bound of the product of the factors
+    Accuracies are computed after each epoch, and after the first iteration of each call of `train`.
     """
 
     factor: float = 0.1

@@ -1,4 +1,4 @@
-"""The training loop of the course. How it survives interruptions: see `fastnn.training.state`."""
+"""The training loop of the course. `fastnn.training.state` describes interruption and resumption."""
 
 import math
 import os
@@ -24,42 +24,44 @@ __all__ = ["Solver"]
 
 
 class Solver(Resumable):
-    """Train a model on data with an update rule; the best parameters are in the model at the end.
+    """Train a model on data with an update rule; the model ends with the best parameters.
 
         solver = Solver(model, data, update_rule="adam", optim_config={"learning_rate": 1e-3}, num_epochs=2)
         solver.train()
 
     model: any object with
-        params: dict of arrays, which are updated, in place where they are C-contiguous
+        params: dict of arrays, which are updated, in place if C-contiguous
         loss(X) -> scores (N, K), in eval mode; loss(X, y) -> (loss, dict of gradients with the keys of params)
-        buffers: if it has them, a dict of arrays that loss(X, y) changes (running statistics, counters); they are saved
-            and put back with the parameters. Nothing else that decides a result may change.
-    data: dict with X_train, y_train, X_val, y_val; arrays, or data sets such as h5py's, of which only batches are read:
-        real numbers in whatever dtype the model takes, and integers as labels. Where it has them, mean_image,
-        scale and class_names go into checkpoints, for `fastnn predict`: an input is (pixels - mean_image) * scale
+        buffers: optional; a dict of arrays that loss(X, y) changes (running statistics, counters), saved and restored
+            with the parameters. Results may depend on no other state that changes.
+    data: dict with X_train, y_train, X_val, y_val; arrays, or data sets such as h5py's, which are read batch by batch:
+        real numbers of any dtype that the model accepts, and integer labels. Optional mean_image, scale and
+        class_names are saved in checkpoints for `fastnn predict`: an input is (pixels - mean_image) * scale
     update_rule: name of a rule in `fastnn.optim`, applied in place, or a function (w, dw, config) -> (next_w, config)
     optim_config: hyperparameters of the rule
     lr_decay: factor for the learning rate after each epoch
-    schedule: further factor for it in each iteration, a function of a `fastnn.schedules.Position`; None: 1
-    batch_size, num_epochs: images in an iteration; passes over the training set in one call of `train`
-    num_train_samples, num_val_samples: images drawn to check the accuracy on; None: all
-    early_stopping: epochs in one call of `train` without a better validation accuracy, after which it ends; None: never
-    checkpoint_name: a file such as "run.h5" for all that `Solver.resume` needs to go on; the one before stays as
-        "run.h5.prev". A name without .h5 and without checkpoint_every stands for one file an epoch, as in the course:
+    schedule: function of a `fastnn.schedules.Position` that returns a further factor in each iteration; None: 1
+    batch_size: number of images in a batch
+    num_epochs: passes over the training set in one call of `train`
+    num_train_samples, num_val_samples: number of images drawn to estimate the accuracies; None: all
+    early_stopping: stop a call of `train` after so many epochs without a better validation accuracy; None: never
+    checkpoint_name: a file such as "run.h5" for `Solver.resume`; the previous one is kept as "run.h5.prev". A name
+        without .h5, if checkpoint_every is None, gives one file per epoch, as in the course:
         <checkpoint_name>_epoch_<epoch>.h5
-    checkpoint_every: iterations after which, and at the end, it is saved; None: once an epoch
-    print_every: iterations between two printed losses; 0: never. verbose: False prints nothing at all
-    seed: where batches and samples are drawn from (see `fastnn.rng`)
-    sampling: "with_replacement" draws each batch anew from all images; "epoch" goes through a permutation of them;
-        "blocks" too, by neighbouring images, which are read from a file at once (see `training.sampling.Sampler`)
-    transform: function (images, generator) -> images, applied to training batches only. It may write to the images,
-        which are a copy; it should draw from nothing but the generator, which is that of `seed`
-    clip_norm: largest norm of all gradients together (see `optim.clip_by_norm`); None: any
-    callbacks: functions called with the solver after each iteration
+    checkpoint_every: iterations between checkpoints, of which there is also one at the end; None: one per epoch
+    print_every: iterations between two printed losses; 0: never
+    verbose: False prints nothing
+    seed: source of random numbers for batches and samples (see `fastnn.rng`)
+    sampling: "with_replacement" draws each batch from all images; "epoch" goes through a permutation of them;
+        "blocks" permutes blocks of neighbouring images, for data in files (see `training.sampling.Sampler`)
+    transform: function (images, generator) -> images, applied to training batches only. It may modify the images,
+        which are a copy; it should draw random numbers from the generator only, which is that of `seed`
+    clip_norm: largest global norm of the gradients (see `optim.clip_by_norm`); None: no limit
+    callbacks: functions that are called with the solver after each iteration
 
-    Attributes: epoch, iteration (both count what is done), loss_history, train_acc_history, val_acc_history,
-    best_val_acc, best_params, best_buffers, optim_configs, whose "learning_rate" is the rate in use (with a schedule:
-    that of the last update). Raises TypeError for unknown keywords, ValueError for values out of range.
+    Attributes: epoch and iteration (numbers of finished ones), loss_history, train_acc_history, val_acc_history,
+    best_val_acc, best_params, best_buffers, and optim_configs, whose "learning_rate" is the current rate (with a
+    schedule: that of the last update). Raises TypeError for unknown keywords, ValueError for values out of range.
     """
 
     @signatures.checked
@@ -120,17 +122,19 @@ class Solver(Resumable):
 
     @signatures.checked
     def train(self) -> None:
-        """Train to the end of num_epochs epochs, or of early_stopping; called once more, for as many again.
+        """Train for num_epochs epochs, or until early stopping; a further call trains for as many epochs again.
 
-        After an interruption, or on a state saved before the end, goes on to that end. Whatever stops it (Ctrl-C, an
-        error in the model) passes through, and leaves model and solver as they were between two iterations.
-        Raises FloatingPointError where the loss is not finite, naming iteration and layer, or where a score in an
-        evaluation is not, naming the image; the best parameters are then in the model, and with a checkpoint_name the
-        state before is in a checkpoint. ValueError for a label that the model has no score for. OSError where a
-        checkpoint cannot be written, of these BlockingIOError where another run saves under the same name.
+        After an interruption, or with a state saved before the end, training resumes and runs to that end. Exceptions
+        (Ctrl-C, an error in the model) propagate, and leave model and solver in a state between two iterations.
 
-        Where the active backend computes on a GPU and the model can (`fastnn.nn.Module.resident`), everything that an
-        iteration reads and writes is there meanwhile: callbacks see device arrays, and find NumPy's in `state()`.
+        Raises FloatingPointError if the loss is not finite, naming iteration and layer, or if a score in an evaluation
+        is not finite, naming the image; the model then has the best parameters, and with a checkpoint_name the state
+        before the failure is saved. Raises ValueError for a label without a score, OSError if a checkpoint cannot be
+        written (BlockingIOError if another run saves under the same name).
+
+        If the active backend computes on a GPU and the model can too (`fastnn.nn.Module.resident`), everything that an
+        iteration reads and writes is in GPU memory during the call: callbacks see device arrays, and get NumPy arrays
+        from `state()`.
         """
         with self._reserved(), on_device(self):
             self._train()
@@ -139,12 +143,12 @@ class Solver(Resumable):
         self._recover()
         self._snapshot = self._state()
         self._graph_training: GraphTraining | None = None
-        self._quiet_until = 0  # the iteration up to which all was printed before
+        self._quiet_until = 0  # up to this iteration, everything was printed before
         if self.finished:
             self.run_from = self.iteration
             self.finished = False
         try:
-            if self.iteration > self.run_from:  # the interruption may have come before the last state was saved
+            if self.iteration > self.run_from:  # the last state may not have been saved
                 self._save_checkpoint()
             while not self.is_over():
                 if not self._evaluation_is_due():
@@ -166,12 +170,13 @@ class Solver(Resumable):
 
     @signatures.checked
     def check_accuracy(self, X: Any, y: Any, num_samples: int | None = None, batch_size: int = 100) -> float:
-        """The fraction of images whose highest score is that of their label.
+        """Return the accuracy: the fraction of images whose highest score is that of their label.
 
-        X, y: images and labels, as in data; num_samples: draw so many of them, where there are more
+        X, y: images and labels, as in `data`
+        num_samples: number of images to draw, if there are more; None: all
         batch_size: images in one call of the model
-        Raises FloatingPointError where the highest score of an image is NaN or infinite, ValueError for a label that
-        the model has no score for.
+        Raises FloatingPointError if the highest score of an image is NaN or infinite, ValueError for a label without a
+        score.
         """
         function = "Solver.check_accuracy"
         part = next((f"_{part}" for part in ("train", "val") if X is getattr(self, f"X_{part}")), "")  # for errors
@@ -183,7 +188,7 @@ class Solver(Resumable):
         if num_samples is not None and count > num_samples:
             chosen = self._generator.choice(count, num_samples)
             if not is_in_memory(X):
-                chosen.sort()  # a file is read from front to back
+                chosen.sort()  # read a file from front to back
             count = num_samples
         correct = 0
         for start in range(0, count, batch_size):
@@ -196,7 +201,7 @@ class Solver(Resumable):
         return correct / count
 
     def _advance(self) -> None:
-        """One iteration, or as many as can be done at once before anybody asks for their result."""
+        """Do one iteration, or with CUDA graphs as many as can be done before a result is needed."""
         if self._graph_training is None and self.iteration > self.run_from and cuda_graphs.is_possible():
             self._graph_training = GraphTraining(self)
         if self._graph_training is None or self._graph_training.reason:
@@ -205,7 +210,7 @@ class Solver(Resumable):
             self._graph_training.advance(self._count_undisturbed())
 
     def _count_undisturbed(self) -> int:
-        """How many iterations there are until a loss is printed, a state saved, or something else to be done."""
+        """The number of iterations until a loss is printed, a checkpoint saved, or an epoch ends."""
         done = self.iteration - self.run_from
         counts = [self._end() - self.iteration, self.iterations_per_epoch - self.iteration % self.iterations_per_epoch]
         if self.verbose and self.print_every:
@@ -215,7 +220,7 @@ class Solver(Resumable):
         return 1 if self.callbacks else max(1, min(counts))
 
     def _iterate(self) -> None:
-        """One iteration: a batch, its loss and gradients, one update of every parameter."""
+        """Do one iteration: draw a batch, compute loss and gradients, update every parameter."""
         self._begin_reading()
         rate = self._scheduled_rate(self.iteration)
         images, labels = self.sampler.batch(self.iteration, self._generator, self.X_train, self.y_train)
@@ -238,7 +243,7 @@ class Solver(Resumable):
         self._end_writing()
 
     def _scheduled_rate(self, iteration: int) -> float | None:
-        """The learning rate of an iteration where a schedule decides it."""
+        """The learning rate of an iteration according to the schedule; None without one."""
         if self.schedule is None or self._base_rate is None:
             return None
         position = Position(
@@ -260,7 +265,7 @@ class Solver(Resumable):
         return self.run_from + self.num_epochs * self.iterations_per_epoch
 
     def _is_stopped_early(self) -> bool:
-        """Whether the last `early_stopping` epochs of this call, or more, brought no better validation accuracy."""
+        """Whether this call has had `early_stopping` epochs in a row without a better validation accuracy."""
         history = self.val_acc_history
         if self.early_stopping is None or not history:
             return False
@@ -269,12 +274,12 @@ class Solver(Resumable):
         return min(since_best, epochs) >= self.early_stopping
 
     def _evaluation_is_due(self) -> bool:
-        """Accuracies are checked after the first iteration of a call of `train` and at the end of each epoch."""
+        """Whether to compute accuracies: after the first iteration of `train` and at the end of each epoch."""
         first, ends_epoch = self.iteration == self.run_from + 1, self.iteration % self.iterations_per_epoch == 0
         return self.evaluated != self.iteration and (first or ends_epoch)
 
     def _evaluate(self) -> None:
-        """Check both accuracies; keep the best parameters; end the epoch where it ends."""
+        """Compute both accuracies, keep the best parameters, and finish the epoch if it is over."""
         self._begin_reading()
         try:
             train_acc = self.check_accuracy(self.X_train, self.y_train, self.num_train_samples)
@@ -299,11 +304,11 @@ class Solver(Resumable):
         self.evaluated = self.iteration
         self._end_writing()
 
-        if self._speaks():
+        if self._is_printing():
             say(f"(Epoch {self.epoch} / {self.num_epochs}) train acc: {train_acc:f}; val_acc: {val_acc:f}")
 
     def _decay(self) -> None:
-        if self.schedule is not None:  # which comes with the decay in each iteration
+        if self.schedule is not None:  # _scheduled_rate includes the decay
             return
         for config in self.optim_configs.values():
             if "learning_rate" in config:
@@ -311,34 +316,34 @@ class Solver(Resumable):
 
     def _print_loss(self) -> None:
         number = self.iteration - self.run_from
-        if self._speaks() and self.print_every and (number - 1) % self.print_every == 0:
+        if self._is_printing() and self.print_every and (number - 1) % self.print_every == 0:
             say(f"(Iteration {number} / {self._end() - self.run_from}) loss: {self.loss_history[-1]:f}")
 
-    def _speaks(self) -> bool:
+    def _is_printing(self) -> bool:
         return self.verbose and self.iteration > self._quiet_until
 
     def _rate(self) -> float | None:
-        """The learning rate in use, as far as it is known."""
+        """The current learning rate, if known."""
         config: dict = next(iter(self.optim_configs.values()), {})
         return config.get("learning_rate", optim.usual_rate(self.update_rule))
 
     def _loss(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, dict]:
-        """The model's loss, a number, and its gradients."""
+        """The model's loss, as a float, and its gradients."""
         returned = self.model.loss(images, labels)
         if not isinstance(returned, tuple) or len(returned) != 2 or np.ndim(returned[0]) != 0:
             raise TypeError(
                 f"Solver: model.loss(X, y) returned {validation.brief(returned)}; expected (loss, gradients), the loss "
-                f"a number; let it return both"
+                f"a number; return both"
             )
         return float(arrays.to_numpy(returned[0])), returned[1]
 
     def _check_finite(self, what: str, value: float, images: np.ndarray, labels: np.ndarray, grads: Any) -> None:
-        """Raise FloatingPointError, with the best parameters in the model, unless the value is finite."""
+        """If the value is not finite, put the best parameters into the model and raise FloatingPointError."""
         if math.isfinite(value):
             return
         failed, rate = self.iteration + 1, self._rate()
         self._recover()
         self._reading_from = self._origin()
         cause = nonfinite.cause(self.model, images, rate)
-        words = [nonfinite.place(self.model, images, labels, grads), cause]
-        self._give_up(f"Solver: {what} = {value} in iteration {failed}; expected a finite number", *words)
+        explanation = [nonfinite.place(self.model, images, labels, grads), cause]
+        self._give_up(f"Solver: {what} = {value} in iteration {failed}; expected a finite number", *explanation)

@@ -173,7 +173,7 @@ def test_get_refuses_more_images_than_there_are(root, arguments, message):
 
 @pytest.mark.parametrize("dtype", [np.int32, "nonsense", "float16"])
 def test_other_dtypes_are_refused(root, dtype):
-    with pytest.raises(TypeError, match=r"dtype=.* cannot be computed with here; expected float32 or float64"):
+    with pytest.raises(TypeError, match=r"dtype=.* is not supported here; expected float32 or float64"):
         get_CIFAR10_data(1, 1, 1, root=root, dtype=dtype)
     with pytest.raises(TypeError, match=r"preprocess_cifar10: dtype=.* expected float32 or float64"):
         preprocess_cifar10(root=root, dtype=dtype)

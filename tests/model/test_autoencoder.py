@@ -283,7 +283,7 @@ def test_params_are_assigned_whole():
         ({"lambd": np.inf}, "lambd=inf is not finite"),
         ({"hidden_dim": 0}, "hidden_dim=0 is out of range; expected at least 1"),
         ({"input_dim": 2.5}, "input_dim=2.5 is not an integer"),
-        ({"dtype": np.int64}, "dtype=.* cannot be computed with here"),
+        ({"dtype": np.int64}, "dtype=.* is not supported here"),
         ({"beta": "3"}, "beta='3' is not a number"),
     ],
 )

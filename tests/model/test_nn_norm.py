@@ -135,7 +135,7 @@ def test_inputs_that_do_not_fit(layer, shape, message):
         (lambda: nn.BatchNorm1d(0), ValueError, "BatchNorm1d: num_features=0 is out of range"),
         (lambda: nn.BatchNorm2d(3, eps=0), ValueError, "BatchNorm2d: eps=0 is out of range"),
         (lambda: nn.BatchNorm2d(3, momentum=1.5), ValueError, r"BatchNorm2d: momentum=1\.5 is out of range"),
-        (lambda: nn.BatchNorm2d(3, dtype=int), TypeError, "BatchNorm2d: dtype=.*cannot be computed with here"),
+        (lambda: nn.BatchNorm2d(3, dtype=int), TypeError, "BatchNorm2d: dtype=.*is not supported here"),
         (lambda: nn.LayerNorm(()), ValueError, r"LayerNorm: normalized_shape=\(\) has no axes"),
         (lambda: nn.LayerNorm((3, 0)), ValueError, "LayerNorm: normalized_shape=0 is out of range"),
         (lambda: nn.GroupNorm(2, 3), ValueError, "GroupNorm: num_channels=3 is not a multiple of num_groups=2"),
