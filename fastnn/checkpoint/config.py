@@ -1,9 +1,9 @@
-"""Networks, schedules and transforms as plain data, and back: by the names of this project's classes and functions.
+"""Descriptions of networks, schedules and transforms as plain data, from which they are rebuilt.
 
     describe(nn.Linear(4, 3))    {"class": "Linear", "arguments": {"in_features": 4, "out_features": 3}}
 
-What is described is how an object was made; arrays are not part of it. Only what stands in the tables below is built
-again, whatever a description names: nothing is imported, looked up elsewhere or executed for it.
+A description holds the constructor and its arguments, but no arrays. Only the classes and functions in the tables below
+are rebuilt; nothing is imported, looked up elsewhere or executed for a description.
 """
 
 import functools
@@ -17,7 +17,7 @@ from fastnn.kernels.dispatch import validation
 
 
 class NotDescribed(ValueError):
-    """An object that is not one of this project's, such as a user's function: its text says which."""
+    """Raised for an object that is not fastnn's own, such as a user's function; the message names it."""
 
 
 @functools.cache
@@ -47,7 +47,7 @@ def _functions() -> dict[str, Callable]:
 
 
 def describe(value: Any) -> Any:
-    """The value as plain numbers, strings, lists and dicts with string keys. Raises NotDescribed where it cannot be."""
+    """Describe a value by numbers, strings, lists and dicts. Raises NotDescribed if that is impossible."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -67,14 +67,16 @@ def describe(value: Any) -> Any:
 
 
 def called(value: Any) -> str:
-    """A function or an object in words."""
+    """A phrase that names a function or an object, for messages."""
     name = getattr(value, "__name__", "")
     return f"the function {name}" if name else f"an object of the class {type(value).__name__}"
 
 
 def build(description: Any) -> Any:
-    """What `describe` described. Raises NotDescribed for a name that is none of the project's, ValueError or TypeError
-    for arguments that its class does not take.
+    """Rebuild a value from its description.
+
+    Raises NotDescribed for a name that is not fastnn's own, ValueError or TypeError for arguments that its class does
+    not accept.
     """
     if isinstance(description, list):
         return [build(inner) for inner in description]
@@ -91,34 +93,34 @@ def build(description: Any) -> Any:
 
 
 def describe_model(model: Any) -> dict[str, Any]:
-    """A network and which of its layers are in eval mode."""
+    """Describe a network, including which of its layers are in eval mode."""
     return {**describe(model), "evaluating": [name for name, layer in _layers(model) if not layer._training]}
 
 
 def build_model(description: Mapping[str, Any]) -> Any:
-    """What `describe_model` described, with first values in its arrays. NumPy's global state stays as it was."""
-    before = np.random.get_state()
+    """Rebuild a network, with initial values in its arrays. NumPy's global random state does not change."""
+    random_state = np.random.get_state()
     try:
         model = build(description)
     finally:
-        np.random.set_state(before)
-    evaluating = description.get("evaluating", ())
+        np.random.set_state(random_state)
+    in_eval_mode = description.get("evaluating", ())
     for name, layer in _layers(model):
-        layer._training = name not in evaluating
+        layer._training = name not in in_eval_mode
     return model
 
 
 def _arguments(value: Any) -> dict[str, Any]:
-    """What the constructor was given; where an attribute has the name of an argument, what it says by now."""
+    """The arguments of the constructor; attributes of the same names take precedence, since they may have changed."""
     parameters = inspect.signature(type(value)).parameters
     positional, named = vars(value).get("_given", ((), {}))
     given = inspect.signature(type(value)).bind_partial(*positional, **named).arguments
-    now = {**given, **{name: value for name, value in vars(value).items() if name in parameters}}
-    return {name: describe(now[name]) for name in parameters if name in now}
+    current = {**given, **{name: value for name, value in vars(value).items() if name in parameters}}
+    return {name: describe(current[name]) for name in parameters if name in current}
 
 
 def _layers(model: Any, name: str = "") -> list[tuple[str, Any]]:
-    """The model and all modules inside it, by their names; "" is the model."""
+    """The model, under the name "", and all modules inside it by name."""
     found = [(name, model)]
     for key, child in model.named_children().items():
         found += _layers(child, f"{name}.{key}" if name else key)

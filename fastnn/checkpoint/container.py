@@ -1,22 +1,22 @@
-"""What a checkpoint holds and where, with a digest over the whole file: HDF5 that is read without an HDF5 library.
+"""The file format of checkpoints: HDF5 with a manifest and a digest, which is read without an HDF5 library.
 
-libhdf5 believes what it reads: a few changed bytes, and it ends the process with a segmentation fault, keeps it busy
-without end, or takes memory that the file does not fill. So h5py writes checkpoints, any tool can read them, and
-`fastnn.checkpoint.load` finds its way by a manifest instead. A file is
+libhdf5 trusts its input: a few changed bytes can cause a segmentation fault, an endless loop, or an allocation far
+larger than the file. So h5py writes checkpoints and any HDF5 tool can read them, but `fastnn.checkpoint.load` reads
+them by their manifest. A file consists of
 
-    512 bytes     HDF5's user block, which libraries pass over: one line of text (see `_LINE`), filled up with NUL
-    HDF5          as `fastnn.checkpoint` describes it; numbers lie in one piece each
+    512 bytes     HDF5's user block, which libraries skip: one line of text (see `_LINE`), padded with NUL
+    HDF5          as described in `fastnn.checkpoint`; all datasets are contiguous
     manifest      JSON: the value of the root group
 
 where a value is one of
 
     ["dict", {key: value, ...}]   ["list", [value, ...]]   ["tuple", [value, ...]]   ["none"]
     ["str", text]                 ["int", digits]          beyond 64 bits
-    [kind, dtype, shape, offset]  the other kinds; offset: of the first byte in the file
+    [kind, dtype, shape, offset]  the other kinds; offset: position of the first byte in the file
 
-The digest is of all bytes but its own and the padding, which can be nothing but NUL. It finds damage, and does not
-prove who wrote the file: so what the manifest claims is compared with the size of the file before memory is taken for
-it, all arrays together take no more than that, and numbers and text are all that can come out.
+The digest covers all bytes except itself and the padding, which must be NUL. It detects damage, but does not prove who
+wrote the file. Therefore the sizes in the manifest are checked against the size of the file before memory is
+allocated, all arrays together never exceed the size of the file, and reading gives only numbers and text.
 """
 
 import contextlib
@@ -46,10 +46,10 @@ _DTYPES_OF_LISTS = ("f8", "i8", "b1")
 
 @contextlib.contextmanager
 def hdf5(path: Path, version: int) -> Iterator[Any]:
-    """An h5py.File to fill, whose root group is a dict; at the end of the block it goes to `path`, with a manifest.
+    """Open an h5py.File in memory whose root group is a dict; at the end of the block, write it to `path` and sync.
 
-    Until then it is in memory: on a full disk h5py ends in a RuntimeError, prints one for each open object, and may
-    crash at the end of the process. Afterwards it is on the disk. Raises OSError where `path` cannot be written.
+    It is built in memory because on a full disk h5py raises RuntimeError, prints one for each open object, and may
+    crash at the end of the process. Raises OSError if `path` cannot be written.
     """
     import h5py
 
@@ -64,20 +64,20 @@ def hdf5(path: Path, version: int) -> Iterator[Any]:
     content.seek(0, os.SEEK_END)
     content.write(entries)
     line = _LINE.format(version=version, fastnn_version=__version__, size=content.tell(), length=len(entries)).encode()
-    with content.getbuffer() as whole:
+    with content.getbuffer() as buffer:
         digest = hashlib.sha256(line)
-        digest.update(whole[USER_BLOCK:])
-        whole[:USER_BLOCK] = (line + f"{digest.hexdigest()}\n".encode()).ljust(USER_BLOCK, b"\0")
-        with open(path, "wb") as written:
-            written.write(whole)
-            written.flush()
-            os.fsync(written.fileno())
+        digest.update(buffer[USER_BLOCK:])
+        buffer[:USER_BLOCK] = (line + f"{digest.hexdigest()}\n".encode()).ljust(USER_BLOCK, b"\0")
+        with open(path, "wb") as output:
+            output.write(buffer)
+            output.flush()
+            os.fsync(output.fileno())
 
 
 def new_group(parent: Any, name: str) -> Any:
-    """A new group in an HDF5 group, whose members stand in the order in which they come.
+    """Create a group whose members keep their order of insertion.
 
-    As `create_group` makes it, but HDF5 1 notes the time in it: the same run would write other bytes a second later.
+    Unlike `create_group`, this stores no time stamp, so that equal runs write equal bytes.
     """
     import h5py
 
@@ -86,7 +86,7 @@ def new_group(parent: Any, name: str) -> Any:
 
 
 def _new_file(content: Any) -> Any:
-    """A new h5py.File in a file of Python's, with a user block; the root group is as `new_group` makes one."""
+    """Create an h5py.File in a Python file object, with a user block; the root group is as in `new_group`."""
     import h5py
 
     properties = _in_order(h5py.h5p.create(h5py.h5p.FILE_CREATE))
@@ -97,7 +97,7 @@ def _new_file(content: Any) -> Any:
 
 
 def _in_order(properties: Any) -> Any:
-    """The properties of a group, whose members are found in their order, and which notes no time."""
+    """Set the creation properties of a group: members in order, no time stamp."""
     import h5py
 
     properties.set_link_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
@@ -106,17 +106,17 @@ def _in_order(properties: Any) -> Any:
 
 
 def versions(file: IO[bytes]) -> tuple[int, str] | None:
-    """The version of the format, and that of fastnn, that a file says it was written by; None for no checkpoint."""
+    """Read the format version and the fastnn version of a checkpoint; None if the file is not a checkpoint."""
     match = _BEGINNING.match(file.read(USER_BLOCK))
     return None if match is None else (int(match[1]), match[2].decode("ascii", "replace"))
 
 
 def read(file: IO[bytes]) -> dict:
-    """The tree that a checkpoint holds. Raises ValueError, TypeError or RecursionError for a damaged one."""
+    """Read the tree of a checkpoint. Raises ValueError, TypeError or RecursionError if it is damaged."""
     file.seek(0)
     header = _HEADER.fullmatch(file.read(USER_BLOCK))
     if header is None:
-        raise ValueError("its first line is illegible")
+        raise ValueError("its first line is malformed")
     size, expected, length = os.fstat(file.fileno()).st_size, int(header[2]), int(header[3])
     if size != expected:
         raise ValueError(f"it has {size:,} bytes of {expected:,}")
@@ -127,7 +127,7 @@ def read(file: IO[bytes]) -> dict:
     file.seek(size - length)
     tree = _Contents(file, size - length).value(json.loads(file.read(length)))
     if not isinstance(tree, dict):
-        raise ValueError(f"it holds a {type(tree).__name__}, no dict")
+        raise ValueError(f"it holds a {type(tree).__name__}, not a dict")
     return tree
 
 
@@ -140,7 +140,7 @@ def _digest(file: IO[bytes], line: bytes) -> str:
 
 
 def _entry(member: Any) -> list:
-    """The value of an HDF5 object, as the manifest has it."""
+    """The manifest entry of an HDF5 object."""
     import h5py
 
     kind = member.attrs["kind"]
@@ -156,12 +156,12 @@ def _entry(member: Any) -> list:
 
 
 class _Contents:
-    """Values of a file in which arrays lie before the byte `stop`."""
+    """Reader of the values of a file whose arrays end before the byte `stop`."""
 
     def __init__(self, file: IO[bytes], stop: int) -> None:
         self._file = file
         self._stop = stop
-        self._left = stop - USER_BLOCK  # bytes that arrays may still take: two never share one
+        self._left = stop - USER_BLOCK  # bytes not yet read: arrays must not overlap
 
     def value(self, entry: Any) -> Any:
         match entry:
@@ -201,7 +201,7 @@ class _Contents:
         self._left -= size
         if self._left < 0 or not (size == 0 or USER_BLOCK <= offset <= self._stop - size):
             raise ValueError(
-                f"its manifest claims {_shortened(size)} bytes from {_shortened(offset)} on, which it lacks"
+                f"its manifest claims {_shortened(size)} bytes at {_shortened(offset)}, which it does not contain"
             )
         self._file.seek(offset if size else 0)
         array = np.fromfile(self._file, dtype, count).reshape(shape)
@@ -211,7 +211,7 @@ class _Contents:
 
 
 def _shortened(value: Any) -> str:
-    """What a hostile file says, in a line."""
+    """A short form of a value from an untrusted file, for messages."""
     if isinstance(value, list):
         return "[" + ", ".join(map(_shortened, value[:4])) + "]"
     return f"{value:.3g}" if type(value) is int and abs(value) < 10**300 else f"{str(value)[:40]!r}"

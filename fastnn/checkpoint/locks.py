@@ -1,4 +1,4 @@
-"""Files that are written by one at a time."""
+"""Locks that let one process and one thread at a time write a checkpoint."""
 
 import contextlib
 import os
@@ -10,18 +10,18 @@ from typing import Any
 
 from fastnn.output import atomic
 
-_reserved: dict[Path, int] = {}  # what this process has reserved, and in which thread
+_reserved: dict[Path, int] = {}  # reserved by this process: path -> thread
 
 
 def take(file: Any) -> None:
-    """Lock an open file until it is closed, or its process ends, however that ends.
+    """Lock an open file until it is closed or the process ends, even if it is killed.
 
-    Raises BlockingIOError where the lock is taken, another OSError where the file system has no locks.
+    Raises BlockingIOError if the lock is held elsewhere, another OSError if the file system has no locks.
     """
     if sys.platform == "win32":
         import msvcrt
 
-        file.seek(2**30)  # a byte that nobody reads
+        file.seek(2**30)  # a byte beyond the end, which is never read
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         except PermissionError as error:
@@ -34,39 +34,39 @@ def take(file: Any) -> None:
 
 @contextlib.contextmanager
 def reserved(path: str | os.PathLike) -> Iterator[None]:
-    """Inside the block no other process, and no other thread, writes the checkpoint `path`; in one thread, blocks nest.
+    """Reserve the checkpoint `path` for this thread; blocks of one thread nest.
 
-    While it lasts there is a file `<name>.lock`; one that a killed process left behind is taken over. A symbolic link
-    and its target are one checkpoint. Where the file system has no locks, all may write. Missing folders are
-    created.
-    Raises BlockingIOError where somebody else is writing it, another OSError where the folder cannot be written.
+    The lock is a file `<name>.lock`, which exists as long as the block; one that a killed process left behind is
+    reused. A symbolic link and its target are one checkpoint. On a file system without locks nothing is reserved.
+    Missing folders are created.
+    Raises BlockingIOError if another process or thread is writing it, another OSError if the folder is not writable.
     """
     path = Path(path)
-    with in_words(path):
-        key, here = atomic.target(path), threading.get_ident()
-    if _reserved.get(key) == here:
+    with clear_errors(path):
+        key, thread = atomic.target(path), threading.get_ident()
+    if _reserved.get(key) == thread:
         yield
         return
     with contextlib.ExitStack() as stack:
-        with in_words(path):
+        with clear_errors(path):
             key.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_locked(key.with_name(key.name + ".lock")))
         try:
-            _reserved[key] = here
+            _reserved[key] = thread
             yield
         finally:
             _reserved.pop(key, None)
 
 
 @contextlib.contextmanager
-def in_words(path: Path) -> Iterator[None]:
-    """Errors of the system inside the block say which checkpoint could not be written, and what to do."""
+def clear_errors(path: Path) -> Iterator[None]:
+    """Convert OSErrors inside the block to ones that name the checkpoint and say what to do."""
     try:
         yield
     except BlockingIOError as error:
         raise BlockingIOError(
-            f"save: path={str(path)!r} is being written by another run; expected one at a time under a name; choose "
-            f"another name, or wait for its end"
+            f"save: path={str(path)!r} is being written by another run; expected one run at a time under a name; "
+            f"choose another name, or wait until it ends"
         ) from error
     except OSError as error:
         raise type(error)(
@@ -77,7 +77,7 @@ def in_words(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file that exists only as long."""
+    """Hold a lock on a file that exists only during the block."""
     with contextlib.ExitStack() as stack:
         while True:
             file = stack.enter_context(open(path, "ab"))
@@ -87,13 +87,13 @@ def _locked(path: Path) -> Iterator[None]:
                 raise
             except OSError:  # a file system without locks
                 break
-            if _is_at(path, file):  # else its last owner removed it after we had opened it, and it guards nothing
+            if _is_at(path, file):  # else its last owner removed it after we opened it
                 break
             stack.close()
         try:
             yield
         finally:
-            if sys.platform == "win32":  # where an open file cannot be removed
+            if sys.platform == "win32":  # Windows cannot remove an open file
                 stack.close()
             with contextlib.suppress(OSError):
                 path.unlink()

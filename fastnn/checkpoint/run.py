@@ -1,19 +1,19 @@
-"""What a checkpoint of a training run holds, and how a Solver is made from it: for `Solver.save` and `Solver.resume`.
+"""The checkpoint of a training run, as written by `Solver.save` and read by `Solver.resume`.
 
-The tree (see `fastnn.checkpoint` for how it is stored), schema 2:
+Schema 2 of the tree (`fastnn.checkpoint` describes how it is stored):
 
     schema      2
     solver      `Solver.state()`: params, buffers, best_params, best_buffers; optim_configs, with the state of the
                 update rule for each parameter; generator; order, the permutation of this epoch; iteration, epoch and
-                the other places where training stands; loss_history, train_acc_history, val_acc_history
-    model       how the network is made (see `config`), or {"unknown": what it is} for a user's own class
-    options     the keywords of `Solver`: schedule, transform and update_rule described as the model is
+                other counters; loss_history, train_acc_history, val_acc_history
+    model       description of the network (see `config`), or {"unknown": name} for a user's class
+    options     the keywords of `Solver`; schedule, transform and update_rule described like the model
     data        num_train, num_val; input_shape and dtype of an image; digest, a checksum of the first and last rows;
-                where the data said so: mean_image, scale, class_names
+                optionally mean_image, scale, class_names
     backend, threads, processor, versions, denormals    what the bits of the results depend on
-    settings    for runs of `fastnn train` only: its options
+    settings    the options of `fastnn train`, in its runs only
 
-Files of schema 1, which had no number, hold `solver` or its members alone. They can be drawn, and loaded by
+Files of schema 1, which had no number, contain `solver` or its members only. They can be plotted, and loaded with
 `Solver.load_state`; `fastnn resume` resumes those that have settings.
 """
 
@@ -51,7 +51,7 @@ _GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 
 def tree(solver: Any) -> dict[str, Any]:
-    """Everything about a Solver that goes on later."""
+    """Everything that is needed to resume a Solver later."""
     options = {name: _described(getattr(solver, name)) for name in _OPTIONS}
     name = solver.checkpoint_name
     return {
@@ -72,7 +72,7 @@ def tree(solver: Any) -> dict[str, Any]:
 
 
 def read(function: str, path: str | os.PathLike) -> dict[str, Any]:
-    """The tree of a file of any schema, with `solver` and `schema` in any case. ValueError for another checkpoint."""
+    """Read the tree of a file of any schema; it always has `solver` and `schema`. ValueError for other checkpoints."""
     found = checkpoint.load(path)
     if "schema" not in found:
         found = {"schema": 1, **(found if "solver" in found else {"solver": found})}
@@ -92,14 +92,14 @@ def read(function: str, path: str | os.PathLike) -> dict[str, Any]:
 
 
 def resume(kind: type, path: str | os.PathLike, data: Mapping[str, Any], model: Any, changed: dict[str, Any]) -> Any:
-    """See `Solver.resume`; kind: the class of the Solver."""
+    """Implement `Solver.resume`; kind: the class of the Solver."""
     function = f"{kind.__name__}.resume"
     path = arguments.path(function, "path", path)
     found = read(function, path)
     if "options" not in found:
         raise ValueError(
             f"{function}: path={str(path)!r} was written by an older fastnn, which did not store how model and Solver "
-            f"were made; expected schema {SCHEMA}; make both as then, and call solver.load_state(checkpoint.load(path))"
+            f"were made; expected schema {SCHEMA}; make both again, and call solver.load_state(checkpoint.load(path))"
         )
     with _whole(function, path):
         options, unknown = _options(found["options"], changed)
@@ -113,7 +113,7 @@ def resume(kind: type, path: str | os.PathLike, data: Mapping[str, Any], model: 
     if unknown:
         raise ValueError(
             f"{function}: path={str(path)!r} was saved with {', '.join(f'{k}: {v}' for k, v in unknown.items())}, "
-            f"which no file can hold; expected what was used then; pass it as in "
+            f"which cannot be stored in a file; expected the same objects again; pass them as in "
             f"{function}(path, data, {', '.join(f'{name}=...' for name in unknown)})"
         )
     solver = kind(model() if isinstance(model, type) else model, data, **options)
@@ -128,18 +128,18 @@ def resume(kind: type, path: str | os.PathLike, data: Mapping[str, Any], model: 
 
 @contextlib.contextmanager
 def _whole(function: str, path: str | os.PathLike) -> Iterator[None]:
-    """What goes wrong inside the block does so because the file lacks something, and is told so."""
+    """Report errors in this block as an incomplete checkpoint."""
     try:
         yield
     except (KeyError, AttributeError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(
-            f"{function}: path={str(path)!r} holds no Solver that can be made again ({error!r}); expected a checkpoint "
-            f"that a Solver wrote; use {atomic.previous(Path(path))!r} or an older copy"
+            f"{function}: path={str(path)!r} does not describe a Solver that can be rebuilt ({error!r}); expected a "
+            f"checkpoint that a Solver wrote; use {atomic.previous(Path(path))!r} or an older copy"
         ) from error
 
 
 def environment() -> dict[str, Any]:
-    """What the bits of the results depend on, beside what is computed."""
+    """The environment that the bits of the results depend on."""
     return {
         "backend": get_backend(),
         "threads": _threads(),
@@ -150,12 +150,12 @@ def environment() -> dict[str, Any]:
 
 
 def about(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The sizes of a data set, a checksum by which it is known again, and how images become its inputs, if it says."""
+    """Describe a data set: its sizes, a checksum to recognize it by, and its preprocessing, if given."""
     X_train, X_val = data["X_train"], data["X_val"]
     digest = 0
     for rows in (X_train, data["y_train"], X_val, data["y_val"]):
-        for place in (0, len(rows) - 1):
-            digest = zlib.crc32(np.ascontiguousarray(to_numpy(rows[place : place + 1])).tobytes(), digest)
+        for index in (0, len(rows) - 1):
+            digest = zlib.crc32(np.ascontiguousarray(to_numpy(rows[index : index + 1])).tobytes(), digest)
     found: dict[str, Any] = {
         "num_train": len(X_train),
         "num_val": len(X_val),
@@ -173,11 +173,11 @@ def about(data: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Why a run that goes on here may end with other bits than there, in sentences."""
+def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """Sentences that explain why a resumed run may end with different bits."""
     changes = []
     for name in _ENVIRONMENT:
-        old, new = then.get(name), now[name]
+        old, new = saved.get(name), current[name]
         if isinstance(old, dict):
             changes += [f"{key} {value} (now {new[key]})" for key, value in old.items() if new.get(key, value) != value]
         elif old is not None and old != new:
@@ -185,14 +185,14 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     texts = []
     if changes:
         texts.append(
-            f"the run was saved with {', '.join(changes)}: it goes on, but its last bits may differ from those of a "
-            f"run that never stopped"
+            f"the run was saved with {', '.join(changes)}: it resumes, but its last bits may differ from those of an "
+            f"uninterrupted run"
         )
     compared = ("num_val", "input_shape", "dtype", "digest")  # num_train is checked with the state
-    if any(then["data"].get(name) != now["data"][name] for name in compared):
+    if any(saved["data"].get(name) != current["data"][name] for name in compared):
         texts.append(
-            "the data differ from those that the run was saved with, or their order or preprocessing does: it goes on, "
-            "but not as if it had never stopped"
+            "the data, their order or their preprocessing differ from those that the run was saved with: it resumes, "
+            "but not with the results of an uninterrupted run"
         )
     return texts
 
@@ -210,7 +210,7 @@ def _data(solver: Any) -> dict[str, Any]:
 
 
 def _options(stored: dict[str, Any], changed: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The keywords of the Solver, and those that have to be passed anew, with what they were."""
+    """The keywords of the Solver, and the names and descriptions of those that have to be passed again."""
     options, unknown = dict(changed), {}
     for name, value in stored.items():
         if name in changed or (name == "checkpoint_every" and changed.get("checkpoint_name", value) is None):
@@ -226,7 +226,7 @@ def _options(stored: dict[str, Any], changed: dict[str, Any]) -> tuple[dict[str,
 
 
 def _built(name: str, described: Any, build: Callable = config.build) -> tuple[Any, dict[str, str]]:
-    """What was described; or None, and under its name what it was, where that has to be passed anew."""
+    """The described object; or None, and its name and description, if it has to be passed again."""
     if isinstance(described, dict) and "unknown" in described:
         return None, {name: described["unknown"]}
     try:
@@ -236,7 +236,7 @@ def _built(name: str, described: Any, build: Callable = config.build) -> tuple[A
 
 
 def _name(path: Path, options: dict[str, Any]) -> str:
-    """The checkpoint_name under which a run that was read from `path` is saved on: that file, or more beside it."""
+    """The checkpoint_name of a run resumed from `path`: the same file, or the series of files that it belongs to."""
     is_one_of_many = options.get("checkpoint_every") is None and not options["checkpoint_name"].endswith(".h5")
     path = atomic.target(path) if is_one_of_many else path
     name = path.name.removesuffix(".prev")
@@ -245,7 +245,7 @@ def _name(path: Path, options: dict[str, Any]) -> str:
 
 
 def _generator(state: dict[str, Any]) -> Any:
-    """A generator of the kind whose state this is; None for NumPy's global one."""
+    """A generator of the same kind as the state; None for NumPy's global one."""
     if "has_gauss" in state:
         return None
     name = validation.choice("Solver.resume", "generator", state["bit_generator"], _GENERATORS)
@@ -253,7 +253,7 @@ def _generator(state: dict[str, Any]) -> Any:
 
 
 def _threads() -> int:
-    """The threads of the kernels, without loading their compiler for it."""
+    """The number of threads of the kernels, found without importing their compiler."""
     from fastnn import environment as machine
 
     kernels = sys.modules.get("fastnn.kernels.cpu.threads")
@@ -261,7 +261,7 @@ def _threads() -> int:
 
 
 def _denormals() -> str:
-    """Whether this thread keeps numbers below the smallest normal one, or flushes them to zero as libraries may ask."""
+    """Whether this thread keeps denormal numbers or flushes them to zero, which libraries may switch on."""
     return "kept" if sys.float_info.min / 2 else "flushed"
 
 

@@ -1,6 +1,6 @@
-"""What the saved state of a Solver must be before anything of it is taken over: numbers, of the right kinds, finite.
+"""Validation of the saved state of a Solver before it is loaded: types, shapes, finite numbers.
 
-A checkpoint that is whole may still hold what no Solver wrote, or a training that had diverged.
+An undamaged checkpoint may still contain something that no Solver wrote, or a run that had diverged.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _ARRAYS = ("params", "buffers", "best_params", "best_buffers")
 
 
 def check(function: str, state: Mapping[str, Any], count: int) -> None:
-    """Raise ValueError or TypeError for a state, complete in its keys, that no Solver of `count` images can have."""
+    """Raise ValueError or TypeError if a state with all keys is not valid for a Solver with `count` training images."""
     for name in _COUNTS:
         validation.integer(function, name, state[name], minimum=0)
     validation.number(function, "best_val_acc", state["best_val_acc"])
@@ -25,15 +25,15 @@ def check(function: str, state: Mapping[str, Any], count: int) -> None:
     for name in _HISTORIES:
         if not isinstance(state[name], (list, tuple)):
             raise _error(function, name, "not a list", "a list of numbers")
-        for place, value in enumerate(state[name]):
-            validation.number(function, f"{name}[{place}]", value)
+        for index, value in enumerate(state[name]):
+            validation.number(function, f"{name}[{index}]", value)
     for name in (*_ARRAYS, "optim_configs", "generator"):
         if not isinstance(state[name], Mapping):
             raise _error(function, name, f"a {type(state[name]).__name__}", "a dict")
     for name in _ARRAYS:
         for key, value in state[name].items():
             _check_array(function, f"{name}[{key!r}]", value)
-    for name in ("params", "buffers"):  # what was best has the same shapes, or there is none yet
+    for name in ("params", "buffers"):  # the best ones have the same shapes, or do not exist yet
         best = {key: np.shape(value) for key, value in state[f"best_{name}"].items()}
         if best and best != {key: np.shape(value) for key, value in state[name].items()}:
             raise _error(function, f"best_{name}", f"in the shapes {best}", f"those of {name}")
@@ -57,11 +57,11 @@ def _check_array(function: str, name: str, value: Any) -> None:
 
 
 def _check_order(function: str, order: Any, count: int) -> None:
-    """Places of images, each at most once; none, where batches are drawn with replacement or nothing was drawn yet."""
+    """Check the permutation of the images; it is empty if batches are drawn with replacement or none was drawn yet."""
     if not isinstance(order, np.ndarray) or order.dtype.kind not in "iu" or order.ndim != 1:
-        raise _error(function, "order", "not a list of places", "an array (N,) of integers")
+        raise _error(function, "order", "not an array of indices", "an array (N,) of integers")
     if order.size and not np.array_equal(np.sort(order), np.arange(count)):
-        raise _error(function, "order", f"not a permutation of {count} images", "every place once")
+        raise _error(function, "order", f"not a permutation of {count} images", "every index once")
 
 
 def _error(function: str, name: str, problem: str, expected: str) -> ValueError:

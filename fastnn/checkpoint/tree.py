@@ -1,11 +1,11 @@
-"""Checkpoints: a nested dict of arrays, numbers, strings and lists <-> one HDF5 file that holds data only.
+"""Saving and loading of checkpoints: a nested dict of arrays, numbers, strings and lists in one HDF5 file.
 
     checkpoint.save("run.h5", {"params": {"W1": w, "b1": b}, "epoch": 3})
     checkpoint.load("run.h5")["params"]["W1"]
 
-What the tree of a training run holds is said in `fastnn.checkpoint.run`.
+`fastnn.checkpoint.run` describes the tree of a training run.
 
-The file, format version 2, readable by any HDF5 tool. The root group has the attributes `format` ("fastnn checkpoint"),
+Format version 2, readable by any HDF5 tool. The root group has the attributes `format` ("fastnn checkpoint"),
 `format_version` and `fastnn_version`. Every object below it has the attribute `kind`:
 
     dict          group; its members in order, `%`, `/`, `.` and NUL in a key written as %25, %2F, %2E, %00
@@ -18,8 +18,8 @@ The file, format version 2, readable by any HDF5 tool. The root group has the at
     str           dataset (): UTF-8
     none          dataset without a value
 
-Nothing is pickled, and nothing in a file is executed. Around this stands what `load` goes by, and what tells whether
-the file is whole: see `fastnn.checkpoint.container`.
+Nothing is pickled, and nothing in a file is executed. `fastnn.checkpoint.container` describes the manifest that `load`
+reads and the digest that detects damage.
 """
 
 import difflib
@@ -45,21 +45,21 @@ _ARRAY_KINDS = "biufc"
 
 @signatures.checked
 def save(path: str | os.PathLike, tree: dict) -> None:
-    """Write a tree to `path`, all or nothing; the file that was there becomes `<name>.prev`.
+    """Write a tree to `path` atomically; an existing file becomes `<name>.prev`.
 
-    The tree goes to `<name>.tmp` in the same folder, is flushed to the disk, read back and compared, and then renamed.
-    A kill at any instant leaves the old file or the new one at `path`. Missing folders are created. Where `path` is a
-    symbolic link, all of this happens beside its target, and the link stays.
+    The tree is written to `<name>.tmp` in the same folder, flushed to disk, read back and compared, and then renamed.
+    If the process is killed, `path` is the old file or the new one. Missing folders are created. If `path` is a
+    symbolic link, its target is replaced, and the link is kept.
 
     tree: a dict with string keys whose values are dicts, lists, tuples, NumPy arrays and scalars of numbers or
         booleans, Python numbers, strings, booleans and None, nested to any depth.
-    Raises TypeError or ValueError for anything else in the tree, OSError where the folder cannot be written, of these
-    BlockingIOError where somebody else is writing this checkpoint, or has reserved it (`fastnn.checkpoint.locks`).
+    Raises TypeError or ValueError for anything else in the tree, OSError if the folder is not writable, and
+    BlockingIOError if another process or thread has reserved this checkpoint (`fastnn.checkpoint.locks`).
     """
     path = arguments.path("save", "path", path)
     if not isinstance(tree, dict):
         raise TypeError(f"save: tree={type(tree).__name__} cannot be saved; expected a dict; wrap it in one")
-    with locks.reserved(path), locks.in_words(path):
+    with locks.reserved(path), locks.clear_errors(path):
         target = atomic.target(path)
         with atomic.replacing(target) as temporary:
             _write_file(temporary, tree)
@@ -71,12 +71,12 @@ def save(path: str | os.PathLike, tree: dict) -> None:
 
 @signatures.checked
 def load(path: str | os.PathLike) -> dict:
-    """Read the tree that `save` wrote to `path`; NumPy arrays and scalars come back in their dtype.
+    """Read the tree that `save` wrote to `path`; NumPy arrays and scalars keep their dtype.
 
-    A file takes no more memory than it has bytes, whatever it claims, but for lists and names.
+    Arrays take no more memory than the size of the file, whatever the file claims.
 
-    Raises FileNotFoundError where nothing is there, ValueError for a file that is not a checkpoint, is damaged, or was
-    written in another version of the format, another OSError for one that cannot be opened.
+    Raises FileNotFoundError if the file does not exist, another OSError if it cannot be opened, ValueError if it is not
+    a checkpoint, is damaged, or has another format version.
     """
     path = arguments.path("load", "path", path)
     if not path.is_file():
@@ -85,7 +85,7 @@ def load(path: str | os.PathLike) -> dict:
         file = path.open("rb")
     except OSError as error:
         raise type(error)(
-            f"load: path={str(path)!r} cannot be opened: {error}; expected one that may be read; check its permissions"
+            f"load: path={str(path)!r} cannot be opened: {error}; expected a readable file; check its permissions"
         ) from error
     with file:
         _check_format(path, container.versions(file))
@@ -119,7 +119,7 @@ def _verify(path: Path, tree: dict) -> None:
 
 
 def _write(group: Any, name: str, value: Any, where: str) -> None:
-    """Write one value as the member `name` of an HDF5 group; `where` is its place in the tree, for errors."""
+    """Write one value as the member `name` of an HDF5 group; `where` is its position in the tree, for errors."""
     import h5py
 
     if isinstance(value, dict):
@@ -163,7 +163,7 @@ def _write(group: Any, name: str, value: Any, where: str) -> None:
 
 
 def _uniform(values: list) -> bool:
-    """A list that becomes one dataset: Python numbers of one type, such as a loss history."""
+    """Whether a list can be one dataset: Python numbers of one type, such as a loss history."""
     kinds = {type(value) for value in values}
     if kinds == {int}:
         return all(-(2**63) <= value < 2**63 for value in values)
@@ -171,7 +171,7 @@ def _uniform(values: list) -> bool:
 
 
 def _name(key: Any, where: str) -> str:
-    """A key of a dict as an HDF5 name."""
+    """Convert a key of a dict to an HDF5 name."""
     if not isinstance(key, str) or not key:
         raise TypeError(f"save: {where} has the key {key!r}; expected non-empty strings; rename it, as in {str(key)!r}")
     return re.sub(r"[%/.\0]", lambda match: f"%{ord(match[0]):02X}", key)
@@ -192,7 +192,7 @@ def _check_format(path: Path, versions: tuple[int, str] | None) -> None:
 
 
 def _same(expected: Any, actual: Any) -> bool:
-    """Whether what was read is what was written, to the last bit of every number."""
+    """Whether two trees are bitwise equal."""
     if type(expected) is not type(actual) and not isinstance(expected, (dict, np.ndarray)):
         return False
     if isinstance(expected, dict):
@@ -201,7 +201,6 @@ def _same(expected: Any, actual: Any) -> bool:
         return len(expected) == len(actual) and all(map(_same, expected, actual))
     if isinstance(expected, (np.ndarray, np.generic, float)):
         expected, actual = np.asarray(expected), np.asarray(actual)
-        # one array at a time is copied, not the whole tree
         return (
             expected.dtype == actual.dtype
             and expected.shape == actual.shape
@@ -211,7 +210,7 @@ def _same(expected: Any, actual: Any) -> bool:
 
 
 def _keep_previous(path: Path) -> None:
-    """Give the file at `path` the second name `<name>.prev`, in one step; `path` itself stays where it is."""
+    """Link the file at `path` as `<name>.prev` atomically; `path` itself remains."""
     previous = atomic.target(path.with_name(path.name + ".prev"))
     link = previous.with_name(previous.name + ".tmp")
     link.unlink(missing_ok=True)
@@ -224,10 +223,10 @@ def _keep_previous(path: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
+    """Flush the directory entries of a folder to disk."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folders; there the rename itself is durable
+    except PermissionError:  # Windows cannot open folders; there the rename itself is durable
         return
     try:
         os.fsync(descriptor)
@@ -236,7 +235,7 @@ def _sync(folder: Path) -> None:
 
 
 def _nearest(path: Path) -> str:
-    """What to do about a missing file: the nearest names in its folder."""
+    """Advice for a missing file: similar names in its folder."""
     if path.is_dir():
         return f"it is a folder; name the file in it, such as {str(path / 'checkpoint.h5')!r}"
     if not path.parent.is_dir():

@@ -51,7 +51,7 @@ def test_a_file_that_is_too_long(path):
 def test_a_line_that_goes_on_with_other_things(path):
     whole = path.read_bytes()
     path.write_bytes(whole[:511] + b"!" + whole[512:])
-    refused(path, "its first line is illegible")
+    refused(path, "its first line is malformed")
 
 
 @pytest.mark.parametrize("part", ["numbers", "HDF5 around them", "manifest"])
@@ -82,7 +82,7 @@ def test_a_change_with_another_program(path):
 MANIFESTS = {
     "no JSON": (b"[", "Expecting value"),
     "no text": (b"\xff\xfe\xfd", "can't decode"),
-    "nothing but a number": (["int", "5"], "it holds a int, no dict"),
+    "nothing but a number": (["int", "5"], "it holds a int, not a dict"),
     "a float": ([1.5], r"its manifest holds \['1.5'\]"),
     "an unknown kind": (["dict", {"a": ["pickle", "x"]}], r"its manifest holds \['pickle', 'x'\]"),
     "a kind of another shape": (["dict", {"a": ["float", "<f8", [3], 512]}], "its manifest holds .'float'"),
@@ -103,7 +103,7 @@ MANIFESTS = {
     "what lies before the file": (["dict", {"a": ["array", "<u1", [3], -5]}], "its manifest claims 3 bytes from -5 on"),
     "the same bytes again and again": (["list", [["array", "<u1", [4000], 512]] * 9], "its manifest claims 4e.03"),
     "depth": (b'["list",[' * 100_000, "recursion"),
-    "depth in order": (b'["list",[' * 900 + b"]]" * 900, "recursion|no dict"),
+    "depth in order": (b'["list",[' * 900 + b"]]" * 900, "recursion|not a dict"),
 }
 
 

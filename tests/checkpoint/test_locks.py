@@ -32,7 +32,7 @@ while done < 8:
     except BlockingIOError:
         refused += 1
 """
-BUSY = r"save: path=.*run\.h5' is being written by another run; expected one at a time under a name; choose"
+BUSY = r"save: path=.*run\.h5' is being written by another run; expected one run at a time under a name; choose"
 
 
 def start(code, *arguments):

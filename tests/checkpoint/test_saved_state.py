@@ -47,7 +47,7 @@ STATES = {
     "an order that is a list": (
         ("order",),
         [0, 1],
-        "order in the state is not a list of places; expected an array (N,)",
+        "order in the state is not an array of indices; expected an array (N,)",
     ),
     "an order beyond the images": (
         ("order",),

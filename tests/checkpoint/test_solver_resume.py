@@ -138,8 +138,8 @@ def test_functions_of_ones_own_are_passed_anew(tmp_path):
     make(**own, model=nn.Sequential(nn.Linear(4, 3))).save(tmp_path / "run.h5")
     expected = (
         "Solver.resume: path=.* was saved with update_rule: the function rule, schedule: the function half, transform: "
-        r"the function noisy, callbacks: the function watch, which no file can hold; .*; pass it as in Solver\.resume"
-        r"\(path, data, update_rule=\.\.\., schedule=\.\.\., transform=\.\.\., callbacks=\.\.\.\)"
+        r"the function noisy, callbacks: the function watch, which cannot be stored in a file; .*; pass them as in "
+        r"Solver\.resume\(path, data, update_rule=\.\.\., schedule=\.\.\., transform=\.\.\., callbacks=\.\.\.\)"
     )
     with pytest.raises(ValueError, match=expected):
         Solver.resume(tmp_path / "run.h5", data())

@@ -302,7 +302,7 @@ def test_pixels_of_cifar10_are_known_again_scaled_and_not(monkeypatch, scaled):
 
 def test_resume_says_what_a_script_has_to_pass_itself(error_of):
     script("own.h5", Own(nn.Linear(3072, 10, seed=0)))
-    assert "saved with model: an object of the class Own, which no file can hold" in error_of(
+    assert "saved with model: an object of the class Own, which cannot be stored in a file" in error_of(
         "resume", "own.h5", "--data", "shapes"
     )
 
@@ -320,7 +320,7 @@ def test_resume_on_another_backend_is_told(capsys, monkeypatch, stop_after):
     capsys.readouterr()
     assert main(["resume", "part", "--backend", "naive"]) == 0
     expected = (
-        "fastnn resume: warning: Solver.resume: the run was saved with backend vectorized (now naive): it goes on"
+        "fastnn resume: warning: Solver.resume: the run was saved with backend vectorized (now naive): it resumes"
     )
     assert expected in capsys.readouterr().err
 
@@ -349,7 +349,7 @@ def test_a_run_that_another_process_trains_is_left_alone(error_of, monkeypatch):
 
     monkeypatch.setattr(Solver, "_iterate", watched)
     monkeypatch.setattr(locks, "take", take)
-    expected = "save: path='part/checkpoint.h5' is being written by another run; expected one at a time under a name"
+    expected = "save: path='part/checkpoint.h5' is being written by another run; expected one run at a time"
     assert expected in error_of("resume", "part", "--epochs", "4")
     assert Path("part/checkpoint.h5").read_bytes() == before
     assert set(trained) == {1}  # by the preparation
