@@ -1,5 +1,5 @@
-"""Where results go.
+"""Output to files and streams.
 
-atomic   files that are written whole or not at all
-streams  terminals that may be closed, full, or limited to ASCII
+atomic   files that are written completely or not at all
+streams  streams that may be closed, full, or limited to ASCII
 """

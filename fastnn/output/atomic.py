@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: to a temporary file first, which then takes the place of the old one."""
+"""Atomic writing of files: a temporary file is written first, and then renamed to replace the old one."""
 
 import contextlib
 import errno
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def target(path: str | os.PathLike) -> Path:
-    """The file that a path leads to, through symbolic links; it need not exist.
+    """Resolve the symbolic links of a path; the target need not exist.
 
-    Raises OSError where the links form a circle.
+    Raises OSError if the links form a circle.
     """
     found = Path(os.path.realpath(path))
     if found.is_symlink():
@@ -20,16 +20,16 @@ def target(path: str | os.PathLike) -> Path:
 
 
 def previous(path: Path) -> str:
-    """The name of the checkpoint before the one at `path`, which lies beside the file itself, also behind a link."""
+    """The name of the previous checkpoint of `path`, which is in the folder of the file itself, not of a link to it."""
     return f"{target(path) if path.is_symlink() else path.name}.prev"
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary file to write to, `<name>.tmp`; at the end of the block it is renamed to what `path` leads to.
+    """Yield a temporary file `<name>.tmp` to write to, and rename it to `path` at the end of the block.
 
-    A symbolic link stays, and its target is replaced; the new file gets the permissions of the old one. After an error
-    inside the block the old file is as it was. A device or pipe is written directly.
+    If `path` is a symbolic link, its target is replaced; the new file gets the permissions of the old one. After an
+    error inside the block the old file is unchanged. A device or pipe is written directly.
     """
     if os.path.exists(path) and not os.path.isfile(path):
         yield Path(path)
@@ -39,7 +39,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     try:
         mode = stat.S_IMODE(old.stat().st_mode) if old.exists() else None
         if mode is not None:
-            temporary.touch(0o600)  # nobody else reads what is to be private
+            temporary.touch(0o600)  # private until it has its permissions
         yield temporary
         if mode is not None:
             temporary.chmod(mode)
@@ -50,6 +50,6 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write text in UTF-8."""
+    """Write text to a file atomically, in UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

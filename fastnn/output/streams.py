@@ -1,4 +1,4 @@
-"""Streams that do not fail the work that prints to them: they may be closed, full, or limited to ASCII."""
+"""Text streams that ignore errors: stdout may be closed, full, or limited to ASCII without stopping the work."""
 
 import contextlib
 import os
@@ -8,15 +8,15 @@ from typing import Any
 
 
 def say(text: str, flush: bool = False) -> None:
-    """Print a line on stdout; where that is impossible, nothing happens."""
+    """Print a line on stdout, ignoring errors."""
     print(text, file=Stream(sys.stdout), flush=flush)
 
 
 class Stream:
-    """A text stream that raises nothing: what cannot be encoded is escaped, what cannot be written is dropped.
+    """A text stream that never raises: characters that cannot be encoded are escaped, failed writes are dropped.
 
-    stream: where to write; None, which is what Python makes of a closed stdout: nowhere
-    error: why something could not be written, if that was so
+    stream: the stream to write to; None, as Python sets a closed stdout, drops everything
+    error: the first error of a write, or None
     """
 
     def __init__(self, stream: Any) -> None:
@@ -56,11 +56,11 @@ class Stream:
 
 @contextlib.contextmanager
 def tolerant() -> Iterator[Stream]:
-    """Inside the block sys.stdout, which it returns, and sys.stderr are such streams."""
+    """Replace sys.stdout and sys.stderr by a Stream during the block; yields that of stdout."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
-        except OSError:  # it is closed: the next file would get its number, and what C code prints
+        except OSError:  # closed: the next file opened would get its number, and the output of C code
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     with (
         contextlib.redirect_stdout(Stream(sys.stdout)) as output,
@@ -76,8 +76,8 @@ def tolerant() -> Iterator[Stream]:
 
 
 def _give_up(stream: Stream) -> None:
-    """Lead a stream that failed nowhere, where what it still holds can be written when Python ends."""
+    """Redirect a failed stream to the null device, so that Python can flush its buffer at exit."""
     with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)

@@ -1,4 +1,4 @@
-"""Predicted classes and accuracies: evaluation raises errors for the values that training raises errors for."""
+"""Predicted classes and labels, checked as strictly as in training."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from fastnn.kernels.dispatch import arrays, validation
 
-BLOCK = 1000  # images that are predicted at a time
+BLOCK = 1000  # images in one forward pass
 
 
 def first_not_finite(scores: np.ndarray) -> int | None:
-    """The first row whose highest score is NaN or infinite, which has no class; None where there is none.
+    """The first row whose highest score is NaN or infinite, so that it has no class; None if every row has one.
 
     A score of minus infinity excludes its class, as in `fastnn.layers.softmax_loss`.
     """
@@ -19,10 +19,10 @@ def first_not_finite(scores: np.ndarray) -> int | None:
 
 
 def predicted(function: str, scores: Any, images: Any, indices: Any, name: str = "X") -> np.ndarray:
-    """The class of the highest score of each image: scores (N, K) -> (N,) int64.
+    """Return the class with the highest score for each image: scores (N, K) -> (N,) int64.
 
-    images (N, ...): what the scores are of; indices (N,): of these in the data set `name`, for errors
-    Raises FloatingPointError where the highest score of an image is NaN or infinite.
+    images (N, ...): the images, and indices (N,): their positions in the data set `name`, both for errors
+    Raises FloatingPointError if the highest score of an image is NaN or infinite.
     """
     scores = validation.array(function, "scores", arrays.to_numpy(validation.array(function, "scores", scores)))
     if scores.dtype.kind not in "fiub" or scores.ndim != 2 or len(scores) != len(images) or not scores.shape[1]:
@@ -46,9 +46,10 @@ def predicted(function: str, scores: Any, images: Any, indices: Any, name: str =
 
 
 def labels(function: str, name: str, given: Any, classes: int, indices: Any = None) -> np.ndarray:
-    """Labels (N,) in the host's memory, from 0 to classes - 1; their indices in the data set, for errors.
+    """Check labels (N,), from 0 to classes - 1, and return them in host memory.
 
-    Raises ValueError or TypeError as a loss does, but booleans count as 0 and 1.
+    indices (N,): their positions in the data set, for errors
+    Raises ValueError or TypeError as a loss function does; unlike there, booleans count as 0 and 1.
     """
     given = arrays.to_numpy(validation.array(function, name, given))
     given = given.astype(np.int64) if given.dtype.kind == "b" else given

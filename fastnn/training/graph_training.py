@@ -1,9 +1,9 @@
-"""Iterations of a Solver that are replayed as CUDA graphs, once they were seen to do the same each time.
+"""Iterations of a Solver replayed as CUDA graphs.
 
-On a GPU an iteration of a small network takes less time than Python needs to launch it. So two iterations are traced;
-if they did the same work, the third is captured, and those after it are a launch or two each. What differs between
-them, the rows of the batch, its augmentation and the learning rate, is uploaded in advance for up to LENGTH iterations;
-losses are read at the end of these. Nothing else moves between host and device.
+On a GPU, an iteration of a small network takes less time than Python needs to launch its kernels. So two iterations
+are traced; if they launch the same work, the third is captured, and later ones are replayed in one or two launches.
+Inputs that differ between iterations (the rows of the batch, its augmentation, the learning rate) are uploaded in
+advance for up to LENGTH iterations, and the losses are read after these. Nothing else is transferred.
 """
 
 import operator
@@ -20,13 +20,13 @@ from fastnn.kernels.dispatch import arrays
 from fastnn.kernels.gpu import cuda_graphs
 from fastnn.output.streams import say
 
-LENGTH = 100  # iterations for which inputs are uploaded at once, at most
+LENGTH = 100  # largest number of iterations whose inputs are uploaded together
 
 
 class GraphTraining:
-    """The iterations of a solver whose model, data and update rule are on a GPU.
+    """Run the iterations of a solver whose model, data and update rule are on a GPU.
 
-    reason: why they cannot be repeated without Python, or None
+    reason: why the iterations cannot be captured, or None
     """
 
     def __init__(self, solver: Any) -> None:
@@ -35,13 +35,13 @@ class GraphTraining:
         self._stream = cuda_graphs.capture_stream()
         self._inputs: Any = None
         self._steps: Iterator[None]
-        self._arrays: list[Any] = []  # that what was recorded is about
+        self._arrays: list[Any] = []  # the arrays that the captured graphs use
         self._say_reason()
 
     def advance(self, count: int) -> None:
-        """Do as many iterations, up to a stretch, as one unit of the solver's work.
+        """Do `count` iterations, at most LENGTH, as one unit of the solver's work.
 
-        Where a loss is not finite, the solver goes back to its last snapshot, and will look at each loss from there on.
+        If a loss is not finite, the solver returns to its last snapshot, and checks every loss from there.
         """
         solver = self.solver
         solver._begin_reading()
@@ -62,18 +62,18 @@ class GraphTraining:
 
     def _say_reason(self) -> None:
         if self.solver.verbose and self.reason:
-            say(f"(each kernel is launched by itself: iterations cannot be recorded, since {self.reason})")
+            say(f"(each kernel is launched individually: iterations cannot be captured, since {self.reason})")
 
     def _draw(self, iteration: int) -> list[np.ndarray]:
-        """What is drawn for an iteration: the rows of its batch, and what the transform does to them."""
+        """Draw the inputs of an iteration: the rows of its batch, and the arguments of the transform."""
         solver = self.solver
-        places = solver.sampler.draw(iteration, solver._generator).astype(np.int32)
+        positions = solver.sampler.draw(iteration, solver._generator).astype(np.int32)
         if solver.transform is None:
-            return [places]
-        return [places, *solver.transform._drawn((len(places), *solver.X_train.shape[1:]), solver._generator)]
+            return [positions]
+        return [positions, *solver.transform._drawn((len(positions), *solver.X_train.shape[1:]), solver._generator)]
 
     def _run(self, drawn: list[list[np.ndarray]], rates: list[float | None]) -> list[float]:
-        """Do an iteration for each of what was drawn and learning rate (None: that of the config); their losses."""
+        """Do an iteration for each of the drawn inputs and rates (None: the rate of the config); return the losses."""
         solver = self.solver
         self._prepare(drawn[0])
         one = dict(next(iter(solver.optim_configs.values())))
@@ -92,25 +92,25 @@ class GraphTraining:
         return losses
 
     def _prepare(self, drawn: list[np.ndarray]) -> None:
-        """Begin anew where arrays were exchanged, so that what was recorded is about others."""
+        """Start again with tracing if parameters or buffers were replaced by other arrays."""
         solver = self.solver
-        now = [*solver.model.params.values(), *solver.model.buffers.values()]
-        now = [array for array in now if arrays.is_on_device(array)]
-        if len(now) == len(self._arrays) and all(map(operator.is_, now, self._arrays)):
+        current = [*solver.model.params.values(), *solver.model.buffers.values()]
+        current = [array for array in current if arrays.is_on_device(array)]
+        if len(current) == len(self._arrays) and all(map(operator.is_, current, self._arrays)):
             return
         config, w = next(iter(solver.optim_configs.values())), next(iter(solver.model.params.values()))
         numbers = optim.next_numbers(solver.update_rule, dict(config))
         count = len(solver.optim_configs)
         self._inputs = cuda_graphs.graph_inputs(LENGTH, drawn, numbers, count, w.dtype)
         self._steps = self._iterations()
-        self._arrays = now
+        self._arrays = current
 
     def _iterations(self) -> Iterator[None]:
-        """Does an iteration whenever it is asked for the next."""
-        first = self._watched()
+        """Generator that does one iteration per step."""
+        first = self._traced()
         self._update()
         yield
-        second = self._watched()
+        second = self._traced()
         self._update()
         yield
         self.reason = self.reason or second.reason(first)
@@ -118,7 +118,7 @@ class GraphTraining:
             self._gradients()
             self._update()
             yield
-        compute_gradients = cuda_graphs.capture(self._gradients)  # from here on they are always in the same memory
+        compute_gradients = cuda_graphs.capture(self._gradients)  # from here on, gradients stay at the same addresses
         compute_gradients()
         self._update()
         yield
@@ -128,19 +128,19 @@ class GraphTraining:
             update()
             yield
 
-    def _watched(self) -> Any:
-        """Compute the gradients; notes of that."""
+    def _traced(self) -> Any:
+        """Compute the gradients; return the trace of their kernel launches."""
         before = _on_host(self.solver.model.buffers)
-        notes = cuda_graphs.trace(self._gradients)
+        trace = cuda_graphs.trace(self._gradients)
         changed = [name for name, value in _on_host(self.solver.model.buffers).items() if value != before[name]]
         if changed:
             self.reason = f"it changes {changed[0]!r} in the host's memory"
-        return notes
+        return trace
 
     def _gradients(self) -> None:
         solver = self.solver
-        places, *changes = self._inputs.drawn()
-        images, labels = arrays.take(solver.X_train, places), arrays.take(solver.y_train, places)
+        positions, *changes = self._inputs.drawn()
+        images, labels = arrays.take(solver.X_train, positions), arrays.take(solver.y_train, positions)
         if changes:
             images = augment.augment_images(images, *changes)
         self._loss, self._grads = solver.model.loss(images, labels)
@@ -154,13 +154,13 @@ class GraphTraining:
 
 
 def _reason(solver: Any) -> str | None:
-    """Why the iterations of a solver cannot be repeated, as far as that can be known beforehand."""
+    """Why the iterations of a solver cannot be captured, as far as its settings tell; None if they can."""
     if not all(map(arrays.is_on_device, (solver.X_train, solver.y_train, *solver.model.params.values()))):
         return "the training data or parameters are not in the GPU's memory"
     if solver.update_rule not in optim.RULES.values():
-        return "the update rule is a function of yours"
+        return "the update rule is a user-defined function"
     if solver.transform is not None and type(solver.transform) is not Augment:
-        return "transform is a function of yours"
+        return "transform is a user-defined function"
     if solver.clip_norm is not None:
         return "clip_norm reads the norm of the gradients"
     if not all(map(is_ours, solver.callbacks)):
@@ -175,5 +175,5 @@ def _reason(solver: Any) -> str | None:
 
 
 def _on_host(buffers: Any) -> dict[str, bytes]:
-    """The contents of buffers in the host's memory."""
+    """The contents of the buffers that are in host memory."""
     return {name: value.tobytes() for name, value in buffers.items() if not arrays.is_on_device(value)}

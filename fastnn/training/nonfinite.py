@@ -1,4 +1,4 @@
-"""What is said where a loss, or a norm of gradients, is not finite: in which layer that began, why, and what to do."""
+"""Explanations of a loss or gradient norm that is not finite: where it began, the likely cause, what to do."""
 
 import contextlib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from fastnn.kernels import to_numpy
 
 
 def cause(model: Any, images: np.ndarray, rate: Any) -> str:
-    """The likely cause, and what to do about it; rate: the learning rate in use."""
+    """The likely cause, and what to do about it; rate: the current learning rate."""
     params = not_finite(model.params)
     if not np.isfinite(np.asarray(to_numpy(images), np.float64)).all():
         return "the batch contains NaN or infinity: check the data"
@@ -20,13 +20,13 @@ def cause(model: Any, images: np.ndarray, rate: Any) -> str:
 
 
 def place(model: Any, images: np.ndarray, labels: np.ndarray, gradients: Mapping[str, Any]) -> str:
-    """Where in the model it begins: the layer of a Sequential, of others the first gradient; empty where unknown.
+    """Where in the model it begins: the layer of a Sequential, else the first gradient; an empty string if unknown.
 
     The model's buffers change as in any forward pass.
     """
     from . import trace
 
-    with contextlib.suppress(Exception):  # a search that fails must not hide what is searched for
+    with contextlib.suppress(Exception):  # a failure here must not hide the original error
         found = trace.first_not_finite(model, images, labels)
         if found is None and (names := not_finite(gradients)):
             found = f"the first gradient that is not finite is that of {names[0]!r}"
@@ -35,5 +35,5 @@ def place(model: Any, images: np.ndarray, labels: np.ndarray, gradients: Mapping
 
 
 def not_finite(arrays: Mapping[str, Any]) -> list[str]:
-    """The names of the arrays that hold NaN or infinity."""
+    """The names of the arrays that contain NaN or infinity."""
     return [name for name, array in arrays.items() if not np.isfinite(np.asarray(to_numpy(array), np.float64)).all()]

@@ -1,4 +1,4 @@
-"""What training reads and writes, in the memory where the active backend computes."""
+"""Placement of a model, its data and its training state on the device of the active backend."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -14,9 +14,9 @@ _DATA = ("X_train", "y_train", "X_val", "y_val")
 
 @contextlib.contextmanager
 def on_device(solver: Any) -> Iterator[None]:
-    """Inside the block, all that training reads and writes is on the GPU, if the active backend computes there.
+    """Keep everything that training reads and writes on the GPU during the block; then move it back to the host.
 
-    And if the model does (`fastnn.nn.Module.resident`). Afterwards all is in the host's memory again.
+    Does nothing unless both the active backend and the model (`fastnn.nn.Module.resident`) compute on a GPU.
     """
     if not (arrays.computes_on_gpu() and getattr(solver.model, "resident", False)):
         yield

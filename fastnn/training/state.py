@@ -1,10 +1,10 @@
-"""How a Solver is broken off at any instant, and goes on as if it had not been.
+"""The state of a Solver, which can be interrupted at any instant and resumes with bitwise equal results.
 
-Work is done in units: one iteration, one evaluation. A unit first only reads: it draws a batch and computes; what was
-broken off there is undone by putting the generator and the model's buffers back. Then it writes: parameters, optimiser
-state and histories, in place, between `_writing = True` and `_writing = False`. What was broken off there cannot be
-told apart, so everything goes back to the last snapshot, a copy made before every `_SNAPSHOT_EVERY`-th iteration. From
-either point training repeats exactly, to the last bit.
+Training works in units: one iteration or one evaluation. A unit first only reads: it draws a batch and computes; an
+interruption in this phase is undone by restoring the generator and the model's buffers. Then it writes parameters,
+optimizer state and histories in place, between `_writing = True` and `_writing = False`. An interruption in this phase
+leaves an unknown state, so everything is restored from the last snapshot, a copy made every `_SNAPSHOT_EVERY`
+iterations. From either point training repeats exactly.
 """
 
 import contextlib
@@ -21,15 +21,15 @@ from fastnn.kernels.dispatch import arrays, signatures, validation
 from . import nonfinite
 from .sampling import Sampler, is_in_memory
 
-_SNAPSHOT_EVERY = 200  # iterations; a copy of everything costs about as much as an iteration
+_SNAPSHOT_EVERY = 200  # iterations; a snapshot costs about as much as an iteration
 _NUMBERS = ("iteration", "epoch", "evaluated", "run_from", "finished", "best_val_acc")
 _HISTORIES = ("loss_history", "train_acc_history", "val_acc_history")
 _TREES = ("params", "best_params", "optim_configs", "generator", "order")
-_LATER = ("buffers", "best_buffers")  # states saved before there were buffers lack them
+_LATER = ("buffers", "best_buffers")  # missing in states saved before models had buffers
 
 
 class Resumable:
-    """The state of a Solver: saved, loaded, and put back where a unit was broken off."""
+    """Base class of Solver: saves and loads its state, and restores it after an interruption."""
 
     model: Any
     update_rule: Callable
@@ -43,9 +43,9 @@ class Resumable:
     def __init__(self, generator: Any) -> None:
         self.epoch = 0
         self.iteration = 0
-        self.evaluated = 0  # the iteration after which accuracies were last checked
-        self.run_from = 0  # the iteration at which the call of train began that is under way or was broken off
-        self.finished = True  # there is no such call
+        self.evaluated = 0  # the iteration of the last evaluation
+        self.run_from = 0  # the iteration at which the current or interrupted call of train began
+        self.finished = True  # no call of train is under way or interrupted
         self.loss_history: list[float] = []
         self.train_acc_history: list[float] = []
         self.val_acc_history: list[float] = []
@@ -54,46 +54,47 @@ class Resumable:
         self.best_buffers: dict[str, np.ndarray] = {}
 
         self._generator = generator
-        self._reading_from: dict | None = None  # generator and buffers at the beginning of a unit under way
+        self._reading_from: dict | None = None  # generator and buffers at the start of the current unit
         self._writing = False
         self._snapshot: dict | None = None
         self._saved: tuple[str, int] | None = None  # the last checkpoint: its file and iteration
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy gets, also by pickle: all but the steps that a GPU has recorded, which belong to this object."""
+        """The state for copying and pickling, without captured CUDA graphs, which cannot be copied."""
         return {**vars(self), "_graph_training": None}
 
     @classmethod
     @signatures.checked
     def resume(cls, path: str | os.PathLike, data: Mapping[str, Any], *, model: Any = None, **changed: Any) -> Any:
-        """A Solver with its model, made anew from a checkpoint, that goes on exactly where the one that wrote it was.
+        """Make a Solver and its model from a checkpoint, to resume training exactly where it was saved.
 
             Solver.resume("run.h5", data).train()
 
-        data: the same as then; it is not in the file
-        model: for a model that is not made of this project's classes: one of the same sizes, or its class, which is
-            called without arguments. Its params and buffers become those of the file
-        changed: keywords of the Solver that are to differ, such as num_epochs=20 (see `load_state`); functions of
-            your own (transform, schedule, update_rule, callbacks) have to be passed again
+        data: the same data as before; the file does not contain them
+        model: only needed for a model that is not made of fastnn's classes: one of the same sizes, or its class, which
+            is called without arguments. Its params and buffers are loaded from the file
+        changed: keywords of the Solver that should differ, such as num_epochs=20 (see `load_state`); user-defined
+            functions (transform, schedule, update_rule, callbacks) have to be passed again
 
-        It saves to the same file, where the other did. Where the backend, the number of threads, the processor,
-        versions or the data are others than then, a warning says that bits may differ.
-        Raises what `checkpoint.load` raises, and ValueError where model or functions are missing, or do not fit.
+        If the run saved checkpoints, the new Solver saves to the same file. A warning says that bits may differ if the
+        backend, the number of threads, the processor, versions or the data have changed.
+        Raises what `checkpoint.load` raises, and ValueError if a model or functions are missing or do not fit.
         """
         return run.resume(cls, path, data, model, changed)
 
     @signatures.checked
     def save(self, path: str | os.PathLike, **more: Any) -> None:
-        """Save a checkpoint for `resume`: the state, and how model and Solver are made (see `fastnn.checkpoint.run`).
+        """Save a checkpoint for `resume`: the state, and descriptions of model and Solver (`fastnn.checkpoint.run`).
 
-        more: further members of its tree. Raises what `checkpoint.save` raises.
+        more: further members of the tree
+        Raises what `checkpoint.save` raises.
         """
         from fastnn import checkpoint
 
         checkpoint.save(path, {**run.tree(self), **more})
 
     def _save_checkpoint(self) -> None:
-        """Save the Solver where that is due, with the accuracies of this iteration."""
+        """Save a checkpoint if one is due."""
         if self.checkpoint_name is None:
             return
         one_file = self.checkpoint_every is not None or str(self.checkpoint_name).endswith(".h5")
@@ -106,7 +107,7 @@ class Resumable:
                 self._saved = saved
 
     def _save_before_failure(self) -> str:
-        """Save the last finite state, where checkpoints are wanted; returns in words where it is."""
+        """If the Solver saves checkpoints, save the last finite state; return a phrase that names the file."""
         finite = (
             state
             for state in (self.state(), in_host_memory(self._snapshot))
@@ -123,7 +124,7 @@ class Resumable:
 
     @contextlib.contextmanager
     def _reserved(self) -> Iterator[None]:
-        """Inside the block nobody else saves under this name."""
+        """Reserve the checkpoint of this Solver during the block."""
         with contextlib.nullcontext() if self.checkpoint_name is None else locks.reserved(self._file):
             yield
 
@@ -133,15 +134,15 @@ class Resumable:
 
     @signatures.checked
     def state(self) -> dict[str, Any]:
-        """Everything that is needed to go on exactly from here, as a nested dict of numbers, strings, lists and arrays.
+        """Return everything that is needed to resume, as a nested dict of numbers, strings, lists and arrays.
 
-        `load_state` of a solver made with the same arguments takes it. Between iterations (in callbacks, and after an
-        interruption) it is the state of that moment. Arrays are copies, of NumPy's.
+        Pass it to `load_state` of a solver made with the same arguments. Between iterations (in callbacks, and after
+        an interruption) it is the current state. Arrays are copies, as NumPy arrays.
         """
         return in_host_memory(self._state())
 
     def _state(self) -> dict[str, Any]:
-        """`state`, with arrays in the memory where they are."""
+        """`state` without moving device arrays to the host."""
         if self._writing and self._snapshot is not None:
             return self._snapshot
         return {
@@ -158,18 +159,17 @@ class Resumable:
 
     @signatures.checked
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned, or from the tree of a checkpoint, in which it is.
+        """Load what `state` returned, or the tree of a checkpoint, which contains it.
 
-        What is compared with this solver is the model's and the data's sizes.
+        Training then resumes exactly if lr_decay, num_epochs, schedule, transform, clip_norm and early_stopping are
+        unchanged; they may differ, and from here on this solver's values apply. With a schedule this includes the
+        learning rate in optim_config; without one the rate of the state is kept. States saved before models had buffers
+        can be loaded for a model without buffers.
 
-        Training goes on exactly where lr_decay, num_epochs, schedule, transform, clip_norm and early_stopping are
-        those of then; they may differ, and from here on this solver's apply. With a schedule this includes the
-        learning rate in optim_config; without one the rate of the state stays. A state saved before models had buffers
-        loads for a model without.
-
-        Raises ValueError where the state lacks something or belongs to another model, data set, batch size, sampling,
-        update rule or kind of seed; ValueError or TypeError where it holds what no training leaves, such as NaN (see
-        `fastnn.checkpoint.state_validation`); the solver then stays as it was.
+        Raises ValueError if the state is incomplete or belongs to another model, data set, batch size, sampling, update
+        rule or kind of seed; ValueError or TypeError if it contains values that training cannot produce, such as NaN
+        (see `fastnn.checkpoint.state_validation`); the solver is then unchanged. Of model and data only the sizes are
+        compared.
         """
         if isinstance(state, Mapping) and "schema" in state:
             state = state["solver"]
@@ -181,7 +181,7 @@ class Resumable:
             if state[name] != expected:
                 raise ValueError(
                     f"Solver.load_state: {name}={state[name]!r} in the state; expected {expected!r} as in this solver, "
-                    f"else training could not go on exactly; make the solver with the arguments of the saved one"
+                    f"since training could not resume exactly; make the solver with the arguments of the saved one"
                 )
         state_validation.check("Solver.load_state", state, self.sampler.count)
         for name, held in (("params", self.model.params), ("buffers", self._buffers)):
@@ -197,7 +197,7 @@ class Resumable:
         self._reading_from = self._origin()
         try:
             rng.set_state(self._generator, state["generator"])
-        except (ValueError, TypeError):  # of another kind: it stays as it was
+        except (ValueError, TypeError):  # another kind of generator: it is unchanged
             self._reading_from, self._snapshot = None, snapshot
             raise
         self._restore(state)
@@ -205,16 +205,16 @@ class Resumable:
 
     @property
     def _buffers(self) -> MutableMapping[str, np.ndarray]:
-        """The model's buffers, where it has any."""
+        """The model's buffers, if it has any."""
         buffers = getattr(self.model, "buffers", None)
         return buffers if isinstance(buffers, MutableMapping) else {}
 
     def _origin(self) -> dict[str, Any]:
-        """What the reading part of a unit may change."""
+        """A copy of what the reading phase of a unit may change."""
         return {"generator": rng.get_state(self._generator), "buffers": copied(self._buffers)}
 
     def _begin_reading(self) -> None:
-        """A unit begins; before every so many iterations, and where there is none, a snapshot is taken."""
+        """Begin a unit; take a snapshot if there is none or the last one is old."""
         if self._snapshot is None or self.iteration >= self._snapshot["iteration"] + _SNAPSHOT_EVERY:
             self._snapshot = self._state()
         self._reading_from = self._origin()
@@ -233,15 +233,15 @@ class Resumable:
         self.finished = finished
         self._writing = False
 
-    def _give_up(self, *words: str | None) -> NoReturn:
-        """Raise FloatingPointError in these words, with the best parameters in the model and the state before saved."""
+    def _give_up(self, *parts: str | None) -> NoReturn:
+        """Save the state before the failure, put the best parameters into the model, and raise FloatingPointError."""
         self._recover()
         saved = self._save_before_failure()
         self._put_back_best(finished=False)
-        raise FloatingPointError("; ".join(filter(None, (*words, saved)))) from None
+        raise FloatingPointError("; ".join(filter(None, (*parts, saved)))) from None
 
     def _recover(self) -> None:
-        """Undo a unit that was broken off; may itself be broken off and called again."""
+        """Undo an interrupted unit; if this is interrupted, it can be called again."""
         if self._writing and self._snapshot is not None:
             self._restore(self._snapshot)
         elif self._reading_from is not None:
@@ -266,7 +266,7 @@ class Resumable:
         self._writing = False
 
     def _fingerprint(self) -> dict[str, Any]:
-        """What a solver must share with the one whose state it loads."""
+        """The settings that must be equal to load a state."""
         return {
             "version": 1,
             "update_rule": getattr(self.update_rule, "__name__", type(self.update_rule).__name__),
@@ -277,18 +277,18 @@ class Resumable:
 
 
 def in_host_memory(tree: Any) -> Any:
-    """A tree of dicts with device arrays moved to the host."""
+    """Move the device arrays of a tree of dicts to the host."""
     if isinstance(tree, dict):
         return {name: in_host_memory(value) for name, value in tree.items()}
     return arrays.to_numpy(tree) if arrays.is_on_device(tree) else tree
 
 
 def copied(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A dict with copies of its arrays."""
+    """Copy a dict and its arrays."""
     return {name: arrays.copy(value) if is_in_memory(value) else value for name, value in values.items()}
 
 
 def _assign(targets: MutableMapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
-    """Put copies of the values in place of the arrays, in their dtypes."""
+    """Replace the arrays by copies of the values, in their dtypes."""
     for name, value in values.items():
         targets[name] = arrays.on_same_device(arrays.copy(value, targets[name].dtype), targets[name])

@@ -1,4 +1,4 @@
-"""Where in a network numbers stop being finite: it is run once more on the batch, layer by layer."""
+"""Find the layer in which numbers stop being finite, by running the batch again layer by layer."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,10 +12,11 @@ from fastnn.nn.sequential import Sequential
 
 
 def first_not_finite(network: Any, x: Any, y: Any) -> str | None:
-    """In words, the first layer whose output for the batch x, or else whose gradient, holds NaN or infinity.
+    """A sentence that names the first layer whose output for the batch x, or else whose gradient, is not finite.
 
-    network: a Sequential; of other models nothing is known, and of those where all is finite: None
-    x, y: as in `Sequential.loss`. The network's buffers change as in any forward pass.
+    network: a Sequential
+    x, y: as in `Sequential.loss`
+    Returns None for other models, or if everything is finite. Buffers change as in any forward pass.
     """
     if not isinstance(network, Sequential):
         return None
@@ -30,7 +31,7 @@ def first_not_finite(network: Any, x: Any, y: Any) -> str | None:
             steps.append((text, layer, cache))
         loss, dout = network.loss_function(out, y)
         if not _is_finite(loss):
-            return "the output of every layer is finite, but the loss function of it is not"
+            return "the output of every layer is finite, but the value of the loss function is not"
         for text, layer, cache in reversed(steps):
             dout, grads = layer.backward(dout, cache)
             for name, gradient in grads.items():
@@ -42,7 +43,7 @@ def first_not_finite(network: Any, x: Any, y: Any) -> str | None:
 
 
 def _leaves(network: Sequential, prefix: str) -> Iterator[tuple[str, Module]]:
-    """The layers in order, those of a Sequential inside as "2.0", "2.1", ..."""
+    """The layers in order; those of a nested Sequential are named "2.0", "2.1", ..."""
     for name, layer in network.named_children().items():
         if isinstance(layer, Sequential):
             yield from _leaves(layer, f"{prefix}{name}.")

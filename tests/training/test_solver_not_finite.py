@@ -78,7 +78,7 @@ def test_the_layer_whose_gradient_is_not_finite_is_named():
 
 def test_a_loss_function_that_fails_on_finite_scores_is_named():
     said = message(network(loss=lambda scores, y: (np.inf, np.ones_like(scores))))
-    assert "the output of every layer is finite, but the loss function of it is not" in said
+    assert "the output of every layer is finite, but the value of the loss function is not" in said
 
 
 def test_of_other_models_the_first_gradient_that_is_not_finite_is_named():

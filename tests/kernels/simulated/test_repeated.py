@@ -140,15 +140,15 @@ def test_all_is_back_when_training_ends(data):
         ([Counting()], {}, "it changes '2.count' in the host's memory"),
         ([nn.BatchNorm1d(4, momentum=None)], {}, "it moves 8 bytes between host"),
         ([], {"clip_norm": 1.0}, "clip_norm reads the norm of the gradients"),
-        ([], {"transform": lambda images, generator: images}, "transform is a function of yours"),
-        ([], {"update_rule": lambda w, dw, config: (w, config)}, "the update rule is a function of yours"),
+        ([], {"transform": lambda images, generator: images}, "transform is a user-defined function"),
+        ([], {"update_rule": lambda w, dw, config: (w, config)}, "the update rule is a user-defined function"),
     ],
 )
 def test_what_cannot_be_repeated_is_said_once(layers, options, message, data, capsys):
     trained(network(*layers), data, verbose=True, num_epochs=2, **options)
     said = [line for line in capsys.readouterr().out.splitlines() if "by itself" in line]
     assert len(said) == 1
-    assert said[0].startswith(f"(each kernel is launched by itself: iterations cannot be recorded, since {message}")
+    assert said[0].startswith(f"(each kernel is launched individually: iterations cannot be captured, since {message}")
 
 
 def test_a_loss_that_is_not_finite_is_found_in_its_iteration(capsys):
