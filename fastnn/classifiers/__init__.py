@@ -1,4 +1,4 @@
-"""The classifiers of the course: thin networks of `fastnn.nn` under the course's names, and linear classifiers."""
+"""The classifiers of the course: networks built from `fastnn.nn`, and linear classifiers."""
 
 from .autoencoder import SparseAutoencoder
 from .cnn import ThreeLayerConvNet

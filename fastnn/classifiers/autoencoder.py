@@ -1,4 +1,4 @@
-"""The sparse autoencoder: a network that reproduces its input through hidden units of which few are active at once."""
+"""The sparse autoencoder: a network that reconstructs its input from sparsely active hidden units."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -22,21 +22,22 @@ _BOUND = 1e-12
 
 
 class SparseAutoencoder:
-    """affine - sigmoid - affine - sigmoid, trained to give its input back.
+    """affine - sigmoid - affine - sigmoid, trained to reconstruct its input.
 
         J = 1/(2N) sum_n |x_n - o_n|^2 + lambd/2 (sum(W1*W1) + sum(W2*W2)) + beta sum_j KL(rho || a_j)
         KL(rho || a) = rho log(rho / a) + (1 - rho) log((1 - rho) / (1 - a))
 
-    with o_n the output for x_n and a_j the mean activation of hidden unit j over the batch. The logarithms take a_j
-    within [1e-12, 1 - 1e-12]; beyond, KL is constant and its gradient 0, so that J stays finite for a dead unit.
+    with o_n the output for x_n and a_j the mean activation of hidden unit j over the batch. In KL, a_j is clipped to
+    [1e-12, 1 - 1e-12], outside of which the gradient is 0, so that J stays finite for a dead unit.
 
         model = SparseAutoencoder(256, 25, rho=0.01, beta=3, lambd=1e-4)
         costs = model.fit_lbfgs(preprocess_patches(images))
 
     input_dim, hidden_dim: D, H; inputs (N, d1, ..., dk) are flattened to (N, D); the sigmoid gives outputs in (0, 1)
-    rho: the mean activation aimed at, between 0 and 1; beta, lambd: strength of the sparsity and of the weight penalty
-    dtype, seed: of the parameters (see `fastnn.rng`): W1 (D, H), b1 (H,), W2 (H, D), b2 (D,), all of them uniform in
-        +-sqrt(6 / (D + H))
+    rho: target of the mean activations, between 0 and 1
+    beta, lambd: strength of the sparsity penalty and of the weight penalty
+    dtype, seed: of the parameters W1 (D, H), b1 (H,), W2 (H, D), b2 (D,), which are drawn uniformly from
+        +-sqrt(6 / (D + H)) (see `fastnn.rng`)
     Raises ValueError or TypeError for arguments out of range.
     Source: Ng, Sparse autoencoder, CS294A lecture notes (2011), sections 2 and 3.
     """
@@ -71,7 +72,8 @@ class SparseAutoencoder:
     def params(self) -> dict[str, np.ndarray]:
         """The parameters by name: the arrays themselves, not copies.
 
-        Assigning a dict of all parameters copies their values into the model. ValueError where names or shapes differ.
+        Assigning a dict of all parameters copies their values into the model. Raises ValueError if names or
+        shapes differ.
         """
         return self._params
 
@@ -81,18 +83,18 @@ class SparseAutoencoder:
 
     @signatures.checked
     def encode(self, X: np.ndarray) -> np.ndarray:
-        """The activations (N, H) of the hidden units for X (N, D)."""
+        """Return the activations (N, H) of the hidden units for X (N, D)."""
         return _layer(self._rows("encode", X), self.params["W1"], self.params["b1"])[0]
 
     @signatures.checked
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
-        """The outputs (N, D) for X (N, D): what the hidden units keep of it."""
+        """Return the reconstruction (N, D) of X (N, D)."""
         hidden = _layer(self._rows("reconstruct", X), self.params["W1"], self.params["b1"])[0]
         return _layer(hidden, self.params["W2"], self.params["b2"])[0]
 
     @signatures.checked
     def cost(self, X: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
-        """J for the batch X (N, D), N at least 1, and its exact gradients by the names of `params`."""
+        """Return J for the batch X (N, D), N at least 1, and its exact gradients by the names of `params`."""
         return self._cost(self.params, self._batch("cost", X, self.dtype))
 
     @signatures.checked
@@ -108,15 +110,15 @@ class SparseAutoencoder:
         verbose: bool = False,
         **hyperparameters: Any,
     ) -> list[float]:
-        """Train on batches, in each epoch a new permutation of X (N, D) without the rest that fills no batch.
+        """Train on batches from a new permutation of X (N, D) in each epoch, without an incomplete last batch.
 
-        update_rule, hyperparameters: a rule in `fastnn.optim`, or a function like those, and the rest of its config,
-            such as momentum=0.9
-        seed: where the permutations are drawn from (see `fastnn.rng`)
-        verbose: print the mean cost of each epoch's batches
-        Returns the cost of each batch before its update. The mean activation is that of the batch, so batches of few
-        images make the sparsity penalty noisy.
-        Raises ValueError or TypeError for arguments out of range, FloatingPointError where the cost is not finite.
+        update_rule: a rule in `fastnn.optim`, or a function with the same arguments
+        hyperparameters: the rest of its config, such as momentum=0.9
+        seed: source of random numbers for the permutations (see `fastnn.rng`)
+        verbose: print the mean cost of each epoch
+        Returns the cost of each batch before its update. Mean activations are taken over the batch, so small batches
+        make the sparsity penalty noisy.
+        Raises ValueError or TypeError for arguments out of range, FloatingPointError if the cost is not finite.
         """
         function = "SparseAutoencoder.train"
         X = self._batch("train", X, self.dtype)
@@ -128,8 +130,8 @@ class SparseAutoencoder:
         configs = {name: arguments.unshared(config) for name in self.params}
         sampler, source = sampling.Sampler(function, len(X), batch_size, "epoch"), rng.generator(seed)
         history: list[float] = []
-        ours = rule in optim.RULES.values()
-        X, params = (placed(X), self.params) if ours else (X, {})
+        is_own = rule in optim.RULES.values()
+        X, params = (placed(X), self.params) if is_own else (X, {})
         with params_on_device(params):
             for epoch in range(num_epochs):
                 for batch in range(sampler.batches):
@@ -143,12 +145,13 @@ class SparseAutoencoder:
 
     @signatures.checked
     def fit_lbfgs(self, X: np.ndarray, max_iterations: int = 400, verbose: bool = False) -> list[float]:
-        """Minimise J over all of X (N, D) by L-BFGS, computed in float64 whatever the dtype of the parameters.
+        """Minimise J over all of X (N, D) by L-BFGS in float64, for parameters of any dtype.
 
-        max_iterations: at most so many; fewer where J falls by less than 2.2e-9 of itself, or no slope exceeds 1e-5
+        max_iterations: largest number of iterations; L-BFGS stops earlier if J falls by less than 2.2e-9 of its value,
+            or if no derivative exceeds 1e-5
         verbose: print every tenth cost
-        Returns J at the start and after each iteration. After an interruption the parameters are those of the last.
-        Raises ValueError or TypeError for arguments out of range, FloatingPointError where the cost is not finite.
+        Returns J at the start and after each iteration. An interruption keeps the parameters of the last iteration.
+        Raises ValueError or TypeError for arguments out of range, FloatingPointError if the cost is not finite.
         Source: Zhu, Byrd, Lu & Nocedal, Algorithm 778: L-BFGS-B (1997), as in `scipy.optimize.minimize`.
         """
         from scipy.optimize import minimize
@@ -179,14 +182,14 @@ class SparseAutoencoder:
 
     @signatures.checked
     def save(self, name: str) -> None:
-        """Write the parameters to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
+        """Write the parameters to a file, as data only: HDF5 if the name ends in .h5, else npz."""
         weights_io.save(name, self.params)
 
     @signatures.checked
     def load(self, name: str) -> None:
         """Read the parameters that `save` wrote, without executing anything in the file.
 
-        Raises ValueError where their names or shapes are not those of this model, or the file is of another kind.
+        Raises ValueError if names or shapes differ from those of this model, or the file has another format.
         """
         self.params = weights_io.load(name)[0]
 
@@ -209,7 +212,7 @@ class SparseAutoencoder:
         return float(arrays.to_numpy(cost)) + self.beta * sparsity, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
 
     def _rows(self, method: str, X: Any, dtype: np.dtype | None = None) -> np.ndarray:
-        """X as rows (N, D) of `dtype`, that of the parameters unless given."""
+        """Convert X to rows (N, D) of `dtype`, by default that of the parameters."""
         function = f"SparseAutoencoder.{method}"
         (X,) = validation.floats(function, X=(rows(function, X, "X"), f"N {self.input_dim}"))
         return arguments.real(function, "X", X, dtype or self.dtype)
@@ -220,7 +223,7 @@ class SparseAutoencoder:
         return X
 
     def _split(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """The parameters that lie one after the other in `flat`, as views of it."""
+        """Split a vector of all parameters into views with their shapes."""
         ends = np.cumsum([value.size for value in self.params.values()])
         parts = np.split(flat, ends[:-1])
         return {name: part.reshape(self.params[name].shape) for name, part in zip(self.params, parts, strict=True)}
@@ -231,7 +234,7 @@ def _flat(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _layer(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, tuple]:
-    """sigmoid(x @ w + b), and the cache of `_layer_backward`."""
+    """Return sigmoid(x @ w + b), and the cache for `_layer_backward`."""
     affine, affine_cache = layers.affine_forward(x, w, b)
     out, sigmoid_cache = layers.sigmoid_forward(affine)
     return out, (affine_cache, sigmoid_cache)
@@ -244,7 +247,7 @@ def _layer_backward(dout: np.ndarray, cache: tuple, need_dx: bool = True) -> tup
 
 @signatures.quiet
 def _divergence(hidden: np.ndarray, rho: float) -> tuple[float, np.ndarray]:
-    """sum_j KL(rho || a_j) with a_j the mean of column j of hidden (N, H), and its derivative (H,) by each a_j."""
+    """sum_j KL(rho || a_j) with a_j the mean of column j of hidden (N, H), and its derivatives (H,)."""
     mean = hidden.mean(axis=0, dtype=np.float64)
     inside = np.clip(mean, _BOUND, 1 - _BOUND)
     divergence = rho * np.log(rho / inside) + (1 - rho) * np.log((1 - rho) / (1 - inside))

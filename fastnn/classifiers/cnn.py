@@ -1,6 +1,6 @@
 """Convolutional networks.
 
-As in the course, `from fastnn.classifiers.cnn import *` brings the layers too: all of `fastnn.layer_utils`.
+As in the course, `from fastnn.classifiers.cnn import *` also imports everything in `fastnn.layer_utils`.
 """
 
 import functools
@@ -21,17 +21,17 @@ _NORMALIZED = ("W1", "b1", "gamma1", "beta1", "W2", "b2", "gamma2", "beta2", "W3
 
 
 class ThreeLayerConvNet(Sequential):
-    """conv - ReLU - 2x2 max pool - affine - ReLU - affine - softmax; batch normalization before each ReLU if wanted.
+    """conv - ReLU - 2x2 max pool - affine - ReLU - affine - softmax; optionally batch normalization before each ReLU.
 
     Parameters: W1 (F, C, filter_size, filter_size), b1 (F,); W2 (F*PH*PW, hidden_dim), b2; W3 (hidden_dim, K), b3,
-    with PH x PW the pooled image; with use_batchnorm gamma1, beta1 (F,) after b1 and gamma2, beta2 (hidden_dim,) after
-    b2. The convolution pads by (filter_size - 1) // 2, which keeps the size of the image where filter_size is odd.
+    with PH x PW the size of the pooled image; with use_batchnorm also gamma1, beta1 (F,) after b1 and gamma2, beta2
+    (hidden_dim,) after b2. The padding is (filter_size - 1) // 2, which preserves the image size for odd filter_size.
 
     input_dim: (C, H, W); num_filters: F; num_classes: K
-    weight_scale: standard deviation of the initial weights; biases begin as zeros
+    weight_scale: standard deviation of the initial weights; biases are initially 0
     reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + sum(W2*W2) + sum(W3*W3))
     dtype, seed: of the parameters (see `fastnn.rng`)
-    use_batchnorm: conv - batch norm - ReLU - pool - affine - batch norm - ReLU - affine
+    use_batchnorm: use conv - batch norm - ReLU - pool - affine - batch norm - ReLU - affine
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class ThreeLayerConvNet(Sequential):
         pooled = [(length + 2 * pad - filter_size + 1) // 2 for length in (height, width)]
         if min(pooled) < 1:
             raise ValueError(
-                f"ThreeLayerConvNet: input_dim={input_dim} is too small for filter_size={filter_size}; expected images "
-                f"of which at least 2x2 pixels reach the pooling; use larger images"
+                f"ThreeLayerConvNet: input_dim={input_dim} is too small for filter_size={filter_size}; expected at "
+                f"least 2x2 pixels after the convolution; use larger images"
             )
         num_filters = validation.integer("ThreeLayerConvNet", "num_filters", num_filters, minimum=1)
         hidden_dim = validation.integer("ThreeLayerConvNet", "hidden_dim", hidden_dim, minimum=1)

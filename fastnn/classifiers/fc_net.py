@@ -1,6 +1,6 @@
 """Fully connected networks.
 
-As in the course, `from fastnn.classifiers.fc_net import *` brings the layers too: all of `fastnn.layer_utils`.
+As in the course, `from fastnn.classifiers.fc_net import *` also imports everything in `fastnn.layer_utils`.
 """
 
 import functools
@@ -25,7 +25,7 @@ class TwoLayerNet(Sequential):
     """affine - ReLU - affine - softmax, with parameters W1 (D, H), b1 (H,), W2 (H, K), b2 (K,).
 
     input_dim, hidden_dim, num_classes: D, H, K; inputs (N, d1, ..., dk) are flattened to (N, D)
-    weight_scale: standard deviation of the initial weights; biases begin as zeros
+    weight_scale: standard deviation of the initial weights; biases are initially 0
     reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + sum(W2*W2))
     dtype, seed: of the parameters (see `fastnn.rng`)
     """
@@ -65,14 +65,14 @@ class FullyConnectedNet(Sequential):
     Parameters: W1 (D, H1), b1 (H1,), with a normalization gamma1, beta1 (H1,), then W2 (H1, H2), ... up to WL, bL.
 
     hidden_dims: H1, H2, ...; input_dim: D; num_classes: K; inputs (N, d1, ..., dk) are flattened to (N, D)
-    dropout_keep_ratio: probability to keep an element; 1: no dropout layers
+    dropout_keep_ratio: probability of keeping an element; 1: no dropout layers
     normalization: None, "batchnorm" or "layernorm"
-    reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + ... + sum(WL*WL)); none on gamma, beta and biases
-    weight_scale: standard deviation of the initial weights; biases and beta begin as zeros, gamma as ones
+    reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + ... + sum(WL*WL)); gamma, beta and biases are not penalized
+    weight_scale: standard deviation of the initial weights; biases and beta are initially 0, gamma 1
     dtype: of the parameters
-    seed: of dropout, as in the course: an int gives every layer the masks of `dropout_param["seed"]`, the same in every
-        call, for gradient checks; None lets them vary, from keys drawn from `generator` after the weights
-    generator: where the weights are drawn from, W1, W2, ... in order (see `fastnn.rng`, of which this is the `seed`)
+    seed: of dropout, as in the course: an int gives every layer the mask of `dropout_param["seed"]` in every call, for
+        gradient checks; None lets masks vary, with keys drawn from `generator` after the weights
+    generator: source of the weights, drawn in the order W1, W2, ... (a `seed` as in `fastnn.rng`)
     """
 
     def __init__(

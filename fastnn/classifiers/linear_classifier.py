@@ -1,7 +1,7 @@
-"""Linear classifiers trained by stochastic gradient descent: classes, and the functions that they are made of.
+"""Linear classifiers trained by stochastic gradient descent, as classes and as functions.
 
-Scores are X @ W with images as rows X (N, D) of any real dtype, and a feature that is 1 in place of a bias. W has the
-dtype of X, where that is float32 or float64, else float64; batches are converted to it, and X is never copied whole.
+Scores are X @ W for images X (N, D) of any real dtype; a feature that is 1 acts as the bias. W has the dtype of X if
+that is float32 or float64, else float64. Batches are converted to it; X is never copied as a whole.
 """
 
 import math
@@ -49,8 +49,8 @@ def sample_batch(X: Any, y: Any, num_train: int, batch_size: int, *, seed: Any =
     function = "sample_batch"
     X, y = labelled(function, X=X, y=y)
     num_train = validation.integer(function, "num_train", num_train, minimum=1, maximum=min(len(X), len(y)))
-    places = rng.generator(seed).choice(num_train, arguments.length(function, "batch_size", batch_size))
-    return rows(X, places), rows(y, places)
+    indices = rng.generator(seed).choice(num_train, arguments.length(function, "batch_size", batch_size))
+    return rows(X, indices), rows(y, indices)
 
 
 @signatures.checked
@@ -70,12 +70,13 @@ def train_linear_classifier(
     """Train weights by stochastic gradient descent on batches drawn with replacement.
 
     loss_func: function (W, X, y, reg) -> (loss, dW), such as `svm_loss_vectorized`
-    W: weights (D, K) to begin with, which are not modified; None: 0.001 times standard normal numbers, as many classes
-        as the largest label plus 1
-    X (N, D), y (N,): images and their labels; verbose: print the loss of every 100th iteration
-    seed: where weights and batches are drawn from (see `fastnn.rng`)
+    W: initial weights (D, K), which are not modified; None: 0.001 times standard normal numbers, with K the largest
+        label plus 1
+    X (N, D), y (N,): images and their labels
+    verbose: print the loss of every 100th iteration
+    seed: source of random numbers for weights and batches (see `fastnn.rng`)
     Returns the trained weights and the loss of each iteration.
-    Raises FloatingPointError where a loss is not finite; ValueError and TypeError for arguments that do not fit.
+    Raises FloatingPointError if a loss is not finite; ValueError or TypeError for invalid arguments.
     """
     function, generator = "train_linear_classifier", rng.generator(seed)
     arguments.function(function, "loss_func", loss_func)
@@ -90,9 +91,9 @@ def train_linear_classifier(
 
 @signatures.checked
 def predict_linear_classifier(W: np.ndarray, X: Any) -> np.ndarray:
-    """The class of the highest score of each image: X (N, D), W (D, K) -> labels (N,) int64.
+    """Return the class with the highest score for each image: X (N, D), W (D, K) -> labels (N,) int64.
 
-    Raises FloatingPointError where the highest score of an image is NaN or infinite.
+    Raises FloatingPointError if the highest score of an image is NaN or infinite.
     """
     function = "predict_linear_classifier"
     (W,) = validation.floats(function, W=(W, "D K"))
@@ -103,21 +104,21 @@ def predict_linear_classifier(W: np.ndarray, X: Any) -> np.ndarray:
     for start in range(0, len(X), evaluation.BLOCK):
         block = slice(start, min(start + evaluation.BLOCK, len(X)))
         images = arguments.real(function, "X", rows(X, block), W.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):  # the scores tell
+        with np.errstate(over="ignore", invalid="ignore"):  # the scores are checked below
             scores = affine_forward(images, W, no_bias)
         predicted[block] = evaluation.predicted(function, scores, images, range(len(X))[block])
     return predicted
 
 
 class LinearClassifier:
-    """What LinearSVM and Softmax share; a classifier of your own derives from this and defines `loss`.
+    """Base class of LinearSVM and Softmax; to define a classifier, derive from it and define `loss`.
 
         classifier = Softmax()
         loss_history = classifier.train(X_train, y_train, learning_rate=1e-2, reg=1e-4, num_iters=1500)
         accuracy = np.mean(classifier.predict(X_val) == y_val)
 
-    seed: where weights and batches are drawn from (see `fastnn.rng`)
-    W: the weights (D, K); None until the first training
+    seed: source of random numbers for weights and batches (see `fastnn.rng`)
+    W: the weights (D, K); None before training
     """
 
     @signatures.checked
@@ -136,7 +137,7 @@ class LinearClassifier:
         batch_size: int = 200,
         verbose: bool = False,
     ) -> list[float]:
-        """Train W, from where it is, by `num_iters` steps; see `train_linear_classifier`. Returns their losses."""
+        """Train W, starting from its current value; see `train_linear_classifier`. Returns the losses."""
         function = f"{type(self).__name__}.train"
         X, y, W = _data(function, X, y, self.W)
         settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose)
@@ -144,7 +145,7 @@ class LinearClassifier:
         try:
             if self.resident:
                 X, y, self.W = placed(X), placed(y), arrays.to_device(self.W)
-            return _train(  # in place on W: so `loss` sees it
+            return _train(  # updates W in place, so that `loss` sees it
                 function, lambda _, *batch: self.loss(*batch), self.W, X, y, settings, self._generator
             )
         finally:
@@ -152,17 +153,17 @@ class LinearClassifier:
 
     @property
     def resident(self) -> bool:
-        """Whether `loss` computes on arrays in a GPU's memory: one of fastnn's own does; see `fastnn.nn.Module`."""
+        """Whether `loss` can compute on arrays in GPU memory; True for fastnn's own classes. See `fastnn.nn.Module`."""
         return is_ours(self)
 
     @signatures.checked
     def predict(self, X: Any) -> np.ndarray:
-        """The class of the highest score of each image: X (N, D) -> labels (N,) int64."""
+        """Return the class with the highest score for each image: X (N, D) -> labels (N,) int64."""
         return predict_linear_classifier(self._trained("predict"), X)
 
     @signatures.checked
     def loss(self, X: Any, y: Any, reg: float) -> tuple[float, np.ndarray]:
-        """The loss of images X (N, D) with labels y (N,), its penalty reg * sum(W * W) included, and dW (D, K)."""
+        """Return the loss for X (N, D) and labels y (N,), including the penalty reg * sum(W * W), and dW (D, K)."""
         raise NotImplementedError(
             f"{type(self).__name__}: loss is missing; expected loss(X, y, reg) -> (loss, dW); define it, or use "
             f"LinearSVM or Softmax"
@@ -170,13 +171,13 @@ class LinearClassifier:
 
     @signatures.checked
     def save(self, name: str | os.PathLike) -> None:
-        """Write W to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
+        """Write W to a file, as data only: HDF5 if the name ends in .h5, else npz."""
         weights_io.save(name, {"W": self._trained("save")})
         say(f"{os.fspath(name)} saved.")
 
     @signatures.checked
     def load(self, name: str | os.PathLike) -> None:
-        """Read the W that `save` wrote, without executing anything in the file. ValueError for another file."""
+        """Read the W that `save` wrote, without executing anything in the file. Raises ValueError for other files."""
         function = f"{type(self).__name__}.load"
         params = validation.keys(function, "the file", weights_io.load(name)[0], required=["W"])
         (self.W,) = validation.floats(function, W=(params["W"], "D K"))
@@ -214,7 +215,7 @@ def test_one_param_set(
     reg: float,
     num_iters: int = 2000,  # noqa: PT028
 ) -> tuple[LinearClassifier, float, float]:
-    """Train a classifier with one learning rate and penalty. Returns it, its training and its validation accuracy.
+    """Train a classifier with one learning rate and penalty. Returns it and its training and validation accuracy.
 
     data_dict: X_train, y_train, X_val, y_val
     """
@@ -230,7 +231,7 @@ def test_one_param_set(
     return classifier, train_acc, val_acc
 
 
-test_one_param_set.__test__ = False  # pytest: not a test, whatever its name
+test_one_param_set.__test__ = False  # pytest: not a test
 
 
 class _Settings(NamedTuple):
@@ -254,14 +255,14 @@ def _settings(function: str, learning_rate: Any, reg: Any, num_iters: Any, batch
 def _train(
     function: str, loss_func: Callable, W: np.ndarray, X: Any, y: Any, settings: _Settings, generator: Any
 ) -> list[float]:
-    """`train_linear_classifier` in place on W."""
+    """Train W in place, with checked arguments."""
     config = {"learning_rate": settings.learning_rate}
     history: list[float] = []
     for iteration in range(settings.num_iters):
         images, labels = sample_batch(X, y, len(X), settings.batch_size, seed=generator)
         loss, dW = loss_func(W, arguments.real(function, "X", images, W.dtype), labels, settings.reg)
         history.append(checked_loss(function, loss, iteration, settings.learning_rate))
-        with np.errstate(over="ignore", invalid="ignore"):  # the next loss tells
+        with np.errstate(over="ignore", invalid="ignore"):  # the next loss is checked
             optim.sgd(W, dW, config, out=W)
         if settings.verbose and iteration % 100 == 0:
             say(f"iteration {iteration} / {settings.num_iters}: loss {history[-1]:f}")
@@ -269,22 +270,22 @@ def _train(
 
 
 def checked_loss(function: str, loss: Any, iteration: int, learning_rate: float) -> float:
-    """The loss as a number. Raises FloatingPointError unless it is finite."""
+    """Convert the loss to a float. Raises FloatingPointError if it is not finite."""
     loss = float(arrays.to_numpy(loss))
     if not math.isfinite(loss):
         raise FloatingPointError(
             f"{function}: loss = {loss} in iteration {iteration} with learning_rate={learning_rate:g}; expected a "
-            f"finite number; lower learning_rate or reg, and check that the data holds no NaN or infinity"
+            f"finite number; lower learning_rate or reg, and check that the data contains no NaN or infinity"
         )
     return loss
 
 
 def _data(function: str, X: Any, y: Any, W: Any) -> tuple[Any, Any, np.ndarray | None]:
-    """X (N, D) and y (N,), N at least 1: arrays, or data sets in a file; lists become arrays. A copy of W, if given."""
+    """Check training data X (N, D), y (N,), N at least 1, in memory or in a file; copy W, if given."""
     X, y = labelled(function, X=X, y=y)
     if len(np.shape(X)) != 2:
         raise ValueError(
-            f"{function}: X.shape = {X.shape} and y.shape = {y.shape} are not data to train on; expected (N, D) "
+            f"{function}: X.shape = {X.shape} and y.shape = {y.shape} are not training data; expected (N, D) "
             f"and (N,), N at least 1; make images rows with X.reshape(len(X), -1)"
         )
     if W is not None:
@@ -295,7 +296,7 @@ def _data(function: str, X: Any, y: Any, W: Any) -> tuple[Any, Any, np.ndarray |
 
 
 def _images(function: str, X: Any) -> Any:
-    """X (N, D) of real numbers: an array, or a data set in a file."""
+    """Check images X (N, D) of real numbers, in memory or in a file."""
     X = sampling.array_or_file(function, "X", X)
     X = validation.array(function, "X", X) if not hasattr(X, "dtype") else X
     if X.dtype.kind not in "fiub" or len(X.shape) != 2:
@@ -307,16 +308,16 @@ def _images(function: str, X: Any) -> Any:
 
 
 def _check_width(function: str, X: Any, W: np.ndarray) -> None:
-    """Images have as many numbers as the weights have rows."""
+    """Check that the images have as many features as W has rows."""
     if X.shape[1] != len(W):
         raise ValueError(
             f"{function}: X.shape = {X.shape} does not fit W.shape = {W.shape}; expected (N, {len(W)}); pass images "
-            f"as the classifier was trained on"
+            f"of the size that the classifier was trained on"
         )
 
 
 def _weights(W: np.ndarray | None, X: Any, y: Any, generator: Any) -> np.ndarray:
-    """W, or small random weights where it is None."""
+    """Return W, or small random weights if it is None."""
     if W is not None:
         return W
     dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)

@@ -1,6 +1,6 @@
-"""The SVM loss of a linear classifier, as the course names it: `f(W, X, y, reg) -> (loss, dW)`.
+"""The SVM loss of a linear classifier under the course's names: `f(W, X, y, reg) -> (loss, dW)`.
 
-`svm_loss_naive` is the plain loops whatever the backend; `svm_loss_vectorized` the active backend, and never the loops.
+`svm_loss_naive` always runs as naive loops; `svm_loss_vectorized` runs on the active backend, but never as naive loops.
 """
 
 from fastnn import fixed_backend

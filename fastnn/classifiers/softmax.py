@@ -1,7 +1,7 @@
-"""The softmax loss of a linear classifier, as the course names it: `f(W, X, y, reg) -> (loss, dW)`.
+"""The softmax loss of a linear classifier under the course's names: `f(W, X, y, reg) -> (loss, dW)`.
 
-`softmax_loss_naive` is the plain loops whatever the backend; `softmax_loss_vectorized` the active backend, and never
-the loops.
+`softmax_loss_naive` always runs as naive loops; `softmax_loss_vectorized` runs on the active backend, but never as
+naive loops.
 """
 
 from fastnn import fixed_backend

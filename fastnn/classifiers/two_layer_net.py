@@ -1,8 +1,8 @@
-"""A two-layer net in functional style, and as a class: scores = max(0, X @ W1 + b1) @ W2 + b2, softmax loss.
+"""A two-layer net with softmax loss, as functions and as a class: scores = max(0, X @ W1 + b1) @ W2 + b2.
 
-`params` is a dict of W1 (D, H), b1 (H,), W2 (H, K), b2 (K,). Images X of any real dtype, (N, D) or
-(N, d1, ...), are made rows and converted to the dtype of W1. The penalty is reg * (sum(W1*W1) + sum(W2*W2)),
-without the factor 1/2 of `fc_net`.
+`params` is a dict of W1 (D, H), b1 (H,), W2 (H, K), b2 (K,). Images X (N, D) or (N, d1, ...) of any real dtype are
+flattened to rows and converted to the dtype of W1. The penalty is reg * (sum(W1*W1) + sum(W2*W2)), without the factor
+1/2 of `fc_net`.
 """
 
 import contextlib
@@ -34,16 +34,17 @@ _NAMES = ("W1", "b1", "W2", "b2")
 
 @signatures.checked
 def nn_forward_pass(params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns scores (N, K) and hidden (N, H), the output of ReLU."""
+    """Return the scores (N, K) and the hidden activations (N, H) after the ReLU."""
     scores, hidden, _ = _forward("nn_forward_pass", params, X)
     return scores, hidden
 
 
 @signatures.checked
 def nn_forward_backward(params: dict[str, np.ndarray], X: Any, y: Any = None, reg: float = 0.0) -> Any:
-    """Scores (N, K) where y is None, else the loss with its penalty, and a dict of its gradients.
+    """Return the scores (N, K) if y is None, else the loss with its penalty and a dict of its gradients.
 
-    y (N,): labels, integers from 0 to K - 1; reg >= 0: strength of the penalty
+    y (N,): labels, integers from 0 to K - 1
+    reg: strength of the penalty, at least 0
     """
     function = "nn_forward_backward"
     scores, hidden, cache = _forward(function, params, X)
@@ -76,17 +77,17 @@ def nn_train(
     *,
     seed: Any = None,
 ) -> dict[str, list[float]]:
-    """Train `params`, which are updated in place, by stochastic gradient descent on batches drawn with replacement.
+    """Train `params` in place by stochastic gradient descent on batches drawn with replacement.
 
     loss_func: function (params, X, y, reg) -> (loss, grads), such as `nn_forward_backward`
     pred_func: function (params, loss_func, X) -> labels, such as `nn_predict`
-    X, y, X_val, y_val: images and labels to train on and to validate with
+    X, y, X_val, y_val: images and labels for training and validation
     learning_rate_decay: factor for the learning rate after each epoch of max(N // batch_size, 1) iterations
-    verbose: print the loss of every 100th iteration; seed: where batches are drawn from (see `fastnn.rng`)
-    Returns loss_history, a loss for each iteration, and train_acc_history, of the batch, and val_acc_history. As in
-    the course an epoch is closed with its first iteration: accuracies are taken and the rate decays after iteration 0,
-    after the first of the second epoch, and so on.
-    Raises FloatingPointError where a loss is not finite, ValueError for arguments that do not fit.
+    verbose: print the loss of every 100th iteration
+    seed: source of random numbers for the batches (see `fastnn.rng`)
+    Returns a dict with loss_history, the loss of each iteration, train_acc_history (of the batch) and val_acc_history.
+    As in the course, accuracies are computed and the rate decays after the first iteration of each epoch.
+    Raises FloatingPointError if a loss is not finite, ValueError for invalid arguments.
     """
     function, generator = "nn_train", rng.generator(seed)
     W1, _, W2, _ = _weights(function, params)
@@ -113,24 +114,24 @@ def nn_train(
             images, labels = sample_batch(X, y, count, batch_size, seed=generator)
             loss, grads = loss_func(params, images, y=labels, reg=reg)
             stats["loss_history"].append(checked_loss(function, loss, iteration, learning_rate))
-            with np.errstate(over="ignore", invalid="ignore"):  # the next loss tells
+            with np.errstate(over="ignore", invalid="ignore"):  # the next loss is checked
                 optim.update(optim.sgd, params, grads, {name: {"learning_rate": learning_rate} for name in params})
             if verbose and iteration % 100 == 0:
                 say(f"iteration {iteration} / {num_iters}: loss {stats['loss_history'][-1]:f}")
             if iteration % iterations_per_epoch == 0:
                 for name, X_part, y_part in (("train", images, labels), ("val", X_val, y_val)):
-                    right = pred_func(params, loss_func, X_part) == np.asarray(arrays.to_numpy(y_part))
-                    stats[f"{name}_acc_history"].append(float(np.mean(right)))
+                    correct = pred_func(params, loss_func, X_part) == np.asarray(arrays.to_numpy(y_part))
+                    stats[f"{name}_acc_history"].append(float(np.mean(correct)))
                 learning_rate *= learning_rate_decay
     return stats
 
 
 @signatures.checked
 def nn_predict(params: dict[str, np.ndarray], loss_func: Callable, X: Any) -> np.ndarray:
-    """The class of the highest score of each image: labels (N,) int64.
+    """Return the class with the highest score for each image: labels (N,) int64.
 
     loss_func: function (params, X) -> scores (N, K), such as `nn_forward_backward`
-    Raises FloatingPointError where the highest score of an image is NaN or infinite.
+    Raises FloatingPointError if the highest score of an image is NaN or infinite.
     """
     function = "nn_predict"
     W1 = _weights(function, params)[0]
@@ -142,18 +143,18 @@ def nn_predict(params: dict[str, np.ndarray], loss_func: Callable, X: Any) -> np
     for start in range(0, len(X), evaluation.BLOCK):
         block = slice(start, min(start + evaluation.BLOCK, len(X)))
         images = rows(X, block)
-        with np.errstate(over="ignore", invalid="ignore"):  # the scores tell
+        with np.errstate(over="ignore", invalid="ignore"):  # the scores are checked below
             scores = loss_func(params, images)
         predicted[block] = evaluation.predicted(function, scores, images, range(len(X))[block])
     return predicted
 
 
 class TwoLayerNet:
-    """affine - ReLU - affine - softmax with its own training; `params` holds W1, b1, W2, b2.
+    """affine - ReLU - affine - softmax with its own training loop; `params` contains W1, b1, W2, b2.
 
     input_size, hidden_size, output_size: D, H, K; dtype: of the parameters
-    std: standard deviation of the initial weights; biases begin as zeros
-    seed: where weights and batches are drawn from (see `fastnn.rng`)
+    std: standard deviation of the initial weights; biases are initially 0
+    seed: source of random numbers for weights and batches (see `fastnn.rng`)
     """
 
     @signatures.checked
@@ -183,7 +184,7 @@ class TwoLayerNet:
 
     @signatures.checked
     def loss(self, X: Any, y: Any = None, reg: float = 0.0) -> Any:
-        """`nn_forward_backward` of these parameters: scores, or (loss, grads)."""
+        """Call `nn_forward_backward` with these parameters: returns scores, or (loss, grads)."""
         return nn_forward_backward(self.params, X, y, reg)
 
     @signatures.checked
@@ -200,7 +201,7 @@ class TwoLayerNet:
         batch_size: int = 200,
         verbose: bool = False,
     ) -> dict[str, list[float]]:
-        """`nn_train` of these parameters. Returns loss_history, train_acc_history, val_acc_history."""
+        """Call `nn_train` with these parameters. Returns loss_history, train_acc_history, val_acc_history."""
         return nn_train(
             self.params, nn_forward_backward, nn_predict, X, y, X_val, y_val,
             learning_rate, learning_rate_decay, reg, num_iters, batch_size, verbose, seed=self._generator,
@@ -208,12 +209,12 @@ class TwoLayerNet:
 
     @signatures.checked
     def predict(self, X: Any) -> np.ndarray:
-        """The class of the highest score of each image: labels (N,) int64."""
+        """Return the class with the highest score for each image: labels (N,) int64."""
         return nn_predict(self.params, nn_forward_backward, X)
 
     @signatures.checked
     def save(self, name: str | os.PathLike) -> None:
-        """Write the parameters to a file of that name, as data only: HDF5 where it ends in .h5, else NumPy's npz."""
+        """Write the parameters to a file, as data only: HDF5 if the name ends in .h5, else npz."""
         weights_io.save(name, self.params)
         say(f"{os.fspath(name)} saved.")
 
@@ -221,13 +222,13 @@ class TwoLayerNet:
     def load(self, name: str | os.PathLike) -> None:
         """Read the parameters that `save` wrote, without executing anything in the file.
 
-        Raises ValueError where their names or shapes are not those of this net, or the file is of another kind.
+        Raises ValueError if names or shapes differ from those of this net, or the file has another format.
         """
         self.params = all_fitting("TwoLayerNet.load", "params", self.params, weights_io.load(name)[0])
 
 
 def _forward(function: str, params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Scores, hidden activations, and what the backward pass of the first layer needs."""
+    """Return scores, hidden activations, and the cache of the first layer."""
     W1, b1, W2, b2 = _weights(function, params)
     X = arguments.real(function, "X", X, W1.dtype)
     _check_images(function, "X", X, W1)
@@ -236,16 +237,16 @@ def _forward(function: str, params: dict[str, np.ndarray], X: Any) -> tuple[np.n
 
 
 def _check_images(function: str, name: str, X: Any, W1: np.ndarray) -> None:
-    """X is (N, D) or (N, d1, ...) with as many numbers in an image as W1 has rows."""
+    """Check that X is (N, D) or (N, d1, ...), with as many numbers in an image as W1 has rows."""
     if not X.shape or math.prod(X.shape[1:]) != len(W1):
         raise ValueError(
             f"{function}: {name}.shape = {X.shape} does not fit W1.shape = {W1.shape}; expected (N, {len(W1)}); pass "
-            f"images as the net was made for"
+            f"images of the size that the net was made for"
         )
 
 
 def _weights(function: str, params: Any) -> tuple[np.ndarray, ...]:
-    """W1, b1, W2, b2, of shapes that belong together."""
+    """Check that W1, b1, W2, b2 are arrays of consistent shapes, and return them."""
     given = validation.keys(function, "params", params, required=_NAMES)
     patterns = {"W1": "D H", "b1": "H", "W2": "H K", "b2": "K"}
     return validation.floats(function, **{name: (given[name], pattern) for name, pattern in patterns.items()})

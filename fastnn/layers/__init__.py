@@ -1,14 +1,14 @@
 """The layers of the course: `*_forward(...) -> (out, cache)` and `*_backward(dout, cache) -> gradients`.
 
-Everything runs on the active backend (`fastnn.set_backend`), except the four functions `*_naive`, which are the plain
-loops whatever the backend. A cache may be read on another backend than it was made on. Inputs are float32 or float64 of
-any layout, never modified; errors are ValueError and TypeError. Loss functions return `(loss, dx)` at once.
+Everything runs on the active backend (`fastnn.set_backend`), except the four functions `*_naive`, which always are the
+naive loops. A cache can be used on another backend than the one that made it. Inputs are float32 or float64 of any
+layout, and are never modified; errors are ValueError and TypeError. Loss functions return `(loss, dx)`.
 
-conv_param is a dict with `stride` and `pad`; pool_param a dict with `pool_height`, `pool_width`, `stride` and, if the
-image is to be padded, `pad`. Stride and pad are integers (also as floats: 3.0) or (height, width) pairs. bn_param
-holds the mode and the running averages of batch norm, which a forward pass in training mode updates in it: see
-`normalization`. dropout_param has `p`, the probability to keep an element, `mode`, and, if each call is to draw one and
-the same mask, `seed`.
+conv_param is a dict with `stride` and `pad`; pool_param is a dict with `pool_height`, `pool_width`, `stride` and
+optionally `pad`. Stride and pad are integers (also as floats: 3.0) or (height, width) pairs. bn_param contains the mode
+and the running averages of batch norm, which a forward pass in training mode updates: see `normalization`.
+dropout_param has `p`, the probability of keeping an element, `mode`, and optionally `seed`, which makes every call use
+the same mask.
 """
 
 from fastnn.kernels.losses import mse_loss, softmax_loss, svm_loss

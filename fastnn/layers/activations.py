@@ -1,4 +1,4 @@
-"""Activation functions: one number in, one number out."""
+"""Activation functions."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def prelu_forward(x: ArrayLike, slope: ArrayLike) -> tuple[np.ndarray, Any]:
 
 @signatures.checked
 def prelu_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns dx, dslope."""
+    """dout -> dx, dslope, in the shapes of x and slope."""
     return activations.prelu_backward(dout, *arguments.cache("prelu_backward", cache, 2))
 
 
@@ -108,5 +108,5 @@ def maxout_forward(x: ArrayLike, pieces: int) -> tuple[np.ndarray, Any]:
 
 @signatures.checked
 def maxout_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
-    """dout (N, M, ...) -> dx (N, M*pieces, ...): dout goes to the largest of its group."""
+    """dout (N, M, ...) -> dx (N, M*pieces, ...): dout at the largest element of each group, else 0."""
     return activations.maxout_backward(dout, *arguments.cache("maxout_backward", cache, 2))

@@ -1,4 +1,4 @@
-"""Dropout."""
+"""The dropout functions of the course."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +13,11 @@ from fastnn.kernels.dispatch import signatures, validation
 
 @signatures.checked
 def dropout_forward(x: ArrayLike, dropout_param: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
-    """Keep each element with probability p and divide it by p, set the others to 0; in test mode, change nothing.
+    """Keep each element with probability p and divide it by p; set the others to 0. In test mode, copy x.
 
-    dropout_param: p, the probability to keep; mode, 'train' or 'test'; seed, an integer from 0 up, which gives the
-        same mask on every call and every backend, or None: a seed is drawn from NumPy's global state
-    Returns out (in test mode a copy of x), cache.
+    dropout_param: p, the probability of keeping an element; mode, 'train' or 'test'; seed, a non-negative integer that
+        gives the same mask in every call and on every backend; None: drawn from NumPy's global state
+    Returns out, cache.
     """
     function = "dropout_forward"
     validation.keys(function, "dropout_param", dropout_param, ("p", "mode"), ("seed",))

@@ -1,9 +1,9 @@
 """Batch, layer, group and instance normalisation.
 
-bn_param is a dict with `mode` ('train' or 'test') and, if wanted, `eps` (1e-5), `momentum` (0.9), `running_mean` and
-`running_var` (C,), which are zeros at first; a forward pass writes these two back, in training mode as
-`running = momentum * running + (1 - momentum) * batch`, with the biased variance. ln_param, gn_param and in_param may
-have `eps`, and a `mode`, as the notebooks give it, which changes nothing.
+bn_param is a dict with `mode` ('train' or 'test') and optionally `eps` (1e-5), `momentum` (0.9), `running_mean` and
+`running_var` (C,), by default zeros. A forward pass stores the last two in it, in training mode updated to
+`momentum * running + (1 - momentum) * batch`, with the biased variance. ln_param, gn_param and in_param may have
+`eps`, and a `mode`, which is ignored (the notebooks pass one).
 """
 
 from collections.abc import Callable, Mapping
@@ -24,22 +24,22 @@ RUNNING = ("running_mean", "running_var")
 def batchnorm_forward(
     x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: dict[str, Any]
 ) -> tuple[np.ndarray, Any]:
-    """Normalise each feature of x (N, D) over the batch, or by the running averages; gamma, beta (D,).
+    """Normalise each feature of x (N, D) over the batch, or in test mode by the running averages; gamma, beta (D,).
 
-    Returns out (N, D), cache. Both `batchnorm_backward` and `batchnorm_backward_alt` read it.
+    Returns out (N, D), and a cache for `batchnorm_backward` or `batchnorm_backward_alt`.
     """
     return _forward("batchnorm_forward", x, "N D", gamma, beta, bn_param)
 
 
 @signatures.checked
 def batchnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), step by step through the graph."""
+    """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), computed step by step through the graph."""
     return _backward("batchnorm_backward", normalization.batchnorm_backward, dout, cache)
 
 
 @signatures.checked
 def batchnorm_backward_alt(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), in closed form."""
+    """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), computed in closed form."""
     return _backward("batchnorm_backward_alt", normalization.batchnorm_backward_alt, dout, cache)
 
 
@@ -141,7 +141,7 @@ def _backward(function: str, backward: Callable, dout: Any, cache: Any) -> Any:
 
 
 def batchnorm_settings(function: str, bn_param: dict[str, Any], gamma: Any) -> tuple[bool, float, list[np.ndarray]]:
-    """Whether bn_param is in training mode, its eps, and its running mean and variance: zeros where it lacks them."""
+    """Check a bn_param; return whether it is in training mode, its eps, and its running mean and variance."""
     validation.keys(function, "bn_param", bn_param, ("mode",), ("eps", "momentum", *RUNNING))
     training = validation.choice(function, "bn_param['mode']", bn_param["mode"], MODES) == "train"
     eps = validation.number(function, "bn_param['eps']", bn_param.get("eps", 1e-5), above=0)
@@ -152,7 +152,7 @@ def batchnorm_settings(function: str, bn_param: dict[str, Any], gamma: Any) -> t
 
 @signatures.quiet
 def update_running(bn_param: dict[str, Any], running: Any, *batch: np.ndarray) -> None:
-    """Write the running averages into bn_param, moved towards mean and variance of a batch where that is given."""
+    """Store the running averages in bn_param, updated by mean and variance of a batch if given."""
     momentum = float(bn_param.get("momentum", 0.9))
     for name, old, new in zip(RUNNING, running, batch or running, strict=True):
         bn_param[name] = momentum * arrays.on_same_device(old, new) + (1 - momentum) * new if batch else old
@@ -167,7 +167,7 @@ def _running(function: str, name: str, value: Any, gamma: Any) -> np.ndarray:
 
 
 def epsilon(function: str, name: str, param: Mapping[str, Any]) -> float:
-    """eps of a dict that has no other key, except a mode."""
+    """Return eps of a dict that has no other keys except mode."""
     validation.keys(function, name, param, (), ("eps", "mode"))
     if "mode" in param:
         validation.choice(function, f"{name}['mode']", param["mode"], MODES)

@@ -1,9 +1,9 @@
-"""fastnn.nn: networks from layers. No tape: every Module has a forward and a backward pass that can be read.
+"""Layers and networks. There is no autograd: every Module has an explicit forward and backward pass.
 
     model = nn.Sequential(nn.Flatten(), nn.Linear(3072, 100), nn.ReLU(), nn.Linear(100, 10), reg=1e-3)
     Solver(model, data, update_rule="adam").train()
 
-`Module` says what a layer is; a layer of your own is one class with two methods.
+`Module` describes how to define a layer: one class with two methods.
 """
 
 from fastnn.kernels.dispatch import deprecated

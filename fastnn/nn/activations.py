@@ -32,9 +32,9 @@ class LeakyReLU(Stateless):
 
 
 class PReLU(Module):
-    """x where x > 0, else weight * x with a learnt weight: one, or one for each of num_parameters channels.
+    """x where x > 0, else weight * x, with one learned weight or one for each of num_parameters channels.
 
-    Parameters: weight (num_parameters,), which begins as `init`.
+    Parameters: weight (num_parameters,), initially `init`.
     """
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = np.float32) -> None:

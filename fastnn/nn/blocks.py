@@ -1,4 +1,4 @@
-"""Networks whose layers skip: a Residual adds its input, a DenseBlock keeps everything that came before."""
+"""Networks with skip connections: Residual and DenseBlock."""
 
 from typing import Any
 
@@ -17,9 +17,9 @@ class Residual(Container):
 
         Residual(Conv2d(8, 16, 3, padding=1), BatchNorm2d(16), shortcut=Conv2d(8, 16, 1))
 
-    layers: one after the other, as in a Sequential; their output has the shape of x, or of shortcut(x)
-    shortcut: a Module, such as a 1x1 convolution where the number of channels changes; None: x itself
-    Names nest as in a Sequential: "0.weight", ..., "shortcut.weight".
+    layers: applied in order; their output must have the shape of x, or of shortcut(x)
+    shortcut: a Module, such as a 1x1 convolution if the number of channels changes; None: the identity
+    Names are nested as in a Sequential: "0.weight", ..., "shortcut.weight".
     Source: He, Zhang, Ren & Sun, Deep residual learning for image recognition (2016), section 3.2.
     """
 
@@ -65,7 +65,7 @@ class Residual(Container):
 
 
 class DenseBlock(Container):
-    """Each layer sees the input and the outputs of all layers before it, concatenated along axis 1; so does the result.
+    """Concatenate the input and the outputs of all layers along axis 1; each layer gets all of them before it.
 
         DenseBlock(Conv2d(8, 4, 3, padding=1), Conv2d(12, 4, 3, padding=1))         # (N, 8, H, W) gives (N, 16, H, W)
 
@@ -109,7 +109,7 @@ class DenseBlock(Container):
 def _joined(x: np.ndarray, out: np.ndarray, name: str) -> np.ndarray:
     if out.ndim != x.ndim or out.shape[:1] + out.shape[2:] != x.shape[:1] + x.shape[2:]:
         raise ValueError(
-            f"DenseBlock: layer {name} gives the shape {out.shape} for x of shape {x.shape}; expected the same lengths "
-            f"but on axis 1; pad the convolutions, and pool outside the block"
+            f"DenseBlock: layer {name} gives the shape {out.shape} for x of shape {x.shape}; expected equal lengths "
+            f"except on axis 1; pad the convolutions, and pool outside the block"
         )
     return arrays.concatenate((x, out), axis=1)

@@ -1,4 +1,4 @@
-"""What Sequential, Residual and DenseBlock share: modules under names, whose arrays are the container's."""
+"""The base class of Sequential, Residual and DenseBlock: a module made of named modules."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from .named_arrays import NamedArrays
 
 
 class Container(Module):
-    """Modules under names; an array is called `<name of its module>.<its name there>`.
+    """A module made of named modules, whose arrays are named `<module>.<array>`.
 
     names: other names for the parameters, in order
     """
@@ -22,11 +22,11 @@ class Container(Module):
         super().__init__()
         _check_children(type(self).__name__, children)
         self._children = dict(children)
-        places = {
+        entries = {
             f"{name}.{key}": (child.params, key) for name, child in self._children.items() for key in child.params
         }
-        self._names = _names(type(self).__name__, list(places), names)
-        self._params = NamedArrays("params", {self._names[usual]: place for usual, place in places.items()})
+        self._names = _names(type(self).__name__, list(entries), names)
+        self._params = NamedArrays("params", {self._names[default]: entry for default, entry in entries.items()})
         self._buffers = NamedArrays(
             "buffers",
             {f"{name}.{key}": (child.buffers, key) for name, child in self._children.items() for key in child.buffers},
@@ -34,7 +34,7 @@ class Container(Module):
 
     @property
     def regularized(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The names of the parameters on which the penalty lies."""
+        """The names of the parameters that are penalized."""
         return tuple(
             self._names[f"{name}.{key}"] for name, child in self._children.items() for key in child.regularized
         )
@@ -53,17 +53,17 @@ class Container(Module):
         return "\n".join([f"{type(self).__name__}(", *lines, f")  {count} parameters"])
 
     def _cast(self, x: Any) -> np.ndarray:
-        """x in the dtype of the parameters."""
+        """Convert x to the dtype of the parameters."""
         dtype = next((value.dtype for value in self.params.values()), None)
         return arguments.real(type(self).__name__, "x", x, dtype)
 
     def _named(self, child: str, grads: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The gradients of a child under the names that its parameters have here."""
+        """Rename the gradients of a child to the container's names."""
         return {self._names[f"{child}.{key}"]: gradient for key, gradient in grads.items()}
 
 
 def run(function: Callable, x: np.ndarray, name: Any, layer: Module) -> Any:
-    """function(x); its errors carry a note that names the layer."""
+    """Return function(x); add a note that names the layer to its errors."""
     try:
         return function(x)
     except (TypeError, ValueError) as error:
@@ -73,7 +73,7 @@ def run(function: Callable, x: np.ndarray, name: Any, layer: Module) -> Any:
 
 
 def numbered(layers: Iterable[Module]) -> dict[str, Module]:
-    """Layers under their positions."""
+    """Name layers by their positions."""
     return {str(position): layer for position, layer in enumerate(layers)}
 
 
@@ -92,19 +92,19 @@ def _check_children(function: str, children: Mapping[str, Module]) -> None:
             )
 
 
-def _names(function: str, usual: list[str], names: Iterable[str] | None) -> dict[str, str]:
-    """From the usual names of the parameters to the given ones."""
-    given = usual if names is None else arguments.words(function, "names", names)
-    if len(given) != len(usual) or len(set(given)) != len(given):
+def _names(function: str, default: list[str], names: Iterable[str] | None) -> dict[str, str]:
+    """Map the default names of the parameters to the given ones."""
+    given = default if names is None else arguments.words(function, "names", names)
+    if len(given) != len(default) or len(set(given)) != len(given):
         raise ValueError(
-            f"{function}: names={given} do not fit; expected {len(usual)} different names, for {usual}; "
+            f"{function}: names={given} do not fit; expected {len(default)} different names, for {default}; "
             f"leave names out to get these"
         )
-    return dict(zip(usual, given, strict=True))
+    return dict(zip(default, given, strict=True))
 
 
 def _table(container: Container, indent: str) -> list[tuple[str, str, str]]:
-    """A row for each layer inside, at any depth: its constructor, the shapes of its parameters, their count."""
+    """One row for each layer, at any depth: constructor, shapes of the parameters, their number."""
     rows = []
     inner = indent + "  "
     for name, child in container.named_children().items():

@@ -1,4 +1,4 @@
-"""Dropout."""
+"""The dropout layer."""
 
 from typing import Any
 
@@ -13,15 +13,15 @@ from .module import Module
 
 
 class Dropout(Module):
-    """In training mode each element is 0 with probability p, else divided by 1 - p; in eval mode out is x.
+    """In training mode, set each element to 0 with probability p and divide the others by 1 - p; else return x.
 
-    p: the probability to drop an element, as in torch; at least 0, less than 1
-    seed: where the key of the masks is drawn from (see `fastnn.rng`), once, when the layer is made
-    fixed: the same mask in every call, as numeric gradients need it; where seed is an int, the mask of that seed in
+    p: probability of dropping an element, as in torch; at least 0, less than 1
+    seed: source of the key of the masks (see `fastnn.rng`), drawn once by the constructor
+    fixed: use the same mask in every call, for numeric gradients; if seed is an int, it is the mask of that seed in
         `fastnn.layers.dropout_forward`
 
-    Buffers, both of which `state_dict` leaves out: key, and draws, the number of forward passes in training mode. They
-    determine the next mask, which is the same on every backend.
+    Buffers: key, and draws, the number of forward passes in training mode; `state_dict` omits both. They determine the
+    next mask, which is the same on every backend.
     Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, Dropout (2014), section 10.
     """
 

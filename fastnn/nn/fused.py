@@ -1,4 +1,4 @@
-"""Neighbouring layers that the kernels compute as one."""
+"""Fusion of neighbouring layers that have a fused kernel."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from .layers import Conv2d, Linear, MaxPool2d, Parametric
 from .module import Module
 from .normalization import BatchNorm, BatchNorm1d, BatchNorm2d, LayerNorm, Normalization
 
-# The longest match wins; a subclass of one of these may compute something else and does not match.
+# The longest match wins. Subclasses do not match, since they may compute something else.
 FUSED: dict[tuple[type, ...], tuple[Callable, Callable]] = {
     (Conv2d, BatchNorm2d, ReLU, MaxPool2d): (
         layer_utils.conv_bn_relu_pool_forward,
@@ -28,9 +28,10 @@ FUSED: dict[tuple[type, ...], tuple[Callable, Callable]] = {
 
 
 class Step(NamedTuple):
-    """What a Sequential computes at once: a layer or a Fused.
+    """One step of a Sequential: a layer or a Fused.
 
-    position: of its first layer; names: from the keys of its gradients to the names of the parameters in the network
+    position: position of its first layer
+    names: maps the keys of its gradients to the names of the parameters in the network
     """
 
     position: int
@@ -39,9 +40,9 @@ class Step(NamedTuple):
 
 
 class Fused(Module):
-    """A layer with weights and the ones right after it, as one step.
+    """A layer with weights and the layers that follow it, computed by fused kernels.
 
-    The keys of its gradients are those of its layers behind their positions in it: "0.weight", "1.weight".
+    The keys of its gradients are prefixed by the positions of its layers: "0.weight", "1.weight".
     """
 
     def __init__(self, *layers: Any) -> None:
@@ -74,7 +75,7 @@ class Fused(Module):
 
 
 def fuse(layers: Sequence[Module]) -> list[Step]:
-    """The steps that compute `layers`."""
+    """Group layers into steps, fusing where possible."""
     steps: list[Step] = []
     position = 0
     while position < len(layers):
@@ -91,13 +92,13 @@ def fuse(layers: Sequence[Module]) -> list[Step]:
 
 
 def _matches(kinds: tuple[type, ...], layers: Sequence[Any]) -> bool:
-    """Whether the layers begin with these kinds, in a form that the kernels know."""
+    """Whether the layers begin with these types, with options that the fused kernels support."""
     run = layers[: len(kinds)]
     return tuple(map(type, run)) == kinds and all(_fits(run[0], layer) for layer in run[1:])
 
 
 def _fits(head: Parametric, layer: Module) -> bool:
-    """A pooling without padding; a normalization with weight and bias, one for each output of the first layer."""
+    """Whether a layer can be fused: pooling without padding; normalization of the outputs of the head, with affine."""
     if isinstance(layer, MaxPool2d):
         return not any(layer.padding)
     if isinstance(layer, Normalization):

@@ -1,8 +1,7 @@
-"""Initial weights: `initialiser(shape, *, seed=None, dtype=np.float32) -> array`, drawn as `fastnn.rng` says.
+"""Weight initialisers: `initialiser(shape, *, seed=None, dtype=np.float32) -> array`, with seeds as in `fastnn.rng`.
 
-A layer takes one, or its name, as `init`; options are bound with `functools.partial(init.normal, std=1e-3)`. The fans
-of a shape: fan_in is the number of inputs that one output is a sum of, fan_out the number of outputs that one input
-goes to.
+Pass one, or its name, as the `init` of a layer; bind options with `functools.partial(init.normal, std=1e-3)`. fan_in
+is the number of inputs of an output, fan_out the number of outputs of an input.
 """
 
 import math
@@ -78,7 +77,7 @@ INITIALISERS = {
 
 
 def find(function: str, init: Callable | str) -> Callable:
-    """The initialiser of that name; a function is its own."""
+    """Return the initialiser of that name; a function is returned unchanged."""
     return init if callable(init) else INITIALISERS[validation.choice(function, "init", init, INITIALISERS)]
 
 

@@ -1,4 +1,4 @@
-"""What every layer and every network is: a Module, with arrays under names."""
+"""Module: the base class of layers and networks."""
 
 import contextlib
 import functools
@@ -16,16 +16,16 @@ from fastnn.kernels.dispatch import signatures, validation
 from .named_arrays import all_fitting
 from .state_dict import Differences, collect, restore
 
-# arguments that, as objects, decide about nothing but the first values of parameters; some cannot be copied
-_ONLY_AT_FIRST = ("seed", "generator", "init")
-_CHECKED = {"__init__", "__call__", "forward", "backward"}  # of every layer, what the names of arguments are checked of
+# arguments that, given as objects, affect only the initial values of parameters; some cannot be copied
+_INITIAL_ONLY = ("seed", "generator", "init")
+_CHECKED = {"__init__", "__call__", "forward", "backward"}  # methods of layers whose argument names are checked
 
 _evaluating: ContextVar[bool] = ContextVar("fastnn_evaluating", default=False)
 
 
 @contextlib.contextmanager
 def eval_mode() -> Iterator[None]:
-    """Inside the block every Module is in eval mode, in this thread; its own mode stays."""
+    """Put every Module into eval mode during the block, in this thread, without changing its own mode."""
     token = _evaluating.set(True)
     try:
         yield
@@ -39,16 +39,17 @@ class Module:
         out, cache = module.forward(x)
         dx, grads = module.backward(dout, cache)         # grads has the keys of module.params
 
-    What the backward pass needs travels in `cache`, never on the module, so that threads may share it. What a forward
-    pass in training mode does leave behind, such as running statistics, is in `buffers`: a module with buffers is for
-    one thread while it trains. A layer of your own derives from Module, hands its parameters to
-    `super().__init__(name=array, ...)`, puts arrays that are not trained into `self.buffers`, and defines the two
-    methods. Neither modifies its arguments, which out and dx may share memory with; gradients of parameters are arrays
-    of their own.
+    The backward pass gets its inputs from `cache`, not from the module, so that threads can share a module. State that
+    a forward pass in training mode changes, such as running statistics, is in `buffers`; a module with buffers must be
+    trained by one thread only.
 
-    regularized: the names of the parameters on which weights are penalized
-    transposed: the names of the parameters whose torch layout is the transpose
-    non_persistent: the names of the buffers that torch does not have, and `state_dict` leaves out
+    To define a layer, derive from Module, pass the parameters to `super().__init__(name=array, ...)`, put arrays that
+    are not trained into `self.buffers`, and define the two methods. They must not modify their arguments, with which
+    out and dx may share memory; gradients of parameters are new arrays.
+
+    regularized: names of the parameters that are penalized as weights
+    transposed: names of the parameters whose torch layout is the transpose
+    non_persistent: names of the buffers that torch does not have, and that `state_dict` omits
     """
 
     regularized: tuple[str, ...] = ()
@@ -61,7 +62,7 @@ class Module:
         for name in _CHECKED & vars(cls).keys():
             setattr(cls, name, signatures.checked(vars(cls)[name]))
         if "__init__" in vars(cls):
-            cls.__init__ = _remembering(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, **params: np.ndarray) -> None:
         for name, value in params.items():
@@ -76,25 +77,26 @@ class Module:
         self._training = True
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
-        """The output for x, and what `backward` needs to know about it."""
+        """Return the output for x and the cache for `backward`."""
         raise NotImplementedError(f"{type(self).__name__}: forward is missing; expected forward(x) -> (out, cache)")
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
-        """Gradients of a loss with respect to x (None unless needed) and to each parameter, given dout = dloss/dout."""
+        """Return the gradients with respect to x (None unless needed) and to each parameter, given dout."""
         raise NotImplementedError(
             f"{type(self).__name__}: backward is missing; expected backward(dout, cache, need_dx) -> (dx, grads)"
         )
 
     @signatures.checked
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """The output for x."""
+        """Return the output for x."""
         return self.forward(x)[0]
 
     @property
     def params(self) -> MutableMapping[str, np.ndarray]:
         """The parameters by name: the arrays themselves, not copies.
 
-        Assigning a dict of all parameters copies their values into the module. ValueError where names or shapes differ.
+        Assigning a dict of all parameters copies their values into the module. Raises ValueError if names or
+        shapes differ.
         """
         return self._params
 
@@ -105,7 +107,7 @@ class Module:
 
     @property
     def buffers(self) -> MutableMapping[str, np.ndarray]:
-        """The arrays that are state but not trained, by name; assigned to as `params` are."""
+        """The state that is not trained, by name; can be assigned like `params`."""
         return self._buffers
 
     @buffers.setter
@@ -115,22 +117,22 @@ class Module:
 
     @property
     def resident(self) -> bool:
-        """Whether the module computes on arrays in a GPU's memory: a module of fastnn's own does.
+        """Whether the module can compute on arrays in GPU memory; True for fastnn's own modules.
 
-        A layer of yours that leaves all arithmetic to `fastnn` and to the arrays' operators may say True as well; with
-        one that calls NumPy, a network keeps its arrays in the host's memory.
+        A custom layer that computes only with `fastnn` and the operators of arrays can override it with True. If a
+        layer of a network calls NumPy, the arrays of the network stay in host memory.
         """
         return is_ours(self)
 
     def to_device(self) -> "Module":
-        """Move parameters and buffers to where the active backend computes, on cuda a GPU. Returns the module.
+        """Move parameters and buffers to the device of the active backend. Returns the module.
 
-        Without it every call of a kernel moves them there and back.
+        Otherwise every kernel call transfers them to the device and back.
         """
         return self._move(to_device)
 
     def to_host(self) -> "Module":
-        """Move parameters and buffers to the host's memory, where they are arrays of NumPy's. Returns the module."""
+        """Move parameters and buffers to host memory, as NumPy arrays. Returns the module."""
         return self._move(to_numpy)
 
     def _move(self, move: Callable) -> "Module":
@@ -143,30 +145,30 @@ class Module:
 
     @signatures.checked
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters and buffers under torch's names and in torch's layouts.
+        """Return copies of all parameters and buffers with torch's names and layouts.
 
-        "2.weight" is the weight of the layer at position 2, "2.0.weight" that of the first layer inside it. Linear's
-        weight is (out, in) here. Dropout's state, which torch does not have, is left out.
+        "2.weight" is the weight of the layer at position 2, "2.0.weight" that of the first layer inside it. The weight
+        of Linear has the layout (out, in). The state of Dropout, which torch does not have, is omitted.
         """
         return collect(self)
 
     @signatures.checked
     def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> Differences:
-        """Put arrays in the form of `state_dict` into the module; also a torch network's, as tensors on the CPU.
+        """Load arrays in the form of `state_dict`, also a torch network's, as tensors on the CPU.
 
-        strict: every name has to be there, and no other; else what the module and `values` share is taken
-        Returns (missing_keys, unexpected_keys), both empty where strict. Raises KeyError for missing and unexpected
-        names, ValueError for another shape, TypeError for what is no such array; nothing is then changed.
+        strict: require exactly the names of the module; False loads the names that both have
+        Returns (missing_keys, unexpected_keys), both empty if strict. Raises KeyError for missing and unexpected names,
+        ValueError for another shape, TypeError for something other than arrays; the module is then unchanged.
         """
         return restore(self, values, strict)
 
     @property
     def training(self) -> bool:
-        """Whether the module is in training mode, as it is at first; see `train` and `eval`."""
+        """Whether the module is in training mode, the initial mode; see `train` and `eval`."""
         return self._training and not _evaluating.get()
 
     def named_children(self) -> dict[str, "Module"]:
-        """The modules directly inside this one, by name. A module has these or arrays of its own, not both."""
+        """The modules directly inside this one, by name. A module has either children or arrays of its own."""
         return {}
 
     def children(self) -> tuple["Module", ...]:
@@ -190,18 +192,18 @@ class Module:
         return f"{type(self).__name__}()"
 
 
-def _remembering(constructor: Callable) -> Callable:
-    """The constructor, which leaves its arguments on the module: `fastnn.checkpoint.config` makes it anew from them."""
+def _recording(constructor: Callable) -> Callable:
+    """Wrap a constructor to record its arguments, from which `fastnn.checkpoint.config` rebuilds the module."""
 
     @functools.wraps(constructor)
-    def remembering(self: Module, *arguments: Any, **options: Any) -> None:
-        if "_given" not in vars(self):  # else this is a base's constructor, called by that of the module's class
+    def recording(self: Module, *arguments: Any, **options: Any) -> None:
+        if "_given" not in vars(self):  # else a constructor of a subclass recorded them
             given = unshared(options)
-            kept = {name: value for name, value in given.items() if name not in _ONLY_AT_FIRST or _is_plain(value)}
+            kept = {name: value for name, value in given.items() if name not in _INITIAL_ONLY or _is_plain(value)}
             self._given = unshared(arguments), kept
         constructor(self, *arguments, **options)
 
-    return remembering
+    return recording
 
 
 def _is_plain(value: Any) -> bool:
@@ -209,12 +211,12 @@ def _is_plain(value: Any) -> bool:
 
 
 def shape_of(module: Module, x: Any) -> tuple[int, ...]:
-    """The shape of what a layer was given."""
+    """The shape of the input of a layer."""
     return x.shape if isinstance(x, np.ndarray) else validation.array(repr(module), "x", x).shape
 
 
 def check_input(module: Module, x: np.ndarray, *axes: int | str) -> None:
-    """x has these axes, as in `check_input(self, x, "N", 3, "H", "W")`: a number is the length that it must have."""
+    """Check the shape of x, as in `check_input(self, x, "N", 3, "H", "W")`: axes given as numbers have that length."""
     shape = shape_of(module, x)
     fits = len(shape) == len(axes) and all(
         axis == length for axis, length in zip(axes, shape, strict=True) if isinstance(axis, int)

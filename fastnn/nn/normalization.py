@@ -1,6 +1,6 @@
 """Normalization layers. Constructor arguments are those of the torch.nn namesakes.
 
-Parameters: weight, which begins as ones, and bias, as zeros; neither where the layer is not affine.
+Parameters: weight, initially ones, and bias, initially zeros; none if the layer is not affine.
 """
 
 import math
@@ -18,9 +18,9 @@ from .module import Module, check_input, shape_of
 
 
 class Normalization(Module):
-    """What the normalizations share: eps, weight and bias of one shape, and their gradients."""
+    """Base class of the normalization layers: eps, weight and bias of one shape, and their gradients."""
 
-    usual: ClassVar[Mapping[str, Any]] = {"eps": 1e-5}  # arguments that repr leaves out where they are these
+    usual: ClassVar[Mapping[str, Any]] = {"eps": 1e-5}  # default arguments, which repr omits
 
     def __init__(self, shape: tuple[int, ...], eps: float, weight: bool, bias: bool, dtype: Any) -> None:
         name = type(self).__name__
@@ -31,7 +31,7 @@ class Normalization(Module):
         super().__init__(**{key: make(shape, self.dtype) for key, (wanted, make) in starts.items() if wanted})
 
     def weight_and_bias(self) -> tuple[np.ndarray, np.ndarray]:
-        """Both parameters, with ones and zeros for those that the layer does not have."""
+        """Weight and bias; ones and zeros if the layer does not have them."""
         weight, bias = self.params.get("weight"), self.params.get("bias")
         return (
             np.ones(self.shape, self.dtype) if weight is None else weight,
@@ -49,21 +49,20 @@ class Normalization(Module):
 
 
 class BatchNorm(Normalization):
-    """What BatchNorm1d and BatchNorm2d share.
+    """Base class of BatchNorm1d and BatchNorm2d.
 
-    In training mode each channel is normalized with its mean and its biased variance in the batch. These also enter the
-    buffers running_mean and running_var (num_features,), with the weight `momentum`:
+    In training mode each channel is normalized by its mean and biased variance in the batch, and the buffers
+    running_mean and running_var (num_features,) are updated:
 
         running = (1 - momentum) * running + momentum * batch
 
-    or, where momentum is None, with the weight 1 / num_batches_tracked, which gives the mean over all batches. In eval
-    mode the running statistics take the place of the batch's. Unlike torch's, running_var takes in the biased variance,
-    as in the course.
+    With momentum=None, the weight is 1 / num_batches_tracked, which gives the mean over all batches. In eval mode the
+    running statistics are used. As in the course and unlike torch, running_var averages the biased variance.
     Source: Ioffe & Szegedy, Batch normalization (2015), algorithms 1 and 2.
     """
 
     usual: ClassVar = {**Normalization.usual, "momentum": 0.1, "affine": True}
-    trailing: tuple[tuple[str, ...], ...]  # what may follow the axes N and C of x
+    trailing: tuple[tuple[str, ...], ...]  # axes that may follow N and C of x
 
     def __init__(
         self,
@@ -86,7 +85,7 @@ class BatchNorm(Normalization):
         self.buffers["num_batches_tracked"] = np.zeros((), np.int64)
 
     def check(self, x: np.ndarray) -> None:
-        """Raise ValueError where x is not an input for this layer."""
+        """Raise ValueError if x does not have the shape of an input."""
         rest = next((axes for axes in self.trailing if len(axes) + 2 == len(shape_of(self, x))), self.trailing[0])
         check_input(self, x, "N", self.num_features, *rest)
 
@@ -112,7 +111,7 @@ class BatchNorm(Normalization):
 
     @property
     def arguments(self) -> tuple[dict[str, Any]]:
-        """A new bn_param for `fastnn.layers`; `keep` takes it back after a forward pass."""
+        """A new bn_param for `fastnn.layers`; pass it to `keep` after a forward pass."""
         momentum = self.momentum
         if momentum is None:
             momentum = 1 / (int(arrays.to_numpy(self.buffers["num_batches_tracked"])) + 1)
@@ -126,7 +125,7 @@ class BatchNorm(Normalization):
         return (bn_param,)
 
     def keep(self, bn_param: Mapping[str, Any]) -> None:
-        """Take over the running statistics that a forward pass in training mode left in a bn_param."""
+        """Store the running statistics that a forward pass in training mode left in a bn_param."""
         if bn_param["mode"] == "train":
             for key in ("running_mean", "running_var"):
                 self.buffers[key] = arrays.overwrite(self.buffers[key], bn_param[key])
@@ -138,27 +137,27 @@ class BatchNorm(Normalization):
 
 
 class BatchNorm1d(BatchNorm):
-    """Normalizes each column of (N, num_features), or each channel of (N, num_features, L), over the batch.
+    """Normalize each column of (N, num_features), or each channel of (N, num_features, L), over the batch.
 
-    num_features, eps, momentum, affine: as in torch; `BatchNorm` says what is computed
+    num_features, eps, momentum, affine: as in torch; `BatchNorm` gives the formula
     """
 
     trailing = ((), ("L",))
 
 
 class BatchNorm2d(BatchNorm):
-    """Normalizes each channel of images (N, num_features, H, W) over batch and image.
+    """Normalize each channel of images (N, num_features, H, W) over batch and image.
 
-    num_features, eps, momentum, affine: as in torch; `BatchNorm` says what is computed
+    num_features, eps, momentum, affine: as in torch; `BatchNorm` gives the formula
     """
 
     trailing = (("H", "W"),)
 
 
 class LayerNorm(Normalization):
-    """Normalizes over the last axes of x (..., *normalized_shape), each of the leading places by itself.
+    """Normalize over the last axes of x (..., *normalized_shape), independently for each leading index.
 
-    Mean and biased variance are those of the normalized axes, in training and eval mode alike.
+    Mean and biased variance are taken over the normalized axes, in training and eval mode.
     normalized_shape: lengths of the last axes, or one length; weight and bias have this shape
     eps, elementwise_affine, bias: as in torch
     Source: Ba, Kiros & Hinton, Layer normalization (2016), section 3.
@@ -190,7 +189,7 @@ class LayerNorm(Normalization):
         self.arguments = ({"eps": self.eps},)
 
     def check(self, x: np.ndarray) -> None:
-        """Raise ValueError where x is not an input for this layer."""
+        """Raise ValueError if x does not have the shape of an input."""
         shape = shape_of(self, x)
         if shape[-len(self.shape) :] != self.shape or len(shape) == len(self.shape):
             check_input(self, x, "N", "...", *self.shape)
@@ -218,9 +217,9 @@ class LayerNorm(Normalization):
 
 
 class GroupNorm(Normalization):
-    """Normalizes each of num_groups groups of neighbouring channels of (N, num_channels, ...), each image by itself.
+    """Normalize each of num_groups groups of neighbouring channels of (N, num_channels, ...), independently per image.
 
-    Mean and biased variance are those of the group in the image, in training and eval mode alike.
+    Mean and biased variance are taken over the group, in training and eval mode.
     num_groups, num_channels, eps, affine: as in torch; weight and bias are (num_channels,)
     Source: Wu & He, Group normalization (2018), section 3.
     """

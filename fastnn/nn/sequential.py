@@ -1,4 +1,4 @@
-"""Networks as one layer after the other."""
+"""Sequential: a network of layers in order."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,19 +18,19 @@ from .named_arrays import all_fitting
 
 
 class Sequential(Container):
-    """Layers one after the other; itself a Module, and a model for `Solver`.
+    """A network that applies layers in order; a Module, and a model for `Solver`.
 
         model = Sequential(Conv2d(3, 32, 3, padding=1), ReLU(), MaxPool2d(2), Flatten(), Linear(8192, 10), reg=1e-3)
         scores = model.loss(X)
         loss, grads = model.loss(X, y)
 
-    layers: Modules, each at most once if it has parameters or buffers; Sequentials nest
+    layers: Modules, each at most once if it has parameters or buffers; Sequentials can be nested
     loss: function of (scores, y) that returns (loss, dscores), such as those of `fastnn.layers`
-    reg: strength of the penalty 0.5 * reg * sum(W*W) on the weights of Linear and Conv2d; may be changed later
+    reg: strength of the penalty 0.5 * reg * sum(W*W) on the weights of Linear and Conv2d; can be changed later
     names: a name for each parameter in order, such as ("W1", "b1"); by default torch's: "0.weight", "0.bias", ...
 
-    x is converted to the dtype of the parameters. Neighbouring layers that the kernels compute as one are computed so.
-    Errors that a layer raises carry a note that names it and its position.
+    x is converted to the dtype of the parameters. Neighbouring layers are computed by fused kernels if there are any.
+    Errors raised by a layer have a note that names the layer and its position.
     """
 
     def __init__(
@@ -49,9 +49,10 @@ class Sequential(Container):
 
     @signatures.checked
     def loss(self, X: np.ndarray, y: Any = None) -> Any:
-        """Scores of X, computed in eval mode, where y is None; else the loss with its penalty, and all gradients.
+        """Return the scores of X in eval mode if y is None, else the loss with its penalty and all gradients.
 
-        X: input of the first layer, any real dtype; y: what the loss function wants, labels (N,) for softmax_loss
+        X: input of the first layer, any real dtype
+        y: target of the loss function; labels (N,) for softmax_loss
         Returns scores, or (loss, dict of gradients by the names of `params`).
         """
         if y is None:
@@ -79,7 +80,7 @@ class Sequential(Container):
     def __call__(self, x: np.ndarray) -> np.ndarray:
         x = self._cast(x)
         for position, module, _ in self._steps:
-            x = run(module, x, position, module)  # no cache lives longer than its layer
+            x = run(module, x, position, module)  # each cache is freed at once
         return x
 
     def backward(self, dout: np.ndarray, cache: tuple, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
@@ -95,9 +96,9 @@ class Sequential(Container):
 
     @signatures.checked
     def save(self, name: str) -> None:
-        """Write parameters and buffers to a file of that name, as data only.
+        """Write parameters and buffers to a file, as data only.
 
-        HDF5 where the name ends in .h5 or .hdf5, else NumPy's npz.
+        The format is HDF5 if the name ends in .h5 or .hdf5, else npz.
         """
         weights_io.save(name, self.params, self.buffers)
 
@@ -105,8 +106,8 @@ class Sequential(Container):
     def load(self, name: str) -> None:
         """Read what `save` wrote, without executing anything in the file.
 
-        Raises ValueError where names or shapes are not those of this model, or the file is of another kind; the model
-        then stays as it was.
+        Raises ValueError if names or shapes differ from those of this model, or the file has another format; the model
+        is then unchanged.
         """
         params, buffers = weights_io.load(name)
         kind = type(self).__name__

@@ -1,4 +1,4 @@
-"""The arrays of a network in a file: under names, nothing that could be executed."""
+"""Saving and loading of named arrays, without anything that could be executed."""
 
 import os
 import struct
@@ -15,17 +15,17 @@ from fastnn.kernels import to_numpy
 from fastnn.output import atomic
 
 _HDF5 = (".h5", ".hdf5")
-_BUFFERS = "buffers/"  # in front of a buffer's name in an npz file, where parameters stand under their own
-_LENGTHS = 26  # bytes from the beginning of a member of an archive to the lengths of its name and its extra fields
+_BUFFERS = "buffers/"  # prefix of the names of buffers in an npz file; parameters have none
+_LENGTHS = 26  # offset of the lengths of name and extra fields in the header of a zip member
 
 
 def save(
     name: str | os.PathLike, params: Mapping[str, np.ndarray], buffers: Mapping[str, np.ndarray] | None = None
 ) -> None:
-    """Write arrays to the file `name`: HDF5 (see `fastnn.checkpoint`) where it ends in .h5 or .hdf5, else npz.
+    """Write arrays to the file `name`: HDF5 (see `fastnn.checkpoint`) if it ends in .h5 or .hdf5, else npz.
 
-    The file that was there, also behind a symbolic link, stays whole until the new one is. Raises OSError where the
-    folder cannot be written.
+    An existing file, or the target of a symbolic link, is replaced atomically. Raises OSError if the folder is not
+    writable.
     """
     path = arguments.path("save", "name", name)
     params, buffers = ({key: to_numpy(value) for key, value in values.items()} for values in (params, buffers or {}))
@@ -38,7 +38,7 @@ def save(
     try:
         with (
             atomic.replacing(path) as temporary,
-            zipfile.ZipFile(temporary, "w") as archive,  # NumPy's savez does not close it where the disk is full
+            zipfile.ZipFile(temporary, "w") as archive,  # np.savez leaves the file open if the disk is full
         ):
             for key, array in arrays.items():
                 with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
@@ -51,10 +51,10 @@ def save(
 
 
 def load(name: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Read what `save` wrote: params, buffers (none in the files of older versions), with finite numbers alone.
+    """Read what `save` wrote: params, buffers (empty for files of older versions).
 
-    Raises FileNotFoundError, and ValueError for a file of another kind, a damaged one, and one that holds NaN or
-    infinity. Arrays take no more memory than the file has bytes, whatever it claims.
+    Raises FileNotFoundError if the file does not exist, ValueError if it has another format, is damaged, or contains
+    NaN or infinity. Arrays take no more memory than the size of the file, whatever the file claims.
     """
     path = arguments.path("load", "name", name)
     if path.suffix in _HDF5:
@@ -65,8 +65,8 @@ def load(name: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, np.n
         buffers: Any = tree.get("buffers", {})
         if not _are_arrays(params) or not _are_arrays(buffers):
             raise ValueError(
-                f"load: name={str(name)!r} holds {list(tree)[:5]}; expected 'params' and 'buffers' with arrays in "
-                f"them; check the name"
+                f"load: name={str(name)!r} holds {list(tree)[:5]}; expected 'params' and 'buffers' with arrays; "
+                f"check the name"
             )
     else:
         arrays = _read_npz(path)
@@ -87,32 +87,33 @@ def _are_arrays(values: Any) -> bool:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz file. NumPy's own reader unpacks bombs."""
+    """Read the arrays of an npz file. Unlike np.load, this does not unpack zip bombs."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            arrays, end = {}, 0  # of the last member; one follows the other, so that none is missing or counts twice
+            arrays, end = {}, 0  # the members must follow each other without gaps
             for member in archive.infolist():
                 key = member.filename.removesuffix(".npy")
                 if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
                     raise ValueError(f"{key!r} is compressed")
                 file.seek(end + _LENGTHS)
-                start = end + _LENGTHS + 4 + sum(struct.unpack("<2H", file.read(4)))  # behind a name and extra fields
+                start = end + _LENGTHS + 4 + sum(struct.unpack("<2H", file.read(4)))  # after name and extra fields
                 if member.header_offset != end or start + member.file_size > archive.start_dir:
-                    raise ValueError(f"{key!r} does not lie behind the array before it")
+                    raise ValueError(f"{key!r} does not follow the array before it")
                 if key in arrays:
                     raise ValueError(f"{key!r} occurs twice")
                 end = start + member.file_size
                 arrays[key] = _array(key, archive.read(member))
             if end != archive.start_dir:
-                raise ValueError(f"there is something behind the last array, {key!r}" if arrays else "it is empty")
+                raise ValueError(f"there is data after the last array, {key!r}" if arrays else "it is empty")
             return arrays
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"load: name={str(path)!r} is not a file; expected one written by save; check the name and the folder"
         ) from error
-    except Exception as error:  # NumPy and zipfile have a dozen ways to say that a file is not theirs
+    except Exception as error:  # NumPy and zipfile raise many kinds of errors for invalid files
         raise ValueError(
-            f"load: name={str(path)!r} holds no named arrays ({error}); expected a file written by save; check the name"
+            f"load: name={str(path)!r} contains no named arrays ({error}); expected a file written by save; "
+            f"check the name"
         ) from error
 
 

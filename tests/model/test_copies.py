@@ -148,7 +148,7 @@ EXAMPLES = {
 OTHERS = {
     "Ledger",  # holds an open file and its lock
     "GraphTraining",  # what a GPU recorded for one Solver
-    "Place", "Step", "Fused", "Slope", "Slopes", "Estimate",  # live inside one call
+    "Entry", "Step", "Fused", "Slope", "Slopes", "Estimate",  # live inside one call
     "Archive", "Cifar10", "ImageSet", "Layout",  # of what is downloaded
     "Stream",  # around one that is open
     "Case",  # of the gradient doctor and of benchmarks; that of `check_kernel` has an example

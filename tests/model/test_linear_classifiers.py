@@ -168,7 +168,7 @@ def test_files_of_something_else_are_refused(tmp_path):
         Softmax().load(tmp_path / "net.npy")
     with open(tmp_path / "pickled.npy", "wb") as file:
         np.savez(file, W=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match=r"holds no named arrays \(.W. has the dtype object"):
+    with pytest.raises(ValueError, match=r"contains no named arrays \(.W. has the dtype object"):
         Softmax().load(tmp_path / "pickled.npy")
     weights_io.save(tmp_path / "flat.npy", {"W": np.ones(3)})
     with pytest.raises(ValueError, match=r"LinearSVM.load: W.shape = \(3,\) has 1 axes; expected \(D, K\)"):

@@ -75,7 +75,7 @@ def test_files_that_do_not_fit(tmp_path):
     np.savez(tmp_path / "pickles.npz", a=np.array([{}], object))
     (tmp_path / "text.npz").write_text("no arrays")
     for name in ("array.npy", "pickle.npy", "pickles.npz", "text.npz"):
-        with pytest.raises(ValueError, match=f"load: name=.*{name}.* holds no named arrays"):
+        with pytest.raises(ValueError, match=f"load: name=.*{name}.* contains no named arrays"):
             model.load(tmp_path / name)
     fastnn.checkpoint.save(tmp_path / "other.h5", {"a": 1})
     with pytest.raises(ValueError, match=r"load: name=.*other\.h5.* holds \['a'\]; expected 'params'"):
@@ -147,7 +147,7 @@ def refused(path, message):
     tracemalloc.start()
     try:
         with pytest.raises(
-            ValueError, match=rf"^load: name=.* holds no named arrays \(.*(?:{message}).*\); expected a fi"
+            ValueError, match=rf"^load: name=.* contains no named arrays \(.*(?:{message}).*\); expected a fi"
         ):
             nn.weights_io.load(path)
         assert tracemalloc.get_traced_memory()[1] < 10 << 20
@@ -186,20 +186,20 @@ def rearranged(tmp_path, change):
 
 def test_members_that_lie_over_each_other(tmp_path):
     """A thousand names for the same bytes, by which 10 MB become gigabytes; here they are two."""
-    refused(rearranged(tmp_path, lambda a, b: (a, a.replace(b"a.npy", b"b.npy"))), "'b' does not lie behind")
+    refused(rearranged(tmp_path, lambda a, b: (a, a.replace(b"a.npy", b"b.npy"))), "'b' does not follow")
 
 
 def test_members_that_are_missing(tmp_path):
     """A changed length in the directory hides those that follow."""
     nn.weights_io.load(rearranged(tmp_path, lambda a, b: (a, b)))
-    refused(rearranged(tmp_path, lambda a, b: (a,)), "there is something behind the last array, 'a'")
-    refused(rearranged(tmp_path, lambda a, b: (b,)), "'b' does not lie behind the array before it")
+    refused(rearranged(tmp_path, lambda a, b: (a,)), "there is data after the last array, 'a'")
+    refused(rearranged(tmp_path, lambda a, b: (b,)), "'b' does not follow the array before it")
     refused(rearranged(tmp_path, lambda a, b: ()), "it is empty")
 
 
 def test_members_that_claim_a_gigabyte(tmp_path):
     size, claimed = (struct.pack("<2L", *[size] * 2) for size in (len(npy(ARRAY)), 2**30))
-    refused(rearranged(tmp_path, lambda a, b: (a, b.replace(size, claimed))), "'b' does not lie behind the array")
+    refused(rearranged(tmp_path, lambda a, b: (a, b.replace(size, claimed))), "'b' does not follow the array")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
