@@ -85,9 +85,9 @@ def _data() -> dict[str, str]:
     """Where each data set would come from; nothing is downloaded."""
     from fastnn.data_utils import cifar10
 
-    places = dict(cifar10.places())
-    looked = f"not in {' or '.join(map(str, places.values()))}" if places else "not here"
+    locations = dict(cifar10.locations())
+    looked = f"not in {' or '.join(map(str, locations.values()))}" if locations else "not here"
     missing = f"{looked}; downloaded when first used, or set {cifar10.VARIABLE}"
-    if "cache" not in places:
+    if "cache" not in locations:
         missing = f"{looked}; this user has no home folder to download it into; set HOME or {cifar10.VARIABLE}"
     return {"shapes": "generated", "cifar10": str(cifar10.find_CIFAR10() or missing)}

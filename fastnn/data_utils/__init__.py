@@ -1,14 +1,12 @@
-"""Data sets: CIFAR-10, patches of images, and a generated one that needs no download.
+"""Data sets: CIFAR-10, image patches, and a generated data set that needs no download.
 
-What is here, and where it is made:
-
-    load_CIFAR10, get_CIFAR10_data, preprocess_cifar10    cifar10.py   what a user calls
-    find_CIFAR10
-                                                          layouts.py   the two layouts on disk
-                                                          download.py, unpack.py, integrity.py, safe_pickle.py
-    get_shapes_data                                       shapes.py    ten geometrical shapes
-    read_images                                           pictures.py  PNG, JPEG and .npy files
-    get_toy_data                                          toy.py       five points for gradient checks
+load_CIFAR10, get_CIFAR10_data, preprocess_cifar10    cifar10.py   the public functions
+find_CIFAR10
+                                                      layouts.py   the two layouts on disk
+                                                      download.py, unpack.py, integrity.py, safe_pickle.py
+get_shapes_data                                       shapes.py    ten geometrical shapes
+read_images                                           pictures.py  PNG, JPEG and .npy files
+get_toy_data                                          toy.py       five points for gradient checks
 """
 
 from .cifar10 import find_CIFAR10, get_CIFAR10_data, load_CIFAR10, preprocess_cifar10

@@ -1,7 +1,7 @@
-"""CIFAR-10: 60,000 colour images of 32 x 32 pixels in ten classes, as the courses load them.
+"""CIFAR-10: 60,000 colour images of 32 x 32 pixels in ten classes.
 
-It is looked for in the folder given as `root`, then in $FASTNN_DATA, then in the user's cache, and else downloaded into
-that cache. A folder may be one that holds `cifar-10-batches-bin` or `cifar-10-batches-py`, or one of these itself.
+It is searched for in the folder `root`, in $FASTNN_DATA and in the user's cache; otherwise it is downloaded into that
+cache. A folder can be `cifar-10-batches-bin` or `cifar-10-batches-py`, or contain one of these.
 """
 
 import os
@@ -28,14 +28,14 @@ VARIABLE = "FASTNN_DATA"
 def load_CIFAR10(
     root: str | os.PathLike | None = None, *, dtype: Any = np.float64
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The whole data set, as the courses' function of this name returns it.
+    """Load the whole data set, as the courses' function of this name does.
 
-    root: where to look first
+    root: folder to search first
     dtype: of the images: float64 as in the courses (1.5 GB), float32 (0.7 GB) or uint8 (0.2 GB)
-    Returns X (50000, 32, 32, 3), y (50000,), X_test (10000, 32, 32, 3), y_test (10000,): pixels 0 to 255, red, green,
-    blue; labels 0 to 9 as int64, named in CIFAR10_CLASSES.
-    Raises FileNotFoundError where the data set is nowhere and cannot be downloaded, ValueError for damaged files,
-    TypeError for another dtype. Warns where `root` or $FASTNN_DATA is passed over.
+    Returns X (50000, 32, 32, 3), y (50000,), X_test (10000, 32, 32, 3), y_test (10000,): RGB pixels from 0 to 255;
+    labels from 0 to 9 as int64, with the names in CIFAR10_CLASSES.
+    Raises FileNotFoundError if the data set is not found and cannot be downloaded, ValueError for damaged files,
+    TypeError for another dtype. Warns if `root` or $FASTNN_DATA does not contain it.
     """
     dtype = arguments.dtype("load_CIFAR10", dtype, np.float64, np.float32, np.uint8)
     data = _read(arguments.path_or_none("load_CIFAR10", "root", root))
@@ -54,15 +54,18 @@ def get_CIFAR10_data(
     dtype: Any = np.float32,
     preprocessing: bool = False,
 ) -> dict[str, np.ndarray]:
-    """CIFAR-10 for training convolutional networks: the dict that Solver takes.
+    """Load CIFAR-10 for convolutional networks, as the dict that Solver takes.
 
-    num_training, num_validation: the first images of the 50,000, and those that follow them; num_test: of the 10,000
-    subtract_mean: remove the mean image of the training images from all three sets
-    root: where to look first; dtype: float32, or float64 as in the courses, which takes twice the memory
-    preprocessing: return mean_image, scale and class_names too; a Solver keeps them for `fastnn predict`
-    Returns X_train, y_train, X_val, y_val, X_test, y_test: images (N, 3, 32, 32), C-contiguous, pixels 0 to 255 before
-    the mean is removed; labels (N,) int64.
-    Raises what `load_CIFAR10` raises, and ValueError for more images than there are.
+    num_training, num_validation: number of training images, the first of the 50,000, and of validation images, which
+        follow them
+    num_test: number of test images, the first of the 10,000
+    subtract_mean: subtract the mean image of the training images from all three sets
+    root: folder to search first
+    dtype: float32, or float64 as in the courses, which takes twice the memory
+    preprocessing: also return mean_image, scale and class_names, which a Solver saves for `fastnn predict`
+    Returns X_train, y_train, X_val, y_val, X_test, y_test: images (N, 3, 32, 32), C-contiguous, with pixels from 0 to
+    255 before the mean is subtracted; labels (N,) int64.
+    Raises what `load_CIFAR10` raises, and ValueError for more images than exist.
     """
     function = "get_CIFAR10_data"
     available, available_test = (len(layouts.BATCHES) - 1) * layouts.IMAGES_PER_FILE, layouts.IMAGES_PER_FILE
@@ -92,16 +95,16 @@ def preprocess_cifar10(
     *,
     root: str | os.PathLike | None = None,
 ) -> dict[str, np.ndarray]:
-    """CIFAR-10 for linear classifiers and fully connected networks: pixels in [0, 1], mean image removed.
+    """Load CIFAR-10 for linear classifiers and fully connected networks: pixels in [0, 1] minus the mean image.
 
     bias_trick: append a feature that is 1 to every image (flattened images only)
-    flatten: images as rows (N, 3072) rather than (N, 3, 32, 32)
-    validation_ratio: the share of the 50,000 images, taken from their end, that validates
+    flatten: return images as rows (N, 3072) instead of (N, 3, 32, 32)
+    validation_ratio: fraction of the 50,000 images, taken from the end, for validation
     dtype: float32 or float64
-    show_examples: draw samples of each class: in a notebook below the cell, elsewhere into cifar10_examples.png
-    root: where to look first
+    show_examples: draw samples of each class, in a notebook below the cell, otherwise to cifar10_examples.png
+    root: folder to search first
     Returns X_train, y_train, X_val, y_val, X_test, y_test; the mean image is that of the training images.
-    Raises what `load_CIFAR10` raises, and ValueError for a bias without flattening.
+    Raises what `load_CIFAR10` raises, and ValueError for bias_trick without flatten.
     """
     function = "preprocess_cifar10"
     dtype = arguments.dtype(function, dtype)
@@ -127,35 +130,35 @@ def preprocess_cifar10(
 
 @signatures.checked
 def find_CIFAR10(root: str | os.PathLike | None = None) -> Path | None:
-    """The folder that `load_CIFAR10(root)` would read, or None where it would download; nothing is read or written."""
-    found = (layouts.find(place) for _, place in places(arguments.path_or_none("find_CIFAR10", "root", root)))
+    """Return the folder that `load_CIFAR10(root)` would read, or None if it would download; reads no file."""
+    found = (layouts.find(folder) for _, folder in locations(arguments.path_or_none("find_CIFAR10", "root", root)))
     return next((folder for folder, _ in filter(None, found)), None)
 
 
-def places(root: str | os.PathLike | None = None) -> Iterator[tuple[str, Path]]:
-    """Where CIFAR-10 is looked for, in this order: who named the folder, and the folder.
+def locations(root: str | os.PathLike | None = None) -> Iterator[tuple[str, Path]]:
+    """Yield the folders to search for CIFAR-10, in order, each with the name of its source.
 
-    The cache comes last, and not at all for a user without a home folder.
+    The cache comes last; a user without a home folder has none.
     """
-    for name, place in (("root", root), (VARIABLE, os.environ.get(VARIABLE))):
-        if place:
-            yield name, Path(os.path.expanduser(place))  # which leaves ~ as it is where there is no home folder
+    for name, folder in (("root", root), (VARIABLE, os.environ.get(VARIABLE))):
+        if folder:
+            yield name, Path(os.path.expanduser(folder))  # without a home folder, ~ is kept
     if cache := user_cache.folder():
         yield "cache", cache
 
 
 def _read(root: str | os.PathLike | None) -> Cifar10:
-    """The data set from the first place that has it."""
+    """Read the data set from the first location that has it."""
     return layouts.read(*_locate(root))
 
 
 def _locate(root: str | os.PathLike | None) -> tuple[Path, layouts.Layout]:
-    for name, place in places(root):
-        if found := layouts.find(place):
+    for name, folder in locations(root):
+        if found := layouts.find(folder):
             return found
         if name != "cache":
             warnings.warn(
-                f"load_CIFAR10: {name}={os.fspath(place)!r} holds no CIFAR-10; expected a folder with "
+                f"load_CIFAR10: {name}={os.fspath(folder)!r} does not contain CIFAR-10; expected a folder with "
                 f"{layouts.LAYOUTS[0].folder} or {layouts.LAYOUTS[1].folder}; looking elsewhere",
                 stacklevel=5,
             )
@@ -169,7 +172,7 @@ def _show(images: np.ndarray, labels: np.ndarray) -> None:
 
     figure = vis_utils.show_examples(images, labels, CIFAR10_CLASSES)
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if hasattr(shell, "kernel"):  # a notebook; IPython in a terminal has none
+    if hasattr(shell, "kernel"):  # a notebook; IPython in a terminal has no kernel
         sys.modules["IPython"].display.display(figure)
     else:
         path = "cifar10_examples.png"

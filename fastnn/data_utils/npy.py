@@ -1,6 +1,6 @@
-"""Arrays in NumPy's npy format, read without executing anything, and without memory for more than is there.
+"""Safe reading of NumPy's npy format.
 
-NumPy's own reader takes the memory that a header asks for.
+Unlike NumPy's own reader, this does not allocate as much memory as a header claims.
 """
 
 import io
@@ -13,11 +13,11 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 
 def parse(content: bytes) -> np.ndarray:
-    """The array that the bytes of a file are: booleans or numbers. Raises ValueError, what is wrong with it, else."""
+    """Parse the bytes of a file as an array of booleans or numbers. Raises ValueError if they are not one."""
     stream = io.BytesIO(content)
     try:
         shape, is_fortran, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
-    except Exception as error:  # it is parsed as Python
+    except Exception as error:  # the header is parsed as Python code
         raise ValueError("begins with no header of the npy format, version 1 or 2") from error
     size = len(content) - stream.tell()
     if dtype.kind not in "biufc":
@@ -29,5 +29,5 @@ def parse(content: bytes) -> np.ndarray:
 
 
 def read(path: Path) -> np.ndarray:
-    """The array in a file. Raises ValueError for another file, OSError for one that cannot be opened."""
+    """Read the array in a file. Raises ValueError for other files, OSError if it cannot be opened."""
     return parse(path.read_bytes())

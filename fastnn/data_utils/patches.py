@@ -1,4 +1,4 @@
-"""Small patches of images for the sparse autoencoder: cut, stored in HDF5, and preprocessed."""
+"""Image patches for the sparse autoencoder: cutting, storing in HDF5, preprocessing."""
 
 import math
 import os
@@ -13,17 +13,18 @@ from fastnn.kernels.dispatch import signatures, validation
 from fastnn.output import atomic
 
 DATASET = "data"
-LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue: ITU-R Recommendation BT.709
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # weights of red, green and blue: ITU-R Recommendation BT.709
 
 
 @signatures.checked
 def cut_patches(images: Any, count: int, size: int = 16, seed: Any = None) -> np.ndarray:
-    """Square patches from random places of random images.
+    """Cut square patches at random positions from random images.
 
-    images (N, 3, H, W): red, green, blue; any integers or floats
-    count, size: of the patches; size at most H and W, in pixels
+    images (N, 3, H, W): RGB images, any integers or floats
+    count: number of patches
+    size: side of the patches in pixels, at most H and W
     seed: see `fastnn.rng`
-    Returns patches (count, 3, size, size) in the dtype of images. Raises ValueError or TypeError for other arguments.
+    Returns patches (count, 3, size, size) in the dtype of images. Raises ValueError or TypeError for invalid arguments.
     """
     function = "cut_patches"
     images = _images(function, "images", images)
@@ -39,13 +40,13 @@ def cut_patches(images: Any, count: int, size: int = 16, seed: Any = None) -> np
 @signatures.quiet
 @signatures.checked
 def preprocess_patches(images: Any) -> np.ndarray:
-    """What the autoencoder learns from: luminance without each image's mean, in [0.1, 0.9].
+    """Convert patches to inputs of the autoencoder: luminance minus the mean of each patch, scaled to [0.1, 0.9].
 
-    The luminance 0.2126 R + 0.7152 G + 0.0722 B less its mean over each image is clipped at three standard deviations
-    s of the whole set, -3s to 3s, which then become 0.1 and 0.9. Images without contrast become 0.5.
+    The luminance 0.2126 R + 0.7152 G + 0.0722 B minus its mean over the patch is clipped to [-3s, 3s], where s is the
+    standard deviation over all patches, and mapped linearly to [0.1, 0.9]. Patches without contrast become 0.5.
 
     images (N, 3, h, w): finite integers or floats of any scale; not modified
-    Returns (N, h*w) float64. Raises ValueError or TypeError for other arguments.
+    Returns (N, h*w) float64. Raises ValueError or TypeError for invalid arguments.
     Source: Ng, Ngiam, Foo, Mai & Suen, UFLDL tutorial (2011), exercise: sparse autoencoder, sampleIMAGES.
     """
     function = "preprocess_patches"
@@ -55,8 +56,7 @@ def preprocess_patches(images: Any) -> np.ndarray:
     )
     if not np.isfinite(grey).all():
         raise ValueError(
-            f"{function}: images contain NaN or infinity, or numbers close to it; expected finite ones; check their "
-            f"origin"
+            f"{function}: images contain NaN, infinity or very large numbers; expected finite ones; check the data"
         )
     grey -= grey.mean(axis=1, keepdims=True)
     limit = 3 * grey.std()
@@ -69,13 +69,12 @@ def preprocess_patches(images: Any) -> np.ndarray:
 
 @signatures.checked
 def load_patches(path: str | os.PathLike) -> np.ndarray:
-    """The patches of an HDF5 file, preprocessed.
+    """Load the patches of an HDF5 file and preprocess them.
 
     path: a file with the dataset `data` (N, 3, h, w), as in the course with h = w = 16, or from `save_patches`
     Returns (N, h*w) float64, see `preprocess_patches`.
-    Raises FileNotFoundError where there is no file, ValueError or TypeError for one that holds something else, or is
-    damaged. A file of other programs has no digest that would tell; of its library only as much is used as leads to
-    one dataset in one piece.
+    Raises FileNotFoundError if there is no file, ValueError or TypeError if it has other contents or is damaged. Files
+    of other programs have no digest; of these, only contiguous datasets are read.
     """
     path, function = arguments.path("load_patches", "path", path), "load_patches"
     if not path.is_file():
@@ -84,17 +83,17 @@ def load_patches(path: str | os.PathLike) -> np.ndarray:
             f"one with cut_patches and save_patches"
         )
     with path.open("rb") as file:
-        is_ours = container.versions(file) is not None
-    images = checkpoint.load(path).get(DATASET) if is_ours else _read_hdf5(function, path)
+        is_checkpoint = container.versions(file) is not None
+    images = checkpoint.load(path).get(DATASET) if is_checkpoint else _read_hdf5(function, path)
     return preprocess_patches(_images(function, DATASET, images))
 
 
 @signatures.checked
 def save_patches(path: str | os.PathLike, patches: Any) -> None:
-    """Write patches (N, 3, h, w), as `cut_patches` returns them, to an HDF5 file that `load_patches` reads.
+    """Write patches (N, 3, h, w), as from `cut_patches`, to an HDF5 file for `load_patches`.
 
-    The file that was there stays whole until the new one is. Raises ValueError or TypeError for other arrays, OSError
-    where the folder cannot be written.
+    An existing file is replaced atomically. Raises ValueError or TypeError for other arrays, OSError if the folder is
+    not writable.
     """
     function = "save_patches"
     patches, path = _images(function, "patches", patches), arguments.path(function, "path", path)
@@ -112,9 +111,10 @@ def save_patches(path: str | os.PathLike, patches: Any) -> None:
 
 
 def _read_hdf5(function: str, path: Path) -> np.ndarray:
-    """The dataset of an HDF5 file by other programs: numbers in one piece, that the file really has.
+    """Read the dataset of an HDF5 file of another program, if it is contiguous and completely in the file.
 
-    h5py's own steps would read attributes and list groups, where libhdf5 crashes on damaged files, and follow links.
+    This uses h5py's low-level functions. The others read attributes, list groups and follow links, where libhdf5 may
+    crash on damaged files.
     """
     import h5py
 
@@ -133,28 +133,28 @@ def _read_hdf5(function: str, path: Path) -> np.ndarray:
             images: Any = None if problem else h5py.Dataset(dataset)[()]
     except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:
         raise ValueError(
-            f"{function}: path={str(path)!r} has no legible dataset {DATASET!r}: {error}; expected images (N, 3, h, w) "
-            f"under that name; check the name"
+            f"{function}: path={str(path)!r} has no readable dataset {DATASET!r}: {error}; expected images "
+            f"(N, 3, h, w) under that name; check the name"
         ) from error
     if problem:
         raise ValueError(
-            f"{function}: {DATASET!r} in path={str(path)!r} {problem}; expected numbers in one piece; read it with "
+            f"{function}: {DATASET!r} in path={str(path)!r} {problem}; expected contiguous numbers; read it with "
             f"h5py, if you trust it, and write it with save_patches"
         )
     return images
 
 
 def _problem(dataset: Any, size: int) -> str:
-    """Why a dataset is not read, though it is there."""
+    """Why a dataset cannot be read; an empty string if it can."""
     import h5py
 
     settings, kind = dataset.get_create_plist(), dataset.get_type().get_class()
     if kind not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT):
-        return "holds no pixels"
+        return "contains no pixels"
     if settings.get_layout() != h5py.h5d.CONTIGUOUS:
-        return "lies in chunks, is compressed, or is put together from other files"
+        return "is chunked, compressed, or assembled from other files"
     if settings.get_external_count():
-        return "lies in another file"
+        return "is stored in another file"
     claimed = math.prod(dataset.shape) * dataset.get_type().get_size()
     if not claimed <= min(size, dataset.get_storage_size()):
         return f"claims {claimed:,} bytes of a file of {size:,}"
@@ -162,7 +162,7 @@ def _problem(dataset: Any, size: int) -> str:
 
 
 def _images(function: str, name: str, images: Any) -> np.ndarray:
-    """`images` as an array (N, 3, h, w) of real numbers, not empty, in its own dtype."""
+    """Check images (N, 3, h, w): a non-empty array of real numbers, whose dtype is kept."""
     images = validation.array(function, name, images)
     if images.dtype.kind not in "iuf":
         raise TypeError(

@@ -1,4 +1,4 @@
-"""Images in files, as pixels of the size that a network takes."""
+"""Reading of image files in the size of a network's input."""
 
 import io
 import os
@@ -15,26 +15,28 @@ from fastnn.kernels.dispatch import signatures
 from . import npy
 
 _MODES = {1: "L", 3: "RGB"}
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # Pillow would have other programs open some of the others
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # for some other formats, Pillow runs external programs
 
 
 @signatures.checked
 def read_images(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
-    """The image in a file, or the images in an .npy file, as pixels (N, C, H, W) uint8 of the given shape (C, H, W).
+    """Read the image in a file, or the images in an .npy file, as pixels (N, C, H, W) uint8.
 
-    An image of other proportions is cut to these around its middle; then it is scaled. Transparent parts become white,
-    colours grey where C is 1, and the values 0 to 65535 of 16-bit images 0 to 255. An animation is its first image.
+    Images are cropped around the centre to the proportions of `shape`, and resized. Transparent parts become white,
+    colours become grey if C is 1, and 16-bit values are scaled from 0-65535 to 0-255. Of an animation, the first image
+    is read.
 
     path: PNG, JPEG, GIF, BMP or WebP; or .npy with uint8 or uint16 (H, W), (H, W, C), (C, H, W), or N of the latter two
-    Raises FileNotFoundError, and ValueError for a file without such an image, or a shape that is none of an image.
-    Warns where a 16-bit image has 12 bits or fewer: cameras write such files, which are nearly black if not scaled.
+    shape: (C, H, W), with C of 1 or 3
+    Raises FileNotFoundError if there is no file, ValueError if it contains no such image or `shape` is invalid. Warns
+    if a 16-bit image uses 12 bits or fewer: cameras write such files, which are nearly black unless scaled.
     """
     path = arguments.path("read_images", "path", path)
     shape = arguments.lengths("read_images", "shape", shape, 3)
     if len(shape) != 3 or shape[0] not in _MODES or min(shape) < 1:
         raise ValueError(
-            f"read_images: shape={tuple(shape)} is none of an image; expected (C, H, W) with C of 1 or 3; pass an .npy "
-            f"file with inputs of that shape"
+            f"read_images: shape={tuple(shape)} is not the shape of an image; expected (C, H, W) with C of 1 or 3; "
+            f"pass an .npy file with inputs of that shape"
         )
     if not path.is_file():
         raise FileNotFoundError(f"read_images: path={str(path)!r} is not a file; expected an image; check the name")
@@ -46,26 +48,26 @@ def _opened(path: Path) -> Any:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        content = path.read_bytes()  # of a file, Python reserves memory for what is asked of it
+        content = path.read_bytes()  # Image.open(path) may allocate as much as a damaged file claims
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             upright = ImageOps.exif_transpose(image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(
-            f"read_images: path={str(path)!r} holds no image that can be read ({error}); expected PNG, JPEG or .npy; "
+            f"read_images: path={str(path)!r} contains no readable image ({error}); expected PNG, JPEG or .npy; "
             f"convert it"
         ) from error
-    key = upright.info.get("transparency")  # the value that stands for transparent, or one number per palette entry
+    key = upright.info.get("transparency")  # the transparent value, or one number per palette entry
     depth = content[24] if image.format == "PNG" else 8  # bits per sample
     if upright.mode == "RGB" and depth == 16 and key is not None:
         raise ValueError(
-            f"read_images: path={str(path)!r} has 16-bit colours of which one is transparent; expected 8 bits, or an "
+            f"read_images: path={str(path)!r} has 16-bit colours with a transparent one; expected 8 bits, or an "
             f"alpha channel; convert it"
         )
     if upright.mode == "L" and depth < 8 and key is not None:
-        upright.info["transparency"] = key * 255 // (2**depth - 1)  # as Pillow has scaled the pixels already
+        upright.info["transparency"] = key * 255 // (2**depth - 1)  # Pillow has already scaled the pixels
     if upright.mode[0] not in "IF":
         return upright.convert("RGBA")
-    values = np.asarray(upright)  # which Pillow would cut off at 255
+    values = np.asarray(upright)  # Pillow would clip these at 255
     plain = Image.fromarray(_eight_bits(path, values)).convert("RGBA")
     if key is not None:
         plain.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
@@ -73,7 +75,7 @@ def _opened(path: Path) -> Any:
 
 
 def _eight_bits(path: Path, values: np.ndarray) -> np.ndarray:
-    """Values 0 to 65535 as 0 to 255, rounded. PNG scales samples of 9 to 15 bits to this range too."""
+    """Scale values from 0-65535 to 0-255, rounded. PNG scales samples of 9 to 15 bits to this range too."""
     low, high = values.min(), values.max()
     if values.dtype.kind == "f" or not 0 <= low <= high < 2**16:
         found = "floats" if values.dtype.kind == "f" else f"values from {low:,} to {high:,}"
@@ -96,8 +98,8 @@ def _from_array(path: Path) -> list[Any]:
         array = npy.read(path)
     except ValueError as error:
         raise ValueError(
-            f"read_images: path={str(path)!r} holds no array (it {error}); expected what numpy.save wrote; check the "
-            f"file"
+            f"read_images: path={str(path)!r} contains no array (it {error}); expected what numpy.save wrote; check "
+            f"the file"
         ) from error
     images = array if array.ndim == 4 else array[None]
     if images.ndim == 4 and images.shape[-1] not in _MODES and images.shape[1] in _MODES:
@@ -115,7 +117,7 @@ def _from_array(path: Path) -> list[Any]:
 
 
 def _fitted(image: Any, shape: Sequence[int]) -> np.ndarray:
-    """Pixels (C, H, W)."""
+    """Crop and resize an image to pixels (C, H, W)."""
     from PIL import Image, ImageOps
 
     channels, height, width = shape

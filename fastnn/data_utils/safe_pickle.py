@@ -1,8 +1,8 @@
-"""Pickles of plain data, read without running anything that they name.
+"""Safe reading of pickles that contain plain data.
 
-A pickle is a program: it may import any function and call it. The Python version of CIFAR-10 comes as pickles, so they
-are opened by an unpickler that knows dicts, lists, tuples, strings, bytes, numbers and the three NumPy names that occur
-in a pickled array. Even these are stand-ins: NumPy's own would accept from a file a dtype whose numbers are pointers.
+A pickle can import and call any function. The Python version of CIFAR-10 consists of pickles, so they are read by an
+unpickler that supports only dicts, lists, tuples, strings, bytes, numbers and the three NumPy names that occur in a
+pickled array. These names are replaced by stand-ins, since NumPy's own would accept a dtype of object pointers.
 """
 
 import io
@@ -16,9 +16,9 @@ import numpy as np
 def load_dict(path: Path) -> dict[str, Any]:
     """Read a pickled dict, written by Python 2 or 3.
 
-    Returns it with its keys as str. Strings that Python 2 wrote come back as bytes; arrays among the values have a
-    boolean, integer or floating dtype and are read-only.
-    Raises ValueError for a file that names anything but data, that is damaged, or that holds no dict.
+    Returns the dict with str keys. Strings written by Python 2 become bytes; arrays have a boolean, integer or floating
+    dtype and are read-only.
+    Raises ValueError if the file refers to anything other than data, is damaged, or contains no dict.
     """
     try:
         loaded = _Unpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
@@ -34,11 +34,11 @@ def load_dict(path: Path) -> dict[str, Any]:
         ) from error
 
 
-_PythonUnpickler: Any = pickle._Unpickler  # its methods are known to no type checker
+_PythonUnpickler: Any = pickle._Unpickler  # unknown to type checkers
 
 
 class _Unpickler(_PythonUnpickler):
-    """The unpickler in Python rather than in C, which reserves as much memory as a damaged file asks for."""
+    """The Python unpickler; the one in C allocates as much memory as a damaged file claims."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _STAND_INS:
@@ -63,12 +63,12 @@ class _Unpickler(_PythonUnpickler):
         super().load_dict()
 
     def _check_keys(self, keys: list) -> None:
-        """Tuples that hold one another twice, forty deep, would be hashed for hours."""
+        """Allow only text as keys: hashing deeply nested tuples could take hours."""
         if not all(isinstance(key, (str, bytes)) for key in keys):
             raise ValueError("it has a dict with keys that are not text")
 
-    def _refuse(self) -> None:
-        raise ValueError("it takes a step that leads to no plain data")
+    def _reject(self) -> None:
+        raise ValueError("it uses an operation that plain data do not need")
 
     dispatch: ClassVar[dict[int, Any]] = {
         **_PythonUnpickler.dispatch,
@@ -76,9 +76,9 @@ class _Unpickler(_PythonUnpickler):
         pickle.SETITEM[0]: _set_item,
         pickle.SETITEMS[0]: _set_items,
         pickle.DICT[0]: _dict,
-        # memory that is claimed, names that are not looked up in find_class, sets
-        **dict.fromkeys([code[0] for code in (pickle.BYTEARRAY8, pickle.EXT1, pickle.EXT2, pickle.EXT4)], _refuse),
-        **dict.fromkeys([code[0] for code in (pickle.EMPTY_SET, pickle.FROZENSET)], _refuse),
+        # claimed memory, names that bypass find_class, sets
+        **dict.fromkeys([code[0] for code in (pickle.BYTEARRAY8, pickle.EXT1, pickle.EXT2, pickle.EXT4)], _reject),
+        **dict.fromkeys([code[0] for code in (pickle.EMPTY_SET, pickle.FROZENSET)], _reject),
     }
 
 
@@ -98,7 +98,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands in for numpy.ndarray; `array` is there once the pickle has given shape, dtype and bytes."""
+    """Stands in for numpy.ndarray; `array` is set when the pickle supplies shape, dtype and bytes."""
 
     __slots__ = ("array",)
 
@@ -119,7 +119,7 @@ def _text(value: Any) -> str:
 
 _STAND_INS = {
     ("numpy", "dtype"): _Dtype,
-    ("numpy", "ndarray"): "numpy.ndarray",  # only ever handed to _reconstruct
+    ("numpy", "ndarray"): "numpy.ndarray",  # only passed to _reconstruct
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
 }

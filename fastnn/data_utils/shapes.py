@@ -1,11 +1,11 @@
-"""`shapes`: ten classes of generated 3 x 32 x 32 images, for a first training run that needs no download.
+"""The data set `shapes`: generated 3 x 32 x 32 images in ten classes, which need no download.
 
-Each image holds one shape at a random place, size and turn, in a random colour, over a shaded background with specks
-and noise. The shape is brighter or darker than its background with equal chance, so the mean image of every class is
-the same grey: a linear classifier reaches 0.24 at best, while a convolutional network finds the edges and learns.
+Each image shows one shape of random position, size, rotation and colour on a shaded background with specks and noise.
+The shape is brighter or darker than the background with equal probability, so that the mean image of every class is
+the same grey: a linear classifier reaches an accuracy of at most 0.24, while a convolutional network detects edges.
 
-Shapes are drawn from their signed distance functions (negative inside; Quilez, 2D distance functions): the share of a
-pixel that a shape covers is 1/2 minus the distance of the pixel's middle from its edge, kept between 0 and 1.
+Shapes are drawn from their signed distance functions (negative inside; Quilez, 2D distance functions): the fraction of
+a pixel that a shape covers is 1/2 minus the signed distance of the pixel's centre, clipped to [0, 1].
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from fastnn.kernels.dispatch import validation as checks
 from . import splits
 
 SIZE = 32  # rows and columns of an image
-SCALE = 1 / 64  # brings the pixels of an image, 0 to 255, to a standard deviation near 1
-_BLOCK = 250  # images drawn at a time, to save memory and so that a longer set begins with the same images
+SCALE = 1 / 64  # gives pixels from 0 to 255 a standard deviation near 1
+_BLOCK = 250  # images per block; saves memory, and makes a larger set begin with the same images
 
 
 @signatures.checked
@@ -36,17 +36,17 @@ def get_shapes_data(
     dtype: Any = np.float32,
     preprocessing: bool = False,
 ) -> dict[str, np.ndarray]:
-    """Generate the data set: the dict that Solver takes, as `get_CIFAR10_data` returns it.
+    """Generate the data set, as the dict that Solver takes, like `get_CIFAR10_data`.
 
     num_training, num_validation, num_test: images of each set; the ten classes are equally frequent
-    seed: the same seed gives the same images, and more of them where a number is larger; None draws from NumPy's
-        global state, a `np.random.Generator` from itself
-    subtract_mean: remove the mean image of the training images from all three sets
+    seed: the same seed gives the same images, and a larger set begins with those of a smaller one; None draws from
+        NumPy's global state, a `np.random.Generator` from itself
+    subtract_mean: subtract the mean image of the training images from all three sets
     dtype: float32 or float64
-    preprocessing: return mean_image, scale and class_names too; a Solver keeps them for `fastnn predict`
-    Returns X_train, y_train, X_val, y_val, X_test, y_test: images (N, 3, 32, 32), C-contiguous, pixels 0 to 255 less
-    the mean, divided by 64; labels (N,) int64, named in SHAPES_CLASSES.
-    Raises ValueError or TypeError for a number, seed or dtype that cannot be.
+    preprocessing: also return mean_image, scale and class_names, which a Solver saves for `fastnn predict`
+    Returns X_train, y_train, X_val, y_val, X_test, y_test: images (N, 3, 32, 32), C-contiguous, pixels from 0 to 255
+    minus the mean, divided by 64; labels (N,) int64, with the names in SHAPES_CLASSES.
+    Raises ValueError or TypeError for an invalid number, seed or dtype.
     """
     function = "get_shapes_data"
     counts = (
@@ -81,7 +81,7 @@ def _generate(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndar
 def _draw_block(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     labels = rng.permutation(np.arange(_BLOCK) % len(_SHAPES))
     axis = np.arange(SIZE, dtype=np.float32) - (SIZE - 1) / 2
-    x, y = axis[None, None, :], axis[None, :, None]  # pixels, from the middle of the image, y downwards
+    x, y = axis[None, None, :], axis[None, :, None]  # in pixels from the centre of the image, y downwards
 
     sign = rng.choice([-1.0, 1.0], _BLOCK)
     grey, contrast = rng.uniform(85, 170, _BLOCK), sign * rng.uniform(35, 75, _BLOCK)
@@ -96,7 +96,7 @@ def _draw_block(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _coverage(rng: np.random.Generator, labels: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The share (N, 32, 32) of each pixel that the shape covers, its place, size and turn drawn at random."""
+    """The covered fraction (N, 32, 32) of each pixel, for shapes of random position, size and rotation."""
     radius = _column(rng.uniform(8, 11, _BLOCK))  # pixels
     right, down = _column(rng.uniform(-2.5, 2.5, _BLOCK)), _column(rng.uniform(-2.5, 2.5, _BLOCK))
     turn = _column(rng.uniform(-0.4, 0.4, _BLOCK))  # radians
@@ -129,7 +129,7 @@ def _speck(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray
 
 
 def _column(numbers: np.ndarray) -> np.ndarray:
-    """Numbers (...) as float32 (..., 1, 1), to meet rows and columns of pixels."""
+    """Reshape numbers (...) to float32 (..., 1, 1), to broadcast over the pixels."""
     return numbers[..., None, None].astype(np.float32)
 
 
@@ -174,19 +174,19 @@ def _dots(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _box(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.ndarray:
-    """Distance from a rectangle that reaches from -width to width and from -height to height."""
+    """Signed distance from a rectangle with the half sides `width` and `height`."""
     right, down = np.abs(x) - width, np.abs(y) - height
     return np.hypot(np.maximum(right, 0), np.maximum(down, 0)) + np.minimum(np.maximum(right, down), 0)
 
 
 def _corners(radii: list[float]) -> list[tuple[float, float]]:
-    """Corners at these distances from the middle, at equal angles from the top."""
+    """Corners at these distances from the centre, at equal angles from the top."""
     angles = 2 * np.pi * np.arange(len(radii)) / len(radii)
     return [(radius * np.sin(angle), -radius * np.cos(angle)) for radius, angle in zip(radii, angles, strict=True)]
 
 
 def _polygon(x: np.ndarray, y: np.ndarray, corners: list[tuple[float, float]]) -> np.ndarray:
-    """Distance from a polygon: that of the nearest edge, negative where a ray to the left crosses an odd number."""
+    """Signed distance from a polygon; a point is inside if a ray to the left crosses an odd number of edges."""
     squared, is_inside = np.full(x.shape, np.inf, x.dtype), np.zeros(x.shape, bool)
     for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
         along = np.clip(((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / ((x1 - x0) ** 2 + (y1 - y0) ** 2), 0, 1)

@@ -1,4 +1,4 @@
-"""From images as they are stored to what a model trains on: floats, centred, contiguous."""
+"""Preprocessing of stored images for training: centring, scaling, conversion to contiguous floats."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ def dictionary(
     scale: float = 1.0,
     class_names: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The dict that Solver takes, from pairs of uint8 images and labels.
+    """Make the dict that Solver takes from pairs of uint8 images and labels.
 
     Images become (images - mean image of the training images) * scale, in `dtype`, C-contiguous.
-    class_names: where given, mean_image (C, H, W), scale () and class_names (K,) are in the dict too
+    class_names: if given, the dict also contains mean_image (C, H, W), scale () and class_names (K,)
     """
     mean = training[0].mean(axis=0, dtype=np.float64) if subtract_mean else np.zeros(training[0].shape[1:])
     data = {}
@@ -29,7 +29,7 @@ def dictionary(
 
 
 def inputs(images: np.ndarray, mean_image: np.ndarray, scale: float, dtype: np.dtype) -> np.ndarray:
-    """(images - mean_image) * scale in `dtype`, C-contiguous: what a model is trained on."""
+    """Return (images - mean_image) * scale in `dtype`, C-contiguous."""
     X = np.empty(images.shape, dtype)
     np.subtract(images, mean_image, out=X, dtype=np.float64, casting="same_kind")  # buffered: no float64 copy
     if scale != 1:

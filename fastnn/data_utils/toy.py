@@ -1,4 +1,4 @@
-"""Five points with four features: small enough to check a network by hand."""
+"""The toy data of the course's gradient checks: five points with four features."""
 
 import numpy as np
 
@@ -7,10 +7,11 @@ from fastnn.kernels.dispatch import signatures
 
 @signatures.checked
 def get_toy_data() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """The data and the two-layer net (4 inputs, 10 hidden units, 3 classes) that the course checks gradients on.
+    """Return the data and the two-layer net (4 inputs, 10 hidden units, 3 classes) of the course's gradient checks.
 
     Returns X (5, 4) float64, y (5,) int64, and params: W1 (4, 10), b1 (10,), W2 (10, 3), b2 (3,), float64. The values
-    are those after `np.random.seed(0)` for the net and `np.random.seed(1)` for X; NumPy's global state stays untouched.
+    are those after `np.random.seed(0)` for the net and `np.random.seed(1)` for X; NumPy's global
+    state is not changed.
     """
     weights, inputs = np.random.RandomState(0), np.random.RandomState(1)
     params = {

@@ -1,4 +1,4 @@
-"""Archives of CIFAR-10, unpacked so that they can write nothing but the files that belong to the data set."""
+"""Safe unpacking of CIFAR-10 archives: only the files of the data set are written."""
 
 import gzip
 import hashlib
@@ -13,16 +13,16 @@ from .integrity import MANIFEST, manifest_of
 from .layouts import BATCHES, Layout
 
 MEMBER_LIMIT = 32 * 2**20  # bytes; the largest file of both archives has 31 MB
-_READ_LIMIT = 2**20  # bytes that may be asked for at once, whatever the length of a header is said to be
+_READ_LIMIT = 2**20  # largest read in bytes, whatever a header claims
 _EXTRAS = ("batches.meta", "batches.meta.txt", "readme.html")
 
 
 def unpack(archive: Path, layout: Layout, target: Path) -> Path:
-    """Unpack the one folder of a verified archive into the folder `target`, where it appears complete or not at all.
+    """Unpack the folder of a verified archive into the folder `target` atomically, and return it.
 
-    A manifest with the SHA-256 of each file lies beside the files. Returns the folder.
-    Raises ValueError for a damaged archive, and for one with a member that is unexpected, too large, a link, a device,
-    or that occurs twice.
+    A manifest with the SHA-256 of each file is added to the folder.
+    Raises ValueError if the archive is damaged, or has a member that is unexpected, too large, a link, a device, or
+    duplicate.
     """
     batches = [batch + layout.suffix for batch in BATCHES]
     missing = {f"{layout.folder}/{name}" for name in (*batches, *_EXTRAS)}
@@ -61,7 +61,7 @@ def unpack(archive: Path, layout: Layout, target: Path) -> Path:
 
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> str:
-    """Copy a file; returns the SHA-256 of what was read, which shows later what was written wrongly."""
+    """Copy a file and return the SHA-256 of the source, which reveals write errors later."""
     digest = hashlib.sha256()
     while content := source.read(_READ_LIMIT):
         digest.update(content)
@@ -70,11 +70,11 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> str:
 
 
 class _Unexpected(ValueError):
-    """An archive that can be read, and that is not the one of the data set."""
+    """Raised for a readable archive with other contents than the data set."""
 
 
 class _Decompressed(gzip.GzipFile):
-    """What a compressed archive holds. tarfile would read the name of a member whole, be it a gigabyte."""
+    """A gzip stream with limited reads, since tarfile would read a member name of any length at once."""
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or not 0 <= size <= _READ_LIMIT:
@@ -102,7 +102,7 @@ def _check_member(archive: Path, member: tarfile.TarInfo, expected: set[str], fo
 def _move(folder: Path, target: Path, batches: list[str]) -> Path:
     try:
         os.replace(folder, target)
-    except OSError:  # another process may have put it there meanwhile
+    except OSError:  # another process may have moved it there in the meantime
         if not all((target / name).is_file() for name in batches):
             raise
     return target

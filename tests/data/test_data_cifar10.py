@@ -247,7 +247,7 @@ def test_found_in_the_argument_then_the_variable_then_the_cache(tmp_path, monkey
 def test_a_place_without_the_data_set_is_passed_over_with_a_warning(tmp_path, monkeypatch):
     write(tmp_path / "cache" / "fastnn" / "cifar-10-batches-py", python_files(*fake_cifar10()))
     with pytest.warns(
-        UserWarning, match=r"load_CIFAR10: root='nowhere' holds no CIFAR-10; .*; looking elsewhere"
+        UserWarning, match=r"load_CIFAR10: root='nowhere' does not contain CIFAR-10; .*; looking elsewhere"
     ) as caught:
         load_CIFAR10("nowhere")
     assert caught[0].filename == __file__

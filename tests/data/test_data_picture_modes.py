@@ -152,7 +152,7 @@ def test_a_colour_that_stands_for_transparent_is_white(tmp_path):
     np.testing.assert_array_equal(actual[:, 0, 0], 255)
     np.testing.assert_array_equal(actual[:, 1, 1], COLOUR)
     path = png(tmp_path / "b.png", array.astype(np.uint16) * 257, 16, 2, transparent=(257, 514, 771))
-    with pytest.raises(ValueError, match=r"^read_images: path=.* 16-bit colours of which one is transparent; expected"):
+    with pytest.raises(ValueError, match=r"^read_images: path=.* 16-bit colours with a transparent one; expected"):
         read_images(path, (3, 2, 4))
 
 

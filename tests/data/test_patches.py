@@ -114,7 +114,7 @@ def test_files_that_hold_no_patches(tmp_path):
     with h5py.File(other, "w") as file:
         file["images"] = IMAGES
         file.create_group("data")
-    with pytest.raises(ValueError, match=r"path='.*other.h5' has no legible dataset 'data': .*; expected images"):
+    with pytest.raises(ValueError, match=r"path='.*other.h5' has no readable dataset 'data': .*; expected images"):
         load_patches(other)
     with h5py.File(other, "w") as file:
         file["data"] = IMAGES[0]
@@ -122,32 +122,35 @@ def test_files_that_hold_no_patches(tmp_path):
         load_patches(other)
     with h5py.File(other, "w") as file:
         file["data"] = "words"
-    with pytest.raises(ValueError, match=r"load_patches: 'data' in .* holds no pixels; expected numbers in one piece"):
+    with pytest.raises(ValueError, match=r"load_patches: 'data' in .* contains no pixels; expected contiguous numbers"):
         load_patches(other)
 
 
 FOREIGN = {
-    "a soft link": (lambda file: file.__setitem__("data", h5py.SoftLink("/images")), "has no legible dataset 'data'"),
+    "a soft link": (lambda file: file.__setitem__("data", h5py.SoftLink("/images")), "has no readable dataset 'data'"),
     "an external link": (
         lambda file: file.__setitem__("data", h5py.ExternalLink("o.h5", "/")),
-        "has no legible dataset",
+        "has no readable dataset",
     ),
-    "another group": (lambda file: file.create_group("data"), "has no legible dataset"),
-    "chunks": (lambda file: file.create_dataset("data", data=IMAGES, chunks=True), "'data' in .* lies in chunks"),
+    "another group": (lambda file: file.create_group("data"), "has no readable dataset"),
+    "chunks": (lambda file: file.create_dataset("data", data=IMAGES, chunks=True), "'data' in .* is chunked"),
     "a bomb": (
         lambda file: file.create_dataset("data", (2**20, 3, 99, 99), "u1", compression="gzip"),
-        "'data' in .* lies in chunks, is compressed",
+        "'data' in .* is chunked, compressed",
     ),
     "virtual": (lambda file: file.create_virtual_dataset("data", virtual_layout()), "put together from other files"),
-    "external": (lambda file: file.create_dataset("data", (9,), "u1", external=[("o", 0, 9)]), "lies in another file"),
+    "external": (
+        lambda file: file.create_dataset("data", (9,), "u1", external=[("o", 0, 9)]),
+        "is stored in another file",
+    ),
     "a terabyte": (
         lambda file: file.create_dataset("data", (2**30, 3, 16, 16), "f4"),
         "claims 3,298,534,883,328 bytes of a file",
     ),
     "no value": (lambda file: file.create_dataset("data", data=h5py.Empty("f")), "'data'"),
-    "references": (lambda file: file.create_dataset("data", (3,), h5py.ref_dtype), "'data' in .* holds no pixels"),
-    "texts": (lambda file: file.create_dataset("data", data=["a"]), "'data' in .* holds no pixels"),
-    "structures": (lambda file: file.create_dataset("data", (3,), "f8,i4"), "'data' in .* holds no pixels"),
+    "references": (lambda file: file.create_dataset("data", (3,), h5py.ref_dtype), "'data' in .* contains no pixels"),
+    "texts": (lambda file: file.create_dataset("data", data=["a"]), "'data' in .* contains no pixels"),
+    "structures": (lambda file: file.create_dataset("data", (3,), "f8,i4"), "'data' in .* contains no pixels"),
 }
 
 

@@ -72,7 +72,7 @@ def test_data_sets_and_gpu_kernels_share_the_folder(monkeypatch, tmp_path, cubin
     monkeypatch.setattr(sys, "platform", platform)
     assert user_cache.folder() == tmp_path / expected
     assert cubins.folder() == tmp_path / expected / "cubins"
-    assert list(cifar10.places()) == [("cache", tmp_path / expected)]
+    assert list(cifar10.locations()) == [("cache", tmp_path / expected)]
 
 
 @pytest.mark.parametrize("value", ["", "cache", "~/cache"])
@@ -116,7 +116,7 @@ def test_who_names_a_folder_needs_no_home(monkeypatch, tmp_path, cubins):
 def test_without_a_home_folder_there_is_no_cache(homeless, tmp_path, cubins):
     assert user_cache.folder() is None
     assert cubins.folder() is None
-    assert list(cifar10.places(tmp_path)) == [("root", tmp_path)]
+    assert list(cifar10.locations(tmp_path)) == [("root", tmp_path)]
     assert find_CIFAR10() is None
     with pytest.raises(
         FileNotFoundError,
@@ -130,7 +130,7 @@ def test_without_a_home_folder_a_tilde_is_a_folder_that_holds_nothing(homeless, 
     assert find_CIFAR10("~/sets") is None
     with (
         pytest.raises(FileNotFoundError, match="no home folder"),
-        pytest.warns(UserWarning, match="root='~/sets' holds no CIFAR-10"),
+        pytest.warns(UserWarning, match="root='~/sets' does not contain CIFAR-10"),
     ):
         load_CIFAR10("~/sets")
     write(tmp_path / "~" / "sets", binary_files(*fake_cifar10()))
