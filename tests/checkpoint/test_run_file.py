@@ -68,7 +68,7 @@ def test_the_thread_count_is_that_of_the_kernels(saved):
 
 @pytest.mark.parametrize("name", ["X_train", "y_train", "X_val"])
 def test_other_data_are_told(saved, name):
-    with pytest.warns(UserWarning, match="the data differ from those that the run was saved with"):
+    with pytest.warns(UserWarning, match="the data, their order or their preprocessing differ from those"):
         Solver.resume(saved, {**IMAGES, name: IMAGES[name][::-1]})
 
 
