@@ -1,4 +1,4 @@
-"""Search for hyperparameters: many trials, each recorded as soon as it is done, so that a killed sweep goes on.
+"""Hyperparameter search: many trials, each recorded when it finishes, so that an interrupted sweep can be resumed.
 
 The course's search for the learning rate and penalty of a linear classifier:
 
@@ -13,8 +13,8 @@ The course's search for the learning rate and penalty of a linear classifier:
     trials = sweep(run, grid(learning_rate=[1e-3, 1e-2], reg=[1e-2, 1e-1, 1.0]), ledger="svm.jsonl")
     print(best(trials)["params"])
 
-At random instead: `random_search(20, seed=0, learning_rate=log_uniform(1e-4, 1e-1), reg=log_uniform(1e-3, 10))`.
-`fastnn.vis_utils.plot_sweep(trials)` draws them.
+Random search instead: `random_search(20, seed=0, learning_rate=log_uniform(1e-4, 1e-1), reg=log_uniform(1e-3, 10))`.
+`fastnn.vis_utils.plot_sweep(trials)` plots them.
 """
 
 import os
@@ -26,7 +26,7 @@ from fastnn import arguments
 from fastnn.kernels.dispatch import signatures, validation
 from fastnn.output.streams import say
 
-from .trial_log import FINISHED, Ledger, load_ledger, plain
+from .trial_log import FINISHED, TrialLog, load_ledger, plain
 from .trials import choice, grid, integers, log_uniform, random_search, uniform
 
 __all__ = [
@@ -53,49 +53,51 @@ def sweep(
     retry_failed: bool = False,
     verbose: bool = True,
 ) -> list[dict[str, Any]]:
-    """Run every trial that the ledger does not hold yet; returns the records of all of them, in the order of `trials`.
+    """Run every trial that is not in the ledger yet; return the records of all of them, in the order of `trials`.
 
-    run: function of one trial's params that returns a dict with `val_acc`, as a rule `train_acc`, and anything else
-        that JSON can hold (NumPy numbers and arrays become plain ones)
-    trials: dicts of params, all with the same names, such as `grid` and `random_search` return; equal ones run once
-    ledger: file to which each record is appended once its trial is done, see `fastnn.sweep.trial_log`; None: no file
-    retry_failed: run those again that the ledger holds as failed
+    run: function of the params of a trial that returns a dict with `val_acc`, usually `train_acc`, and other values
+        that JSON can represent (NumPy numbers and arrays are converted)
+    trials: dicts of params, all with the same names, as from `grid` or `random_search`; equal ones run once
+    ledger: file to which each record is appended when its trial is done, see `fastnn.sweep.trial_log`; None: no file
+    retry_failed: run trials again that are recorded as failed
     verbose: print a line for each trial
 
-    A record: {"params": {...}, "status": "finished" or "failed", "reason": None or text, "train_acc": ...,
-    "val_acc": ..., whatever else `run` returned, "seconds": ..., "number": from 1 up}. A trial failed where `run`
-    raised an exception, FloatingPointError of a Solver for one, or returned a number that is not finite (recorded as
-    None); the sweep goes on after it. Ctrl-C passes through; what was done by then is kept.
+    A record is {"params": {...}, "status": "finished" or "failed", "reason": None or text, "train_acc": ...,
+    "val_acc": ..., other results of `run`, "seconds": ..., "number": counted from 1}. A trial fails if `run` raises an
+    exception, such as FloatingPointError of a Solver, or returns a number that is not finite (recorded as None); the
+    sweep continues with the next one. Ctrl-C stops the sweep; finished trials are kept.
 
-    Raises TypeError or ValueError for trials of unequal names, for params or results that JSON cannot hold, for a
-    result without `val_acc`, and for a file that is not a ledger of these names, which stays as it is; BlockingIOError
-    for a ledger that another process writes; OSError where the file cannot be written.
+    Raises TypeError or ValueError for trials with different names, for params or results that JSON cannot represent,
+    for a result without `val_acc`, and for a file that is not a ledger with these names, which is not changed;
+    BlockingIOError for a ledger that another process writes; OSError if the file cannot be written.
     """
     arguments.function("sweep", "run", run)
     retry_failed = validation.flag("sweep", "retry_failed", retry_failed)
     verbose = validation.flag("sweep", "verbose", verbose)
     arguments.path_or_none("sweep", "ledger", ledger)
-    asked = _distinct(arguments.listed("sweep", "trials", trials, "dicts of params"))
-    names = next((list(params) for params in asked.values()), [])
-    with Ledger(ledger, names) as records:
-        waiting = [key for key in asked if not _is_done(records.get(key), retry_failed)]
-        if verbose and len(waiting) < len(asked):
-            say(f"{len(asked) - len(waiting)} of {len(asked)} trials are in {str(ledger)!r} already", flush=True)
-        for done, key in enumerate(waiting, len(asked) - len(waiting) + 1):
+    requested = _distinct(arguments.listed("sweep", "trials", trials, "dicts of params"))
+    names = next((list(params) for params in requested.values()), [])
+    with TrialLog(ledger, names) as records:
+        pending = [key for key in requested if not _is_done(records.get(key), retry_failed)]
+        if verbose and len(pending) < len(requested):
+            say(
+                f"{len(requested) - len(pending)} of {len(requested)} trials are in {str(ledger)!r} already", flush=True
+            )
+        for done, key in enumerate(pending, len(requested) - len(pending) + 1):
             earlier = records.get(key)
             number = earlier["number"] if earlier else len(records) + 1
-            record = _run_one(run, asked[key], number)
+            record = _run_one(run, requested[key], number)
             records.add(key, record)
             if verbose:
-                say(f"{done}/{len(asked)}  {_outcome(record)}", flush=True)
-        return [records[key] for key in asked]
+                say(f"{done}/{len(requested)}  {_outcome(record)}", flush=True)
+        return [records[key] for key in requested]
 
 
 @signatures.checked
 def best(trials: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The finished trial of the highest `val_acc`; the first of equals.
+    """Return the finished trial with the highest `val_acc`; the first one of equals.
 
-    Raises ValueError where none finished.
+    Raises ValueError if none finished.
     """
     trials = arguments.listed("best", "trials", trials, "records of a sweep")
     for trial in trials:
@@ -104,20 +106,20 @@ def best(trials: Iterable[dict[str, Any]]) -> dict[str, Any]:
     if not finished:
         reasons = f", the first because of {trials[0]['reason']!r}" if trials else ""
         raise ValueError(
-            f"best: none of the {len(trials)} trials finished{reasons}; expected one at least; try other params"
+            f"best: none of the {len(trials)} trials finished{reasons}; expected at least one; try other params"
         )
     return max(finished, key=lambda trial: trial["val_acc"])
 
 
 def describe(params: Mapping[str, Any]) -> str:
-    """Params in words: `learning_rate=0.001, reg=0`."""
+    """Format params as text: `learning_rate=0.001, reg=0`."""
     values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in params.items()}
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def _distinct(trials: Iterable[Mapping[str, Any]]) -> dict[Any, dict[str, Any]]:
-    """The params of every trial under its key in a ledger."""
-    asked: dict[Any, dict[str, Any]] = {}
+    """The params of all different trials, by their keys."""
+    requested: dict[Any, dict[str, Any]] = {}
     names: set[str] | None = None
     for params in trials:
         if not isinstance(params, Mapping) or not params:
@@ -125,15 +127,15 @@ def _distinct(trials: Iterable[Mapping[str, Any]]) -> dict[Any, dict[str, Any]]:
                 f"sweep: trials contains {params!r}; expected non-empty dicts of params; make them with grid or "
                 f"random_search"
             )
-        key = Ledger.key(_plain_params(params))
+        key = TrialLog.key(_plain_params(params))
         if names is not None and set(params) != names:
             raise ValueError(
-                f"sweep: trials contains params of the names {list(params)} and of {sorted(names)}; expected the same "
+                f"sweep: trials contains params with the names {list(params)} and {sorted(names)}; expected the same "
                 f"names in all trials; run two sweeps"
             )
         names = set(params)
-        asked.setdefault(key, dict(params))
-    return asked
+        requested.setdefault(key, dict(params))
+    return requested
 
 
 def _plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,7 +151,7 @@ def _is_done(record: dict[str, Any] | None, retry_failed: bool) -> bool:
 
 
 def _run_one(run: Callable, params: dict[str, Any], number: int) -> dict[str, Any]:
-    """Run one trial; returns its record."""
+    """Run one trial and return its record."""
     recorded = _plain_params(params)
     reason, result = None, {"val_acc": None}
     began = time.perf_counter()
@@ -176,7 +178,7 @@ def _run_one(run: Callable, params: dict[str, Any], number: int) -> dict[str, An
 
 
 def _checked_result(returned: Any, not_finite: list[str]) -> dict[str, Any]:
-    """What `run` returned, as plain values."""
+    """Check what `run` returned, and convert it to plain values."""
     if not isinstance(returned, Mapping) or "val_acc" not in returned:
         raise TypeError(
             f"sweep: run returned {returned!r}; expected a dict with 'val_acc'; "

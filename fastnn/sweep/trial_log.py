@@ -1,10 +1,10 @@
-"""The ledger of a sweep: a text file of one JSON object per line, one line per trial that is done.
+"""The ledger of a sweep: a text file with one JSON object per line, one line per finished trial.
 
     {"params": {"reg": 0.1}, "status": "finished", "reason": null, "train_acc": 0.5, "val_acc": 0.4, "seconds": 6.1, ...
 
-Lines are only ever appended, each flushed to the disk before the next trial begins. A line that was broken off by a
-kill is dropped when the sweep goes on. A trial that was tried again has two lines, of which the later counts. While a
-sweep writes, it holds a lock on the file, which ends with its process.
+Lines are only appended, and each is flushed to disk before the next trial begins. If the process was killed while
+writing a line, the incomplete line is dropped when the sweep is resumed. If a trial was repeated, its last line
+counts. A sweep locks the file until its process ends.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ _REQUIRED = {"params", "status", "reason", "train_acc", "val_acc", "seconds", "n
 _BEGINNING = b'{"params": {'
 
 
-class Ledger:
-    """The records of a sweep, by the key of their params; with a path, also on disk. A context manager.
+class TrialLog:
+    """Context manager for the records of a sweep, by the keys of their params; with a path, also in a file.
 
-    names: of the hyperparameters; those of a ledger that is there already must be the same
+    names: names of the hyperparameters; an existing ledger must have the same ones
     """
 
     def __init__(self, path: str | os.PathLike | None, names: list[str]) -> None:
@@ -39,7 +39,7 @@ class Ledger:
         self._records: dict[Any, dict[str, Any]] = {}
         self._file: Any = None
 
-    def __enter__(self) -> "Ledger":
+    def __enter__(self) -> "TrialLog":
         if self.path is None:
             return self
         try:
@@ -67,31 +67,31 @@ class Ledger:
         return self._records[key]
 
     def get(self, key: Any) -> dict[str, Any] | None:
-        """The record of a trial, if it is done."""
+        """The record of a trial; None if it is not done."""
         return self._records.get(key)
 
     def add(self, key: Any, record: dict[str, Any]) -> None:
-        """Keep a record; it is on the disk when this returns."""
+        """Add a record, and flush it to disk."""
         if self._file is not None:
             self._append((json.dumps(record, allow_nan=False) + "\n").encode())
         self._records[key] = record
 
     @staticmethod
     def key(value: Any) -> Any:
-        """What is equal for equal params, whatever the order of their names; 1 equals 1.0 but not True."""
+        """A hashable key, equal for equal params in any order; 1 equals 1.0 but not True."""
         if isinstance(value, dict):
-            return frozenset((name, Ledger.key(inner)) for name, inner in value.items())
+            return frozenset((name, TrialLog.key(inner)) for name, inner in value.items())
         if isinstance(value, list):
-            return tuple(map(Ledger.key, value))
+            return tuple(map(TrialLog.key, value))
         return (type(value), value) if isinstance(value, bool) else value
 
     def _take_over(self, content: bytes) -> None:
-        """Read what is there, and repair its end; nothing is changed before everything was found to be in order."""
+        """Read an existing file and repair its end; the file is only changed if all of it is valid."""
         records, length = _parse("sweep", self.path, content)
         for record in records:
             if self.names and set(record["params"]) != set(self.names):
                 raise ValueError(
-                    f"sweep: ledger={str(self.path)!r} holds trials over {list(record['params'])}; expected "
+                    f"sweep: ledger={str(self.path)!r} contains trials over {list(record['params'])}; expected "
                     f"{self.names} as in this sweep; choose another ledger"
                 )
             self._records[self.key(record["params"])] = record
@@ -121,9 +121,9 @@ class Ledger:
 
 @signatures.checked
 def load_ledger(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """The records of a ledger in the order of their numbers, also while a sweep writes it; the file is only read.
+    """Read the records of a ledger in the order of their numbers, also while a sweep writes it.
 
-    Raises FileNotFoundError or another OSError where it cannot be read, ValueError where it is not a ledger.
+    Raises FileNotFoundError or another OSError if it cannot be read, ValueError if it is not a ledger.
     """
     path = arguments.path("load_ledger", "path", path)
     if not path.is_file():
@@ -131,12 +131,12 @@ def load_ledger(path: str | os.PathLike) -> list[dict[str, Any]]:
             f"load_ledger: path={str(path)!r} is not a file; expected the ledger of a sweep; check the name"
         )
     records, _ = _parse("load_ledger", path, path.read_bytes())
-    latest = {Ledger.key(record["params"]): record for record in records}
+    latest = {TrialLog.key(record["params"]): record for record in records}
     return sorted(latest.values(), key=lambda record: record["number"])
 
 
 def plain(function: str, where: str, value: Any, not_finite: list[str]) -> Any:
-    """The value as JSON can hold it; numbers that are not finite become None, and are listed in `not_finite`."""
+    """Convert a value for JSON; numbers that are not finite become None, and are listed in `not_finite`."""
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -152,13 +152,13 @@ def plain(function: str, where: str, value: Any, not_finite: list[str]) -> Any:
     if value is None or isinstance(value, (str, int, float)):
         return value
     raise TypeError(
-        f"{function}: {where} is a {type(value).__name__}; expected numbers, text, lists and dicts, as JSON has; "
+        f"{function}: {where} is a {type(value).__name__}; expected numbers, strings, lists and dicts, as in JSON; "
         f"convert it or leave it out"
     )
 
 
 def _parse(function: str, path: Path | None, content: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The records of a file, and how many of its bytes they are; beyond those a kill broke a line off."""
+    """Parse the records of a file; return them and their length in bytes, after which there is an incomplete line."""
     records: list[dict[str, Any]] = []
     length = 0
     for number, line in enumerate(content.splitlines(keepends=True), 1):
@@ -170,14 +170,14 @@ def _parse(function: str, path: Path | None, content: bytes) -> tuple[list[dict[
                 break
             raise ValueError(
                 f"{function}: line {number} of ledger={str(path)!r} is not a record of a trial: {line[:60]!r}; "
-                f"expected a file that `sweep` wrote; choose another one, or take out the line"
+                f"expected a file that `sweep` wrote; choose another one, or remove the line"
             )
         length += len(line)
     return records, length
 
 
 def _is_torn(line: bytes) -> bool:
-    """A whole line ends in a newline, and no part of a JSON object but the whole of it is JSON."""
+    """Whether a line is incomplete: it has no newline and is not valid JSON."""
     try:
         json.loads(line)
     except (ValueError, RecursionError):
@@ -187,7 +187,7 @@ def _is_torn(line: bytes) -> bool:
 
 def _record(line: bytes) -> dict[str, Any] | None:
     try:
-        record = json.loads(line, parse_constant=_refuse)
+        record = json.loads(line, parse_constant=_reject)
     except (ValueError, RecursionError):
         return None
     if not isinstance(record, dict) or not set(record) >= _REQUIRED:
@@ -198,24 +198,24 @@ def _record(line: bytes) -> dict[str, Any] | None:
     if not isinstance(record["params"], dict) or record["status"] not in (FINISHED, FAILED):
         return None
     try:
-        Ledger.key(record["params"])
+        TrialLog.key(record["params"])
     except RecursionError:
         return None
     return record
 
 
-def _refuse(name: str) -> None:
+def _reject(name: str) -> None:
     raise ValueError(name)
 
 
 def _lock(file: Any, path: Path) -> None:
-    """Keep other processes from writing, until the file is closed."""
+    """Lock the file against other writers until it is closed."""
     try:
         locks.take(file)
     except BlockingIOError as error:
         raise BlockingIOError(
-            f"sweep: ledger={str(path)!r} is being written by another sweep; expected one sweep at a time; wait for "
-            f"its end, or choose another ledger"
+            f"sweep: ledger={str(path)!r} is being written by another sweep; expected one sweep at a time; wait "
+            f"until it ends, or choose another ledger"
         ) from error
     except OSError as error:
         raise type(error)(

@@ -1,4 +1,4 @@
-"""Which params to try: all combinations, or some drawn at random."""
+"""Generation of trials: grids and random search."""
 
 import itertools
 import math
@@ -15,12 +15,12 @@ Distribution = Callable[[Any], Any]  # draws a value from what `fastnn.rng.gener
 
 @signatures.checked
 def grid(**choices: Iterable[Any]) -> list[dict[str, Any]]:
-    """All combinations, the last name varying fastest.
+    """Return all combinations of values; the last name varies fastest.
 
         grid(learning_rate=[1e-3, 1e-2], reg=[0, 1e-2])  # 4 dicts, the first {"learning_rate": 0.001, "reg": 0}
 
     choices: the values to try of each hyperparameter
-    Raises TypeError for what is not a list of values, ValueError for an empty one.
+    Raises TypeError if the values are not a list, ValueError if it is empty.
     """
     values = [_values("grid", name, value) for name, value in choices.items()]
     return [dict(zip(choices, combination, strict=True)) for combination in itertools.product(*values)]
@@ -28,15 +28,15 @@ def grid(**choices: Iterable[Any]) -> list[dict[str, Any]]:
 
 @signatures.checked
 def random_search(count: int, seed: Any = None, **distributions: Distribution | Iterable[Any]) -> list[dict[str, Any]]:
-    """`count` trials whose params are drawn independently.
+    """Return `count` trials with independently drawn params.
 
         random_search(20, seed=0, learning_rate=log_uniform(1e-4, 1e-1), hidden_dim=[50, 100, 200])
 
-    seed: see `fastnn.rng`. One seed gives the same trials always; a larger count begins with those of a smaller one
-    distributions: by name, what `log_uniform`, `uniform`, `integers`, `choice` return, a list of values to choose from,
-        or any function that draws a value from a NumPy generator
-    Bergstra, Bengio, "Random search for hyper-parameter optimization", JMLR 13, 2012.
-    Raises TypeError or ValueError for anything else.
+    seed: see `fastnn.rng`; the same seed gives the same trials, and a larger count begins with those of a smaller one
+    distributions: by name, a result of `log_uniform`, `uniform`, `integers` or `choice`, a list of values to choose
+        from, or any function that draws a value from a NumPy generator
+    Raises TypeError or ValueError for invalid arguments.
+    Source: Bergstra & Bengio, Random search for hyper-parameter optimization, JMLR 13 (2012).
     """
     count = validation.integer("random_search", "count", count, minimum=1)
     generator = rng.generator(seed)
@@ -49,11 +49,11 @@ def random_search(count: int, seed: Any = None, **distributions: Distribution | 
 
 @signatures.checked
 def log_uniform(low: float, high: float) -> Distribution:
-    """Numbers whose logarithm is uniform between those of 0 < low <= high, rounded to 6 significant digits."""
+    """A log-uniform distribution on [low, high], 0 < low <= high, rounded to 6 significant digits."""
     low, high = _limits("log_uniform", low, high, positive=True)
 
     def draw(generator: Any) -> float:
-        # rounded, as the last bits of exp differ between machines, and a ledger knows trials by their exact params
+        # rounded since the last bits of exp differ between machines, and a ledger compares params exactly
         value = float(f"{math.exp(generator.uniform(math.log(low), math.log(high))):.6g}")
         return min(max(value, low), high)
 
@@ -62,14 +62,14 @@ def log_uniform(low: float, high: float) -> Distribution:
 
 @signatures.checked
 def uniform(low: float, high: float) -> Distribution:
-    """Numbers uniform between low and high."""
+    """A uniform distribution on [low, high]."""
     low, high = _limits("uniform", low, high)
     return lambda generator: float(generator.uniform(low, high))
 
 
 @signatures.checked
 def integers(low: int, high: int, log: bool = False) -> Distribution:
-    """Integers from low to high, both included; log: their logarithm is about uniform, and low at least 1."""
+    """Integers from low to high, inclusive, with equal probabilities; log: log-uniform, with low at least 1."""
     log = validation.flag("integers", "log", log)
     low = validation.integer("integers", "low", low, minimum=1 if log else None)
     high = validation.integer("integers", "high", high, minimum=low)
@@ -86,7 +86,7 @@ def integers(low: int, high: int, log: bool = False) -> Distribution:
 
 @signatures.checked
 def choice(values: Iterable[Any]) -> Distribution:
-    """One of the values, each as likely as the others."""
+    """A choice from values with equal probabilities."""
     given = _values("choice", "values", values)
     return lambda generator: given[min(int(generator.uniform(0, len(given))), len(given) - 1)]
 
@@ -97,7 +97,7 @@ def _limits(function: str, low: Any, high: Any, positive: bool = False) -> tuple
 
 
 def _values(function: str, name: str, value: Any) -> Sequence[Any]:
-    """A list of values; an array as a list of Python numbers."""
+    """Convert values to a list, and arrays to lists of Python numbers."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):

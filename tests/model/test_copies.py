@@ -146,7 +146,7 @@ EXAMPLES = {
     "Timing": lambda: measure.Timing(*range(len(measure.Timing._fields))),
 }
 OTHERS = {
-    "Ledger",  # holds an open file and its lock
+    "TrialLog",  # holds an open file and its lock
     "GraphTraining",  # what a GPU recorded for one Solver
     "Entry", "Step", "Fused", "Slope", "Slopes", "Estimate",  # live inside one call
     "Archive", "Cifar10", "ImageSet", "Layout",  # of what is downloaded

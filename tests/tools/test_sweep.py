@@ -108,10 +108,10 @@ def test_a_function_of_ones_own_is_a_distribution():
         (lambda: integers(0, 1, log=True), ValueError, "integers: low=0 is out of range; expected at least 1"),
         (lambda: integers(3, 2), ValueError, "integers: high=2 is out of range; expected at least 3"),
         (lambda: choice([]), ValueError, r"choice: values=\[\] is empty"),
-        (lambda: best([]), ValueError, "best: none of the 0 trials finished; expected one at least"),
+        (lambda: best([]), ValueError, "best: none of the 0 trials finished; expected at least one"),
         (lambda: sweep(succeed, [[1]]), TypeError, r"trials contains \[1\]; expected non-empty dicts"),
         (lambda: sweep(succeed, [{}]), TypeError, r"trials contains \{\}; expected non-empty dicts"),
-        (lambda: sweep(succeed, [{"a": 1}, {"b": 1}]), ValueError, r"of the names \['b'\] and of \['a'\]"),
+        (lambda: sweep(succeed, [{"a": 1}, {"b": 1}]), ValueError, r"with the names \['b'\] and \['a'\]"),
         (lambda: sweep(succeed, [{"a": math.nan}]), ValueError, r"params\['a'\] = nan is not finite; expected finite"),
         (
             lambda: sweep(succeed, [{"a": len}]),
@@ -259,7 +259,7 @@ def test_nothing_to_do_is_done(tmp_path):
         ({"val_acc": None}, TypeError, "run returned val_acc=None; expected a number"),
         ({"val_acc": True}, TypeError, "run returned val_acc=True; expected a number"),
         ({"val_acc": 1, "number": 1}, ValueError, "run returned 'number', which the sweep records itself"),
-        ({"val_acc": 1, "model": object()}, TypeError, r"result\['model'\] is a object; expected numbers, text"),
+        ({"val_acc": 1, "model": object()}, TypeError, r"result\['model'\] is a object; expected numbers, strings"),
     ],
 )
 def test_wrong_results_end_the_sweep(result, error, message, tmp_path):

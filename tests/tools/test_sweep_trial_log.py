@@ -214,7 +214,7 @@ def test_damage_in_the_middle_is_named():
     with open("ledger.jsonl", "wb") as file:
         file.write(damaged)
     with pytest.raises(
-        ValueError, match=r"line 2 of ledger='ledger.jsonl' is not a record of a trial: .* take out the line"
+        ValueError, match=r"line 2 of ledger='ledger.jsonl' is not a record of a trial: .* remove the line"
     ):
         run_all(forbidden)
     assert content() == damaged
@@ -225,7 +225,9 @@ def test_ledger_of_another_sweep_stays_as_it_is():
     before = content()[:-5]
     with open("ledger.jsonl", "wb") as file:
         file.write(before)
-    with pytest.raises(ValueError, match=r"holds trials over \['a', 'b'\]; expected \['a'\] as in this sweep; choose"):
+    with pytest.raises(
+        ValueError, match=r"contains trials over \['a', 'b'\]; expected \['a'\] as in this sweep; choose"
+    ):
         run_all(forbidden, grid(a=[1]))
     assert content() == before
 
