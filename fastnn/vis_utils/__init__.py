@@ -1,7 +1,7 @@
-"""Pictures of images, weights, training and sweeps, drawn with matplotlib.
+"""Plots of images, weights, training and sweeps with matplotlib.
 
-Every function returns its Figure (or array) and, given a path, also saves it; none touches the state of pyplot, so they
-work without a display. In a notebook the Figure is shown where it is the last expression of a cell.
+Every function returns its Figure (or array), and saves it if a path is given. None uses the state of pyplot, so they
+work without a display. A notebook shows the Figure if it is the last expression of a cell.
 """
 
 from .autoencoder import show_autoencoder_features, show_reconstructions

@@ -1,4 +1,4 @@
-"""What an autoencoder has learnt: its features, and images beside what it makes of them."""
+"""Plots of the features and reconstructions of an autoencoder."""
 
 import math
 import os
@@ -24,14 +24,14 @@ _GAP = 1  # white pixels between two tiles
 def show_autoencoder_features(
     model: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] | None = None
 ) -> "Figure":
-    """Draw the image that excites each hidden unit most, in a grid that for H = 25, 64 or 100 units is a square.
+    """Draw the image that maximally activates each hidden unit, in a grid (a square if H is a square number).
 
-    That image is proportional to the unit's weights. Their mean is removed, since images have theirs removed, and what
-    remains is stretched so that 0 is grey and the largest weight, of either sign, black or white.
+    That image is proportional to the unit's weights. Their mean is subtracted, as from the images, and the result is
+    scaled so that 0 is grey and the weight of largest magnitude is black or white.
 
     model: an object with `params["W1"]`, or W1 (D, H) itself
     image_shape: (h, w) of the D inputs, by default a square
-    Raises ValueError or TypeError for another array, or where D pixels make no such image.
+    Raises ValueError or TypeError for invalid arrays, or if D pixels do not form such an image.
     Source: Ng, Sparse autoencoder, CS294A lecture notes (2011), section 4.
     """
     path = arguments.path_or_none("show_autoencoder_features", "path", path)
@@ -56,11 +56,11 @@ def show_reconstructions(
     count: int = 10,
     image_shape: Sequence[int] | None = None,
 ) -> "Figure":
-    """Draw the first `count` images above their reconstructions, each pair stretched together to black and white.
+    """Draw the first `count` images above their reconstructions, each pair scaled together from black to white.
 
-    X, reconstructed (N, D): images and what `reconstruct` gives for them
+    X, reconstructed (N, D): images and the results of `reconstruct`
     image_shape: (h, w) of the D pixels, by default a square
-    Raises ValueError or TypeError for other arrays, or where D pixels make no such image.
+    Raises ValueError or TypeError for invalid arrays, or if D pixels do not form such an image.
     """
     path = arguments.path_or_none("show_reconstructions", "path", path)
     function = "show_reconstructions"
@@ -79,14 +79,14 @@ def _shape(function: str, name: str, pixels: int, image_shape: Sequence[int] | N
     height, width = (side, side) if image_shape is None else validation.pair(function, "image_shape", image_shape, 1)
     if height * width != pixels:
         raise ValueError(
-            f"{function}: {name} has {pixels} pixels, which form no image of {height} x {width}; expected "
+            f"{function}: {name} has {pixels} pixels, which do not form an image of {height} x {width}; expected "
             f"{'a square' if image_shape is None else 'height times width'}; pass image_shape=(height, width)"
         )
     return height, width
 
 
 def _tiles(images: np.ndarray, columns: int) -> np.ndarray:
-    """Images (N, h, w) of values 0 to 1 in rows of `columns`, on white."""
+    """Arrange images (N, h, w), values 0 to 1, in rows of `columns` on white."""
     N, h, w = images.shape
     rows = -(-N // columns)
     canvas = np.ones((rows * (h + _GAP) - _GAP, columns * (w + _GAP) - _GAP))

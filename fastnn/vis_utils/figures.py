@@ -1,4 +1,4 @@
-"""What the pictures have in common: colours, letters, axes, images on axes."""
+"""Common parts of the plots: colours, fonts, axes, images."""
 
 import contextlib
 import os
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 INK, MUTED = "#333333", "#8a8a8a"
 BLUE, ORANGE = "#0072b2", "#d55e00"
-# Okabe & Ito, Color universal design (2008): told apart by colour-blind readers too; the yellow is left out, since it
-# is too pale for lines on white.
+# Okabe & Ito, Color universal design (2008), distinguishable by colour-blind readers; without the yellow, which is too
+# pale for lines on white.
 COLORS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
-    """Decorates functions that draw: they do so whatever backend and matplotlibrc the user has."""
+    """Decorator of functions that draw: makes them independent of the user's matplotlib backend and matplotlibrc."""
     from . import picture
 
     with picture.default_style():
@@ -32,7 +32,7 @@ def drawing() -> Iterator[None]:
 
 
 def new(width: float, height: float) -> "Figure":
-    """An empty white Figure of width x height inches whose parts do not overlap."""
+    """Create an empty white Figure of width x height inches with a layout without overlaps."""
     from .picture import Figure
 
     figure = Figure(figsize=(width, height), facecolor="white")
@@ -41,7 +41,7 @@ def new(width: float, height: float) -> "Figure":
 
 
 def finish(figure: "Figure", path: str | os.PathLike | None) -> "Figure":
-    """Save the Figure where a path is given, in the format that its name ends in, else as PNG."""
+    """Save the Figure if a path is given, in the format of its suffix, by default PNG."""
     if path is not None:
         path = Path(path)
         path = path if path.suffix else path.with_name(f"{path.name}.png")
@@ -51,7 +51,7 @@ def finish(figure: "Figure", path: str | os.PathLike | None) -> "Figure":
 
 
 def style(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
-    """Title and labels, a grid behind the data, no frame."""
+    """Set title and labels, draw a grid behind the data, remove the frame."""
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     axes.set_xlabel(x_label, fontsize=9, color=INK)
     axes.set_ylabel(y_label, fontsize=9, color=INK)
@@ -63,28 +63,28 @@ def style(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
 
 
 def whole_numbers(axes: "Axes") -> None:
-    """Ticks at integers along the horizontal axis."""
+    """Place the ticks of the horizontal axis at integers."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
 
 
 def style_bar(bar: "Colorbar", label: str) -> None:
-    """A scale of colours in the letters of the axes, without a frame."""
+    """Style a colour bar like the axes, without a frame."""
     bar.outline.set_visible(False)
     bar.set_label(label, fontsize=9, color=INK)
     bar.ax.tick_params(labelsize=9, colors=INK, length=0)
 
 
 def draw_image(axes: "Axes", image: np.ndarray) -> None:
-    """An image (H, W, C) from 0 to 1, grey where C = 1, without axes around it."""
+    """Draw an image (H, W, C), values 0 to 1, grey if C = 1, without axes."""
     draw_pixels(axes, image)
     axes.set_axis_off()
 
 
 def draw_pixels(axes: "Axes", image: np.ndarray, **options: Any) -> None:
-    """An image (H, W, C) from 0 to 1, grey where C = 1; or, given a cmap and a norm, numbers (H, W)."""
+    """Draw an image (H, W, C), values 0 to 1, grey if C = 1; or, with a cmap and a norm, numbers (H, W)."""
     drawn = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
-    drawn = np.nan_to_num(drawn) if drawn.ndim == 3 else drawn  # of numbers in a colour map, NaN has none
+    drawn = np.nan_to_num(drawn) if drawn.ndim == 3 else drawn  # with a colour map, NaN stays transparent
     limits: dict[str, Any] = {} if "norm" in options else {"cmap": "gray", "vmin": 0, "vmax": 1}
     axes.imshow(drawn, interpolation="nearest", **limits, **options)

@@ -1,4 +1,4 @@
-"""Histories of training: losses and accuracies as curves, alone or of several runs."""
+"""Plots of training histories: loss and accuracy curves of one or several runs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _LINES = ("-", "--", ":", "-.")
 @figures.drawing()
 @signatures.checked
 def plot_stats(stats: Any, path: str | os.PathLike | None = None) -> "Figure":
-    """Draw the loss of every iteration, and the accuracy on training and validation images of every epoch.
+    """Plot the loss of every iteration and the training and validation accuracies of every epoch.
 
     stats: a Solver, or a dict with `loss_history`, `train_acc_history`, `val_acc_history`
     """
@@ -39,15 +39,15 @@ def plot_stats(stats: Any, path: str | os.PathLike | None = None) -> "Figure":
 @figures.drawing()
 @signatures.checked
 def plot_acc_curves(results: Mapping[Any, Any], path: str | os.PathLike | None = None) -> "Figure":
-    """Draw the accuracy curves of several runs: on training images to the left, on validation images to the right.
+    """Plot the accuracy curves of several runs: training on the left, validation on the right.
 
-    results: name -> a Solver, or a dict with `train_acc_history` and `val_acc_history`
+    results: dict from names to a Solver, or to a dict with `train_acc_history` and `val_acc_history`
     """
     path = arguments.path_or_none("plot_acc_curves", "path", path)
     function = "plot_acc_curves"
     if not isinstance(results, Mapping) or not results:
         raise TypeError(
-            f"{function}: results={results!r} names no runs; expected a dict of name -> histories; "
+            f"{function}: results={results!r} contains no runs; expected a dict of name -> histories; "
             f"pass {{'lr 1e-3': stats}}"
         )
     runs = {
@@ -73,7 +73,7 @@ def plot_acc_curves(results: Mapping[Any, Any], path: str | os.PathLike | None =
     figure.legend(
         *both[1].get_legend_handles_labels(),
         loc="outside lower center",
-        ncols=-(-len(runs) // -(-len(runs) // 5)),  # rows of equal length, five at most
+        ncols=-(-len(runs) // -(-len(runs) // 5)),  # equal rows of at most five
         frameon=False,
         fontsize=9,
         labelcolor=figures.INK,
@@ -86,11 +86,11 @@ def plot_acc_curves(results: Mapping[Any, Any], path: str | os.PathLike | None =
 def training_picture(
     solver: Any, weights: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] = (3, 32, 32)
 ) -> "Figure":
-    """Draw one training run: loss, accuracies, first-layer weights.
+    """Plot one training run: loss, accuracies, first-layer weights.
 
     solver: a Solver, or a dict with `loss_history`, `train_acc_history`, `val_acc_history`
-    weights, image_shape: a model with `params["W1"]`, or W1 itself, and how its rows form an image, as in
-        `show_net_weights`
+    weights: a model with `params["W1"]`, or W1 itself
+    image_shape: shape of the images that its rows form, as in `show_net_weights`
     """
     path = arguments.path_or_none("training_picture", "path", path)
     function = "training_picture"
@@ -138,7 +138,7 @@ def _draw_loss(axes: "Axes", losses: np.ndarray) -> None:
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
-    """The running mean over about a fortieth of the values, nine where they are few; NaN and infinity are left out."""
+    """The running mean over about 1/40 of the values, or 9 if they are few; NaN and infinity are ignored."""
     window = np.ones(2 * max(len(values) // 80, min(len(values) // 8, 4)) + 1)
     known = np.isfinite(values)
     if not known.any():
@@ -157,7 +157,7 @@ def _draw_accuracies(axes: "Axes", histories: dict[str, np.ndarray]) -> None:
     ):
         marker = "o" if len(values) <= 30 else ""
         axes.plot(range(len(values)), values, color=color, linewidth=1.8, marker=marker, markersize=3.5, label=label)
-    figures.style(axes, "accuracy", "epoch", "share of images")
+    figures.style(axes, "accuracy", "epoch", "fraction of images")
     axes.set_ylim(0, 1)
     figures.whole_numbers(axes)
     axes.legend(frameon=False, fontsize=9, labelcolor=figures.INK, loc="lower right")

@@ -1,4 +1,4 @@
-"""Images side by side: the course's grid, a mosaic on white, samples of each class."""
+"""Arrangements of images: the course's grid, a mosaic, samples of each class."""
 
 import math
 import os
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @signatures.checked
 def visualize_grid(Xs: Any, ubound: float = 255.0, padding: int = 1) -> np.ndarray:
-    """Lay images out in a square grid, each stretched to the range 0 to `ubound`.
+    """Arrange images in a square grid, each scaled to the range from 0 to `ubound`.
 
-    Xs (N, H, W, C): images, channels last, any numbers; padding: black pixels between them
-    Returns the grid (G*H + (G-1)*padding, G*W + (G-1)*padding, C), float64, with G = ceil(sqrt(N)); places without an
-    image, and images whose pixels are all equal, are 0.
+    Xs (N, H, W, C): images, channels last, any numbers
+    padding: number of black pixels between images
+    Returns the grid (G*H + (G-1)*padding, G*W + (G-1)*padding, C), float64, with G = ceil(sqrt(N)). Empty cells, and
+    images whose pixels are all equal, are 0.
     Raises ValueError or TypeError for an array of another shape or dtype.
     """
     function = "visualize_grid"
@@ -40,14 +41,16 @@ def visualize_grid(Xs: Any, ubound: float = 255.0, padding: int = 1) -> np.ndarr
 
 
 def stretched(image: np.ndarray) -> np.ndarray:
-    """Numbers of any range as 0 to 1, all 0 where they are equal."""
+    """Scale numbers to the range from 0 to 1; all 0 if they are equal."""
     low, high = image.min(), image.max()
     return (image - low) / (high - low) if low != high else np.zeros_like(image)
 
 
 def mosaic(images: np.ndarray, padding: int) -> np.ndarray:
-    """Images (N, H, W, C), each stretched to 0 to 1, on white: a full rectangle, at most twice as high as wide, or
-    failing that nearly a square."""
+    """Arrange images (N, H, W, C), each scaled to [0, 1], on white.
+
+    The grid has no empty cells if possible with at most twice as many rows as columns; else it is nearly square.
+    """
     N, H, W, C = images.shape
     columns = next(n for n in range(math.isqrt(N), 0, -1) if N % n == 0)
     if 2 * columns * columns < N:
@@ -69,11 +72,11 @@ def show_examples(
     samples_per_class: int = 7,
     path: str | os.PathLike | None = None,
 ) -> "Figure":
-    """Draw the first `samples_per_class` images of each class, one class per column.
+    """Draw the first `samples_per_class` images of each class, one column per class.
 
-    X (N, C, H, W) or (N, H, W, C) with C of 1 or 3: numbers of any range, stretched together to black and white
+    X (N, C, H, W) or (N, H, W, C) with C of 1 or 3: numbers of any range, scaled together from black to white
     y (N,): labels from 0 to len(class_names) - 1
-    Raises ValueError where X is empty or holds no images, or a label has no name.
+    Raises ValueError if X is empty or has another shape, or a label has no name.
     """
     path = arguments.path_or_none("show_examples", "path", path)
     function = "show_examples"
@@ -84,12 +87,12 @@ def show_examples(
     picked = [np.flatnonzero(labels == label)[:count] for label in range(len(class_names))]
     rows = max(map(len, picked), default=0)
     if not rows:
-        raise ValueError(f"{function}: X.shape = {X.shape} is empty; expected one image at least; pass images")
+        raise ValueError(f"{function}: X.shape = {X.shape} is empty; expected at least one image; pass images")
     images = X if X.shape[1] not in (1, 3) else X.transpose(0, 2, 3, 1)
     if images.shape[3] not in (1, 3):
         raise ValueError(
-            f"{function}: X.shape = {X.shape} holds no images; expected (N, C, H, W) or (N, H, W, C) with C of 1 or 3; "
-            f"reshape X to that"
+            f"{function}: X.shape = {X.shape} does not contain images; expected (N, C, H, W) or (N, H, W, C), C "
+            f"of 1 or 3; reshape X to that"
         )
     everything = images[np.concatenate(picked)]
     low, high = np.nanmin(everything), np.nanmax(everything)

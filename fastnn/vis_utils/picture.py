@@ -1,6 +1,6 @@
-"""The Figure that every picture is: the only module here that imports matplotlib as soon as it is imported itself.
+"""The Figure class of the plots, independent of the user's matplotlib backend and matplotlibrc.
 
-A picture depends neither on the backend that is configured, for a window or a notebook, nor on the user's matplotlibrc.
+This is the only module of the folder that imports matplotlib at import time.
 """
 
 import contextlib
@@ -12,9 +12,9 @@ from typing import Any
 
 try:
     import matplotlib
-except ValueError:  # MPLBACKEND names a backend that is not installed here; none is needed
+except ValueError:  # MPLBACKEND names a backend that is not installed; it is not needed
     for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
-        del sys.modules[name]  # half imported
+        del sys.modules[name]  # partially imported
     configured = os.environ.pop("MPLBACKEND", None)
     try:
         import matplotlib
@@ -27,14 +27,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 @contextlib.contextmanager
 def default_style() -> Iterator[None]:
-    """Inside the block matplotlib's own settings hold: its fonts, no LaTeX, no style sheet."""
+    """Use matplotlib's default settings during the block: no user fonts, LaTeX or style sheets."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         yield
 
 
 class Figure(matplotlib.figure.Figure):
-    """A Figure that a notebook shows also where pyplot, which teaches IPython to draw Figures, was never imported."""
+    """A Figure that notebooks can show even if pyplot, which registers Figures with IPython, was not imported."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

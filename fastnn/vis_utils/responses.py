@@ -1,4 +1,4 @@
-"""What the first convolutional layer answers to one image."""
+"""Plots of the responses of the first convolutional layer to an image."""
 
 import math
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WITHIN, _BETWEEN = 0.06, 0.3  # gaps in a pair of filter and map, and between pairs: in widths of a map
+_INNER_GAP, _OUTER_GAP = 0.06, 0.3  # gaps within and between pairs of filter and map, in widths of a map
 _COLOURS = "RdBu_r"
 
 
@@ -29,15 +29,15 @@ def show_filter_responses(
     stride: Any = 1,
     pad: Any = None,
 ) -> "Figure":
-    """Draw the maps that the filters of the first convolutional layer make of one image, each beside its filter.
+    """Draw the response of each filter of the first convolutional layer to an image, next to the filter.
 
-    net: a model with `params["W1"]` and, where it has a bias, `params["b1"]`; or the filters (F, C, KH, KW) themselves
-    image (C, H, W): as the network receives it, so with the mean image removed where the training data had it removed
-    stride, pad: of the convolution, as in conv_param; pad=None is ((KH - 1) // 2, (KW - 1) // 2), which keeps the size
-        of the image under odd filters
-    The maps are what comes before any activation, on the active backend, in one scale of colours for all: red above
-    0, blue below, white at 0, full beyond 99.5 % of the values. Each filter is stretched to black and white by itself.
-    Raises ValueError or TypeError where these do not belong together, or are empty.
+    net: a model with `params["W1"]` and optionally `params["b1"]`, or the filters (F, C, KH, KW) themselves
+    image (C, H, W): preprocessed as for the network, so without the mean image if the training data were
+    stride, pad: of the convolution, as in conv_param; pad=None is ((KH - 1) // 2, (KW - 1) // 2), which preserves the
+        image size for odd filters
+    Responses are computed on the active backend, before any activation, and share one colour scale: red for positive,
+    blue for negative, white for 0, saturated beyond the 99.5th percentile. Each filter is scaled from black to white.
+    Raises ValueError or TypeError if shapes do not match or arrays are empty.
     """
     path = arguments.path_or_none("show_filter_responses", "path", path)
     function = "show_filter_responses"
@@ -57,28 +57,28 @@ def show_filter_responses(
 
 
 def _draw(filters: np.ndarray, image: np.ndarray, maps: np.ndarray) -> "Figure":
-    """The image to the left, then the pairs in rows; one unit is the width of a map."""
+    """Draw the image on the left and the pairs in rows; the unit is the width of a map."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     height = min(max(maps.shape[1] / maps.shape[2], 0.25), 4.0)
-    columns = _columns(len(maps), height + _BETWEEN)
+    columns = _columns(len(maps), height + _OUTER_GAP)
     rows = -(-len(maps) // columns)
-    pair = 2 + _WITHIN + _BETWEEN
-    inches = min(1.2, 10.0 / (columns * pair), 8.0 / (rows * (height + _BETWEEN)))
+    pair = 2 + _INNER_GAP + _OUTER_GAP
+    inches = min(1.2, 10.0 / (columns * pair), 8.0 / (rows * (height + _OUTER_GAP)))
     side = 1.6 / inches  # of the image
-    left = side + 2 * _BETWEEN
-    width = left + columns * pair - _BETWEEN
-    bottom = max(rows * (height + _BETWEEN) - _BETWEEN, side)
+    left = side + 2 * _OUTER_GAP
+    width = left + columns * pair - _OUTER_GAP
+    bottom = max(rows * (height + _OUTER_GAP) - _OUTER_GAP, side)
     figure = figures.new(inches * width + 0.9, inches * bottom + 0.6)
     axes = figure.subplots()
     _place(axes, images.stretched(weights.in_colour(image[None])[0]), 0, 0, side, side)
     spread = float(np.percentile(np.abs(maps), 99.5)) if np.isfinite(maps).all() else 1.0
     scale = Normalize(-(spread or 1.0), spread or 1.0)
     for f, (picture, response) in enumerate(zip(weights.in_colour(filters), maps, strict=True)):
-        x, y = left + f % columns * pair, -(f // columns) * (height + _BETWEEN)
+        x, y = left + f % columns * pair, -(f // columns) * (height + _OUTER_GAP)
         _place(axes, images.stretched(picture), x, y, 1, height)
-        _place(axes, response, x + 1 + _WITHIN, y, 1, height, cmap=_COLOURS, norm=scale)
+        _place(axes, response, x + 1 + _INNER_GAP, y, 1, height, cmap=_COLOURS, norm=scale)
         axes.annotate(str(f), (x, y), (0, 2), textcoords="offset points", fontsize=8, color=figures.INK)
     for x, title in ((0, "image"), (left, "filters and their responses")):
         axes.annotate(title, (x, 0), (0, 15), textcoords="offset points", fontsize=11, color=figures.INK)
@@ -90,7 +90,7 @@ def _draw(filters: np.ndarray, image: np.ndarray, maps: np.ndarray) -> "Figure":
 
 
 def _place(axes: "Axes", picture: np.ndarray, x: float, y: float, width: float, height: float, **colours: Any) -> None:
-    """A picture (H, W) or (H, W, C) below and to the right of (x, y), as large as the box allows, pixels square."""
+    """Draw pixels (H, W) or (H, W, C) with the top left corner at (x, y), as large as fits into the box."""
     from matplotlib.patches import Rectangle
 
     unit = min(width / picture.shape[1], height / picture.shape[0])
@@ -100,11 +100,11 @@ def _place(axes: "Axes", picture: np.ndarray, x: float, y: float, width: float, 
 
 
 def _columns(count: int, height: float) -> int:
-    """How many pairs stand in a row: a picture near 4 : 3, with few places empty."""
+    """The number of pairs in a row, for a figure of about 4 : 3 with few empty cells."""
 
-    def unfit(columns: int) -> float:
+    def badness(columns: int) -> float:
         rows = -(-count // columns)
-        shape = columns * (2 + _WITHIN + _BETWEEN) / (rows * height)
+        shape = columns * (2 + _INNER_GAP + _OUTER_GAP) / (rows * height)
         return abs(math.log(shape * 3 / 4)) + 6 * (rows * columns - count) / count
 
-    return min(range(1, count + 1), key=unfit)
+    return min(range(1, count + 1), key=badness)

@@ -1,4 +1,4 @@
-"""Weights as images: the first layer of a network, the class templates of a linear classifier."""
+"""Plots of weights as images: first layers of networks, class templates of linear classifiers."""
 
 import math
 import os
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def show_net_weights(
     net: Any, path: str | os.PathLike | None = None, image_shape: Sequence[int] = (3, 32, 32)
 ) -> "Figure":
-    """Draw the first layer's weights as images, one per filter or hidden unit, each stretched to black and white.
+    """Draw the first layer's weights as images, one per filter or hidden unit, each scaled from black to white.
 
     net: a model with `params["W1"]`, or W1 itself: filters (F, C, KH, KW) or affine weights (D, M)
-    image_shape: how the D weights of a unit form an image: (C, H, W), or (H, W, C) with C of 1 or 3
-    Raises ValueError where there are no such weights.
+    image_shape: shape of the image that the D weights of a unit form: (C, H, W), or (H, W, C) with C of 1 or 3
+    Raises ValueError if there are no such weights.
     """
     path = arguments.path_or_none("show_net_weights", "path", path)
     grid = first_layer_mosaic("show_net_weights", net, image_shape)
@@ -44,21 +44,21 @@ def show_class_templates(
     path: str | os.PathLike | None = None,
     image_shape: Sequence[int] = (3, 32, 32),
 ) -> "Figure":
-    """Draw what a linear classifier looks for: the weights of each class as an image, stretched to black and white.
+    """Draw the templates of a linear classifier: the weights of each class as an image, scaled from black to white.
 
-    W (D, K): weights, or an object that holds them as its attribute W; (D + 1, K) with the bias as the last row, where
-        the bias trick appends a 1 to every image, is accepted too: that row is not drawn
-    class_names: K of them
-    image_shape: how the D weights of a class form an image: (C, H, W), or (H, W, C) with C of 1 or 3
-    Raises ValueError where W does not form images, or has another number of classes; TypeError where W is not an array.
+    W (D, K): weights, or an object with the attribute W; the last row of (D + 1, K), the bias if the bias trick appends
+        a 1 to every image, is not drawn
+    class_names: names of the K classes
+    image_shape: shape of the image that the D weights of a class form: (C, H, W), or (H, W, C) with C of 1 or 3
+    Raises ValueError if W does not form images or has another number of classes, TypeError if W is not an array.
     """
     path = arguments.path_or_none("show_class_templates", "path", path)
     function = "show_class_templates"
     given = arrays.to_numpy(validation.array(function, "W", getattr(W, "W", W)))
     if given.dtype == object:
         raise TypeError(
-            f"{function}: W={validation.brief(W)} holds no weights; expected (D, K), or a classifier with them as its "
-            f"attribute W; train the classifier first"
+            f"{function}: W={validation.brief(W)} contains no weights; expected (D, K), or a classifier with them as "
+            f"its attribute W; train the classifier first"
         )
     (weights,) = validation.floats(function, W=(given, "D K"))
     class_names = arguments.words(function, "class_names", class_names)
@@ -69,20 +69,20 @@ def show_class_templates(
             f"{function}: class_names={list(class_names)} do not fit W.shape = {weights.shape}; expected a name for "
             f"each of at least one column; pass {len(templates)} names"
         )
-    columns = -(-len(templates) // -(-len(templates) // 5))  # rows of equal length, five at most
+    columns = -(-len(templates) // -(-len(templates) // 5))  # equal rows of at most five
     rows = -(-len(templates) // columns)
     figure = figures.new(1.5 * columns, 1.5 * rows * templates.shape[1] / templates.shape[2] + 0.25 * rows)
-    places = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in places:
+    cells = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in cells:
         axes.set_axis_off()
-    for axes, template, name in zip(places, templates, class_names, strict=False):
+    for axes, template, name in zip(cells, templates, class_names, strict=False):
         figures.draw_image(axes, images.stretched(template))
         axes.set_title(name, fontsize=10, color=figures.INK, pad=4)
     return figures.finish(figure, path)
 
 
 def first_layer(function: str, net: Any) -> np.ndarray:
-    """params["W1"] of a model, or the array itself."""
+    """Return params["W1"] of a model, or the array itself."""
     params = getattr(net, "params", None)
     if params is not None and "W1" not in params:
         raise ValueError(
@@ -92,7 +92,7 @@ def first_layer(function: str, net: Any) -> np.ndarray:
 
 
 def first_layer_mosaic(function: str, net: Any, image_shape: Sequence[int]) -> np.ndarray:
-    """The first layer's weights as one picture (H, W, C), 0 to 1."""
+    """Arrange the first layer's weights in one image (H, W, C), values 0 to 1."""
     weights, image_shape = first_layer(function, net), arguments.lengths(function, "image_shape", image_shape, 3)
     if weights.ndim == 2:
         pictures = as_images(function, "W1", weights, image_shape)
@@ -104,7 +104,7 @@ def first_layer_mosaic(function: str, net: Any, image_shape: Sequence[int]) -> n
 
 
 def as_images(function: str, name: str, weights: np.ndarray, image_shape: Sequence[int]) -> np.ndarray:
-    """The columns of (D, M) as images (M, H, W, C) with C of 1 or 3."""
+    """Convert the columns of (D, M) to images (M, H, W, C) with C of 1 or 3."""
     image_shape = arguments.lengths(function, "image_shape", image_shape, 3)
     if weights.shape[0] != math.prod(image_shape):
         raise ValueError(
@@ -118,7 +118,7 @@ def as_images(function: str, name: str, weights: np.ndarray, image_shape: Sequen
 
 
 def in_colour(filters: np.ndarray) -> np.ndarray:
-    """Filters (F, C, KH, KW) as images (F, KH, KW, C); where C is not 1 or 3, the mean over the channels, in grey."""
+    """Convert filters (F, C, KH, KW) to images (F, KH, KW, C), averaged over the channels if C is not 1 or 3."""
     if filters.shape[1] not in (1, 3):
         filters = filters.mean(axis=1, keepdims=True)
     return filters.transpose(0, 2, 3, 1)

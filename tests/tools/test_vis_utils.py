@@ -108,7 +108,7 @@ def test_accuracy_curves():
 
 @pytest.mark.parametrize("results", [{}, [STATS]])
 def test_accuracy_curves_of_no_runs(results):
-    with pytest.raises(TypeError, match=r"plot_acc_curves: results=.* names no runs; expected a dict"):
+    with pytest.raises(TypeError, match=r"plot_acc_curves: results=.* contains no runs; expected a dict"):
         plot_acc_curves(results)
 
 
@@ -163,7 +163,7 @@ def test_examples_channels_last_and_grey():
 def test_examples_of_nothing():
     with pytest.raises(ValueError, match=r"show_examples: X.shape = .* is empty"):
         show_examples(np.zeros((0, 3, 2, 2)), np.zeros(0, int), ["cat"])
-    with pytest.raises(ValueError, match=r"X.shape = \(2, 5, 5, 5\) holds no images; expected \(N, C, H, W\)"):
+    with pytest.raises(ValueError, match=r"X.shape = \(2, 5, 5, 5\) does not contain images; expected \(N, C, H, W\)"):
         show_examples(np.zeros((2, 5, 5, 5)), [0, 0], ["cat"])
     with pytest.raises(ValueError, match="y contains the label 1 at index 0; expected 0 to 0"):
         show_examples(np.zeros((1, 3, 2, 2)), [1], ["cat"])

@@ -58,10 +58,12 @@ def test_reconstructions_stand_below_the_images(tmp_path):
 
 def test_pictures_of_other_arrays():
     with pytest.raises(
-        ValueError, match="show_autoencoder_features: W1 has 8 pixels, which form no image of 2 x 2; exp"
+        ValueError, match="show_autoencoder_features: W1 has 8 pixels, which do not form an image of 2 x 2; exp"
     ):
         show_autoencoder_features(np.zeros((8, 3)))
-    with pytest.raises(ValueError, match=r"X has 8 pixels, which form no image of 3 x 2; expected height times width"):
+    with pytest.raises(
+        ValueError, match=r"X has 8 pixels, which do not form an image of 3 x 2; expected height times width"
+    ):
         show_reconstructions(np.zeros((3, 8)), np.zeros((3, 8)), image_shape=(3, 2))
     with pytest.raises(
         ValueError, match=r"show_reconstructions: reconstructed.shape = \(2, 9\) has length 2 on axis 0"

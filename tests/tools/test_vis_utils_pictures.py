@@ -74,7 +74,7 @@ def test_templates_that_are_none():
         show_class_templates(np.zeros((12, 0)), [], image_shape=(3, 2, 2))
     with pytest.raises(ValueError, match=r"show_class_templates: W.shape = \(3, 2, 2\) has 3 axes"):
         show_class_templates(np.zeros((3, 2, 2)), NAMES, image_shape=(3, 2, 2))
-    with pytest.raises(TypeError, match=r"show_class_templates: W=namespace\(W=None\) holds no weights; .* train"):
+    with pytest.raises(TypeError, match=r"show_class_templates: W=namespace\(W=None\) contains no weights; .* train"):
         show_class_templates(types.SimpleNamespace(W=None), NAMES)
 
 
