@@ -1,7 +1,7 @@
-"""Comparison of kernels: with the naive loops in float64, and with numbers from elsewhere.
+"""Comparison of kernels with the naive loops in float64.
 
-`check_kernel` does all of it for a kernel of your own, and raises WrongKernel, an AssertionError; a test that asks for
-the pytest fixture of the same name gets it too. Where it is made:
+`check_kernel` tests a custom kernel, and raises WrongKernel, an AssertionError, if it fails; it is also available as a
+pytest fixture of the same name.
 
     compare          `assert_same`, `against_naive`, `tolerance`
     conformance      `check_kernel`, and `fastnn check`
@@ -19,7 +19,7 @@ __all__ = ["Report", "WrongKernel", "against_naive", "assert_same", "check_kerne
 
 
 def __getattr__(name: str) -> Any:
-    """What is imported when it is asked for: a comparison of two arrays needs none of it."""
+    """Import the conformance tests on first access; comparisons do not need them."""
     if name in ("Report", "WrongKernel", "check_kernel"):
         import importlib
 

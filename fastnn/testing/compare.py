@@ -1,4 +1,4 @@
-"""Comparison of results: with each other, and with the naive loops in float64."""
+"""Comparison of two results, and of a kernel with the naive loops in float64."""
 
 import math
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from fastnn.kernels import use_backend
 
 
 def tolerance(dtype: Any, terms: int = 1) -> float:
-    """The relative error that a sum of `terms` products in `dtype` may have: eps * (16 + 4*sqrt(terms))."""
+    """The allowed relative error of a sum of `terms` products in `dtype`: eps * (16 + 4*sqrt(terms))."""
     return float(np.finfo(dtype).eps) * (16 + 4 * math.sqrt(terms))
 
 
 def assert_same(actual: Any, expected: Any, terms: int = 1, where: str = "result") -> None:
     """Raise AssertionError unless two results agree: arrays, numbers, None, or tuples and dicts of these.
 
-    The error is raised under `python -O` too.
-    Shapes are equal, NaN and infinity stand at the same places, integers are equal, and floats differ by at most
-    `tolerance(dtype of actual, terms)` times the largest finite magnitude expected (at least 1).
+    Shapes, integers, and the positions of NaN and infinity must be equal; floats may differ by at most
+    `tolerance(dtype of actual, terms)` times the largest finite expected magnitude (at least 1). The error is raised
+    under `python -O` too.
     """
     if isinstance(expected, dict):
         if not (isinstance(actual, dict) and actual.keys() == expected.keys()):
@@ -57,8 +57,8 @@ def assert_same(actual: Any, expected: Any, terms: int = 1, where: str = "result
 def against_naive(function: Callable, *arguments: Any, terms: int = 1, **options: Any) -> Any:
     """Run a kernel on the active backend and compare it with the naive loops in float64.
 
-    Returns the active backend's result. Raises AssertionError, also under `python -O`, where the two differ, an
-    argument was modified, or float results do not have the dtype of the float arguments.
+    Returns the active backend's result. Raises AssertionError, also under `python -O`, if the two differ, an argument
+    was modified, or float results do not have the dtype of the float arguments.
     """
     named: dict[Any, Any] = {**dict(enumerate(arguments)), **options}
     before = {name: _copy(argument) for name, argument in named.items()}

@@ -1,4 +1,4 @@
-"""The gradient doctor: is an analytic gradient right, and if not, what is likely wrong with it?"""
+"""The gradient doctor: tests an analytic gradient and names the likely cause of an error."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from .slopes import Estimate, Slope, Slopes
 
 __all__ = ["Diagnosis", "diagnose"]
 
-_VISIBLE = 0.05  # of the largest derivative: a measurement that is less sure than this decides nothing
+_VISIBLE = 0.05  # times the largest derivative: a larger measurement error decides nothing
 
 
 @signatures.quiet
@@ -30,27 +30,27 @@ def diagnose(
     num_checks: int | None = None,
     seed: Any = None,
 ) -> Diagnosis:
-    """Judge each element of an analytic gradient of f at x, and name the likely cause where it is wrong.
+    """Test each element of an analytic gradient of f at x, and name the likely cause of errors.
 
-    f(x): the loss as a number; or an array, where dout, the gradient of a loss with respect to it, is given
-    x: array of floats of any layout, finite; each element is moved in place, and put back, also where f raises
-    analytic: the gradient to be judged, in the shape of x (any other shape is a fault that is diagnosed)
+    f(x): the loss as a number; or an array, if dout, the gradient of a loss with respect to it, is given
+    x: finite array of floats of any layout; each element is changed in place and restored, also if f raises
+    analytic: the gradient to test, in the shape of x (any other shape is diagnosed as an error)
     h: the step; None chooses epsilon**(1/3) * max(|x|, 1) for each element, with epsilon of the coarsest dtype among x,
-        f(x) and analytic: 6e-6 in float64, 5e-3 in float32 where |x| is not above 1
-    num_checks: how many elements to draw, by seed (see `fastnn.rng`); None tests all
+        f(x) and analytic: 6e-6 in float64, 5e-3 in float32 if |x| is at most 1
+    num_checks: number of elements to draw with seed (see `fastnn.rng`); None tests all
     Returns a Diagnosis with an array of verdicts:
         "ok": analytic and numeric derivative agree to a relative epsilon**(1/3), or to the rounding of f
-        "kink": f is not smooth within the step, and the analytic value lies between the slopes to left and right
-        "precision": the step does not fit the dtype, or f is rounded too coarsely to decide
-        "wrong": they differ by more than the numeric derivative can be off
+        "kink": f is not smooth within the step, and the analytic value is between the left and right slopes
+        "precision": the step does not fit the dtype, or the rounding of f is too coarse to decide
+        "wrong": they differ by more than the error of the numeric derivative
     and a cause: "factor", "sign", "transpose", "flip", "penalty", "sum", "offset", "place", "zero", "unread",
         "not finite", "shape" or None.
-    Where one step does not show agreement, slopes over up to eight steps decide, as does what f(x) jitters by; "wrong"
-    is said only where three shorter steps do not explain it either: f is called 2 times for an element of a right
-    gradient, up to 40 times for another. Where f rounds a float64 x to float32, as a model with float32 parameters
-    does, that is noticed, and epsilon is that of float32.
-    Raises TypeError and ValueError for x that is empty or holds no finite floats, for f that returns no number, is not
-    finite or not repeatable, or changes x, and for h, num_checks and seed out of range.
+    If one step does not show agreement, the slopes over up to eight steps and the noise of f(x) decide; an element is
+    "wrong" only if three shorter steps do not explain the difference either. f is called 2 times per correct element,
+    and up to 40 times per wrong one. If f rounds a float64 x to float32, as a model with float32 parameters does, this
+    is detected, and epsilon is that of float32.
+    Raises TypeError or ValueError if x is empty or not finite, if f returns no number, is not finite or repeatable, or
+    changes x, and for h, num_checks and seed out of range.
     """
     function = "diagnose"
     arguments.function(function, "f", f)
@@ -82,9 +82,9 @@ def diagnose(
     errors = np.where(~np.isfinite(expected) & (verdicts != UNTESTED), np.inf, errors)
     cause, explanation = None, ""
     if (verdicts == "wrong").any():
-        told = np.where((verdicts == "wrong") | (verdicts == "ok"), numeric, np.nan)
+        measured = np.where((verdicts == "wrong") | (verdicts == "ok"), numeric, np.nan)
         slack = 4 * slopes.epsilon ** (1 / 3)
-        case = causes.Case(x, expected, told, error, verdicts == "wrong", slack, len(indices) < x.size)
+        case = causes.Case(x, expected, measured, error, verdicts == "wrong", slack, len(indices) < x.size)
         cause, explanation = causes.find(case) if fits else causes.of_shape(case, gradient)
     elif (verdicts == "precision").any():
         explanation = _advice(h, slopes, indices[0])
@@ -92,20 +92,20 @@ def diagnose(
 
 
 def _drawn(function: str, shape: tuple[int, ...], num_checks: Any, seed: Any) -> list[tuple[int, ...]]:
-    """The indices to test: all, or as many different ones as asked for."""
+    """The indices to test: all, or `num_checks` different ones."""
     size = math.prod(shape)
     generator = rng.generator(seed)
     if num_checks is None:
         return list(np.ndindex(shape))
     count = min(validation.integer(function, "num_checks", num_checks, minimum=1), size)
-    places = generator.choice(size, count, replace=False)
-    return [tuple(int(axis) for axis in np.unravel_index(place, shape)) for place in places]
+    positions = generator.choice(size, count, replace=False)
+    return [tuple(int(axis) for axis in np.unravel_index(position, shape)) for position in positions]
 
 
 def _judge(
     slopes: Slopes, index: tuple[int, ...], value: float, slope: Slope | None, scale: float, step_given: bool
 ) -> tuple[str, float, float]:
-    """Verdict, numeric derivative and its likely error for one element whose analytic derivative is `value`."""
+    """The verdict, the numeric derivative and its likely error for one element; `value` is the analytic derivative."""
     relative = slopes.epsilon ** (1 / 3)
     if slope is not None and math.isfinite(value):
         noise = 4 * slope.noise
@@ -116,30 +116,32 @@ def _judge(
         return "wrong", estimates[0].value, 4 * estimates[0].error
     if not math.isfinite(estimates[0].value):
         return "precision", math.nan, math.nan
-    said = _said(relative, value, *estimates)
-    if said == "wrong":
-        finer = slopes.ladder(index, finer=True)  # several kinks within the steps so far pass for a slope
-        if math.isfinite(finer[0].value) and _said(relative, value, *finer) != "wrong":
-            estimates, said = finer, _said(relative, value, *finer)
+    verdict = _verdict(relative, value, *estimates)
+    if verdict == "wrong":
+        finer = slopes.ladder(index, finer=True)  # several kinks within the steps can look like a slope
+        if math.isfinite(finer[0].value) and _verdict(relative, value, *finer) != "wrong":
+            estimates, verdict = finer, _verdict(relative, value, *finer)
     central, right, left = estimates
     error, near = 4 * central.error, _near(relative, value, central.value)
-    if said is not None:
-        return said, central.value, error
+    if verdict is not None:
+        return verdict, central.value, error
     if error > _VISIBLE * scale and not value == central.value == right.value == left.value == 0:
         return "precision", central.value, error
     if slope is not None and abs(value - slope.central) > near + 4 * slope.noise and slope.step > central.step:
         low, high = sorted((slope.right, slope.left))
-        smooth = 4 * (central.bend + error) * slope.step / central.step  # a curve bends in proportion to the step
+        smooth = (
+            4 * (central.bend + error) * slope.step / central.step
+        )  # the bend of a smooth curve is proportional to the step
         if low - near <= value <= high + near and high - low > smooth:
             return "kink", central.value, error
     return "precision" if step_given else "ok", central.value, error
 
 
-def _said(relative: float, value: float, central: Estimate, right: Estimate, left: Estimate) -> str | None:
-    """What the slopes tell about an analytic value: "kink", "wrong", or None where it may be right."""
+def _verdict(relative: float, value: float, central: Estimate, right: Estimate, left: Estimate) -> str | None:
+    """The verdict of the slopes on an analytic value: "kink", "wrong", or None if it may be right."""
     error, near = 4 * central.error, _near(relative, value, central.value)
-    jump, sure = abs(right.value - left.value), 4 * (right.error + left.error)
-    if sure + near < jump < 4 * error:  # at a kink no central slope is sure; elsewhere such a jump is chance
+    jump, certain = abs(right.value - left.value), 4 * (right.error + left.error)
+    if certain + near < jump < 4 * error:  # at a kink the central slope is uncertain; elsewhere such a jump is chance
         between = min(right.value, left.value) - near <= value <= max(right.value, left.value) + near
         return "kink" if between else "wrong"
     return "wrong" if abs(value - central.value) > near + error else None

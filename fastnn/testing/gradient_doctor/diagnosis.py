@@ -1,4 +1,4 @@
-"""What the doctor found, for programs and for readers."""
+"""The result of the gradient doctor."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ UNTESTED = "untested"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
-    """The result of `diagnose`; printed, it says what a person should know.
+    """The result of `diagnose`; print it for a summary.
 
-    verdicts: strings in the shape of x: "ok", "kink", "precision", "wrong", or "untested" where only some were drawn
+    verdicts: strings in the shape of x: "ok", "kink", "precision", "wrong" or "untested"
     numeric: the numeric gradient, float64, in the shape of x; NaN where untested
-    analytic: the gradient that was judged
+    analytic: the gradient that was tested
     errors: |analytic - numeric| / max(1e-8, |analytic| + |numeric|) in the shape of x; NaN where untested, infinite
         where the analytic value is not finite or its shape is not that of x
-    cause: why elements are wrong, in one word (see `diagnose`), or None where none are or no cause fits
-    explanation: the same for a reader, or what to do about elements whose verdict is "precision"; "" where all is well
+    cause: name of the cause of wrong elements (see `diagnose`), or None if there are none or no cause fits
+    explanation: a sentence about the cause, or advice about elements with the verdict "precision"; "" if there is none
     """
 
     verdicts: np.ndarray
@@ -30,19 +30,19 @@ class Diagnosis:
 
     @property
     def ok(self) -> bool:
-        """Whether every element tested is ok, or a kink: nothing is wrong, nothing remained undecided."""
+        """Whether every tested element is "ok" or "kink"."""
         return self.counts["wrong"] == self.counts["precision"] == 0
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many elements have each verdict."""
+        """The number of elements with each verdict."""
         return {verdict: int(np.count_nonzero(self.verdicts == verdict)) for verdict in VERDICTS}
 
     @property
     def worst(self) -> tuple[int, ...]:
-        """The index of the largest error among the elements of the gravest verdict that occurs."""
-        gravest = next(verdict for verdict in ("wrong", "precision", "ok", "kink") if self.counts[verdict])
-        errors = np.where(self.verdicts == gravest, np.nan_to_num(self.errors, nan=-1.0), -2.0)
+        """The index of the largest error among the elements with the worst verdict."""
+        worst_verdict = next(verdict for verdict in ("wrong", "precision", "ok", "kink") if self.counts[verdict])
+        errors = np.where(self.verdicts == worst_verdict, np.nan_to_num(self.errors, nan=-1.0), -2.0)
         return tuple(int(axis) for axis in np.unravel_index(int(np.argmax(errors)), errors.shape))
 
     def __repr__(self) -> str:
@@ -61,8 +61,8 @@ class Diagnosis:
             )
         if counts["kink"]:
             lines.append(
-                "Kinks: left and right of x the slope of f differs, and the analytic value is between the two. That is "
-                "no fault."
+                "Kinks: the left and right slopes of f at x differ, and the analytic value is between them. This "
+                "is not an error."
             )
         if self.explanation:
             lines.append(self.explanation)

@@ -1,4 +1,4 @@
-"""How steep f is along one element of x: measured with one step, or with several, which also tell how sure that is."""
+"""Numeric slopes of f along one element of x, from one step, or from several steps with an error estimate."""
 
 import math
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from fastnn import arguments
 from fastnn.kernels.dispatch import validation
 
 _SINGLE = float(np.finfo(np.float32).eps)
-_RATIO, _LADDER = 8.0, range(-3, 5)  # from 1/512 of the usual step up; float32 inside float64 needs 800 times as much
+_RATIO, _LADDER = 8.0, range(-3, 5)  # from 1/512 of the usual step; float32 inside float64 needs 800 times it
 _FINER = range(-6, 5)
-_LONGEST = 8 * _SINGLE ** (1 / 3)  # relative to max(|x|, 1): beyond this, f may be quite another function
+_LONGEST = 8 * _SINGLE ** (1 / 3)  # relative to max(|x|, 1): farther away, f may behave differently
 
 
 class Slope(NamedTuple):
-    """What one step tells: slopes, the error that rounding of f(x) itself may cause in them, whether f(x) moved."""
+    """The slopes over one step, the error due to rounding of f(x), and whether f(x) changed."""
 
     step: float
     central: float
@@ -27,9 +27,9 @@ class Slope(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """The limit of the slopes as the step shrinks, its likely error, and the step that told it best.
+    """An estimate of the derivative, its likely error, and the step with the smallest error.
 
-    bend: how much the slopes to right and left differ at that step
+    bend: the difference of the right and left slopes at that step
     """
 
     value: float
@@ -39,12 +39,12 @@ class Estimate(NamedTuple):
 
 
 class Slopes:
-    """f around x, where each element of x is moved in place and put back, also where f raises.
+    """Slopes of f at x; each element of x is changed in place and restored, also if f raises.
 
-    f(x): a number, or an array where dout is given: then what is differentiated is sum(f(x) * dout)
-    epsilon: the relative spacing of numbers in the coarsest of the dtypes involved
-    rounding: that of the dtype of f(x)
-    Raises TypeError or ValueError where f returns something else, is not finite, changes x or itself from call to call.
+    f(x): a number, or an array if dout is given: then sum(f(x) * dout) is differentiated
+    epsilon: the machine epsilon of the coarsest dtype involved
+    rounding: the machine epsilon of the dtype of f(x)
+    Raises TypeError or ValueError if f returns something else, is not finite, changes x, or is not repeatable.
     """
 
     def __init__(self, function: str, f: Callable, x: np.ndarray, dout: Any, *dtypes: np.dtype) -> None:
@@ -64,17 +64,17 @@ class Slopes:
             self.epsilon = self.rounding = max(self.epsilon, _SINGLE)
 
     def usual_step(self, index: tuple[int, ...]) -> float:
-        """epsilon**(1/3) * max(|x|, 1), which balances truncation and rounding.
+        """The default step, epsilon**(1/3) * max(|x|, 1), which balances truncation and rounding errors.
 
         Source: Dennis & Schnabel, Numerical methods for unconstrained optimization (1983), section 5.4.
         """
         return self.epsilon ** (1 / 3) * max(abs(float(self.x[index])), 1.0)
 
     def at(self, index: tuple[int, ...], step: float) -> Slope | None:
-        """The slopes over one step to the right and to the left; None where x does not move, or f is not finite."""
+        """The slopes over one step to the right and left; None if x does not change or f is not finite."""
         x, before = self.x, self.x[index]
         try:
-            with np.errstate(all="ignore"):  # where a step leaves the domain of f, it is passed over
+            with np.errstate(all="ignore"):  # a step outside the domain of f is skipped
                 x[index] = before + step
                 right, above = float(x[index]) - float(before), self._value()
                 x[index] = before - step
@@ -85,38 +85,38 @@ class Slopes:
         if not (moves and np.isfinite(above).all() and np.isfinite(below).all()):
             return None
         moved = (above != self.value) | (below != self.value)
-        size = float(np.linalg.norm(self._weighed(self.value)[moved if moved.any() else ...]))
+        size = float(np.linalg.norm(self._weighted(self.value)[moved if moved.any() else ...]))
         return Slope(
             step,
-            float(self._weighed(above - below).sum()) / (right + left),
-            float(self._weighed(above - self.value).sum()) / right,
-            float(self._weighed(self.value - below).sum()) / left,
+            float(self._weighted(above - below).sum()) / (right + left),
+            float(self._weighted(above - self.value).sum()) / right,
+            float(self._weighted(self.value - below).sum()) / left,
             self.rounding * size / step,
             bool(moved.any()),
         )
 
     def ladder(self, index: tuple[int, ...], finer: bool = False) -> tuple[Estimate, Estimate, Estimate]:
-        """Central, right and left slope, each from that of several steps which promises the least error.
+        """Estimate the central, right and left slopes, each from the step with the smallest error.
 
-        finer: try shorter steps too, which cross fewer kinks, and in which rounding weighs more
+        finer: also try shorter steps, which cross fewer kinks, but have larger rounding errors
         """
         base, longest = self.usual_step(index), _LONGEST * max(abs(float(self.x[index])), 1.0)
         steps = [base * _RATIO**k for k in (_FINER if finer else _LADDER) if base * _RATIO**k <= longest]
-        rungs = self._doubted([slope for step in steps if (slope := self.at(index, step)) is not None])
+        rungs = self._with_resolution([slope for step in steps if (slope := self.at(index, step)) is not None])
         return _best(rungs, "central"), _best(rungs, "right"), _best(rungs, "left")
 
-    def _doubted(self, rungs: list[Slope]) -> list[Slope]:
-        """Where f(x) moved under some steps only, the others may be shorter than what f(x) resolves.
+    def _with_resolution(self, rungs: list[Slope]) -> list[Slope]:
+        """Increase the noise of steps that did not change f(x), which may be shorter than its resolution.
 
-        The least change seen bounds that, as does the spacing of float32.
+        The resolution is bounded by the smallest change seen, and by the spacing of float32.
         """
         changes = [max(abs(rung.right), abs(rung.left)) * rung.step for rung in rungs if rung.moved]
         if not changes:
             return rungs
-        least = min(*changes, _SINGLE * float(np.linalg.norm(self._weighed(self.value))))
+        least = min(*changes, _SINGLE * float(np.linalg.norm(self._weighted(self.value))))
         return [rung if rung.moved else rung._replace(noise=max(rung.noise, least / rung.step)) for rung in rungs]
 
-    def _weighed(self, values: np.ndarray) -> np.ndarray:
+    def _weighted(self, values: np.ndarray) -> np.ndarray:
         return values if self.dout is None else values * self.dout
 
     def _value(self) -> np.ndarray:
@@ -124,12 +124,12 @@ class Slopes:
         if result.dtype.kind not in "fiub" or (self.dout is None and result.size != 1):
             raise (TypeError if result.dtype.kind not in "fiub" else ValueError)(
                 f"{self.function}: f(x) is {result.dtype} of shape {result.shape}; expected a real number, or an array "
-                f"where dout is given; return the loss, or pass dout, its gradient with respect to f(x)"
+                f"if dout is given; return the loss, or pass dout, its gradient with respect to f(x)"
             )
         if self.dout is not None:
             validation.shape(self.function, "dout", self.dout, result.shape)
         self.dtype = result.dtype
-        return np.array(result, dtype=np.float64)  # a copy: f may write the next result over this one
+        return np.array(result, dtype=np.float64)  # a copy, since f may reuse its result array
 
     def _reads_single(self, before: np.ndarray) -> bool:
         """Whether f rounds a float64 x to float32 before it computes, as a model with float32 parameters does."""
@@ -156,20 +156,19 @@ class Slopes:
 
 
 def _best(rungs: list[Slope], side: str) -> Estimate:
-    """A short step suffers from rounding, a long one from curvature and kinks.
+    """Choose the step with the smallest error: short steps suffer from rounding, long ones from curvature and kinks.
 
-    The error of a central slope is at most half of what the slopes to right and left differ by, about what it differs
-    by from the nearer of its neighbours on the ladder, and what f(x) jitters by under the shortest step, over its own:
-    they are not all small by chance at the same time.
+    The error of a central slope is estimated by the largest of half the difference of the right and left slopes, the
+    difference from the closer neighbour on the ladder, and the noise of f(x) at the shortest step, relative to its own.
     """
     values, estimates = [getattr(rung, side) for rung in rungs], []
     for k, rung in enumerate(rungs):
-        apart = (
+        spread = (
             min(abs(values[k] - values[n]) for n in (k - 1, k + 1) if 0 <= n < len(rungs)) if rungs[1:] else math.inf
         )
         bend = abs(rung.right - rung.left)
         jitter = abs(rungs[0].right - rungs[0].left) * rungs[0].step / rung.step
-        error = max(apart, jitter, 2 * rung.noise, bend / 2 if side == "central" else 0.0)
+        error = max(spread, jitter, 2 * rung.noise, bend / 2 if side == "central" else 0.0)
         estimates.append(Estimate(values[k], error, rung.step, bend))
     return min(estimates, key=lambda estimate: estimate.error, default=Estimate(math.nan, math.inf, math.nan, math.nan))
 
