@@ -56,7 +56,7 @@ def preprocess_patches(images: Any) -> np.ndarray:
     )
     if not np.isfinite(grey).all():
         raise ValueError(
-            f"{function}: images contain NaN, infinity or very large numbers; expected finite ones; check the data"
+            f"{function}: images contain NaN or infinity, or very large numbers; expected finite ones; check the data"
         )
     grey -= grey.mean(axis=1, keepdims=True)
     limit = 3 * grey.std()

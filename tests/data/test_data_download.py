@@ -236,7 +236,7 @@ def test_a_damaged_part_does_not_spoil_the_next_mirror(server, cache, offer):
 def test_a_web_page_is_named_as_such(server, cache, offer, headers, body):
     write(cache, {"binary.tar.gz.part": good_archive()[:100]})
     offer(lambda handler: answer(handler, 200, headers, body))
-    with pytest.raises(FileNotFoundError, match=r"it sent a web page \(HTML\) in place of the archive; a login page"):
+    with pytest.raises(FileNotFoundError, match=r"it sent a web page \(HTML\) instead of the archive; a login page"):
         load_CIFAR10()
     assert (cache / "binary.tar.gz.part").read_bytes() == good_archive()[:100]
 

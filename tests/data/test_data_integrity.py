@@ -84,7 +84,7 @@ def test_a_byte_changed_after_unpacking_is_refused(downloaded, layout):
     content[content.index(fake_cifar10(1)[0][3, 2].tobytes()) + 77] ^= 1
     file.write_bytes(content)
     with pytest.raises(
-        ValueError, match=r"data_batch_4\S* has the SHA-256 [0-9a-f]{64}; expected [0-9a-f]{64}, as fastnn.sha256"
+        ValueError, match=r"data_batch_4\S* has the SHA-256 [0-9a-f]{64}; expected [0-9a-f]{64}, as in fastnn.sha256"
     ):
         get_CIFAR10_data(1, 1, 1)
 

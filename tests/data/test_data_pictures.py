@@ -83,7 +83,7 @@ def test_files_that_hold_no_image(tmp_path):
     with pytest.raises(ValueError, match=r"read_images: path=.*a\.png' contains no readable image"):
         read_images(tmp_path / "a.png", (3, 4, 4))
     (tmp_path / "cut.png").write_bytes(saved(tmp_path / "b.png", PIXELS).read_bytes()[:80])
-    with pytest.raises(ValueError, match=r"cut\.png' holds no image"):
+    with pytest.raises(ValueError, match=r"cut\.png' contains no readable image"):
         read_images(tmp_path / "cut.png", (3, 4, 4))
     Image.fromarray(PIXELS).save(tmp_path / "a.eps")  # which Pillow has a PostScript interpreter execute
     with pytest.raises(ValueError, match=r"a\.eps' contains no readable image"):

@@ -138,7 +138,7 @@ FOREIGN = {
         lambda file: file.create_dataset("data", (2**20, 3, 99, 99), "u1", compression="gzip"),
         "'data' in .* is chunked, compressed",
     ),
-    "virtual": (lambda file: file.create_virtual_dataset("data", virtual_layout()), "put together from other files"),
+    "virtual": (lambda file: file.create_virtual_dataset("data", virtual_layout()), "assembled from other files"),
     "external": (
         lambda file: file.create_dataset("data", (9,), "u1", external=[("o", 0, 9)]),
         "is stored in another file",
