@@ -1,7 +1,7 @@
-"""The command `fastnn`: train, resume, predict, plot, sweep, warmup, info, bench, check.
+"""The command line `fastnn`: train, resume, predict, plot, sweep, warmup, info, bench, check.
 
-Every command is a module with `add_parser(commands)` and the function that runs it; what a command needs beyond the
-standard library is imported when it runs.
+Every command is a module with `add_parser(commands)` and a function that runs it. Imports beyond the standard library
+are delayed until a command runs.
 """
 
 import argparse
@@ -19,28 +19,27 @@ from .parser import Parser
 _EXAMPLES = """examples:
   fastnn train                                  train a convolutional network on generated images
   fastnn train --data cifar10 --epochs 5        on CIFAR-10
-  fastnn resume runs/shapes-three-layer-conv    go on where training stopped
-  fastnn predict runs/first cat.png             what a trained network sees in images
-  fastnn plot runs/first                        draw losses and accuracies
-  fastnn sweep                                  find a learning rate and penalty
-  fastnn warmup                                 compile all kernels now
-  fastnn info                                   which backends work here, and why not
+  fastnn resume runs/shapes-three-layer-conv    resume training where it stopped
+  fastnn predict runs/first cat.png             classify images with a trained network
+  fastnn plot runs/first                        plot losses and accuracies
+  fastnn sweep                                  search for a learning rate and penalty
+  fastnn warmup                                 compile all kernels in advance
+  fastnn info                                   show the available backends and the environment
   fastnn bench --quick                          time the kernels
   fastnn check                                  compare the kernels of every backend with the naive loops
 
-The environment variable FASTNN_BACKEND chooses the backend of every command.
-`fastnn COMMAND --help` explains a command."""
+The environment variable FASTNN_BACKEND selects the backend of every command.
+`fastnn COMMAND --help` describes a command."""
 
 _EXPECTED = (ValueError, TypeError, OSError, BackendUnavailable, NotImplementedError, MemoryError, OverflowError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code.
+    """Run one command and return its exit code.
 
-    argv: the arguments after the program's name; None: those of the process
-    Codes: 0 done; 1 the computation failed, or the output goes to a pipe that nobody reads; 2 wrong arguments or a
-    machine that lacks something, such as room for the output; 130 interrupted. A command whose output cannot be written
-    runs to its end all the same.
+    argv: the arguments after the name of the program; None: those of the process
+    Exit codes: 0 success; 1 the computation failed, or the output was a closed pipe; 2 wrong arguments, or a problem of
+    the machine, such as a full disk; 130 interrupted. A command whose output cannot be written still runs to its end.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     with streams.tolerant() as output:
@@ -48,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         output.flush()
         if output.error is None:
             return code
-        if not isinstance(output.error, BrokenPipeError):  # that is usual, as before `head`
+        if not isinstance(output.error, BrokenPipeError):  # normal in a pipe to `head`
             print(f"fastnn {argv[0]}: error: stdout could not be written: {output.error}", file=sys.stderr)
             return code or 2
         return code or 1
@@ -85,7 +84,7 @@ def _one_line(error: Exception) -> str:
 def _parser() -> Parser:
     parser = Parser(
         prog="fastnn",
-        description="Neural networks of the CS231n courses on naive, NumPy and Numba kernels.",
+        description="Neural networks of the CS231n courses, with naive, NumPy, Numba and CUDA backends.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""`fastnn bench`."""
+"""The command `fastnn bench`."""
 
 import argparse
 import json
@@ -16,12 +16,12 @@ from .parser import positive
 _EXAMPLES = """examples:
   fastnn bench                                one case of each operation, a few minutes
   fastnn bench --quick                        the same with fewer repetitions and shorter loops
-  fastnn bench --operation conv2d sandwich    every case of these operations
-  fastnn bench --all --backend njit           every case of every operation, one backend beside PyTorch
-  fastnn bench --json results.json            the table, and all figures as JSON
-  fastnn bench --chart speedups.png           the table, and a picture of it
+  fastnn bench --operation conv2d fused       every case of these operations
+  fastnn bench --all --backend njit           every case of every operation, njit and PyTorch only
+  fastnn bench --json results.json            the table, and all results as JSON
+  fastnn bench --chart speedups.png           the table, and a chart of it
 
-Values are checked before anything is timed. PyTorch takes part where it is installed."""
+Results are checked before they are timed. PyTorch is included if it is installed."""
 
 
 def add_parser(commands: Any) -> None:
@@ -35,25 +35,25 @@ def add_parser(commands: Any) -> None:
     add = parser.add_argument
     names = (*OPERATIONS, *FORMER_NAMES)
     add("--operation", nargs="+", choices=names, metavar="NAME", help="all cases of: " + ", ".join(OPERATIONS))
-    add("--all", action="store_true", help="all cases of all operations: the better part of an hour")
-    add("--backend", nargs="+", metavar="NAME", help="default: all that can run here")
+    add("--all", action="store_true", help="all cases of all operations; takes most of an hour")
+    add("--backend", nargs="+", metavar="NAME", help="default: all available ones")
     add("--dtype", choices=("float32", "float64"), default="float32", help="default %(default)s")
     add("--repeat", type=positive, metavar="N", help="rounds of measurement; default 10, with --quick 3")
-    add("--quick", action="store_true", help="fewer rounds; the naive loops on fewer images")
-    add("--full", action="store_true", help="the naive loops also where they take minutes")
+    add("--quick", action="store_true", help="fewer rounds, and the naive loops on fewer images")
+    add("--full", action="store_true", help="also time naive loops that take minutes")
     add("--no-torch", action="store_true", help="leave PyTorch out")
-    add("--json", metavar="FILE", help="write all figures to a file; - for the terminal, without the table")
+    add("--json", metavar="FILE", help="write all results to a file; - prints them instead of the table")
     add("--chart", metavar="FILE", help="draw the speedups: .png, .svg or .pdf")
     parser.set_defaults(run=run_bench)
 
 
 def run_bench(arguments: argparse.Namespace) -> int:
-    """Check and time the cases chosen; returns the exit code: 1 where a backend computes wrongly."""
+    """Check and time the chosen cases; return the exit code, 1 if a backend gives a wrong result."""
     from fastnn.benchmarking import cases, report, table
 
     names = arguments.backend or [line.name for line in backends() if line.available]
     for name in names:
-        with use_backend(name):  # raises now what would be raised minutes later
+        with use_backend(name):  # raise errors now rather than minutes later
             pass
     subject = names[-1] if arguments.backend else get_backend()
     chosen = cases.CASES if arguments.all else cases.HEADLINE

@@ -1,4 +1,4 @@
-"""`fastnn check`."""
+"""The command `fastnn check`."""
 
 import argparse
 import contextlib
@@ -19,35 +19,35 @@ from fastnn.output import atomic
 from . import common
 
 _EXAMPLES = """examples:
-  fastnn check                                  every operation on every backend that can run here
+  fastnn check                                  every operation on every available backend
   fastnn check --backend njit --operation conv2d pool2d
   fastnn check --kernel mine:my_conv --like conv2d_forward
-                                                a kernel of your own, in mine.py
-  fastnn check --cases 500 --seed 1             more cases, and others
-  fastnn check --json support.json              the matrix, and all of it as JSON
+                                                a kernel of yours, in mine.py
+  fastnn check --cases 500 --seed 1             more cases, from another seed
+  fastnn check --json support.json              the matrix, and all results as JSON
 
-A kernel of your own is called with the arguments of the function that it is like. Its module may import others of the
-folder, which are looked for after those of Python and of installed packages. Where it is wrong, you see a small
-case that fails and the probable cause; where it is right, its time beside that of the loops, NumPy and Numba."""
+A kernel of yours is called with the arguments of the public function given by --like. Its module may import other
+modules of the folder, after those of Python and installed packages. If it is wrong, the output shows a small failing
+case and the probable cause; if it is right, its time next to those of the naive loops, NumPy and Numba."""
 
-_SIMULATED = 4  # cases, where each takes a second
+_SIMULATED = 4  # cases on the simulator, where each takes a second
 
 
 def add_parser(commands: Any) -> None:
-    summary = "compare kernels with the naive loops: every backend's, or one of your own"
+    summary = "compare the kernels of every backend, or your own, with the naive loops"
     add = common.command(commands, "check", summary, _EXAMPLES, run_check).add_argument
-    add("--backend", nargs="+", metavar="NAME", help="default: all that can run here")
+    add("--backend", nargs="+", metavar="NAME", help="default: all available ones")
     names = (*OPERATIONS, *FORMER_NAMES)
     add("--operation", nargs="+", choices=names, metavar="NAME", help="default: all of " + ", ".join(OPERATIONS))
-    add("--kernel", metavar="MODULE:FUNCTION", help="a kernel of your own, in a module of this folder")
-    add("--like", metavar="FUNCTION", help="the public function that it is like, such as conv2d_forward")
+    add("--kernel", metavar="MODULE:FUNCTION", help="a kernel of yours, in a module of this folder")
+    add("--like", metavar="FUNCTION", help="the public function that it implements, such as conv2d_forward")
     add("--cases", type=int, metavar="N", help="cases for each function, backend and dtype")
     add("--seed", type=int, default=0, metavar="N", help="default %(default)s")
-    add("--json", metavar="FILE", help="write what was found to a file; - for the terminal, without the matrix")
+    add("--json", metavar="FILE", help="write the results to a file; - prints them instead of the matrix")
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    """Check backends, or a kernel; returns the exit code: 1 where something is wrong."""
+    """Check backends, or a kernel; return the exit code, 1 if something is wrong."""
     if arguments.kernel or arguments.like:
         return _check_kernel(arguments)
     from fastnn.testing.conformance import support_matrix
@@ -55,7 +55,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     lines = backends()
     names = arguments.backend or [line.name for line in lines if line.available]
     for name in names:
-        with use_backend(name):  # raises now what would be raised minutes later
+        with use_backend(name):  # raise errors now rather than minutes later
             pass
     simulated = [line.name for line in lines if line.device.startswith("simulated")]
     count = (
@@ -84,13 +84,13 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def _rendered(result: dict, table: str, lines: list) -> str:
-    """What was found, as text."""
+    """Format the results as text."""
     text = [*(f"{report}\n" for report in result["reports"]), table, ""]
     for name, functions in result["lacking"].items():
         text.append(f"{name} lacks {', '.join(functions)}")
     for line in lines:
         if not line.available and line.name not in result["backends"]:
-            text.append(f"{line.name} is not here: {line.reason}; {line.remedy}")
+            text.append(f"{line.name} is not available: {line.reason}; {line.remedy}")
     wrong = len(result["reports"])
     text.append(
         f"{result['calls']:,} calls compared with the naive loops in float64, {result['seconds']:.0f} s: "
@@ -106,11 +106,13 @@ def _check_kernel(arguments: argparse.Namespace) -> int:
         if not getattr(arguments, name):
             raise ValueError(
                 f"check: --{other} is given without --{name}; expected both; add --{name} "
-                + ("MODULE:FUNCTION" if name == "kernel" else "conv2d_forward, or whatever function it is like")
+                + ("MODULE:FUNCTION" if name == "kernel" else "conv2d_forward, or another public function")
             )
     for name in ("backend", "operation", "json"):
         if getattr(arguments, name):
-            raise ValueError(f"check: --{name} is given beside --kernel; expected one of them; leave --{name} out")
+            raise ValueError(
+                f"check: --{name} is given together with --kernel; expected one of them; leave --{name} out"
+            )
     chosen = {} if arguments.cases is None else {"cases": arguments.cases}
     folder = os.getcwd()
     with _last_on_path(folder):
@@ -124,7 +126,7 @@ def _check_kernel(arguments: argparse.Namespace) -> int:
 
 
 def _imported(text: str, folder: str) -> Callable:
-    """The function that `module:function` names; a module of the folder goes before an installed one."""
+    """Import the function `module:function`; a module of the folder takes precedence over an installed one."""
     module, _, function = text.partition(":")
     if not (module and function):
         raise ValueError(f"check: kernel={text!r} names no function; expected MODULE:FUNCTION; write mine:my_conv")
@@ -134,7 +136,7 @@ def _imported(text: str, folder: str) -> Callable:
     except ImportError as error:
         raise ValueError(
             f"check: kernel={text!r} cannot be imported ({error}); expected a module in this folder or an installed "
-            f"one, without .py; go to its folder"
+            f"one, without .py; change to its folder"
         ) from error
     if not callable(getattr(found, function, None)):
         names = [name for name in vars(found) if not name.startswith("_") and callable(getattr(found, name))]
@@ -146,13 +148,13 @@ def _imported(text: str, folder: str) -> Callable:
 
 
 def _import_from(folder: str, name: str, text: str) -> None:
-    """Import a module or package of the folder, if there is one of that name; no other import looks there first."""
+    """Import a module or package of that name from the folder, if there is one, without changing the search order."""
     spec = importlib.machinery.PathFinder.find_spec(name, [folder])
     if spec is None or spec.loader is None:
         return
     if name in sys.stdlib_module_names:
         raise ValueError(
-            f"check: kernel={text!r} has the name of a module of Python itself; expected another one; "
+            f"check: kernel={text!r} has the name of a standard library module; expected another one; "
             f"rename {Path(str(spec.origin)).name}"
         )
     if name not in sys.modules:
@@ -166,7 +168,7 @@ def _import_from(folder: str, name: str, text: str) -> None:
 
 @contextlib.contextmanager
 def _last_on_path(folder: str) -> Iterator[None]:
-    """Inside the block modules of the folder can be imported, where nothing else has their name."""
+    """Append the folder to sys.path during the block."""
     before = [*sys.path]
     sys.path.append(folder)
     try:

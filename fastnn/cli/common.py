@@ -1,4 +1,4 @@
-"""What the commands that train share: their options, what is checked and compiled before, and what is said."""
+"""Shared parts of the commands: options, checks before the work, output."""
 
 import argparse
 import contextlib
@@ -19,11 +19,11 @@ from fastnn.output import atomic
 
 from .settings import DEFAULTS, MODELS, OPTIONS, UPDATE_RULES, defaults_of
 
-_SILENT_SECONDS = 1.5  # of preparation, before it is announced
+_SILENT_SECONDS = 1.5  # of compilation before a message is printed
 
 
 def command(commands: Any, name: str, summary: str, examples: str, run: Callable) -> argparse.ArgumentParser:
-    """The parser of a command, whose --help ends with examples."""
+    """Add the parser of a command, whose --help ends with examples."""
     parser = commands.add_parser(
         name,
         help=summary,
@@ -38,14 +38,14 @@ def command(commands: Any, name: str, summary: str, examples: str, run: Callable
 def add_settings(
     parser: argparse.ArgumentParser, defaults: dict[str, dict], several: Iterable[str] = (), kind_of: Callable = type
 ) -> None:
-    """Options for everything in `Settings`.
+    """Add options for everything in `Settings`.
 
-    several: names that take more than one value, each read by `kind_of(type)`
+    several: names of options that take several values, each parsed by `kind_of(type)`
     """
     add = parser.add_argument
     add("--model", choices=MODELS, default=MODELS[0], help="default %(default)s")
-    add("--data", choices=DEFAULTS, default=next(iter(DEFAULTS)), help="default %(default)s, which are generated")
-    add("--data-root", metavar="DIR", help="folder that holds the data set; default: where FASTNN_DATA says")
+    add("--data", choices=DEFAULTS, default=next(iter(DEFAULTS)), help="default %(default)s, which is generated")
+    add("--data-root", metavar="DIR", help="folder that contains the data set; default: FASTNN_DATA")
     for name, (kind, meaning) in OPTIONS.items():
         many: dict[str, Any] = {"nargs": "+"} if name in several else {}
         if kind is str:
@@ -59,28 +59,28 @@ def add_settings(
 
 
 def add_common(parser: argparse.ArgumentParser, backend: str) -> None:
-    """Options of every command that computes; `backend` says what is the default."""
+    """Add the options of every command that computes; `backend` describes the default."""
     parser.add_argument("--backend", metavar="NAME", help=f"{', '.join(CHOICES)}, or another package's; {backend}")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON, everything else on stderr")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, and everything else on stderr")
 
 
 def numbered(first: Path) -> Iterable[Path]:
-    """The folder, then the same with -2, -3, ... after its name."""
+    """Yield the folder, then the same name followed by -2, -3, ..."""
     return (first if n == 1 else first.with_name(f"{first.name}-{n}") for n in range(1, sys.maxsize))
 
 
 def check_writable(command: str, folder: Path) -> None:
-    """Fail before training, not after it, where nothing can be written."""
-    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    """Raise OSError if the folder is not writable, before the work instead of after it."""
+    existing = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise OSError(
-            f"{command}: out={str(folder)!r} cannot be written, because of {str(existing)!r}; expected a folder, or a "
-            f"name for a new one, where you may write; choose another --out"
+            f"{command}: out={str(folder)!r} cannot be written, because of {str(existing)!r}; expected a "
+            f"writable folder, or the name of a new one; choose another --out"
         )
 
 
 def check_file(path: Path) -> None:
-    """Fail before the work, not after it, where a file cannot be written."""
+    """Raise OSError if a file is not writable, before the work instead of after it."""
     if path.exists():
         path.touch()
         return
@@ -90,24 +90,24 @@ def check_file(path: Path) -> None:
 
 
 def prepare(model: Any, arguments: dict[str, Any], data: dict, log: Any) -> float:
-    """Load or compile all kernels by training a model, which is lost, on one image; returns the seconds that took.
+    """Load or compile all kernels by training a throw-away model on one image; return the seconds needed.
 
-    arguments: of its Solver
+    arguments: keywords of its Solver
     """
     from fastnn.solver import Solver
 
     def announce():
-        if "numba" in sys.modules and not sys.stderr.isatty():  # a terminal is told by the kernels themselves
+        if "numba" in sys.modules and not sys.stderr.isatty():  # on a terminal, the kernels show their own progress
             print("compiling kernels, first run only ...", file=log, flush=True)
 
     began = time.perf_counter()
     short = {**arguments, "batch_size": 1, "num_epochs": 1, "seed": 0, "verbose": False}
     one_image = {name: array[:1] for name, array in data.items() if name.startswith(("X_", "y_"))}
     timer = threading.Timer(_SILENT_SECONDS, announce)
-    with contextlib.suppress(RuntimeError):  # where no more threads can be started, nothing is announced
+    with contextlib.suppress(RuntimeError):  # without another thread there is no message
         timer.start()
     try:
-        with contextlib.suppress(FloatingPointError):  # the run itself will tell
+        with contextlib.suppress(FloatingPointError):  # the run itself will report it
             Solver(model, one_image, **short).train()
     finally:
         timer.cancel()
@@ -115,10 +115,10 @@ def prepare(model: Any, arguments: dict[str, Any], data: dict, log: Any) -> floa
 
 
 def drawn(command: str, picture: Path, draw: Callable[[], Any], kind: str = "warning") -> str | None:
-    """Draw a picture that must not fail what was done before: its path, or None where it could not be drawn."""
+    """Draw a picture; return its path, or print a message and return None if that fails."""
     try:
         draw()
-    except Exception as error:  # a matplotlib that is broken, or misconfigured, raises anything
+    except Exception as error:  # a broken or misconfigured matplotlib may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         print(f"fastnn {command}: {kind}: the picture {str(picture)!r} could not be drawn: {reason}", file=sys.stderr)
         return None
@@ -126,7 +126,7 @@ def drawn(command: str, picture: Path, draw: Callable[[], Any], kind: str = "war
 
 
 def operations(command: str, given: list[str] | None) -> list[str]:
-    """The operations that were named, former names replaced; none for None."""
+    """The given operations, with former names replaced; an empty list for None."""
     for name in given or ():
         if name in FORMER_NAMES:
             text = f"{command}: the operation {name} is now called {FORMER_NAMES[name]}"
@@ -135,16 +135,16 @@ def operations(command: str, given: list[str] | None) -> list[str]:
 
 
 def typed(*arguments: str) -> str:
-    """What to type for a command; with the path of the program where its name alone would not find it."""
+    """A command line to type, with the path of the program if it is not on PATH."""
     unknown = Path(sys.argv[0]).name == "fastnn" and shutil.which("fastnn") is None
     program = sys.argv[0] if unknown else "fastnn"
-    with contextlib.suppress(OSError, ValueError):  # a folder that was removed, or a path on another drive
+    with contextlib.suppress(OSError, ValueError):  # a removed folder, or a path on another drive
         program = os.path.relpath(program) if unknown else program
     return shlex.join([program, *arguments])
 
 
 def say_to(log: Any) -> Callable[[str, str], None]:
-    """A function that prints a labelled line."""
+    """Return a function that prints a labelled line."""
 
     def say(label: str, text: str) -> None:
         print(f"{label:20} {text}", file=log, flush=True)
@@ -158,4 +158,4 @@ def show(line: str) -> None:
 
 
 def ignore(line: str) -> None:
-    """Show nothing, where there is no terminal."""
+    """Print nothing, without a terminal."""

@@ -1,4 +1,4 @@
-"""`fastnn info`."""
+"""The command `fastnn info`."""
 
 import argparse
 import json
@@ -14,22 +14,22 @@ from fastnn.kernels.dispatch.switch import VARIABLE
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "info",
-        help="which backends work here, and why not",
+        help="show the available backends and the environment",
         description="Show versions, processor, backends and data sets found on this machine.",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(run=run_info)
 
 
 def run_info(arguments: argparse.Namespace) -> int:
-    """Print what was found; returns the exit code."""
+    """Print the environment; return the exit code."""
     found = collect()
     print(json.dumps(found, indent=2) if arguments.json else render(found))
     return 0
 
 
 def collect() -> dict:
-    """Everything that decides what runs here and how fast."""
+    """Collect everything that determines what can run and how fast."""
     from fastnn import environment
 
     return {
@@ -43,7 +43,7 @@ def collect() -> dict:
 
 
 def render(found: dict) -> str:
-    """The same as text."""
+    """Format the result of `collect` as text."""
     environment, active = found["machine"], found["active"]
     versions = ", ".join(f"{name} {version or 'is not installed'}" for name, version in environment["versions"].items())
     lines = [
@@ -52,7 +52,7 @@ def render(found: dict) -> str:
         f"system      {environment['system']}",
     ]
     for position, line in enumerate(found["backends"]):
-        status = f"not here: {line['reason']}; {line['remedy']}"
+        status = f"not available: {line['reason']}; {line['remedy']}"
         if line["available"]:
             status = f"available: {line['device']}" if line["device"] else "available"
         lines.append(f"{'' if position else 'backends':11} {line['name']:11} {status}")
@@ -65,7 +65,7 @@ def render(found: dict) -> str:
 
 
 def _active() -> dict[str, str | None]:
-    """The backend that a command would use, and who chose it."""
+    """The backend that a command would use, and what selected it."""
     origin = f"the environment variable {VARIABLE}" if os.environ.get(VARIABLE) else "the default"
     try:
         return {"name": get_backend(), "origin": origin, "error": None}
@@ -74,7 +74,7 @@ def _active() -> dict[str, str | None]:
 
 
 def _threads() -> dict[str, Any]:
-    """The threads of the kernels, and who chose their number."""
+    """The number of threads of the kernels, and what selected it."""
     try:
         return {**thread_count.default()._asdict(), "error": None}
     except ValueError as error:
@@ -82,11 +82,11 @@ def _threads() -> dict[str, Any]:
 
 
 def _data() -> dict[str, str]:
-    """Where each data set would come from; nothing is downloaded."""
+    """The source of each data set; nothing is downloaded."""
     from fastnn.data_utils import cifar10
 
     locations = dict(cifar10.locations())
-    looked = f"not in {' or '.join(map(str, locations.values()))}" if locations else "not here"
+    looked = f"not in {' or '.join(map(str, locations.values()))}" if locations else "not found"
     missing = f"{looked}; downloaded when first used, or set {cifar10.VARIABLE}"
     if "cache" not in locations:
         missing = f"{looked}; this user has no home folder to download it into; set HOME or {cifar10.VARIABLE}"

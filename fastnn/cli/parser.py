@@ -1,4 +1,4 @@
-"""Arguments of the command line: what is wrong with one is a line in words, with the nearest name."""
+"""Argument parsing with one-line errors that suggest similar names."""
 
 import argparse
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from fastnn.kernels.dispatch import validation
 
 
 def whole(text: str) -> int:
-    """An integer."""
+    """Parse an integer."""
     try:
         return int(text)
     except ValueError:
@@ -16,7 +16,7 @@ def whole(text: str) -> int:
 
 
 def positive(text: str) -> int:
-    """An integer from 1 up."""
+    """Parse a positive integer."""
     value = whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is out of range; expected at least 1")
@@ -24,7 +24,7 @@ def positive(text: str) -> int:
 
 
 def real(text: str) -> float:
-    """A real number; what is not finite is refused where it is used."""
+    """Parse a real number; NaN and infinity are rejected later."""
     try:
         return float(text)
     except ValueError:
@@ -32,7 +32,7 @@ def real(text: str) -> float:
 
 
 READERS: Mapping[Any, Any] = {int: whole, float: real}
-# other names of an option, in every command that has it
+# other names of options, in all commands
 ALIASES = {
     "--epochs": "-e",
     "--batch-size": "-b",
@@ -43,12 +43,12 @@ ALIASES = {
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with one-line errors, short names for options and no abbreviations; commands: their parsers by name."""
+    """An ArgumentParser with one-line errors, aliases and no abbreviations; commands: the subparsers by name."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
         self.commands: Mapping[str, Parser] = {}
-        self.words: list[str] = []
+        self.option_names: list[str] = []
         for kind, reader in READERS.items():
             self.register("type", kind, reader)
 
@@ -61,8 +61,8 @@ class Parser(argparse.ArgumentParser):
         if names[0] in ALIASES:
             options.setdefault("dest", names[0].removeprefix("--").replace("-", "_"))
             names = (ALIASES[names[0]], *names)
-        if hasattr(self, "words"):  # not yet for --help, which argparse adds first
-            self.words += [name for name in names if name.startswith("--")]
+        if hasattr(self, "option_names"):  # argparse adds --help before it exists
+            self.option_names += [name for name in names if name.startswith("--")]
         return super().add_argument(*names, **options)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -70,8 +70,10 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             parser = self.commands.get(getattr(found, "command", ""), self)
             word = unknown[0].partition("=")[0]
-            near = validation.suggestion(word, parser.words)
-            parser.error(f"{unknown[0]!r} is unknown; expected only {', '.join(parser.words) or 'no arguments'}{near}")
+            near = validation.suggestion(word, parser.option_names)
+            parser.error(
+                f"{unknown[0]!r} is unknown; expected only {', '.join(parser.option_names) or 'no arguments'}{near}"
+            )
         return found
 
     def error(self, message: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The picture of a run: its losses, accuracies and first-layer weights."""
+"""The picture of a run: losses, accuracies and first-layer weights."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def draw(state: dict[str, Any], input_shape: Sequence[int], picture: Path) -> None:
-    """Losses, accuracies and, where the first layer looks at images, its weights."""
+    """Draw losses, accuracies and, if the first layer has images as inputs, its weights."""
     from fastnn import vis_utils
 
     weights = next((array for array in (state["best_params"] or state["params"]).values() if array.ndim > 1), None)

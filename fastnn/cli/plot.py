@@ -1,4 +1,4 @@
-"""`fastnn plot`."""
+"""The command `fastnn plot`."""
 
 import argparse
 import json
@@ -11,18 +11,18 @@ from .run_folder import checkpoint_at, picture_of
 
 _EXAMPLES = """examples:
   fastnn plot runs/shapes-three-layer-conv       losses, accuracies and filters of a run, also while it trains
-  fastnn plot run.h5 --out picture.pdf           of a script's checkpoint; .png, .svg or .pdf"""
+  fastnn plot run.h5 --out picture.pdf           the checkpoint of a script; .png, .svg or .pdf"""
 
 
 def add_parser(commands: Any) -> None:
-    parser = command(commands, "plot", "draw how a run went", _EXAMPLES, run_plot)
+    parser = command(commands, "plot", "plot losses, accuracies and filters of a run", _EXAMPLES, run_plot)
     parser.add_argument("path", type=Path, help="folder of a run, or a checkpoint")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default training.png, or NAME.png for NAME.h5")
-    parser.add_argument("--json", action="store_true", help="print the histories as JSON too")
+    parser.add_argument("--json", action="store_true", help="also print the histories as JSON")
 
 
 def run_plot(arguments: argparse.Namespace) -> int:
-    """Draw a checkpoint; returns the exit code."""
+    """Plot a checkpoint; return the exit code."""
     from fastnn.checkpoint import run
 
     path = checkpoint_at(arguments.path)

@@ -1,4 +1,4 @@
-"""`fastnn predict`."""
+"""The command `fastnn predict`."""
 
 import argparse
 import contextlib
@@ -22,24 +22,24 @@ from .run_folder import checkpoint_at
 from .settings import Settings, data_of_script
 
 _EXAMPLES = """examples:
-  fastnn predict runs/shapes-three-layer-conv drawing.png          the three likeliest classes
+  fastnn predict runs/shapes-three-layer-conv drawing.png          the three most likely classes
   fastnn predict runs/first *.jpg --top 1 --json
-  fastnn predict run.h5 photo.png --data cifar10                   of a script that trained on CIFAR-10
-Images are cut to the proportions that the network takes, scaled, and preprocessed as in training. An .npy file holds
-pixels as uint8 or uint16, or inputs that are preprocessed already as floats."""
+  fastnn predict run.h5 photo.png --data cifar10                   a script that trained on CIFAR-10
+Images are cropped to the proportions of the network's input, resized, and preprocessed as in training. An .npy file
+contains pixels as uint8 or uint16, or preprocessed inputs as floats."""
 
 
 def add_parser(commands: Any) -> None:
-    parser = command(commands, "predict", "say what a trained network sees in images", _EXAMPLES, run_predict)
+    parser = command(commands, "predict", "classify images with a trained network", _EXAMPLES, run_predict)
     parser.add_argument("path", type=Path, help="folder of a run, or a checkpoint")
     parser.add_argument("images", type=Path, nargs="+", metavar="image", help="PNG, JPEG or .npy")
     parser.add_argument("--top", type=int, default=3, metavar="N", help="classes for each image; default %(default)s")
     add_data(parser)
-    add_common(parser, f"default: as {VARIABLE} says")
+    add_common(parser, f"default: {VARIABLE}")
 
 
 def run_predict(arguments: argparse.Namespace) -> int:
-    """Print the likeliest classes of each image; returns the exit code."""
+    """Print the most likely classes of each image; return the exit code."""
     from fastnn.checkpoint import run
 
     top = validation.integer("predict", "top", arguments.top, minimum=1)
@@ -52,11 +52,11 @@ def run_predict(arguments: argparse.Namespace) -> int:
         found = []
         for file in arguments.images:
             inputs = _array(file, tuple(stored.get("input_shape", (3, 32, 32))))
-            if inputs is None:  # an image, for which it has to be known how it becomes an input
+            if inputs is None:  # pixels, which have to be preprocessed
                 about = about or _about(tree, path, arguments)
                 inputs = _from_pixels(file, about)
             names = about.get("class_names") or stored.get("class_names") or []
-            found += _likeliest(model, inputs, str(file), top, names)
+            found += _most_likely(model, inputs, str(file), top, names)
         result = {"checkpoint": str(path), "iteration": tree["solver"]["iteration"], "backend": get_backend()}
     if arguments.json:
         print(json.dumps({**result, "predictions": found}, indent=2))
@@ -69,7 +69,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 
 def _model(tree: dict, path: Path) -> Any:
-    """The network with its best parameters."""
+    """Build the network with its best parameters."""
     from fastnn.checkpoint import config
     from fastnn.training import nonfinite
 
@@ -84,7 +84,7 @@ def _model(tree: dict, path: Path) -> Any:
     except config.NotDescribed as error:
         what = tree.get("model", {}).get("unknown", error)
         raise ValueError(
-            f"predict: path={str(path)!r} does not hold the network ({what}); expected one made of this project's "
+            f"predict: path={str(path)!r} does not contain the network ({what}); expected one made of fastnn's "
             f"classes; predict in the script, with Solver.resume(path, data, model=...)"
         ) from error
     best = "best_params" if state["best_params"] else "params"
@@ -99,7 +99,7 @@ def _model(tree: dict, path: Path) -> Any:
 
 
 def _about(tree: dict, path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """How images become inputs: from the file, or else from the data set itself."""
+    """The preprocessing of images, from the checkpoint or from the data set."""
     from fastnn.checkpoint import run
 
     about = tree.get("data", {})
@@ -109,20 +109,20 @@ def _about(tree: dict, path: Path, arguments: argparse.Namespace) -> dict[str, A
         return run.about(Settings.from_checkpoint(tree, path).load_data())
     if arguments.data is None:
         raise ValueError(
-            f"predict: path={str(path)!r} does not say how images become inputs; expected a run of `fastnn train`, or "
-            f"of a script whose data had mean_image, scale and class_names, as from "
+            f"predict: path={str(path)!r} does not contain the preprocessing of images; expected a run of `fastnn "
+            f"train`, or of a script whose data had mean_image, scale and class_names, as from "
             f"get_shapes_data(preprocessing=True); pass --data NAME, or an .npy file with inputs"
         )
     return run.about(data_of_script("predict", tree, path, arguments.data, arguments.data_root))
 
 
 def _array(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The inputs (N, *shape) in an .npy file, where one alone is (*shape); None for pixels, there and in images."""
+    """Read the inputs (N, *shape) or (*shape) in an .npy file; None for pixels and for image files."""
     if file.suffix != ".npy" or not file.is_file():
         return None
     try:
         array = npy.read(file)
-    except (ValueError, OSError):  # `read_images` says what is wrong
+    except (ValueError, OSError):  # `read_images` reports the error
         return None
     if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
         return None
@@ -135,7 +135,7 @@ def _array(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
         )
     if not np.isfinite(inputs).all():
         raise ValueError(
-            f"predict: image={str(file)!r} holds NaN or infinity; expected finite numbers; look where they come from"
+            f"predict: image={str(file)!r} holds NaN or infinity; expected finite numbers; check how they were made"
         )
     return inputs.astype(np.float32) if array.dtype == np.float16 else inputs
 
@@ -153,16 +153,16 @@ def _from_pixels(file: Path, about: dict[str, Any]) -> np.ndarray:
     return splits.inputs(pixels, mean, about["scale"], np.dtype(np.float32)).reshape(-1, *shape)
 
 
-def _likeliest(model: Any, inputs: np.ndarray, file: str, top: int, names: list[str]) -> list[dict[str, Any]]:
-    """For each of the inputs the `top` classes of the highest probability: the softmax of the scores."""
+def _most_likely(model: Any, inputs: np.ndarray, file: str, top: int, names: list[str]) -> list[dict[str, Any]]:
+    """The `top` classes with the highest probabilities (softmax of the scores) for each input."""
     with np.errstate(all="ignore"):
         scores = np.asarray(model.loss(inputs), np.float64)
     wrong = evaluation.first_not_finite(scores)
     if wrong is not None:
         name = file if len(inputs) == 1 else f"{file}[{wrong}]"
         raise ValueError(
-            f"predict: image={name!r} gives scores that are not finite; expected inputs of the size they had in "
-            f"training; preprocess them as there"
+            f"predict: image={name!r} gives scores that are not finite; expected inputs on the scale of the "
+            f"training data; preprocess them as in training"
         )
     exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
     found = []

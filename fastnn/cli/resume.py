@@ -1,4 +1,4 @@
-"""`fastnn resume`."""
+"""The command `fastnn resume`."""
 
 import argparse
 import dataclasses
@@ -20,40 +20,42 @@ _EXAMPLES = """examples:
   fastnn resume runs/shapes-three-layer-conv                after an interruption
   fastnn resume runs/shapes-three-layer-conv --epochs 10    five more epochs after the first five
   fastnn resume runs/first/checkpoint.h5.prev               from the checkpoint before the last
-  fastnn resume run.h5 --data shapes                        the run of a script, on a data set of this project"""
+  fastnn resume run.h5 --data shapes                        the run of a script, on one of fastnn's data sets"""
 
 
 def add_parser(commands: Any) -> None:
     parser = command(commands, "resume", "resume a run", _EXAMPLES, run_resume)
-    parser.add_argument("path", type=Path, help="folder of the run, or a checkpoint of it or of a script")
-    parser.add_argument("--epochs", type=int, metavar="N", help="epochs in all, for a schedule too; default: as begun")
+    parser.add_argument("path", type=Path, help="folder of a run, or a checkpoint of a run or script")
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="total number of epochs, also for a schedule; default: unchanged"
+    )
     add_data(parser)
-    add_common(parser, f"default: as {VARIABLE} says, else that of the run")
+    add_common(parser, f"default: {VARIABLE}, else that of the run")
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """Options for checkpoints of scripts, which do not say where their data are."""
-    parser.add_argument("--data", choices=DEFAULTS, help="for a checkpoint of a script: what it was trained on")
+    """Add options for checkpoints of scripts, which do not contain the name of their data."""
+    parser.add_argument("--data", choices=DEFAULTS, help="for a checkpoint of a script: its data set")
     parser.add_argument("--data-root", metavar="DIR", help="with --data cifar10: its folder; default: FASTNN_DATA")
 
 
 def run_resume(arguments: argparse.Namespace) -> int:
-    """Go on from a checkpoint; returns the exit code."""
+    """Resume from a checkpoint; return the exit code."""
     from fastnn.checkpoint import run as run_file
 
     path = checkpoint_at(arguments.path)
-    path = atomic.target(path) if path.is_symlink() else path  # the run goes on beside the file itself
+    path = atomic.target(path) if path.is_symlink() else path  # the resumed run saves next to the file itself
     tree = run_file.read("resume", path)
     settings = Settings.from_checkpoint(tree, path) if "settings" in tree else None
     if settings is not None and arguments.data is not None:
         raise ValueError(
-            f"resume: --data {arguments.data} does not apply to path={str(path)!r}, which says on what it was trained; "
-            f"expected no --data; leave it out"
+            f"resume: --data {arguments.data} does not apply to path={str(path)!r}, which contains the name of its "
+            f"data; expected no --data; leave it out"
         )
     if settings is None and "options" not in tree:
         raise ValueError(
             f"resume: path={str(path)!r} is a checkpoint of a script and an older fastnn, which did not store how "
-            f"model and Solver were made; expected a newer one; go on in the script, with Solver.load_state"
+            f"model and Solver were made; expected a newer one; resume in the script, with Solver.load_state"
         )
 
     def begin(log: Any) -> Run:
@@ -66,7 +68,7 @@ def run_resume(arguments: argparse.Namespace) -> int:
 
 
 def _run(path: Path, tree: dict, settings: Settings, epochs: int | None, log: Any) -> Run:
-    """A run of `fastnn train`."""
+    """Resume a run of `fastnn train`."""
     from fastnn.solver import Solver
 
     if epochs is not None:

@@ -1,4 +1,4 @@
-"""One training run in its folder: progress, checkpoints, and what is said at the end."""
+"""A training run in its folder: progress, checkpoints, results."""
 
 import contextlib
 import dataclasses
@@ -20,16 +20,17 @@ from .common import check_writable, drawn
 from .picture import draw
 from .settings import Settings
 
-_SECONDS_BETWEEN_CHECKPOINTS = 300  # within an epoch; one is written at its end in any case
+_SECONDS_BETWEEN_CHECKPOINTS = 300  # within an epoch, in addition to the one at its end
 
 
 class Run:
-    """A Solver with the callback that records and saves it.
+    """A Solver with a callback that shows its progress and saves it.
 
-    solver, data, data_name: what is trained, and on what; backend: the active one, for the record
-    checkpoint: the file to save to, unless the Solver has a name of its own
-    settings: what `fastnn train` was told; None for the run of a script
-    log: where lines about progress go; with a terminal on stderr, a progress bar takes their place
+    solver, data, data_name: the Solver, its data and their name
+    backend: the active backend, for the report
+    checkpoint: the file to save to, unless the Solver saves itself
+    settings: the settings of `fastnn train`; None for the run of a script
+    log: stream for progress lines; with a terminal on stderr, a progress bar replaces them
     """
 
     def __init__(
@@ -59,17 +60,17 @@ class Run:
         self._saved_at = self._step_began = 0.0
 
     def check_unfinished(self) -> None:
-        """ValueError where nothing is left to do."""
+        """Raise ValueError if nothing is left to do."""
         solver = self.solver
         if solver.is_over() and solver.iteration < self.total:
             raise ValueError(
                 f"resume: early_stopping={solver.early_stopping} ended this run after epoch {solver.epoch} "
-                f"of {solver.num_epochs}; expected some left to do; train anew with a larger --early-stopping"
+                f"of {solver.num_epochs}; expected some left to do; train again with a larger --early-stopping"
             )
         if solver.is_over():
             raise ValueError(
                 f"resume: epochs={solver.num_epochs} are done; expected some left to do; "
-                f"pass --epochs {2 * solver.num_epochs} to go on"
+                f"pass --epochs {2 * solver.num_epochs} to continue"
             )
 
     @property
@@ -81,14 +82,14 @@ class Run:
         return run_folder.picture_of(self.checkpoint)
 
     @property
-    def go_on(self) -> list[str]:
-        """The words of the command that resumes this run."""
+    def resume_command(self) -> list[str]:
+        """The arguments of the command that resumes this run."""
         if self.settings is None:
             return ["resume", str(self.checkpoint), "--data", self.data_name]
         return ["resume", str(self.folder)]
 
     def introduction(self) -> list[tuple[str, str]]:
-        """What is about to be trained, as labelled lines."""
+        """A description of the run, as labelled lines."""
         from fastnn.kernels.dispatch.switch import VARIABLE
 
         solver, settings = self.solver, self.settings
@@ -102,7 +103,7 @@ class Run:
         return [
             ("model", f"{type(self.model).__name__}: {details}{count:,} parameters"),
             ("data", "{}: {:,} training, {:,} validation, {:,} test images".format(self.data_name, *sizes)),
-            ("backend", f"{self.backend} (choose with {VARIABLE} or --backend)"),
+            ("backend", f"{self.backend} (select with {VARIABLE} or --backend)"),
             (
                 "training",
                 f"{epochs}, {self.total:,} steps of {solver.sampler.batch_size} images{done}; "
@@ -114,21 +115,21 @@ class Run:
         ]
 
     def train(self) -> float:
-        """Train to the end, saving after each epoch; returns the seconds that took."""
+        """Train to the end, saving after each epoch; return the seconds needed."""
         began = self._saved_at = self._step_began = time.perf_counter()
         with locks.reserved(self.checkpoint), self._progress(), contextlib.redirect_stdout(self.log):
             self.solver.train()
         return time.perf_counter() - began
 
     def save(self) -> None:
-        """Write the checkpoint; Ctrl-C waits until that is done."""
+        """Save the checkpoint, delaying Ctrl-C until that is done."""
         with _without_interruptions():
             settings = {} if self.settings is None else {"settings": dataclasses.asdict(self.settings)}
             self.solver.save(self.checkpoint, **settings)
         self._saved_at = time.perf_counter()
 
     def result(self, command: str) -> dict[str, Any]:
-        """Accuracies of the best parameters, time per step and files, ready for JSON; draws the picture."""
+        """Draw the picture; return accuracies of the best parameters, time per step and file names, for JSON."""
         solver, picture = self.solver, self.picture
         shape = self.data["X_train"].shape[1:]
         return {
@@ -146,17 +147,17 @@ class Run:
         }
 
     def _after_iteration(self, solver: Any) -> None:
-        # a step that also checked accuracies, or the one after an interruption, is no measure of a step
+        # steps with an evaluation, and the first one after an interruption, are not timed
         now = time.perf_counter()
         if len(solver.val_acc_history) == self._evaluations:
             self.step_seconds.append(now - self._step_began)
         self._evaluations = len(solver.val_acc_history)
         if self._bar is not None:
             self._show(solver)
-        self.log.flush()  # a pipe would hold the lines back
+        self.log.flush()  # a pipe buffers lines
         at_end_of_epoch = solver.iteration % solver.iterations_per_epoch == 0
         is_due = at_end_of_epoch or now - self._saved_at > _SECONDS_BETWEEN_CHECKPOINTS
-        if is_due and solver.checkpoint_name is None:  # else it saves itself
+        if is_due and solver.checkpoint_name is None:  # else the Solver saves itself
             self.save()
         self._step_began = time.perf_counter()
 
@@ -182,9 +183,9 @@ class Run:
 
 @contextlib.contextmanager
 def _without_interruptions() -> Iterator[None]:
-    """Hold Ctrl-C back inside the block, and deliver it afterwards."""
-    main = threading.current_thread() is threading.main_thread()  # only this thread gets it
-    if not main or signal.getsignal(signal.SIGINT) is None:  # a handler that is not Python's could not be set again
+    """Delay Ctrl-C until the end of the block."""
+    main = threading.current_thread() is threading.main_thread()  # only this thread receives signals
+    if not main or signal.getsignal(signal.SIGINT) is None:  # a handler set outside Python could not be restored
         yield
         return
     pending: list[tuple] = []

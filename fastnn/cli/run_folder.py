@@ -6,11 +6,11 @@ CHECKPOINT = "checkpoint.h5"
 
 
 def checkpoint_at(path: Path) -> Path:
-    """A checkpoint, or that of a run's folder."""
+    """The checkpoint at `path`, which is the file or the folder of a run."""
     return path / CHECKPOINT if path.is_dir() else path
 
 
 def picture_of(checkpoint: Path) -> Path:
-    """Where the picture of a checkpoint goes: beside it."""
+    """The path of the picture of a checkpoint, in the same folder."""
     name = checkpoint.name.removesuffix(".prev")
     return checkpoint.with_name("training.png" if name == CHECKPOINT else f"{name.removesuffix('.h5')}.png")

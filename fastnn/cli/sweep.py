@@ -1,4 +1,4 @@
-"""`fastnn sweep`."""
+"""The command `fastnn sweep`."""
 
 import argparse
 import contextlib
@@ -25,9 +25,9 @@ _EXAMPLES = """examples:
   fastnn sweep --learning-rate 1e-4 1e-3 1e-2 --reg 0 1e-3 --epochs 1
   fastnn sweep --random 20 --learning-rate 1e-4:1e-2 --reg 1e-5:1e-1
   fastnn sweep --random 20 --hidden-dim 50:500 --update-rule adam nesterov --out runs/widths
-Several values are tried in all combinations. With --random, LOW:HIGH draws numbers whose logarithm is uniform, and from
-several values one is chosen. Each trial is recorded when it is done: after an interruption the same command goes on,
-and one with other values adds to the table."""
+Lists of values are tried in all combinations. With --random, LOW:HIGH draws log-uniform numbers, and from a list one
+value is drawn. Each trial is recorded when it is done: after an interruption the same command resumes the sweep, and
+with other values it adds trials to the table."""
 
 _SWEPT = [name for name in OPTIONS if name not in ("epochs", "num_train")]
 _ALWAYS = ("learning_rate", "reg")  # the axes of the picture
@@ -38,15 +38,15 @@ _RANGES: dict[str, list] = {"learning_rate": [(1e-4, 1e-2)], "reg": [(1e-5, 1e-1
 def add_parser(commands: Any) -> None:
     parser = command(commands, "sweep", "train with many learning rates, penalties and sizes", _EXAMPLES, run_sweep)
     add = parser.add_argument
-    add("--random", type=int, metavar="N", help="draw N trials at random, instead of all combinations")
-    add("--retry-failed", action="store_true", help="run those trials again that failed")
+    add("--random", type=int, metavar="N", help="draw N trials at random instead of trying all combinations")
+    add("--retry-failed", action="store_true", help="run failed trials again")
     add("--out", metavar="DIR", help="folder for the ledger and the picture; default runs/sweep-DATA-MODEL")
     add_settings(parser, _shown_defaults(), _SWEPT, _value_or_range)
-    add_common(parser, f"default: as {VARIABLE} says")
+    add_common(parser, f"default: {VARIABLE}")
 
 
 def run_sweep(arguments: argparse.Namespace) -> int:
-    """Run all trials that are not done yet, and report on all; returns the exit code: 1 where none finished."""
+    """Run all trials that are not done yet, and report all; return the exit code, 1 if none finished."""
     from fastnn import sweep, vis_utils
 
     choices = _choices(arguments)
@@ -62,7 +62,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
         backend = get_backend()
         data = settings.load_data()
         say("data", f"{settings.data}: {len(data['X_train']):,} training, {len(data['X_val']):,} validation images")
-        say("backend", f"{backend} (choose with {VARIABLE} or --backend)")
+        say("backend", f"{backend} (select with {VARIABLE} or --backend)")
         say("trials", f"{len(trials)} of {settings.epochs} epoch{'s' * (settings.epochs != 1)}, {settings.model}")
         first = dataclasses.replace(settings, **trials[0])
         prepare(first.build_model(0, data), first.solver_arguments(), data, log)
@@ -78,7 +78,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
             print(file=log)
             say("interrupted", f"after {len(sweep.load_ledger(ledger))} trials")
             say("saved", str(ledger))
-            say("resume with", _go_on(arguments, folder))
+            say("resume with", _resume_command(arguments, folder))
             return 130
     records = sorted(sweep.load_ledger(ledger), key=lambda record: -(record["val_acc"] or 0.0))
     records.sort(key=lambda record: record["status"] == "failed")
@@ -100,12 +100,12 @@ def run_sweep(arguments: argparse.Namespace) -> int:
 
 
 def _run_trial(settings: Settings, data: dict, backend: str) -> dict[str, Any]:
-    """Train once; the accuracies are those of the best parameters on validation images."""
+    """Run one trial; the accuracies are those of the parameters with the best validation accuracy."""
     solver = settings.build_solver(data)
     solver.train()
-    at = solver.val_acc_history.index(solver.best_val_acc)
+    best = solver.val_acc_history.index(solver.best_val_acc)
     return {
-        "train_acc": solver.train_acc_history[at],
+        "train_acc": solver.train_acc_history[best],
         "val_acc": solver.best_val_acc,
         "loss": solver.loss_history[-1],
         "steps": solver.iteration,
@@ -124,16 +124,16 @@ def _value_or_range(kind: Callable) -> Callable:
 
 
 def _shown_defaults() -> dict[str, dict]:
-    """Defaults for --help, with the values that are tried unless said otherwise."""
-    words = {}
+    """Defaults for --help, including the values that are tried by default."""
+    texts = {}
     for name in _ALWAYS:
         low, high = _RANGES[name][0]
-        words[name] = f"{' '.join(f'{value:g}' for value in _GRID[name])}, with --random {low:g}:{high:g}"
-    return {data: {**table, **words} for data, table in SWEEP_DEFAULTS.items()}
+        texts[name] = f"{' '.join(f'{value:g}' for value in _GRID[name])}, with --random {low:g}:{high:g}"
+    return {data: {**table, **texts} for data, table in SWEEP_DEFAULTS.items()}
 
 
 def _choices(arguments: argparse.Namespace) -> dict[str, list]:
-    """The values and ranges of what is swept, by name."""
+    """The values and ranges of the swept options, by name."""
     choices = {}
     for name in _SWEPT:
         values = getattr(arguments, name)
@@ -144,7 +144,7 @@ def _choices(arguments: argparse.Namespace) -> dict[str, list]:
         option, is_range = "--" + name.replace("_", "-"), [isinstance(value, tuple) for value in values]
         if any(is_range) and (arguments.random is None or len(values) > 1):
             raise ValueError(
-                f"sweep: {option} has a range beside other values, or without --random; expected values, or with "
+                f"sweep: {option} has a range with other values, or without --random; expected values, or with "
                 f"--random one range LOW:HIGH; add --random 20, or list values"
             )
         for value in values[0] if any(is_range) else values:
@@ -155,7 +155,7 @@ def _choices(arguments: argparse.Namespace) -> dict[str, list]:
 
 
 def _check(name: str, value: Any) -> None:
-    """A value that no trial could run with is refused before the first."""
+    """Raise an error for a value that no trial could run with, before the first trial."""
     if OPTIONS[name][0] is int:
         validation.integer("sweep", name, value, minimum=1)
     elif name == "learning_rate":
@@ -165,7 +165,7 @@ def _check(name: str, value: Any) -> None:
 
 
 def _settings(arguments: argparse.Namespace, choices: dict[str, list]) -> Settings:
-    """What all trials share, with the first values of what is swept."""
+    """The settings that all trials share, with the first values of the swept options."""
     first: dict[str, Any] = {}
     for name in _SWEPT:
         values = choices.get(name) or getattr(arguments, name) or [None]
@@ -191,10 +191,10 @@ def _trials(arguments: argparse.Namespace, settings: Settings, choices: dict[str
 
 
 def _folder(arguments: argparse.Namespace, settings: Settings, record: dict[str, Any]) -> Path:
-    """The folder of a sweep like this one, or a new one, with the record of what all its trials share."""
+    """The folder of an equal sweep, or a new one with a record of the shared settings."""
     if arguments.out is None:
-        places = numbered(Path("runs", f"sweep-{settings.data}-{settings.model}"))
-        folder = next(place for place in places if _recorded(place) in (None, record))
+        folders = numbered(Path("runs", f"sweep-{settings.data}-{settings.model}"))
+        folder = next(one for one in folders if _recorded(one) in (None, record))
     else:
         folder = Path(arguments.out)
     check_writable("sweep", folder)
@@ -204,14 +204,14 @@ def _folder(arguments: argparse.Namespace, settings: Settings, record: dict[str,
         atomic.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
     elif found != record:
         raise ValueError(
-            f"sweep: out={str(folder)!r} holds another sweep: {_difference(found, record)}; expected one over the same "
-            f"names with the same settings; choose another --out"
+            f"sweep: out={str(folder)!r} contains another sweep: {_difference(found, record)}; expected one over the "
+            f"same names with the same settings; choose another --out"
         )
     return folder
 
 
 def _recorded(folder: Path) -> Any:
-    """What the sweep in a folder is over, None where there is none."""
+    """The record of the sweep in a folder; None if there is none."""
     path = folder / RECORD
     if path.is_file():
         try:
@@ -226,12 +226,12 @@ def _difference(found: Any, record: dict[str, Any]) -> str:
         return str(found)
     if found["over"] != record["over"]:
         return f"over {found['over']}, not {record['over']}"
-    there, here = found["settings"], record["settings"]
-    different = [name for name in here if there.get(name) != here[name]]
-    return ", ".join(f"{name}={there.get(name)!r}, not {here[name]!r}" for name in different)
+    old, new = found["settings"], record["settings"]
+    different = [name for name in new if old.get(name) != new[name]]
+    return ", ".join(f"{name}={old.get(name)!r}, not {new[name]!r}" for name in different)
 
 
-def _go_on(arguments: argparse.Namespace, folder: Path) -> str:
+def _resume_command(arguments: argparse.Namespace, folder: Path) -> str:
     """The command that resumes this sweep."""
     words = ["sweep", "--out", str(folder)]
     for name, value in vars(arguments).items():
@@ -244,7 +244,7 @@ def _go_on(arguments: argparse.Namespace, folder: Path) -> str:
 
 
 def _table(records: list[dict[str, Any]], names: list[str]) -> str:
-    """Records as aligned columns."""
+    """Format records as aligned columns."""
     heads = ["trial", *names, "train acc", "val acc", "seconds", ""]
     rows = [heads]
     for record in records:

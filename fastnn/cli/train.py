@@ -1,4 +1,4 @@
-"""`fastnn train`, and what `fastnn resume` shares with it: a run with its reports."""
+"""The command `fastnn train`, and the training and reports that `fastnn resume` shares with it."""
 
 import argparse
 import contextlib
@@ -24,11 +24,11 @@ _TRAIN_EXAMPLES = """examples:
   fastnn train --model two-layer --hidden-dim 200 --learning-rate 3e-4
   fastnn train --epochs 10 --schedule one-cycle --sampling epoch
   fastnn train --data cifar10 --num-train 1000 --epochs 20 --backend vectorized
-Ctrl-C saves the state of the run; `fastnn resume FOLDER` goes on from there."""
+Ctrl-C saves the state of the run; `fastnn resume FOLDER` resumes it."""
 
-_SCHEDULE_HELP = """further factor for the learning rate: step: 1/10 after each third of the epochs; exponential: down
-to 1/100; cosine: down to 0; warmup-cosine: up in the first twentieth of the steps, then so; one-cycle: up, then down;
-plateau: 0.3 after more than 2 checks without a better validation accuracy; default none"""
+_SCHEDULE_HELP = """further factor for the learning rate: step: times 1/10 after each third of the epochs; exponential:
+down to 1/100; cosine: down to 0; warmup-cosine: up during the first twentieth of the steps, then cosine; one-cycle: up,
+then down; plateau: times 0.3 after more than 2 evaluations without a better validation accuracy; default none"""
 
 
 def add_parser(commands: Any) -> None:
@@ -37,16 +37,16 @@ def add_parser(commands: Any) -> None:
     add("--out", metavar="DIR", help="folder for the checkpoint and the picture; default runs/DATA-MODEL")
     add("--lr-decay", type=float, metavar="X", help="factor for the learning rate after each epoch; default 1")
     add("--schedule", choices=SCHEDULES, help=_SCHEDULE_HELP)
-    add("--weight-decay", type=float, metavar="X", help="of the update rule; default: the rule's")
+    add("--weight-decay", type=float, metavar="X", help="weight decay of the update rule; default: that of the rule")
     add("--sampling", choices=METHODS, help="how batches are drawn; default with_replacement")
-    add("--augment", action="store_true", help="mirror and move the training images of cifar10 at random")
+    add("--augment", action="store_true", help="mirror and shift the training images of cifar10 at random")
     add("--early-stopping", type=int, metavar="N", help="stop after N epochs without a better validation accuracy")
     add_settings(parser, DEFAULTS)
-    add_common(parser, f"default: as {VARIABLE} says")
+    add_common(parser, f"default: {VARIABLE}")
 
 
 def run_train(arguments: argparse.Namespace) -> int:
-    """Train from the beginning; returns the exit code."""
+    """Train from the beginning; return the exit code."""
     settings = Settings.from_arguments(arguments)
     checkpoint = _new_folder(arguments.out, settings) / CHECKPOINT
 
@@ -59,23 +59,23 @@ def run_train(arguments: argparse.Namespace) -> int:
 
 
 def _new_folder(out: str | None, settings: Settings) -> Path:
-    """The folder for a new run: the one asked for, or the first free one under runs/; it holds no other run."""
+    """The folder for a new run: the requested one, which must be unused, or the first unused one in runs/."""
     if out is None:
         first = Path("runs", f"{settings.data}-{settings.model}")
-        taken = (CHECKPOINT, f"{CHECKPOINT}.lock")  # the latter by a run that has just begun
-        folder = next(place for place in numbered(first) if not any((place / name).exists() for name in taken))
+        taken = (CHECKPOINT, f"{CHECKPOINT}.lock")  # a run that has just started has only the lock
+        folder = next(one for one in numbered(first) if not any((one / name).exists() for name in taken))
     else:
         folder = Path(out)
         if (folder / CHECKPOINT).exists():
             raise ValueError(
-                f"train: out={out!r} holds a run already; expected a folder for a new one; choose another one, or go "
-                f"on with the run: {typed('resume', str(folder))}"
+                f"train: out={out!r} already contains a run; expected a folder for a new one; choose another one, or "
+                f"resume the run: {typed('resume', str(folder))}"
             )
     return folder
 
 
 def train(begin: Callable[[Any], Run], arguments: argparse.Namespace, backend: str | None) -> int:
-    """Train on a backend and report; returns the exit code. begin: makes the Run, with a log to write to."""
+    """Train on a backend and print a report; return the exit code. begin: function that makes the Run, given a log."""
     log = sys.stderr if arguments.json else sys.stdout
     say = say_to(log)
 
@@ -91,7 +91,7 @@ def train(begin: Callable[[Any], Run], arguments: argparse.Namespace, backend: s
             print(file=log)
             say("interrupted", f"after {run.solver.iteration} of {run.total} steps")
             say("saved", str(run.checkpoint))
-            say("resume with", typed(*run.go_on))
+            say("resume with", typed(*run.resume_command))
             return 130
         except FloatingPointError as error:
             run.save()
@@ -106,7 +106,7 @@ def train(begin: Callable[[Any], Run], arguments: argparse.Namespace, backend: s
 
 
 def _arguments(solver: Any) -> dict[str, Any]:
-    """The keywords of a Solver that decide which kernels run."""
+    """The keywords of a Solver that determine which kernels run."""
     names = ("update_rule", "optim_config", "schedule", "transform", "clip_norm")
     return {name: getattr(solver, name) for name in names}
 
@@ -121,4 +121,4 @@ def _report(result: dict, run: Run, say: Any) -> None:
     if result["picture"] is not None:
         say("picture", result["picture"])
     if not result["stopped_early"]:
-        say("resume with", f"{typed(*run.go_on)} --epochs {2 * run.solver.num_epochs}")
+        say("resume with", f"{typed(*run.resume_command)} --epochs {2 * run.solver.num_epochs}")

@@ -1,4 +1,4 @@
-"""`fastnn warmup`."""
+"""The command `fastnn warmup`."""
 
 import argparse
 import os
@@ -14,29 +14,31 @@ from fastnn import use_backend
 from . import common
 
 _EXAMPLES = """examples:
-  fastnn warmup                   what float32 needs, which is what networks are trained in
-  fastnn warmup --dtype both      float64 too, for gradient checks
+  fastnn warmup                   float32, the dtype of training
+  fastnn warmup --dtype both      also float64, for gradient checks
   NUMBA_CACHE_DIR=/cache fastnn warmup
 
-Every later process loads the kernels instead of compiling them. Where all are there already, nothing is compiled."""
+Later processes load the kernels instead of compiling them. Kernels that are already compiled are skipped."""
 _DTYPES = {"float32": ("float32",), "float64": ("float64",), "both": ("float32", "float64")}
 _BACKEND, _VARIABLE = "njit", "NUMBA_CACHE_DIR"
 
 
 def add_parser(commands: Any) -> None:
-    parser = common.command(commands, "warmup", "compile all kernels now, and keep them on disk", _EXAMPLES, run_warmup)
+    parser = common.command(
+        commands, "warmup", "compile all kernels in advance, and store them on disk", _EXAMPLES, run_warmup
+    )
     parser.add_argument("--dtype", choices=_DTYPES, default="float32", help="default %(default)s")
 
 
 def run_warmup(arguments: argparse.Namespace) -> int:
-    """Compile what is not in the cache yet, and say what and where; returns the exit code."""
+    """Compile the kernels that are not in the cache, and print a report; return the exit code."""
     began = time.perf_counter()
     with use_backend(_BACKEND):
         from fastnn.benchmarking import warmup
         from fastnn.kernels.cache import code_cache
         from fastnn.kernels.cpu import compiling, threads
 
-        with threads.use_num_threads(max(2, threads.get_num_threads())):  # what helpers run is compiled too
+        with threads.use_num_threads(max(2, threads.get_num_threads())):  # compiles the parallel versions too
             for dtype in _DTYPES[arguments.dtype]:
                 _check_folder(dtype)
                 for name, step in warmup.steps(dtype):
@@ -53,7 +55,7 @@ def run_warmup(arguments: argparse.Namespace) -> int:
 
 
 def _check_folder(dtype: str) -> None:
-    """OSError where a small kernel has to be compiled, and cannot be kept."""
+    """Raise OSError if compiled kernels cannot be stored, tested with a small kernel."""
     from fastnn.kernels import activations
     from fastnn.kernels.cache import code_cache
     from fastnn.kernels.cpu import compiling
@@ -65,6 +67,6 @@ def _check_folder(dtype: str) -> None:
         asked = os.environ.get(_VARIABLE)
         raise OSError(
             f"warmup: compiled kernels cannot be kept{f' in {_VARIABLE}={asked!r}' if asked else ''}, beside their "
-            f"source {Path(code_cache.__file__).parents[1]} or in the user's cache; expected a folder that can be "
-            f"written; set {_VARIABLE} to one"
+            f"source {Path(code_cache.__file__).parents[1]} or in the user's cache; expected a writable "
+            f"folder; set {_VARIABLE} to one"
         )

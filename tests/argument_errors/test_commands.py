@@ -99,7 +99,7 @@ def test_a_misspelt_choice_gets_the_nearest_suggested(capsys):
 
 @pytest.mark.parametrize("option", OUT_OF_RANGE)
 def test_values_out_of_range_are_refused(capsys, option):
-    commands = [name for name in ("train", "sweep") if option in COMMANDS[name].words]
+    commands = [name for name in ("train", "sweep") if option in COMMANDS[name].option_names]
     assert commands
     for name in commands:
         for value in OUT_OF_RANGE[option]:

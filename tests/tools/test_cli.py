@@ -95,7 +95,7 @@ def test_info(capsys):
     assert f"fastnn {fastnn.__version__}, python {sys.version.split()[0]}, numpy {np.__version__}" in out
     assert "active      vectorized, from the environment variable FASTNN_BACKEND" in out
     for line in fastnn.backends():
-        assert f"{line.name:11} {'available' if line.available else 'not here: ' + line.reason}" in out
+        assert f"{line.name:11} {'available' if line.available else 'not available: ' + line.reason}" in out
 
 
 def test_info_says_on_what_and_why_not(capsys, monkeypatch):
@@ -108,7 +108,7 @@ def test_info_says_on_what_and_why_not(capsys, monkeypatch):
     assert main(["info"]) == 0
     out = capsys.readouterr().out
     assert "backends    slow        available\n            quick       available: a large computer\n" in out
-    assert "            quickest    not here: there is no such computer; build it\n" in out
+    assert "            quickest    not available: there is no such computer; build it\n" in out
 
 
 def test_info_of_a_backend_that_cannot_run(capsys, monkeypatch):

@@ -43,7 +43,7 @@ def test_check_says_why_a_backend_is_not_there(capsys, monkeypatch):
     lines = [Backend("vectorized", True, "", ""), Backend("quick", False, "it is broken", "mend it")]
     monkeypatch.setattr(check, "backends", lambda: lines)
     assert main(["check", "--cases", "1", "--operation", "l2"]) == 0
-    assert "\nquick is not here: it is broken; mend it\n" in capsys.readouterr().out
+    assert "\nquick is not available: it is broken; mend it\n" in capsys.readouterr().out
 
 
 def test_a_simulated_backend_gets_few_cases(monkeypatch, capsys):
@@ -115,7 +115,7 @@ def test_a_right_kernel_is_timed(capsys):
         (["--like", "conv2d_forward"], "check: --like is given without --kernel; expected both; add --kernel MODULE:F"),
         (
             ["--kernel", "faulty_kernels:my_conv", "--like", "conv2d_forward", "--backend", "njit"],
-            "check: --backend is given beside --kernel; expected one of them; leave --backend out",
+            "check: --backend is given together with --kernel; expected one of them; leave --backend out",
         ),
         (
             ["--kernel", "faulty_kernels", "--like", "relu_forward"],

@@ -105,7 +105,7 @@ def test_the_module_of_this_folder_goes_before_an_installed_one():
 def test_a_kernel_in_a_file_named_like_a_standard_module(error_of, name):
     Path(f"{name}.py").write_text("import numpy as np\n" + RELU)
     error = error_of(*CHECK, f"{name}:relu")
-    assert f"check: kernel='{name}:relu' has the name of a module of Python itself; expected another one; " in error
+    assert f"check: kernel='{name}:relu' has the name of a standard library module; expected another one; " in error
     assert f"rename {name}.py" in error
 
 

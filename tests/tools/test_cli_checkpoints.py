@@ -130,7 +130,7 @@ def test_predict_of_a_script_that_does_not_say_it(capsys, error_of, pixels):
     script()
     Image.fromarray(pixels[0][0]).save("drawing.png")
     np.save("input.npy", pixels[1][0])
-    expected = "path='run.h5' does not say how images become inputs; expected a run of `fastnn train`, or of a script"
+    expected = "path='run.h5' does not contain the preprocessing of images; expected a run of `fastnn train`, or"
     assert expected in error_of("predict", "run.h5", "drawing.png")
     named = predicted(capsys, "run.h5", "drawing.png", "--data", "shapes")["predictions"][0]["classes"]
     plain = predicted(capsys, "run.h5", "input.npy")["predictions"][0]["classes"]
@@ -157,7 +157,7 @@ def test_predict_says_what_it_cannot(error_of, pixels):
     np.save("small.npy", pixels[1][:, :, :9, :9])
     np.save("whole.npy", np.zeros((3, 32, 32), int))
     script("own.h5", Own(nn.Linear(3072, 10, seed=0)))
-    assert "own.h5' does not hold the network (an object of the class Own); expected" in error_of(
+    assert "own.h5' does not contain the network (an object of the class Own); expected" in error_of(
         "predict", "own.h5", "drawing.png"
     )
     script("flat.h5", nn.Sequential(nn.Linear(3, 10, seed=0)), flat())

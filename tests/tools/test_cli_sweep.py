@@ -176,17 +176,19 @@ def test_other_settings_make_another_folder(error_of):
     assert main(["sweep", *SMALL, "--epochs", "1"]) == 0
     assert main(["sweep", *SMALL]) == 0
     assert sorted(os.listdir("runs")) == [os.path.basename(FOLDER) + suffix for suffix in ("", "-2")]
-    assert "holds another sweep: epochs=1, not 2; expected one over the same names with the same settings" in error_of(
-        "sweep", *SMALL, "--out", FOLDER
+    assert (
+        "contains another sweep: epochs=1, not 2; expected one over the same names with the same settings"
+        in error_of("sweep", *SMALL, "--out", FOLDER)
     )
-    assert "holds another sweep: over ['learning_rate', 'reg'], not ['learning_rate', 'reg', 'hidden_dim']" in error_of(
-        "sweep", *SMALL, "--epochs", "1", "--hidden-dim", "3", "4", "--out", FOLDER
+    assert (
+        "contains another sweep: over ['learning_rate', 'reg'], not ['learning_rate', 'reg', 'hidden_dim']"
+        in error_of("sweep", *SMALL, "--epochs", "1", "--hidden-dim", "3", "4", "--out", FOLDER)
     )
     os.remove(f"{FOLDER}/sweep.json")
-    assert "holds another sweep: a ledger without sweep.json" in error_of("sweep", *SMALL, "--out", FOLDER)
+    assert "contains another sweep: a ledger without sweep.json" in error_of("sweep", *SMALL, "--out", FOLDER)
     with open(f"{FOLDER}/sweep.json", "w") as file:
         file.write("{")
-    assert "holds another sweep: a file that is not readable" in error_of("sweep", *SMALL, "--out", FOLDER)
+    assert "contains another sweep: a file that is not readable" in error_of("sweep", *SMALL, "--out", FOLDER)
 
 
 def test_failed_trials_are_in_the_table(capsys, fail_at):
@@ -268,8 +270,8 @@ def test_two_sweeps_in_one_folder(error_of):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--learning-rate 1e-4:1e-2", "--learning-rate has a range beside other values, or without --random; expected"),
-        ("--random 3 --reg 0:1 2", "--reg has a range beside other values, or without --random"),
+        ("--learning-rate 1e-4:1e-2", "--learning-rate has a range with other values, or without --random; expected"),
+        ("--random 3 --reg 0:1 2", "--reg has a range with other values, or without --random"),
         ("--random 3 --reg 0:1", "log_uniform: low=0.0 is out of range; expected more than 0"),
         ("--random 3 --reg 2:1", "log_uniform: high=1.0 is out of range; expected at least 2.0"),
         ("--random 3 --hidden-dim 5:2", "integers: high=2 is out of range; expected at least 5"),

@@ -93,7 +93,7 @@ def test_runs_do_not_overwrite_each_other(error_of):
     for _ in range(3):
         main(["train", "--epochs", "1"])
     assert sorted(os.listdir("runs")) == ["shapes-three-layer-conv" + suffix for suffix in ("", "-2", "-3")]
-    assert "holds a run already; expected a folder for a new one" in error_of(
+    assert "already contains a run; expected a folder for a new one" in error_of(
         "train", "--out", "runs/shapes-three-layer-conv"
     )
 

@@ -33,7 +33,7 @@ def test_early_stopping(capsys, error_of):
     assert main(["train", "--out", "part", "--early-stopping", "1", "--epochs", "9", "--learning-rate", "1e-12"]) == 0
     assert "(Epoch 1 / 9) stopped early: no better val_acc for 1 epoch\n" in capsys.readouterr().out
     assert solver_state("part")["iteration"] == 3
-    expected = "resume: early_stopping=1 ended this run after epoch 1 of 18; expected some left to do; train anew"
+    expected = "resume: early_stopping=1 ended this run after epoch 1 of 18; expected some left to do; train again"
     assert expected in error_of("resume", "part", "--epochs", "18")
 
 

@@ -172,7 +172,7 @@ def test_info_without_a_home_folder(homeless, tmp_path, monkeypatch, capsys, is_
     if is_named:
         monkeypatch.setenv("FASTNN_DATA", str(tmp_path))
     assert main(["info"]) == 0
-    looked = f"not in {tmp_path}" if is_named else "not here"
+    looked = f"not in {tmp_path}" if is_named else "not found"
     assert f"{looked}; this user has no home folder to download it into; set HOME or" in capsys.readouterr().out
 
 
@@ -214,7 +214,7 @@ def in_a_container(request, tmp_path):
 
 def test_info_in_a_container(in_a_container):
     output = in_a_container("from fastnn.cli import main; raise SystemExit(main(['info']))")
-    assert "cifar10     not here; this user has no home folder to download it into" in output
+    assert "cifar10     not found; this user has no home folder to download it into" in output
 
 
 def test_pictures_in_a_container(in_a_container):
