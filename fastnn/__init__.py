@@ -25,8 +25,8 @@ from fastnn.kernels import (
     set_backend,
     use_backend,
 )
-from fastnn.kernels.dispatch import signatures as _calls
-from fastnn.kernels.dispatch import validation as _checks
+from fastnn.kernels.dispatch import signatures as _signatures
+from fastnn.kernels.dispatch import validation as _validation
 
 from .devices import to_device, to_numpy, transfers
 
@@ -46,12 +46,12 @@ __all__ = [
 ]
 
 
-@_calls.checked
+@_signatures.checked
 def reset_seed(seed: int) -> None:
     """Seed NumPy's global random state, which everything created with seed=None draws from."""
     import numpy as np
 
-    np.random.seed(_checks.integer("reset_seed", "seed", seed, minimum=0, maximum=2**32 - 1))
+    np.random.seed(_validation.integer("reset_seed", "seed", seed, minimum=0, maximum=2**32 - 1))
 
 
 def __getattr__(name: str) -> _Any:

@@ -125,7 +125,7 @@ def listed(function: str, name: str, values: Any, of: str) -> list:
     return list(values)
 
 
-def words(function: str, name: str, values: Any) -> list[str]:
+def strings(function: str, name: str, values: Any) -> list[str]:
     """Convert an iterable of strings to a list."""
     given = listed(function, name, values, "strings")
     for value in given:

@@ -38,7 +38,7 @@ def transfers() -> Transfers:
     return arrays.transfers()
 
 
-def placed(data: Any) -> Any:
+def place(data: Any) -> Any:
     """Move data to the device of the active backend, if they are in memory and fit into half of its free memory.
 
     Other data are returned unchanged; their batches are transferred one by one.

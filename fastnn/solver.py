@@ -345,5 +345,5 @@ class Solver(Resumable):
         self._recover()
         self._reading_from = self._origin()
         cause = nonfinite.cause(self.model, images, rate)
-        explanation = [nonfinite.place(self.model, images, labels, grads), cause]
+        explanation = [nonfinite.location(self.model, images, labels, grads), cause]
         self._give_up(f"Solver: {what} = {value} in iteration {failed}; expected a finite number", *explanation)

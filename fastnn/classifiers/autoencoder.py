@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments, layers, optim, rng
-from fastnn.devices import params_on_device, placed
+from fastnn.devices import params_on_device, place
 from fastnn.kernels import l2
 from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.layers.affine import rows
@@ -131,7 +131,7 @@ class SparseAutoencoder:
         sampler, source = sampling.Sampler(function, len(X), batch_size, "epoch"), rng.generator(seed)
         history: list[float] = []
         is_own = rule in optim.RULES.values()
-        X, params = (placed(X), self.params) if is_own else (X, {})
+        X, params = (place(X), self.params) if is_own else (X, {})
         with params_on_device(params):
             for epoch in range(num_epochs):
                 for batch in range(sampler.batches):
@@ -157,7 +157,7 @@ class SparseAutoencoder:
         from scipy.optimize import minimize
 
         function = "SparseAutoencoder.fit_lbfgs"
-        X = placed(self._batch("fit_lbfgs", X, np.dtype(np.float64)))
+        X = place(self._batch("fit_lbfgs", X, np.dtype(np.float64)))
         max_iterations = validation.integer(function, "max_iterations", max_iterations, minimum=1)
         verbose = validation.flag(function, "verbose", verbose)
         history: list[float] = []

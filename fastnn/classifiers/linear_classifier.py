@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import arguments, optim, rng
-from fastnn.devices import is_ours, placed
+from fastnn.devices import is_ours, place
 from fastnn.kernels.affine import affine_forward
 from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.kernels.linear_losses import linear_softmax_loss, linear_svm_loss
@@ -84,7 +84,7 @@ def train_linear_classifier(
     settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose)
     W = _weights(W, X, y, generator)
     if is_ours(loss_func):
-        X, y, W = placed(X), placed(y), arrays.to_device(W)
+        X, y, W = place(X), place(y), arrays.to_device(W)
     history = _train(function, loss_func, W, X, y, settings, generator)
     return arrays.to_numpy(W), history
 
@@ -144,7 +144,7 @@ class LinearClassifier:
         self.W = _weights(W, X, y, self._generator)
         try:
             if self.resident:
-                X, y, self.W = placed(X), placed(y), arrays.to_device(self.W)
+                X, y, self.W = place(X), place(y), arrays.to_device(self.W)
             return _train(  # updates W in place, so that `loss` sees it
                 function, lambda _, *batch: self.loss(*batch), self.W, X, y, settings, self._generator
             )

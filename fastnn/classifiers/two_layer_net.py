@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments, optim, rng
-from fastnn.devices import is_ours, params_on_device, placed
+from fastnn.devices import is_ours, params_on_device, place
 from fastnn.kernels import l2
 from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.layer_utils import affine_relu_backward, affine_relu_forward
@@ -109,7 +109,7 @@ def nn_train(
     with contextlib.ExitStack() as stack:
         if is_ours(loss_func) and is_ours(pred_func):
             stack.enter_context(params_on_device(params))
-            X, y, X_val = placed(X), placed(y), placed(X_val)
+            X, y, X_val = place(X), place(y), place(X_val)
         for iteration in range(num_iters):
             images, labels = sample_batch(X, y, count, batch_size, seed=generator)
             loss, grads = loss_func(params, images, y=labels, reg=reg)

@@ -48,7 +48,7 @@ def _opened(path: Path) -> Any:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        content = path.read_bytes()  # Image.open(path) may allocate as much as a damaged file claims
+        content = path.read_bytes()  # reading from a file object may allocate as much as a damaged file claims
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             upright = ImageOps.exif_transpose(image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -94,7 +94,7 @@ def _check_children(function: str, children: Mapping[str, Module]) -> None:
 
 def _names(function: str, default: list[str], names: Iterable[str] | None) -> dict[str, str]:
     """Map the default names of the parameters to the given ones."""
-    given = default if names is None else arguments.words(function, "names", names)
+    given = default if names is None else arguments.strings(function, "names", names)
     if len(given) != len(default) or len(set(given)) != len(given):
         raise ValueError(
             f"{function}: names={given} do not fit; expected {len(default)} different names, for {default}; "

@@ -19,7 +19,7 @@ def cause(model: Any, images: np.ndarray, rate: Any) -> str:
     return f"the scores grew too large: lower learning_rate={rate}, or check the data"
 
 
-def place(model: Any, images: np.ndarray, labels: np.ndarray, gradients: Mapping[str, Any]) -> str:
+def location(model: Any, images: np.ndarray, labels: np.ndarray, gradients: Mapping[str, Any]) -> str:
     """Where in the model it begins: the layer of a Sequential, else the first gradient; an empty string if unknown.
 
     The model's buffers change as in any forward pass.

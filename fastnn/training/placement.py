@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fastnn.devices import placed
+from fastnn.devices import place
 from fastnn.kernels.dispatch import arrays
 
 from .sampling import is_in_memory
@@ -26,7 +26,7 @@ def on_device(solver: Any) -> Iterator[None]:
         solver.model.to_device()
         _move(solver, arrays.to_device)
         for name, value in given.items():
-            setattr(solver, name, placed(value))
+            setattr(solver, name, place(value))
         yield
     finally:
         solver.model.to_host()

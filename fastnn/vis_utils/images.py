@@ -36,11 +36,11 @@ def visualize_grid(Xs: Any, ubound: float = 255.0, padding: int = 1) -> np.ndarr
     grid = np.zeros((max(0, size * (H + padding) - padding), max(0, size * (W + padding) - padding), C))
     for n in range(N if H * W * C else 0):
         top, left = n // size * (H + padding), n % size * (W + padding)
-        grid[top : top + H, left : left + W] = ubound * stretched(Xs[n])
+        grid[top : top + H, left : left + W] = ubound * rescaled(Xs[n])
     return grid
 
 
-def stretched(image: np.ndarray) -> np.ndarray:
+def rescaled(image: np.ndarray) -> np.ndarray:
     """Scale numbers to the range from 0 to 1; all 0 if they are equal."""
     low, high = image.min(), image.max()
     return (image - low) / (high - low) if low != high else np.zeros_like(image)
@@ -59,7 +59,7 @@ def mosaic(images: np.ndarray, padding: int) -> np.ndarray:
     grid = np.ones((rows * (H + padding) - padding, columns * (W + padding) - padding, C))
     for n in range(N):
         top, left = n // columns * (H + padding), n % columns * (W + padding)
-        grid[top : top + H, left : left + W] = stretched(images[n])
+        grid[top : top + H, left : left + W] = rescaled(images[n])
     return grid
 
 
@@ -81,7 +81,7 @@ def show_examples(
     path = arguments.path_or_none("show_examples", "path", path)
     function = "show_examples"
     (X,) = validation.floats(function, X=(X, "N A B C"))
-    class_names = arguments.words(function, "class_names", class_names)
+    class_names = arguments.strings(function, "class_names", class_names)
     labels = validation.labels(function, "y", y, len(X), len(class_names))
     count = validation.integer(function, "samples_per_class", samples_per_class, minimum=1)
     picked = [np.flatnonzero(labels == label)[:count] for label in range(len(class_names))]

@@ -72,12 +72,12 @@ def _draw(filters: np.ndarray, image: np.ndarray, maps: np.ndarray) -> "Figure":
     bottom = max(rows * (height + _OUTER_GAP) - _OUTER_GAP, side)
     figure = figures.new(inches * width + 0.9, inches * bottom + 0.6)
     axes = figure.subplots()
-    _place(axes, images.stretched(weights.in_colour(image[None])[0]), 0, 0, side, side)
+    _place(axes, images.rescaled(weights.in_colour(image[None])[0]), 0, 0, side, side)
     spread = float(np.percentile(np.abs(maps), 99.5)) if np.isfinite(maps).all() else 1.0
     scale = Normalize(-(spread or 1.0), spread or 1.0)
     for f, (picture, response) in enumerate(zip(weights.in_colour(filters), maps, strict=True)):
         x, y = left + f % columns * pair, -(f // columns) * (height + _OUTER_GAP)
-        _place(axes, images.stretched(picture), x, y, 1, height)
+        _place(axes, images.rescaled(picture), x, y, 1, height)
         _place(axes, response, x + 1 + _INNER_GAP, y, 1, height, cmap=_COLOURS, norm=scale)
         axes.annotate(str(f), (x, y), (0, 2), textcoords="offset points", fontsize=8, color=figures.INK)
     for x, title in ((0, "image"), (left, "filters and their responses")):

@@ -49,7 +49,7 @@ def plot_sweep(
     Raises TypeError if trials are not dicts, ValueError if there are none, a key is missing, or a value is negative.
     """
     path = arguments.path_or_none("plot_sweep", "path", path)
-    x, y = (arguments.words("plot_sweep", name, [value])[0] for name, value in (("x", x), ("y", y)))
+    x, y = (arguments.strings("plot_sweep", name, [value])[0] for name, value in (("x", x), ("y", y)))
     read = _read("plot_sweep", trials, x, y)
     finished = sorted((trial for trial in read if not trial.failed), key=lambda trial: trial.accuracies[1])
     failed = [trial for trial in read if trial.failed]

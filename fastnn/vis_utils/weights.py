@@ -61,7 +61,7 @@ def show_class_templates(
             f"its attribute W; train the classifier first"
         )
     (weights,) = validation.floats(function, W=(given, "D K"))
-    class_names = arguments.words(function, "class_names", class_names)
+    class_names = arguments.strings(function, "class_names", class_names)
     pixels = math.prod(arguments.lengths(function, "image_shape", image_shape, 3))
     templates = as_images(function, "W", weights[:-1] if len(weights) == pixels + 1 else weights, image_shape)
     if len(class_names) != len(templates) or not len(templates):
@@ -76,7 +76,7 @@ def show_class_templates(
     for axes in cells:
         axes.set_axis_off()
     for axes, template, name in zip(cells, templates, class_names, strict=False):
-        figures.draw_image(axes, images.stretched(template))
+        figures.draw_image(axes, images.rescaled(template))
         axes.set_title(name, fontsize=10, color=figures.INK, pad=4)
     return figures.finish(figure, path)
 

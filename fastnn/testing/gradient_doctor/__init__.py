@@ -129,9 +129,7 @@ def _judge(
         return "precision", central.value, error
     if slope is not None and abs(value - slope.central) > near + 4 * slope.noise and slope.step > central.step:
         low, high = sorted((slope.right, slope.left))
-        smooth = (
-            4 * (central.bend + error) * slope.step / central.step
-        )  # the bend of a smooth curve is proportional to the step
+        smooth = 4 * (central.bend + error) * slope.step / central.step  # a smooth curve bends in proportion
         if low - near <= value <= high + near and high - low > smooth:
             return "kink", central.value, error
     return "precision" if step_given else "ok", central.value, error

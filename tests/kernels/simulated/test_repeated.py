@@ -146,7 +146,7 @@ def test_all_is_back_when_training_ends(data):
 )
 def test_what_cannot_be_repeated_is_said_once(layers, options, message, data, capsys):
     trained(network(*layers), data, verbose=True, num_epochs=2, **options)
-    said = [line for line in capsys.readouterr().out.splitlines() if "by itself" in line]
+    said = [line for line in capsys.readouterr().out.splitlines() if "individually" in line]
     assert len(said) == 1
     assert said[0].startswith(f"(each kernel is launched individually: iterations cannot be captured, since {message}")
 
