@@ -19,7 +19,7 @@ from . import arguments, fast_layers, layers
 from .fast_layers import *  # noqa: F403
 from .layers import *  # noqa: F403
 from .layers.affine import rows
-from .layers.convolution import conv_geometry, pool_geometry
+from .layers.convolution import conv_options, pool_geometry
 from .layers.normalization import batchnorm_settings, epsilon, update_running
 
 __all__ = [
@@ -114,9 +114,9 @@ def conv_relu_forward(
     x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
     """`conv_forward`, then `relu_forward`; arguments as in `conv_forward`. Returns out (N, F, H', W'), cache."""
-    geometry = conv_geometry("conv_relu_forward", conv_param)
-    out = fused.conv2d_relu_forward(x, w, b, *geometry)
-    return out, (x, w, out, *geometry)
+    options = conv_options("conv_relu_forward", conv_param)
+    out = fused.conv2d_relu_forward(x, w, b, **options)
+    return out, (x, w, out, options)
 
 
 @signatures.checked
@@ -124,7 +124,8 @@ def conv_relu_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
     """dout (N, F, H', W') -> dx (N, C, H, W), dw (F, C, HH, WW), db (F,)."""
-    return fused.conv2d_relu_backward(dout, *arguments.cache("conv_relu_backward", cache, 5), need_dx)
+    *arrays, options = arguments.cache("conv_relu_backward", cache, 4)
+    return fused.conv2d_relu_backward(dout, *arrays, need_dx=need_dx, **options)
 
 
 @signatures.checked
@@ -139,18 +140,16 @@ def conv_bn_relu_forward(
 ) -> tuple[np.ndarray, Any]:
     """`conv_forward`, `spatial_batchnorm_forward`, `relu_forward`; gamma, beta (F,). Returns out, cache."""
     function = "conv_bn_relu_forward"
-    geometry, (training, eps, running) = (
-        conv_geometry(function, conv_param),
-        batchnorm_settings(function, bn_param, gamma),
-    )
+    options = conv_options(function, conv_param)
+    training, eps, running = batchnorm_settings(function, bn_param, gamma)
     if training:
-        out, pre_norm, mean, var = fused.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, eps, *geometry)
+        out, pre_norm, mean, var = fused.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, eps, **options)
         update_running(bn_param, running, mean, var)
-        return out, (training, x, w, pre_norm, gamma, mean, var, eps, out, *geometry)
+        return out, (training, x, w, pre_norm, gamma, mean, var, eps, out, options)
     mean, var = running
-    out = fused.conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, eps, *geometry)
+    out = fused.conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, eps, **options)
     update_running(bn_param, running)
-    return out, (training, x, w, b, gamma, mean, var, eps, out, *geometry)
+    return out, (training, x, w, b, gamma, mean, var, eps, out, options)
 
 
 @signatures.checked
@@ -158,9 +157,9 @@ def conv_bn_relu_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """dout (N, F, H', W') -> dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,)."""
-    training, *others = arguments.cache("conv_bn_relu_backward", cache, 11)
+    training, *others, options = arguments.cache("conv_bn_relu_backward", cache, 10)
     backward = fused.conv2d_batchnorm_relu_backward if training else fused.conv2d_batchnorm_relu_inference_backward
-    return backward(dout, *others, need_dx)
+    return backward(dout, *others, need_dx=need_dx, **options)
 
 
 @signatures.checked
@@ -169,9 +168,9 @@ def conv_relu_pool_forward(
 ) -> tuple[np.ndarray, Any]:
     """`conv_forward`, `relu_forward`, `max_pool_forward`; pooling without `pad`. Returns out, cache."""
     function = "conv_relu_pool_forward"
-    geometry = (*conv_geometry(function, conv_param), *_unpadded(function, pool_param))
-    out, index = fused.conv2d_relu_pool_forward(x, w, b, *geometry)
-    return out, (x, w, index, *geometry)
+    options = conv_options(function, conv_param) | _unpadded(function, pool_param)
+    out, index = fused.conv2d_relu_pool_forward(x, w, b, **options)
+    return out, (x, w, index, options)
 
 
 @signatures.checked
@@ -179,7 +178,8 @@ def conv_relu_pool_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
     """dout in the shape of the pooled image -> dx (N, C, H, W), dw (F, C, HH, WW), db (F,)."""
-    return fused.conv2d_relu_pool_backward(dout, *arguments.cache("conv_relu_pool_backward", cache, 7), need_dx)
+    *arrays, options = arguments.cache("conv_relu_pool_backward", cache, 4)
+    return fused.conv2d_relu_pool_backward(dout, *arrays, need_dx=need_dx, **options)
 
 
 @signatures.checked
@@ -195,16 +195,16 @@ def conv_bn_relu_pool_forward(
 ) -> tuple[np.ndarray, Any]:
     """`conv_bn_relu_forward`, then `max_pool_forward`; pooling without `pad`. Returns out, cache."""
     function = "conv_bn_relu_pool_forward"
-    geometry = (*conv_geometry(function, conv_param), *_unpadded(function, pool_param))
+    options = conv_options(function, conv_param) | _unpadded(function, pool_param)
     training, eps, running = batchnorm_settings(function, bn_param, gamma)
     if training:
-        out, index, pre_norm, mean, var = fused.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, eps, *geometry)
+        out, index, pre_norm, mean, var = fused.conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, eps, **options)
         update_running(bn_param, running, mean, var)
-        return out, (training, x, w, pre_norm, gamma, mean, var, eps, index, *geometry)
+        return out, (training, x, w, pre_norm, gamma, mean, var, eps, index, options)
     mean, var = running
-    out, index = fused.conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, eps, *geometry)
+    out, index = fused.conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, eps, **options)
     update_running(bn_param, running)
-    return out, (training, x, w, b, gamma, mean, var, eps, index, *geometry)
+    return out, (training, x, w, b, gamma, mean, var, eps, index, options)
 
 
 @signatures.checked
@@ -212,15 +212,15 @@ def conv_bn_relu_pool_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """dout in the shape of the pooled image -> dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,)."""
-    training, *others = arguments.cache("conv_bn_relu_pool_backward", cache, 13)
+    training, *others, options = arguments.cache("conv_bn_relu_pool_backward", cache, 10)
     backward = (
         fused.conv2d_batchnorm_relu_pool_backward if training else fused.conv2d_batchnorm_relu_pool_inference_backward
     )
-    return backward(dout, *others, need_dx)
+    return backward(dout, *others, need_dx=need_dx, **options)
 
 
-def _unpadded(function: str, pool_param: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The size and stride of pooling without padding."""
+def _unpadded(function: str, pool_param: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """The size and the stride of a pooling that has no padding."""
     validation.keys(function, "pool_param", pool_param, ("pool_height", "pool_width", "stride"))
     size, stride, _ = pool_geometry(function, pool_param)
-    return size, stride
+    return {"pool_size": size, "pool_stride": stride}

@@ -17,15 +17,15 @@ def conv_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[s
 
     H' = 1 + (H + 2 * pad - HH) // stride, W' likewise; x counts as zero outside its borders.
     """
-    stride, pad = conv_geometry("conv_forward", conv_param)
-    return conv2d.conv2d_forward(x, w, b, stride, pad), (x, w, b, {"stride": stride, "pad": pad})
+    options = conv_options("conv_forward", conv_param)
+    return conv2d.conv2d_forward(x, w, b, **options), (x, w, b, options)
 
 
 @signatures.checked
 def conv_backward(dout: ArrayLike, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
     """dout (N, F, H', W') -> dx (N, C, H, W) (None unless needed), dw (F, C, HH, WW), db (F,)."""
     x, w, _, conv_param = arguments.cache("conv_backward", cache, 4)
-    return conv2d.conv2d_backward(dout, x, w, *conv_geometry("conv_backward", conv_param), need_dx)
+    return conv2d.conv2d_backward(dout, x, w, need_dx=need_dx, **conv_options("conv_backward", conv_param))
 
 
 @signatures.checked
@@ -70,12 +70,14 @@ def global_avg_pool_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
     return pool2d.global_avg_pool2d_backward(dout, cache)
 
 
-def conv_geometry(function: str, conv_param: Mapping[str, Any]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """stride and pad from a conv_param."""
-    validation.keys(function, "conv_param", conv_param, required=("stride", "pad"))
-    return validation.pair(function, "stride", conv_param["stride"], 1), validation.pair(
-        function, "pad", conv_param["pad"], 0
-    )
+REQUIRED, OPTIONAL = {"stride": 1, "pad": 0}, {}  # the keys of a conv_param, and their least values
+
+
+def conv_options(function: str, conv_param: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """The options of a convolution from a conv_param, as pairs."""
+    given = validation.keys(function, "conv_param", conv_param, REQUIRED, OPTIONAL)
+    least = {**REQUIRED, **OPTIONAL}
+    return {name: validation.pair(function, name, value, least[name]) for name, value in given.items()}
 
 
 def pool_geometry(

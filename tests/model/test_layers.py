@@ -136,7 +136,7 @@ def test_naive_functions_are_the_loops_whatever_the_backend(backend, monkeypatch
         (pool2d, "max_pool2d_forward"),
         (pool2d, "max_pool2d_backward"),
     ):
-        monkeypatch.setattr(module, name, lambda *_: (seen.append(fastnn.get_backend()), None))
+        monkeypatch.setattr(module, name, lambda *_, **__: (seen.append(fastnn.get_backend()), None))
     layers.conv_forward_naive(None, None, None, CONV)
     layers.conv_backward_naive(None, (None, None, None, CONV))
     layers.max_pool_forward_naive(None, POOL)
@@ -159,7 +159,7 @@ def test_fast_layers(backend, monkeypatch):
     assert fast_layers.conv_backward_fast(np.ones((2, 3, 2, 2)), (x, w, b, conv_param), need_dx=False)[0] is None
 
     seen = []
-    monkeypatch.setattr(conv2d, "conv2d_forward", lambda *_: seen.append(fastnn.get_backend()))
+    monkeypatch.setattr(conv2d, "conv2d_forward", lambda *_, **__: seen.append(fastnn.get_backend()))
     fast_layers.conv_forward_fast(x, w, b, conv_param)
     assert seen == [switch.DEFAULT if backend == "naive" else backend]
 
