@@ -15,7 +15,8 @@ from fastnn.kernels.dispatch import signatures, validation
 def conv_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
     """Convolve images x (N, C, H, W) with filters w (F, C, HH, WW), bias b (F,). Returns out (N, F, H', W'), cache.
 
-    H' = 1 + (H + 2 * pad - HH) // stride, W' likewise; x counts as zero outside its borders.
+    conv_param: stride, pad and, if wanted, dilation, each an integer or a (height, width) pair
+    H' = 1 + (H + 2 * pad - dilation * (HH - 1) - 1) // stride, W' likewise; x counts as zero outside its borders.
     """
     options = conv_options("conv_forward", conv_param)
     return conv2d.conv2d_forward(x, w, b, **options), (x, w, b, options)
@@ -70,7 +71,7 @@ def global_avg_pool_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
     return pool2d.global_avg_pool2d_backward(dout, cache)
 
 
-REQUIRED, OPTIONAL = {"stride": 1, "pad": 0}, {}  # the keys of a conv_param, and their least values
+REQUIRED, OPTIONAL = {"stride": 1, "pad": 0}, {"dilation": 1}  # the keys of a conv_param, and their least values
 
 
 def conv_options(function: str, conv_param: Mapping[str, Any]) -> dict[str, tuple[int, int]]:

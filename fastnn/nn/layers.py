@@ -97,7 +97,7 @@ class Linear(Parametric):
 class Conv2d(Parametric):
     """Convolution of images (N, in_channels, H, W) with out_channels filters.
 
-    kernel_size, stride and padding are integers or (height, width) pairs.
+    kernel_size, stride, padding and dilation are integers or (height, width) pairs.
     Parameters: weight (out_channels, in_channels, KH, KW), bias (out_channels,).
     """
 
@@ -108,6 +108,7 @@ class Conv2d(Parametric):
         kernel_size: Any,
         stride: Any = 1,
         padding: Any = 0,
+        dilation: Any = 1,
         *,
         bias: bool = True,
         dtype: Any = np.float32,
@@ -119,7 +120,8 @@ class Conv2d(Parametric):
         self.kernel_size = validation.pair("Conv2d", "kernel_size", kernel_size, minimum=1)
         self.stride = validation.pair("Conv2d", "stride", stride, minimum=1)
         self.padding = validation.pair("Conv2d", "padding", padding, minimum=0)
-        self.arguments = ({"stride": self.stride, "pad": self.padding},)
+        self.dilation = validation.pair("Conv2d", "dilation", dilation, minimum=1)
+        self.arguments = ({"stride": self.stride, "pad": self.padding, "dilation": self.dilation},)
         self.axes = ("N", self.in_channels, "H", "W")
         shape = (self.out_channels, self.in_channels, *self.kernel_size)
         super().__init__(shape, self.out_channels, bias, dtype, init, seed)
@@ -133,7 +135,7 @@ class Conv2d(Parametric):
         return dx, self.gradients(dw, db)
 
     def __repr__(self) -> str:
-        geometry = window_text(self.kernel_size, self.stride, (1, 1), self.padding)
+        geometry = window_text(self.kernel_size, self.stride, (1, 1), self.padding, self.dilation)
         bias = "" if "bias" in self.params else ", bias=False"
         return f"Conv2d({self.in_channels}, {self.out_channels}, {geometry}{bias})"
 
@@ -220,13 +222,15 @@ class Flatten(Module):
         return dout.reshape(cache) if validation.flag("Flatten", "need_dx", need_dx) else None, {}
 
 
-def window_text(size: tuple, stride: tuple, usual_stride: tuple, padding: tuple) -> str:
-    """Size, stride and padding as in a constructor: pairs of equal numbers as one, defaults left out."""
+def window_text(size: tuple, stride: tuple, usual_stride: tuple, padding: tuple, dilation: tuple = (1, 1)) -> str:
+    """Size, stride, padding and dilation as in a constructor: pairs of equal numbers as one, defaults left out."""
     parts = [f"{_short(size)}"]
     if stride != usual_stride:
         parts.append(f"stride={_short(stride)}")
     if any(padding):
         parts.append(f"padding={_short(padding)}")
+    if dilation != (1, 1):
+        parts.append(f"dilation={_short(dilation)}")
     return ", ".join(parts)
 
 

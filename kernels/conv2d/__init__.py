@@ -1,9 +1,11 @@
 """Convolution of images with filters (cross-correlation, as every neural-network library defines it).
 
-    out[n, f, oh, ow] = b[f] + sum_{c, kh, kw} x[n, c, oh*stride + kh - pad, ow*stride + kw - pad] * w[f, c, kh, kw]
+    out[n, f, oh, ow] = b[f] + sum_{c, kh, kw} x[n, c, h, v] * w[f, c, kh, kw]
+    where h = oh*stride + kh*dilation - pad and v = ow*stride + kw*dilation - pad
 
-with x zero outside its borders, OH = 1 + (H + 2*pad - KH) // stride and OW likewise.
-Source: Dumoulin & Visin, A guide to convolution arithmetic for deep learning (2016), section 2.
+with x zero outside its borders, OH = 1 + (H + 2*pad - dilation*(KH - 1) - 1) // stride and OW likewise.
+Sources: Dumoulin & Visin, A guide to convolution arithmetic for deep learning (2016), sections 2 and 5.1;
+Yu & Koltun, Multi-scale context aggregation by dilated convolutions (2016), section 2.
 """
 
 from ..dispatch import signatures, switch, validation, windows
@@ -12,14 +14,14 @@ _variant = switch.operation(__name__)
 
 
 @signatures.checked
-def conv2d_forward(x, w, b, stride=1, pad=0):
+def conv2d_forward(x, w, b, stride=1, pad=0, dilation=1):
     """Convolve N images with F filters.
 
     Inputs (float32 or float64, any layout, never modified):
         x (N, C, H, W): images
         w (F, C, KH, KW): filters
         b (F,): bias
-        stride, pad: an integer or a (height, width) pair; stride >= 1, pad >= 0
+        stride, pad, dilation: an integer or a (height, width) pair; stride and dilation >= 1, pad >= 0
     Returns out (N, F, OH, OW) in the dtype of the inputs, C-contiguous.
 
     Every backend: N = 0 gives an empty out; NaN and infinity spread as the formula says; sums are accumulated in
@@ -30,18 +32,18 @@ def conv2d_forward(x, w, b, stride=1, pad=0):
     """
     function = "conv2d_forward"
     x, w, b = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
-    return _variant().conv2d_forward(x, w, b, geometry(function, x, w, stride, pad))
+    return _variant().conv2d_forward(x, w, b, geometry(function, x, w, stride, pad, dilation))
 
 
 @signatures.checked
-def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True):
+def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True, dilation=1):
     """Gradients of `conv2d_forward`: of a loss with respect to x, w and b, given dout = dloss/dout.
 
         db[f] = sum_{n, oh, ow} dout[n, f, oh, ow]
-        dw[f, c, kh, kw] = sum_{n, oh, ow} dout[n, f, oh, ow] * x[n, c, oh*stride + kh - pad, ow*stride + kw - pad]
+        dw[f, c, kh, kw] = sum_{n, oh, ow} dout[n, f, oh, ow] * x[n, c, h, v], with h and v as in the module's formula
         dx[n, c, h, w] = sum of dout[n, f, oh, ow] * w[f, c, kh, kw] over all f, oh, ow, kh, kw that read x[n, c, h, w]
 
-    Inputs: dout (N, F, OH, OW); x, w, stride and pad as given to the forward pass.
+    Inputs: dout (N, F, OH, OW); x, w, stride, pad and dilation as given to the forward pass.
         need_dx: False where nobody asks for dx, as in a first layer
     Returns dx (N, C, H, W), or None where it was not needed; dw (F, C, KH, KW); db (F,).
 
@@ -52,12 +54,12 @@ def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True):
     """
     function = "conv2d_backward"
     x, w, dout = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F OH OW"))
-    place = geometry(function, x, w, stride, pad)
+    place = geometry(function, x, w, stride, pad, dilation)
     validation.shape(function, "dout", dout, (x.shape[0], w.shape[0], *place.out))
     return _variant().conv2d_backward(dout, x, w, place, validation.flag(function, "need_dx", need_dx))
 
 
-def geometry(function, x, w, stride, pad):
-    """Where the filters lie over the images: stride and pad are checked, and w is not empty."""
+def geometry(function, x, w, stride, pad, dilation):
+    """Where the filters lie over the images: all is checked, and w is not empty."""
     validation.not_empty(function, "w", w)
-    return windows.checked(function, x.shape, w.shape[2:], stride, pad)
+    return windows.checked(function, x.shape, w.shape[2:], stride, pad, dilation)

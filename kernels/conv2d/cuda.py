@@ -42,13 +42,13 @@ def _plain_backward(dout, x, w, geometry, need_dx):
 
 
 def _lengths(x, w, geometry):
-    """C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW: what the kernels ask for."""
-    return *x.shape[1:], len(w), *geometry.window, *geometry.out, *geometry.stride, *geometry.pad
+    """C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, DH, DW, DH, DW: what the kernels ask for."""
+    return *x.shape[1:], len(w), *geometry.window, *geometry.out, *geometry.stride, *geometry.pad, *geometry.dilation
 
 
 @kernel
-def _outputs(count, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, x, w, b, zero, out):
-    """out[n, f, oh, ow] = b[f] + sum_{c, kh, kw} x[n, c, oh * SH + kh - PH, ow * SW + kw - PW] * w[f, c, kh, kw]"""
+def _outputs(count, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, DH, DW, x, w, b, zero, out):
+    """out[n, f, oh, ow] = b[f] + sum_{c, kh, kw} x[n, c, oh*SH + kh*DH - PH, ow*SW + kw*DW - PW] * w[f, c, kh, kw]"""
     i = cuda.grid(1)
     if i < count:
         rest, ow = split(i, OW)
@@ -57,9 +57,9 @@ def _outputs(count, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, x, w, b, zero, o
         total = b[f]
         for c in range(C):
             for kh in range(KH):
-                row = oh * SH + kh - PH
+                row = oh * SH + kh * DH - PH
                 for kw in range(KW):
-                    column, value = ow * SW + kw - PW, zero
+                    column, value = ow * SW + kw * DW - PW, zero
                     if 0 <= row < H and 0 <= column < W:
                         value = x[((n * C + c) * H + row) * W + column]
                     # on the border too, where 0 times a weight that is NaN or infinite is NaN
@@ -68,28 +68,29 @@ def _outputs(count, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, x, w, b, zero, o
 
 
 @kernel
-def _input_gradients(count, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, dout, w, zero, dx):
-    """dx[n, c, h, v] = sum of dout[n, f, oh, ow] * w[f, c, h + PH - oh * SH, v + PW - ow * SW], where these exist"""
+def _input_gradients(count, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, DH, DW, dout, w, zero, dx):
+    """dx[n, c, h, v] = sum of dout[n, f, oh, ow] * w[f, c, (h + PH - oh*SH)/DH, (v + PW - ow*SW)/DW] where it exists"""
     i = cuda.grid(1)
     if i < count:
         rest, v = split(i, W)
         rest, h = split(rest, H)
         n, c = split(rest, C)
-        first_row, past_row = windows_over(h + PH, KH, SH, OH)
-        first_column, past_column = windows_over(v + PW, KW, SW, OW)
+        first_row, past_row = windows_over(h + PH, DH * (KH - 1) + 1, SH, OH)
+        first_column, past_column = windows_over(v + PW, DW * (KW - 1) + 1, SW, OW)
         total = zero
         for f in range(F):
             for oh in range(first_row, past_row):
-                kh = h + PH - oh * SH
+                kh, above = split(h + PH - oh * SH, DH)
                 for ow in range(first_column, past_column):
-                    kw = v + PW - ow * SW
-                    total += dout[((n * F + f) * OH + oh) * OW + ow] * w[((f * C + c) * KH + kh) * KW + kw]
+                    kw, before = split(v + PW - ow * SW, DW)
+                    if above == 0 and before == 0:
+                        total += dout[((n * F + f) * OH + oh) * OW + ow] * w[((f * C + c) * KH + kh) * KW + kw]
         dx[i] = total
 
 
 @kernel
-def _weight_gradients(count, N, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, dout, x, zero, dw):
-    """dw[f, c, kh, kw] = sum_{n, oh, ow} dout[n, f, oh, ow] * x[n, c, oh * SH + kh - PH, ow * SW + kw - PW]"""
+def _weight_gradients(count, N, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, DH, DW, dout, x, zero, dw):
+    """dw[f, c, kh, kw] = sum_{n, oh, ow} dout[n, f, oh, ow] * x[n, c, oh*SH + kh*DH - PH, ow*SW + kw*DW - PW]"""
     i = cuda.grid(1)
     if i < count:
         rest, kw = split(i, KW)
@@ -98,9 +99,9 @@ def _weight_gradients(count, N, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, dout
         total = zero
         for n in range(N):
             for oh in range(OH):
-                row = oh * SH + kh - PH
+                row = oh * SH + kh * DH - PH
                 for ow in range(OW):
-                    column, value = ow * SW + kw - PW, zero
+                    column, value = ow * SW + kw * DW - PW, zero
                     if 0 <= row < H and 0 <= column < W:
                         value = x[((n * C + c) * H + row) * W + column]
                     total += dout[((n * F + f) * OH + oh) * OW + ow] * value

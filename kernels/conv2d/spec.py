@@ -1,15 +1,15 @@
 """The functions of `conv2d` as data: see `dispatch.specification`."""
 
-from ..dispatch.specification import IMAGES, NEED_DX, PAD, STRIDE, Floats, layer, pair, sizes
+from ..dispatch.specification import DILATION, IMAGES, NEED_DX, PAD, STRIDE, Floats, layer, pair, sizes
 
 X, FILTERS, BIAS, OUT = Floats(IMAGES), Floats("F C KH KW"), Floats("F"), Floats("N F OH OW")
-GEOMETRY = {"stride": STRIDE, "pad": PAD}
+GEOMETRY, SPREAD = {"stride": STRIDE, "pad": PAD}, {"dilation": DILATION}
 
 FUNCTIONS = pair(
     "conv2d_forward",
     "conv2d_backward",
-    {"x": X, "w": FILTERS, "b": BIAS, **GEOMETRY},
-    {"dout": OUT, "x": X, "w": FILTERS, **GEOMETRY, "need_dx": NEED_DX},
+    {"x": X, "w": FILTERS, "b": BIAS, **GEOMETRY, **SPREAD},
+    {"dout": OUT, "x": X, "w": FILTERS, **GEOMETRY, "need_dx": NEED_DX, **SPREAD},
     results=("out",),
     gradients=("dx", "dw", "db"),
     spreads_nan=True,
@@ -28,11 +28,13 @@ def terms(s):
 
 
 def label(s):
-    return f" {s['F']}f{s['KH']}x{s['KW']}" + (f" s{s['SH']}" if s["SH"] > 1 else "") + f" p{s['PH']}"
+    stride, dilation = (f" {letter.lower()}{s[letter + 'H']}" if s[letter + "H"] > 1 else "" for letter in "SD")
+    return f" {s['F']}f{s['KH']}x{s['KW']}{stride} p{s['PH']}{dilation}"
 
 
 def torch_convolution(torch, t, s):
-    return torch.nn.functional.conv2d(t.x, t.w, t.b, (s["SH"], s["SW"]), (s["PH"], s["PW"]))
+    stride, pad, dilation = ((s[f"{letter}H"], s[f"{letter}W"]) for letter in "SPD")
+    return torch.nn.functional.conv2d(t.x, t.w, t.b, stride, pad, dilation)
 
 
 TIMED = (
@@ -45,6 +47,7 @@ TIMED = (
             sizes((500, 3, 32, 32), F=64, kernel=3, pad=1),
             sizes((64, 3, 32, 32), F=16, kernel=5, pad=2),
             sizes((64, 16, 16, 16), F=32, kernel=3, pad=1),
+            sizes((64, 32, 16, 16), F=64, kernel=3, pad=2, dilation=2),
             sizes((64, 32, 8, 8), F=64, kernel=3, pad=1, headline=True),
             sizes((64, 64, 32, 32), F=64, kernel=3, pad=1, slow=True),
             sizes((64, 64, 32, 32), F=64, kernel=3, stride=2, pad=1),

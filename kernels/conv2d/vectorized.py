@@ -27,7 +27,7 @@ def conv2d_forward(x, w, b, geometry):
 def conv2d_backward(dout, x, w, geometry, need_dx):
     x, geometry, places = windows.cropped(x, geometry)
     (N, C, H, W), (F, _, KH, KW), (OH, OW) = x.shape, w.shape, geometry.out
-    (SH, SW), (PH, PW) = geometry.stride, geometry.pad
+    (SH, SW), (PH, PW), (DH, DW) = geometry.stride, geometry.pad, geometry.dilation
     filters = w.reshape(F, -1)
     dx = np.empty_like(x) if need_dx else None
     dw = np.zeros_like(filters)
@@ -39,14 +39,15 @@ def conv2d_backward(dout, x, w, geometry, need_dx):
             dpadded = np.zeros((C, H + 2 * PH, W + 2 * PW), x.dtype)
             for kh in range(KH):
                 for kw in range(KW):
-                    dpadded[:, kh : kh + SH * OH : SH, kw : kw + SW * OW : SW] += dcolumns[:, kh, kw]
+                    h, v = kh * DH, kw * DW
+                    dpadded[:, h : h + SH * OH : SH, v : v + SW * OW : SW] += dcolumns[:, kh, kw]
             dx[n] = dpadded[:, PH : PH + H, PW : PW + W]
     return windows.uncropped(dx, places), dw.reshape(w.shape), dout.sum(axis=(0, 2, 3))
 
 
 def _columns(image, geometry):
     """The windows of one image (C, H, W) as a matrix (C*KH*KW, OH*OW)."""
-    (SH, SW), (PH, PW) = geometry.stride, geometry.pad
+    (SH, SW), (PH, PW), (DH, DW) = geometry.stride, geometry.pad, geometry.dilation
     padded = np.pad(image, ((0, 0), (PH, PH), (PW, PW)))
-    view = sliding_window_view(padded, geometry.window, axis=(1, 2))[:, ::SH, ::SW]
+    view = sliding_window_view(padded, geometry.extent, axis=(1, 2))[:, ::SH, ::SW, ::DH, ::DW]
     return view.transpose(0, 3, 4, 1, 2).reshape(-1, math.prod(geometry.out))

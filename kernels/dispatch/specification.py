@@ -88,6 +88,7 @@ class Flag(NamedTuple):
 
 
 KERNEL, STRIDE, PAD = Window("K", (1, 2, 3)), Window("S", (1, 2, 3)), Window("P", (0, 1, 2), 0)
+DILATION = Window("D", (1, 2, 3))
 POOL_SIZE, POOL_STRIDE = Window("Q", (1, 2, 3)), Window("R", (1, 2, 3))
 EPSILON = Number((0.1, 0.5), above=0)
 NEED_DX = Flag()

@@ -119,40 +119,42 @@ def affine_layernorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsil
 
 
 @signatures.checked
-def conv2d_relu_forward(x, w, b, stride=1, pad=0):
+def conv2d_relu_forward(x, w, b, stride=1, pad=0, dilation=1):
     """out = max(0, conv2d(x, w, b)): `conv2d_forward`, then `relu_forward`; arguments as there."""
     function = "conv2d_relu_forward"
     x, w, b = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
-    return _variant().conv2d_relu_forward(x, w, b, conv_geometry(function, x, w, stride, pad))
+    return _variant().conv2d_relu_forward(x, w, b, conv_geometry(function, x, w, stride, pad, dilation))
 
 
 @signatures.checked
-def conv2d_relu_backward(dout, x, w, out, stride=1, pad=0, need_dx=True):
+def conv2d_relu_backward(dout, x, w, out, stride=1, pad=0, need_dx=True, dilation=1):
     """Gradients of `conv2d_relu_forward`: dout and its output out (N, F, OH, OW), x and w give dx (or None), dw, db."""
     function = "conv2d_relu_backward"
     x, w, dout, out = validation.floats(
         function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F OH OW"), out=(out, "N F OH OW")
     )
-    geometry = conv_geometry(function, x, w, stride, pad)
+    geometry = conv_geometry(function, x, w, stride, pad, dilation)
     validation.shape(function, "dout", dout, (len(x), len(w), *geometry.out))
     return _variant().conv2d_relu_backward(dout, x, w, out, geometry, validation.flag(function, "need_dx", need_dx))
 
 
 @signatures.checked
-def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride=1, pad=0):
+def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride=1, pad=0, dilation=1):
     """`conv2d_forward`, `batchnorm_forward`, `relu_forward`: x (N, C, H, W), w (F, C, KH, KW); b, gamma, beta (F,).
 
     Returns out (N, F, OH, OW), pre_norm (N, F, OH, OW), mean (F,), var (F,).
     """
     function = "conv2d_batchnorm_relu_forward"
     arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta)
-    geometry = conv_geometry(function, *arrays[:2], stride, pad)
+    geometry = conv_geometry(function, *arrays[:2], stride, pad, dilation)
     validation.has_statistics(function, "x", arrays[0].shape)
     return _variant().conv2d_batchnorm_relu_forward(*arrays, _positive(function, epsilon), geometry)
 
 
 @signatures.checked
-def conv2d_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True):
+def conv2d_batchnorm_relu_backward(
+    dout, x, w, pre_norm, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True, dilation=1
+):
     """Gradients of `conv2d_batchnorm_relu_forward`, given dout (N, F, OH, OW) and what it got and gave.
 
     Returns dx (or None), dw, db, dgamma, dbeta.
@@ -160,7 +162,7 @@ def conv2d_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsil
     function = "conv2d_batchnorm_relu_backward"
     images = {"dout": dout, "pre_norm": pre_norm, "out": out}
     x, w, gamma, mean, var, dout, pre_norm, out = _convolution(function, x, w, images, gamma=gamma, mean=mean, var=var)
-    geometry = conv_geometry(function, x, w, stride, pad)
+    geometry = conv_geometry(function, x, w, stride, pad, dilation)
     validation.shape(function, "dout", dout, (len(x), len(w), *geometry.out))
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_backward(
@@ -169,23 +171,23 @@ def conv2d_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsil
 
 
 @signatures.checked
-def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride=1, pad=0):
+def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride=1, pad=0, dilation=1):
     """`conv2d_forward`, `batchnorm_inference`, `relu_forward`: mean, var (F,); others as in training. Returns out."""
     function = "conv2d_batchnorm_relu_inference"
     arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
-    geometry = conv_geometry(function, *arrays[:2], stride, pad)
+    geometry = conv_geometry(function, *arrays[:2], stride, pad, dilation)
     return _variant().conv2d_batchnorm_relu_inference(*arrays, _positive(function, epsilon, arrays[-1]), geometry)
 
 
 @signatures.checked
 def conv2d_batchnorm_relu_inference_backward(
-    dout, x, w, b, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True
+    dout, x, w, b, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True, dilation=1
 ):
     """Gradients of `conv2d_batchnorm_relu_inference`: dx (or None), dw, db, dgamma, dbeta; mean, var are constants."""
     function = "conv2d_batchnorm_relu_inference_backward"
     images = {"dout": dout, "out": out}
     x, w, b, gamma, mean, var, dout, out = _convolution(function, x, w, images, b=b, gamma=gamma, mean=mean, var=var)
-    geometry = conv_geometry(function, x, w, stride, pad)
+    geometry = conv_geometry(function, x, w, stride, pad, dilation)
     validation.shape(function, "dout", dout, (len(x), len(w), *geometry.out))
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_inference_backward(
@@ -194,7 +196,7 @@ def conv2d_batchnorm_relu_inference_backward(
 
 
 @signatures.checked
-def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
+def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride, dilation=1):
     """`conv2d_forward`, `relu_forward` and `max_pool2d_forward` (without padding) in one.
 
     Inputs: x (N, C, H, W), w (F, C, KH, KW), b (F,); stride, pad of the convolution; pool_size, pool_stride
@@ -206,16 +208,16 @@ def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride):
     """
     function = "conv2d_relu_pool_forward"
     x, w, b = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
-    geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation)
     return _variant().conv2d_relu_pool_forward(x, w, b, geometry, pooling)
 
 
 @signatures.checked
-def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx=True):
+def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx=True, dilation=1):
     """Gradients of `conv2d_relu_pool_forward`: dout and index (N, F, PH, PW), x and w give dx (or None), dw, db."""
     function = "conv2d_relu_pool_backward"
     x, w, dout = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F PH PW"))
-    geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation)
     index = _pool_index(function, index, dout, x, w, pooling)
     return _variant().conv2d_relu_pool_backward(
         dout, x, w, index, geometry, pooling, validation.flag(function, "need_dx", need_dx)
@@ -223,21 +225,35 @@ def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_st
 
 
 @signatures.checked
-def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride):
+def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride, dilation=1):
     """`conv2d_batchnorm_relu_forward`, then `max_pool2d_forward` without padding.
 
     Returns out and index (N, F, PH, PW) as of `conv2d_relu_pool_forward`, pre_norm (N, F, OH, OW), mean (F,), var (F,).
     """
     function = "conv2d_batchnorm_relu_pool_forward"
     arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta)
-    geometry, pooling = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride)
+    geometry, pooling = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride, dilation)
     validation.has_statistics(function, "x", arrays[0].shape)
     return _variant().conv2d_batchnorm_relu_pool_forward(*arrays, _positive(function, epsilon), geometry, pooling)
 
 
 @signatures.checked
 def conv2d_batchnorm_relu_pool_backward(
-    dout, x, w, pre_norm, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True
+    dout,
+    x,
+    w,
+    pre_norm,
+    gamma,
+    mean,
+    var,
+    epsilon,
+    index,
+    stride,
+    pad,
+    pool_size,
+    pool_stride,
+    need_dx=True,
+    dilation=1,
 ):
     """Gradients of `conv2d_batchnorm_relu_pool_forward`, given dout (N, F, PH, PW) and what it got and gave.
 
@@ -248,7 +264,7 @@ def conv2d_batchnorm_relu_pool_backward(
     x, w, gamma, mean, var, pre_norm, dout = _convolution(
         function, x, w, images, pooled, gamma=gamma, mean=mean, var=var
     )
-    geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation)
     validation.shape(function, "pre_norm", pre_norm, (len(x), len(w), *geometry.out))
     index = _pool_index(function, index, dout, x, w, pooling)
     epsilon = _positive(function, epsilon, var)
@@ -269,25 +285,27 @@ def conv2d_batchnorm_relu_pool_backward(
 
 
 @signatures.checked
-def conv2d_batchnorm_relu_pool_inference(x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride):
+def conv2d_batchnorm_relu_pool_inference(
+    x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride, dilation=1
+):
     """`conv2d_batchnorm_relu_inference`, then `max_pool2d_forward` without padding. Returns out and index."""
     function = "conv2d_batchnorm_relu_pool_inference"
     arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
-    geometry, pooling = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride)
+    geometry, pooling = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride, dilation)
     epsilon = _positive(function, epsilon, arrays[-1])
     return _variant().conv2d_batchnorm_relu_pool_inference(*arrays, epsilon, geometry, pooling)
 
 
 @signatures.checked
 def conv2d_batchnorm_relu_pool_inference_backward(
-    dout, x, w, b, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True
+    dout, x, w, b, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True, dilation=1
 ):
     """Gradients of `conv2d_batchnorm_relu_pool_inference`: dx (or None), dw, db, dgamma, dbeta."""
     function = "conv2d_batchnorm_relu_pool_inference_backward"
     x, w, b, gamma, mean, var, dout = _convolution(
         function, x, w, {}, {"dout": dout}, b=b, gamma=gamma, mean=mean, var=var
     )
-    geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride)
+    geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation)
     index = _pool_index(function, index, dout, x, w, pooling)
     epsilon = _positive(function, epsilon, var)
     return _variant().conv2d_batchnorm_relu_pool_inference_backward(
@@ -306,9 +324,9 @@ def conv2d_batchnorm_relu_pool_inference_backward(
     )
 
 
-def _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride):
+def _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation):
     """The geometry of the convolution, and that of the pooling of its output."""
-    geometry = conv_geometry(function, x, w, stride, pad)
+    geometry = conv_geometry(function, x, w, stride, pad, dilation)
     return geometry, pool_geometry(function, (len(x), len(w), *geometry.out), pool_size, pool_stride, 0)
 
 

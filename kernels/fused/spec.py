@@ -28,6 +28,7 @@ def _functions(name):
     of = affine if is_affine else conv2d
     arrays = {"x": of.X, "w": of.WEIGHTS if is_affine else of.FILTERS}
     geometry = {} if is_affine else {**conv2d.GEOMETRY, **(POOLING if has_pool else {})}
+    spread = {} if is_affine else conv2d.SPREAD
     channel, pooled = of.BIAS, Floats("N F UH UW")
     bias, gradient = {"b": channel}, {"dout": pooled if has_pool else of.OUT}
     result = {"index": Result("N F UH UW")} if has_pool else {"out": of.OUT}
@@ -41,13 +42,21 @@ def _functions(name):
     norm = {"gamma": channel, **statistics, **epsilon}
     yield Function(
         f"{name}_forward",
-        {**arrays, **bias, **({**scale, **epsilon} if has_norm else {}), **geometry},
+        {**arrays, **bias, **({**scale, **epsilon} if has_norm else {}), **geometry, **spread},
         (*results, "pre_norm", "mean", "var") if has_norm else results,
         **ties,
     )
     yield Function(
         f"{name}_backward",
-        {**gradient, **arrays, **({"pre_norm": of.OUT, **norm} if has_norm else {}), **result, **geometry, **need_dx},
+        {
+            **gradient,
+            **arrays,
+            **({"pre_norm": of.OUT, **norm} if has_norm else {}),
+            **result,
+            **geometry,
+            **need_dx,
+            **spread,
+        },
         GRADIENTS + OF_NORM if has_norm else GRADIENTS,
         forward=f"{name}_forward",
         **traits,
@@ -55,11 +64,14 @@ def _functions(name):
     )
     if "batchnorm" in name:
         yield Function(
-            f"{name}_inference", {**arrays, **bias, **scale, **statistics, **epsilon, **geometry}, results, **ties
+            f"{name}_inference",
+            {**arrays, **bias, **scale, **statistics, **epsilon, **geometry, **spread},
+            results,
+            **ties,
         )
         yield Function(
             f"{name}_inference_backward",
-            {**gradient, **arrays, **bias, **norm, **result, **geometry, **need_dx},
+            {**gradient, **arrays, **bias, **norm, **result, **geometry, **need_dx, **spread},
             GRADIENTS + OF_NORM,
             forward=f"{name}_inference",
             **traits,

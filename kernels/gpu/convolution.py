@@ -2,13 +2,13 @@
 
 In images with a border of zeros, output (n, oh, ow) and tap (c, kh, kw) meet at
 
-    n*image + oh*SH*row + ow*SW    +    c*plane + kh*row + kw
+    n*image + oh*SH*row + ow*SW    +    c*plane + kh*DH*row + kw*DW
 
 a sum of one number for the output and one for the tap, which is what a product asks of its tables:
 
     out[f, (n, oh, ow)] = sum over taps of            w[f, tap] * x[(n, oh, ow) + tap]
     dw[f, tap]          = sum over (n, oh, ow) of  dout[f, (n, oh, ow)] * x[(n, oh, ow) + tap]
-    dx[c, (n, h, w)]    = sum over (f, kh, kw) of     w[f, c, kh, kw] * dout[(n, h, w) + (f, KH-1-kh, KW-1-kw)]
+    dx[c, (n, h, w)]    = sum over (f, kh, kw) of  w[f, c, kh, kw] * dout[(n, h, w) + (f, (KH-1-kh)*DH, (KW-1-kw)*DW)]
 
 where for dx the rows and columns of dout are pulled apart by the stride, with zeros between them and around.
 """
@@ -33,7 +33,7 @@ def forward(x, w, b, geometry, floor=-np.inf):
     K = C * KH * KW
     filters = rows_of(w, F, K)
     grid = _grid(N, OH, OW, C * H * W, geometry.stride, W)
-    windows = Matrix(_spread(x, geometry.pad, (1, 1), (H, W)), grid, _taps(C, KH, KW, H, W))
+    windows = Matrix(_spread(x, geometry.pad, (1, 1), (H, W)), grid, _taps(C, KH, KW, H, W, geometry.dilation))
     multiply(filters, windows, Matrix(out, steps(F, OH * OW), _images(N, F, OH * OW)), b, (1, 0), floor)
     return out
 
@@ -45,17 +45,19 @@ def backward(dout, x, w, geometry, need_dx):
     add_up(dout, (N, F, P), db)
     outputs = Matrix(dout, steps(F, P), _images(N, F, P), TERMS if in_fours(dout, P) else ALONE)
     grid = _grid(N, OH, OW, C * padded[0] * padded[1], geometry.stride, padded[1])
-    windows = Matrix(_spread(x, geometry.pad, (1, 1), padded), _taps(C, KH, KW, *padded), grid)
+    windows = Matrix(_spread(x, geometry.pad, (1, 1), padded), _taps(C, KH, KW, *padded, geometry.dilation), grid)
     multiply(outputs, windows, rows_of(dw, F, K))
     return _input_gradients(dout, w, geometry) if need_dx else None, dw, db
 
 
 def _input_gradients(dout, w, geometry):
-    N, (F, C, KH, KW), (H, W) = len(dout), w.shape, geometry.image
-    dx, size = xp.empty((N, C, H, W), dout.dtype), (H + KH - 1, W + KW - 1)
-    border = KH - 1 - geometry.pad[0], KW - 1 - geometry.pad[1]
+    N, (F, C, KH, KW), (H, W), (EH, EW) = len(dout), w.shape, geometry.image, geometry.extent
+    dx, size = xp.empty((N, C, H, W), dout.dtype), (H + EH - 1, W + EW - 1)
+    border = EH - 1 - geometry.pad[0], EW - 1 - geometry.pad[1]
     grid = _grid(N, H, W, F * size[0] * size[1], (1, 1), size[1])
-    windows = Matrix(_spread(dout, border, geometry.stride, size), grid, _taps(F, KH, KW, *size, turned=True))
+    windows = Matrix(
+        _spread(dout, border, geometry.stride, size), grid, _taps(F, KH, KW, *size, geometry.dilation, turned=True)
+    )
     filters = Matrix(w, steps(C, KH * KW), _images(F, C, KH * KW))
     multiply(filters, windows, Matrix(dx, steps(C, H * W), _images(N, C, H * W)))
     return dx
@@ -67,12 +69,12 @@ def _padded(geometry):
 
 
 @functools.lru_cache(maxsize=1024)
-def _taps(C, KH, KW, H, W, turned=False):
+def _taps(C, KH, KW, H, W, dilation, turned=False):
     """Where tap (c, kh, kw) of a window lies in an image of C planes, from the window's corner; or turned over."""
     c, kh, kw = np.meshgrid(np.arange(C), np.arange(KH), np.arange(KW), indexing="ij")
     if turned:
         kh, kw = KH - 1 - kh, KW - 1 - kw
-    return to_device(((c * H + kh) * W + kw).ravel().astype(INDEX))
+    return to_device(((c * H + kh * dilation[0]) * W + kw * dilation[1]).ravel().astype(INDEX))
 
 
 @functools.lru_cache(maxsize=1024)

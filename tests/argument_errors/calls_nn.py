@@ -34,7 +34,7 @@ CONSTRUCTORS = {
     nn.Linear: {"in_features": integer(4, 1), "out_features": integer(3, 1), "bias": flag(True), **MADE},
     nn.Conv2d: {
         "in_channels": integer(3, 1), "out_channels": integer(2, 1), "kernel_size": pair(3, 1), "stride": pair(1, 1),
-        "padding": pair(1, 0), "bias": flag(True), **MADE,
+        "padding": pair(1, 0), "dilation": pair(1, 1), "bias": flag(True), **MADE,
     },
     nn.MaxPool2d: {"kernel_size": pair(2, 1), "stride": pair(2, 1, none=True), "padding": pair(0, 0)},
     nn.AvgPool2d: {"kernel_size": pair(2, 1), "stride": pair(2, 1, none=True), "padding": pair(0, 0)},

@@ -74,6 +74,7 @@ def test_the_convolutions_that_matter():
         "500x3x32x32 64f3x3 p1",
         "64x3x32x32 16f5x5 p2",
         "64x16x16x16 32f3x3 p1",
+        "64x32x16x16 64f3x3 p2 d2",
         "64x32x8x8 64f3x3 p1",
         "64x64x32x32 64f3x3 p1",
         "64x64x32x32 64f3x3 s2 p1",

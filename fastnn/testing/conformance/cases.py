@@ -95,8 +95,8 @@ def lengths(plan: Plan) -> Plan:
     sizes = dict(plan)
     if "KH" in plan:
         for axis in "HW":
-            kernel, pad, step = plan[f"K{axis}"], plan.get(f"P{axis}", 0), plan.get(f"S{axis}", 1)
-            sizes[f"O{axis}"] = 1 + (plan[axis] + 2 * pad - kernel) // step
+            extent = plan.get(f"D{axis}", 1) * (plan[f"K{axis}"] - 1) + 1
+            sizes[f"O{axis}"] = 1 + (plan[axis] + 2 * plan[f"P{axis}"] - extent) // plan[f"S{axis}"]
             if "QH" in plan:
                 sizes[f"U{axis}"] = 1 + (sizes[f"O{axis}"] - plan[f"Q{axis}"]) // plan[f"R{axis}"]
     sizes["channels"], sizes["G"] = plan.get("C", 1) * plan.get("pieces", 1), plan.get("groups", 1)

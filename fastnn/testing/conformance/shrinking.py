@@ -10,7 +10,7 @@ from .strategies import Plan, choices
 TIES, EMPTY, NAN = "equal values (ties) or zeros", "no images (N = 0)", "NaN"
 OVERLAP, TAIL, LAYOUT = "windows that overlap in", "a tail that no window reaches in", "arrays"
 
-_FIRST, _LAST = ("dtype", "layout", "PH", "PW", "SH", "SW"), ("H", "W", "values")
+_FIRST, _LAST = ("dtype", "layout", "PH", "PW", "DH", "DW", "SH", "SW"), ("H", "W", "values")
 _DRAWS = range(8)  # other numbers in the arrays, where those at hand happen to be right in a smaller case
 _ROUNDS = 10
 
@@ -62,7 +62,8 @@ def traits(case: Case, judge: Callable[[Case], Fault | None]) -> list[str]:
     if plan.get("N") == 0:
         found.append(EMPTY)
     if "KH" in plan:
-        pairs = ((plan[f"K{axis}"], plan[f"S{axis}"], plan[axis] + 2 * plan[f"P{axis}"]) for axis in "HW")
+        extents = [plan.get(f"D{axis}", 1) * (plan[f"K{axis}"] - 1) + 1 for axis in "HW"]
+        pairs = ((extents["HW".index(axis)], plan[f"S{axis}"], plan[axis] + 2 * plan[f"P{axis}"]) for axis in "HW")
         for axis, (kernel, stride, length) in zip(("height", "width"), pairs, strict=True):
             if kernel > stride and sizes["OH" if axis == "height" else "OW"] > 1:
                 found.append(f"{OVERLAP} {axis} (size {kernel}, stride {stride})")
@@ -72,6 +73,8 @@ def traits(case: Case, judge: Callable[[Case], Fault | None]) -> list[str]:
                 found.append(f"gaps between windows in {axis} (size {kernel}, stride {stride})")
         if plan["PH"] or plan["PW"]:
             found.append(f"a border (pad {plan['PH']}, {plan['PW']})")
+        if (plan.get("DH", 1), plan.get("DW", 1)) != (1, 1):
+            found.append(f"a filter with gaps (dilation {plan['DH']}, {plan['DW']})")
         if any(plan[f"{name}H"] != plan[f"{name}W"] for name in "KSP"):
             found.append("height and width that differ")
     return found

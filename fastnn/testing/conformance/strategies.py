@@ -41,6 +41,8 @@ _OFTEN = {
     "values": ("normal", "normal", "ties", "ties", "nan", "infinity"),
     "layout": ("C", "C", "F", "strided", "reversed"),
     "need_dx": (True, True, True, False),
+    "DH": (1, 1, 2, 3),
+    "DW": (1, 1, 2, 3),
 }
 
 
@@ -90,7 +92,20 @@ def draw(function: Function, dtype: str, number: int, generator: np.random.Gener
 def large(function: Function, dtype: str, fixed: Plan) -> Plan:
     """A plan as large as they come, to be run again and again."""
     plan = {name: of_name[-1 if name.isupper() else 0] for name, of_name in choices(function).items()}
-    simple = {"SH": 1, "SW": 1, "PH": 1, "PW": 1, "RH": 2, "RW": 2, "groups": 2, "pieces": 2, "rank": 3, "S": 6}
+    simple = {
+        "SH": 1,
+        "SW": 1,
+        "DH": 1,
+        "DW": 1,
+        "PH": 1,
+        "PW": 1,
+        "RH": 2,
+        "RW": 2,
+        "groups": 2,
+        "pieces": 2,
+        "rank": 3,
+        "S": 6,
+    }
     plan |= {name: value for name, value in simple.items() if name in plan}
     return {**plan, "values": "normal", **fixed, "dtype": dtype, "draw": 0}
 

@@ -4,17 +4,19 @@ An image is copied into zero-bordered planes, one per channel, so that no tap as
 undone on the way: rows and columns are dealt out to s x s phases, and within a phase every stride is 1. Tap
 k = (c, kh, kw) of the output at row i, column j then lies at
 
-    offsets[k] + i*row + j,   offsets[k] = plane of (c, kh mod s, kw mod s) + (kh div s)*row + kw div s
+    offsets[k] + i*row + j,   offsets[k] = plane of (c, h mod s, w mod s) + (h div s)*row + w div s
 
-the same for every output, which is all that a tile needs to know (an implicit matrix product; no im2col). A tile works
-on vectors of neighbouring outputs: `positions` lists where they begin. Where a row holds whole vectors they go straight
-to the output ("direct"); else they run on over the ends of rows through one flat plane, and rows are copied from there.
+with h = kh*dilation, w = kw*dilation: the same for every output, which is all that a tile needs to know (an implicit
+matrix product; no im2col). A tile works on vectors of neighbouring outputs: `positions` lists where they begin. Where a
+row holds whole vectors they go straight to the output ("direct"); else they run on over the ends of rows through one
+flat plane, and rows are copied from there.
 
 Where rows are much shorter than a vector, `together` images form a group and are interleaved element by element: a row
 is then `together` times as long, every number above is multiplied by it, and the rest stays as it was.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -41,14 +43,27 @@ class Shape(NamedTuple):
     SW: int
     PH: int
     PW: int
+    DH: int = 1
+    DW: int = 1
 
     @property
     def OH(self) -> int:
-        return 1 + (self.H + 2 * self.PH - self.KH) // self.SH
+        return 1 + (self.H + 2 * self.PH - self.DH * (self.KH - 1) - 1) // self.SH
 
     @property
     def OW(self) -> int:
-        return 1 + (self.W + 2 * self.PW - self.KW) // self.SW
+        return 1 + (self.W + 2 * self.PW - self.DW * (self.KW - 1) - 1) // self.SW
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """How many rows and columns of a phase the last tap of a filter lies behind the first."""
+        return self.DH * (self.KH - 1) // self.SH, self.DW * (self.KW - 1) // self.SW
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether taps fall into every phase, so that no row or column lies between all windows."""
+        rows, columns = math.gcd(self.SH, self.DH), math.gcd(self.SW, self.DW)
+        return self.SH <= self.KH and self.SW <= self.KW and rows == columns == 1
 
     @property
     def is_plain(self) -> bool:
@@ -58,7 +73,9 @@ class Shape(NamedTuple):
 
 def shape_of(x: np.ndarray, w: np.ndarray, geometry: Geometry) -> Shape:
     """The convolution of images x with filters w."""
-    return Shape(x.shape[1], *geometry.image, w.shape[0], *geometry.window, *geometry.stride, *geometry.pad)
+    return Shape(
+        x.shape[1], *geometry.image, w.shape[0], *geometry.window, *geometry.stride, *geometry.pad, *geometry.dilation
+    )
 
 
 class Planes(NamedTuple):
@@ -204,16 +221,17 @@ def input_phases(shape: Shape, dtype: np.dtype, together: int) -> tuple[Phase, .
     """The phases of dx. Rows and columns that no output read belong to no phase: dx is zero there."""
     plan, tile = backward(shape, dtype, True, together), outer_tile(shape.C, shape.F * shape.KH * shape.KW, dtype)
     d, phases = plan.gradients, []
-    for a in range(min(shape.SH, shape.KH)):
-        for b in range(min(shape.SW, shape.KW)):
-            kh, kw = np.arange(a, shape.KH, shape.SH), np.arange(b, shape.KW, shape.SW)
+    heights, widths = np.arange(shape.KH) * shape.DH, np.arange(shape.KW) * shape.DW
+    for a in np.unique(heights % shape.SH).tolist():
+        for b in np.unique(widths % shape.SW).tolist():
+            kh, kw = np.flatnonzero(heights % shape.SH == a), np.flatnonzero(widths % shape.SW == b)
             u0, u1 = -((a - shape.PH) // shape.SH), (shape.PH + shape.H - 1 - a) // shape.SH
             v0, v1 = -((b - shape.PW) // shape.SW), (shape.PW + shape.W - 1 - b) // shape.SW
             rows, columns = u1 - u0 + 1, v1 - v0 + 1
             if rows <= 0 or columns <= 0:
                 continue
             f, kh, kw = (axis.ravel() for axis in np.meshgrid(np.arange(shape.F), kh, kw, indexing="ij"))
-            first_row, first_column = u0 - kh // shape.SH, v0 - kw // shape.SW
+            first_row, first_column = u0 - kh * shape.DH // shape.SH, v0 - kw * shape.DW // shape.SW
             offsets = d.start + f * d.plane + first_row * d.row + first_column * together
             width = shape.W if (shape.SH, shape.SW, together) == (1, 1, 1) else None
             out = _output(rows, columns * together, d.row, d.group, width, tile, 0, plan.dots.groups)
@@ -240,7 +258,7 @@ def _x_planes(shape: Shape, together: int, width: int) -> Planes:
     row = _row(shape) * together
     rows = -(-(shape.H + 2 * shape.PH) // shape.SH)
     plane = rows * row
-    reach = (shape.KH - 1) // shape.SH * row + (shape.KW - 1) // shape.SW * together
+    reach = shape.reach[0] * row + shape.reach[1] * together
     group = shape.C * shape.SH * shape.SW * plane + reach + row + 2 * width
     h, w = np.arange(shape.H) + shape.PH, np.arange(min(shape.SW, shape.W)) + shape.PW
     lines = h % shape.SH * shape.SW * plane + h // shape.SH * row
@@ -256,8 +274,9 @@ def _in_place(planes: Planes) -> Planes:
 
 def _x_offsets(shape: Shape, planes: Planes) -> np.ndarray:
     c, kh, kw = np.meshgrid(np.arange(shape.C), np.arange(shape.KH), np.arange(shape.KW), indexing="ij")
-    plane = (c * shape.SH + kh % shape.SH) * shape.SW + kw % shape.SW
-    place = plane * planes.plane + kh // shape.SH * planes.row + kw // shape.SW * planes.together
+    h, w = kh * shape.DH, kw * shape.DW
+    plane = (c * shape.SH + h % shape.SH) * shape.SW + w % shape.SW
+    place = plane * planes.plane + h // shape.SH * planes.row + w // shape.SW * planes.together
     return place.ravel().astype(INDEX)
 
 
@@ -268,7 +287,7 @@ def _d_layout(shape: Shape, row: int, width: int, borders: bool, together: int) 
     """
     start, rows = 0, shape.OH
     if borders:
-        start = _round_up((shape.KH - 1) // shape.SH * row + (shape.KW - 1) // shape.SW * together, width)
+        start = _round_up(shape.reach[0] * row + shape.reach[1] * together, width)
         rows = max(rows, (shape.PH + shape.H - 1) // shape.SH + 1)
     plane = _round_up(start + rows * row, width) + width
     return start, plane + (width if plane % 1024 == 0 else 0)  # planes 4 KiB apart would share cache lines

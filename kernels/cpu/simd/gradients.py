@@ -53,7 +53,7 @@ def backward(dout, x, w, place, need_dx, relu=None, index=None, pooling=None):
 
 def _empty_dx(x, shape):
     """Zeros only where some rows or columns of dx belong to no phase."""
-    return np.empty_like(x) if shape.SH <= shape.KH and shape.SW <= shape.KW else np.zeros_like(x)
+    return np.empty_like(x) if shape.reads_all else np.zeros_like(x)
 
 
 @threads.serial

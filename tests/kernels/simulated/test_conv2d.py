@@ -57,6 +57,22 @@ def test_against_the_loops(way, geometry, dtype):
     assert_same(actual, expected)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "stride", "pad", "dilation"),
+    [
+        ((2, 2, 7, 6), (3, 2, 3, 2), (1, 1), (2, 1), (2, 3)),
+        ((1, 2, 9, 8), (2, 2, 2, 3), (2, 3), (1, 2), (3, 2)),
+        ((1, 1, 5, 5), (2, 1, 2, 1), (3, 1), (4, 0), (4, 10**12)),  # a stride and a dilation with common remainders
+    ],
+)
+def test_dilation(way, x_shape, w_shape, stride, pad, dilation, dtype):
+    x, w, b = draw(x_shape, w_shape, dtype)
+    out = against_naive(conv2d_forward, x, w, b, stride, pad, dilation, terms=w[0].size + 1)
+    dout = np.random.default_rng(1).standard_normal(out.shape).astype(dtype)
+    against_naive(conv2d_backward, dout, x, w, stride, pad, True, dilation, terms=max(dout.size, w.size))
+
+
 @pytest.mark.parametrize("layout", [np.asfortranarray, lambda array: array[::-1]], ids=["Fortran's", "backwards"])
 @pytest.mark.usefixtures("way")
 def test_any_layout(layout):
