@@ -93,20 +93,21 @@ def finite(*results):
         assert result is None or np.isfinite(result).all()
 
 
-def convolve(guards, dtype, x_shape, w_shape, stride, pad):
+def convolve(guards, dtype, x_shape, w_shape, stride, pad, dilation=1):
     from fastnn.kernels import conv2d, fused
 
     rng = np.random.default_rng(0)
     x, w, b = (guards.copy(rng.normal(size=shape).astype(dtype)) for shape in (x_shape, w_shape, w_shape[:1]))
-    out = guards.copy(conv2d.conv2d_forward(x, w, b, stride, pad))
-    finite(out, *conv2d.conv2d_backward(out, x, w, stride, pad))
-    finite(*conv2d.conv2d_backward(out, x, w, stride, pad, need_dx=False))
-    finite(fused.conv2d_relu_forward(x, w, b, stride, pad))
-    finite(*fused.conv2d_relu_backward(out, x, w, out, stride, pad))
+    out = guards.copy(conv2d.conv2d_forward(x, w, b, stride, pad, dilation))
+    finite(out, *conv2d.conv2d_backward(out, x, w, stride, pad, dilation=dilation))
+    finite(*conv2d.conv2d_backward(out, x, w, stride, pad, False, dilation))
+    finite(fused.conv2d_relu_forward(x, w, b, stride, pad, dilation))
+    finite(*fused.conv2d_relu_backward(out, x, w, out, stride, pad, True, dilation))
     for pooling in ((2, 2), (3, 2), ((1, 2), (2, 1))):
         if (np.broadcast_to(pooling[0], 2) <= out.shape[2:]).all():
-            pooled, index = map(guards.copy, fused.conv2d_relu_pool_forward(x, w, b, stride, pad, *pooling))
-            finite(pooled, *fused.conv2d_relu_pool_backward(pooled, x, w, index, stride, pad, *pooling))
+            places = stride, pad, *pooling
+            pooled, index = map(guards.copy, fused.conv2d_relu_pool_forward(x, w, b, *places, dilation))
+            finite(pooled, *fused.conv2d_relu_pool_backward(pooled, x, w, index, *places, True, dilation))
 
 
 def pool(guards, dtype, shape):
@@ -200,11 +201,16 @@ def geometries():
         for width in (1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65):
             for pad in ((0, 0), (1, 2)):
                 yield (3, C, rows + 2, (width - 1) * stride + 3), (F, C, 3, 3), (1, stride), pad
+    for width in (1, 3, 8, 16, 17, 33):
+        for stride in (1, 2, 3):
+            for pad, (down, across) in (((0, 0), (2, 3)), ((1, 2), (3, 2)), ((5, 4), (5, 4))):
+                x_shape = 3, 2, 2 * down + 3, (width - 1) * stride + 2 * across + 1
+                yield x_shape, (5, 2, 3, 3), (stride, stride), pad, (down, across)
 
 
 def main(place):
     from fastnn.kernels.augment import njit as augmenting
-    from fastnn.kernels.cpu.simd import convolution, groups, matmul, normalize
+    from fastnn.kernels.cpu.simd import convolution, gradients, groups, matmul, normalize
     from fastnn.kernels.dropout import njit as dropping
     from fastnn.kernels.linear_losses import njit as linear
     from fastnn.kernels.pool2d import njit as pooling
@@ -212,7 +218,7 @@ def main(place):
     guards = Guards(place == "end")
     for guarded in (False, True):  # compile first: the compiler must see numpy itself
         if guarded:
-            for module in (convolution, groups, matmul, normalize, pooling, augmenting, dropping, linear):
+            for module in (convolution, gradients, groups, matmul, normalize, pooling, augmenting, dropping, linear):
                 module.np = guards
         for dtype in (np.float32, np.float64):
             for geometry in list(geometries()) if guarded else list(geometries())[::40]:
