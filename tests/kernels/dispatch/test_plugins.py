@@ -160,7 +160,8 @@ def test_what_it_lacks_says_so(site):
 
 LIMITED = {
     "limited.py": """
-        from fastnn.kernels import Unsupported
+        import fastnn
+        from fastnn.kernels import conv2d as ours, Unsupported
         from fastnn.kernels.affine import naive
         from fastnn.kernels.losses import naive as losses
         class affine:
@@ -173,7 +174,11 @@ LIMITED = {
         class loss:
             def softmax_loss(x, y):
                 return losses.softmax_loss(x, y, 0.0)
-        operations = {"affine": affine, "losses": loss}
+        class conv2d:
+            @fastnn.use_backend("vectorized")
+            def conv2d_forward(x, w, b, stride, pad):
+                return ours.conv2d_forward(x, w, b, stride, pad)
+        operations = {"affine": affine, "conv2d": conv2d, "losses": loss}
     """
 }
 
@@ -185,15 +190,17 @@ def test_features_that_it_lacks_say_so(site):
         import copy, pickle
         import numpy as np
         import fastnn
-        from fastnn import layers
-        from fastnn.kernels import affine, losses, Unsupported
+        from fastnn import layers, nn
+        from fastnn.kernels import affine, conv2d, losses, Unsupported
         x, w, y = np.ones((2, 3)), np.ones((3, 4)), np.zeros(2, int)
         with fastnn.use_backend("limited"):
             print(*(part.shape for part in affine.affine_backward(np.ones((2, 4)), x, w)))
+            print(nn.Conv2d(1, 1, 3, padding=1).forward(np.ones((2, 1, 5, 5)))[0].shape)
             print(losses.softmax_loss(x, y)[1].shape, losses.softmax_loss(x, y, 0)[1].shape)
             for call in (
                 lambda: affine.affine_backward(np.ones((2, 4)), x, w, False),
                 lambda: losses.softmax_loss(x, y, label_smoothing=0.5),
+                lambda: nn.Conv2d(1, 1, 3, padding=2, dilation=(2, 1)).forward(np.ones((2, 1, 5, 5))),
                 lambda: layers.affine_forward(*(array.astype(np.float32) for array in (x, w, w[0]))),
             ):
                 try:
@@ -206,21 +213,35 @@ def test_features_that_it_lacks_say_so(site):
     says = "expected a backend that does, and nothing falls back to another one; call it under use_backend('njit')"
     assert printed(folder, code) == [
         "(2, 3) (3, 4) (4,)",
+        "(2, 1, 5, 5)",
         "(2, 3) (2, 3)",
         f"need_dx | affine_backward: backend='limited' does not support need_dx=False; {says}",
         f"label_smoothing | softmax_loss: backend='limited' does not support label_smoothing=0.5; {says}",
+        f"dilation | conv2d_forward: backend='limited' does not support dilation=(2, 1); {says}",
         f"float32 | affine_forward: backend='limited' does not support float32; {says}",
     ]
 
 
 def test_features_that_it_lacks_are_left_out_of_the_check(site):
     folder = site("limited", LIMITED, GROUP, {"limited": "limited:operations"})
-    command = ["-m", "fastnn", "check", "--backend", "limited", "--operation", "affine", "losses", "--cases", "8"]
+    command = [
+        "-m",
+        "fastnn",
+        "check",
+        "--backend",
+        "limited",
+        "--operation",
+        "affine",
+        "conv2d",
+        "losses",
+        "--cases",
+        "8",
+    ]
     done = run(folder, *command)
     assert done.returncode == 0, done.stdout + done.stderr
-    lacking = "affine_forward with float32, affine_backward with need_dx, softmax_loss with label_smoothing, svm_loss"
-    assert f"\nlimited lacks {lacking}, mse_loss\n" in done.stdout
-    assert "| affine    | float32, float64 |" in done.stdout
+    some = "affine_forward with float32, affine_backward with need_dx, conv2d_forward with dilation, conv2d_backward"
+    assert f"\nlimited lacks {some}, softmax_loss with label_smoothing, svm_loss, mse_loss\n" in done.stdout
+    assert "| affine    | float32, float64 |\n| conv2d    | float32, float64 |\n" in done.stdout
     assert done.stdout.endswith("all are right\n")
 
 
