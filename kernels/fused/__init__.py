@@ -199,10 +199,10 @@ def conv2d_batchnorm_relu_inference_backward(
 def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride, dilation=1):
     """`conv2d_forward`, `relu_forward` and `max_pool2d_forward` (without padding) in one.
 
-    Inputs: x (N, C, H, W), w (F, C, KH, KW), b (F,); stride, pad of the convolution; pool_size, pool_stride
+    Inputs: x (N, C, H, W), w (F, C, KH, KW), b (F,); stride, pad, dilation of the convolution; pool_size, pool_stride
     Returns
         out (N, F, PH, PW): the pooled image
-        index (N, F, PH, PW): the winner's geometry in its window as in `max_pool2d_forward`; the window's size ("none")
+        index (N, F, PH, PW): the winner's place in its window as in `max_pool2d_forward`; the window's size ("none")
             where the winner is not positive or NaN, since ReLU then stops the gradient
     Every backend: ties, NaN and N = 0 as in the parts. Raises what the parts raise.
     """
@@ -239,22 +239,9 @@ def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pa
 
 @signatures.checked
 def conv2d_batchnorm_relu_pool_backward(
-    dout,
-    x,
-    w,
-    pre_norm,
-    gamma,
-    mean,
-    var,
-    epsilon,
-    index,
-    stride,
-    pad,
-    pool_size,
-    pool_stride,
-    need_dx=True,
+    dout, x, w, pre_norm, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True,
     dilation=1,
-):
+):  # fmt: skip
     """Gradients of `conv2d_batchnorm_relu_pool_forward`, given dout (N, F, PH, PW) and what it got and gave.
 
     Returns dx (or None), dw, db, dgamma, dbeta.
@@ -268,19 +255,9 @@ def conv2d_batchnorm_relu_pool_backward(
     validation.shape(function, "pre_norm", pre_norm, (len(x), len(w), *geometry.out))
     index = _pool_index(function, index, dout, x, w, pooling)
     epsilon = _positive(function, epsilon, var)
+    need_dx = validation.flag(function, "need_dx", need_dx)
     return _variant().conv2d_batchnorm_relu_pool_backward(
-        dout,
-        x,
-        w,
-        pre_norm,
-        gamma,
-        mean,
-        var,
-        epsilon,
-        index,
-        geometry,
-        pooling,
-        validation.flag(function, "need_dx", need_dx),
+        dout, x, w, pre_norm, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
     )
 
 
@@ -308,19 +285,9 @@ def conv2d_batchnorm_relu_pool_inference_backward(
     geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation)
     index = _pool_index(function, index, dout, x, w, pooling)
     epsilon = _positive(function, epsilon, var)
+    need_dx = validation.flag(function, "need_dx", need_dx)
     return _variant().conv2d_batchnorm_relu_pool_inference_backward(
-        dout,
-        x,
-        w,
-        b,
-        gamma,
-        mean,
-        var,
-        epsilon,
-        index,
-        geometry,
-        pooling,
-        validation.flag(function, "need_dx", need_dx),
+        dout, x, w, b, gamma, mean, var, epsilon, index, geometry, pooling, need_dx
     )
 
 

@@ -106,6 +106,14 @@ def conv_with_swapped_strides(x, w, b, stride=1, pad=0):
     return my_conv(x, w, b, pair(stride)[::-1], pad)
 
 
+def conv_with_swapped_dilations(x, w, b, stride=1, pad=0, dilation=1):
+    return right(conv2d.conv2d_forward)(x, w, b, stride, pad, pair(dilation)[::-1])
+
+
+def conv_that_ignores_dilation(x, w, b, stride=1, pad=0, dilation=1):
+    return my_conv(x, w, b, stride, pad)
+
+
 def conv_that_always_returns_dx(dout, x, w, stride=1, pad=0, need_dx=True):
     return right(conv2d.conv2d_backward)(dout, x, w, stride, pad, True)
 
@@ -215,6 +223,8 @@ FAULTS = (
     (relu_that_splits_its_kink, "relu_backward", "kink", "only elements at 0"),
     (max_pool_with_swapped_sides, "max_pool2d_forward", "sides", "height and width of .* are swapped"),
     (conv_with_swapped_strides, "conv2d_forward", "sides", "height and width of stride are swapped"),
+    (conv_with_swapped_dilations, "conv2d_forward", "sides", "height and width of dilation are swapped"),
+    (conv_that_ignores_dilation, "conv2d_forward", "dilation", "dilation is ignored, as if it were 1"),
     (max_pool_that_rounds_up, "max_pool2d_forward", "tail", "rounds down"),
     (avg_pool_that_forgets_the_tail, "avg_pool2d_backward", "tail", "rows and columns at the end"),
     (flipped_conv, "conv2d_forward", "flipped", "w is turned by 180 degrees"),

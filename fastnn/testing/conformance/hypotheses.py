@@ -105,7 +105,7 @@ def _alterations(arguments: Arguments) -> Iterator[tuple[str, str, Arguments]]:
         yield "sides", f"height and width of {name} are swapped", {name: value}
     if len(pairs) > 1:
         yield "sides", f"height and width of {' and '.join(pairs)} are swapped", pairs
-    for name, value in (("stride", 1), ("pad", 0), ("pool_stride", 1)):
+    for name, value in (("stride", 1), ("pad", 0), ("dilation", 1), ("pool_stride", 1)):
         if name in arguments:
             yield name, f"{name} is ignored, as if it were {value}", {name: value}
 
