@@ -40,24 +40,18 @@ def _functions(name):
     ties = {"moves_ties": "batchnorm" in name and has_pool}
     results = ("out", "index") if has_pool else ("out",)
     norm = {"gamma": channel, **statistics, **epsilon}
+    given, kept = ({**scale, **epsilon}, {"pre_norm": of.OUT, **norm}) if has_norm else ({}, {})
+    gradients = GRADIENTS + OF_NORM if has_norm else GRADIENTS
     yield Function(
         f"{name}_forward",
-        {**arrays, **bias, **({**scale, **epsilon} if has_norm else {}), **geometry, **spread},
+        {**arrays, **bias, **given, **geometry, **spread},
         (*results, "pre_norm", "mean", "var") if has_norm else results,
         **ties,
     )
     yield Function(
         f"{name}_backward",
-        {
-            **gradient,
-            **arrays,
-            **({"pre_norm": of.OUT, **norm} if has_norm else {}),
-            **result,
-            **geometry,
-            **need_dx,
-            **spread,
-        },
-        GRADIENTS + OF_NORM if has_norm else GRADIENTS,
+        {**gradient, **arrays, **kept, **result, **geometry, **need_dx, **spread},
+        gradients,
         forward=f"{name}_forward",
         **traits,
         **ties,
@@ -72,7 +66,7 @@ def _functions(name):
         yield Function(
             f"{name}_inference_backward",
             {**gradient, **arrays, **bias, **norm, **result, **geometry, **need_dx, **spread},
-            GRADIENTS + OF_NORM,
+            gradients,
             forward=f"{name}_inference",
             **traits,
             **ties,

@@ -92,20 +92,8 @@ def draw(function: Function, dtype: str, number: int, generator: np.random.Gener
 def large(function: Function, dtype: str, fixed: Plan) -> Plan:
     """A plan as large as they come, to be run again and again."""
     plan = {name: of_name[-1 if name.isupper() else 0] for name, of_name in choices(function).items()}
-    simple = {
-        "SH": 1,
-        "SW": 1,
-        "DH": 1,
-        "DW": 1,
-        "PH": 1,
-        "PW": 1,
-        "RH": 2,
-        "RW": 2,
-        "groups": 2,
-        "pieces": 2,
-        "rank": 3,
-        "S": 6,
-    }
+    simple = dict.fromkeys(("SH", "SW", "DH", "DW", "PH", "PW"), 1)
+    simple |= {"RH": 2, "RW": 2, "groups": 2, "pieces": 2, "rank": 3, "S": 6}
     plan |= {name: value for name, value in simple.items() if name in plan}
     return {**plan, "values": "normal", **fixed, "dtype": dtype, "draw": 0}
 
