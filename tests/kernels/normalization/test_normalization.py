@@ -2,6 +2,9 @@
 
 import math
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -280,6 +283,25 @@ ERRORS = [
         r"var contains -1\.0; expected no number below 0",
     ),
 ]
+
+
+def test_numpy_reference_with_compilation_disabled():
+    code = """
+import numpy as np
+from operation_checks.normalization import check_batch, check_groups, draw
+for dtype in (np.float32, np.float64):
+    for shape in ((7, 4), (3, 4, 2, 2), (2, 4, 12, 11)):
+        check_batch(*draw(shape, dtype, 0, 3))
+        check_groups(*draw(shape, dtype, 0, 3), 2)
+"""
+    environment = {
+        **os.environ,
+        "NUMBA_DISABLE_JIT": "1",
+        "FASTNN_BACKEND": "njit",
+        "PYTHONPATH": str(Path(__file__).parents[2] / "helpers"),
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("function", "arguments", "message"), ERRORS)
