@@ -1,18 +1,18 @@
-"""fastnn.kernels: every operation four ways, behind one switch. NumPy arrays in, NumPy arrays out; usable alone.
+"""Neural-network operations on four backends, behind one switch. NumPy arrays in, NumPy arrays out; usable alone.
 
-Open an operation's folder: `__init__.py` is its contract (meaning, shapes, errors, checks, dispatch), `naive.py`
-the same function as plain loops (the specification), `vectorized.py` as NumPy, `njit.py` as Numba for the CPU,
-`cuda.py` as Numba for a GPU.
+Each operation is a folder. Its `__init__.py` is the contract: meaning, shapes, errors, argument checks, dispatch. The
+same functions are in `naive.py` as plain loops (the specification), in `vectorized.py` with NumPy, in `njit.py` with
+Numba for the CPU and in `cuda.py` with Numba for a GPU.
 
     conv2d       convolution                        affine         x @ w + b
     pool2d       max, average, global average       activations    ReLU and its relatives
-    losses       softmax, SVM, mean squared error   linear_losses  the first two, from the weights at once
-    dropout      its mask from a seed               normalization  batch, layer and group norm
-    updates      update rules of gradient descent   l2             the penalty on weights, the norm of gradients
-    augment      images shifted, mirrored, erased   fused          affine or convolution with norm, ReLU, pooling
+    losses       softmax, SVM, mean squared error   linear_losses  softmax and SVM loss of a linear model
+    dropout      with a mask drawn from a seed      normalization  batch, layer, group, instance norm
+    updates      update rules of gradient descent   l2             weight penalty, norm of gradients
+    augment      shift, mirror, erase images        fused          affine or convolution with norm, ReLU, pooling
 
-Beside them: `dispatch`, what stands in front of the variants; `cpu` and `gpu`, what these stand on; `cache`, where
-machine code is kept.
+The other folders are shared: `dispatch` holds the switch and the argument checks, `cpu` and `gpu` the building blocks
+of the njit and cuda variants, `cache` the compiled code on disk.
 
 Axes, in docstrings, names and loop indices (lower case):
 
@@ -41,7 +41,7 @@ OPERATIONS = (
     "fused",
 )
 
-FORMER_NAMES = {"norm": "normalization", "squares": "l2", "sandwich": "fused"}  # of operations
+FORMER_NAMES = {"norm": "normalization", "squares": "l2", "sandwich": "fused"}  # former name of an operation: its name
 
 __all__ = [
     "OPERATIONS",

@@ -1,6 +1,6 @@
-"""Machine code on disk.
+"""Compiled kernels on disk.
 
-code_cache  of the njit kernels, beside their source or in the user's cache
-sources     a digest of all sources, which machine code belongs to
+code_cache  machine code of the njit kernels, next to their source or in the user's cache folder
+sources     a digest of all sources, to which machine code belongs
 user_cache  the folder for files that can be made again
 """

@@ -1,7 +1,7 @@
-"""The machine code of njit kernels on disk, so that later processes load it instead of compiling it again.
+"""Machine code of the njit kernels on disk: later processes load it instead of compiling it again.
 
-It takes the place of numba's own cache, which looks at the function's own file alone, in older versions at its time,
-not at the compiler's settings; compiles again what it may only read; and gives one file to different types where two
+This replaces Numba's own cache, which only looks at the function's own file (older versions: at its time) and not at
+the compiler's settings, recompiles if its folder is read-only, and can give one file to different types when two
 processes compile at the same time.
 """
 
@@ -27,10 +27,10 @@ from numba.core.serialize import dumps
 
 from . import sources, user_cache
 
-config: Any = _config  # numba's
+config: Any = _config  # Numba's
 
-# Of numba's configuration, what changes machine code. NUMBA_CPU_NAME, NUMBA_CPU_FEATURES and NUMBA_ENABLE_AVX are told
-# by the description of the processor; no variable FASTNN_* changes the code of a kernel.
+# Settings of Numba that change machine code. NUMBA_CPU_NAME, NUMBA_CPU_FEATURES and NUMBA_ENABLE_AVX are part of the
+# processor's description in the key; no FASTNN_* variable changes the code of a kernel.
 SETTINGS = (
     "OPT",
     "LOOP_VECTORIZE",
@@ -49,28 +49,28 @@ SETTINGS = (
 )
 VERSIONS = numba.__version__, llvmlite.__version__, np.__version__
 
-_SEAL = 32  # bytes
+_DIGEST = 32  # bytes
 
-written: set[Path] = set()  # the folders that this process wrote machine code to
-read: set[Path] = set()  # those that it read some from
+written: set[Path] = set()  # folders to which this process wrote machine code
+read: set[Path] = set()  # folders from which it read some
 
 
 def settings(config: Any = config) -> tuple:
-    """The values of SETTINGS; None for one that this numba does not have."""
+    """Return the values of SETTINGS; None for those that this version of Numba does not have."""
     return tuple(getattr(config, name, None) for name in SETTINGS)
 
 
 def folder() -> Path | None:
-    """The folder that this process wrote machine code to, as deep as it can be named, else read it from; or None."""
+    """Return the common folder of the machine code that this process wrote, else of what it read; or None."""
     used = written or read
     return Path(os.path.commonpath(used)) if used else None
 
 
 class CodeCache:
-    """The machine code of one kernel, in the place of a dispatcher's `_cache`.
+    """The cache of one kernel, which replaces the `_cache` of Numba's dispatcher.
 
-    There is a file for each combination of types, processor and settings. It begins with a seal over all that it
-    depends on; one that does not fit, of an older source or version or cut short, counts as none and is replaced.
+    There is one file for each combination of types, processor and settings. It begins with a digest of all that it
+    depends on; a file whose digest does not match (older sources or versions, truncated) is ignored and replaced.
     """
 
     def __init__(self, function: Callable) -> None:
@@ -85,17 +85,17 @@ class CodeCache:
 
     @property
     def cache_path(self) -> str:
-        """For numba's statistics: the folder that is looked into first."""
+        """The folder that is searched first, for Numba's statistics."""
         return str(next(iter(self._folders()[0]), ""))
 
     def load_overload(self, signature: Any, target_context: Any) -> CompileResult | None:
-        """What was compiled for these types, or None. numba calls it before it compiles."""
+        """Return the code compiled for these types, or None. Numba calls it before it compiles."""
         target_context.refresh()
         found = self.load(self._key(signature, target_context.codegen()))
         return None if found is None else CompileResult._rebuild(target_context, *found)
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Keep what numba has just compiled, unless it contains addresses of this process."""
+        """Store what Numba has just compiled, unless it contains addresses of this process."""
         if not result.library.has_dynamic_globals:
             self.save(self._key(signature, result.codegen), result._reduce())
 
@@ -103,23 +103,23 @@ class CodeCache:
         for folder in self._folders()[0]:
             with contextlib.suppress(OSError):
                 content = (folder / self._name(key)).read_bytes()
-                seal, data = content[:_SEAL], content[_SEAL:]
-                if seal == self._seal(key, data):
+                digest, data = content[:_DIGEST], content[_DIGEST:]
+                if digest == self._digest(key, data):
                     read.add(folder)
                     return pickle.loads(data)
         return None
 
     def save(self, key: tuple, data: Any) -> None:
-        """Where it cannot be written, because the disk is full or the folder gone, kernels run all the same."""
+        """Write a file; if that fails, because the disk is full or the folder gone, warn once."""
         folders, writable = self._folders()
         data = dumps(data)
-        if writable and write(folders[-1] / self._name(key), self._seal(key, data) + data):
+        if writable and write(folders[-1] / self._name(key), self._digest(key, data) + data):
             written.add(folders[-1])
         else:
             _warn_once()
 
     def flush(self) -> None:
-        """Forget the kernel, whatever the types; numba calls it when a kernel is to be compiled anew."""
+        """Delete the files of the kernel; Numba calls it before it recompiles."""
         for folder in self._folders()[0]:
             for path in folder.glob(f"{self._stem}.*.nbc"):
                 with contextlib.suppress(OSError):
@@ -132,37 +132,37 @@ class CodeCache:
         pass
 
     def _key(self, signature: Any, codegen: Any) -> tuple:
-        """What has a file of its own: types, processor, settings. The code is in the seal, as digest of all sources."""
+        """Return what decides the name of the file. The sources are not in it but in the digest inside the file."""
         return signature, codegen.magic_tuple(), settings()
 
     def _name(self, key: tuple) -> str:
         return f"{self._stem}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
 
-    def _seal(self, key: tuple, data: bytes) -> bytes:
+    def _digest(self, key: tuple, data: bytes) -> bytes:
         return hashlib.sha256(repr((key, self._stem, VERSIONS, self._stamp)).encode() + data).digest()
 
     def _folders(self) -> tuple[tuple[Path, ...], bool]:
-        beside = os.path.dirname(os.path.abspath(self._file)) if os.path.isfile(self._file) else ""
-        return _folders(self._package or "__main__", beside, config.CACHE_DIR)
+        source = os.path.dirname(os.path.abspath(self._file)) if os.path.isfile(self._file) else ""
+        return _folders(self._package or "__main__", source, config.CACHE_DIR)
 
 
 @functools.cache
-def _folders(package: str, beside: str, asked: str) -> tuple[tuple[Path, ...], bool]:
-    """The folders to read, in this order, and whether the last one can be written.
+def _folders(package: str, source: str, configured: str) -> tuple[tuple[Path, ...], bool]:
+    """Return the folders to read, in this order, and whether the last one is writable.
 
-    They are NUMBA_CACHE_DIR, `__pycache__` beside the source, the user's cache, up to the first that can be written.
-    The name of a folder elsewhere contains the digest of the sources, not their place.
+    They are NUMBA_CACHE_DIR, `__pycache__` next to the source, and the user's cache, up to the first writable one.
+    Folders away from the source are named by the digest of the sources, not by their path.
     """
     if not sources.digest():
         return (), False
     below = Path(f"kernels-{sources.digest()[:16]}", package)
-    places = [Path(asked).absolute() / below] if asked else []
-    places += [Path(beside, "__pycache__")] if beside else []  # a source in a zip archive has no folder
-    places += [cache / below] if (cache := user_cache.folder()) else []
-    for count, folder in enumerate(places, 1):
+    folders = [Path(configured).absolute() / below] if configured else []
+    folders += [Path(source, "__pycache__")] if source else []  # a source in a zip archive has no folder
+    folders += [cache / below] if (cache := user_cache.folder()) else []
+    for count, folder in enumerate(folders, 1):
         if _is_writable(folder):
-            return tuple(places[:count]), True
-    return tuple(places), False
+            return tuple(folders[:count]), True
+    return tuple(folders), False
 
 
 def _is_writable(folder: Path) -> bool:
@@ -175,7 +175,7 @@ def _is_writable(folder: Path) -> bool:
 
 
 def write(path: Path, content: bytes) -> bool:
-    """All at once: another process sees the whole file or none. Whether it could be written."""
+    """Write a file atomically, so that other processes never see part of it; return whether it was written."""
     part = path.with_name(f"{path.name}.tmp.{uuid.uuid4().hex[:16]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)  # it may have been deleted meanwhile
@@ -184,12 +184,12 @@ def write(path: Path, content: bytes) -> bool:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        return os.name == "nt" and isinstance(error, PermissionError)  # another process reads or replaces it just now
+        return os.name == "nt" and isinstance(error, PermissionError)  # in use by another process
     return True
 
 
 def _content(file: str) -> str:
-    """A digest of a file; empty where it cannot be read."""
+    """Return a digest of a file; empty if it cannot be read."""
     with contextlib.suppress(OSError):
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()
     return ""
@@ -197,12 +197,12 @@ def _content(file: str) -> str:
 
 @functools.cache
 def _warn_once() -> None:
-    reason, remedy = "for their sources cannot be read", "install fastnn with pip, as files"
+    reason, remedy = "because their sources cannot be read", "install fastnn with pip, as files"
     if sources.digest():
         reason = f"neither in {Path(__file__).parents[1]} nor in the user's cache"
         remedy = "set NUMBA_CACHE_DIR to a folder that can be written"
     warnings.warn(
-        f"fastnn: compiled kernels cannot be kept on disk, {reason}, and are compiled anew in every process; {remedy}",
+        f"fastnn: compiled kernels cannot be kept on disk, {reason}, and are compiled again in every process; {remedy}",
         RuntimeWarning,
         stacklevel=4,
     )

@@ -1,8 +1,8 @@
-"""A digest of the package's own sources: compiled code belongs to the sources that it was compiled from.
+"""A digest of the package's sources, which identifies the compiled code that belongs to them.
 
-It depends on what the files hold, not on their times, owner or place, so compiled code survives a copy of the package
-by tar, zip, rsync or an image layer, and clocks that differ. Files are read through the loader of the package: it may
-be in a zip archive, or consist of byte code alone.
+It depends on the contents of the files, not on their times, owners or paths, so compiled code survives a copy of the
+package by tar, zip, rsync or an image layer. Files are read through the loader of the package, which may be a zip
+archive or contain only byte code.
 """
 
 import functools
@@ -12,12 +12,12 @@ from importlib import resources
 from typing import Any
 
 KERNELS = __package__.rpartition(".")[0]
-_HEADER = 16  # bytes of a .pyc file: among them the time of the source
+_HEADER = 16  # bytes of a .pyc file, which include the time of the source
 
 
 @functools.cache
 def digest() -> str:
-    """Of all files of the package: compiled code contains what was inlined from others. Empty where there are none."""
+    """Return the digest of all files of the package, since kernels inline one another; empty if there are none."""
     return _digest(resources.files(KERNELS))
 
 
@@ -27,7 +27,7 @@ def _digest(folder: Any) -> str:
 
 
 def _files(folder: Any, prefix: str) -> Iterator[tuple[str, bytes]]:
-    """The names and contents of the source files in a folder and those below, in alphabetical order."""
+    """Yield names and contents of the source files in a folder and its subfolders, in alphabetical order."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         name = f"{prefix}{entry.name}"
         if name.endswith(".py"):

@@ -1,4 +1,4 @@
-"""The folder for files that can be made again, such as downloads and compiled GPU kernels, on every platform."""
+"""The user's cache folder, for downloads and compiled kernels."""
 
 import os
 import sys
@@ -8,11 +8,11 @@ VARIABLE = "XDG_CACHE_HOME"
 
 
 def folder() -> Path | None:
-    """The folder of this project in the user's cache, which may not exist; None for a user without a home folder.
+    """Return the folder of this project in the user's cache, which may not exist; None without a home folder.
 
-    It is $XDG_CACHE_HOME/fastnn where that variable holds an absolute path. Else it depends on the platform:
-    ~/.cache/fastnn, on macOS ~/Library/Caches/fastnn, on Windows %LOCALAPPDATA%/fastnn.
-    Source: XDG Base Directory Specification, which has relative paths ignored.
+    It is $XDG_CACHE_HOME/fastnn if that variable is an absolute path, else ~/.cache/fastnn, on macOS
+    ~/Library/Caches/fastnn, on Windows %LOCALAPPDATA%/fastnn.
+    Source: XDG Base Directory Specification, by which relative paths are ignored.
     """
     base = os.environ.get(VARIABLE, "")
     if not os.path.isabs(base) and sys.platform == "win32":
@@ -21,7 +21,7 @@ def folder() -> Path | None:
         return Path(base) / "fastnn"
     try:
         home = Path.home()
-    except RuntimeError:  # no variable names it, and the user has no entry in the password database
+    except RuntimeError:  # no HOME variable and no entry in the password database
         return None
     parts = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
     return home / parts / "fastnn" if home.is_absolute() else None

@@ -1,11 +1,13 @@
-"""What stands between a public function and the variant that runs: checks of arguments, and the switch.
+"""Argument checks and the backend switch: everything between a public function and the variant that runs.
 
-switch        which backend is active, and its variant of an operation; `active` is the name alone
-plugins       backends of other packages
-signatures    errors about keywords and numbers of arguments; NumPy's error state
-validation    checks of arguments; `wording` of their errors
-arrays        what an array is on each backend
-windows       geometry of convolution and pooling
-multi_tensor  arguments of functions that take many arrays at once
+switch        the active backend and its variant of an operation
+active        the name of the active backend, without imports
+plugins       backends from other packages
+signatures    decorators: clear errors for wrong keywords, independence of NumPy's error state
+validation    checks of argument values
+wording       parts of error messages
+arrays        array functions for NumPy and device arrays
+windows       shapes of convolutions and poolings
+multi_tensor  checks of functions that take lists of arrays
 deprecated    former names
 """

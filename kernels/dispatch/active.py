@@ -1,20 +1,20 @@
-"""The name of the active backend: the ground that arrays and the switch both stand on."""
+"""The name of the active backend, in a module of its own because `arrays` and `switch` both need it."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
 
-scoped: ContextVar[str | None] = ContextVar("fastnn_backend", default=None)  # inside a block or a function
-chosen: str | None = None  # for the process, or from the environment once it was read
-_resolve: Callable[[], str]  # finds out what the environment says
+scoped: ContextVar[str | None] = ContextVar("fastnn_backend", default=None)  # set by `use_backend`
+chosen: str | None = None  # set by `set_backend`, or read from the environment
+_resolve: Callable[[], str]  # reads the environment variable
 
 
 def name() -> str:
-    """The name of the active backend, which can run here."""
+    """Return the name of the active backend, which is available."""
     return scoped.get() or chosen or _resolve()
 
 
 def resolved_by(function: Callable[[], str]) -> Callable[[], str]:
-    """A decorator: what is asked for the name where nobody has chosen one yet."""
+    """Decorator: register the function that finds the name when no backend was chosen."""
     global _resolve
     _resolve = function
     return function

@@ -1,8 +1,8 @@
-"""What an array is: of float32 or float64, NumPy's or, on the backend cuda, a device array, in the memory of a GPU.
+"""Array functions that work on NumPy arrays and on device arrays, the arrays in GPU memory of the cuda backend.
 
-The one place that knows about array types and dtypes. Whoever stands above the kernels asks it for what NumPy would do
-to its own arrays alone. Device arrays have NumPy's attributes and operators; they go to NumPy by `to_numpy` only, and
-reading their values waits for the GPU, so no check does it.
+All code above the kernels uses these instead of NumPy's where it may meet a device array. Device arrays have NumPy's
+attributes and operators; only `to_numpy` converts them to NumPy. Checks never read their values, because that would
+wait for the GPU.
 """
 
 import functools
@@ -15,50 +15,50 @@ import numpy as np
 
 from . import active
 
-DEVICE_ARRAYS: tuple[type, ...] = ()  # the type of device arrays, once the backend cuda was chosen
-_memory: Any = None  # what makes and moves them: `gpu.memory`
+DEVICE_ARRAYS: tuple[type, ...] = ()  # the type of device arrays, once the cuda backend was chosen
+_memory: Any = None  # the module `gpu.memory`
 _take: Any = None
 
 
 def register(kind: type, memory: Any, take: Any) -> None:
-    """Register device arrays: their type, what makes and moves them, and a function that takes rows of them."""
+    """Register device arrays: their type, the module that makes and moves them, a function that gathers rows."""
     global DEVICE_ARRAYS, _memory, _take
     DEVICE_ARRAYS, _memory, _take = (kind,), memory, take
 
 
 class Transfers(NamedTuple):
-    """Bytes moved between the host's memory and a GPU's."""
+    """Bytes copied between host memory and GPU memory."""
 
     to_device: int
     to_host: int
 
 
 def transfers() -> Transfers:
-    """The bytes that fastnn moved to a GPU and from it in this process, in the simulator too."""
+    """Return the bytes that fastnn copied to and from a GPU in this process, real or simulated."""
     return Transfers(*_memory.transfers()) if _memory else Transfers(0, 0)
 
 
 def is_on_device(value: Any) -> bool:
-    """Whether it is an array in the memory of a GPU."""
+    """Whether `value` is a device array."""
     return isinstance(value, DEVICE_ARRAYS)
 
 
 def to_device(value: Any) -> Any:
-    """`value` where the active backend computes: an array of NumPy's moves to a GPU on cuda, else back from there."""
+    """Move an array to the memory of the active backend: to the GPU for cuda, to the host for the others."""
     if computes_on_gpu():
         return _memory.to_device(value) if isinstance(value, np.ndarray) else value
     return to_numpy(value) if is_on_device(value) else value
 
 
 def on_same_device(value: Any, other: Any) -> Any:
-    """`value` as an array in the memory in which `other` lies."""
+    """Return `value` as an array in the memory of `other`."""
     if is_on_device(value) == is_on_device(other):
         return value
     return to_numpy(value) if is_on_device(value) else _memory.to_device(np.asarray(value))
 
 
 def asarray(value: Any, dtype: Any = None) -> Any:
-    """`value` as an array, without a copy where it is one already; a device array leaves the GPU on other backends."""
+    """Convert to an array, without a copy if it is one; a device array moves to the host unless cuda is active."""
     if not is_on_device(value):
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             value = np.from_dlpack(value)
@@ -68,10 +68,10 @@ def asarray(value: Any, dtype: Any = None) -> Any:
     return value if dtype is None else value.astype(dtype, copy=False)
 
 
-def refusal(value: Any) -> tuple[str, str] | None:
-    """Why a value, or an entry of a list, must not be taken for its numbers alone, and what to do; None if it may be.
+def reason_not_plain(value: Any) -> tuple[str, str] | None:
+    """Return why a value, or an entry of a list, cannot be converted to a plain array, and the remedy; or None.
 
-    Masks and units are lost in a conversion, and so are the gradients of a tensor.
+    A conversion would lose the mask of a masked array, units, or the gradient of a tensor.
     """
     kinds = {*map(type, value)} if isinstance(value, (list, tuple)) else {type(value)}
     for kind in kinds - {np.ndarray, np.memmap, np.recarray}:
@@ -86,7 +86,7 @@ def refusal(value: Any) -> tuple[str, str] | None:
 
 
 def common_dtype(given: Iterable[np.ndarray]) -> np.dtype:
-    """The dtype to compute in: that of the floating arrays, float64 where they differ or where there are none."""
+    """Return the dtype to compute in: that of the float arrays, or float64 if they differ or there are none."""
     kinds = {array.dtype for array in given if array.dtype.kind == "f"}
     if any(not dtype.isnative for dtype in kinds):
         kinds = {dtype.newbyteorder("=") for dtype in kinds}
@@ -94,14 +94,14 @@ def common_dtype(given: Iterable[np.ndarray]) -> np.dtype:
 
 
 def is_plain(array: Any) -> bool:
-    """Whether kernels can write to it as it is: C-contiguous, and in the host's memory also aligned and writeable."""
+    """Whether kernels can write to the array directly: C-contiguous, on the host also aligned and writeable."""
     return array.flags.c_contiguous if is_on_device(array) else array.flags.carray
 
 
 def contiguous(array: Any, dtype: np.dtype) -> Any:
-    """`array` as C-contiguous memory of `dtype`; itself where it is that already.
+    """Return `array` C-contiguous, aligned and writeable in `dtype`, without a copy if it already is.
 
-    Also aligned and writeable, though nobody writes: for other memory numba would compile every kernel anew.
+    Kernels write to none of their inputs, but Numba would compile another version for a read-only array.
     """
     if array.dtype == dtype and is_plain(array):
         return array
@@ -111,24 +111,24 @@ def contiguous(array: Any, dtype: np.dtype) -> Any:
 
 
 def copy(array: Any, dtype: Any = None, order: Any = "K") -> Any:
-    """A copy in the same memory; a device array is C-contiguous."""
+    """Return a copy in the same memory; a copied device array is C-contiguous."""
     if is_on_device(array):
         return contiguous(array, np.dtype(dtype or array.dtype)).copy()
     return np.array(array, dtype=dtype, order=order)
 
 
 def empty_like(array: Any) -> Any:
-    """New memory where the array is, in its shape and dtype, C-contiguous."""
+    """Return an uninitialised C-contiguous array in the memory, shape and dtype of `array`."""
     return (_memory.xp if is_on_device(array) else np).empty(array.shape, array.dtype)
 
 
 def zeros(shape: Any, like: Any) -> Any:
-    """Zeros in the memory and the dtype of another array."""
+    """Return zeros in the memory and dtype of `like`."""
     return (_memory.xp if is_on_device(like) else np).zeros(shape, like.dtype)
 
 
 def concatenate(values: tuple, axis: int) -> Any:
-    """Arrays one after the other; on the GPU if one of them is."""
+    """Join arrays along an axis; on the GPU if any of them is a device array."""
     if not any(map(is_on_device, values)):
         return np.concatenate(values, axis)
     first = next(filter(is_on_device, values))
@@ -136,23 +136,23 @@ def concatenate(values: tuple, axis: int) -> Any:
 
 
 def overwrite(array: Any, value: Any) -> Any:
-    """`value` in place of an array; a device array is overwritten and keeps its address."""
+    """Replace an array and return the new one; a device array is overwritten in place and keeps its address."""
     if not is_on_device(array):
         return asarray(value, array.dtype)
     array[...] = value
     return array
 
 
-def take(array: Any, places: np.ndarray) -> Any:
-    """The rows of an array at these places."""
+def take(array: Any, rows: np.ndarray) -> Any:
+    """Return the rows of an array with these indices."""
     if is_on_device(array):
-        return _take(array, on_same_device(places, array))
-    return array[places]
+        return _take(array, on_same_device(rows, array))
+    return array[rows]
 
 
 @functools.cache
 def memory() -> int:
-    """Bytes of memory that this machine has; where the system does not say, as many as it could address."""
+    """Return the bytes of physical memory, or the size of the address space if the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -160,12 +160,12 @@ def memory() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that are free where the active backend computes, as far as that is known; else a lot."""
+    """Return the free bytes of GPU memory for cuda, `sys.maxsize` for the other backends."""
     return _memory.free_memory() if computes_on_gpu() else sys.maxsize
 
 
 def may_share_memory(one: Any, other: Any) -> bool:
-    """Whether the memory of two arrays overlaps, or might."""
+    """Whether two arrays may share memory, as `numpy.may_share_memory`."""
     if not is_on_device(one) and not is_on_device(other):
         return np.may_share_memory(one, other)
     if not is_on_device(one) or not is_on_device(other):
@@ -175,15 +175,15 @@ def may_share_memory(one: Any, other: Any) -> bool:
 
 
 def address(array: Any) -> int:
-    """Where an array begins in its memory."""
+    """Return the address of the first element of an array."""
     return _memory.address(array) if is_on_device(array) else array.ctypes.data
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    """`array` in host memory, for pictures, files and comparisons."""
+    """Return `array` as a NumPy array; copies a device array to the host."""
     return _memory.to_host(array) if is_on_device(array) else np.asarray(array)
 
 
 def computes_on_gpu() -> bool:
-    """Whether the active backend does."""
+    """Whether the active backend is cuda."""
     return active.name() == "cuda"

@@ -1,4 +1,4 @@
-"""Former names of what users may import or pass: they still work, and warn."""
+"""Former names of what users may import or pass, which still work with a DeprecationWarning."""
 
 import importlib
 import inspect
@@ -21,7 +21,7 @@ def keywords(function: Callable, given: dict[str, Any]) -> dict[str, Any] | None
 
 
 def names(module: str, **renamed: str) -> Callable[[str], Any]:
-    """A `__getattr__` for a module: former name -> name, of its functions or of its submodules."""
+    """Return a module `__getattr__` that maps former names of functions or submodules to their present names."""
 
     def __getattr__(name: str) -> Any:
         if name not in renamed:

@@ -1,4 +1,4 @@
-"""Decorators of functions: clear errors for wrong keywords and missing arguments, and no regard to error states."""
+"""Decorators: clear errors for wrong keywords and missing arguments; independence of NumPy's error state."""
 
 import functools
 import inspect
@@ -32,8 +32,9 @@ class Unsupported(NotImplementedError):
 
 
 def checked(function: F) -> F:
-    """A decorator of public functions, methods and `__init__`: what Python says of the names and the number of the
-    arguments becomes a TypeError as those of `validation`, with the nearest name.
+    """Decorate a public function, method or `__init__`: wrong arguments raise TypeError in the form of `validation`.
+
+    The error for an unknown keyword suggests the nearest name.
     """
 
     @functools.wraps(function)
@@ -46,9 +47,9 @@ def checked(function: F) -> F:
             raise Unsupported(error.feature, _unsupported(function, error.feature)) from error
         except TypeError as error:
             if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
-                raise  # from inside the function
+                raise  # the function itself raised it
             renamed = deprecated.keywords(function, keywords)
-            message = "" if renamed else _refusal(function, arguments, keywords)
+            message = "" if renamed else _message(function, arguments, keywords)
         if renamed:
             return called(*arguments, **renamed)
         raise TypeError(message)
@@ -57,7 +58,7 @@ def checked(function: F) -> F:
 
 
 def quiet(function: F) -> F:
-    """A decorator of what computes with NumPy, so that nothing warns or raises, whatever `np.seterr` says."""
+    """Decorate a function that computes with NumPy: ignore floating-point errors, whatever `np.seterr` says."""
 
     @functools.wraps(function)
     def called(*arguments, **keywords):
@@ -75,7 +76,7 @@ def _unsupported(function: Callable, feature: str) -> str:
     )
 
 
-def _refusal(function: Callable, arguments: tuple, keywords: dict[str, Any]) -> str:
+def _message(function: Callable, arguments: tuple, keywords: dict[str, Any]) -> str:
     signature = inspect.signature(function)
     words = [name for name, parameter in signature.parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     name = function.__name__

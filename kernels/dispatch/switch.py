@@ -4,12 +4,13 @@
     fastnn.set_backend("naive")                     # from here on
     with fastnn.use_backend("njit"): ...            # inside the block, in this thread; also a decorator
 
-Precedence: `use_backend`, `set_backend`, the environment variable (read when first needed, not at import),
-"njit". `"auto"` is cuda where there is a GPU for it, else njit; a simulated GPU is for who asks for cuda by name.
-No variant depends on NumPy's error state: compiled code ignores it, and all others run as if it were "ignore".
-Nothing falls back silently: a backend that cannot run here raises BackendUnavailable, an operation that a backend lacks
-raises NotImplementedError, arguments that it does not support its subclass Unsupported. Other packages may offer more
-backends (see `plugins`), which are looked for when a name is asked for that is none of ours, or all of them.
+Precedence: `use_backend`, `set_backend`, the environment variable (read at first use, not at import), "njit".
+`"auto"` chooses cuda if there is a GPU, else njit; it never chooses the simulated GPU.
+Nothing falls back silently: a backend that cannot run here raises BackendUnavailable, an operation without kernels for
+the backend raises NotImplementedError, arguments that they do not support its subclass Unsupported. Results do not
+depend on NumPy's error state: compiled code ignores it, and `_Quiet` sets it to "ignore" for the other variants. Other
+packages may add backends (see `plugins`); their entry points are read only when an unknown name or the list of all
+backends is asked for.
 """
 
 import contextlib
@@ -25,27 +26,27 @@ from . import active, plugins, signatures, validation
 BACKENDS = ("naive", "vectorized", "njit", "cuda")
 CHOICES = (*BACKENDS, "auto")
 DEFAULT = "njit"
-_COMPILED = ("njit", "cuda")  # whose host code looks after itself: an error state takes a microsecond
+_COMPILED = ("njit", "cuda")  # not wrapped in `_Quiet`, since setting the error state takes a microsecond
 VARIABLE = "FASTNN_BACKEND"
 _KERNELS = __package__.rpartition(".")[0]
 
 
 class BackendUnavailable(RuntimeError):
-    """The backend is known but cannot run on this machine; the message says why and what to install."""
+    """Raised for a known backend that cannot run on this machine; the message says why and what to install."""
 
 
 class Backend(NamedTuple):
-    """A line of `backends()`."""
+    """An entry of `backends()`."""
 
     name: str
     available: bool
-    reason: str  # why it cannot run here; empty where it can
-    remedy: str  # what would make it available; empty where it is
-    device: str = ""  # what it runs on, if not on the processor
+    reason: str  # why it cannot run here; empty if it can
+    remedy: str  # how to make it available; empty if it is
+    device: str = ""  # the device it runs on; empty for the CPU
 
 
 def get_backend() -> str:
-    """The name of the active backend: 'naive', 'vectorized', 'njit', 'cuda' or another package's (never 'auto')."""
+    """Return the name of the active backend: 'naive', 'vectorized', 'njit', 'cuda' or a plugin's, never 'auto'."""
     return active.name()
 
 
@@ -59,10 +60,10 @@ def _from_environment() -> str:
 
 @signatures.checked
 def set_backend(name: str) -> None:
-    """Choose the backend for the whole process, from here on.
+    """Set the backend of the whole process.
 
-    Raises ValueError for an unknown name and BackendUnavailable for one that cannot run here; the backend
-    in use then stays.
+    Raises ValueError for an unknown name and BackendUnavailable for one that cannot run here; the active backend then
+    does not change.
     """
     active.chosen = _resolve(name, "set_backend")
 
@@ -70,9 +71,9 @@ def set_backend(name: str) -> None:
 @signatures.checked
 @contextlib.contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Choose the backend inside a `with` block or a decorated function; other threads keep theirs.
+    """Set the backend inside a `with` block or a decorated function, for this thread only.
 
-    Raises what `set_backend` raises.
+    Raises the same errors as `set_backend`.
     """
     token = active.scoped.set(_resolve(name, "use_backend"))
     try:
@@ -82,7 +83,7 @@ def use_backend(name: str) -> Iterator[None]:
 
 
 def backends() -> list[Backend]:
-    """Every backend, ours first: name, available, reason, what would make it available, and what it runs on."""
+    """Return all backends, built-in ones first: name, available, reason, remedy, device."""
     found = ((name, _reason(name)) for name in (*BACKENDS, *_offered()))
     return [Backend(name, False, *why) if why else Backend(name, True, "", "", _device(name)) for name, why in found]
 
@@ -103,7 +104,7 @@ def _resolve(name: str, origin: str) -> str:
 
 @functools.cache
 def _import_error(name: str) -> ImportError | None:
-    """What importing the backend's compiler raises, or None."""
+    """Return the error of importing the backend's compiler, or None."""
     try:
         if name in ("njit", "cuda"):
             importlib.import_module("numba")
@@ -114,7 +115,7 @@ def _import_error(name: str) -> ImportError | None:
 
 @functools.cache
 def _reason(name: str) -> tuple[str, str] | None:
-    """Why the backend cannot run here and what to do about it, or None where it can."""
+    """Return why the backend cannot run here and the remedy, or None if it can."""
     if error := _import_error(name):
         return f"importing numba failed ({error})", "install it with: pip install numba"
     if name == "cuda":
@@ -129,12 +130,12 @@ def _reason(name: str) -> tuple[str, str] | None:
 
 
 def _offered() -> dict[str, tuple]:
-    """The entry points of other packages' backends."""
+    """Return the entry points of plugin backends."""
     return plugins.offered(CHOICES)
 
 
 def _device(name: str) -> str:
-    """What a backend that can run here runs on; empty for the processor."""
+    """Return the device of an available backend; empty for the CPU."""
     if name != "cuda":
         return "" if name in BACKENDS else f"another package: {_offered()[name][0].value}"
     from ..gpu import availability
@@ -143,7 +144,7 @@ def _device(name: str) -> str:
 
 
 def _has_gpu() -> bool:
-    """Whether kernels run on a GPU here, and not on a simulated one."""
+    """Whether kernels can run on a real GPU here."""
     if _reason("cuda"):
         return False
     from ..gpu import availability
@@ -156,7 +157,7 @@ def _has_variant(operation: str, backend: str) -> bool:
 
 
 def operation(package: str) -> Callable[[], Any]:
-    """For an operation's contract: a function that returns the active backend's variant of that package."""
+    """Return a function that returns the active backend's variant of an operation, given the operation's package."""
     loaded: dict[str, Any] = {}
 
     def variant() -> Any:
@@ -169,7 +170,7 @@ def operation(package: str) -> Callable[[], Any]:
 
 
 class _Quiet:
-    """The functions of a variant, run without regard to the error state that the caller has set (`np.seterr`)."""
+    """The functions of a variant, called with NumPy's error state "ignore"."""
 
     def __init__(self, functions: Any):
         self._functions = functions

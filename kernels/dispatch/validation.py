@@ -1,6 +1,6 @@
-"""Checks of what a user passes in: every public function calls these, once, in front of the dispatch.
+"""Checks of arguments, which every public function calls once, before it dispatches to a backend.
 
-Each check returns the value in the form the kernels want, or raises ValueError or TypeError that reads
+Each check returns the value in the form that the kernels expect, or raises a ValueError or TypeError of the form
 `function: what is wrong with name=value; what was expected; what to do.`
 """
 
@@ -18,11 +18,11 @@ from .wording import brief, suggestion
 
 
 def floats(function: str, /, **named: tuple[Any, str]) -> tuple:
-    """Arrays of one floating dtype, C-contiguous, whose shapes agree: `floats("f", x=(x, "N D"), b=(b, "D"))`.
+    """Convert to C-contiguous arrays of one float dtype with matching shapes: `floats("f", x=(x, "N D"), b=(b, "D"))`.
 
-    A pattern names one axis per word; a name that occurs twice must have one length; a number is that
-    length; a closing `...` stands for any further axes. Integer and boolean arrays are converted to the
-    dtype of the float ones (float64 where there are none); float32 with float64 gives float64, as in NumPy.
+    Each word of a pattern names an axis; axes of the same name must have the same length; a number is the length
+    itself; a final `...` stands for any further axes. Integer and boolean arrays are converted to the dtype of the
+    float arrays, or to float64 if there are none; float32 with float64 gives float64, as in NumPy.
     """
     if _are_ready(named.values()):
         return tuple(value for value, _ in named.values())
@@ -37,7 +37,7 @@ def floats(function: str, /, **named: tuple[Any, str]) -> tuple:
 
 
 def _are_ready(given: Iterable[tuple[Any, str]]) -> bool:
-    """Whether nothing is to be converted and no error to be raised, found out fast: small layers wait for it."""
+    """Whether all arrays are valid as they are: the fast path, since small layers take only microseconds."""
     first = None
     lengths: dict[str, int] = {}
     for value, pattern in given:
@@ -61,9 +61,9 @@ _READY = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def array(function: str, name: str, value: Any) -> np.ndarray:
-    """Anything array-like as an array: lists, and what NumPy reads through `__array__` or DLPack, such as tensors.
+    """Convert lists, and objects with `__array__` or DLPack such as tensors, to an array.
 
-    Subclasses of NumPy's arrays that give their numbers another meaning are not accepted.
+    Raises TypeError for what is not array-like, and for what `plain` rejects.
     """
     if type(value) is np.ndarray:
         return value
@@ -78,15 +78,15 @@ def array(function: str, name: str, value: Any) -> np.ndarray:
 
 
 def plain(function: str, name: str, value: Any) -> None:
-    """No array that gives its numbers another meaning than NumPy's do (see `arrays.refusal`), nor a list of them."""
-    found = arrays.refusal(value)
+    """Raise TypeError for masked arrays, other subclasses and tensors that require a gradient, or a list of them."""
+    found = arrays.reason_not_plain(value)
     if found:
         what, remedy = found
         raise TypeError(f"{function}: {name} is {what}; expected a plain array; {remedy.format(name)}")
 
 
 def shape(function: str, name: str, value: np.ndarray, expected: tuple[int, ...]) -> None:
-    """The array has exactly the expected shape."""
+    """Raise ValueError unless the array has the expected shape."""
     if value.shape != expected:
         raise ValueError(
             f"{function}: {name}.shape = {value.shape} does not fit; expected {expected} from the other arguments; "
@@ -95,7 +95,7 @@ def shape(function: str, name: str, value: np.ndarray, expected: tuple[int, ...]
 
 
 def fits(function: str, name: str, value: Any, count: int) -> None:
-    """This machine's memory could hold the array of `count` numbers that an argument asks for."""
+    """Raise ValueError if an array of `count` numbers does not fit in the memory of this machine."""
     if count > arrays.memory() // 4:  # bytes of float32
         raise ValueError(
             f"{function}: {name}={brief(value)} asks for an array of {count} numbers; expected at most "
@@ -104,7 +104,7 @@ def fits(function: str, name: str, value: Any, count: int) -> None:
 
 
 def not_empty(function: str, name: str, value: np.ndarray) -> None:
-    """No axis of the array has length 0."""
+    """Raise ValueError if any axis has length 0."""
     if value.size == 0:
         raise ValueError(
             f"{function}: {name}.shape = {value.shape} is empty; expected at least one element on every axis; "
@@ -113,7 +113,7 @@ def not_empty(function: str, name: str, value: np.ndarray) -> None:
 
 
 def has_statistics(function: str, name: str, shape: tuple[int, ...]) -> None:
-    """A batch of this shape (N, C, ...) has at least one element in each channel."""
+    """Raise ValueError if the channels of a batch of shape (N, C, ...) have no elements."""
     if math.prod((shape[0], *shape[2:])) == 0:
         raise ValueError(
             f"{function}: {name}.shape = {shape} has no elements in a channel; expected at least one, to take the mean "
@@ -122,7 +122,7 @@ def has_statistics(function: str, name: str, shape: tuple[int, ...]) -> None:
 
 
 def not_negative(function: str, name: str, value: np.ndarray) -> None:
-    """No element of the array is below 0; of a device array, which is not read here, NaN will tell."""
+    """Raise ValueError if an element is below 0; values of device arrays are not read, and give NaN instead."""
     if not arrays.is_on_device(value) and value.size and np.fmin.reduce(value, axis=None) < 0:
         raise ValueError(
             f"{function}: {name} contains {value[value < 0][0]}; expected no number below 0; pass {name} as the "
@@ -131,11 +131,11 @@ def not_negative(function: str, name: str, value: np.ndarray) -> None:
 
 
 def index(function: str, name: str, value: Any, expected: tuple[int, ...], maximum: int, dtype: np.dtype) -> np.ndarray:
-    """The places of a pooling's winners: integers from 0 to `maximum`, in the expected shape, as `dtype`."""
+    """Check the indices of a pooling: integers from 0 to `maximum` in the expected shape; returned as `dtype`."""
     given = array(function, name, value)
     if given.dtype.kind not in "iu":
         raise TypeError(
-            f"{function}: {name}.dtype = {given.dtype} holds no places; expected integers; "
+            f"{function}: {name}.dtype = {given.dtype} is not an integer dtype; expected integers; "
             f"pass {name} as the forward pass returned it"
         )
     shape(function, name, given, expected)
@@ -158,7 +158,7 @@ def _check_float(function: str, name: str, dtype: np.dtype) -> None:
 
 @functools.cache
 def _axes(pattern: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The words of a pattern, and those that stand for one axis each: the same tuple where all do."""
+    """Return the words of a pattern, and those before a final `...`: the same tuple if there is none."""
     axes = tuple(pattern.split())
     return axes, axes[:-1] if axes and axes[-1] == "..." else axes
 
@@ -188,7 +188,7 @@ def _unify(function: str, name: str, shape: tuple, pattern: str, lengths: dict[s
 
 
 def integer(function: str, name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
-    """An integer, given as an int or as a float such as 3.0; bool and 1.5 are refused."""
+    """Convert an int, or a float such as 3.0, to an int; bool and 1.5 raise."""
     value = _real(function, name, value, "an integer", "an int")
     if not abs(value) < math.inf or value != int(value):
         raise ValueError(f"{function}: {name}={brief(value)} is not an integer; expected an integer; round it yourself")
@@ -197,8 +197,8 @@ def integer(function: str, name: str, value: Any, minimum: int | None = None, ma
 
 
 def pair(function: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
-    """An integer for height and width alike, or a (height, width) pair of them."""
-    if type(value) is int and value >= minimum:  # found out fast: small layers wait for it
+    """Convert an integer for both height and width, or a (height, width) pair, to a pair."""
+    if type(value) is int and value >= minimum:  # the fast path, for small layers
         return value, value
     if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int and min(value) >= minimum:
         return value
@@ -224,7 +224,7 @@ def number(
     above: float | None = None,
     below: float | None = None,
 ) -> float:
-    """A finite real number within [minimum, maximum] and strictly between `above` and `below`."""
+    """Convert to a float: finite, within [minimum, maximum] and strictly between `above` and `below`."""
     value = _real(function, name, value, "a real number", "a float")
     if not abs(value) <= sys.float_info.max:
         raise ValueError(f"{function}: {name}={brief(value)} is not finite; expected a finite number; check its origin")
@@ -264,19 +264,18 @@ def _in_range(
 
 
 def flag(function: str, name: str, value: Any) -> bool:
-    """True or False, also as NumPy's or as the numbers 1 and 0."""
-    if value is True or value is False:  # found out fast: small layers wait for it
+    """Convert True, False, NumPy's booleans, 1 and 0 to a bool."""
+    if value is True or value is False:  # the fast path, for small layers
         return value
     if isinstance(value, (int, np.bool_, np.integer)) and value in (0, 1):
         return bool(value)
     raise TypeError(
-        f"{function}: {name}={brief(value)} is neither true nor false; expected a bool; pass {name}=True or "
-        f"{name}=False"
+        f"{function}: {name}={brief(value)} is not a boolean; expected a bool; pass {name}=True or {name}=False"
     )
 
 
 def choice(function: str, name: str, value: Any, choices: Iterable[str]) -> str:
-    """One of the given words; the nearest is suggested for another."""
+    """Return `value` if it is one of the choices, else raise an error that suggests the nearest one."""
     words = list(choices)
     if isinstance(value, str) and value in words:
         return value
@@ -287,7 +286,7 @@ def choice(function: str, name: str, value: Any, choices: Iterable[str]) -> str:
 
 
 def keys(function: str, name: str, value: Any, required: Iterable[str] = (), optional: Iterable[str] = ()) -> dict:
-    """A dict with every required key and none beyond the required and optional ones; optional=value accepts any."""
+    """Return a copy of a dict with all required keys and no others than optional ones; optional=value allows any."""
     required = list(required)
     allowed = required if optional is value else [*required, *optional]
     if not isinstance(value, Mapping):
@@ -310,10 +309,10 @@ def keys(function: str, name: str, value: Any, required: Iterable[str] = (), opt
 
 
 def labels(function: str, name: str, value: Any, count: int, classes: int, indices: Any = None) -> np.ndarray:
-    """Class labels: integers (count,) from 0 to classes - 1, returned as C-contiguous int64.
+    """Convert class labels, integers (count,) from 0 to classes - 1, to C-contiguous int64.
 
-    indices: of the labels in the data set that they are from, for errors
-    Device arrays of labels are not read here: with one out of range, losses are NaN.
+    indices: positions of the labels in their data set, for error messages
+    Values of device arrays are not read: a label out of range makes the loss NaN.
     """
     given = array(function, name, value)
     if given.dtype.kind not in "iu" and given.size:

@@ -98,7 +98,7 @@ def test_where_no_source_can_be_read_nothing_is_kept(tmp_path):
     for _ in range(2):
         printed, written = run(code, NUMBA_CACHE_DIR=tmp_path)
         assert printed == ["True", "1"]
-        assert "compiled kernels cannot be kept on disk, for their sources cannot be read" in written
+        assert "compiled kernels cannot be kept on disk, because their sources cannot be read" in written
     assert list(tmp_path.iterdir()) == []
 
 

@@ -174,12 +174,12 @@ def test_not_empty():
         (
             [0.0, 1.0],
             TypeError,
-            "f: a.dtype = float64 holds no places; expected integers; pass a as the forward pass returned it",
+            "f: a.dtype = float64 is not an integer dtype; expected integers; pass a as the forward pass returned it",
         ),
         (
             [True, False],
             TypeError,
-            "f: a.dtype = bool holds no places; expected integers; pass a as the forward pass returned it",
+            "f: a.dtype = bool is not an integer dtype; expected integers; pass a as the forward pass returned it",
         ),
         (
             [0],
