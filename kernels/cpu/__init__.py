@@ -1,9 +1,10 @@
-"""What the njit variants of the operations stand on.
+"""Building blocks of the njit variants.
 
 compiling     how kernels are compiled
-threads       how they use the cores; `work_slots`: how work reaches another thread
-thread_count  how many threads there are, and who decided it
-float_mode    whether a thread flushes denormal numbers
-roofline      the measured peak of this machine
-simd          register tiles, emitted as vector code
+threads       parallel loops on persistent threads
+work_slots    memory through which work reaches these threads
+thread_count  the number of threads, and the variable that set it
+float_mode    the floating-point mode of a thread: denormals, rounding
+roofline      the measured peak performance of this machine
+simd          register tiles, emitted as LLVM vector code
 """

@@ -1,4 +1,4 @@
-"""How the njit kernels are compiled, and what a terminal is told meanwhile; `code_cache` keeps their machine code."""
+"""Compile the njit kernels, and show a line on the terminal meanwhile; `code_cache` stores the machine code."""
 
 import contextlib
 import sys
@@ -11,41 +11,41 @@ from numba.core import event
 from ..cache import sources
 from ..cache.code_cache import CodeCache
 
-# IEEE semantics for NaN and infinity are kept: only contraction to fused multiply-adds and reordering of sums.
+# Only fused multiply-adds and reordering of sums; NaN and infinity keep their IEEE semantics.
 FASTMATH = frozenset({"contract", "nsz", "reassoc"})
 ANNOUNCEMENT = "compiling kernels, first run only ..."
 
 
 def serial(function: Callable) -> Callable:
-    """Compile a kernel that runs on the calling thread; its machine code is kept on disk."""
+    """Compile a kernel that runs on the calling thread; its machine code is stored on disk."""
     kernel: Any = uncached(function)
-    if hasattr(kernel, "enable_caching"):  # under NUMBA_DISABLE_JIT it is the plain function
+    if hasattr(kernel, "enable_caching"):  # not the plain function of NUMBA_DISABLE_JIT
         kernel._cache = CodeCache(kernel.py_func)
     return kernel
 
 
 def uncached(function: Callable) -> Callable:
-    """Compile a kernel that is always part of another one, and kept with that."""
+    """Compile a kernel that is always inlined into another one, and stored with that."""
     return numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
 
 
 def njit_no_refcount(function: Callable) -> Callable:
-    """Compile a kernel that only other kernels call, and that makes no array: it counts no references to one either."""
+    """Compile a kernel without reference counting: it is only called by other kernels and allocates no array."""
     options: dict[str, Any] = {"_nrt": False}
     return numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH), **options)(function)
 
 
 def compiled() -> int:
-    """How many kernels this process has compiled so far; what comes from the cache does not count."""
+    """Return the number of kernels that this process has compiled; those loaded from the cache do not count."""
     return _watcher.count
 
 
 class _Watcher(event.Listener):
-    """Counts kernels that are compiled; meanwhile a line stands on the terminal, and is then taken away.
+    """Counts compiled kernels, and shows a line on the terminal while one is compiled.
 
-    numba compiles under a lock and broadcasts only what it did not find in its cache, so the steady path knows nothing
-    of this. A kernel compiles those that it calls: the line goes when the first of them is done. numba also tells of
-    what others compile, in whatever form, and an error here would be theirs.
+    Numba compiles under a lock and sends an event only for what is not in its cache, so cached kernels pay nothing.
+    Compiling a kernel also compiles those that it calls: the line disappears when the outermost one is done. Numba
+    sends the events of other packages too, in which an error here would surface; so this never raises.
     """
 
     def __init__(self) -> None:
@@ -71,13 +71,13 @@ class _Watcher(event.Listener):
 
 
 def _is_own(event: Any) -> bool:
-    """Whether one of our kernels is compiled: others' may be no functions, or functions of no module."""
+    """Whether a kernel of this package is compiled; other packages may compile objects without a module."""
     module = event.data["dispatcher"].py_func.__module__
     return isinstance(module, str) and module.startswith(f"{sources.KERNELS}.")
 
 
 def _write_to_terminal(text: str) -> bool:
-    """Write to stderr where that is a terminal; whether it was. Raises what a closed or strange stderr does."""
+    """Write to stderr if it is a terminal, and return whether it is. Errors of a closed stderr propagate."""
     if not sys.stderr.isatty():
         return False
     sys.stderr.write(text)

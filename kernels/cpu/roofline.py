@@ -1,7 +1,7 @@
-"""What the cores and the memory of this machine give at most: the measures that kernels are held against.
+"""The measured peak performance of this machine: multiply-adds and memory bandwidth, on all threads.
 
-Multiply-adds between registers alone, as many at a time as a register tile has accumulators; copies of arrays that no
-cache holds. Both on all threads of the kernels.
+Multiply-adds are measured on registers alone, with the accumulators of one register tile; bandwidth by copies of
+arrays that are larger than any cache.
 """
 
 import time
@@ -15,14 +15,14 @@ from . import threads
 from .simd import cpu_info
 from .simd.ir_builder import LANE, Emitter
 
-MEASURABLE = not config.DISABLE_JIT  # type: ignore[attr-defined]  # without a compiler there is no fast loop
+MEASURABLE = not config.DISABLE_JIT  # type: ignore[attr-defined]  # uncompiled loops are too slow
 
-_ROUNDS = 1 << 14  # of a task: some 0.1 ms, so that some calls have the cores to themselves on a busy machine too
-_COPIED = 1 << 28  # bytes: several times the last cache of a processor with many cores
+_ROUNDS = 1 << 14  # of a task: about 0.1 ms, short enough to run undisturbed at times on a busy machine
+_COPIED = 1 << 28  # bytes, several times the last-level cache of a large processor
 
 
 def multiply_adds(dtype: np.dtype, seconds: float) -> float:
-    """Floating-point operations per second, two for each multiply-add, at best during so many seconds."""
+    """Return the highest flop/s measured during `seconds`; a multiply-add is two operations."""
     zero, tasks = dtype.type(0), 8 * threads.get_num_threads()
     sums = np.zeros(tasks, dtype)
     tile = cpu_info.panel_tile(dtype)
@@ -31,7 +31,7 @@ def multiply_adds(dtype: np.dtype, seconds: float) -> float:
 
 
 def copy(seconds: float) -> float:
-    """Bytes per second, read and written, at best during so many seconds."""
+    """Return the highest bytes/s of a copy, read plus written, measured during `seconds`."""
     source, target = np.ones((2, _COPIED // 8))
     return 2.0 * _COPIED / _fastest(lambda: _copy(source.size, source, target), seconds)
 
@@ -48,13 +48,13 @@ def _fastest(call, seconds):
 
 @intrinsic
 def _accumulate(context, zero, rounds):
-    """accumulator = accumulator * 1/2 + 1 for a tile of them, `rounds` times; their sum."""
+    """Repeat accumulator = accumulator * 1/2 + 1 for a register tile, `rounds` times; return the sum of the tile."""
     rows, vectors, lanes = cpu_info.panel_tile(as_dtype(zero))
 
     def codegen(context, builder, signature, arguments):
         emit = Emitter(builder, zero_type, lanes)
         half, one = emit.constant(0.5), emit.constant(1.0)
-        starts = [emit.constant(float(place)) for place in range(rows * vectors)]
+        starts = [emit.constant(float(i)) for i in range(rows * vectors)]
         first, *others = emit.accumulate(
             arguments[1], starts, lambda _, sums: [emit.multiply_add(value, half, one) for value in sums]
         )
@@ -75,5 +75,5 @@ def _multiply_add(first, last, rounds, zero, sums):
 @threads.parallel(grain=1 << 15)
 def _copy(start, stop, source, target):
     source, target = source[start:stop], target[start:stop]
-    for place in range(source.size):
-        target[place] = source[place]
+    for i in range(source.size):
+        target[i] = source[i]

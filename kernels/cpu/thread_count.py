@@ -1,7 +1,7 @@
-"""How many threads the kernels use unless told otherwise, and who decided it.
+"""The default number of threads, and the environment variable that it comes from.
 
-The first of these that is set: FASTNN_NUM_THREADS, NUMBA_NUM_THREADS, OMP_NUM_THREADS (which joblib and Dask set in
-their workers); else the cores that this process may use.
+The first of these variables that is set: FASTNN_NUM_THREADS, NUMBA_NUM_THREADS, OMP_NUM_THREADS (which joblib and Dask
+set in their workers); without them, the number of cores that this process may use.
 """
 
 import math
@@ -17,29 +17,28 @@ _MEMBERSHIP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 class ThreadCount(NamedTuple):
-    """A number of threads, and the environment variable that it comes from, or the cores."""
+    """A number of threads and its origin: an environment variable, or the cores."""
 
     number: int
     origin: str
 
 
 def default() -> ThreadCount:
-    """The number of threads of a process that was not told another one.
+    """Return the default number of threads of this process.
 
-    A value of another library's variable that is not a positive integer counts as unset, as these libraries treat it.
-    Raises ValueError for such a value of FASTNN_NUM_THREADS.
+    Raises ValueError if FASTNN_NUM_THREADS is not a positive integer; such values of the other variables are ignored.
     """
     if value := os.environ.get(VARIABLE):
         return ThreadCount(checked(VARIABLE, value), VARIABLE)
     for name in OTHERS:
-        first = os.environ.get(name, "").partition(",")[0].strip()  # of nested levels the outermost
+        first = os.environ.get(name, "").partition(",")[0].strip()  # the outermost of nested levels
         if first.isdecimal() and int(first):
             return ThreadCount(int(first), name)
     return ThreadCount(cores(), "the cores of this process")
 
 
 def checked(origin: str, value: str) -> int:
-    """A number of threads given as text; ValueError unless it is a positive integer."""
+    """Convert text to a number of threads; raise ValueError unless it is a positive integer."""
     if not value.isdecimal() or int(value) < 1:
         raise ValueError(
             f"{origin}: {value!r} is not a number of threads; expected an integer of at least 1; leave it out to use "
@@ -49,7 +48,7 @@ def checked(origin: str, value: str) -> int:
 
 
 def cores() -> int:
-    """The cores that this process may use: its affinity, and at most the CPU quota of its container, rounded up."""
+    """Return the number of usable cores: the CPU affinity, limited by the container's CPU quota, rounded up."""
     return min([_affinity(), *map(math.ceil, _quotas())])
 
 
@@ -60,7 +59,7 @@ def _affinity() -> int:
 
 
 def _quotas() -> Iterator[float]:
-    """The cores that the Linux control groups of this process grant it, one number for each group with a limit."""
+    """Yield the CPU quota, in cores, of each Linux control group of this process that has one."""
     try:
         lines = _MEMBERSHIP.read_text().splitlines()
     except OSError:
@@ -78,13 +77,13 @@ def _quotas() -> Iterator[float]:
 
 
 def _folders(root: Path, path: str) -> Iterator[Path]:
-    """The folder of a group and those above it; in a namespace of its own a container sees its group as the root."""
+    """Yield the folders of a group and its parents; a container in its own namespace sees its group as the root."""
     group = root / path.lstrip("/")
     yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(root))
 
 
 def _quota(folder: Path, *names: str) -> Iterator[float]:
-    """Quota / period of a group, both in microseconds; nothing where it has no limit."""
+    """Yield quota / period of a group, both in microseconds; nothing if it has no limit."""
     try:
         quota, period = " ".join((folder / name).read_text() for name in names).split()
         if int(quota) > 0 and int(period) > 0:

@@ -1,16 +1,15 @@
-"""How the njit kernels use the cores.
+"""Parallel loops of the njit kernels on persistent threads.
 
 `serial` compiles a plain kernel (see `compiling`). `parallel` compiles kernel(start, stop, ...) and returns a function
-that is called as kernel(count, ...): it runs the kernel over parts of range(count) on a few persistent threads, without
-the GIL. Items are independent, and kernels that sum over items do so in chunks of their own, in order: no bit of a
+that is called as kernel(count, ...): it runs the kernel over parts of range(count) on several threads, without the
+GIL. Items are independent. Kernels that sum over items use chunks of fixed size, added in order, so that no bit of a
 result depends on the number of threads.
 
-The calling thread takes part after part itself; a worker joins in when it looks into its slot (see `work_slots`) and
-takes what is left. So a launch waits for nobody who has not begun, and on a busy machine costs next to nothing.
-numba's own parallel layers were tried first, whose launches `benchmarks/launch.py` times beside these: OpenMP's threads
-meet at a barrier, so that after a pause, or with other processes on the cores, a launch waits for them. It also kills a
-forked child, the layer `workqueue` aborts the process when two Python threads enter it, and kernels with `prange` take
-longer to compile.
+The calling thread computes parts itself; a worker that finds the work in its slot (see `work_slots`) takes some of the
+remaining parts. A launch never waits for a worker that has not started, so it costs little on a busy machine.
+Numba's parallel layers were tried and dropped (`benchmarks/launch.py` compares launch times): OpenMP's threads meet at
+a barrier, so a launch after a pause, or with other processes on the cores, waits for all of them, and a forked child
+crashes; `workqueue` aborts when two Python threads enter it; and `prange` takes longer to compile.
 """
 
 import contextlib
@@ -30,21 +29,22 @@ from . import thread_count, work_slots
 from .compiling import njit_no_refcount, serial, uncached  # noqa: F401
 from .work_slots import parallel_for, worker_loop
 
-PARTS = 16  # for each thread: fine enough to balance, each with its own buffers to fill
-_SPIN_LIMIT = 1 << 12  # longer than the pause between most launches: a sleeping worker wakes up late
+PARTS = 16  # for each thread: enough to balance the load; each part fills buffers of its own
+_SPIN_LIMIT = 1 << 12  # longer than the pause between most launches, because waking a worker is slow
 
 _ALIGNMENT = 8 * work_slots.SIZE
 
 _limit: int | None = None
 _workers: list["_Worker"] = []
-_most = sys.maxsize  # workers that the system allows
+_most = sys.maxsize  # the number of workers that the system allows
 _start_lock = threading.RLock()
 
 
 def parallel(grain: int, parts: int = PARTS) -> Callable[[Callable], Callable]:
-    """Compile a kernel(start, stop, ...) that is called as kernel(count, ...); a part has at least `grain` items.
+    """Compile kernel(start, stop, ...) to a function that is called as kernel(count, ...).
 
-    parts: for each thread at most; many balance what takes uneven time, one goes through memory in long runs
+    grain: the minimum number of items of a part
+    parts: the maximum number of parts for each thread; many balance uneven work, one reads memory in long runs
     """
 
     def compile_kernel(function: Callable) -> Callable:
@@ -61,7 +61,7 @@ def parallel(grain: int, parts: int = PARTS) -> Callable[[Callable], Callable]:
             threads = get_num_threads()
             number = min(parts * threads, -(-count // grain)) if threads > 1 else 1
             if drive(_slots(min(threads, number) - 1), count, number, *arguments):
-                raise MemoryError(f"{function.__module__}: {function.__name__} found no memory; use smaller batches")
+                raise MemoryError(f"{function.__module__}: {function.__name__} ran out of memory; use smaller batches")
 
         launch.kernel = drive  # type: ignore[attr-defined]
         return launch
@@ -70,16 +70,16 @@ def parallel(grain: int, parts: int = PARTS) -> Callable[[Callable], Callable]:
 
 
 def _driver(kernel: Callable, function: Callable) -> Callable:
-    """A compiled drive(slots, count, parts, ...) that runs the parts of a kernel (see `work_slots.parallel_for`).
+    """Return a compiled drive(slots, count, parts, ...) that runs the parts of a kernel, by `parallel_for`.
 
-    It goes by the name and the place of the kernel's function, and its machine code, all there is of the kernel, too.
+    It takes the name and source position of the kernel's function, under which its machine code is cached.
     """
 
     def drive(slots, count, parts, *arguments):
         return parallel_for(kernel, slots.ctypes.data, slots.size, count, parts, arguments)
 
-    place = function.__code__
-    drive.__code__ = drive.__code__.replace(co_filename=place.co_filename, co_firstlineno=place.co_firstlineno)
+    code = function.__code__
+    drive.__code__ = drive.__code__.replace(co_filename=code.co_filename, co_firstlineno=code.co_firstlineno)
     drive.__module__, drive.__name__, drive.__qualname__ = (
         function.__module__,
         function.__name__,
@@ -89,7 +89,7 @@ def _driver(kernel: Callable, function: Callable) -> Callable:
 
 
 def get_num_threads() -> int:
-    """The threads that kernels run on: `use_num_threads`, else the default of this process (see `thread_count`)."""
+    """Return the number of threads of the kernels: set by `use_num_threads`, or the default of `thread_count`."""
     global _limit
     if _limit is None:
         _limit = thread_count.default().number
@@ -98,7 +98,7 @@ def get_num_threads() -> int:
 
 @contextlib.contextmanager
 def use_num_threads(count: int) -> Iterator[None]:
-    """Let kernels run on so many threads, in the whole process, inside a `with` block. ValueError for less than 1."""
+    """Set the number of threads of the whole process inside a `with` block. Raises ValueError if less than 1."""
     global _limit
     before = get_num_threads()
     _limit = thread_count.checked("use_num_threads", str(count))
@@ -109,7 +109,7 @@ def use_num_threads(count: int) -> Iterator[None]:
 
 
 def _slots(count: int) -> np.ndarray:
-    """The addresses of the slots of at most so many workers; starts missing workers and wakes sleeping ones."""
+    """Return the slot addresses of at most `count` workers; start missing workers and wake sleeping ones."""
     if len(_workers) < min(count, _most):
         _start_workers(count)
     workers = _workers[:count]
@@ -119,7 +119,7 @@ def _slots(count: int) -> np.ndarray:
 
 
 def _start_workers(count: int) -> None:
-    """Start workers until there are so many, or as many as the system allows."""
+    """Start workers until there are `count`, or as many as the system allows."""
     global _most
     with _start_lock:
         while len(_workers) < min(count, _most):
@@ -136,15 +136,15 @@ def _start_workers(count: int) -> None:
 
 
 class _Worker:
-    """A thread that waits for work: awake for a moment, since launches come in quick succession, then asleep."""
+    """A thread that waits for work: it spins for a moment, since launches follow each other quickly, then sleeps."""
 
     def __init__(self, number: int) -> None:
         self._memory = np.zeros(2 * work_slots.SIZE, np.int64)
         self.address = -(-self._memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
         self._asleep, self._wanted = False, 0
         self._calls: SimpleQueue = SimpleQueue()
-        _wait(self.address, 0)  # compiled here, or loaded, before a thread needs it
-        threading.Thread(target=self._live, daemon=True, name=f"fastnn-{number}").start()
+        _wait(self.address, 0)  # compiles it before the thread needs it
+        threading.Thread(target=self._run, daemon=True, name=f"fastnn-{number}").start()
 
     def wake(self) -> None:
         """Increment, then check sleep; the worker checks in the opposite order, so no wake-up is lost."""
@@ -152,7 +152,7 @@ class _Worker:
         if self._asleep and self._calls.empty():
             self._calls.put(None)
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         while True:
             wanted = self._wanted
             _wait(self.address, _SPIN_LIMIT)
@@ -164,12 +164,12 @@ class _Worker:
 
 @serial
 def _wait(address, spin_limit):
-    """Do what is posted to a slot, until nothing has come for so long."""
+    """Run the work of a slot, until none has come for `spin_limit` spins."""
     worker_loop(address, spin_limit)
 
 
 def _forget_workers() -> None:
-    """A forked child has none of its parent's threads, perhaps not the one that held the lock; it starts its own."""
+    """Reset the workers in a forked child, which has none of its parent's threads and maybe a lock that is held."""
     global _start_lock, _most
     _start_lock, _most = threading.RLock(), sys.maxsize
     _workers.clear()

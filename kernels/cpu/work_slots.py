@@ -1,13 +1,13 @@
-"""Work for other threads, handed over without coming back to Python: slots in memory, read by waiting threads.
+"""Slots in memory through which a kernel hands work to waiting threads, without returning to Python.
 
-A slot is five int64: its state, the address of a machine-code function, that of its arguments, the status that the
-function returned, and the floating-point mode in which it runs, that of the sender. A sender reserves a free slot,
-fills it and posts it; the reader takes what is posted, runs it and says when it is done; only the sender frees it. What
-the reader has not taken by the time that the sender is done with all the parts, the sender takes back: arguments stay
-on its stack, and nobody reads them after `parallel_for` returns.
+A slot is five int64: its state, the address of a machine-code function, the address of its arguments, the status that
+the function returned, and the floating-point mode of the sender, in which it runs. A sender reserves a free slot, fills
+it and posts it. The worker takes posted work, runs it and sets the state to done; only the sender frees the slot. Work
+that no worker has taken when the sender has finished all parts is taken back by the sender. Arguments are on the
+sender's stack, and nobody reads them after `parallel_for` returns.
 
-The state orders everything else: who sets it releases what was written before, who reads it acquires that. Several
-senders may look at the arguments of one slot, to see whether they are their own; these are atomic, too.
+The state is written with release and read with acquire ordering, which orders all other fields. Several senders may
+read the address of the arguments of one slot, to see whether the work is their own; it is atomic too.
 """
 
 import os
@@ -21,11 +21,11 @@ from . import float_mode
 
 FREE, RESERVED, POSTED, TAKEN, DONE = range(5)
 STATE, FUNCTION, ARGUMENTS, STATUS, MODE = range(5)
-SIZE = 16  # int64 of a slot that shares no cache line, nor the next one, which processors fetch together with it
+SIZE = 16  # int64 from slot to slot: two cache lines, since processors fetch them in pairs
 
 WORD, SHORT, POINTER = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
 ENTRY = ir.FunctionType(SHORT, [POINTER])
-SPINS = 1 << 10  # after which a waiting thread yields its core to others
+SPINS = 1 << 10  # after so many, a waiting thread yields its core
 
 
 def _field(builder, address, field):
@@ -41,7 +41,7 @@ def _store(builder, value, pointer, ordering="release"):
 
 
 def _change(builder, pointer, old, new):
-    """Set the state from old to new, all at once; whether it was old."""
+    """Compare and swap the state from old to new; return whether it was old."""
     return builder.extract_value(builder.cmpxchg(pointer, WORD(old), WORD(new), "acq_rel", "acquire"), 1)
 
 
@@ -49,8 +49,8 @@ def _is(builder, value, expected):
     return builder.icmp_signed("==", value, WORD(expected))
 
 
-def _rest(builder, spins):
-    """Between two spins: a pause of the processor, and after many spins another thread's turn on this core."""
+def _pause(builder, spins):
+    """Wait between two spins: a pause instruction, or after many spins a yield of the core."""
     with builder.if_else(builder.icmp_signed("<", builder.load(spins), WORD(SPINS))) as (few, many):
         with few:
             if float_mode.machine() == "x86":
@@ -63,16 +63,16 @@ def _rest(builder, spins):
                 builder.call(cgutils.get_or_insert_function(builder.module, hint, "llvm.aarch64.hint"), [SHORT(1)])
         with many:
             if hasattr(os, "sched_yield"):
-                take_turns = ir.FunctionType(SHORT, [])
-                builder.call(cgutils.get_or_insert_function(builder.module, take_turns, "sched_yield"), [])
+                kind = ir.FunctionType(SHORT, [])
+                builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
     builder.store(builder.add(builder.load(spins), WORD(1)), spins)
 
 
 @intrinsic
 def worker_loop(context, slot, spin_limit):
-    """Run what is posted to a slot, until nothing has come for so many spins.
+    """Run the work that is posted to a slot, until none has come for `spin_limit` spins.
 
-    While the sender is still busy with the rest of the last work, more may be on its way: that time does not count.
+    Spins do not count while the sender is still busy with the last work, because more may follow soon.
     """
 
     def codegen(context, builder, signature, arguments):
@@ -96,7 +96,7 @@ def worker_loop(context, slot, spin_limit):
             builder.store(WORD(0), spins)
         builder.branch(look)
         builder.position_at_end(idle)
-        _rest(builder, spins)
+        _pause(builder, spins)
         waiting = builder.zext(_is(builder, seen, FREE), WORD)
         builder.store(builder.sub(builder.load(left), waiting), left)
         builder.cbranch(builder.icmp_signed(">", builder.load(left), WORD(0)), look, done)
@@ -108,10 +108,11 @@ def worker_loop(context, slot, spin_limit):
 
 @intrinsic
 def parallel_for(context, kernel, slots, workers, count, parts, arguments):
-    """Run kernel(start, stop, *arguments) over `parts` parts of range(count), with whoever reads `workers` slots.
+    """Run kernel(start, stop, *arguments) over `parts` parts of range(count), on this thread and on `workers` slots.
 
-    `slots` is the address of their addresses. Each thread takes the next part until none is left. Returns 0, or
-    the status of a part that failed; then others may not have run. Helpers only borrow the arguments.
+    `slots` is the address of the table of slot addresses. Each thread takes the next part until none is left. Returns
+    0, or the status of a part that failed; then other parts may not have run. Workers do not count references to the
+    arguments.
     """
     signature = types.int64(kernel, types.int64, types.int64, types.int64, types.int64, arguments)
 
@@ -119,8 +120,8 @@ def parallel_for(context, kernel, slots, workers, count, parts, arguments):
         _, slots, workers, count, parts, given = values
         fields = [WORD, WORD, WORD, given.type]
         box = cgutils.alloca_once(builder, ir.LiteralStructType(fields))  # next part, count, parts, arguments
-        for place, value in enumerate((WORD(0), count, parts, given)):
-            builder.store(value, builder.gep(box, [SHORT(0), SHORT(place)]))
+        for number, value in enumerate((WORD(0), count, parts, given)):
+            builder.store(value, builder.gep(box, [SHORT(0), SHORT(number)]))
         entry = _entry(context, builder, kernel.dispatcher, arguments, box.type)
         address, function = builder.ptrtoint(box, WORD), builder.ptrtoint(entry, WORD)
         slots = builder.inttoptr(slots, WORD.as_pointer())
@@ -161,13 +162,13 @@ def _wait_until_done(builder, state):
     builder.position_at_end(look)
     builder.cbranch(_is(builder, _load(builder, state), DONE), done, wait)
     builder.position_at_end(wait)
-    _rest(builder, spins)
+    _pause(builder, spins)
     builder.branch(look)
     builder.position_at_end(done)
 
 
 def _entry(context, builder, kernel, arguments, box_type):
-    """A function of the module: takes parts of the box that it is given, until none is left; returns a status."""
+    """Emit the function of a slot: it runs parts of the work in its box until none is left, and returns a status."""
     signature = types.none(types.int64, types.int64, *arguments)
     described = _compile(context, kernel, signature)
     module = builder.module
@@ -175,12 +176,12 @@ def _entry(context, builder, kernel, arguments, box_type):
     entry.linkage = "internal"
     builder = ir.IRBuilder(entry.append_basic_block())
     box = builder.bitcast(entry.args[0], box_type)
-    place = [builder.gep(box, [SHORT(0), SHORT(number)]) for number in range(4)]
-    count, parts, given = (builder.load(pointer) for pointer in place[1:])
+    fields = [builder.gep(box, [SHORT(0), SHORT(number)]) for number in range(4)]
+    count, parts, given = (builder.load(pointer) for pointer in fields[1:])
     loop, body, done, failed = (builder.append_basic_block() for _ in range(4))
     builder.branch(loop)
     builder.position_at_end(loop)
-    part = builder.atomic_rmw("add", place[0], WORD(1), "monotonic")
+    part = builder.atomic_rmw("add", fields[0], WORD(1), "monotonic")
     builder.cbranch(builder.icmp_signed("<", part, parts), body, done)
     builder.position_at_end(body)
     start, stop = (builder.sdiv(builder.mul(number, count), parts) for number in (part, builder.add(part, WORD(1))))
@@ -196,7 +197,7 @@ def _entry(context, builder, kernel, arguments, box_type):
 
 
 def _borrowed(context, builder, kind, value):
-    """The value without the counters of its arrays, which all threads would write to, one after the other."""
+    """Return the value without the reference counters of its arrays, for which all threads would contend."""
     if isinstance(kind, types.Array):
         array = context.make_array(kind)(context, builder, value)
         array.meminfo = cgutils.get_null_value(array.meminfo.type)
@@ -210,7 +211,7 @@ def _borrowed(context, builder, kind, value):
 
 
 def _compile(context, kernel, signature):
-    """Compile a kernel into the library of the function that calls it: LLVM optimises both once, together."""
+    """Compile a kernel into the library of its caller, so that LLVM optimises both together, once."""
     flags = compiler.Flags()
     kernel.targetdescr.options.parse_as_flags(flags, kernel.targetoptions)
     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True

@@ -1,7 +1,7 @@
-"""How wide the registers of this CPU are and how many it has: what the shape of a register tile follows from.
+"""Width and number of the vector registers of this CPU, and the shapes of register tiles that fit them.
 
-A pure function of the CPU that numba compiles for (NUMBA_CPU_NAME and NUMBA_CPU_FEATURES included): numba's cache of
-machine code is keyed on exactly that, so a cached kernel never meets a tile of another shape.
+All of it depends only on the CPU that Numba compiles for (NUMBA_CPU_NAME and NUMBA_CPU_FEATURES included), which is
+part of the key of cached machine code: a cached kernel always meets tiles of the shape it was compiled for.
 """
 
 import functools
@@ -12,7 +12,7 @@ from numba.core.registry import cpu_target
 
 
 class Tile(NamedTuple):
-    """Rows x vectors of accumulators that a kernel keeps in registers, and the lanes of one vector."""
+    """The shape of a register tile: rows x vectors of accumulators, and the lanes of one vector."""
 
     rows: int
     vectors: int
@@ -21,7 +21,7 @@ class Tile(NamedTuple):
 
 @functools.cache
 def registers() -> tuple[int, int]:
-    """Bytes in a vector register, and the number of these registers."""
+    """Return the bytes of a vector register and the number of registers."""
     triple, _, features = cpu_target.target_context.codegen().magic_tuple()
     has = {word[1:] for word in features.split(",") if word.startswith("+")}
     if "avx512f" in has:
@@ -32,16 +32,16 @@ def registers() -> tuple[int, int]:
 
 
 def lanes(dtype: np.dtype) -> int:
-    """Elements of a vector register."""
+    """Return the number of elements in a vector register."""
     return registers()[0] // dtype.itemsize
 
 
 def panel_tile(dtype: np.dtype) -> Tile:
-    """The largest tile of `gemm_tiles.panel_tile`; its rows are a power of two."""
+    """Return the largest tile of `gemm_tiles.panel_tile`, whose number of rows is a power of two."""
     return Tile(8 if registers()[1] == 32 else 4, 3, lanes(dtype))
 
 
-# Vectors for a number of rows, and the weight of such a tile when one is chosen: with 32 registers, and with 16.
+# By the number of registers: rows of a tile -> (vectors, relative speed, by which `_best` chooses).
 _OUTER = {
     32: {8: (2, 0.96), 6: (4, 0.96), 5: (4, 0.96), 4: (4, 0.95), 3: (6, 0.93), 2: (8, 0.72), 1: (8, 0.37)},
     16: {4: (3, 1.00), 3: (3, 0.90), 2: (5, 0.80), 1: (8, 0.40)},
@@ -51,26 +51,26 @@ _DOT = {32: {8: (3, 0.96), 6: (4, 0.94), 5: (5, 0.92), 4: (5, 0.92)}, 16: {3: (3
 
 
 def outer_tile(rows: int, terms: int, dtype: np.dtype) -> Tile:
-    """The tile of `tiles.outer_tile` that suits a matrix of so many rows, each element of it a sum of so many terms.
+    """Return the best tile of `tiles.outer_tile` for a matrix of `rows` rows whose elements are sums of `terms` terms.
 
-    The last block of rows overlaps the one before. Where the sums are short, writing them takes most of the time, and
-    a low tile writes longer rows.
+    The last block of rows overlaps the previous one. If the sums are short, most of the time goes into writing them,
+    and a tile of few rows writes longer runs of memory.
     """
     return _best(_OUTER, rows, dtype, at_most=min(rows, 4 if terms < SHORT_SUM else rows))
 
 
 def dot_tile(rows: int, dtype: np.dtype) -> Tile:
-    """The tile of `tiles.dot_tile` that suits a matrix of so many rows, which are rounded up to whole tiles."""
+    """Return the best tile of `tiles.dot_tile` for a matrix of `rows` rows, rounded up to whole tiles."""
     return _best(_DOT, rows, dtype, at_most=rows + 7)
 
 
 def outer_vectors(rows: int) -> int:
-    """The vectors of an outer tile with this many rows."""
+    """Return the number of vectors of an outer tile with this many rows."""
     return _OUTER[registers()[1]].get(rows, (1, 0.0))[0]
 
 
 def dot_vectors(rows: int) -> int:
-    """The vectors of a dot tile with this many rows."""
+    """Return the number of vectors of a dot tile with this many rows."""
     return _DOT[registers()[1]].get(rows, (1, 0.0))[0]
 
 

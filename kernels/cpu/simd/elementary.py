@@ -1,11 +1,11 @@
-"""The exponential function and the normal distribution for compiled loops, which stay vectorised with them in.
+"""The exponential function and the normal distribution for compiled loops, in code that vectorises.
 
-The C library's exp, tanh and erfc are calls, which keep a loop from vectorising. So exp is a power of two times a
-fitted polynomial, within 2 units in the last place, and the normal distribution is exp times another one, within 10
-(not counting what the rounding of a*a/2 costs far out). One Horner loop for the latter is too long for LLVM to unroll
-in float64, and much slower than two loops of half the length.
+A loop that calls exp, tanh or erfc of the C library does not vectorise. Here exp is a power of two times a fitted
+polynomial, with an error of at most 2 units in the last place, and the normal distribution is exp times another
+polynomial, with at most 10 (plus the rounding of a*a/2 for large a). The latter is evaluated in two halves: in float64
+one Horner loop of the full length is too long for LLVM to unroll, and much slower.
 
-The functions as written in Python run where compilation is switched off; compiled code gets what `overload` returns.
+The Python functions run when compilation is disabled; compiled code uses the functions that `overload` returns.
 """
 
 import math
@@ -15,12 +15,12 @@ import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
 
-# No reassociation in here: it would cancel the roundings that `exponentials` is made of.
+# No reassociation: it would remove the deliberate roundings in `exponentials`.
 EXACT: Any = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
 
 
 def _polynomial(coefficients):
-    """A function for compiled code: sum_k coefficients[k] * x**k, by Horner's rule."""
+    """Return a compiled function of x: sum_k coefficients[k] * x**k, by Horner's rule."""
     last, others = coefficients[-1], tuple(coefficients[-2::-1])
 
     def polynomial(x):
@@ -33,7 +33,7 @@ def _polynomial(coefficients):
 
 
 def _fitted(function, low, high, degree, dtype):
-    """Coefficients of the polynomial in x - (low + high) / 2 that is close to a function from low to high."""
+    """Fit a polynomial in x - (low + high) / 2 to a function on [low, high]; return its coefficients."""
     from numpy.polynomial import chebyshev
 
     middle, reach = (low + high) / 2, (high - low) / 2
@@ -43,13 +43,13 @@ def _fitted(function, low, high, degree, dtype):
 
 
 def exponentials(v):
-    """exp(v) and exp(v) - 1 for v <= 0, in the dtype of v; the first is 0 below the smallest normal number."""
+    """Return exp(v) and exp(v) - 1 for v <= 0, in the dtype of v; the first is 0 below the smallest normal number."""
     return np.exp(v), np.expm1(v)
 
 
 @overload(exponentials, jit_options=EXACT)
 def _compile_exponentials(v):
-    """v = n*ln(2) + r with n whole and |r| <= ln(2)/2: exp(v) = 2**n * exp(r) (Cody & Waite 1980, chapter 6)."""
+    """v = n*ln(2) + r with an integer n and |r| <= ln(2)/2: exp(v) = 2**n * exp(r) (Cody & Waite 1980, chapter 6)."""
     if v == types.float32:
         dtype, mantissa, bias, degree = np.float32, 23, 127, 6
         smallest, high, low = dtype(-87), dtype(0.693359375), dtype(-0.00021219444005469057)

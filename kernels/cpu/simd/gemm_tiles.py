@@ -1,10 +1,10 @@
-"""The register tile of matrix products, and how memory is brought into its order; emitted like the tiles of `tiles`.
+"""The register tile of matrix products, and the packing of panels for it; emitted as LLVM code, as in `tiles`.
 
-A panel holds some columns of a matrix, row after row, as wide as a tile: whole vectors, behind the last column of the
-matrix filled with whatever lies there. Arguments are addresses in bytes and offsets in elements; the dtype is that of
-the scalar argument `zero` or `floor`.
+A panel is a block of columns of a matrix, stored row by row and as wide as a tile. It consists of whole vectors, which
+beyond the last column of the matrix contain arbitrary values. Arguments are addresses in bytes and offsets in elements;
+the dtype is that of the scalar argument `zero` or `floor`.
 
-Under NUMBA_DISABLE_JIT=1 the functions of `numpy_reference` stand in for these.
+With NUMBA_DISABLE_JIT=1 the functions of `numpy_reference` replace these.
 """
 
 from numba import config, njit, types
@@ -17,7 +17,7 @@ from .ir_builder import INDEX, Emitter
 
 
 def _panel_tile_of(rows, vectors):
-    """The tile with so many rows and vectors; with few registers, some are never asked for and empty."""
+    """Return the tile of this shape; shapes larger than the registers of the CPU are never used and do nothing."""
 
     @intrinsic
     def tile(context, floor, a, a_row, a_step, panel, count, start, start_row, out, out_row):
@@ -29,8 +29,8 @@ def _panel_tile_of(rows, vectors):
             emit = Emitter(builder, dtype, lanes)
             a, panel, start, out = (emit.pointer(address) for address in (a, panel, start, out))
             lines = [emit.at(a, builder.mul(INDEX(row), a_row)) for row in range(rows)]
-            places = [(row, v * lanes) for row in range(rows) for v in range(vectors)]
-            starts = [emit.load(emit.at(start, builder.mul(INDEX(row), start_row)), at) for row, at in places]
+            positions = [(row, v * lanes) for row in range(rows) for v in range(vectors)]
+            starts = [emit.load(emit.at(start, builder.mul(INDEX(row), start_row)), at) for row, at in positions]
 
             def step(k, accumulators):
                 line = emit.at(panel, builder.mul(k, INDEX(vectors * lanes)))
@@ -44,16 +44,16 @@ def _panel_tile_of(rows, vectors):
                 return results
 
             least = emit.splat(floor)
-            for (row, at), value in zip(places, emit.accumulate(count, starts, step), strict=True):
+            for (row, at), value in zip(positions, emit.accumulate(count, starts, step), strict=True):
                 value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
                 emit.store(value, emit.at(out, builder.mul(INDEX(row), out_row)), at)
             return context.get_dummy_value()
 
-        def nothing(context, builder, signature, arguments):
+        def empty(context, builder, signature, arguments):
             return context.get_dummy_value()
 
         dtype = floor
-        return signature, codegen if rows <= most_rows and vectors <= most_vectors else nothing
+        return signature, codegen if rows <= most_rows and vectors <= most_vectors else empty
 
     return tile
 
@@ -68,8 +68,8 @@ _tile_1x1, _tile_1x2, _tile_1x3 = (_panel_tile_of(1, vectors) for vectors in (1,
 def panel_tile(rows, vectors, floor, a, a_row, a_step, panel, count, start, start_row, out, out_row):
     """out[row*out_row + j] = max(floor, start[row*start_row + j] + sum_k a[row*a_row + k*a_step] * panel[k*width + j]).
 
-    0 <= j < width = vectors*lanes. NaN passes the maximum. `rows` is a power of two; `start` may overlap `out`, since
-    all of it is read before anything is written.
+    0 <= j < width = vectors*lanes. NaN stays NaN. `rows` is a power of two; `start` may overlap `out`, since all of it
+    is read before anything is written.
     """
     arguments = (floor, a, a_row, a_step, panel, count, start, start_row, out, out_row)
     if rows == 8:
@@ -102,7 +102,7 @@ def panel_tile(rows, vectors, floor, a, a_row, a_step, panel, count, start, star
 
 
 def _copy_panel_of(vectors):
-    """The copy of rows with so many vectors."""
+    """Return the copy of rows of this many vectors."""
 
     @intrinsic
     def copy(context, zero, target, source, source_row, count):
@@ -140,7 +140,7 @@ def copy_panel(vectors, zero, target, source, source_row, count):
 
 @intrinsic
 def copy_transposed(context, zero, target, target_row, source, source_row):
-    """target[k*target_row + j] = source[j*source_row + k] for a square as wide as a vector."""
+    """target[k*target_row + j] = source[j*source_row + k] for a square block, 0 <= j, k < lanes."""
 
     def codegen(context, builder, signature, arguments):
         _, target, target_row, source, source_row = arguments
@@ -151,7 +151,7 @@ def copy_transposed(context, zero, target, target_row, source, source_row):
         half = lanes // 2
         low = [lane // 2 + lane % 2 * lanes for lane in range(lanes)]
         high = [half + lane for lane in low]
-        while half:  # as often as lanes can be halved: row j meets row j + lanes/2, and their elements alternate
+        while half:  # log2(lanes) times: interleave rows j and j + lanes/2
             pairs = list(zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True))
             rows = [emit.shuffle(*pair, order) for pair in pairs for order in (low, high)]
             half //= 2
@@ -165,7 +165,7 @@ def copy_transposed(context, zero, target, target_row, source, source_row):
 
 @intrinsic
 def panel_tile_shape(context, zero):
-    """The most rows, the most vectors, and the lanes of `panel_tile`, constants of the compiled kernel."""
+    """Return the maximum rows, maximum vectors and lanes of `panel_tile`, as constants of the compiled kernel."""
     shape = cpu_info.panel_tile(as_dtype(zero))
 
     def codegen(context, builder, signature, arguments):

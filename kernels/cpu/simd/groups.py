@@ -1,9 +1,10 @@
-"""The engine of group norm: every image of x (N, C, S) in one visit, group after group, ReLU fused in.
+"""Group norm, one image of x (N, C, S) and one group at a time, with ReLU fused.
 
-A group is one run of memory. Its sums are those of blocks of 1024 elements in the dtype of the arrays, added in
-float64; its statistics those of x - center, the center being the mean rounded to that dtype. Without positions (S = 1,
-layer norm) loops run over the channels of a group, else over the positions of a channel; few positions count as
-channels of their own. dgamma and dbeta are summed over chunks of images, as many whatever the number of threads.
+A group is contiguous in memory. Sums are computed in blocks of 1024 elements in the dtype of the arrays, and the blocks
+are added in float64. Statistics are those of x - center, where center is the mean rounded to that dtype. If S = 1
+(layer norm), loops run over the channels of a group, else over the positions of a channel; if S is small, every
+position is treated as a channel. dgamma and dbeta are summed over chunks of images, whose number does not depend on the
+number of threads.
 """
 
 import math
@@ -13,16 +14,16 @@ import numpy as np
 from .. import threads
 from . import norm_sums, norm_vectors
 
-CHUNKS = 16  # of images at most, each with its own partial sums of dgamma and dbeta
-CHUNK = 1 << 14  # elements that are worth them
-GRAIN = 1 << 13  # elements that are worth a second thread
-POSITIONS = 32  # from here on a channel is worth a loop of its own
+CHUNKS = 16  # maximum number of chunks of images, each with partial sums of dgamma and dbeta
+CHUNK = 1 << 14  # minimum number of elements of a chunk
+GRAIN = 1 << 13  # minimum number of elements of a part
+POSITIONS = 32  # minimum length of a loop over the positions of a channel
 
-U = np.uintp  # an unsigned index cannot be negative
+U = np.uintp  # unsigned indices need no wrap-around of negative ones
 
 
 def forward(x, gamma, beta, groups, epsilon, relu=False):
-    """x normalised, passed through ReLU if asked; mean and variance of each group."""
+    """Normalise x (N, C, S), with ReLU if `relu`; return out, mean and var (N, groups)."""
     N, _, S = x.shape
     out, mean, var = np.empty_like(x), np.empty((N, groups), x.dtype), np.empty((N, groups), x.dtype)
     if 1 < S < POSITIONS:
@@ -34,7 +35,7 @@ def forward(x, gamma, beta, groups, epsilon, relu=False):
 
 
 def backward(dout, x, gamma, groups, mean, var, epsilon, relu=None):
-    """dx, dgamma and dbeta; `relu` is the output of a ReLU that followed."""
+    """Return dx, dgamma and dbeta; `relu` is the output of the ReLU after it, or None."""
     N, _, S = x.shape
     dx, mask = np.empty_like(x), dout[:0] if relu is None else relu
     factors, positions = (np.repeat(gamma, S), 1) if 1 < S < POSITIONS else (gamma, S)
@@ -50,14 +51,14 @@ def backward(dout, x, gamma, groups, mean, var, epsilon, relu=None):
 
 @threads.serial
 def _collect(parts, dgamma, dbeta):
-    """The sums of all chunks, and of all positions of a channel that counted as channels."""
+    """Add the chunks, and the positions of a channel that were treated as channels."""
     positions = parts.shape[2] // max(1, dgamma.size)
     for c in range(dgamma.size):
         slope, shift = 0.0, 0.0
         for chunk in range(parts.shape[0]):
-            for place in range(U(c * positions), U((c + 1) * positions)):
-                slope += parts[chunk, 0, place]
-                shift += parts[chunk, 1, place]
+            for i in range(U(c * positions), U((c + 1) * positions)):
+                slope += parts[chunk, 0, i]
+                shift += parts[chunk, 1, i]
         dgamma[c], dbeta[c] = slope, shift
 
 
@@ -85,9 +86,9 @@ def _forward(start, stop, rows, N, x, gamma, beta, groups, S, epsilon, floor, ou
                 )  # fmt: skip
                 continue
             for c in range(first, last):
-                scale, place = np.float64(gamma[c]) * inv, (n * gamma.size + c) * S * size
+                scale, offset_c = np.float64(gamma[c]) * inv, (n * gamma.size + c) * S * size
                 norm_vectors.normalise_plane(
-                    zero, out.ctypes.data + place, x.ctypes.data + place, center, dtype(scale),
+                    zero, out.ctypes.data + offset_c, x.ctypes.data + offset_c, center, dtype(scale),
                     dtype(np.float64(beta[c]) - offset * scale), floor, S,
                 )  # fmt: skip
 
@@ -123,9 +124,9 @@ def _backward(start, stop, N, dout, mask, x, gamma, groups, S, mean, var, epsilo
                     product += np.float64(gamma[c]) * products
                 shift, slope = dtype(inv * total / length), dtype(inv * inv * inv * product / length)
                 for c in range(first, last):
-                    place = (n * gamma.size + c) * S * size
+                    offset = (n * gamma.size + c) * S * size
                     scale = dtype(inv * np.float64(gamma[c]))
                     norm_vectors.write_plane(
-                        zero, dx.ctypes.data + place, dout.ctypes.data + place, mask.ctypes.data + place,
-                        mask.size > 0, x.ctypes.data + place, center, scale, shift, slope, S,
+                        zero, dx.ctypes.data + offset, dout.ctypes.data + offset, mask.ctypes.data + offset,
+                        mask.size > 0, x.ctypes.data + offset, center, scale, shift, slope, S,
                     )  # fmt: skip

@@ -1,9 +1,8 @@
-"""Rows of several images interleaved, element by element, and taken apart again; and memory fetched ahead of its use.
+"""Interleave rows of several images element by element, and separate them again; prefetch memory.
 
-Where a row of outputs is shorter than a vector, a vector holds the same columns of several images instead: element j of
-image e lies at j*together + e. Each function does `rows` rows of `count` elements of each image. Arguments are
-addresses, the bytes from one row to the next, and in `stride` those from one image to the next; the dtype is that of
-`zero`.
+If a row of outputs is shorter than a vector, a vector holds the same columns of several images instead: element j of
+image e is at j*together + e. Each function handles `rows` rows of `count` elements of each image. Arguments are
+addresses, the bytes from row to row, and in `stride` the bytes from image to image; the dtype is that of `zero`.
 """
 
 from llvmlite import ir
@@ -17,9 +16,9 @@ LINE = 64  # bytes of a cache line
 
 
 def _perfect_shuffle(emit, vectors):
-    """The elements of the first half of the vectors alternating with those of the second half."""
+    """Interleave the elements of the first half of the vectors with those of the second half."""
     half = len(vectors) // 2
-    order = [place for lane in range(emit.lanes) for place in (lane, emit.lanes + lane)]
+    order = [source for lane in range(emit.lanes) for source in (lane, emit.lanes + lane)]
     mixed = []
     for a, b in zip(vectors[:half], vectors[half:], strict=True):
         mixed += [emit.shuffle(a, b, order[: emit.lanes]), emit.shuffle(a, b, order[emit.lanes :])]
@@ -43,10 +42,10 @@ def _mix_of(together):
                 vectors = [emit.load(line, start) for line in lines]
                 for _ in range(together.bit_length() - 1):
                     vectors = _perfect_shuffle(emit, vectors)
-                place = emit.pointer(builder.add(target, builder.mul(row, target_row)))
-                place = emit.at(place, builder.mul(start, INDEX(together)))
+                mixed = emit.pointer(builder.add(target, builder.mul(row, target_row)))
+                mixed = emit.at(mixed, builder.mul(start, INDEX(together)))
                 for e, vector in enumerate(vectors):
-                    emit.store(vector, place, e * emit.lanes)
+                    emit.store(vector, mixed, e * emit.lanes)
 
             in_overlapping_strips(builder, signature.args[0], rows, count, body)
             return context.get_dummy_value()
@@ -63,9 +62,9 @@ def _part_of(together):
             _, target, target_row, stride, source, source_row, rows, count = arguments
 
             def body(emit, row, start):
-                place = emit.pointer(builder.add(source, builder.mul(row, source_row)))
-                place = emit.at(place, builder.mul(start, INDEX(together)))
-                vectors = [emit.load(place, e * emit.lanes) for e in range(together)]
+                mixed = emit.pointer(builder.add(source, builder.mul(row, source_row)))
+                mixed = emit.at(mixed, builder.mul(start, INDEX(together)))
+                vectors = [emit.load(mixed, e * emit.lanes) for e in range(together)]
                 for _ in range(together.bit_length() - 1):
                     vectors = _undo_shuffle(emit, vectors)
                 at = builder.add(target, builder.mul(row, target_row))
@@ -112,7 +111,7 @@ def part_rows(together, zero, target, target_row, stride, source, source_row, ro
 
 @intrinsic
 def prefetch(context, address, size):
-    """Have so many bytes brought to the second-level cache; a hint, which no wrong address can break."""
+    """Prefetch `size` bytes into the second-level cache; invalid addresses do no harm."""
 
     def codegen(context, builder, signature, arguments):
         address, size = arguments
@@ -120,8 +119,8 @@ def prefetch(context, address, size):
         kind = ir.FunctionType(ir.VoidType(), [byte, LANE, LANE, LANE])
         fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
         with cgutils.for_range_slice(builder, INDEX(0), size, INDEX(LINE)) as (start, _):
-            place = builder.inttoptr(builder.add(address, start), byte)
-            builder.call(fetch, [place, LANE(0), LANE(2), LANE(1)])
+            line = builder.inttoptr(builder.add(address, start), byte)
+            builder.call(fetch, [line, LANE(0), LANE(2), LANE(1)])
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp), codegen

@@ -1,4 +1,4 @@
-"""What the intrinsics of `tiles` and `row_copies` are written in: LLVM instructions under short names."""
+"""Short names for LLVM vector instructions, in which the intrinsics of this folder are written."""
 
 from llvmlite import ir
 from numba import types
@@ -11,7 +11,7 @@ INDEX, LANE = ir.IntType(64), ir.IntType(32)
 
 
 class Emitter:
-    """Short names for the instructions that the tiles need; one element type, one vector length."""
+    """Emits instructions on vectors of one element type and one length."""
 
     def __init__(self, builder, zero, lanes):
         self.builder = builder
@@ -30,14 +30,14 @@ class Emitter:
         return self.builder.gep(pointer, [offset if isinstance(offset, ir.Value) else INDEX(offset)])
 
     def load(self, pointer, offset=0):
-        """The vector that starts `offset` elements behind the pointer, at any alignment."""
+        """Load the vector at pointer + offset (in elements), at any alignment."""
         loaded = self.builder.load(self.builder.bitcast(self.at(pointer, offset), self.vector.as_pointer()))
         loaded.align = self.size
         return loaded
 
     def store(self, vector, pointer, offset=0):
-        place = self.builder.bitcast(self.at(pointer, offset), self.vector.as_pointer())
-        self.builder.store(vector, place).align = self.size
+        target = self.builder.bitcast(self.at(pointer, offset), self.vector.as_pointer())
+        self.builder.store(vector, target).align = self.size
 
     def scalar(self, pointer, offset=0):
         return self.builder.load(self.at(pointer, offset))
@@ -56,9 +56,9 @@ class Emitter:
         return self.builder.call(self._multiply_add, [a, b, c])
 
     def sums_of_lanes(self, vectors):
-        """The sum over each of so many vectors, a power of two up to the lanes: one vector of as many sums.
+        """Sum the lanes of each vector; return one vector of the sums. Their number is a power of two, at most `lanes`.
 
-        Halves are added first, always in the same order; two vectors share an addition while there are two.
+        The halves of a vector are added first, always in the same order; two vectors share each addition.
         """
         used = width = self.lanes
         while width > 1:
@@ -74,7 +74,7 @@ class Emitter:
         return vectors[0]
 
     def accumulate(self, count, starts, step):
-        """A loop of `count` >= 1 rounds over accumulators: `step(round, accumulators)` returns the next ones."""
+        """Emit a loop of `count` >= 1 rounds: `step(round, accumulators)` returns the next accumulators."""
         builder = self.builder
         before, body, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
         builder.branch(body)
@@ -95,7 +95,7 @@ class Emitter:
 
 
 def keep_rolled(module, branch):
-    """Forbid LLVM to unroll the loop that ends in `branch`: unrolled, its accumulators spill."""
+    """Keep LLVM from unrolling the loop that ends in `branch`: unrolled, its accumulators spill."""
 
     class Itself(ir.MDValue):
         def __hash__(self):
@@ -112,7 +112,7 @@ def keep_rolled(module, branch):
 
 
 def in_strips(builder, zero, count, body):
-    """`body(emit, start)` for neighbouring vectors that cover `count` elements: full ones, then ever shorter ones."""
+    """Emit `body(emit, start)` for adjacent vectors that cover `count` elements: full ones, then shorter ones."""
     lanes = cpu_info.lanes(as_dtype(zero))
     full = builder.and_(count, INDEX(-lanes))
     with cgutils.for_range_slice(builder, INDEX(0), full, INDEX(lanes)) as (start, _):
@@ -126,10 +126,10 @@ def in_strips(builder, zero, count, body):
 
 
 def in_overlapping_strips(builder, zero, rows, count, body):
-    """`body(emit, row, start)` for vectors of one length that cover `count` elements of each of `rows` rows.
+    """Emit `body(emit, row, start)` for vectors of one length that cover `count` elements of each of `rows` rows.
 
-    The last vector of a row overlaps the one before it, so this is for what may be done twice: it takes fewer steps and
-    branches than `in_strips` where rows are short and odd.
+    The last vector of a row overlaps the previous one, so `body` must be safe to repeat. For short rows of odd length
+    this takes fewer steps and branches than `in_strips`.
     """
     lanes = cpu_info.lanes(as_dtype(zero))
     sizes = sorted({lanes, lanes // 2, max(1, lanes // 4), 1}, reverse=True)

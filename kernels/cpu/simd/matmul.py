@@ -1,14 +1,14 @@
-"""Matrix products of the njit backend: out = x @ w + b and its gradients, all three as one kernel.
+"""Matrix products of the njit backend: out = x @ w + b and its gradients, all with one kernel.
 
     out[i, j] = bias[j] + sum_k a[i, k] * b[k, j]
 
-A task is a block of rows times a block of columns times a chunk of the sum. It packs its part of b into panels as wide
-as the register tile, a stretch of the sum at a time, and reads a where it lies; a transposed b is packed in squares
-that registers transpose, a transposed a is copied in strips. So every product writes its rows in their order. Where
-rows and columns make too few tasks, the sum is cut into chunks, added up in their order: blocks and chunks follow from
-the shape alone, and no bit of a result depends on the number of threads.
+A task is a block of rows, a block of columns and a chunk of the sum over k. It packs its part of b into panels as wide
+as the register tile, DEPTH terms at a time, and reads a without packing. A transposed b is packed in square blocks that
+are transposed in registers; a transposed a is copied in strips. If rows and columns give too few tasks, the sum is cut
+into chunks, which are added in order. Blocks and chunks depend only on the shapes, so no bit of a result depends on the
+number of threads.
 
-Why not BLAS: OpenBLAS's threads spin after a call and double the time of the kernels that follow it.
+BLAS was tried: OpenBLAS's threads spin after a call and double the time of the next kernels.
 """
 
 import functools
@@ -20,38 +20,38 @@ from . import cpu_info
 from .gemm_tiles import copy_panel, copy_transposed, panel_tile, panel_tile_shape
 from .row_copies import copy_rows
 
-DEPTH = 256  # of a packed panel: a stretch of the sum
-HEIGHT = 64  # columns of a transposed `a` that are copied at once, each row of which is some cache lines
-PACKED = 1 << 19  # bytes of packed panels at most: half a second-level cache
-TASKS = 16  # wanted, to keep the cores equally busy
-ROWS = 16  # of b that are packed before the next: panel by panel, they are read in streams
-WORK = 1 << 23  # multiply-adds, in bytes of one operand: less is not worth a task of its own
+DEPTH = 256  # terms of the sum in a packed panel
+HEIGHT = 64  # columns of a transposed `a` that are copied at a time: a few cache lines of each row
+PACKED = 1 << 19  # maximum bytes of packed panels: half a second-level cache
+TASKS = 16  # desired number of tasks, to balance the load
+ROWS = 16  # rows of b that are packed at a time into all panels, so that they are read as streams
+WORK = 1 << 23  # minimum multiply-adds of a task, times the bytes of a number
 
-U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in, and the loop vectorises
+U = np.uintp  # unsigned indices need no wrap-around of negative ones, so loops vectorise
 
 
 def multiply_add(x, w, b, relu=False):
-    """x @ w + b, passed through ReLU if asked."""
+    """Return x @ w + b, with ReLU if `relu`."""
     out = np.empty((x.shape[0], w.shape[1]), x.dtype)
     _multiply(x, False, w, False, b, out, relu)
     return out
 
 
 def gradients(dout, x, w, need_dx, mask=None):
-    """dx (or None), dw and db; where `mask`, the output of ReLU, is not positive no gradient passes."""
-    nothing, db = np.empty(0, x.dtype), np.empty(dout.shape[1], x.dtype)
+    """Return dx (or None), dw and db; the gradient is 0 where `mask`, the output of a ReLU, is not positive."""
+    no_bias, db = np.empty(0, x.dtype), np.empty(dout.shape[1], x.dtype)
     passed = dout if mask is None else np.empty_like(dout)
     _pass(dout, passed if mask is None else mask, mask is not None, passed, db)
     dx = np.empty_like(x) if need_dx else None
     dw = np.empty_like(w)
-    _multiply(x, True, passed, False, nothing, dw, False)
+    _multiply(x, True, passed, False, no_bias, dw, False)
     if need_dx:
-        _multiply(passed, False, w, True, nothing, dx, False)
+        _multiply(passed, False, w, True, no_bias, dx, False)
     return dx, dw, db
 
 
 def _multiply(a, a_turned, b, b_turned, bias, out, relu):
-    """out = a @ b + bias, where a, b or both are given transposed; an empty bias is none."""
+    """out = a @ b + bias, where a, b or both may be given transposed; an empty bias means no bias."""
     rows, columns = out.shape
     count = a.shape[0] if a_turned else a.shape[1]
     if not out.size or not count:
@@ -68,7 +68,7 @@ def _multiply(a, a_turned, b, b_turned, bias, out, relu):
 
 @functools.lru_cache(maxsize=256)
 def _grid(rows, columns, count, dtype):
-    """Blocks of rows, blocks of columns, chunks of the sum: as many tasks as the work is worth, if possible TASKS."""
+    """Return the numbers of row blocks, column blocks and chunks: up to TASKS tasks of at least WORK each."""
     _, vectors, lanes = cpu_info.panel_tile(dtype)
     padded = -(-columns // lanes) * lanes
     wanted = min(TASKS, rows * padded * count * dtype.itemsize // WORK)
@@ -100,14 +100,14 @@ def _run(first, last, a, a_turned, b, b_turned, bias, out, partial, grid, relu):
 
 @threads.serial
 def _cut(part, parts, length, unit):
-    """Where a part begins and ends when a length is cut into parts of whole units."""
+    """Return start and stop of a part, when `length` is cut into `parts` parts of whole units."""
     units = -(-length // unit)
     return part * units // parts * unit, min((part + 1) * units // parts * unit, length)
 
 
 @threads.serial
 def _block(a, a_turned, b, b_turned, base, target, rows, columns, steps, packed, strip, edge, out_row, relu):
-    """One task: rows x columns of `target`, the sum over `steps` added to the row `base`."""
+    """Compute one task: rows x columns of `target`, as the row `base` plus the sum over `steps`."""
     size = a.itemsize
     for k in range(steps[0], steps[1], DEPTH):
         depth = min(DEPTH, steps[1] - k)
@@ -120,8 +120,8 @@ def _block(a, a_turned, b, b_turned, base, target, rows, columns, steps, packed,
             stop = min(i + HEIGHT, rows[1])
             if a_turned:
                 source, a_row, a_step = np.intp(strip.ctypes.data), 1, HEIGHT
-                place = a.ctypes.data + (k * a.shape[1] + i) * size
-                copy_rows(floor, source, HEIGHT * size, place, a.shape[1] * size, depth, stop - i)
+                columns_of_a = a.ctypes.data + (k * a.shape[1] + i) * size
+                copy_rows(floor, source, HEIGHT * size, columns_of_a, a.shape[1] * size, depth, stop - i)
             else:
                 source, a_row, a_step = np.intp(a.ctypes.data + (i * a.shape[1] + k) * size), a.shape[1], 1
             start, start_row = target, out_row
@@ -134,7 +134,7 @@ def _block(a, a_turned, b, b_turned, base, target, rows, columns, steps, packed,
 
 @threads.serial
 def _rows(a, a_row, a_step, packed, depth, start, start_row, out, out_row, first, last, columns, edge, floor):
-    """Rows first to last of one stretch of the sum: all panels of a tile's rows, before its next rows."""
+    """Compute rows first to last for the terms of one set of panels: all panels for some rows, then the next rows."""
     most_rows, most_vectors, lanes = panel_tile_shape(floor)
     width, size, inside = most_vectors * lanes, packed.itemsize, np.intp(edge.ctypes.data)
     height = most_rows
@@ -160,7 +160,7 @@ def _rows(a, a_row, a_step, packed, depth, start, start_row, out, out_row, first
 
 @threads.serial
 def _pack(b, first, depth, columns, packed):
-    """Rows first, first + 1, ... of each panel of b behind one another; the last vector reads on behind its columns."""
+    """Pack `depth` rows of b from `first` on into panels; the last vector of a row reads past its columns."""
     zero, size = b.dtype.type(0), b.itemsize
     _, most_vectors, lanes = panel_tile_shape(zero)
     for k in range(0, depth, ROWS):
@@ -172,14 +172,14 @@ def _pack(b, first, depth, columns, packed):
             count = min(ROWS, depth - k)
             inside = min(count, max(0, (b.size - at - row) // b.shape[1] + 1))
             copy_panel(vectors, zero, target + k * row * size, b.ctypes.data + at * size, b.shape[1], inside)
-            place, source = target + (k + inside) * row * size, b.ctypes.data + (at + inside * b.shape[1]) * size
-            copy_rows(zero, place, row * size, source, b.shape[1] * size, count - inside, part)
+            rest, source = target + (k + inside) * row * size, b.ctypes.data + (at + inside * b.shape[1]) * size
+            copy_rows(zero, rest, row * size, source, b.shape[1] * size, count - inside, part)
             target += depth * row * size
 
 
 @threads.serial
 def _pack_turned(b, first, depth, columns, packed):
-    """The same from b transposed, in squares, which read on behind the row of b and write on behind the panel."""
+    """Pack a transposed b in square blocks, which read past the end of a row of b and write past the panel."""
     zero, size = b.dtype.type(0), b.itemsize
     _, most_vectors, lanes = panel_tile_shape(zero)
     at = 0
@@ -190,8 +190,8 @@ def _pack_turned(b, first, depth, columns, packed):
             for k in range(0, depth, lanes):
                 source = (first_column + j) * b.shape[1] + first + k
                 if j + lanes <= part and source + (lanes - 1) * b.shape[1] + lanes <= b.size:
-                    place = packed.ctypes.data + (at + k * row + j) * size
-                    copy_transposed(zero, place, row, b.ctypes.data + source * size, b.shape[1])
+                    block = packed.ctypes.data + (at + k * row + j) * size
+                    copy_transposed(zero, block, row, b.ctypes.data + source * size, b.shape[1])
                 else:
                     for column in range(j, min(j + lanes, part)):
                         for step in range(k, min(k + lanes, depth)):
@@ -201,17 +201,17 @@ def _pack_turned(b, first, depth, columns, packed):
 
 @threads.parallel(grain=1 << 14)
 def _add(start, stop, out, partial, relu):
-    """The chunks of the sum, in their order."""
+    """Add the chunks of the sum in order, then apply ReLU."""
     zero = out.dtype.type(0)
     for begin in range(start, stop, 1024):
         total = out[begin : min(begin + 1024, stop)]
         for chunk in range(partial.shape[0]):
             more = partial[chunk, begin : min(begin + 1024, stop)]
-            for place in range(total.size):
-                total[place] += more[place]
+            for i in range(total.size):
+                total[i] += more[i]
         if relu:
-            for place in range(total.size):
-                total[place] = zero if total[place] < zero else total[place]
+            for i in range(total.size):
+                total[i] = zero if total[i] < zero else total[i]
 
 
 @threads.serial

@@ -1,7 +1,7 @@
-"""The elements of many arrays as one row of chunks: one launch covers all, large arrays are split, small ones together.
+"""Many arrays in one launch: their elements are cut into chunks, and a table of addresses tells where the arrays are.
 
-The arrays stay where they are: a table of addresses says where. Chunks are the same on any number of threads, and a
-kernel is compiled for one dtype, not anew for each network.
+Arrays are not copied. Chunks do not depend on the number of threads. A kernel is compiled once for each dtype, whatever
+the number and shapes of the arrays.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,26 +13,26 @@ from numba.extending import intrinsic
 from .. import threads
 
 CHUNK = 1 << 12  # elements
-GRAIN = 8  # chunks that are worth a second thread
+GRAIN = 8  # minimum chunks of a part
 
 
 def launches(rows: Sequence[tuple[np.ndarray, ...]]) -> Iterator[tuple[slice, np.ndarray, int]]:
-    """Which rows to launch a kernel on, their table and their chunks: all rows together, as a rule.
+    """Yield which rows to launch a kernel on, their table and their number of chunks: usually all rows at once.
 
-    A row has the arrays of one parameter: C-contiguous, of one size and dtype. One row after the other is launched
-    where arrays of two of them share memory, so that their order matters, and where the dtypes differ.
+    A row holds the arrays of one parameter: C-contiguous, of one size and dtype. Rows are launched one by one if arrays
+    of two rows share memory, so that their order matters, or if dtypes differ.
     """
     table, chunks = _table(rows)
     together = len({row[0].dtype for row in rows}) == 1 and (len(rows) == 1 or _are_apart(table, rows[0][0].itemsize))
     if together:
         yield slice(None), table, chunks
         return
-    for place, row in enumerate(rows):
-        yield slice(place, place + 1), *_table([row])
+    for i, row in enumerate(rows):
+        yield slice(i, i + 1), *_table([row])
 
 
 def _table(rows: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, int]:
-    """For each row its first chunk, its elements and the addresses of its arrays; and the number of all chunks."""
+    """Return a table of (first chunk, size, addresses of the arrays) for each row, and the number of chunks."""
     lines, chunks = [], 0
     for row in rows:
         lines.append([chunks, row[0].size, *(_address(array.reshape(-1)) for array in row)])
@@ -54,7 +54,7 @@ def _are_apart(table: np.ndarray, itemsize: int) -> bool:
 
 @threads.serial
 def row_of(table, chunk):
-    """The row that a chunk belongs to."""
+    """Return the row that a chunk belongs to."""
     row = 0
     while row + 1 < len(table) and table[row + 1, 0] <= chunk:
         row += 1
@@ -63,14 +63,14 @@ def row_of(table, chunk):
 
 @threads.serial
 def piece(table, row, column, chunk, zero):
-    """The elements of a chunk, of one of the arrays of its row."""
+    """Return the elements of a chunk, in one of the arrays of its row."""
     start = (chunk - table[row, 0]) * CHUNK
     return memory(table[row, 2 + column], start, min(CHUNK, table[row, 1] - start), zero)
 
 
 @intrinsic
 def _pointer(context, address, start, zero):
-    """To the element `start` of an array, of the dtype of `zero`, that begins at an address."""
+    """Return a pointer to element `start` of the array at an address, of the dtype of `zero`."""
     pointer = types.CPointer(zero)
 
     def codegen(context, builder, signature, arguments):
@@ -81,7 +81,7 @@ def _pointer(context, address, start, zero):
 
 @threads.serial
 def memory(address, start, count, zero):
-    """`count` elements from `start` on of the array that begins at an address."""
+    """Return `count` elements from `start` on of the array at an address."""
     return carray(_pointer(address, start, zero), (count,))
 
 

@@ -1,9 +1,9 @@
 """Loops of batch norm over the columns (c, s) of a block of channels of x (N, C, S), one row for each image.
 
-A pass runs over a tile of columns, row after row, whatever S is; what a channel has for all its columns is spread out
-once for a tile. Sums of 16 rows are made in the dtype of the arrays, from there on in float64: first the plain sums of
-a tile, TILE places behind them the sums of squares or products. `shape` is (N, C, S), and channels `first` to `last`
-are meant. `relu` is the output of a ReLU that followed, or empty.
+A loop handles a tile of columns, row by row, for any S; values of a channel are first spread over its columns. 16 rows
+are summed in the dtype of the arrays, larger sums in float64: the plain sums of a tile are in the first TILE elements,
+sums of squares or products in the next TILE. `shape` is (N, C, S); functions work on channels `first` to `last`. `relu`
+is the output of the ReLU after it, or empty.
 """
 
 import numpy as np
@@ -11,15 +11,15 @@ import numpy as np
 from .. import threads
 from . import norm_vectors
 
-TILE = 512  # columns whose sums stay in the first-level cache
-ROWS = 16  # summed in the dtype of the arrays
+TILE = 512  # columns, whose sums fit in the first-level cache
+ROWS = 16  # rows that are summed in the dtype of the arrays
 
-U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in, and the loop vectorises
+U = np.uintp  # unsigned indices need no wrap-around of negative ones, so loops vectorise
 
 
 @threads.serial
 def spread(values, S, at, columns):
-    """columns[j] = values[c] with c the channel of column at + j."""
+    """columns[j] = values[c], where c is the channel of column at + j."""
     if S == 1:
         for j in range(U(columns.size)):
             columns[j] = values[U(at) + U(j)]
@@ -74,10 +74,10 @@ def add_products(g, relu, x, shape, first, last, center, sums):
         spread(center, S, at, centers[:width])
         total[:] = 0.0
         for n in range(0, N, ROWS):
-            place = ((n * C + first) * S + at) * x.itemsize
+            offset = ((n * C + first) * S + at) * x.itemsize
             norm_vectors.add_products(
-                zero, total.ctypes.data, total.ctypes.data + TILE * total.itemsize, g.ctypes.data + place,
-                mask.ctypes.data + (place if step else 0), step, x.ctypes.data + place, C * S, centers.ctypes.data,
+                zero, total.ctypes.data, total.ctypes.data + TILE * total.itemsize, g.ctypes.data + offset,
+                mask.ctypes.data + (offset if step else 0), step, x.ctypes.data + offset, C * S, centers.ctypes.data,
                 min(ROWS, N - n), width,
             )  # fmt: skip
         _fold(total[:width], S, at, sums[0])
@@ -109,7 +109,7 @@ def normalise_row(x, at, columns, floor, out, out_at, width):
 
 @threads.serial
 def write_dx(g, relu, x, shape, first, last, center, factors, frozen, dx):
-    """dx = factors[0] * (g - factors[1] - factors[2] * (x - center)), the last two where statistics are not frozen."""
+    """dx = factors[0] * (g - factors[1] - factors[2] * (x - center)); if frozen, dx = factors[0] * g."""
     N, C, S = shape
     zero, size, columns = x.dtype.type(0), x.itemsize, np.empty((4, TILE), x.dtype)
     mask = relu if relu.size else np.ones(TILE, x.dtype)
@@ -120,12 +120,12 @@ def write_dx(g, relu, x, shape, first, last, center, factors, frozen, dx):
             spread(factors[number], S, at, columns[number, :width])
         spread(center, S, at, columns[3, :width])
         for n in range(N):
-            place = ((n * C + first) * S + at) * size
-            passing = mask.ctypes.data + (place if relu.size else 0)
+            offset = ((n * C + first) * S + at) * size
+            mask_row = mask.ctypes.data + (offset if relu.size else 0)
             if frozen:
-                norm_vectors.scale_row(zero, dx.ctypes.data + place, g.ctypes.data + place, passing, address, width)
+                norm_vectors.scale_row(zero, dx.ctypes.data + offset, g.ctypes.data + offset, mask_row, address, width)
             else:
                 norm_vectors.write_row(
-                    zero, dx.ctypes.data + place, g.ctypes.data + place, passing, x.ctypes.data + place,
+                    zero, dx.ctypes.data + offset, g.ctypes.data + offset, mask_row, x.ctypes.data + offset,
                     address + 3 * row, address, address + row, address + 2 * row, width,
                 )  # fmt: skip

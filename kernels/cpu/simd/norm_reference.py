@@ -1,4 +1,4 @@
-"""The passes of norms and pooling in NumPy, for NUMBA_DISABLE_JIT=1; `numpy_reference` has the tiles."""
+"""The emitted code of `norm_vectors`, `pool2x2` and `pool_overlapping` in NumPy, for NUMBA_DISABLE_JIT=1."""
 
 import numpy as np
 
@@ -72,10 +72,10 @@ def write_group(zero, dx, g, relu, x, gamma, dgamma, dbeta, center, inv, shift, 
 
 
 def _pool(dtype, relu, target, index, windows):
-    place = np.argmax(windows, axis=1)  # the first maximum, or the first NaN
-    best, count = windows[np.arange(len(place)), place], len(place)
+    position = np.argmax(windows, axis=1)  # the first maximum, or the first NaN
+    best, count = windows[np.arange(len(position)), position], len(position)
     _memory(target, dtype, count)[:] = best
-    _memory(index, np.dtype(np.uint8), count)[:] = np.where((best > 0) | (not relu), place, 4)
+    _memory(index, np.dtype(np.uint8), count)[:] = np.where((best > 0) | (not relu), position, 4)
 
 
 def pool_pairs(zero, relu, target, index, top, bottom, count):
@@ -96,8 +96,8 @@ def pool_quads(zero, width, relu, target, index, source, count):
 
 def unpool_quads(zero, width, target, source, index, count):
     if count:
-        values, places = _memory(source, zero.dtype, count), _memory(index, np.dtype(np.uint8), count)
-        chosen = np.where(places[:, None] == np.arange(4), values[:, None], zero)
+        values, positions = _memory(source, zero.dtype, count), _memory(index, np.dtype(np.uint8), count)
+        chosen = np.where(positions[:, None] == np.arange(4), values[:, None], zero)
         target = _windows(_memory(target, zero.dtype, 4 * count), width)
         target[:] = chosen.reshape(target.shape)
 
@@ -115,8 +115,8 @@ def share_pairs(zero, top, bottom, source, count):
 def largest_of_taps(zero, step, target, index, source, offsets, first, taps, count):
     if count < 1:
         return
-    places = step * np.arange(count)[:, None] + _memory(offsets, np.dtype(np.int64), taps)
-    windows = _memory(source, zero.dtype, places.max() + 1)[places]
-    place = np.argmax(windows, axis=1)
-    _memory(target, zero.dtype, count)[:] = windows[np.arange(count), place]
-    _memory(index, np.dtype(np.uint8), count)[:] = first + place
+    indices = step * np.arange(count)[:, None] + _memory(offsets, np.dtype(np.int64), taps)
+    windows = _memory(source, zero.dtype, indices.max() + 1)[indices]
+    position = np.argmax(windows, axis=1)
+    _memory(target, zero.dtype, count)[:] = windows[np.arange(count), position]
+    _memory(index, np.dtype(np.uint8), count)[:] = first + position

@@ -1,7 +1,7 @@
-"""Sums over runs of memory, for planes of many positions and for groups of channels.
+"""Sums over contiguous memory, for planes of many positions and for groups of channels.
 
-Blocks of 1024 elements are summed in the dtype of the arrays, from there on in float64. `relu` is the output of a ReLU
-that followed, or empty: the gradient g counts where it is above 0.
+Blocks of 1024 elements are summed in the dtype of the arrays, the blocks in float64. `relu` is the output of the ReLU
+after the normalization, or empty: where it is not above 0, the gradient g counts as 0.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from .. import threads
 
 BLOCK = 1024
 
-U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in, and the loop vectorises
+U = np.uintp  # unsigned indices need no wrap-around of negative ones, so loops vectorise
 
 
 @threads.serial
@@ -27,7 +27,7 @@ def total(x, at, length):
 
 @threads.serial
 def moments(x, at, length, center):
-    """The sums of x - center and of its square; in float64 where float32 overflows."""
+    """The sums of x - center and of its square; all in float64 if float32 overflows."""
     result, squares = 0.0, 0.0
     for start in range(at, at + length, BLOCK):
         partial, square = x.dtype.type(0), x.dtype.type(0)

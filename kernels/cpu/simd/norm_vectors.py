@@ -1,9 +1,9 @@
-"""The passes of batch and group norm over the rows of a block, a vector of columns at a time, down to the shortest.
+"""Vector code of batch and group norm over rows: full vectors of columns, then shorter ones.
 
-LLVM's vectoriser leaves the rest of a row to a scalar loop and compares all arrays for overlap first, which for rows of
-some 100 elements takes longer than the row; and slices in numba count references. Arguments are addresses in bytes,
-steps from row to row in elements; the dtype is that of `zero`. A gradient g counts where `relu`, the output of a ReLU
-that followed, is above 0; a row of ones with the step 0 lets all of it pass.
+LLVM's vectoriser would leave the rest of a row to a scalar loop and test all arrays for overlap first, which takes
+longer than a row of about 100 elements; and slices in Numba count references. Arguments are addresses in bytes, and
+steps from row to row in elements; the dtype is that of `zero`. The gradient g counts as 0 where `relu`, the output of
+the ReLU after it, is not above 0; a row of ones with step 0 stands for no ReLU.
 """
 
 from llvmlite import ir
@@ -14,7 +14,7 @@ from .ir_builder import in_strips
 
 
 def _over_columns(zero, addresses, body, numbers=0):
-    """An intrinsic (zero, *addresses, *numbers in the dtype, count): body(emit, start, arguments) for each vector."""
+    """Return an intrinsic (zero, *addresses, *numbers, count): body(emit, start, arguments) emits each vector."""
 
     def codegen(context, builder, signature, arguments):
         in_strips(builder, signature.args[0], arguments[-1], lambda emit, at: body(emit, at, arguments[1:-1]))
@@ -24,7 +24,7 @@ def _over_columns(zero, addresses, body, numbers=0):
 
 
 def _in_row(emit, address, step, row, at):
-    """The vector of a row's columns from `at` on."""
+    """Load the vector of a row that starts at column `at`."""
     offset = emit.builder.add(emit.builder.mul(row, step), at)
     return emit.load(emit.pointer(address), offset)
 
@@ -37,12 +37,12 @@ def _passed(emit, gradient, relu):
 def _add_in_double(emit, vector, address, at):
     """address[at:] += vector, in float64."""
     double = ir.VectorType(ir.DoubleType(), emit.lanes)
-    place = emit.at(emit.pointer(address, ir.DoubleType()), at)
-    place = emit.builder.bitcast(place, double.as_pointer())
-    total = emit.builder.load(place)
+    target = emit.at(emit.pointer(address, ir.DoubleType()), at)
+    target = emit.builder.bitcast(target, double.as_pointer())
+    total = emit.builder.load(target)
     total.align = 8
     widened = vector if vector.type == double else emit.builder.fpext(vector, double)
-    emit.builder.store(emit.builder.fadd(total, widened), place).align = 8
+    emit.builder.store(emit.builder.fadd(total, widened), target).align = 8
 
 
 @intrinsic
@@ -84,7 +84,7 @@ def add_products(context, zero, sums, products, g, relu, relu_step, x, step, cen
 
 @intrinsic
 def normalise_row(context, zero, out, x, center, scale, shift, floor, count):
-    """out[j] = (x[j] - center[j]) * scale[j] + shift[j], or floor where that is less"""
+    """out[j] = (x[j] - center[j]) * scale[j] + shift[j], but at least floor"""
 
     def body(emit, at, arguments):
         *pointers, floor = *map(emit.pointer, arguments[:5]), emit.splat(arguments[5])
@@ -124,7 +124,7 @@ def scale_row(context, zero, dx, g, relu, scale, count):
 
 @intrinsic
 def normalise_plane(context, zero, out, x, center, scale, shift, floor, count):
-    """`normalise_row` with numbers that hold for the whole row"""
+    """out[j] = (x[j] - center) * scale + shift, but at least floor"""
 
     def body(emit, at, arguments):
         out, x = map(emit.pointer, arguments[:2])
@@ -138,7 +138,7 @@ def normalise_plane(context, zero, out, x, center, scale, shift, floor, count):
 
 @intrinsic
 def write_plane(context, zero, dx, g, relu, masked, x, center, scale, shift, slope, count):
-    """dx[j] = scale * g[j] - (shift + slope * (x[j] - center)); without `masked`, a bool, all of g counts"""
+    """dx[j] = scale * g[j] - (shift + slope * (x[j] - center)); `relu` is only read if `masked`, a bool"""
 
     def codegen(context, builder, signature, arguments):
         _, dx, g, relu, masked, x, *numbers, count = arguments
@@ -167,7 +167,7 @@ def write_plane(context, zero, dx, g, relu, masked, x, center, scale, shift, slo
 
 @intrinsic
 def normalise_group(context, zero, out, x, gamma, beta, center, inv, offset, floor, count):
-    """out[j] = ((x[j] - center) * inv + offset) * gamma[j] + beta[j], or floor where that is less"""
+    """out[j] = ((x[j] - center) * inv + offset) * gamma[j] + beta[j], but at least floor"""
 
     def body(emit, at, arguments):
         out, *pointers = map(emit.pointer, arguments[:4])
@@ -183,8 +183,10 @@ def normalise_group(context, zero, out, x, gamma, beta, center, inv, offset, flo
 
 @intrinsic
 def write_group(context, zero, dx, g, relu, x, gamma, dgamma, dbeta, center, inv, shift, slope, count):
-    """dx[j] = inv * gamma[j] * g[j] - (shift + slope * (x[j] - center)); g and g * (x - center) * inv are added to
-    dbeta and dgamma (float64)."""
+    """dx[j] = inv * gamma[j] * g[j] - (shift + slope * (x[j] - center)).
+
+    Adds g to dbeta and g * (x - center) * inv to dgamma, in float64.
+    """
 
     def body(emit, at, arguments):
         dx, *pointers = map(emit.pointer, arguments[:5])

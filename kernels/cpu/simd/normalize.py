@@ -1,12 +1,12 @@
-"""The engine of batch norm: every channel of x (N, C, S) in one visit, ReLU and pooling fused in.
+"""Batch norm, one block of channels of x (N, C, S) at a time, with ReLU and pooling fused.
 
-A task is a block of neighbouring channels. Planes of few positions S are read together, as rows of columns (c, s): N
-rows, one for each image, C*S apart (see `norm_loops`); larger ones plane by plane (see `norm_sums`). All passes over a
-block follow one another while it lies in the cache, and no bit depends on the threads.
+A task is a block of adjacent channels. If S is small, the channels of a block are read together, as one row of columns
+(c, s) for each image (see `norm_loops`), else plane by plane (see `norm_sums`). All passes over a block are done while
+it is in the cache. No bit depends on the number of threads.
 
-Statistics are those of x - center, the center being the mean of the first eighth of the images: in one pass less, and
-the variance loses no more than three bits to cancellation whatever follows (Chan, Golub & LeVeque, Algorithms for
-computing the sample variance, 1983, section 3).
+Statistics are those of x - center, where center is the mean of the first eighth of the images. That saves a pass over
+the rest, and the variance loses at most three bits to cancellation (Chan, Golub & LeVeque, Algorithms for computing the
+sample variance, 1983, section 3).
 """
 
 import math
@@ -19,21 +19,21 @@ from .norm_loops import add_moments, add_products, normalise, normalise_row, spr
 from .padding import pool, unpool
 from .pool2x2 import narrow, pool_planes, unpool_planes
 
-COLUMNS, BYTES = 128, 1 << 18  # of a task at least: smaller ones are not worth a second thread
-POSITIONS = 128  # from here on a plane is worth a loop of its own
+COLUMNS, BYTES = 128, 1 << 18  # minimum size of a task
+POSITIONS = 128  # minimum length of a loop over one plane
 
-U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in, and the loop vectorises
+U = np.uintp  # unsigned indices need no wrap-around of negative ones, so loops vectorise
 
 
 def forward(x, gamma, beta, epsilon, relu=False):
-    """x (N, C, ...) normalised, passed through ReLU if asked; mean and variance of each channel."""
+    """Normalise x (N, C, ...), with ReLU if `relu`; return out, mean and var (C,)."""
     out, mean, var = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
     _forward(*_tasks(x), x.reshape(-1), gamma, beta, epsilon, _floor(x, relu), out.reshape(-1), mean, var)
     return out, mean, var
 
 
 def forward_pooled(x, gamma, beta, epsilon, size, stride, index_dtype):
-    """x (N, C, H, W) normalised, passed through ReLU and max pooling; the pooling's index, mean and variance."""
+    """Normalise x (N, C, H, W), apply ReLU and max pooling; return out, the pooling's index, mean and var."""
     N, C, H, W = x.shape
     out = np.empty((N, C, 1 + (H - size[0]) // stride[0], 1 + (W - size[1]) // stride[1]), x.dtype)
     index, mean, var = np.empty(out.shape, index_dtype), np.empty_like(gamma), np.empty_like(gamma)
@@ -45,14 +45,14 @@ def forward_pooled(x, gamma, beta, epsilon, size, stride, index_dtype):
 
 
 def inference(x, gamma, beta, mean, var, epsilon):
-    """x normalised by the statistics given."""
+    """Return x normalised by given statistics."""
     out = np.empty_like(x)
     _inference(*_tasks(x), x.reshape(-1), gamma, beta, mean, var, epsilon, out.reshape(-1))
     return out
 
 
 def backward(dout, x, gamma, mean, var, epsilon, frozen=False, relu=None):
-    """dx, dgamma and dbeta; `relu` is the output of a ReLU that followed. frozen: mean and var are constants."""
+    """Return dx, dgamma, dbeta. relu: output of the ReLU after it, or None; frozen: mean and var are constants."""
     dx, dgamma, dbeta = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
     mask = dout[:0] if relu is None else relu
     _backward(
@@ -63,7 +63,7 @@ def backward(dout, x, gamma, mean, var, epsilon, frozen=False, relu=None):
 
 
 def backward_pooled(dout, x, gamma, mean, var, epsilon, index, size, stride):
-    """dx, dgamma and dbeta of x (N, C, H, W), from the gradient of what `forward_pooled` returned."""
+    """Return dx, dgamma and dbeta of `forward_pooled`."""
     dx, dgamma, dbeta = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
     _backward_pooled(
         *_tasks(x), dout, index, size, stride, narrow(*x.shape[2:], x.dtype), x.shape[2:], x.reshape(-1), gamma, mean,
@@ -77,7 +77,7 @@ def _floor(x, relu):
 
 
 def _tasks(x):
-    """The number of tasks, the channels of each, and the shape of x as (N, C, S)."""
+    """Return the number of tasks, the channels of a task, and the shape of x as (N, C, S)."""
     (N, C), S = x.shape[:2], math.prod(x.shape[2:])
     channels = max(1, -(-COLUMNS // max(1, S)), BYTES // max(1, N * S * x.itemsize))
     count = -(-C // channels)
@@ -128,16 +128,23 @@ def _forward_pooled(
 
 @threads.serial
 def _write(x, shape, first, last, center, scale, shift, floor, out):
-    """out = (x - center) * scale + shift, or floor where that is less."""
+    """out = (x - center) * scale + shift, but at least floor."""
     N, C, S = shape
     if S < POSITIONS:
         normalise(x, shape, first, last, center, scale, shift, floor, out)
         return
     for n in range(N):
         for c in range(last - first):
-            place = (n * C + first + c) * S * x.itemsize
+            offset = (n * C + first + c) * S * x.itemsize
             norm_vectors.normalise_plane(
-                x.dtype.type(0), out.ctypes.data + place, x.ctypes.data + place, center[c], scale[c], shift[c], floor, S
+                x.dtype.type(0),
+                out.ctypes.data + offset,
+                x.ctypes.data + offset,
+                center[c],
+                scale[c],
+                shift[c],
+                floor,
+                S,
             )
 
 
@@ -157,7 +164,7 @@ def _add_moments(x, shape, first, last, rows, center, sums):
 
 @threads.serial
 def _statistics(x, shape, first, last, gamma, beta, epsilon, mean, var):
-    """mean and var of channels `first` to `last`; also what normalises them: out = (x - center) * scale + shift."""
+    """Write mean and var of channels `first` to `last`; return center, scale and shift of the normalization."""
     N, _, S = shape
     dtype = x.dtype.type
     center, scale, shift = np.zeros((3, last - first), x.dtype)
@@ -182,7 +189,7 @@ def _statistics(x, shape, first, last, gamma, beta, epsilon, mean, var):
 
 @threads.serial
 def _exact_moments(x, shape, c, center):
-    """The sums of a channel in float64: in float32 the square of 1e20 is infinite."""
+    """Return the sums of x - center and of its square in float64, for values whose square overflows float32."""
     N, C, S = shape
     total, squares = 0.0, 0.0
     for n in range(N):
@@ -223,7 +230,7 @@ def _backward_pooled(
 
 @threads.serial
 def _gradients(dout, relu, x, shape, first, last, gamma, mean, var, epsilon, frozen, dx, dgamma, dbeta):
-    """Of the channels `first` to `last`; dx may be dout."""
+    """Write dx, dgamma and dbeta of channels `first` to `last`; dx may be dout."""
     N, C, S = shape
     dtype, count = x.dtype.type, max(1, N * S)
     sums, factors = np.zeros((2, last - first)), np.zeros((3, last - first), x.dtype)
@@ -247,14 +254,14 @@ def _gradients(dout, relu, x, shape, first, last, gamma, mean, var, epsilon, fro
         return
     for n in range(N):
         for c in range(first, last):
-            place, scale = (n * C + c) * S * x.itemsize, factors[0, c - first]
+            offset, scale = (n * C + c) * S * x.itemsize, factors[0, c - first]
             norm_vectors.write_plane(
                 dtype(0),
-                dx.ctypes.data + place,
-                dout.ctypes.data + place,
-                relu.ctypes.data + place,
+                dx.ctypes.data + offset,
+                dout.ctypes.data + offset,
+                relu.ctypes.data + offset,
                 relu.size > 0,
-                x.ctypes.data + place,
+                x.ctypes.data + offset,
                 mean[c],
                 scale,
                 scale * factors[1, c - first],

@@ -1,6 +1,6 @@
-"""The tiles and strips in plain NumPy, for NUMBA_DISABLE_JIT=1: a debugger can step through the engine with them.
+"""The emitted code of the register tiles and row copies in NumPy, for NUMBA_DISABLE_JIT=1 and debuggers.
 
-They also say in a few lines each what the intrinsics compute.
+Each function is also the specification of the intrinsic of the same name.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ from . import cpu_info
 
 
 def _memory(address, dtype, count):
-    """The array of `count` elements that begins at an address."""
+    """Return the array of `count` elements at an address."""
     buffer = (ctypes.c_byte * (count * dtype.itemsize)).from_address(int(address))
     return np.frombuffer(buffer, dtype, count)
 
@@ -20,11 +20,11 @@ def _table(address, count):
     return _memory(address, np.dtype(np.int64), count)
 
 
-def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stride, places, bias):
+def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stride, targets, bias):
     dtype = floor.dtype
     vectors, lanes = cpu_info.outer_vectors(rows), cpu_info.lanes(dtype)
     factors = _memory(weights, dtype, rows * count).reshape(count, rows)
-    starts, targets = _table(positions, vectors), _table(places, vectors)
+    starts, targets = _table(positions, vectors), _table(targets, vectors)
     taps = _table(offsets, count)[:, None] + np.arange(lanes)
     for v in range(vectors):
         values = _memory(x, dtype, starts[v] + taps.max() + 1)[starts[v] + taps]
@@ -36,8 +36,8 @@ def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stri
 
 def panel_tile(rows, vectors, floor, a, a_row, a_step, panel, count, start, start_row, out, out_row):
     dtype, width = floor.dtype, vectors * panel_tile_shape(floor)[2]
-    places = np.arange(rows)[:, None] * a_row + np.arange(count) * a_step
-    factors = _memory(a, dtype, places.max() + 1)[places]
+    indices = np.arange(rows)[:, None] * a_row + np.arange(count) * a_step
+    factors = _memory(a, dtype, indices.max() + 1)[indices]
     starts = np.stack([_memory(start + row * start_row * dtype.itemsize, dtype, width) for row in range(rows)])
     totals = starts + factors @ _memory(panel, dtype, count * width).reshape(count, width)
     for row, total in enumerate(totals):
@@ -63,21 +63,21 @@ def panel_tile_shape(zero):
 def dot_tile(rows, zero, x, positions, offsets, packed, count, out):
     dtype = zero.dtype
     vectors, lanes = cpu_info.dot_vectors(rows), cpu_info.lanes(dtype)
-    places = _table(positions, count)[:, None] + np.arange(lanes)
+    indices = _table(positions, count)[:, None] + np.arange(lanes)
     left = _memory(packed, dtype, count * rows * lanes).reshape(count, rows, lanes)
     sums = _memory(out, dtype, vectors * rows).reshape(vectors, rows)
     for q, offset in enumerate(_table(offsets, vectors)):
-        right = _memory(x + offset * dtype.itemsize, dtype, places.max() + 1)[places]
+        right = _memory(x + offset * dtype.itemsize, dtype, indices.max() + 1)[indices]
         sums[q] += np.einsum("trl,tl->r", left, right)
 
 
 def pack_rows(rows, zero, packed, d, stride, last, positions, count, sums):
     dtype, lanes = zero.dtype, cpu_info.lanes(zero.dtype)
-    places = _table(positions, count)[:, None] + np.arange(lanes)
+    indices = _table(positions, count)[:, None] + np.arange(lanes)
     vectors = _memory(packed, dtype, count * rows * lanes).reshape(count, rows, lanes)
     for row in range(rows):
         line = d + min(row, last) * stride * dtype.itemsize
-        vectors[:, row] = _memory(line, dtype, places.max() + 1)[places]
+        vectors[:, row] = _memory(line, dtype, indices.max() + 1)[indices]
     _memory(sums, dtype, rows)[:] += vectors.sum(axis=(0, 2))
 
 
@@ -100,12 +100,12 @@ def prefetch(address, size):
 
 
 def _each_row(function):
-    """function(dtype, addresses of a row, count) for every row."""
+    """Decorate function(dtype, *addresses of a row, count) to run for every row."""
 
     def all_rows(zero, *arguments):
-        *places, rows, count = arguments
+        *addresses, rows, count = arguments
         for row in range(rows):
-            pairs = zip(places[::2], places[1::2], strict=True)
+            pairs = zip(addresses[::2], addresses[1::2], strict=True)
             function(zero.dtype, *[address + row * stride for address, stride in pairs], count)
 
     return all_rows
@@ -137,19 +137,19 @@ def pass_rows(dtype, target, source, relu, count):
 def pool_rows(dtype, target, index, top, bottom, count):
     lines = (_memory(line, dtype, 2 * count).reshape(count, 2) for line in (top, bottom))
     windows = np.concatenate(list(lines), axis=1)
-    place = np.argmax(windows, axis=1)  # the first maximum, or the first NaN
-    best = windows[np.arange(count), place]
+    position = np.argmax(windows, axis=1)  # the first maximum, or the first NaN
+    best = windows[np.arange(count), position]
     _memory(target, dtype, count)[:] = best
-    _memory(index, np.dtype(np.uint8), count)[:] = np.where(best > 0, place, 4)
+    _memory(index, np.dtype(np.uint8), count)[:] = np.where(best > 0, position, 4)
 
 
 @_each_row
 def unpool_rows(dtype, top, bottom, source, index, count):
-    values, places = _memory(source, dtype, count), _memory(index, np.dtype(np.uint8), count)
+    values, positions = _memory(source, dtype, count), _memory(index, np.dtype(np.uint8), count)
     for line, first in ((top, 0), (bottom, 2)):
         pairs = _memory(line, dtype, 2 * count).reshape(count, 2)
         for column in (0, 1):
-            pairs[:, column] = np.where(places == first + column, values, 0)
+            pairs[:, column] = np.where(positions == first + column, values, 0)
 
 
 def memory(address, start, count, zero):

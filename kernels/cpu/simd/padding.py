@@ -1,7 +1,7 @@
-"""Rows moved for the convolution engine: into zero-bordered planes, and from scratch planes to where they belong.
+"""Copies of the convolution engine: images into zero-padded planes, scratch planes to the output.
 
-Images come in groups of `together`, the last of which may hold fewer (`count`). `spare` is memory for one channel of
-each image of a group, where it takes two steps.
+Images are processed in groups of `together`; the last group may have fewer (`count`). `spare` is scratch memory for one
+channel of each image of a group, for copies that take two steps.
 """
 
 import numpy as np
@@ -14,20 +14,20 @@ from .row_copies import copy_rows, merge_rows, pass_rows, pool_rows, split_rows,
 
 @threads.njit_no_refcount
 def _are_halves(size, stride):
-    """Windows of 2 x 2 that do not overlap: the usual pooling, which has vector code of its own."""
+    """Whether windows are 2 x 2 with stride 2, for which there is vector code."""
     return size[0] == 2 and size[1] == 2 and stride[0] == 2 and stride[1] == 2
 
 
 @threads.njit_no_refcount
 def fill_planes(x, first, count, layout, planes, base, spare):
-    """Copy a group of images into its planes; their borders are zero already, and images that lack become zero."""
+    """Copy a group of images into planes with zero borders; missing images of the last group become zero."""
     H, W, SH, SW, together = layout.H, layout.W, layout.SH, layout.SW, layout.together
     zero, size = planes.dtype.type(0), planes.itemsize
     line, image, row = W * size, layout.C * H * W * size, layout.row * size
     ways = layout.columns.shape[0]
     if count < together:
-        for place in range(spare.size):
-            spare[place] = zero
+        for i in range(spare.size):
+            spare[i] = zero
     for c in range(layout.C):
         channel = x.ctypes.data + (first * layout.C + c) * H * line
         plane = planes.ctypes.data + (base + c * SH * SW * layout.plane) * size
@@ -40,7 +40,7 @@ def fill_planes(x, first, count, layout, planes, base, spare):
                     copy_rows(zero, even + W // 2 * size, row, source + line - size, SH * line, rows, 1)
                 continue
             for b in range(ways):
-                place, columns = target + layout.columns[b, 0] * size, layout.columns[b, 1]
+                out, columns = target + layout.columns[b, 0] * size, layout.columns[b, 1]
                 here, here_row, here_image = source + b * size, SH * line, image
                 if SW > 1 or count < together:
                     here, here_row, here_image = spare.ctypes.data, columns * size, rows * columns * size
@@ -51,20 +51,20 @@ def fill_planes(x, first, count, layout, planes, base, spare):
                                 source + e * image + (b + j * SW) * size, SH * line, rows, 1,
                             )  # fmt: skip
                 if together == 1:
-                    copy_rows(zero, place, row, here, here_row, rows, columns)
+                    copy_rows(zero, out, row, here, here_row, rows, columns)
                 else:
-                    mix_rows(together, zero, place, row, here, here_row, here_image, rows, columns)
+                    mix_rows(together, zero, out, row, here, here_row, here_image, rows, columns)
 
 
 @threads.njit_no_refcount
 def fill_gradients(dout, relu, index, size, stride, out_size, first, count, layout, planes, base, spare):
-    """The gradient of a group with respect to the convolution's own output, in zero-bordered planes."""
+    """Write the gradient of a convolution's output, before ReLU and pooling, into planes with zero borders."""
     F, together, itemsize, zero = dout.shape[1], layout.together, planes.itemsize, planes.dtype.type(0)
     rows, columns = out_size
     row, line, pooled = layout.row * itemsize, columns * itemsize, index.size > 0
     if count < together:
-        for place in range(spare.size):
-            spare[place] = zero
+        for i in range(spare.size):
+            spare[i] = zero
     for f in range(F):
         start = base + f * layout.plane + layout.start
         target, source = planes.ctypes.data + start * itemsize, dout.ctypes.data + (first * F + f) * rows * line
@@ -81,22 +81,24 @@ def fill_gradients(dout, relu, index, size, stride, out_size, first, count, layo
             continue
         if pooled or relu.size or count < together:
             for e in range(count):
-                place = e * rows * columns
+                offset = e * rows * columns
                 if pooled:
-                    unpool(dout[first + e, f], index[first + e, f], size, stride, spare, place, columns, rows * columns)
+                    unpool(
+                        dout[first + e, f], index[first + e, f], size, stride, spare, offset, columns, rows * columns
+                    )
                 elif relu.size:
                     mask = relu.ctypes.data + ((first + e) * F + f) * rows * line
-                    target_e = spare.ctypes.data + place * itemsize
+                    target_e = spare.ctypes.data + offset * itemsize
                     pass_rows(zero, target_e, 0, source + e * image, 0, mask, 0, 1, rows * columns)
                 else:
-                    copy_rows(zero, spare.ctypes.data + place * itemsize, 0, source + e * image, 0, 1, rows * columns)
+                    copy_rows(zero, spare.ctypes.data + offset * itemsize, 0, source + e * image, 0, 1, rows * columns)
             source, image = spare.ctypes.data, rows * line
         mix_rows(together, zero, target, row, source, line, image, rows, columns)
 
 
 @threads.njit_no_refcount
 def unpool(dout, index, size, stride, planes, start, row, length):
-    """Each pooled gradient to where its winner was."""
+    """Write each pooled gradient to the position of its maximum, and zero elsewhere."""
     zero, itemsize = planes.dtype.type(0), planes.itemsize
     rows, columns = dout.shape
     if _are_halves(size, stride):
@@ -106,19 +108,19 @@ def unpool(dout, index, size, stride, planes, start, row, length):
             rows, columns,
         )  # fmt: skip
         return
-    for place in range(start, start + length):
-        planes[place] = zero
+    for element in range(start, start + length):
+        planes[element] = zero
     for i in range(rows):
         for j in range(columns):
-            place = np.int64(index[i, j])
-            if place < size[0] * size[1]:
-                target = start + (i * stride[0] + place // size[1]) * row + j * stride[1] + place % size[1]
+            position = np.int64(index[i, j])
+            if position < size[0] * size[1]:
+                target = start + (i * stride[0] + position // size[1]) * row + j * stride[1] + position % size[1]
                 planes[target] += dout[i, j]
 
 
 @threads.njit_no_refcount
 def give_out(scratch, base, row, size, together, out, first, count, f, spare):
-    """The valid part of a scratch plane to plane f of the output of a group of images."""
+    """Copy the valid part of a scratch plane to plane f of the output of a group of images."""
     zero, itemsize = out.dtype.type(0), out.itemsize
     rows, columns = size
     target = np.intp(out.ctypes.data + (first * out.shape[1] + f) * rows * columns * itemsize)
@@ -128,10 +130,10 @@ def give_out(scratch, base, row, size, together, out, first, count, f, spare):
 
 @threads.njit_no_refcount
 def part_planes(scratch, base, row, rows, columns, together, zero, target, target_row, image, count, spare):
-    """Interleaved rows in scratch to `count` images, `image` bytes apart, whose rows are `target_row` bytes apart."""
+    """Copy interleaved rows to `count` images, `image` bytes apart, whose rows are `target_row` bytes apart."""
     itemsize = scratch.itemsize
     source, other = np.intp(scratch.ctypes.data + base * itemsize), np.intp(spare.ctypes.data)
-    if row == columns * together and target_row == columns * itemsize:  # no gaps: one long row
+    if row == columns * together and target_row == columns * itemsize:  # contiguous: one long row
         rows, columns = 1, rows * columns
     line = columns * itemsize
     if together == 1:
@@ -146,9 +148,9 @@ def part_planes(scratch, base, row, rows, columns, together, zero, target, targe
 
 @threads.njit_no_refcount
 def pool(scratch, base, row, size, stride, width, out, index):
-    """Max pooling of a plane that ReLU has passed; a winner that is not positive gets the index "none".
+    """Max pooling of a plane with fused ReLU; a maximum that is not positive gets the index `size[0] * size[1]`.
 
-    `width` is that of `pool2x2.narrow` where windows of 2 x 2 cover rows that lie behind one another, else 0.
+    `width` is that of `pool2x2.narrow` if the rows of the plane are contiguous and windows are 2 x 2, else 0.
     """
     none, zero, itemsize = size[0] * size[1], out.dtype.type(0), out.itemsize
     rows, columns = out.shape
@@ -165,19 +167,19 @@ def pool(scratch, base, row, size, stride, width, out, index):
     for i in range(rows):
         for j in range(columns):
             start = base + i * stride[0] * row + j * stride[1]
-            best, place = scratch[start], 0
+            best, position = scratch[start], 0
             for kh in range(size[0]):
                 for kw in range(size[1]):
                     value = scratch[start + kh * row + kw]
                     if value > best or (value != value and best == best):
-                        best, place = value, kh * size[1] + kw
+                        best, position = value, kh * size[1] + kw
             out[i, j] = best
-            index[i, j] = place if best > 0 else none
+            index[i, j] = position if best > 0 else none
 
 
 @threads.njit_no_refcount
 def deal_out(scratch, base, row, rows, columns, dx, first, count, c, top, left, SH, SW, together, spare):
-    """One phase of a channel of dx: every SH-th row and SW-th column of it, from (top, left) on."""
+    """Write one phase of a channel of dx: every SH-th row and SW-th column, from (top, left) on."""
     C, H, W = dx.shape[1], dx.shape[2], dx.shape[3]
     zero, size = dx.dtype.type(0), dx.itemsize
     image, line, target_row = C * H * W * size, columns * size, SH * W * size
@@ -192,7 +194,7 @@ def deal_out(scratch, base, row, rows, columns, dx, first, count, c, top, left, 
         source, source_row = other, line
     for e in range(count):
         here, begin = source + e * rows * line, 0
-        if SW == 2:  # all but the last column: what lies beyond that may be another thread's
+        if SW == 2:  # all but the last column, beyond which another thread may write
             begin = columns - 1
             merge_rows(zero, target + e * image, target_row, here, source_row, rows, begin)
         for j in range(begin, columns):
@@ -201,7 +203,7 @@ def deal_out(scratch, base, row, rows, columns, dx, first, count, c, top, left, 
 
 @threads.njit_no_refcount
 def fetch_share(ahead, step, steps, size):
-    """A share of the memory that is needed next."""
+    """Prefetch part `step` of `steps` of the memory that is needed next."""
     address, elements = ahead
     if elements:
         begin, end = elements * step // steps, elements * (step + 1) // steps

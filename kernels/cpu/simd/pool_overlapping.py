@@ -1,4 +1,4 @@
-"""Max pooling over windows that may overlap: a vector of outputs of one row, tap after tap, in registers."""
+"""Max pooling over windows that may overlap: a vector of outputs stays in registers while all taps are compared."""
 
 from llvmlite import ir
 from numba import config, types
@@ -10,10 +10,10 @@ from .row_copies import BYTE, _every_second, _store_bytes
 
 @intrinsic(prefer_literal=True)
 def largest_of_taps(context, zero, step, target, index, source, offsets, first, taps, count):
-    """target[j] = the largest of source[step*j + offsets[t]] over the taps t < `taps`; index[j] = `first` + that t.
+    """target[j] = max over t < `taps` of source[step*j + offsets[t]]; index[j] = `first` + the t of the maximum.
 
-    Of equal ones the first wins, of NaN the first wins over all. `step` is 1, or 2: then one element more is read than
-    the last output needs. `index` holds bytes, `offsets` int64.
+    The first of equal maxima is chosen; NaN is larger than any number, and the first NaN is chosen. `step` is 1 or 2; 2
+    reads one element more than the last output needs. `index` holds bytes, `offsets` int64.
     """
     stride = step.literal_value
 
@@ -25,16 +25,14 @@ def largest_of_taps(context, zero, step, target, index, source, offsets, first, 
             table = emit.pointer(offsets, INDEX)
 
             def load(tap):
-                place = emit.at(base, builder.load(emit.at(table, tap)))
-                return (
-                    emit.load(place)
-                    if stride == 1
-                    else next(_every_second(emit, builder.ptrtoint(place, INDEX), INDEX(0)))
-                )
+                pointer = emit.at(base, builder.load(emit.at(table, tap)))
+                if stride == 1:
+                    return emit.load(pointer)
+                return next(_every_second(emit, builder.ptrtoint(pointer, INDEX), INDEX(0)))
 
-            def compare(tap, so_far):
-                (best, number), value = so_far, load(tap)
-                larger = builder.fcmp_unordered(">", value, best)  # as NaN is
+            def compare(tap, accumulators):
+                (best, number), value = accumulators, load(tap)
+                larger = builder.fcmp_unordered(">", value, best)  # true for NaN
                 wins = builder.and_(builder.fcmp_ordered("ord", best, best), larger)
                 this = emit.splat(builder.uitofp(builder.add(tap, first), emit.element))
                 return builder.select(wins, value, best), builder.select(wins, this, number)

@@ -1,9 +1,8 @@
-"""Rows moved a vector at a time, down to the shortest: images and windows are often narrower than a register.
+"""Copies and 2 x 2 pooling of rows in vectors, also of rows that are shorter than a register.
 
-LLVM's vectoriser handles whole vectors and leaves the rest of a row to a scalar loop, which for rows of 8 to 31
-elements is all of them. Here the last vector of a row overlaps the one before it, so no target may be a source.
-Each function does `rows` rows of `count` elements. Arguments are addresses and the bytes from one row to the next; the
-dtype is that of `zero`.
+LLVM's vectoriser leaves the rest of a row to a scalar loop, which for rows of 8 to 31 elements is the whole row. Here
+the last vector of a row overlaps the previous one, so source and target must not overlap. Each function handles `rows`
+rows of `count` elements. Arguments are addresses and the bytes from row to row; the dtype is that of `zero`.
 """
 
 from llvmlite import ir
@@ -16,16 +15,16 @@ BYTE = ir.IntType(8)
 
 
 def _strip(pointers, body):
-    """The code generator of an intrinsic (zero, (address, bytes between rows) of each pointer, rows, count).
+    """Return an intrinsic (zero, (address, bytes from row to row) of each pointer, rows, count).
 
-    body(emit, start, addresses of the row) is what is done to each vector.
+    It emits body(emit, start, addresses of the row) for each vector.
     """
 
     def codegen(context, builder, signature, arguments):
-        *places, rows, count = arguments[1:]
+        *addresses, rows, count = arguments[1:]
 
         def step(emit, row, start):
-            pairs = zip(places[::2], places[1::2], strict=True)
+            pairs = zip(addresses[::2], addresses[1::2], strict=True)
             body(emit, start, [builder.add(address, builder.mul(row, stride)) for address, stride in pairs])
 
         in_overlapping_strips(builder, signature.args[0], rows, count, step)
@@ -35,15 +34,15 @@ def _strip(pointers, body):
 
 
 def _load_bytes(emit, address, at):
-    place = emit.at(emit.pointer(address, BYTE), at)
-    loaded = emit.builder.load(emit.builder.bitcast(place, ir.VectorType(BYTE, emit.lanes).as_pointer()))
+    pointer = emit.at(emit.pointer(address, BYTE), at)
+    loaded = emit.builder.load(emit.builder.bitcast(pointer, ir.VectorType(BYTE, emit.lanes).as_pointer()))
     loaded.align = 1
     return loaded
 
 
 def _store_bytes(emit, vector, address, at):
-    place = emit.at(emit.pointer(address, BYTE), at)
-    emit.builder.store(vector, emit.builder.bitcast(place, vector.type.as_pointer())).align = 1
+    pointer = emit.at(emit.pointer(address, BYTE), at)
+    emit.builder.store(vector, emit.builder.bitcast(pointer, vector.type.as_pointer())).align = 1
 
 
 def _bytes(emit, value):
@@ -51,7 +50,7 @@ def _bytes(emit, value):
 
 
 def _every_second(emit, address, at):
-    """The even and the odd ones of 2 * lanes elements from 2 * at on."""
+    """Load 2 * lanes elements from 2 * at on; return the even ones and the odd ones."""
     pointer, lanes = emit.at(emit.pointer(address), emit.builder.mul(at, INDEX(2))), emit.lanes
     low, high = emit.load(pointer), emit.load(pointer, lanes)
     return (emit.shuffle(low, high, list(range(first, 2 * lanes, 2))) for first in (0, 1))
@@ -82,15 +81,15 @@ def split_rows(context, zero, even, even_row, odd, odd_row, source, source_row, 
 
 @intrinsic
 def merge_rows(context, zero, target, target_row, source, source_row, rows, count):
-    """target[2*j] = source[j]; every target[2*j + 1] is read and written back as it was."""
+    """target[2*j] = source[j]; target[2*j + 1] is read and written back unchanged."""
 
     def body(emit, at, arguments):
         target, source = arguments
         pointer, lanes = emit.at(emit.pointer(target), emit.builder.mul(at, INDEX(2))), emit.lanes
         new = emit.load(emit.pointer(source), at)
         for half in (0, 1):
-            places = range(half * lanes, (half + 1) * lanes)
-            mixed = [place - half * lanes if place % 2 else lanes + place // 2 for place in places]
+            positions = range(half * lanes, (half + 1) * lanes)
+            mixed = [i - half * lanes if i % 2 else lanes + i // 2 for i in positions]
             emit.store(emit.shuffle(emit.load(pointer, half * lanes), new, mixed), pointer, half * lanes)
 
     return _strip(2, body)(zero)
@@ -110,37 +109,37 @@ def pass_rows(context, zero, target, target_row, source, source_row, relu, relu_
 
 @intrinsic
 def pool_rows(context, zero, target, target_row, index, index_row, top, top_row, bottom, bottom_row, rows, count):
-    """target[j] = the largest of top[2*j], top[2*j + 1], bottom[2*j], bottom[2*j + 1]; index[j] = which, 4 if none > 0.
+    """target[j] = max(top[2*j], top[2*j + 1], bottom[2*j], bottom[2*j + 1]); index[j] = its number, 4 if it is not > 0.
 
-    Of equal ones the first wins, of NaN the first wins over all. `index` holds bytes.
+    The first of equal maxima is chosen; NaN is larger than any number, the first NaN is chosen. `index` holds bytes.
     """
 
     def body(emit, at, arguments):
         builder, (target, index, top, bottom) = emit.builder, arguments
         best, *others = (*_every_second(emit, top, at), *_every_second(emit, bottom, at))
-        place = _bytes(emit, 0)
+        position = _bytes(emit, 0)
         for number, value in enumerate(others, start=1):
             wins = builder.and_(builder.fcmp_unordered(">", value, best), builder.fcmp_ordered("ord", best, best))
             best = builder.select(wins, value, best)
-            place = builder.select(wins, _bytes(emit, number), place)
+            position = builder.select(wins, _bytes(emit, number), position)
         positive = builder.fcmp_ordered(">", best, emit.constant(0.0))
         emit.store(best, emit.pointer(target), at)
-        _store_bytes(emit, builder.select(positive, place, _bytes(emit, 4)), index, at)
+        _store_bytes(emit, builder.select(positive, position, _bytes(emit, 4)), index, at)
 
     return _strip(4, body)(zero)
 
 
 @intrinsic
 def unpool_rows(context, zero, top, top_row, bottom, bottom_row, source, source_row, index, index_row, rows, count):
-    """The inverse of `pool_rows`: source[j] goes to the place index[j] of its 2 x 2 window, zero to the others."""
+    """Write source[j] to position index[j] of its 2 x 2 window, and zero to the others."""
 
     def body(emit, at, arguments):
         builder, (top, bottom, source, index) = emit.builder, arguments
-        value, place = emit.load(emit.pointer(source), at), _load_bytes(emit, index, at)
+        value, position = emit.load(emit.pointer(source), at), _load_bytes(emit, index, at)
         zeros, lanes = emit.constant(0.0), emit.lanes
         for line, first in ((top, 0), (bottom, 2)):
             left, right = (
-                builder.select(builder.icmp_unsigned("==", place, _bytes(emit, number)), value, zeros)
+                builder.select(builder.icmp_unsigned("==", position, _bytes(emit, number)), value, zeros)
                 for number in (first, first + 1)
             )
             mixed = [number // 2 + number % 2 * lanes for number in range(2 * lanes)]

@@ -1,6 +1,6 @@
-"""The losses of one image's scores, which `losses` and `linear_losses` share. The gradient may overwrite the scores.
+"""Softmax and SVM loss of one row of scores, for `losses` and `linear_losses`. The gradient may overwrite the scores.
 
-Scores are places in flat arrays, not slices: numba would count references to each of them.
+Rows are positions in flat arrays, because Numba counts references to slices.
 """
 
 import math
@@ -10,12 +10,12 @@ import numpy as np
 from .. import threads
 from .elementary import exponentials
 
-U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in
+U = np.uintp  # unsigned indices need no wrap-around of negative ones
 
 
 @threads.serial
 def softmax_row(scores, at, K, label, N, smoothing, gradient):
-    """The loss of the image with the scores scores[at : at + K], divided by N, and its gradient."""
+    """Return the loss of scores[at : at + K], divided by N, and write its gradient."""
     dtype, first, own = gradient.dtype.type, U(at), U(at + label)
     largest = np.float64(scores[first])
     for k in range(first + U(1), first + U(K)):
@@ -39,20 +39,20 @@ def softmax_row(scores, at, K, label, N, smoothing, gradient):
 
 @threads.serial
 def _limited(gap, score):
-    """Between finite scores at most 1e308, so that the mean of gaps is finite."""
+    """Limit the gap between finite scores to 1e308, so that the mean of gaps is finite."""
     return 1e308 if gap > 1e308 and score > -np.inf else gap
 
 
 @threads.serial
 def svm_row(scores, at, K, label, N, gradient):
-    """The loss of the image with the scores scores[at : at + K], not divided by N, and its gradient."""
+    """Return the loss of scores[at : at + K], not divided by N, and write its gradient, divided by N."""
     dtype, first, own = gradient.dtype.type, U(at), U(at + label)
     zero, step, score = dtype(0), dtype(1 / N), np.float64(scores[own])
     loss, violations = 0.0, 0
     for k in range(first, first + U(K)):
         gap = np.float64(scores[k]) - score
         other = k != own
-        loss += gap + 1.0 if other and not gap <= -1.0 else 0.0  # so NaN is added
+        loss += gap + 1.0 if other and not gap <= -1.0 else 0.0  # NaN is added too
         violated = other and gap > -1.0
         violations += 1 if violated else 0
         gradient[k] = step if violated else zero

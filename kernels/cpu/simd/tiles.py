@@ -1,10 +1,10 @@
-"""The register tiles: functions that emit their LLVM instructions themselves.
+"""Register tiles of convolutions (micro-kernels), emitted as LLVM instructions.
 
-LLVM's own vectoriser reaches a fifth to a quarter of a CPU's multiply-add peak on a convolution; a tile of accumulators
-that stays in registers over the whole sum reaches nearly all of it. Arguments are addresses in bytes and offsets in
-elements; the dtype is that of the scalar argument `zero`, and the shape of a tile follows from it and the host alone.
+A tile of accumulators stays in registers over the whole sum. This reaches nearly the multiply-add peak of a CPU; LLVM's
+vectoriser reaches a fifth to a quarter of it on a convolution. Arguments are addresses in bytes and offsets in
+elements; the dtype is that of the scalar argument `zero`. The shape of a tile depends only on the dtype and the CPU.
 
-Under NUMBA_DISABLE_JIT=1 the functions of `numpy_reference` stand in for these.
+With NUMBA_DISABLE_JIT=1 the functions of `numpy_reference` replace these.
 """
 
 from numba import config, njit, types
@@ -16,18 +16,18 @@ from .ir_builder import INDEX, Emitter
 
 
 def _outer_tile_of(rows):
-    """The outer tile with this many rows."""
+    """Return the outer tile with this many rows."""
 
     @intrinsic
-    def tile(context, zero, x, positions, offsets, weights, count, out, row_stride, places, bias):
+    def tile(context, zero, x, positions, offsets, weights, count, out, row_stride, targets, bias):
         vectors, lanes = cpu_info.outer_vectors(rows), cpu_info.lanes(as_dtype(zero))
         signature = types.void(zero, *[types.intp] * 9)
 
         def codegen(context, builder, signature, arguments):
-            floor, x, positions, offsets, weights, count, out, row_stride, places, bias = arguments
+            floor, x, positions, offsets, weights, count, out, row_stride, targets, bias = arguments
             emit = Emitter(builder, zero_type, lanes)
             x, weights, out, bias = (emit.pointer(address) for address in (x, weights, out, bias))
-            positions, offsets, places = (emit.pointer(address, INDEX) for address in (positions, offsets, places))
+            positions, offsets, targets = (emit.pointer(address, INDEX) for address in (positions, offsets, targets))
             bases = [emit.at(x, emit.scalar(positions, v)) for v in range(vectors)]
             starts = [emit.splat(emit.scalar(bias, row)) for row in range(rows) for _ in range(vectors)]
 
@@ -49,7 +49,7 @@ def _outer_tile_of(rows):
                 for v in range(vectors):
                     value = sums[row * vectors + v]
                     value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
-                    emit.store(value, line, emit.scalar(places, v))
+                    emit.store(value, line, emit.scalar(targets, v))
             return context.get_dummy_value()
 
         zero_type = zero
@@ -63,30 +63,30 @@ _outer_tile_5, _outer_tile_6, _outer_tile_8 = map(_outer_tile_of, (5, 6, 8))
 
 
 @njit(error_model="numpy")
-def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stride, places, bias):
-    """out[row*row_stride + places[v] + lane] = max(floor, bias[row] + sum_k weights[k*rows + row] * x[offsets[k] + ...
+def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stride, targets, bias):
+    """out[row*row_stride + targets[v] + lane] = max(floor, bias[row] + sum_k weights[k*rows + row] * x[offsets[k] + ...
 
-    ... positions[v] + lane]) for rows x vectors x lanes outputs that stay in registers while k walks the sum.
-    NaN passes the maximum. `rows` is that of a tile in `cpu_info`, which says how many vectors come with it.
+    ... positions[v] + lane]), for rows x vectors x lanes outputs that stay in registers over the whole sum.
+    NaN stays NaN. `rows` is that of a tile of `cpu_info`, which gives the number of vectors.
     """
     if rows == 8:
-        _outer_tile_8(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
+        _outer_tile_8(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
     elif rows == 6:
-        _outer_tile_6(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
+        _outer_tile_6(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
     elif rows == 5:
-        _outer_tile_5(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
+        _outer_tile_5(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
     elif rows == 4:
-        _outer_tile_4(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
+        _outer_tile_4(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
     elif rows == 3:
-        _outer_tile_3(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
+        _outer_tile_3(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
     elif rows == 2:
-        _outer_tile_2(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
+        _outer_tile_2(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
     else:
-        _outer_tile_1(floor, x, positions, offsets, weights, count, out, row_stride, places, bias)
+        _outer_tile_1(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
 
 
 def _dot_tile_of(rows):
-    """The dot tile with this many rows."""
+    """Return the dot tile with this many rows."""
 
     @intrinsic
     def tile(context, zero, x, positions, offsets, packed, count, out):
@@ -101,9 +101,9 @@ def _dot_tile_of(rows):
             bases = [emit.at(x, emit.scalar(offsets, q)) for q in range(vectors)]
 
             def step(t, accumulators):
-                place = emit.scalar(positions, t)
+                position = emit.scalar(positions, t)
                 line = emit.at(packed, builder.mul(t, INDEX(rows * lanes)))
-                right = [emit.load(base, place) for base in bases]
+                right = [emit.load(base, position) for base in bases]
                 results = []
                 for row in range(rows):
                     left = emit.load(line, row * lanes)
@@ -134,7 +134,7 @@ def _add_sums(emit, zero_type, vectors, out):
 
 
 def _packing_of(rows):
-    """What packs the rows of a dot tile."""
+    """Return the packing of a dot tile with this many rows."""
 
     @intrinsic
     def pack(context, zero, packed, d, stride, last, positions, count, sums):
@@ -152,10 +152,10 @@ def _packing_of(rows):
                 lines.append(emit.at(d, builder.mul(builder.select(exists, INDEX(row), last), stride)))
 
             def step(t, totals):
-                place, target = emit.scalar(positions, t), emit.at(packed, builder.mul(t, INDEX(rows * lanes)))
+                position, target = emit.scalar(positions, t), emit.at(packed, builder.mul(t, INDEX(rows * lanes)))
                 results = []
                 for row, total in enumerate(totals):
-                    vector = emit.load(lines[row], place)
+                    vector = emit.load(lines[row], position)
                     emit.store(vector, target, row * lanes)
                     results.append(builder.fadd(total, vector))
                 return results
@@ -176,7 +176,7 @@ _pack_3, _pack_4, _pack_5, _pack_6, _pack_8 = map(_packing_of, (3, 4, 5, 6, 8))
 def pack_rows(rows, zero, packed, d, stride, last, positions, count, sums):
     """packed[(t*rows + row)*lanes + lane] = d[min(row, last)*stride + positions[t] + lane], as `dot_tile` reads it.
 
-    sums[row] grows by the sum over all of them.
+    Adds the sum over t and lane to sums[row].
     """
     if rows == 8:
         _pack_8(zero, packed, d, stride, last, positions, count, sums)
@@ -197,8 +197,8 @@ _dot_tile_3, _dot_tile_4, _dot_tile_5, _dot_tile_6, _dot_tile_8 = map(_dot_tile_
 def dot_tile(rows, zero, x, positions, offsets, packed, count, out):
     """out[q*rows + row] += sum_t sum_lane packed[(t*rows + row)*lanes + lane] * x[offsets[q] + positions[t] + lane].
 
-    Dot products of `rows` rows, whose vectors are packed together, with as many of x as come with a tile of that many
-    rows in `cpu_info`; their lanes are added up at the end.
+    Dot products of `rows` packed rows with several rows of x, as many as `cpu_info` gives vectors for such a tile; the
+    lanes are summed at the end.
     """
     if rows == 8:
         _dot_tile_8(zero, x, positions, offsets, packed, count, out)

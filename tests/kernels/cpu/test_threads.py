@@ -99,7 +99,7 @@ def test_a_part_without_memory_is_an_error_and_nobody_is_lost(failing):
     sizes[failing] = 1 << 62
     with threads.use_num_threads(2):
         for _ in range(20):
-            with pytest.raises(MemoryError, match="_allocate found no memory; use smaller batches"):
+            with pytest.raises(MemoryError, match="_allocate ran out of memory; use smaller batches"):
                 _allocate(16, sizes, out)
             assert slots() == [work_slots.FREE] * len(threads._workers)
         out[:] = 0
