@@ -1,6 +1,6 @@
 """`activations` on a GPU: each thread applies the formula of the naive loops to one element, in the dtype of x.
 
-A maxout's thread looks through its group; the gradient of a slope is one thread's walk over all that the slope met.
+For maxout each thread computes the maximum of one group; the gradient of a slope is a block reduction.
 """
 
 import math
@@ -10,11 +10,11 @@ from numba import cuda, float64
 
 from ..gpu.launch import device, kernel, split
 from ..gpu.memory import on_device, xp
-from ..gpu.reduce import block_sum, is_first, kernel_of_sums, narrowed, own_part, own_share, place, stride, sums
+from ..gpu.reduce import block_sum, is_first, kernel_of_sums, narrowed, own_part, own_share, position, stride, sums
 
 
 def _each(compute, *arguments):
-    """A kernel's results, one for each element of the first array."""
+    """Launch a kernel with one thread and one result for each element of the first array."""
     out = xp.empty_like(arguments[0])
     compute(out.size, out.size, *arguments, out)
     return out
@@ -119,7 +119,7 @@ def maxout_backward(dout, index, pieces):
 
 @kernel
 def _relu(count, x, zero, out):
-    """out = 0 where x <= 0, else x: so NaN stays NaN"""
+    """out = 0 where x <= 0, else x, so NaN stays NaN"""
     i = cuda.grid(1)
     if i < count:
         out[i] = zero if x[i] <= zero else x[i]
@@ -175,7 +175,7 @@ def _slope_gradients(wide, parts, chunk, N, C, S, dout, x, products):
     c, i, end = own_share(wide, parts, chunk, N, C, S)
     total = 0.0
     while i < end:
-        here = place(i, c, C, S)
+        here = position(i, c, C, S)
         if not x[here] > 0:
             total += float64(dout[here]) * float64(x[here])
         i += stride(wide)
@@ -202,7 +202,7 @@ def _elu_gradients(count, dout, x, alpha, dx):
 
 @kernel
 def _sigmoid(count, x, one, out):
-    """out = 1 / (1 + exp(-x)), or the same as exp(x) / (1 + exp(x)): the one whose exponential is at most 1"""
+    """out = 1 / (1 + exp(-x)) for x >= 0, else exp(x) / (1 + exp(x)), so that no exponential exceeds 1"""
     i = cuda.grid(1)
     if i < count:
         small = math.exp(-abs(x[i]))
@@ -234,7 +234,7 @@ def _tanh_gradients(count, dout, out, one, dx):
 
 @device
 def _probability(x, half, root):
-    """P(X <= x): (1 + erf(x / sqrt(2))) / 2, without the cancellation where x is negative."""
+    """Return P(X <= x) = (1 + erf(x / sqrt(2))) / 2, without cancellation for negative x."""
     return half * math.erfc(-x / root)
 
 
@@ -257,7 +257,7 @@ def _gelu_gradients(count, dout, x, half, root, area, dx):
 
 @kernel
 def _maxout(count, pieces, S, x, out, index):
-    """out[n, m, s] = max_p x[n, m, p, s] and the p of that maximum: the first of equal ones, or of NaN"""
+    """out[n, m, s] = max_p x[n, m, p, s] and its p: the first of equal maxima, or the first NaN"""
     i = cuda.grid(1)
     if i < count:
         group, s = split(i, S)
@@ -277,5 +277,5 @@ def _maxout_gradients(count, pieces, S, dout, index, zero, dx):
     if i < count:
         row, s = split(i, S)
         group, p = split(row, pieces)
-        place = group * S + s
-        dx[i] = dout[place] if index[place] == p else zero
+        source = group * S + s
+        dx[i] = dout[source] if index[source] == p else zero

@@ -1,23 +1,24 @@
-"""What the cuda variants of the operations stand on.
+"""Building blocks of the cuda variants.
 
-    availability    whether kernels can run here: on a GPU, or in numba's simulator (NUMBA_ENABLE_CUDASIM=1)
-    launch          `kernel` and `device` compile functions; a kernel is called with the number of its threads
-    simulator       blocks of threads that take turns, in Python
-    cubins          from a function to machine code for a GPU, without one; kept on disk
-    memory          arrays to the GPU and back; `device` registers them with `dispatch.arrays`
-    fake_cupy       in the simulator, fake device arrays that NumPy cannot read implicitly
-    gather          some rows of an array
-    row_losses      losses of rows of scores
-    cuda_graphs     work captured once and replayed, for callers that need no GPU; done in `graphs`
+    availability    whether kernels can run here, on a GPU or in a simulator (NUMBA_ENABLE_CUDASIM=1)
+    launch          decorators `kernel` and `device`; a kernel is called with its number of threads
+    simulator       runs kernels in Python, one thread at a time
+    cubins          compiles kernels to machine code, also without a GPU; stored on disk
+    memory          copies between host and GPU; `device` registers device arrays with `dispatch.arrays`
+    fake_cupy       in the simulator: fake device arrays that NumPy cannot read implicitly
+    gather          rows of an array by index
+    row_losses      softmax and SVM loss of rows of scores
+    cuda_graphs     front of `graphs` and `graph_inputs`, which imports no GPU packages
+    graphs          captures work as a CUDA graph and replays it
     graph_inputs    per-step inputs of a CUDA graph, uploaded in advance
     multi_tensor    one launch for many arrays
     reduce          sums over many elements, by blocks of threads
     normalize       batch and group normalization
-    products        products of matrices: plainly; on `tiles`; with `tensor_cores`
-    vector_loads    several numbers at once, and asynchronous copies
-    warp            what 32 threads do together
-    convolution     a convolution and its gradients as such products
+    products        matrix products: one thread per output, on `tiles`, or on `tensor_cores`
+    vector_loads    128-bit loads and stores, asynchronous copies
+    warp            shuffles and tensor-core instructions of a warp
+    convolution     a convolution and its gradients as matrix products
 
-A cuda variant is read like the naive one beside it: each kernel is one thread's work, and a thread computes one output.
-There is no loop over outputs; the launch is that loop. Long sums are the work of a warp or of a block.
+A cuda variant reads like the naive one: each kernel is the work of one thread, which computes one output. The launch
+replaces the loop over outputs. Long sums are computed by a warp or by a block.
 """

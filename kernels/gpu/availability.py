@@ -1,4 +1,4 @@
-"""Whether kernels for a GPU can run here, and on what."""
+"""Whether GPU kernels can run on this machine, and on which device."""
 
 import ctypes
 import functools
@@ -15,7 +15,7 @@ SIMULATED: bool = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 _PACKAGES = {"numba_cuda": "numba-cuda", "cupy": "CuPy"}
 _MODULES = ("numba.cuda", "cupy", "cuda.core")
 _LIBRARIES = ("nvvm", "nvJitLink")  # of the CUDA toolkit: the compiler and the linker
-_TOO_OLD, _NO_DEVICE = 35, 100  # of the CUDA runtime's errors
+_TOO_OLD, _NO_DEVICE = 35, 100  # error codes of the CUDA runtime
 
 _EXPECTED = "expected an NVIDIA GPU, its driver, numba-cuda and CuPy"
 _SIMULATOR = "or have numba simulate a GPU, slowly, with NUMBA_ENABLE_CUDASIM=1 in the environment"
@@ -23,9 +23,9 @@ _SIMULATOR = "or have numba simulate a GPU, slowly, with NUMBA_ENABLE_CUDASIM=1 
 
 @functools.cache
 def reason() -> tuple[str, str] | None:
-    """Why no kernel can run and what to do about it, or None where it can.
+    """Return why GPU kernels cannot run and the remedy, or None if they can.
 
-    The driver is looked for first, and packages only by name: importing them is slow, and in vain without a driver.
+    The driver is checked first; packages are only imported if there is one, because importing them is slow.
     """
     if SIMULATED:
         if failure := _import_failure("numba.cuda"):
@@ -46,9 +46,9 @@ def reason() -> tuple[str, str] | None:
 
 
 def device() -> str:
-    """What kernels run on."""
+    """Return a description of the device that kernels run on."""
     if SIMULATED:
-        return "simulated by numba, slowly, for NUMBA_ENABLE_CUDASIM is set"
+        return "simulated by numba, slowly, because NUMBA_ENABLE_CUDASIM is set"
     import cupy
 
     current = cupy.cuda.Device()
@@ -58,7 +58,7 @@ def device() -> str:
 
 @functools.cache
 def driver_version() -> int | None:
-    """The newest CUDA that the driver of the GPU serves, 13000 for 13.0; None where there is no driver."""
+    """Return the newest CUDA version that the driver supports, 13000 for 13.0; None without a driver."""
     version = ctypes.c_int()
     try:
         library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
@@ -69,7 +69,7 @@ def driver_version() -> int | None:
 
 
 def _device_reason(driver: int) -> tuple[str, str] | None:
-    """What the driver itself objects."""
+    """Return the error of the driver and the remedy, or None."""
     from cupy.cuda import runtime
 
     try:
@@ -89,7 +89,7 @@ def _device_reason(driver: int) -> tuple[str, str] | None:
 
 
 def _install(driver: int | None) -> str:
-    """How to install the packages that fit the driver."""
+    """Return the command that installs the packages for this driver."""
     if driver is None:
         return 'pip install "fastnn-numba[cuda13]", or cuda12 for a driver older than 580'
     return f'pip install "fastnn-numba[{"cuda13" if driver >= 13000 else "cuda12"}]"'
@@ -98,8 +98,8 @@ def _install(driver: int | None) -> str:
 def _import_failure(module: str) -> str | None:
     try:
         importlib.import_module(module)
-    except Exception as error:  # packages that do not fit one another raise anything
-        original = error.__cause__ or error  # CuPy's own text fills a page
+    except Exception as error:  # incompatible packages raise errors of any type
+        original = error.__cause__ or error  # CuPy's own message is a page long
         return f"importing {module} failed ({' '.join(str(original).split())})"
     return None
 

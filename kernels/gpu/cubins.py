@@ -1,7 +1,7 @@
-"""From a kernel's Python function to machine code of a GPU: numba to PTX, nvJitLink to a cubin, CuPy to launch it.
+"""Compile kernels to machine code: Numba compiles to PTX, nvJitLink links a cubin, CuPy loads and launches it.
 
-All but the launch works without a GPU. numba's own launch unpacks each array into seven parameters and more, at every
-call; ours passes an address.
+Only the launch needs a GPU. Numba's own launch unpacks each array into at least seven parameters in every call; this
+one passes an address.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ from numba.cuda import compiler
 
 from ..cache import code_cache, sources, user_cache
 
-FOLDER = "FASTNN_CUBINS"  # names the folder for compiled kernels; else cubins in the user's cache
+FOLDER = "FASTNN_CUBINS"  # the folder of compiled kernels; default: `cubins` in the user's cache folder
 
-# Of numba-cuda's configuration, what changes machine code beside `code_cache.SETTINGS`. FASTNN_TF32 chooses a kernel.
+# Settings of numba-cuda that change machine code, in addition to `code_cache.SETTINGS`.
 SETTINGS = ("CUDA_DEBUGINFO_DEFAULT", "CUDA_DEBUG_POLY", "CUDA_DEBUG_POLY_USE_TYPED_CONST")
 
 _COMPILERS = (
@@ -29,7 +29,7 @@ _COMPILERS = (
     *("nvidia-nvvm", "nvidia-nvjitlink", "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12"),
 )
 
-# a boolean is a byte of 0 or 1: numba compiles no access to booleans by address
+# a boolean is a byte of 0 or 1, because Numba cannot access booleans by address
 _TYPES = {
     "f4": types.float32, "f8": types.float64, "i1": types.int8, "i4": types.int32, "i8": types.int64,
     "u1": types.uint8, "u2": types.uint16, "u4": types.uint32, "u8": types.uint64, "b1": types.uint8,
@@ -37,7 +37,7 @@ _TYPES = {
 
 
 def load(kernel: Any, signature: tuple[str, ...]) -> Any:
-    """The kernel for the GPU at hand, from disk where it was compiled before: what CuPy launches."""
+    """Return the kernel for the current GPU as a CuPy function, loaded from disk if it was compiled before."""
     import cupy
 
     device = cupy.cuda.Device()
@@ -57,14 +57,14 @@ def load(kernel: Any, signature: tuple[str, ...]) -> Any:
 
 
 def ptx(function: Callable, signature: tuple[str, ...], capability: tuple[int, int]) -> str:
-    """The kernel as PTX for a compute capability such as (9, 0)."""
+    """Compile a kernel to PTX for a compute capability such as (9, 0)."""
     kinds = tuple(types.CPointer(_TYPES[word[1:]]) if word[0] == "*" else _TYPES[word] for word in signature)
     text, _ = cuda.compile(function, types.void(*kinds), device=False, cc=capability, abi="numba", output="ptx")
     return text
 
 
 def entry(text: str) -> str:
-    """The name under which a kernel stands in its PTX."""
+    """Return the name of the kernel in its PTX."""
     found = re.search(r"\.visible \.entry (\w+)", text)
     if not found:
         raise RuntimeError(f"entry: no kernel in {text[:200]!r}; expected PTX as numba writes it; report its version")
@@ -72,7 +72,7 @@ def entry(text: str) -> str:
 
 
 def link(text: str, capability: tuple[int, int]) -> bytes:
-    """Machine code from PTX."""
+    """Link PTX to machine code."""
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
     options = LinkerOptions(arch="sm_{}{}".format(*capability))
@@ -80,7 +80,7 @@ def link(text: str, capability: tuple[int, int]) -> bytes:
 
 
 def folder() -> Path | None:
-    """Where compiled kernels are kept; None where they are not, for a user without a home folder."""
+    """Return the folder of compiled kernels; None without a home folder, when they are not stored."""
     if named := os.environ.get(FOLDER):
         return Path(named)
     cache = user_cache.folder()
@@ -88,7 +88,7 @@ def folder() -> Path | None:
 
 
 def _stamp(kernel: Any, signature: tuple[str, ...], capability: tuple[int, int]) -> str:
-    """A digest of all that the machine code depends on: sources, types, GPU, compilers and their settings."""
+    """Return a digest of all that the machine code depends on: sources, types, GPU, compilers and their settings."""
     of_kernel = kernel.name, kernel.block, signature, capability
     config: Any = compiler.config  # type: ignore[attr-defined]  # as numba-cuda reads it
     settings = code_cache.settings(config), tuple(getattr(config, name, None) for name in SETTINGS)
@@ -97,7 +97,7 @@ def _stamp(kernel: Any, signature: tuple[str, ...], capability: tuple[int, int])
 
 @functools.cache
 def _versions() -> dict[str, str]:
-    """Of the packages that compile, where they are installed."""
+    """Return the versions of the installed compiler packages."""
     found = {}
     for name in _COMPILERS:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

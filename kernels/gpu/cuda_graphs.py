@@ -1,4 +1,4 @@
-"""Work that the active backend can capture and replay without Python, as cuda does: see `graphs`, `graph_inputs`."""
+"""CUDA graphs for callers that must not import GPU packages; implemented in `graphs` and `graph_inputs`."""
 
 import importlib
 from collections.abc import Callable
@@ -9,32 +9,35 @@ from ..dispatch import arrays
 
 
 def is_possible() -> bool:
-    """Whether the active backend can."""
+    """Whether the active backend can capture and replay work."""
     return arrays.computes_on_gpu()
 
 
 def trace(function: Callable[[], None]) -> Any:
-    """Run a function; notes of what it did, whose `reason(others)` says why it cannot be repeated, or None."""
+    """Run a function and return a `graphs.Trace` of its GPU work."""
     return _gpu("graphs").trace(function)
 
 
 def capture(function: Callable[[], None]) -> Callable[[], None]:
-    """A function that replays all work of another one, which is not done yet; call both in a `capture_stream`."""
+    """Capture the GPU work of a function, without running it; return a function that replays it.
+
+    Call both inside a `capture_stream`.
+    """
     return _gpu("graphs").capture(function)
 
 
 def capture_stream() -> AbstractContextManager:
-    """The stream on which work is captured and replayed, inside a `with` block."""
+    """Return a context manager: a stream on which work is captured and replayed."""
     return _gpu("graphs").CaptureStream()
 
 
 def graph_inputs(*arguments: Any) -> Any:
-    """Tables of what steps differ in, see `graph_inputs.GraphInputs`."""
+    """Return the per-step inputs of a graph, a `graph_inputs.GraphInputs`."""
     return _gpu("graph_inputs").GraphInputs(*arguments)
 
 
 def supplied(supply: Callable[[Any], None]) -> AbstractContextManager:
-    """Inside the block, update rules get their numbers from a function that is given the memory to write to."""
+    """Return a context manager in which `supply(memory)` writes the hyperparameters of update rules."""
     return _gpu("multi_tensor").supplied(supply)
 
 

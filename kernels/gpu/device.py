@@ -1,4 +1,4 @@
-"""The GPU's arrays, made known to `dispatch.arrays` once the backend cuda is chosen."""
+"""Register device arrays with `dispatch.arrays` when the cuda backend is chosen."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ def register() -> None:
     arrays.register(memory.xp.ndarray, memory, _take)
 
 
-def _take(array: Any, places: Any) -> Any:
-    """The rows of an array; the kernel is imported when it is needed, for choosing the backend is quick."""
+def _take(array: Any, rows: Any) -> Any:
+    """Return rows of an array; the kernel is imported late, so that choosing the backend is quick."""
     from . import gather
 
-    return gather.take(array, places)
+    return gather.take(array, rows)

@@ -1,7 +1,7 @@
-"""What stands in for CuPy in the simulator: arrays that go nowhere NumPy's go unasked, as those of a GPU do not.
+"""Fake device arrays that NumPy cannot read implicitly; they replace CuPy in the simulator.
 
-What works with them works with CuPy's: the attributes and operators here are those of CuPy that the project uses, and
-as there, NumPy may not read them. A GPU's work is noted where steps are captured, see `graphs`.
+They have only those attributes and operators of CuPy's arrays that the project uses, so code that works with them works
+with CuPy. Operations are recorded while a step is captured, see `graphs`.
 """
 
 from collections.abc import Callable
@@ -13,22 +13,24 @@ from . import graphs
 
 
 class Array:
-    """An array in the memory of the simulated GPU."""
+    """A device array of the simulated GPU."""
 
-    __array_ufunc__ = None  # NumPy leaves operators to this class
+    __array_ufunc__ = None  # NumPy then leaves operators to this class
 
     def __init__(self, memory: np.ndarray) -> None:
         self.memory = memory
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
-            f"Array: an array of a GPU, of shape {self.shape}, is not an array of NumPy's; expected one that was moved "
-            f"on purpose; move it with fastnn.to_numpy"
+            f"Array: a device array of shape {self.shape} is not a NumPy array; expected an explicit conversion; "
+            f"convert it with fastnn.to_numpy"
         )
 
     def __getattr__(self, name: str) -> Any:
         if name not in ("shape", "dtype", "ndim", "size", "nbytes", "flags"):
-            raise AttributeError(f"Array: the simulated GPU has no {name!r}; expected what the project uses; add it")
+            raise AttributeError(
+                f"Array: the simulated GPU has no attribute {name!r}; expected one that the project uses; add it"
+            )
         return getattr(self.memory, name)
 
     def __len__(self) -> int:
@@ -39,7 +41,7 @@ class Array:
 
     def __getitem__(self, key: Any) -> "Array":
         keys = key if isinstance(key, tuple) else (key,)
-        return Array(self.memory[keys if Ellipsis in keys else (*keys, ...)])  # a view, of one element too
+        return Array(self.memory[keys if Ellipsis in keys else (*keys, ...)])  # a view, also of a single element
 
     def __setitem__(self, key: Any, value: "Array | float") -> None:
         source = value.memory if isinstance(value, Array) else value
@@ -51,9 +53,9 @@ class Array:
     def astype(self, dtype: Any, copy: bool = True) -> "Array":
         if not copy and self.dtype == dtype:
             return self
-        made = empty(self.shape, dtype)
-        _work(lambda: np.copyto(made.memory, self.memory, casting="unsafe"))
-        return made
+        out = empty(self.shape, dtype)
+        _work(lambda: np.copyto(out.memory, self.memory, casting="unsafe"))
+        return out
 
     def copy(self) -> "Array":
         return self.astype(self.dtype)
@@ -71,12 +73,14 @@ class Array:
 
     def _combined(self, function: Any, other: Any) -> "Array":
         if isinstance(other, np.ndarray):
-            raise TypeError(f"Array: an array of NumPy's, of shape {other.shape}, beside one of a GPU; move it first")
+            raise TypeError(
+                f"Array: an operand is a NumPy array, of shape {other.shape}; expected device arrays; move it first"
+            )
         operands = self.memory, other.memory if isinstance(other, Array) else other
         shape = np.broadcast_shapes(*map(np.shape, operands))
-        made = empty(shape, function(*(np.ones_like(operand, shape=()) for operand in operands)).dtype)
-        _work(lambda: function(*operands, out=made.memory))
-        return made
+        out = empty(shape, function(*(np.ones_like(operand, shape=()) for operand in operands)).dtype)
+        _work(lambda: function(*operands, out=out.memory))
+        return out
 
 
 def _work(function: Callable[[], Any]) -> None:
@@ -95,9 +99,9 @@ def empty_like(value: Array) -> Array:
 
 
 def zeros(shape: Any, dtype: Any = float) -> Array:
-    made = empty(shape, dtype)
-    made[...] = 0
-    return made
+    out = empty(shape, dtype)
+    out[...] = 0
+    return out
 
 
 def asarray(value: np.ndarray) -> Array:
@@ -113,9 +117,9 @@ def concatenate(values: Any, axis: int = 0) -> Array:
     parts = [value.memory for value in values]
     shape = list(parts[0].shape)
     shape[axis] = sum(part.shape[axis] for part in parts)
-    made = empty(shape, np.result_type(*parts))
-    _work(lambda: np.concatenate(parts, axis, out=made.memory))
-    return made
+    out = empty(shape, np.result_type(*parts))
+    _work(lambda: np.concatenate(parts, axis, out=out.memory))
+    return out
 
 
 def asnumpy(value: Array) -> np.ndarray:

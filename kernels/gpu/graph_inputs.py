@@ -1,8 +1,8 @@
-"""Per-step inputs of a CUDA graph, uploaded in advance: tables in the GPU's memory with a row for each step.
+"""Per-step inputs of a CUDA graph, uploaded in advance: tables in GPU memory with a row for each step.
 
-A captured step has the same arguments each time it is replayed. So it finds the rows of its batch, the hyperparameters
-of its update and the place for its loss in tables, by a count of steps that is in the GPU's memory too and that each
-step increments.
+A captured step has the same arguments in every replay. It reads the rows of its batch and the hyperparameters of its
+update from these tables, and writes its loss to one, at the position of a step counter in GPU memory, which each step
+increments.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from .multi_tensor import in_dtype
 class GraphInputs:
     """Tables for up to `length` steps.
 
-    drawn: arrays of a step, such as the rows of its batch: others of these shapes and dtypes come in the others
-    numbers: those of one parameter in the update of a step, such as (learning rate, momentum)
-    count, dtype: of the parameters
+    drawn: the arrays of one step, such as the row indices of its batch; all steps have these shapes and dtypes
+    numbers: the hyperparameters of the update of one parameter, such as (learning rate, momentum)
+    count, dtype: number and dtype of the parameters
     """
 
     def __init__(self, length: int, drawn: Sequence[np.ndarray], numbers: tuple, count: int, dtype: np.dtype) -> None:
@@ -33,7 +33,7 @@ class GraphInputs:
         self._losses = xp.empty(length)
 
     def begin(self, drawn: Sequence[Sequence[np.ndarray]], numbers: list[tuple]) -> None:
-        """Upload what was drawn for each of the next steps, and the numbers of its update."""
+        """Upload the drawn arrays and the hyperparameters of the next steps."""
         count = len(drawn)
         for table, values in zip(self._tables, zip(*drawn, strict=True), strict=True):
             write(table[:count], np.stack(values))
@@ -42,21 +42,21 @@ class GraphInputs:
         write(self.step, np.zeros(1, np.int32))
 
     def drawn(self) -> list[Any]:
-        """What was drawn for this step."""
+        """Return the drawn arrays of this step."""
         for table, out in zip(self._tables, self._drawn, strict=True):
             _row(out.size, out.size, out.size, self.step, table, out)
         return self._drawn
 
     def supply(self, numbers: Any) -> None:
-        """Write this step's numbers, for each parameter."""
+        """Write the hyperparameters of this step, for each parameter."""
         _row(numbers.size, numbers.size, self._numbers[0].size, self.step, self._numbers, numbers)
 
     def end(self, loss: Any) -> None:
-        """Keep this step's loss, and go on to the next."""
+        """Store the loss of this step and increment the step counter."""
         _next(1, loss, self._losses, self.step)
 
     def losses(self, count: int) -> list[float]:
-        """The losses of the steps since `begin`."""
+        """Return the losses of the first `count` steps since `begin`."""
         return to_host(self._losses[:count]).tolist()
 
 

@@ -1,9 +1,9 @@
-"""Work of the GPU that is captured once and replayed without Python: CUDA graphs.
+"""CUDA graphs: GPU work that is captured once and replayed in one launch, without Python.
 
-A function can be captured if it always does the same: the same kernels with the same numbers on arrays that keep their
-addresses, and no copies to or from the host. `trace` runs it once and notes what it did; two such notes tell whether it
-may be captured. On a GPU `capture` makes a CUDA graph, which replays everything in one launch; in the simulator it
-keeps what was noted, and does it again.
+A function can be captured if every call launches the same kernels with the same numbers on arrays at the same
+addresses, and copies nothing between host and device. `trace` runs it and records its work; comparing two traces tells
+whether it can be captured. On a GPU `capture` creates a CUDA graph; in the simulator it records the work and repeats
+it.
 
 Source: NVIDIA, CUDA C++ Programming Guide, "CUDA Graphs".
 """
@@ -16,17 +16,17 @@ from .availability import SIMULATED
 
 
 class Work(NamedTuple):
-    """What the GPU was told to do."""
+    """One launch or copy on the GPU."""
 
     name: str
     numbers: tuple
     again: Callable[[], None] | None
 
 
-class Notes:
-    """All that a function had the GPU do, and how many bytes it moved between host and device.
+class Trace:
+    """The GPU work of a function, and the bytes that it copied between host and device.
 
-    executing: False where work is only noted, to be done later
+    executing: False to record work without doing it
     """
 
     def __init__(self, executing: bool = True) -> None:
@@ -34,8 +34,8 @@ class Notes:
         self.moved = 0
         self.executing = executing
 
-    def reason(self, other: "Notes") -> str | None:
-        """Why a function that was noted twice cannot be repeated without Python, or None."""
+    def reason(self, other: "Trace") -> str | None:
+        """Return why a function with these two traces cannot be captured, or None."""
         if self.moved or other.moved:
             return f"it moves {max(self.moved, other.moved)} bytes between host and device"
         if [one.name for one in self.work] != [one.name for one in other.work]:
@@ -46,39 +46,42 @@ class Notes:
         return None
 
 
-_notes: ContextVar[Notes | None] = ContextVar("fastnn_notes", default=None)
+_trace: ContextVar[Trace | None] = ContextVar("fastnn_trace", default=None)
 
 
 def do(work: Callable[[], None], name: str, numbers: Callable[[], tuple] = tuple) -> None:
-    """Have the GPU do something, and note it where that is wanted."""
-    notes = _notes.get()
-    if notes is None:
+    """Do some GPU work, and record it inside `trace`."""
+    found = _trace.get()
+    if found is None:
         work()
         return
-    notes.work.append(Work(name, numbers(), work if SIMULATED else None))
-    if notes.executing:
+    found.work.append(Work(name, numbers(), work if SIMULATED else None))
+    if found.executing:
         work()
 
 
-def note_move(count: int) -> None:
-    """Note bytes that were moved between host and device."""
-    if notes := _notes.get():
-        notes.moved += count
+def record_copy(count: int) -> None:
+    """Record bytes that were copied between host and device."""
+    if found := _trace.get():
+        found.moved += count
 
 
-def trace(function: Callable[[], None], executing: bool = True) -> Notes:
-    """Run a function; what it had the GPU do."""
-    notes = Notes(executing)
-    token = _notes.set(notes)
+def trace(function: Callable[[], None], executing: bool = True) -> Trace:
+    """Run a function and return the trace of its GPU work."""
+    found = Trace(executing)
+    token = _trace.set(found)
     try:
         function()
     finally:
-        _notes.reset(token)
-    return notes
+        _trace.reset(token)
+    return found
 
 
 def capture(function: Callable[[], None]) -> Callable[[], None]:
-    """A function that replays all work of another one, which is not done yet; call both inside a `CaptureStream`."""
+    """Capture the GPU work of a function, without running it; return a function that replays it.
+
+    Call both inside a `CaptureStream`.
+    """
     if SIMULATED:
         again = [one.again for one in trace(function, executing=False).work if one.again]
 
@@ -90,7 +93,7 @@ def capture(function: Callable[[], None]) -> Callable[[], None]:
     import cupy
 
     stream, pool = cupy.cuda.get_current_stream(), cupy.cuda.MemoryPool()
-    with cupy.cuda.using_allocator(pool.malloc):  # memory that nobody else is given while the graph uses it
+    with cupy.cuda.using_allocator(pool.malloc):  # nobody else gets this memory while the graph uses it
         stream.begin_capture()
         try:
             function()
@@ -104,7 +107,7 @@ def capture(function: Callable[[], None]) -> Callable[[], None]:
 
 
 class CaptureStream:
-    """A stream of its own, on which work is captured and replayed inside a `with` block."""
+    """Context manager: a separate stream on which work is captured and replayed."""
 
     def __init__(self) -> None:
         self._stream: Any = None

@@ -1,4 +1,4 @@
-"""How kernels for a GPU are written and launched.
+"""Write and launch GPU kernels.
 
     @kernel
     def _double(count, x, out):
@@ -8,9 +8,9 @@
 
     _double(x.size, x.size, x, out)
 
-calls it on so many threads, rounded up to whole blocks. Arguments are arrays, which a kernel sees as flat memory, and
-scalars: integers come as int32, NumPy's floats as what they are. So numbers in a kernel that computes in float32
-are arguments too, `zero` or `half`, or whole: a literal 0.5 would have it compute in float64.
+launches `x.size` threads, rounded up to whole blocks. Arguments are device arrays, which a kernel sees as flat memory,
+and scalars: integers are passed as int32, NumPy floats in their own dtype. A float literal such as 0.5 would make a
+float32 kernel compute in float64, so such numbers are passed as arguments, for example `half`.
 """
 
 import functools
@@ -27,18 +27,20 @@ from .availability import SIMULATED
 if SIMULATED:
     from . import simulator
 
-cuda: Any = simulator.here if SIMULATED else numba.cuda  # for modules whose functions the kernels of others call
-BLOCK = 32 if SIMULATED else 256  # threads; the simulator needs a thread of Python for each
+cuda: Any = (
+    simulator.here if SIMULATED else numba.cuda
+)  # for modules whose functions are called by kernels of other modules
+BLOCK = 32 if SIMULATED else 256  # threads; each is a Python thread in the simulator
 
 KERNELS: dict[str, "Kernel"] = {}
 
 
 class Kernel:
-    """A function that runs on many threads of the GPU, each its own call; compiled for each signature when first met.
+    """A GPU kernel, compiled for each signature at its first launch.
 
-    block: threads of a block
-    variant: tells kernels apart that are made by one function
-    `signatures`: those it was launched with, words such as "*f4" for memory of float32 and "i4" for an int32
+    block: the number of threads of a block
+    variant: distinguishes kernels that are created by the same function
+    `signatures`: the signatures it was launched with, such as "*f4" for a float32 array and "i4" for an int32
     """
 
     def __init__(self, function: Callable, block: int = BLOCK, variant: str = "") -> None:
@@ -49,11 +51,11 @@ class Kernel:
         KERNELS[self.name] = self
 
     def __call__(self, threads: int, *arguments: Any) -> None:
-        """Run so many threads, in whole blocks."""
+        """Launch `threads` threads, rounded up to whole blocks."""
         self.launch(-(-threads // self.block), *arguments)
 
     def launch(self, blocks: int, *arguments: Any) -> None:
-        """Run so many blocks of threads."""
+        """Launch `blocks` blocks of threads."""
         if not blocks:
             return
         arguments = tuple(self._int32(value) if type(value) is int else value for value in arguments)
@@ -96,17 +98,17 @@ def device(function: Callable) -> Callable:
 
 
 @device
-def split(place, length):
-    """The quotient and the remainder, int32, of two integers from 0 up to 2**32: the usual ones take 64 bits."""
-    quotient = uint32(uint32(place) // uint32(length))
-    return int32(quotient), int32(uint32(place) - quotient * uint32(length))
+def split(index, length):
+    """Return quotient and remainder as int32, for integers from 0 to 2**32 - 1; Python's // and % take 64 bits."""
+    quotient = uint32(uint32(index) // uint32(length))
+    return int32(quotient), int32(uint32(index) - quotient * uint32(length))
 
 
 @device
-def windows_over(place, length, stride, count):
-    """The first of `count` windows that covers a place of the padded image, and the one after the last."""
-    first, _ = split(max(place + stride - length, 0), stride)
-    last, _ = split(place, stride)
+def windows_over(position, length, stride, count):
+    """Return the range first, stop of those among `count` windows that cover a position of the padded image."""
+    first, _ = split(max(position + stride - length, 0), stride)
+    last, _ = split(position, stride)
     return first, min(last + 1, count)
 
 

@@ -1,4 +1,4 @@
-"""Arrays for the kernels: CuPy's on a GPU, those of `fake_cupy` in the simulator; and how they get there and back."""
+"""Device arrays, from CuPy or in the simulator from `fake_cupy`, and copies between host and device."""
 
 import functools
 import importlib
@@ -15,31 +15,31 @@ from .availability import SIMULATED
 
 
 class _CuPy:
-    """CuPy, imported when the first array is asked for: kernels are compiled without it."""
+    """CuPy, imported at first use, since compiling kernels does not need it."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib.import_module("cupy"), name)
 
 
-def _standin() -> Any:
+def _fake_cupy() -> Any:
     from . import fake_cupy
 
     return fake_cupy
 
 
-xp: Any = _standin() if SIMULATED else _CuPy()
+xp: Any = _fake_cupy() if SIMULATED else _CuPy()
 
-_moved, _lock = [0, 0], threading.Lock()  # bytes moved to the GPU and from it
+_moved, _lock = [0, 0], threading.Lock()  # bytes copied to the GPU and from it
 
 
 def to_device(array: np.ndarray) -> Any:
-    """The array in the GPU's memory."""
+    """Copy an array to the GPU."""
     _count(0, array.nbytes)
     return xp.asarray(array)
 
 
 def to_host(array: Any) -> np.ndarray:
-    """The array in the host's memory."""
+    """Copy a device array to the host; return a NumPy array as it is."""
     if isinstance(array, np.ndarray):
         return array
     _count(1, array.nbytes)
@@ -47,17 +47,17 @@ def to_host(array: Any) -> np.ndarray:
 
 
 def transfers() -> tuple[int, int]:
-    """The bytes that were moved to the GPU and from it so far."""
+    """Return the bytes that were copied to the GPU and from it so far."""
     return _moved[0], _moved[1]
 
 
 def free_memory() -> int:
-    """Bytes of the GPU's memory that are free."""
+    """Return the free bytes of GPU memory."""
     return sys.maxsize if SIMULATED else xp.cuda.runtime.memGetInfo()[0]
 
 
 def write(array: Any, values: np.ndarray) -> None:
-    """Overwrite an array of the GPU."""
+    """Overwrite a device array with values from the host."""
     _count(0, values.nbytes)
     if SIMULATED:
         array.memory[...] = values
@@ -66,23 +66,23 @@ def write(array: Any, values: np.ndarray) -> None:
 
 
 def address(array: Any) -> int:
-    """Where an array of the GPU, or one of NumPy's, begins in its memory."""
+    """Return the address of a device array or NumPy array."""
     if isinstance(array, np.ndarray):
         return array.ctypes.data
     return array.memory.ctypes.data if SIMULATED else array.data.ptr
 
 
 def on_device(function: Callable) -> Callable:
-    """A variant's function, for arrays of the GPU, called with NumPy's as well: then it returns NumPy's.
+    """Decorate a function of device arrays to accept NumPy arrays too, for which it returns NumPy arrays.
 
-    Called with both, it returns arrays of the GPU. One such function that calls another hands on arrays of the GPU, and
-    what comes back has not left it.
+    If any argument is a device array, it returns device arrays; so decorated functions that call each other with device
+    arrays copy nothing.
     """
     return writing()(function)
 
 
 def with_loss(function: Callable) -> Callable:
-    """`on_device` for a function that returns a loss first: with NumPy's arrays alone that is a number of Python."""
+    """`on_device` for a function whose first result is a loss: a Python float if no argument is a device array."""
     moved = on_device(function)
 
     @functools.wraps(function)
@@ -94,19 +94,19 @@ def with_loss(function: Callable) -> Callable:
 
 
 def writing(*names: str) -> Callable[[Callable], Callable]:
-    """`on_device` for a function that writes into its arguments of these names: NumPy's get what was written."""
+    """`on_device` for a function that writes to the named arguments: NumPy arrays among them are updated."""
 
     def decorate(function: Callable) -> Callable:
-        places = [list(inspect.signature(function).parameters).index(name) for name in names]
+        positions = [list(inspect.signature(function).parameters).index(name) for name in names]
 
         @functools.wraps(function)
         def moved(*arguments: Any) -> Any:
             if not _holds(arguments, np.ndarray):
                 return function(*arguments)
-            placed = _each(arguments, np.ndarray, placing())
-            results = function(*placed)
-            for place in places:
-                _write_back(arguments[place], placed[place])
+            on_gpu = _each(arguments, np.ndarray, uploader())
+            results = function(*on_gpu)
+            for position in positions:
+                _write_back(arguments[position], on_gpu[position])
             return results if _holds(arguments, xp.ndarray) else _each(results, xp.ndarray, to_host)
 
         return moved
@@ -114,26 +114,27 @@ def writing(*names: str) -> Callable[[Callable], Callable]:
     return decorate
 
 
-def placing() -> Callable[[Any], Any]:
-    """`to_device` for the arrays of one call: one that is given twice is one array there too."""
-    placed: dict[int, Any] = {}
+def uploader() -> Callable[[Any], Any]:
+    """Return `to_device` for the arguments of one call: an array that is passed twice is copied once."""
+    copies: dict[int, Any] = {}
 
-    def place(array: Any) -> Any:
+    def upload(array: Any) -> Any:
         if not isinstance(array, np.ndarray):
             return array
-        if id(array) not in placed:
-            placed[id(array)] = to_device(array)
-        return placed[id(array)]
+        if id(array) not in copies:
+            copies[id(array)] = to_device(array)
+        return copies[id(array)]
 
-    return place
+    return upload
 
 
-def _write_back(given: Any, placed: Any) -> None:
+def _write_back(given: Any, on_gpu: Any) -> None:
+    """Copy device arrays into the NumPy arrays from which they were made."""
     if isinstance(given, (tuple, list)):
-        for pair in zip(given, placed, strict=True):
+        for pair in zip(given, on_gpu, strict=True):
             _write_back(*pair)
     elif isinstance(given, np.ndarray):
-        given[...] = to_host(placed)
+        given[...] = to_host(on_gpu)
 
 
 def _each(values: Any, kind: type, change: Callable) -> Any:
@@ -149,6 +150,6 @@ def _holds(values: Any, kind: type) -> bool:
 
 
 def _count(direction: int, count: int) -> None:
-    graphs.note_move(count)
+    graphs.record_copy(count)
     with _lock:
         _moved[direction] += count

@@ -1,8 +1,8 @@
-"""Many arrays in one launch: a table in the GPU's memory says where each of them lies, and they stay where they are.
+"""Many arrays in one launch: a table in GPU memory tells where each array is, so nothing is copied.
 
-A row of the table has the arrays of one parameter: its weights, their gradient and so on, all of one size. Each block
-of threads takes a chunk of a row. Places are counted in elements from the first array of all, whose memory the kernel
-is given; other arrays are reached from there, wherever they are, by a positive or a negative number.
+A row of the table holds the arrays of one parameter: its weights, their gradient and so on, all of one size. Each block
+of threads computes a chunk of a row. The kernel gets the memory of the first array; the table gives the positions of
+all others relative to it, in elements, positive or negative.
 
     @kernel
     def _add(memory, chunks, table, numbers):
@@ -13,8 +13,8 @@ is given; other arrays are reached from there, wherever they are, by a positive 
 
     run(_add, [(x, y)], [(0.5,)])
 
-The tables of arrays that were met before are kept. So is the memory for a launch's numbers, in which they are
-overwritten: a CUDA graph that holds such a launch runs with new numbers once they are written.
+Tables are cached. So is the memory for the numbers of a launch, which is overwritten: a CUDA graph that contains such a
+launch then runs with the new numbers.
 """
 
 import contextlib
@@ -29,55 +29,55 @@ import numpy as np
 
 from .availability import SIMULATED
 from .launch import BLOCK, Kernel, cuda, device
-from .memory import address, placing, to_device, to_host, write, xp
+from .memory import address, to_device, to_host, uploader, write, xp
 
-CHUNK = 4 * BLOCK  # elements of a block
+CHUNK = 4 * BLOCK  # elements for each block
 
 
 class Table(NamedTuple):
-    """What a launch needs to know, in the GPU's memory."""
+    """The arguments of a launch, in GPU memory."""
 
     blocks: int
-    chunks: Any  # int32: for each block its row and its chunk in it
-    table: Any  # int64: for each row the size of its arrays and their places
-    numbers: Any  # for each row those of its launch
+    chunks: Any  # int32: row and chunk of each block
+    table: Any  # int64: size and positions of the arrays of each row
+    numbers: Any  # the numbers of each row
 
 
 def update(kernel: Kernel, columns: Sequence[Sequence[Any]], written: int, numbers: Sequence[tuple]) -> None:
-    """Run a kernel on arrays of the GPU or of the host, as if on one row after the other.
+    """Run a kernel on device arrays or NumPy arrays, with the result of one row after the other.
 
-    columns: lists of arrays; those in the last `written` of them change. numbers: a tuple for each row
+    columns: lists of arrays, of which the last `written` lists are written to; numbers: a tuple for each row
     """
     rows = list(zip(*columns, strict=True))
     for some in _launches(tuple(map(_key, rows))):
-        placed = placing()
-        run(kernel, [tuple(map(placed, row)) for row in rows[some]], numbers[some])
+        upload = uploader()
+        run(kernel, [tuple(map(upload, row)) for row in rows[some]], numbers[some])
         for row in rows[some]:
             for array in row[-written:]:
                 if isinstance(array, np.ndarray):
-                    array[...] = to_host(placed(array))
+                    array[...] = to_host(upload(array))
 
 
 def run(kernel: Kernel, rows: Sequence[tuple[Any, ...]], numbers: Sequence[tuple]) -> None:
-    """Run a kernel on rows of arrays of the GPU, of one dtype, which share no memory with those of other rows."""
+    """Run a kernel on rows of device arrays of one dtype; arrays of different rows must not share memory."""
     memory = rows[0][0]
     found = _table(tuple(map(_key, rows)), len(numbers[0]), memory.dtype)
     if supply := _supply.get():
         supply(found.numbers)
     else:
         write(found.numbers, in_dtype(numbers, memory.dtype))
-    kernel.launch(found.blocks, _Reach(memory) if SIMULATED else memory, *found[1:])
+    kernel.launch(found.blocks, _Memory(memory) if SIMULATED else memory, *found[1:])
 
 
 def in_dtype(numbers: Any, dtype: np.dtype) -> np.ndarray:
-    """The numbers in a dtype; those too large for it are infinite in it."""
+    """Convert numbers to a dtype; those that are too large become infinite."""
     with np.errstate(all="ignore"):
         return np.array(numbers, dtype)
 
 
 @contextlib.contextmanager
 def supplied(supply: Callable[[Any], None]) -> Iterator[None]:
-    """Inside the block, launches get their numbers from a function that is given the memory to write to."""
+    """Context manager in which `supply(memory)` writes the numbers of each launch."""
     token = _supply.set(supply)
     try:
         yield
@@ -90,29 +90,29 @@ _supply: ContextVar[Callable[[Any], None] | None] = ContextVar("fastnn_supply", 
 
 @device
 def own_chunk(chunks, table, arrays):
-    """The row of this block, its first element and the one after its last."""
+    """Return the row of this block, and begin and end of its elements."""
     row, chunk = chunks[2 * cuda.blockIdx.x], chunks[2 * cuda.blockIdx.x + 1]
     begin = chunk * CHUNK
     return row, begin, min(begin + CHUNK, table[row * (1 + arrays)])
 
 
 def _key(row: tuple[Any, ...]) -> tuple[int, ...]:
-    """The bytes of a number, the size of the arrays, their addresses."""
+    """Return the bytes of a number, the size of the arrays, and their addresses."""
     return row[0].dtype.itemsize, row[0].size, *map(address, row)
 
 
 @functools.lru_cache(maxsize=64)
 def _launches(keys: tuple[tuple[int, ...], ...]) -> list[slice]:
-    """Which rows go together: all, or one after the other where they share memory or differ in their dtype."""
+    """Return which rows to launch together: all, or one by one if they share memory or differ in dtype."""
     if len({key[0] for key in keys}) == 1 and _are_apart(keys):
         return [slice(None)]
-    return [slice(place, place + 1) for place in range(len(keys))]
+    return [slice(i, i + 1) for i in range(len(keys))]
 
 
 def _are_apart(keys: tuple[tuple[int, ...], ...]) -> bool:
-    """Whether the arrays of one row share no memory with those of another; within a row one may appear twice."""
+    """Whether arrays of different rows share no memory; the same array may appear twice in one row."""
     spans = sorted(
-        (start, start + size * itemsize) for itemsize, size, *places in keys for start in set(places) if size
+        (start, start + size * itemsize) for itemsize, size, *starts in keys for start in set(starts) if size
     )
     return all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
 
@@ -120,7 +120,7 @@ def _are_apart(keys: tuple[tuple[int, ...], ...]) -> bool:
 @functools.lru_cache(maxsize=64)
 def _table(keys: tuple[tuple[int, ...], ...], numbers: int, dtype: np.dtype) -> Table:
     first, itemsize = keys[0][2], dtype.itemsize
-    lines = [(size, *((place - first) // itemsize for place in places)) for _, size, *places in keys]
+    lines = [(size, *((start - first) // itemsize for start in starts)) for _, size, *starts in keys]
     chunks = [(row, chunk) for row, line in enumerate(lines) for chunk in range(-(-line[0] // CHUNK))]
     return Table(
         len(chunks),
@@ -130,21 +130,21 @@ def _table(keys: tuple[tuple[int, ...], ...], numbers: int, dtype: np.dtype) -> 
     )
 
 
-class _Reach:
-    """In the simulator: memory from an array on, as far as an address reaches in either direction."""
+class _Memory:
+    """In the simulator: all memory, indexed relative to an array."""
 
     def __init__(self, array: Any) -> None:
         self.dtype, self.start, self.memory = array.dtype, address(array), self
 
-    def reshape(self, _: int) -> "_Reach":
+    def reshape(self, _: int) -> "_Memory":
         return self
 
-    def __getitem__(self, place: int) -> Any:
-        return self._element(place)[0]
+    def __getitem__(self, index: int) -> Any:
+        return self._element(index)[0]
 
-    def __setitem__(self, place: int, value: Any) -> None:
-        self._element(place)[...] = value
+    def __setitem__(self, index: int, value: Any) -> None:
+        self._element(index)[...] = value
 
-    def _element(self, place: int) -> np.ndarray:
-        start = self.start + int(place) * self.dtype.itemsize
+    def _element(self, index: int) -> np.ndarray:
+        start = self.start + int(index) * self.dtype.itemsize
         return np.frombuffer(memoryview((ctypes.c_char * self.dtype.itemsize).from_address(start)), self.dtype)

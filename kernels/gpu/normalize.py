@@ -1,10 +1,11 @@
-"""Batch and group normalization on a GPU: sums over what shares statistics, see `reduce`; then an output for a thread.
+"""Batch and group normalization on a GPU: statistics are block reductions (see `reduce`), outputs one per thread.
 
-x is (N, C, S). The statistics of channel c of image n are at place n * step + c // size: those of batch norm, one for
-each channel, with step 0 and size 1; those of groups of `size` channels with as many steps as an image has groups.
+x is (N, C, S). The statistics of channel c of image n are at index n * step + c // size. For batch norm, with one
+statistic for each channel, step is 0 and size 1; for group norm, step is the number of groups and size the channels of
+a group.
 
-All of it is computed in float64. 1 / sqrt(var + epsilon) is computed once for each statistic, not for each element, and
-nothing is divided element by element. ReLU is done in the pass that normalizes, and in those of its gradient.
+Everything is computed in float64. 1 / sqrt(var + epsilon) is computed once for each statistic, so that no element needs
+a division. ReLU is fused into the normalization and its gradient.
 """
 
 import math
@@ -14,32 +15,32 @@ from numba import float64
 
 from .launch import cuda, device, kernel, split
 from .memory import xp
-from .reduce import block_sum, is_first, kernel_of_sums, narrowed, own_part, own_share, place, stride, sums
+from .reduce import block_sum, is_first, kernel_of_sums, narrowed, own_part, own_share, position, stride, sums
 
 
 def batch_forward(x, gamma, beta, epsilon, relu=False):
-    """out, mean and var; out not below 0 for `relu`."""
+    """Return out, with ReLU if `relu`, mean and var."""
     mean, var = batch_statistics(x)
     out = given_forward(x, gamma, beta, mean, var, epsilon, relu)
     return out, narrowed(mean, x.dtype), narrowed(var, x.dtype)
 
 
 def batch_statistics(x):
-    """Mean and biased variance of each channel, in float64."""
+    """Return mean and biased variance of each channel, in float64."""
     mean, var = xp.empty(x.shape[1]), xp.empty(x.shape[1])
     sums(_statistics, x.shape, (x,), (mean, var), add=_join_parts)
     return mean, var
 
 
 def given_forward(x, gamma, beta, mean, var, epsilon, relu=False):
-    """out, of given statistics."""
+    """Return x normalized by given statistics, with ReLU if `relu`."""
     (_, C, S), out, inv = x.shape, xp.empty_like(x), per_deviation(var, epsilon)
     _normalize(out.size, out.size, C, S, 0, 1, x, gamma, beta, mean, inv, _floor(x.dtype, relu), out)
     return out
 
 
 def graph_backward(dout, x, gamma, mean, var, epsilon):
-    """dx, dgamma and dbeta of `batch_forward`, through the graph: mean -> deviation -> var -> inv -> xhat -> out."""
+    """Return dx, dgamma, dbeta of `batch_forward`, by its graph mean -> deviation -> var -> inv -> xhat -> out."""
     (N, C, S), dx, inv = x.shape, xp.empty_like(x), per_deviation(var, epsilon)
     dgamma, dbeta = _parameter_sums(dout, None, x, mean, inv, 0, 1)
     deviations, dmean, dvar = xp.empty(C), xp.empty(C), xp.empty(C)
@@ -50,7 +51,7 @@ def graph_backward(dout, x, gamma, mean, var, epsilon):
 
 
 def batch_backward(dout, x, gamma, mean, var, epsilon, relu=None):
-    """dx, dgamma and dbeta of `batch_forward`, in closed form. relu: its output, where a ReLU followed."""
+    """Return dx, dgamma and dbeta of `batch_forward`, in closed form. relu: its output, if it applied ReLU."""
     (N, C, S), dx, inv = x.shape, xp.empty_like(x), per_deviation(var, epsilon)
     dgamma, dbeta = _parameter_sums(dout, relu, x, mean, inv, 0, 1)
     given = *_gate(dout, relu), x, gamma, mean, inv, dgamma, dbeta
@@ -59,7 +60,7 @@ def batch_backward(dout, x, gamma, mean, var, epsilon, relu=None):
 
 
 def given_backward(dout, x, gamma, mean, var, epsilon, relu=None):
-    """dx, dgamma and dbeta of `given_forward`."""
+    """Return dx, dgamma and dbeta of `given_forward`."""
     (_, C, S), dx, inv = x.shape, xp.empty_like(x), per_deviation(var, epsilon)
     _given_dx(dx.size, dx.size, C, S, *_gate(dout, relu), gamma, inv, dx)
     dgamma, dbeta = _parameter_sums(dout, relu, x, mean, inv, 0, 1)
@@ -67,7 +68,7 @@ def given_backward(dout, x, gamma, mean, var, epsilon, relu=None):
 
 
 def group_forward(x, gamma, beta, groups, epsilon, relu=False):
-    """out, mean and var, of groups of neighbouring channels; out not below 0 for `relu`."""
+    """Return out, with ReLU if `relu`, and mean and var of groups of adjacent channels."""
     (N, C, S), out, size = x.shape, xp.empty_like(x), x.shape[1] // groups
     mean, var = xp.empty((N, groups)), xp.empty((N, groups))
     sums(_statistics, (1, N * groups, size * S), (x,), (mean, var), add=_join_parts)
@@ -77,7 +78,7 @@ def group_forward(x, gamma, beta, groups, epsilon, relu=False):
 
 
 def group_backward(dout, x, gamma, groups, mean, var, epsilon, relu=None):
-    """dx, dgamma and dbeta of `group_forward`. relu: its output, where a ReLU followed."""
+    """Return dx, dgamma and dbeta of `group_forward`. relu: its output, if it applied ReLU."""
     (N, C, S), dx, size, inv = x.shape, xp.empty_like(x), x.shape[1] // groups, per_deviation(var, epsilon)
     totals, products = xp.empty((N, groups)), xp.empty((N, groups))
     given = *_gate(dout, relu), x, gamma, mean, inv
@@ -88,14 +89,14 @@ def group_backward(dout, x, gamma, groups, mean, var, epsilon, relu=None):
 
 
 def per_deviation(var, epsilon):
-    """1 / sqrt(var + epsilon), in float64."""
+    """Return 1 / sqrt(var + epsilon), in float64."""
     inv = xp.empty(var.shape)
     _per_deviation(inv.size, inv.size, var, np.float64(epsilon), inv)
     return inv
 
 
 def _parameter_sums(dout, relu, x, mean, inv, step, size):
-    """dgamma and dbeta, in float64."""
+    """Return dgamma and dbeta, in float64."""
     dgamma, dbeta = xp.empty(x.shape[1]), xp.empty(x.shape[1])
     sums(_parameter_gradients, x.shape, (step, size, *_gate(dout, relu), x, mean, inv), (dgamma, dbeta))
     return dgamma, dbeta
@@ -106,7 +107,7 @@ def _join_parts(parts, chunk, length, means, variances, mean, var):
 
 
 def _gate(dout, relu):
-    """For kernels: the gradient, the output of a ReLU that it came through, and whether there is one."""
+    """Return kernel arguments: the gradient, the output of the ReLU, and whether there is one."""
     return (dout, dout, 0) if relu is None else (dout, relu, 1)
 
 
@@ -119,15 +120,15 @@ def _share(count):
 
 
 @device
-def places(i, C, S, step, size):
-    """The channel of element i of x, and the place of its statistics."""
+def positions(i, C, S, step, size):
+    """Return the channel of element i of x, and the index of its statistics."""
     n, c = split(split(i, S)[0], C)
     return c, n * step + split(c, size)[0]
 
 
 @device
 def _gradient(i, dout, out, gated):
-    """dout[i], but 0 where a ReLU stops it."""
+    """Return dout[i], or 0 where the ReLU's output is not positive."""
     return float64(dout[i]) if not gated or out[i] > 0 else 0.0
 
 
@@ -141,18 +142,18 @@ def _per_deviation(count, var, epsilon, inv):
 
 @kernel_of_sums
 def _statistics(wide, parts, chunk, N, C, S, x, mean, var):
-    """Mean and biased variance of x[n, c, s] over n and s: of each part, around its own mean."""
+    """Mean and biased variance of x[n, c, s] over n and s: of each part, from deviations from its mean."""
     c, first, end = own_share(wide, parts, chunk, N, C, S)
     part = own_part(parts)
     share = 1.0 / (min((part + 1) * chunk, N * S) - part * chunk)
     total, i = 0.0, first
     while i < end:
-        total += float64(x[place(i, c, C, S)])
+        total += float64(x[position(i, c, C, S)])
         i += stride(wide)
     center = block_sum(total, wide) * share
     total, i = 0.0, first
     while i < end:
-        deviation = float64(x[place(i, c, C, S)]) - center
+        deviation = float64(x[position(i, c, C, S)]) - center
         total += deviation * deviation
         i += stride(wide)
     total = block_sum(total, wide) * share
@@ -179,10 +180,10 @@ def _join(C, parts, chunk, length, means, variances, mean, var):
 
 @kernel
 def _normalize(count, C, S, step, size, x, gamma, beta, mean, inv, floor, out):
-    """out[n, c, s] = gamma[c] * (x[n, c, s] - mean) * inv + beta[c], but not below the floor"""
+    """out[n, c, s] = gamma[c] * (x[n, c, s] - mean) * inv + beta[c], but at least floor"""
     i = cuda.grid(1)
     if i < count:
-        c, at = places(i, C, S, step, size)
+        c, at = positions(i, C, S, step, size)
         value = gamma[c] * ((float64(x[i]) - mean[at]) * inv[at]) + beta[c]
         out[i] = floor if value < floor else value
 
@@ -208,11 +209,11 @@ def _parameter_gradients(wide, parts, chunk, N, C, S, step, size, dout, relu, ga
 
 @kernel_of_sums
 def _deviations(wide, parts, chunk, N, C, S, x, mean, out):
-    """out[c] = sum_{n, s} x[n, c, s] - mean[c], which is 0 but for rounding"""
+    """out[c] = sum_{n, s} x[n, c, s] - mean[c], which is 0 except for rounding"""
     c, i, end = own_share(wide, parts, chunk, N, C, S)
     total = 0.0
     while i < end:
-        total += float64(x[place(i, c, C, S)]) - mean[c]
+        total += float64(x[position(i, c, C, S)]) - mean[c]
         i += stride(wide)
     total = block_sum(total, wide)
     if is_first(wide) and c < C:
@@ -262,7 +263,7 @@ def _given_dx(count, C, S, dout, relu, gated, gamma, inv, dx):
 def _group_sums(
     wide, parts, chunk, N, C, S, groups, size, length, dout, relu, gated, x, gamma, mean, inv, totals, products
 ):
-    """The sums of dxhat and of dxhat * xhat over each group, with dxhat = dout * gamma[c]; a channel has `length`."""
+    """The sums of dxhat = dout * gamma[c] and of dxhat * xhat over each group; length: elements of a channel."""
     group, i, end = own_share(wide, parts, chunk, N, C, S)
     channel = split(group, groups)[1] * size
     total, product = 0.0, 0.0
@@ -283,7 +284,7 @@ def _group_dx(count, C, S, groups, size, share, dout, relu, gated, x, gamma, mea
     """dx = inv * (dxhat - mean of dxhat - xhat * mean of dxhat * xhat)"""
     i = cuda.grid(1)
     if i < count:
-        c, at = places(i, C, S, groups, size)
+        c, at = positions(i, C, S, groups, size)
         xhat = (float64(x[i]) - mean[at]) * inv[at]
         dxhat = _gradient(i, dout, relu, gated) * gamma[c]
         dx[i] = inv[at] * (dxhat - totals[at] * share - xhat * (products[at] * share))

@@ -1,18 +1,18 @@
-"""Products of matrices on a GPU, twice: plainly, and on tiles. A convolution is one of them.
+"""Matrix products on a GPU: one thread per output, or on tiles. Convolutions are computed as such products.
 
-    out[i, j] = bias + sum_k left[i, k] * right[k, j],    but not below a floor
+    out[i, j] = bias + sum_k left[i, k] * right[k, j],    but at least floor
 
-A matrix is memory and two tables, and element (i, k) lies at outer[i] + terms[k]. So a matrix may be read the other way
-round; and the windows of an image are one, of which no copy is made: a window and a place in it add up to an address.
+A matrix is memory and two tables of offsets: element (i, k) is at outer[i] + terms[k]. That covers transposed matrices,
+and the matrix of an image's windows (im2col) without copying it: the address of an element is the offset of its window
+plus the offset within the window.
 
-`plain_product` is the definition: a thread computes one output and reads two numbers for two operations. All threads of
-a row read the same numbers of the left matrix, all of a column the same of the right one; no memory delivers them so
-often.
+`plain_product` is the definition: a thread computes one output and reads two numbers for every two operations, so
+memory bandwidth is the limit.
 
-`tiled_product` reads each number once for a whole tile. The threads of a block fetch a strip of both matrices, a few
-terms deep, into memory that they share; then each thread adds the strip to its outputs, which stay in registers: see
-`tiles`, and `tensor_cores`, where they do it together. Where there are few tiles and long sums, as in a convolution's
-dw, sums are cut into parts, and `_add_parts` adds these in order: no bit depends on which of them was done first.
+`tiled_product` reads each number once for a whole tile. The threads of a block load a strip of both matrices, a few
+terms deep, into shared memory; then each thread adds the products of the strip to its outputs, which stay in registers:
+see `tiles`, and `tensor_cores`. If there are few tiles and long sums, as in a convolution's dw, the sums are cut into
+parts, which `_add_parts` adds in order, so that no bit depends on the order in which they were computed.
 
 Source: NVIDIA, CUDA C++ Programming Guide, "Shared Memory"; Kerr et al., CUTLASS: Fast Linear Algebra in CUDA C++.
 """
@@ -31,16 +31,16 @@ from .multi_tensor import address
 from .reduce import add_up
 from .tiles import ALONE, LINES, TERMS
 
-BLOCKS, SHORTEST = (4, 16) if SIMULATED else (512, 512)  # blocks wanted at least; terms of a part at least
+BLOCKS, SHORTEST = (4, 16) if SIMULATED else (512, 512)  # desired number of blocks; minimum terms of a part
 INDEX = np.int32
 TF32 = "FASTNN_TF32"
 
 
 class Matrix(NamedTuple):
-    """Memory of which element (i, k) lies at outer[i] + terms[k]; both tables int32, on the device.
+    """A matrix whose element (i, k) is at memory[outer[i] + terms[k]]; both tables are int32 device arrays.
 
-    fours: whether four elements, from a place that four divide, stand together at one that 16 bytes divide: TERMS of
-    one line, LINES for one term, or ALONE
+    fours: which four elements, from an index that is a multiple of four, are contiguous and aligned to 16 bytes: TERMS
+    (of one line), LINES (for one term) or ALONE (none)
     """
 
     memory: Any
@@ -51,29 +51,29 @@ class Matrix(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def steps(count: int, step: int = 1) -> Any:
-    """The table 0, step, 2 * step and so on, `count` of them."""
+    """Return the table 0, step, 2 * step, ..., of `count` offsets."""
     return to_device(np.arange(count, dtype=INDEX) * INDEX(step))
 
 
 def rows_of(memory: Any, rows: int, columns: int) -> Matrix:
-    """Element (i, k) at i * columns + k: an array as it stands in memory."""
+    """Return an array (rows, columns) as a matrix: element (i, k) at i * columns + k."""
     return Matrix(memory, steps(rows, columns), steps(columns), TERMS if in_fours(memory, columns) else ALONE)
 
 
 def columns_of(memory: Any, rows: int, columns: int) -> Matrix:
-    """Element (i, k) at k * columns + i: an array of `rows`, of which a line is a column."""
+    """Return an array (rows, columns) as a transposed matrix: element (i, k) at k * columns + i."""
     return Matrix(memory, steps(columns), steps(rows, columns), LINES if in_fours(memory, columns) else ALONE)
 
 
 def in_fours(memory: Any, length: int) -> bool:
-    """Whether 16 bytes divide the addresses of every fourth number in pieces of a length."""
+    """Whether every fourth number in rows of this length is aligned to 16 bytes."""
     return length % 4 == 0 and (SIMULATED or address(memory) % 16 == 0)
 
 
 def multiply(left, right, out, bias=None, bias_of=(0, 0), floor=-np.inf):
-    """Write left times right into the matrix `out`, whose element (i, j) lies at outer[i] + terms[j].
+    """Write left @ right to the matrix `out`, whose element (i, j) is at outer[i] + terms[j].
 
-    bias: memory, of which element bias_of[0]*i + bias_of[1]*j is added; out is not below `floor`, NaN stays
+    bias: memory whose element bias_of[0]*i + bias_of[1]*j is added; floor: the minimum of out; NaN stays NaN
     """
     M, N, K = len(out.outer), len(out.terms), len(left.terms)
     dtype = out.memory.dtype
@@ -82,7 +82,7 @@ def multiply(left, right, out, bias=None, bias_of=(0, 0), floor=-np.inf):
 
 
 def affine(x, w, b, floor=-np.inf):
-    """x @ w + b, not below `floor`."""
+    """Return x @ w + b, but at least `floor`."""
     (N, D), M = x.shape, w.shape[1]
     out = xp.empty((N, M), x.dtype)
     multiply(rows_of(x, N, D), columns_of(w, D, M), rows_of(out, N, M), b, (0, 1), floor)
@@ -90,7 +90,7 @@ def affine(x, w, b, floor=-np.inf):
 
 
 def affine_gradients(dout, x, w, need_dx):
-    """dx (or None), dw and db."""
+    """Return dx (or None), dw and db."""
     (N, M), D = dout.shape, x.shape[1]
     dx, dw, db = xp.empty_like(x) if need_dx else None, xp.empty_like(w), xp.empty(M, x.dtype)
     if need_dx:  # dout @ w.T
@@ -100,13 +100,13 @@ def affine_gradients(dout, x, w, need_dx):
     return dx, dw, db
 
 
-def plainly(M, N, K, operands, numbers, out):
-    """Compute a product with a thread for each output."""
+def one_by_one(M, N, K, operands, numbers, out):
+    """Compute a product with one thread for each output."""
     plain_product(M * N, M, N, K, *operands[:3], *operands[4:7], *operands[8:], *numbers, *out)
 
 
 def on_tiles(M, N, K, operands, numbers, out):
-    """Compute a product with a block of threads for each tile, or for each part of its sums."""
+    """Compute a product with one block of threads for each tile, or for each part of its sums."""
     tile = tile_of(out[0].dtype)
     columns, blocks = -(-N // tile.wide), -(-M // tile.tall) * -(-N // tile.wide)
     parts = max(1, min(BLOCKS // max(1, blocks), K // SHORTEST))
@@ -123,16 +123,16 @@ def on_tiles(M, N, K, operands, numbers, out):
 
 
 class Tile(NamedTuple):
-    """The outputs that a block of threads computes, and how."""
+    """A kernel and the shape of the tile of outputs that a block computes."""
 
     kernel: Kernel
     tall: int
     wide: int
-    depth: int  # of a strip: terms
+    depth: int  # terms of a strip
 
 
 def tile_of(dtype) -> Tile:
-    """The tile for a dtype: on tensor cores where that is allowed."""
+    """Return the tile for a dtype, on tensor cores if TF32 is enabled."""
     if dtype.itemsize == 4 and uses_tf32():
         from . import tensor_cores
 
@@ -142,14 +142,14 @@ def tile_of(dtype) -> Tile:
 
 
 def uses_tf32() -> bool:
-    """Whether products of float32 matrices may round their factors to TF32: FASTNN_TF32=1."""
+    """Whether float32 products may use TF32 tensor cores (10-bit mantissa): FASTNN_TF32=1. Raises ValueError."""
     value = os.environ.get(TF32) or "0"
     if value not in ("0", "1"):
         raise ValueError(f"{TF32}: {value!r} is unknown; expected 0 or 1; set one of these, or leave it out for 0")
     return value == "1"
 
 
-CHOSEN = plainly if SIMULATED else on_tiles  # threads that wait for one another take the simulator longest
+CHOSEN = one_by_one if SIMULATED else on_tiles  # the simulator is slowest where threads wait for each other
 
 
 @kernel
@@ -157,9 +157,9 @@ def plain_product(
     M, N, K, left, left_rows, left_terms, right, right_columns, right_terms, bias, bias_row, bias_column, has_bias,
     zero, floor, out, out_rows, out_columns,
 ):  # fmt: skip
-    place = cuda.grid(1)
-    if place < M * N:
-        i, j = split(place, N)
+    index = cuda.grid(1)
+    if index < M * N:
+        i, j = split(index, N)
         total = bias[i * bias_row + j * bias_column] if has_bias else zero
         for k in range(K):
             total += left[left_rows[i] + left_terms[k]] * right[right_columns[j] + right_terms[k]]
@@ -168,12 +168,12 @@ def plain_product(
 
 @kernel
 def _add_parts(parts, M, N, sums, bias, bias_row, bias_column, has_bias, floor, out, out_rows, out_columns):
-    place = cuda.grid(1)
-    if place < M * N:
-        i, j = split(place, N)
-        total = sums[place]
+    index = cuda.grid(1)
+    if index < M * N:
+        i, j = split(index, N)
+        total = sums[index]
         for part in range(1, parts):
-            total += sums[part * M * N + place]
+            total += sums[part * M * N + index]
         if has_bias:
             total += bias[i * bias_row + j * bias_column]
         out[out_rows[i] + out_columns[j]] = floor if total < floor else total

@@ -1,22 +1,22 @@
-"""Sums over many elements, by blocks of threads: the same on every GPU, bit for bit.
+"""Block reductions: sums over many elements, with the same bits on every GPU.
 
-Arrays are (N, C, S), and each of C owners has the sum over n and s of something at (n, c, s). A block adds up for one
-owner: its threads take every THREADS-th element, add theirs up by themselves, then the 32 of a warp in five exchanges,
+Arrays are (N, C, S), and a reduction computes C sums, each over n and s. One block computes the sum of one c: each
+thread sums every THREADS-th element, the 32 threads of a warp add their sums in five shuffles,
 
-    value += that of lane ^ 16, then lane ^ 8, ^ 4, ^ 2, ^ 1
+    value += the value of lane ^ 16, then lane ^ 8, ^ 4, ^ 2, ^ 1
 
-after which all of them have the sum, then the warps through shared memory. Where S is small, neighbours in memory
-belong to different owners: there a block adds up for 32 owners, one for each lane, so that a warp reads one piece.
+after which every lane has the sum, and the warps add theirs through shared memory. If S is small, a block computes 32
+sums, one for each lane, so that the reads of a warp are coalesced.
 
-Few owners with long sums would leave most of the GPU idle. Their elements are cut into parts, a block for each, whose
-sums stand in a table (parts, C) and are added as any other array is. The parts depend on the shape alone.
+Few long sums would leave most of the GPU idle. They are cut into parts, one block for each, whose sums form a table
+(parts, C) that is summed in the same way. The parts depend on the shape only.
 
     @kernel_of_sums
     def _squares(wide, parts, chunk, N, C, S, x, zero, out):
         c, i, end = own_share(wide, parts, chunk, N, C, S)
         total = zero
         while i < end:
-            total += x[place(i, c, C, S)] * x[place(i, c, C, S)]
+            total += x[position(i, c, C, S)] * x[position(i, c, C, S)]
             i += stride(wide)
         total = block_sum(total, wide)
         if is_first(wide) and c < C:
@@ -39,9 +39,9 @@ from .memory import xp
 from .warp import WARP, exchange, in_step
 
 THREADS = 64 if SIMULATED else 256  # of a block
-MEMBERS = THREADS // WARP  # for each of 32 owners
-BLOCKS, SHORTEST = (4, 3) if SIMULATED else (512, 16)  # blocks wanted at least; elements of a thread at least
-NARROW = 8  # a block adds up for 32 owners where S is less
+MEMBERS = THREADS // WARP  # threads for each of 32 sums
+BLOCKS, SHORTEST = (4, 3) if SIMULATED else (512, 16)  # desired number of blocks; minimum elements of a thread
+NARROW = 8  # a block computes 32 sums if S is less than this
 
 
 def kernel_of_sums(function: Callable) -> Kernel:
@@ -52,10 +52,10 @@ def kernel_of_sums(function: Callable) -> Kernel:
 def sums(
     compute: Kernel, shape: Sequence[int], arguments: Sequence[Any], out: Sequence[Any], add: Callable | None = None
 ) -> None:
-    """Have a kernel write the sums of each owner into the arrays `out`, (C,) each, of one dtype.
+    """Launch a kernel that writes sums into the arrays `out`, each (C,), of one dtype.
 
-    shape: N, C, S of what is added up. add(parts, chunk, length, *tables, *out): makes `out` of tables (parts, C),
-    where the parts of `length` elements have `chunk` each, the last one the rest; without it the tables are added up
+    shape: N, C, S of the summed array; add(parts, chunk, length, *tables, *out): computes `out` from tables (parts, C),
+    where the `length` elements are cut into parts of `chunk` elements, the last one shorter; default: their sum
     """
     N, C, S = shape
     length = N * S
@@ -80,21 +80,21 @@ def add_up(x: Any, shape: Sequence[int], out: Any) -> None:
 
 
 def narrowed(values, dtype):
-    """Sums in float64 as numbers of the inputs' dtype."""
+    """Convert float64 sums to the dtype of the inputs."""
     out = xp.empty(values.shape, dtype)
     _convert(out.size, out.size, values, out)
     return out
 
 
 def total(x: Any) -> Any:
-    """The sum of float64 numbers, an array () that stays on the GPU."""
+    """Return the sum of a float64 array, as a device array of shape ()."""
     out = xp.empty((), x.dtype)
     add_up(x, (1, 1, x.size), out)
     return out
 
 
 def total_of_squares(arrays: Sequence[Any]) -> Any:
-    """The sum of the squares of all elements, in float64, an array () that stays on the GPU."""
+    """Return the sum of squares of all elements in float64, as a device array of shape ()."""
     pieces = [max(1, min(BLOCKS, array.size // (THREADS * SHORTEST))) for array in arrays]
     out, done = xp.empty(sum(pieces)), 0
     for array, parts in zip(arrays, pieces, strict=True):
@@ -105,7 +105,7 @@ def total_of_squares(arrays: Sequence[Any]) -> Any:
 
 @device
 def own_share(wide, parts, chunk, N, C, S):
-    """The owner that this thread adds up for, its first element, counted over n and s, and the end of them."""
+    """Return the c of this thread's sum, and first and end of its elements, counted over n and s."""
     team, part = split(cuda.blockIdx.x, parts)
     warp, lane = split(cuda.threadIdx.x, WARP)
     c = team * WARP + lane if wide else team
@@ -115,33 +115,33 @@ def own_share(wide, parts, chunk, N, C, S):
 
 @device
 def own_part(parts):
-    """The part that this block adds up."""
+    """Return the part that this block sums."""
     return split(cuda.blockIdx.x, parts)[1]
 
 
 @device
 def stride(wide):
-    """From one element of a thread to its next."""
+    """Return the distance between the elements of a thread."""
     return MEMBERS if wide else THREADS
 
 
 @device
-def place(i, c, C, S):
-    """Where element i of owner c lies."""
+def position(i, c, C, S):
+    """Return the index of element i of sum c."""
     n, s = split(i, S)
     return (n * C + c) * S + s
 
 
 @device
 def is_first(wide):
-    """Whether this thread writes what its block has added up for an owner."""
+    """Whether this thread writes a sum of its block."""
     return cuda.threadIdx.x < (WARP if wide else 1)
 
 
 @in_step
 @device
 def warp_sum(value):
-    """The sum over the threads of a warp, to each of them."""
+    """Return the sum over the threads of a warp, to each of them."""
     value += exchange(value, 16)
     value += exchange(value, 8)
     value += exchange(value, 4)
@@ -151,7 +151,7 @@ def warp_sum(value):
 
 @device
 def _larger(a, b):
-    """The larger one, and NaN if there is one."""
+    """Return the larger one, or NaN if there is one."""
     is_other = (b > a) | (b != b)
     return np.where(is_other, b, a) if SIMULATED else b if is_other else a
 
@@ -159,7 +159,7 @@ def _larger(a, b):
 @in_step
 @device
 def warp_max(value):
-    """The largest over the threads of a warp, or NaN, to each of them."""
+    """Return the maximum over the threads of a warp, or NaN, to each of them."""
     value = _larger(value, exchange(value, 16))
     value = _larger(value, exchange(value, 8))
     value = _larger(value, exchange(value, 4))
@@ -168,19 +168,19 @@ def warp_max(value):
 
 
 def _block_sum_of(kind):
-    """The function for a dtype: what threads share must be known when a kernel is compiled."""
+    """Return `block_sum` for a dtype, since the type of shared memory is a compile-time constant."""
 
     @device
     def block_sum(value, wide):
-        """The sum over the threads of a block that have one owner, to each of them."""
+        """Return the sum over the threads of a block that compute the same sum, to each of them."""
         strip = cuda.shared.array(THREADS, kind)
         lane = split(cuda.threadIdx.x, WARP)[1]
         strip[cuda.threadIdx.x] = value if wide else warp_sum(value)
-        cuda.syncthreads()  # until all warps have written
+        cuda.syncthreads()  # all warps have written
         result = strip[lane]
         for warp in range(1, MEMBERS):
             result += strip[warp * WARP + lane]
-        cuda.syncthreads()  # until all have read: there may be another sum
+        cuda.syncthreads()  # all have read, since the next sum reuses `strip`
         return result
 
     return block_sum
@@ -195,7 +195,7 @@ def _sums_of_float32(wide, parts, chunk, N, C, S, x, zero, out):
     c, i, end = own_share(wide, parts, chunk, N, C, S)
     result = zero
     while i < end:
-        result += x[place(i, c, C, S)]
+        result += x[position(i, c, C, S)]
         i += stride(wide)
     result = _block_sum_of_float32(result, wide)
     if is_first(wide) and c < C:
@@ -207,7 +207,7 @@ def _sums_of_float64(wide, parts, chunk, N, C, S, x, zero, out):
     c, i, end = own_share(wide, parts, chunk, N, C, S)
     result = zero
     while i < end:
-        result += x[place(i, c, C, S)]
+        result += x[position(i, c, C, S)]
         i += stride(wide)
     result = block_sum(result, wide)
     if is_first(wide) and c < C:

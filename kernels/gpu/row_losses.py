@@ -1,6 +1,6 @@
-"""Losses of rows of scores, and their slopes by each score: a warp computes a row, in float64 (see `reduce`).
+"""Softmax and SVM loss of rows of scores, and their gradients: one warp computes a row, in float64 (see `reduce`).
 
-A label that is none of the classes makes the row's loss NaN; nothing is read past the row for it.
+A label out of range makes the loss of its row NaN; it never causes a read past the row.
 """
 
 import math
@@ -15,14 +15,14 @@ from .warp import WARP
 
 
 def softmax(scores, y, smoothing=0.0):
-    """The mean of the rows' cross-entropies, against softened labels, and its derivative by each score."""
+    """Return the mean cross-entropy of the rows, with label smoothing, and its gradient."""
     (N, K), losses, slopes = scores.shape, xp.empty(len(scores)), xp.empty_like(scores)
     _softmax_rows(N * WARP, N, K, scores, y, np.float64(smoothing), losses, slopes)
     return total(losses), slopes
 
 
 def hinge(scores, y):
-    """The mean of the rows' violated margins, and its derivative by each score."""
+    """Return the mean hinge loss of the rows, and its gradient."""
     (N, K), losses, slopes = scores.shape, xp.empty(len(scores)), xp.empty_like(scores)
     _hinge_rows(N * WARP, N, K, scores, y, losses, slopes)
     return total(losses) / max(1, N), slopes
@@ -30,7 +30,7 @@ def hinge(scores, y):
 
 @kernel
 def _softmax_rows(N, K, scores, y, smoothing, losses, slopes):
-    """-sum_k target[k] * log(p[k]) / N and (p - target) / N of a row of scores, p their softmax."""
+    """loss = -sum_k target[k] * log(p[k]) / N, slope = (p - target) / N for a row of scores with softmax p"""
     n, lane = split(cuda.grid(1), WARP)
     if n < N:
         row, label = n * K, y[n]
@@ -51,7 +51,7 @@ def _softmax_rows(N, K, scores, y, smoothing, losses, slopes):
             gap = float64(largest) - float64(scores[row + k])
             if target > 0.0:
                 if gap > 1e308 and scores[row + k] > -math.inf and largest < math.inf:
-                    gap = 1e308  # the mean of such gaps is finite
+                    gap = 1e308  # so that the mean of gaps is finite
                 loss += target * gap
             slopes[row + k] = (math.exp(-gap) / mass - target) / N
         loss = warp_sum(loss)
@@ -61,7 +61,7 @@ def _softmax_rows(N, K, scores, y, smoothing, losses, slopes):
 
 @kernel
 def _hinge_rows(N, K, scores, y, losses, slopes):
-    """The margins of a row of scores that are violated, and how often each score counts, divided by N."""
+    """loss = the sum of violated margins of a row, slope = how often each score counts, divided by N"""
     n, lane = split(cuda.grid(1), WARP)
     if n < N:
         row, label = n * K, y[n]
@@ -71,7 +71,7 @@ def _hinge_rows(N, K, scores, y, losses, slopes):
         for k in range(lane, K, WARP):
             margin = float64(scores[row + k]) - own + 1.0
             if k != label:
-                if not margin <= 0.0:  # so NaN is added
+                if not margin <= 0.0:  # NaN is added too
                     loss += margin
                 if margin > 0.0:
                     violations += 1.0

@@ -1,11 +1,11 @@
-"""Kernels without a GPU: their threads take turns, in Python.
+"""A deterministic simulator of GPU kernels: their threads run one at a time, in Python.
 
-A thread runs until it is done or waits, for its block or for its warp; then the next one runs. So a kernel computes
-the same in every run, and only threads that wait cost a thread of the system. The order turns round with every wait:
-what one thread reads before another has written it comes out wrong, as it may on a GPU. Threads that wait for ones that
-never come are an error.
+A thread runs until it ends or waits for its block or warp; then the next one runs. So a kernel gives the same result in
+every run, and only threads that wait need a system thread. The order of threads is reversed at every wait, so that a
+missing `syncthreads` gives wrong results, as it may on a GPU. Threads that wait for others that never arrive raise an
+error.
 
-`here` is what a kernel sees as `cuda`.
+`here` replaces `cuda` inside a kernel.
 """
 
 import sys
@@ -29,19 +29,19 @@ class _Ended(BaseException):
     """Ends a thread whose block has failed."""
 
 
-def _closed() -> threading.Lock:
-    """A door that somebody else has to open: its `release`."""
+def _held_lock() -> threading.Lock:
+    """Return a lock that is held until another thread releases it."""
     lock = threading.Lock()
     lock.acquire()
     return lock
 
 
 class _Thread(threading.Thread):
-    """A thread of the system that is a thread of the GPU until that is done, then the next one that has not begun."""
+    """A system thread that runs one thread of the block, then the next one that has not begun."""
 
     def __init__(self, block: "_Block") -> None:
         super().__init__(daemon=True)
-        self.block, self.turn = block, _closed()
+        self.block, self.turn = block, _held_lock()
         self.number, self.waits_for = 0, _FINISHED
         self.offered: Any = None
         self.received: Any = None
@@ -62,7 +62,7 @@ class _Thread(threading.Thread):
         self.block.turn.release()
 
     def wait(self, what: Any) -> None:
-        """Have other threads run until all are here that this one waits for: its block, or the warp of a number."""
+        """Let other threads run until all threads of the block, or of the warp with this number, wait too."""
         self.waits_for = what
         self.block.turn.release()
         self.turn.acquire()
@@ -71,11 +71,11 @@ class _Thread(threading.Thread):
 
 
 class _Block:
-    """A block of threads, and the memory that they share."""
+    """A block of threads and its shared memory."""
 
     def __init__(self, number: int, size: int, function: Callable, arguments: Sequence[Any]) -> None:
         self.number, self.size, self.function, self.arguments = number, size, function, arguments
-        self.turn, self.begun = _closed(), 0
+        self.turn, self.begun = _held_lock(), 0
         self.shared: dict[Any, np.ndarray] = {}
         self.failure: BaseException | None = None
 
@@ -91,7 +91,7 @@ class _Block:
             raise self.failure
 
     def _resume(self, thread: _Thread, begin: bool = False) -> list[_Thread]:
-        """Run a thread until it waits or is done; in a list where it waits."""
+        """Run a thread until it waits or ends; return it in a list if it waits."""
         if begin:
             thread.start()
         thread.turn.release()
@@ -99,7 +99,7 @@ class _Block:
         return [] if thread.waits_for == _FINISHED else [thread]
 
     def _ready(self, waiting: list[_Thread]) -> list[_Thread]:
-        """The threads for which those are there that they wait for."""
+        """Return the threads that can continue."""
         kinds = {thread.waits_for for thread in waiting}
         if kinds == {_BLOCK}:
             return waiting
@@ -113,12 +113,12 @@ class _Block:
         waiting.sort(key=lambda thread: thread.number)
         numbers = ", ".join(f"{thread.number} for {thread.waits_for}" for thread in waiting)
         name = self.function.__name__
-        self.failure = RuntimeError(f"{name}: threads of a block wait for ones that never come: {numbers}")
+        self.failure = RuntimeError(f"{name}: threads of a block wait for threads that never arrive: {numbers}")
         return waiting
 
 
 class _Here:
-    """Of `numba.cuda`, what a kernel uses."""
+    """The part of `numba.cuda` that kernels use."""
 
     @property
     def threadIdx(self) -> _Dimension:
@@ -133,18 +133,18 @@ class _Here:
         return self
 
     def array(self, size: int, kind: Any, alignment: int = 0) -> np.ndarray:
-        """Memory that the threads of a block share: one array for each place in the source."""
+        """Return shared memory: one array for each call in the source."""
         frame = sys._getframe(1)
-        place = frame.f_code, frame.f_lasti
+        call = frame.f_code, frame.f_lasti
         memory = _current().block.shared
-        if place not in memory:
-            memory[place] = np.full(size, np.nan if isinstance(kind, numba.types.Float) else -1).astype(as_dtype(kind))
-        return memory[place]
+        if call not in memory:
+            memory[call] = np.full(size, np.nan if isinstance(kind, numba.types.Float) else -1).astype(as_dtype(kind))
+        return memory[call]
 
     class local:
         @staticmethod
         def array(size: int, kind: Any) -> np.ndarray:
-            """Memory of a thread's own."""
+            """Return memory of one thread."""
             return np.empty(size, as_dtype(kind))
 
     def grid(self, dimensions: int) -> int:
@@ -159,7 +159,7 @@ here: Any = _Here()
 
 
 def launch(function: Callable, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
-    """Run a kernel's function on so many blocks of so many threads."""
+    """Run a kernel's function on `blocks` blocks of `threads` threads."""
     names = function.__globals__
     swapped = {name: value for name, value in names.items() if value is numba.cuda}
     names.update(dict.fromkeys(swapped, here))
@@ -170,10 +170,10 @@ def launch(function: Callable, blocks: int, threads: int, arguments: Sequence[An
         names.update(swapped)
 
 
-def together(work: Callable[[list], list], mine: Any) -> Any:
-    """What this thread gets of `work`, done once on what all threads of its warp hand in."""
+def together(work: Callable[[list], list], value: Any) -> Any:
+    """Call `work` once on the values of all threads of a warp, and return the result for this thread."""
     thread = _current()
-    thread.offered = work, mine
+    thread.offered = work, value
     thread.wait(thread.number // WARP)
     return thread.received
 

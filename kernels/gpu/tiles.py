@@ -1,14 +1,14 @@
-"""Products of matrices on tiles: see `products` for the idea and for the tables.
+"""Matrix products on shared-memory tiles: see `products` for the tables.
 
-A block computes SIDE x SIDE outputs from strips of both matrices, `depth` terms deep, in memory that its threads share.
-A thread has OWN x OWN of them in registers, in squares of four by four: it reads four numbers of a strip at a time, and
-each of them serves OWN multiplications.
+A block computes side x side outputs from strips of both matrices, `depth` terms deep, in shared memory. A thread keeps
+own x own outputs in registers, in blocks of 4 x 4: it reads four numbers of a strip with one instruction, and uses each
+for `own` multiplications.
 
-There are two of each strip. While the threads compute with the one, what they have fetched for the other is on its way
-to their registers; so they wait for one another once for each strip, and hardly for memory.
+Strips are double-buffered: while the threads compute with one, the loads of the next are in flight to registers. So
+there is one `syncthreads` for each strip, and memory latency is hidden.
 
-A thread fetches four numbers of each matrix: with one instruction where four neighbours stand together in memory, along
-the terms or across them, and one by one where a table scatters them, as it does the windows of a convolution.
+A thread loads four numbers of each matrix, with one instruction if they are contiguous in memory, along the terms or
+along the lines; else one by one, as for the windows of a convolution.
 """
 
 from numba import float32, float64
@@ -17,12 +17,12 @@ from .availability import SIMULATED
 from .launch import Kernel, cuda, device, split
 from .vector_loads import load4, store4
 
-ALONE, TERMS, LINES = 0, 1, 2  # which four neighbours of a matrix stand together, at a place that four divide
+ALONE, TERMS, LINES = 0, 1, 2  # which four adjacent elements of a matrix are contiguous and aligned
 
 
 @device
 def own_four(start, count, outer, fours, side, depth):
-    """Where the four numbers of a strip that a thread fetches begin: the line, the term; and the line's address."""
+    """Return line and term of the first of a thread's four numbers, the line's offset, and the lines left."""
     if fours == TERMS:
         along, quarter = split(cuda.threadIdx.x, depth // 4)
         deep = 4 * quarter
@@ -37,7 +37,7 @@ def own_four(start, count, outer, fours, side, depth):
 
 @device
 def fetch(memory, terms, fours, address, lines, k, end, step, zero):
-    """Four numbers: of terms from k on, before `end`; or of lines, of which there are so many."""
+    """Load four numbers: terms from k on, before `end`, of one line; or up to `lines` lines of one term."""
     a, b, c, d = zero, zero, zero, zero
     if fours == TERMS:
         if lines > 0 and k + 3 < end:
@@ -73,7 +73,7 @@ def fetch(memory, terms, fours, address, lines, k, end, step, zero):
 
 @device
 def put(strip, at, four, fours, step, side):
-    """Write what was fetched into a strip, a row of it for each term."""
+    """Write four numbers to a strip, which has a row for each term."""
     if fours == LINES:
         store4(strip, at, four)
     else:
@@ -85,7 +85,7 @@ def put(strip, at, four, fours, step, side):
 
 
 def tiled_product_of(kind, own: int, across: int, depth: int) -> Kernel:
-    """The kernel for a dtype, and for `across` x `across` threads with own x own outputs each."""
+    """Return the kernel for a dtype, with across x across threads that compute own x own outputs each."""
     side, threads, sums_of_a_thread = across * own, across * across, own * own
     strip, both, step, pitch = side * depth, 2 * side * depth, across // own, 4 * across
 
@@ -104,13 +104,13 @@ def tiled_product_of(kind, own: int, across: int, depth: int) -> Kernel:
         i, i_deep, row, rows = own_four(top, M, left_outer, left_fours, side, depth)
         j, j_deep, column, lines = own_four(start, N, right_outer, right_fours, side, depth)
         first, end = part * chunk, min((part + 1) * chunk, K)
-        for place in range(sums_of_a_thread):
-            sums[place] = zero
+        for i_sum in range(sums_of_a_thread):
+            sums[i_sum] = zero
         four = fetch(left, left_terms, left_fours, row, rows, first + i_deep, end, step, zero)
         put(left_strips, i_deep * side + i, four, left_fours, step, side)
         four = fetch(right, right_terms, right_fours, column, lines, first + j_deep, end, step, zero)
         put(right_strips, j_deep * side + j, four, right_fours, step, side)
-        cuda.syncthreads()  # until the first strips are there
+        cuda.syncthreads()  # the first strips are complete
         now = 0
         while first < end:
             first += depth
@@ -131,7 +131,7 @@ def tiled_product_of(kind, own: int, across: int, depth: int) -> Kernel:
             now = strip - now
             put(left_strips, now + i_deep * side + i, next_left, left_fours, step, side)
             put(right_strips, now + j_deep * side + j, next_right, right_fours, step, side)
-            cuda.syncthreads()  # until the next strips are there, and nobody needs these
+            cuda.syncthreads()  # the next strips are complete, and all threads have read these
         for a in range(own):
             i = top + a // 4 * pitch + 4 * y + a % 4
             if i < M:
@@ -147,7 +147,7 @@ def tiled_product_of(kind, own: int, across: int, depth: int) -> Kernel:
     return Kernel(tiled_product, threads, kind.name)
 
 
-# the side of a tile is across * own; a thread fetches four numbers: side * depth = 4 * threads
+# side = across * own; a thread loads four numbers, so side * depth = 4 * threads
 TILED = {
     4: (tiled_product_of(float32, 8, 8, 4) if SIMULATED else tiled_product_of(float32, 8, 16, 8)),
     8: (tiled_product_of(float64, 4, 4, 4) if SIMULATED else tiled_product_of(float64, 4, 16, 16)),

@@ -1,10 +1,10 @@
-"""What a warp, 32 threads in step, does together: through PTX on a GPU, by hand in the simulator.
+"""Warp-level instructions, 32 threads at once: PTX on a GPU, NumPy in the simulator.
 
-Its threads hand one another numbers from register to register, `exchange`. On tensor cores they multiply,
+`exchange` is a butterfly shuffle between registers. `multiply_add` is a matrix product on tensor cores,
 
     c[16, 8] += a[16, 8] @ b[8, 8]
 
-in TF32: factors are rounded to 10 bits of mantissa, products and sums are float32. Thread g*4 + t of the warp holds
+in TF32: factors are rounded to a 10-bit mantissa, products and sums are float32. Thread g*4 + t of the warp holds
 
     a[g, t], a[g+8, t], a[g, t+4], a[g+8, t+4];  b[t, g], b[t+4, g];  c[g, 2t], c[g, 2t+1], c[g+8, 2t], c[g+8, 2t+1]
 
@@ -16,12 +16,12 @@ import numpy as np
 from .availability import SIMULATED
 
 WARP = 32
-ROWS, COLUMNS, TERMS = 16, 8, 8  # of one instruction
-SUMS = 4  # of one thread
+ROWS, COLUMNS, TERMS = 16, 8, 8  # shapes of one instruction
+SUMS = 4  # elements of c in one thread
 
 
 def in_step(function):
-    """A function of exchanges: in the simulator the threads of a warp meet once, and it is computed for all of them."""
+    """Decorate a function of shuffles: the simulator computes it once, for all threads of a warp."""
     if not SIMULATED:
         return function
     return lambda value: together(lambda given: list(function(np.array(given))), value)
@@ -38,7 +38,7 @@ if not SIMULATED:
 
     @intrinsic
     def exchange(context, value, step):
-        """The number that the thread whose lane differs in the bit `step` hands in; of 32 or 64 bits."""
+        """Return the value of the thread whose lane is lane ^ step; 32 or 64 bits."""
 
         def codegen(context, builder, signature, arguments):
             given, bit = arguments[0], context.cast(builder, arguments[1], signature.args[1], types.int32)
@@ -59,7 +59,7 @@ if not SIMULATED:
 
     @intrinsic
     def to_tf32(context, value):
-        """The bits of a float32 rounded to TF32."""
+        """Return the bits of a float32 rounded to TF32."""
 
         def codegen(context, builder, signature, arguments):
             kind = ir.FunctionType(BITS, [FLOAT])
@@ -68,10 +68,10 @@ if not SIMULATED:
         return types.uint32(types.float32), codegen
 
     @intrinsic
-    def load_matrices(context, strip, place):
-        """Of four matrices of 8 x 4 float32 in shared memory the thread's number of each, at lane//4, lane%4.
+    def load_matrices(context, strip, index):
+        """Load element (lane // 4, lane % 4) of each of four 8 x 4 float32 matrices in shared memory.
 
-        Thread 8*m + r says where row r of matrix m begins, at an address that 16 bytes divide.
+        `index` of thread 8*m + r is the position of row r of matrix m, aligned to 16 bytes.
         """
 
         def codegen(context, builder, signature, arguments):
@@ -81,14 +81,14 @@ if not SIMULATED:
             text = "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$0,$1,$2,$3}, [$4];"
             code = ir.InlineAsm(kind, text, "=r,=r,=r,=r,r,~{memory}", side_effect=True)
             loaded = builder.call(code, [shared], attrs=("convergent", "nounwind"))
-            members = [builder.bitcast(builder.extract_value(loaded, place), FLOAT) for place in range(4)]
+            members = [builder.bitcast(builder.extract_value(loaded, i), FLOAT) for i in range(4)]
             return context.make_tuple(builder, signature.return_type, members)
 
-        return types.UniTuple(types.float32, 4)(strip, place), codegen
+        return types.UniTuple(types.float32, 4)(strip, index), codegen
 
     @intrinsic
     def multiply_add(context, a0, a1, a2, a3, b0, b1, c0, c1, c2, c3):
-        """The thread's four numbers of c after the multiplication."""
+        """Return the thread's four elements of c after the product."""
 
         def codegen(context, builder, signature, arguments):
             kind = ir.FunctionType(ir.LiteralStructType([FLOAT] * 4), [BITS] * 6 + [FLOAT] * 4)
@@ -98,7 +98,7 @@ if not SIMULATED:
             )
             code = ir.InlineAsm(kind, text, "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f", side_effect=True)
             sums = builder.call(code, arguments, attrs=("convergent", "nounwind"))
-            members = [builder.extract_value(sums, place) for place in range(4)]
+            members = [builder.extract_value(sums, i) for i in range(4)]
             return context.make_tuple(builder, signature.return_type, members)
 
         return types.UniTuple(types.float32, 4)(*[types.uint32] * 6, *[types.float32] * 4), codegen
@@ -107,42 +107,42 @@ else:
     from .simulator import together
 
     def to_tf32(value):  # type: ignore[misc]
-        """The bits of a float32 rounded to TF32: half of the last place kept is added, and the rest cut off."""
+        """Return the bits of a float32 rounded to TF32, with ties away from zero."""
         bits = int(np.float32(value).view(np.uint32))
         is_finite = bits & 0x7F800000 != 0x7F800000
         return np.uint32((bits + 0x1000) & 0xFFFFE000 if is_finite else bits)
 
     def exchange(value, step):  # type: ignore[misc]
-        """The number that the thread whose lane differs in the bit `step` hands in."""
-        if isinstance(value, np.ndarray):  # those of all lanes, see `in_step`
+        """Return the value of the thread whose lane is lane ^ step."""
+        if isinstance(value, np.ndarray):  # the values of all lanes, see `in_step`
             return value[np.arange(WARP) ^ step]
         return together(lambda given: [given[lane ^ step] for lane in range(WARP)], value)
 
-    def load_matrices(strip, place):  # type: ignore[misc]
-        """Of four matrices of 8 x 4 float32 in shared memory the thread's number of each."""
+    def load_matrices(strip, index):  # type: ignore[misc]
+        """Load this thread's element of each of four 8 x 4 float32 matrices in shared memory."""
 
-        def rows_to_lanes(places):
-            rows = np.array([strip[start : start + 4] for start in places]).reshape(4, 32)
+        def rows_to_lanes(starts):
+            rows = np.array([strip[start : start + 4] for start in starts]).reshape(4, 32)
             return list(map(tuple, rows.T))
 
-        if place % 4:
-            raise ValueError(f"load_matrices: 16 bytes do not divide the address of place {place}")
-        return together(rows_to_lanes, place)
+        if index % 4:
+            raise ValueError(f"load_matrices: element {index} is not aligned to 16 bytes")
+        return together(rows_to_lanes, index)
 
-    def multiply_add(*mine):  # type: ignore[misc]
-        """The thread's four numbers of c after the multiplication."""
-        return together(_multiply_all, mine)
+    def multiply_add(*values):  # type: ignore[misc]
+        """Return the thread's four elements of c after the product."""
+        return together(_multiply_all, values)
 
     def _multiply_all(given):
-        """What each thread gets."""
+        """Return the elements of c of each thread."""
         factors = np.array([values[:6] for values in given], np.uint32).view(np.float32)
         sums = np.array([values[6:] for values in given], np.float32)
         g, t = np.divmod(np.arange(WARP), 4)
         a, b, c = np.zeros((ROWS, TERMS)), np.zeros((TERMS, COLUMNS)), np.zeros((ROWS, COLUMNS))
         a[g, t], a[g + 8, t], a[g, t + 4], a[g + 8, t + 4] = factors.T[:4]
         b[t, g], b[t + 4, g] = factors.T[4:]
-        places = (g, 2 * t), (g, 2 * t + 1), (g + 8, 2 * t), (g + 8, 2 * t + 1)
-        for place, values in zip(places, sums.T, strict=True):
-            c[place] = values
+        positions = (g, 2 * t), (g, 2 * t + 1), (g + 8, 2 * t), (g + 8, 2 * t + 1)
+        for position, values in zip(positions, sums.T, strict=True):
+            c[position] = values
         product = (c + a @ b).astype(np.float32)
-        return list(zip(*(product[place] for place in places), strict=True))
+        return list(zip(*(product[position] for position in positions), strict=True))

@@ -95,7 +95,7 @@ def test_the_simulator_is_for_who_asks_for_it_by_name(asked, expected):
         print(fastnn.get_backend())
     """
     actual = printed(code, NUMBA_ENABLE_CUDASIM="1", FASTNN_BACKEND=asked).splitlines()
-    assert actual == [f"{expected} [[3.0]]", "simulated by numba, slowly, for NUMBA_ENABLE_CUDASIM is set", "njit"]
+    assert actual == [f"{expected} [[3.0]]", "simulated by numba, slowly, because NUMBA_ENABLE_CUDASIM is set", "njit"]
 
 
 def test_without_numba_the_other_backends_work():

@@ -161,7 +161,7 @@ def test_process_says_that_the_gpu_is_simulated():
     command = [sys.executable, "-m", "fastnn", "info"]
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "FASTNN_BACKEND": "cuda"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert "cuda        available: simulated by numba, slowly, for NUMBA_ENABLE_CUDASIM is set\n" in done.stdout
+    assert "cuda        available: simulated by numba, slowly, because NUMBA_ENABLE_CUDASIM is set\n" in done.stdout
     assert "active      cuda, from the environment variable FASTNN_BACKEND\n" in done.stdout
 
 

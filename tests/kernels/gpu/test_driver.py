@@ -183,7 +183,7 @@ def test_in_the_simulator(machine, monkeypatch):
     machine(None, packages=())
     monkeypatch.setattr(driver, "SIMULATED", True)
     monkeypatch.setattr(memory, "xp", fake_cupy)
-    assert fastnn.backends()[-1].device == "simulated by numba, slowly, for NUMBA_ENABLE_CUDASIM is set"
+    assert fastnn.backends()[-1].device == "simulated by numba, slowly, because NUMBA_ENABLE_CUDASIM is set"
     fastnn.set_backend("auto")
     assert fastnn.get_backend() == "njit"
     fastnn.set_backend("cuda")

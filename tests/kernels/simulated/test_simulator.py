@@ -82,7 +82,7 @@ def test_threads_that_wait_for_ones_that_never_come_are_an_error():
         if cuda.threadIdx.x < 31:
             out[0] = exchange(out[0], 1)
 
-    with pytest.raises(RuntimeError, match="alone: threads of a block wait for ones that never come: 0 for 0, 1 for 0"):
+    with pytest.raises(RuntimeError, match="alone: threads of a block wait for threads that never arrive: 0 for 0, 1 for 0"):
         run(alone, np.zeros(1))
 
 
