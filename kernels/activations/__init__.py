@@ -1,11 +1,11 @@
-"""Activation functions: one number in, one number out, element by element (maxout: one out of each group of channels).
+"""Activation functions, applied element by element; maxout takes the maximum over groups of channels.
 
-Common to all of them. Inputs are float32 or float64 of any shape and layout (integers are computed in float64) and
+Common to all of them: inputs are float32 or float64 of any shape and layout (integers are computed in float64) and
 are never modified; results are C-contiguous, in the dtype and, unless said otherwise, the shape of the inputs. Every
-backend: empty arrays give empty results; out is NaN where x is NaN; a branch "where x > 0, else" sends NaN to the else.
-Raises ValueError for shapes that do not belong together and for numbers out of range, TypeError for dtypes other than
-float32, float64, integers and booleans. Cost: one pass that reads the inputs and writes the result, 1 to 4 flops an
-element, about 30 where there is an exponential (GELU: 60).
+backend: empty arrays give empty results; out is NaN where x is NaN; "where x > 0, else" uses the else branch for NaN.
+Raises ValueError for shapes that do not match and for numbers out of range, TypeError for dtypes other than float32,
+float64, integers and booleans. Cost: one pass that reads the inputs and writes the result, 1 to 4 flops per element,
+about 30 with an exponential (GELU: 60).
 """
 
 import math
@@ -30,10 +30,10 @@ def relu_forward(x):
 
 @signatures.checked
 def relu_backward(dout, x):
-    """Gradient of `relu_forward`: dx = dout where x > 0, else 0; so 0 at the kink and where x is NaN.
+    """Gradient of `relu_forward`: dx = dout where x > 0, else 0; also 0 at the kink and where x is NaN.
 
-    Inputs: dout (...); x (...) as given to the forward pass, or the forward pass's out: both are positive at the same
-    places. Returns dx (...).
+    Inputs: dout (...); x (...) of the forward pass, or its result out, which is positive for the same elements.
+    Returns dx (...).
     """
     return _variant().relu_backward(*_pair("relu_backward", dout, x=x))
 
@@ -51,9 +51,9 @@ def leaky_relu_forward(x, slope=0.01):
 
 @signatures.checked
 def leaky_relu_backward(dout, x, slope=0.01):
-    """Gradient of `leaky_relu_forward`: dx = dout where x > 0, else slope * dout; so slope * dout at the kink.
+    """Gradient of `leaky_relu_forward`: dx = dout where x > 0, else slope * dout; also slope * dout at the kink.
 
-    Inputs: dout (...); x (...) and slope as given to the forward pass. Returns dx (...).
+    Inputs: dout (...); x (...) and slope of the forward pass. Returns dx (...).
     """
     dout, x = _pair("leaky_relu_backward", dout, x=x)
     return _variant().leaky_relu_backward(dout, x, validation.number("leaky_relu_backward", "slope", slope))
@@ -61,9 +61,9 @@ def leaky_relu_backward(dout, x, slope=0.01):
 
 @signatures.checked
 def prelu_forward(x, slope):
-    """Leaky rectified linear unit with learnt slopes: out[n, c, ...] = x where x > 0, else slope[c] * x.
+    """Parametric rectified linear unit, with learned slopes: out[n, c, ...] = x where x > 0, else slope[c] * x.
 
-    Inputs: x (N, C, ...); slope (C,), one for each channel, or (1,), one for all elements of an x of any shape.
+    Inputs: x (N, C, ...); slope (C,), one for each channel, or (1,), one for all elements of x of any shape.
     Returns out (N, C, ...).
     Source: He, Zhang, Ren & Sun, Delving deep into rectifiers (2015), section 2.1.
     """
@@ -73,12 +73,12 @@ def prelu_forward(x, slope):
 
 @signatures.checked
 def prelu_backward(dout, x, slope):
-    """Gradients of `prelu_forward`, with the kink on the left branch as in `leaky_relu_backward`.
+    """Gradients of `prelu_forward`; at the kink the left branch applies, as in `leaky_relu_backward`.
 
         dx[n, c, ...] = dout where x > 0, else slope[c] * dout
         dslope[c] = sum of dout * x over every element of channel c where x is not positive
 
-    Inputs: dout (N, C, ...); x and slope as given to the forward pass.
+    Inputs: dout (N, C, ...); x and slope of the forward pass.
     Returns dx (N, C, ...), dslope in the shape of slope. Every backend: dslope is summed in float64 and rounded once.
     """
     function = "prelu_backward"
@@ -103,9 +103,9 @@ def elu_forward(x, alpha=1.0):
 
 @signatures.checked
 def elu_backward(dout, x, alpha=1.0):
-    """Gradient of `elu_forward`: dx = dout where x > 0, else dout * alpha * exp(x); so alpha * dout at the kink.
+    """Gradient of `elu_forward`: dx = dout where x > 0, else dout * alpha * exp(x); also alpha * dout at the kink.
 
-    Inputs: dout (...); x (...) and alpha as given to the forward pass. Returns dx (...).
+    Inputs: dout (...); x (...) and alpha of the forward pass. Returns dx (...).
     """
     dout, x = _pair("elu_backward", dout, x=x)
     return _variant().elu_backward(dout, x, validation.number("elu_backward", "alpha", alpha))
@@ -145,21 +145,21 @@ def tanh_forward(x):
 
 @signatures.checked
 def tanh_backward(dout, out):
-    """Gradient of `tanh_forward`: dx = dout * (1 - out) * (1 + out), which near 1 is exact where 1 - out * out cancels.
+    """Gradient of `tanh_forward`: dx = dout * (1 - out) * (1 + out).
 
-    Inputs: dout (...); out (...), the result of the forward pass. Returns dx (...).
+    Inputs: dout (...); out (...) of the forward pass. Returns dx (...). The form 1 - out * out would cancel near 1.
     """
     return _variant().tanh_backward(*_pair("tanh_backward", dout, out=out))
 
 
 @signatures.checked
 def gelu_forward(x):
-    """Gaussian error linear unit, the exact one.
+    """Gaussian error linear unit, in its exact form.
 
         out = x * P(X <= x) = x * (1 + erf(x / sqrt(2))) / 2,    X standard normal
 
     Inputs: x (...). Returns out (...); NaN at minus infinity, where the product is -inf * 0. Every backend: the
-    probability keeps its relative accuracy to the left, where 1 + erf cancels.
+    probability keeps its relative accuracy for negative x, where 1 + erf cancels.
     Source: Hendrycks & Gimpel, Gaussian error linear units (2016), section 2.
     """
     (x,) = validation.floats("gelu_forward", x=(x, "..."))
@@ -170,20 +170,20 @@ def gelu_forward(x):
 def gelu_backward(dout, x):
     """Gradient of `gelu_forward`: dx = dout * (P(X <= x) + x * exp(-x * x / 2) / sqrt(2 * pi)).
 
-    Inputs: dout (...); x (...) as given to the forward pass. Returns dx (...).
+    Inputs: dout (...); x (...) of the forward pass. Returns dx (...).
     """
     return _variant().gelu_backward(*_pair("gelu_backward", dout, x=x))
 
 
 @signatures.checked
 def maxout_forward(x, pieces):
-    """The largest of each group of `pieces` neighbouring channels.
+    """Maximum of each group of `pieces` adjacent channels.
 
         out[n, m, ...] = max_p x[n, m*pieces + p, ...],    index[n, m, ...] = the p of that maximum
 
-    Inputs: x (N, M*pieces, ...), so also (N, M*pieces); pieces: an integer from 1 to 256.
-    Returns out (N, M, ...) and index (N, M, ...), uint8. Every backend: the first of equal maxima; NaN counts as the
-    largest, so the first NaN wins. Raises ValueError also where the channels do not divide into groups.
+    Inputs: x (N, M*pieces, ...), also (N, M*pieces); pieces: an integer from 1 to 256.
+    Returns out (N, M, ...) and index (N, M, ...), uint8. Every backend: the first of equal maxima is chosen; NaN is
+    larger than any number, and the first NaN is chosen. Raises ValueError also if pieces does not divide the channels.
     Source: Goodfellow, Warde-Farley, Mirza, Courville & Bengio, Maxout networks (2013), section 3.
     """
     function = "maxout_forward"
@@ -206,7 +206,7 @@ def maxout_backward(dout, index, pieces):
     """Gradient of `maxout_forward`: dx[n, m*pieces + p, ...] = dout[n, m, ...] where p = index[n, m, ...], else 0.
 
     Inputs: dout (N, M, ...); index (N, M, ...) and pieces of the forward pass. Returns dx (N, M*pieces, ...).
-    Raises ValueError or TypeError also for an index that is not from 0 to pieces - 1.
+    Raises ValueError or TypeError also for an index that is not an integer from 0 to pieces - 1.
     """
     function = "maxout_backward"
     (dout,) = validation.floats(function, dout=(dout, "N M ..."))
@@ -226,23 +226,23 @@ def _pair(function, dout, **other):
 
 
 def _planes(function, x, slope):
-    """The shape (N, C, S) that gives x one channel for each slope."""
+    """Return the shape (N, C, S) in which x has one channel for each slope."""
     if slope.size == 1:
         return (*x.shape[:1], 1, math.prod(x.shape[1:])) if x.ndim else (1, 1, 1)
     if x.ndim < 2 or x.shape[1] != slope.size:
         raise ValueError(
             f"{function}: slope.shape = {slope.shape} does not fit x.shape = {x.shape}; expected (1,) or one slope for "
-            "each of the channels x.shape[1]; pass slopes that belong to x"
+            "each of the channels x.shape[1]; pass the slopes of these channels"
         )
     return (*x.shape[:2], math.prod(x.shape[2:]))
 
 
 def _index(function, index, expected, pieces):
-    """The index of a maxout as C-contiguous uint8, in shape and range."""
+    """Check the shape and range of the index of a maxout; return it as C-contiguous uint8."""
     index = validation.array(function, "index", index)
     if index.dtype.kind not in "iu":
         raise TypeError(
-            f"{function}: index.dtype = {index.dtype} does not number pieces; expected integers; "
+            f"{function}: index.dtype = {index.dtype} is not an integer dtype; expected integers; "
             "pass the index that maxout_forward returned"
         )
     validation.shape(function, "index", index, expected)

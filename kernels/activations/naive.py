@@ -1,4 +1,4 @@
-"""The specification of `activations`: a formula for one element, applied to each."""
+"""The specification of `activations`: one element at a time."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def _each(formula, *arrays):
-    """The array of formula(elements), one position after the other, in Python floats."""
+    """Return the array of formula(elements), computed in Python floats."""
     out = np.empty(arrays[0].shape, arrays[0].dtype)
     flat = out.reshape(-1)
     for i, elements in enumerate(zip(*(array.reshape(-1).tolist() for array in arrays), strict=True)):
@@ -79,7 +79,7 @@ def tanh_backward(dout, out):
 
 
 def _probability(x):
-    """P(X <= x): (1 + erf(x / sqrt(2))) / 2, without the cancellation where x is negative."""
+    """Return P(X <= x) = (1 + erf(x / sqrt(2))) / 2, without cancellation for negative x."""
     return math.erfc(-x / math.sqrt(2)) / 2
 
 

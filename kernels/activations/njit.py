@@ -1,6 +1,6 @@
-"""`activations` as one pass over memory on all cores, in loops that vectorise.
+"""`activations` in one pass over memory on all cores, in loops that vectorise.
 
-For that constants are in the dtype of the arrays, indices unsigned (a signed one might count from the end), and
+For that, constants have the dtype of the arrays, indices are unsigned (no wrap-around of negative ones), and
 exponentials come from `simd.elementary` instead of the C library.
 """
 
@@ -11,15 +11,15 @@ import numpy as np
 from ..cpu import threads
 from ..cpu.simd.elementary import exponentials, tails
 
-GRAIN = 1 << 15  # elements that are worth a second thread
-COSTLY = 1 << 13  # where each takes an exponential
+GRAIN = 1 << 15  # minimum elements of a part
+COSTLY = 1 << 13  # the same for functions with an exponential
 RUN = 1 << 8
-POSITIONS = 32  # from here on a channel is worth a loop of its own; fewer count as channels of their own
+POSITIONS = 32  # minimum length of a loop over the positions of a channel
 U = np.uintp
 
 
 def _each(kernel, *arrays, numbers=()):
-    """A new array, filled by a kernel that sees flat arrays."""
+    """Call a kernel on flattened arrays; return its result in the shape of the first one."""
     out = np.empty_like(arrays[0])
     kernel(out.size, *(array.reshape(-1) for array in arrays), *numbers, out.reshape(-1))
     return out
@@ -63,16 +63,16 @@ def leaky_relu_backward(dout, x, slope):
 
 
 def _runs(x, slope):
-    """The number N of images, the slopes and the length S of the run that each is for; and a number of tasks.
+    """Return the number of images N, the slopes, the length S of the run of each slope, and a number of tasks.
 
-    Few positions count as channels of their own. One slope for all is for runs of any length.
+    If S is small, every position is treated as a channel. A single slope allows runs of any length.
     """
     N, C, S = x.shape
     if C == 1 and x.size % RUN == 0:
         N, S = x.size // RUN, RUN
     if S < POSITIONS:
         slope, S = np.repeat(slope, S), 1
-    return N, slope, S, min(N, -(-x.size // GRAIN))  # as many, whatever the number of threads
+    return N, slope, S, min(N, -(-x.size // GRAIN))  # independent of the number of threads
 
 
 @threads.serial
@@ -211,7 +211,7 @@ def tanh_backward(dout, out):
 
 @threads.parallel(COSTLY)
 def _gelu_forward(start, stop, x, out):
-    zero, enough = x.dtype.type(0), x.dtype.type(64)  # whose tail is 0, as is that of infinity, but 64 * 0 is a number
+    zero, enough = x.dtype.type(0), x.dtype.type(64)  # tails(64) is 0 like tails(inf), but 64 * 0 is not NaN
     for i in range(U(start), U(stop)):
         size = abs(enough if x[i] > enough else x[i])
         out[i] = (x[i] if x[i] > zero else zero) - size * tails(size)[0]
@@ -248,13 +248,13 @@ def _maxout_forward(start, stop, pieces, S, x, out, index):
     for row in range(start, stop):
         source, target = U(row * pieces * S), U(row * S)
         for s in range(U(S)):
-            best, place = x[source + s], 0
+            best, number = x[source + s], 0
             if S < POSITIONS:
                 for p in range(1, pieces):
                     value = x[source + U(p * S) + s]
                     larger = (value > best) | ((value != value) & (best == best))
-                    best, place = (value, p) if larger else (best, place)
-            out[target + s], index[target + s] = best, place
+                    best, number = (value, p) if larger else (best, number)
+            out[target + s], index[target + s] = best, number
         if S < POSITIONS:
             continue
         for p in range(1, pieces):

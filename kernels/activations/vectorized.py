@@ -1,5 +1,7 @@
-"""`activations` with NumPy: whole arrays at a time, branches as masks. Results are written into arrays made for them,
-since NumPy turns results without axes into scalars."""
+"""`activations` with NumPy: whole arrays at a time, branches as masks.
+
+Results are written to allocated arrays, since NumPy returns scalars instead of arrays of shape ().
+"""
 
 import math
 

@@ -1,4 +1,4 @@
-"""`affine` on a GPU: three products of matrices, computed on tiles or on tensor cores: see `gpu.products`."""
+"""`affine` on a GPU: matrix products on tiles or tensor cores, see `gpu.products`."""
 
 from ..gpu import products
 from ..gpu.memory import on_device

@@ -1,4 +1,4 @@
-"""`affine` on register tiles: see `simd.matmul`, which also says why not BLAS."""
+"""`affine` on register tiles: see `simd.matmul`, which also says why BLAS is not used."""
 
 from ..cpu.simd import matmul
 

@@ -1,4 +1,4 @@
-"""Augmentation of a batch of images: one pass, with nothing random in it."""
+"""Augmentation of a batch of images: shift, mirror and erase; the caller draws the random numbers."""
 
 import numpy as np
 
@@ -11,23 +11,22 @@ _LIMITS = np.iinfo(np.int32)
 
 @signatures.checked
 def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):
-    """Shift each image, then mirror it, then erase a square of it.
+    """Shift each image, mirror it, and erase a square, in this order.
 
         shifted[n, c, h, w]  = x[n, c, h + top[n], w + left[n]], 0 outside of x
         mirrored[n, c, h, w] = shifted[n, c, h, W - 1 - w] where flip[n], else shifted[n, c, h, w]
         out[n, c, h, w]      = 0 where hole_top[n] <= h < hole_top[n] + hole_size[n]
                                and hole_left[n] <= w < hole_left[n] + hole_size[n], else mirrored[n, c, h, w]
 
-    So it is the crop at (pad + top, pad + left) of the image padded with zeros, left and right swapped where flip; the
-    hole stands where it is seen, in the result. A hole_size of 0 erases nothing.
+    This is the crop at (pad + top, pad + left) of the image padded with zeros, mirrored left to right where flip; the
+    position of the hole is that in the result. A hole_size of 0 erases nothing.
 
     Inputs: x (N, C, H, W), float32 or float64 of any layout (integers are computed in float64), not modified; the
-    others (N,), one for each image: flip bool, the rest integers of 32 bits, any of them: what lies outside is
-    zero, and a hole may reach over the border or lie beyond it; but hole_size >= 0. A device array is not
-    read to see.
-    Returns out (N, C, H, W), C-contiguous, in the dtype of x. Every backend: values are copied bit by bit, NaN too;
+    others (N,), one for each image: flip bool, the rest any integers in the range of int32, with hole_size >= 0. Pixels
+    from outside x are zero, and a hole may cross the border or lie beyond it. Values of device arrays are not checked.
+    Returns out (N, C, H, W), C-contiguous, in the dtype of x. Every backend: values are copied exactly, NaN included;
     empty arrays give empty results.
-    Raises ValueError for shapes that do not belong together and numbers out of range, TypeError for other dtypes.
+    Raises ValueError for shapes that do not match and numbers out of range, TypeError for other dtypes.
     Cost: reads x, writes out.
     Source: He, Zhang, Ren & Sun, Deep residual learning (2016), section 4.2 (crop and mirror); DeVries & Taylor,
     Improved regularization of convolutional neural networks with cutout (2017), section 3 (the hole).
@@ -36,34 +35,32 @@ def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):
     (x,) = validation.floats(function, x=(x, "N C H W"))
     flip = validation.array(function, "flip", flip)
     if flip.dtype.kind != "b" and flip.size:
-        raise TypeError(
-            f"{function}: flip.dtype = {flip.dtype} does not say yes or no; expected bool; pass flip.astype(bool)"
-        )
+        raise TypeError(f"{function}: flip.dtype = {flip.dtype} is not bool; expected bool; pass flip.astype(bool)")
     _check_one_for_each(function, "flip", flip, len(x))
     return _variant().augment_images(
         x,
-        _whole(function, "top", top, len(x)),
-        _whole(function, "left", left, len(x)),
+        _integers(function, "top", top, len(x)),
+        _integers(function, "left", left, len(x)),
         arrays.contiguous(flip, np.dtype(bool)),
-        _whole(function, "hole_top", hole_top, len(x)),
-        _whole(function, "hole_left", hole_left, len(x)),
-        _whole(function, "hole_size", hole_size, len(x), minimum=0),
+        _integers(function, "hole_top", hole_top, len(x)),
+        _integers(function, "hole_left", hole_left, len(x)),
+        _integers(function, "hole_size", hole_size, len(x), minimum=0),
     )
 
 
-def _whole(function, name, value, count, minimum=int(_LIMITS.min)):
-    """An integer for each image, as int64; those of the caller have 32 bits, so that no sum of two overflows."""
+def _integers(function, name, value, count, minimum=int(_LIMITS.min)):
+    """Convert one integer for each image to int64; they must fit 32 bits, so that the sum of two does not overflow."""
     given = validation.array(function, name, value)
     if given.dtype.kind not in "iu" and given.size:
         raise TypeError(
-            f"{function}: {name}.dtype = {given.dtype} does not hold integers; expected integers, one for each "
+            f"{function}: {name}.dtype = {given.dtype} is not an integer dtype; expected integers, one for each "
             f"image; round them and pass {name}.astype(np.int64)"
         )
     _check_one_for_each(function, name, given, count)
     if not arrays.is_on_device(given) and given.size and (given.min() < minimum or given.max() > _LIMITS.max):
         raise ValueError(
             f"{function}: {name} ranges from {given.min()} to {given.max()}; expected {minimum} to {_LIMITS.max}; "
-            "pass pixels"
+            "pass numbers of pixels"
         )
     return arrays.contiguous(given, np.dtype(np.int64))
 
@@ -72,5 +69,5 @@ def _check_one_for_each(function, name, value, count):
     if value.shape != (count,):
         raise ValueError(
             f"{function}: {name}.shape = {value.shape} does not fit; expected ({count},), one for each image of x; "
-            f"pass np.full({count}, {name}) where it is the same for all"
+            f"pass np.full({count}, {name}) if it is the same for all"
         )

@@ -1,4 +1,4 @@
-"""`augment` on a GPU: each thread finds where its pixel comes from, and copies it or writes 0."""
+"""`augment` on a GPU: each thread finds the source of its pixel, and copies it or writes 0."""
 
 from numba import cuda
 

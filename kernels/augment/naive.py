@@ -1,4 +1,4 @@
-"""The specification of `augment`: one pixel after the other."""
+"""The specification of `augment`: one pixel at a time."""
 
 import numpy as np
 

@@ -1,14 +1,14 @@
-"""`augment` row by row on all cores: a row is copied, forwards or backwards, between the zeros on its two sides.
+"""`augment` row by row on all cores: each row is copied, forwards or backwards, between zeros on both sides.
 
-Rows are places in flat arrays, not slices: numba would count references to each of them.
+Rows are positions in flat arrays, because Numba counts references to slices.
 """
 
 import numpy as np
 
 from ..cpu import threads
 
-U = np.uintp  # a signed index might count from the end, which keeps a loop from vectorising
-PLANES = 16  # at least, that a thread takes on at a time
+U = np.uintp  # unsigned indices need no wrap-around of negative ones, so loops vectorise
+PLANES = 16  # minimum planes of a part
 
 
 @threads.parallel(grain=PLANES)
@@ -17,7 +17,7 @@ def _augment(start, stop, shape, x, top, left, flip, hole_top, hole_left, hole_s
     for plane in range(start, stop):
         n = plane // C
         shift = -left[n] if flip[n] else left[n]
-        first = min(W, max(0, -shift))  # of the columns that are seen
+        first = min(W, max(0, -shift))  # the visible columns
         last = max(first, min(W, W - shift))
         for h in range(H):
             row = (plane * H + h) * W
@@ -37,22 +37,22 @@ def _augment(start, stop, shape, x, top, left, flip, hole_top, hole_left, hole_s
 
 
 @threads.serial
-def _clear(target, place, count):
+def _clear(target, start, count):
     zero = target.dtype.type(0)
     for i in range(U(count)):
-        target[U(place) + U(i)] = zero
+        target[U(start) + U(i)] = zero
 
 
 @threads.serial
-def _copy(source, origin, target, place, count):
+def _copy(source, origin, target, start, count):
     for i in range(U(count)):
-        target[U(place) + U(i)] = source[U(origin) + U(i)]
+        target[U(start) + U(i)] = source[U(origin) + U(i)]
 
 
 @threads.serial
-def _copy_backwards(source, origin, target, place, count):
+def _copy_backwards(source, origin, target, start, count):
     for i in range(U(count)):
-        target[U(place) + U(i)] = source[U(origin) - U(i)]
+        target[U(start) + U(i)] = source[U(origin) - U(i)]
 
 
 def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):

@@ -1,4 +1,4 @@
-"""`augment` with NumPy: the pixels gathered by their rows and columns, then zeros written where there are none."""
+"""`augment` with NumPy: pixels are gathered by row and column; then those outside and in the hole are set to 0."""
 
 import numpy as np
 

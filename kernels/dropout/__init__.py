@@ -1,10 +1,9 @@
-"""Inverted dropout, with a mask that is a function of the seed alone.
+"""Inverted dropout, with a mask that depends only on the seed.
 
-Common to both. Floating inputs are float32 or float64 of any shape and layout (integers are computed in float64) and
-are never modified; results are C-contiguous, in the shape of x, floats in its dtype. Every backend: an element that is
-dropped gives 0 whatever it was, also NaN or infinity; one that is kept gives what the formula says; empty arrays give
-empty results. Raises ValueError for shapes that do not belong together and for numbers out of range, TypeError for
-dtypes other than float32, float64, integers and booleans.
+Common to both: float inputs are float32 or float64 of any shape and layout (integers are computed in float64) and are
+never modified; results are C-contiguous, in the shape of x, floats in its dtype. Every backend: a dropped element gives
+0, even if it is NaN or infinite; empty arrays give empty results. Raises ValueError for shapes that do not match and
+for numbers out of range, TypeError for dtypes other than float32, float64, integers and booleans.
 """
 
 from ..dispatch import arrays, signatures, switch, validation
@@ -20,13 +19,13 @@ def dropout_forward(x, p, seed):
         mask[i] = word[i] < round(p * 2**32)
         out[i] = x[i] / p where mask[i], else 0
 
-    i counts the elements in C order. word[i] is the 32-bit word i % 4 of block i // 4 of Philox4x32-10: the counter is
-    the number of the block, the key the seed, both with their low 32 bits first.
+    i counts the elements in C order. word[i] is word i % 4 (32 bits) of block i // 4 of Philox4x32-10, with the number
+    of the block as counter and the seed as key, both with their low 32 bits first.
 
-    Inputs: x (...); p: the probability to keep an element, at most 1 and so large that round(p * 2**32) is not 0; seed:
-    an integer, 0 <= seed < 2**64, on cuda also as a device array of uint64. Returns out (...), mask (...), bool.
+    Inputs: x (...); p: the probability to keep an element, at most 1, with round(p * 2**32) > 0; seed: an integer,
+    0 <= seed < 2**64, on cuda also a device array of one uint64. Returns out (...), mask (...), bool.
     Every backend: the same mask; p = 1 keeps every element.
-    Cost: 25 integer operations an element; reads x, writes out and a byte of mask for each element.
+    Cost: 25 integer operations per element; reads x, writes out and a byte of mask for each element.
     Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, Dropout (2014), section 10 (the scaling in
     training); Salmon, Moraes, Dror & Shaw, Parallel random numbers: as easy as 1, 2, 3 (2011), section 4.
     """
@@ -56,16 +55,16 @@ def dropout_backward(dout, mask, p):
 
 
 def keep_probability(function, p):
-    """p, the probability to keep an element: more than 0, at most 1."""
+    """Check the probability to keep an element: more than 0, at most 1."""
     p = validation.number(function, "p", p, minimum=0, maximum=1)
     if threshold(p) == 0:
         raise ValueError(
-            f"{function}: p={p!r} keeps nothing, and out is divided by it; expected the probability to keep an "
-            "element, more than 0 and at most 1; pass 1 - p where p is the probability to drop"
+            f"{function}: p={p!r} keeps no element; expected the probability to keep an "
+            "element, more than 0 and at most 1; pass 1 - p if p is the probability to drop"
         )
     return p
 
 
 def threshold(p):
-    """An element is kept where its word, of 32 bits, is less than this."""
+    """Return the limit below which the 32-bit word of an element keeps it."""
     return round(p * 2**32)

@@ -1,7 +1,7 @@
-"""`dropout` on a GPU: each thread draws a block of Philox, four words, and with them keeps or drops four elements.
+"""`dropout` on a GPU: each thread computes one Philox block, four words, for four elements.
 
-Philox needs no state but a counter, here the number of the block: so threads draw at the same time what a loop would
-draw one after the other.
+Philox is counter-based: the words of a block depend only on the key and the number of the block, so threads need no
+shared state.
 """
 
 import numpy as np
@@ -31,17 +31,17 @@ def dropout_backward(dout, mask, p):
 
 
 def _in_memory(seed):
-    """The seed, which may come as a number, on the GPU."""
+    """Return the seed, a number or a device array, as a device array."""
     if isinstance(seed, xp.ndarray):
         return seed
-    held = xp.empty(1, np.uint64)
-    _hold(1, np.uint64(seed), held)
-    return held
+    on_device = xp.empty(1, np.uint64)
+    _fill(1, np.uint64(seed), on_device)
+    return on_device
 
 
 @device
 def _philox(block, key):
-    """The four words of 32 bits, each in a uint64, that belong to the number of a block and a key."""
+    """Return the four 32-bit words of a block, each in a uint64."""
     c0, c1, c2, c3 = uint64(block) & LOW, uint64(block) >> BITS, uint64(0), uint64(0)
     k0, k1 = key & LOW, key >> BITS
     for _ in range(10):
@@ -60,7 +60,7 @@ def _keep_or_drop(i, size, kept, x, p, zero, out, mask):
 
 @kernel
 def _drop(blocks, size, x, p, limit, key, zero, out, mask):
-    """mask[i] = word[i] < limit, out[i] = x[i] / p where mask[i], else 0: for the four i of a block"""
+    """mask[i] = word[i] < limit, out[i] = x[i] / p where mask[i], else 0, for the four i of a block"""
     block = cuda.grid(1)
     if block < blocks:
         i = 4 * block
@@ -80,6 +80,6 @@ def _gradients(count, dout, mask, p, zero, dx):
 
 
 @kernel
-def _hold(value, out):
+def _fill(value, out):
     if cuda.grid(1) == 0:
         out[0] = value

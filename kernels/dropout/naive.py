@@ -1,4 +1,4 @@
-"""The specification of `dropout`: one element after the other, Philox in Python integers."""
+"""The specification of `dropout`: one element at a time, with Philox in Python integers."""
 
 import numpy as np
 
@@ -27,12 +27,12 @@ def dropout_backward(dout, mask, p):
 
 
 def _words(number, count):
-    """The words of 32 bits that a number consists of, the lowest first."""
+    """Return the 32-bit words of a number, lowest first."""
     return tuple(number // _WORD**i % _WORD for i in range(count))
 
 
 def _philox(counter, key):
-    """The four words that belong to a counter of four words and a key of two."""
+    """Return four words for a counter of four words and a key of two."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):

@@ -1,7 +1,7 @@
-"""`dropout` in one pass on all cores: mask and out of a piece that stays in the first-level cache, then the next.
+"""`dropout` in one pass on all cores, in pieces whose mask stays in the first-level cache.
 
-Philox vectorises over blocks, a word of 32 bits in each lane of 64, whose product is one instruction. The mask of a
-block is its four bytes in one word, so that neighbouring blocks are neighbours in memory.
+Philox vectorises over blocks, with a 32-bit word in each 64-bit lane, so that a product is one instruction. The four
+mask bytes of a block are written as one 32-bit word, so that adjacent blocks are adjacent in memory.
 """
 
 import sys
@@ -11,12 +11,12 @@ import numpy as np
 from ..cpu import threads
 from . import threshold
 
-U = np.uintp  # a signed index might count from the end, which keeps a loop from vectorising
-GRAIN = 1 << 12  # blocks that are worth a second thread
+U = np.uintp  # unsigned indices need no wrap-around of negative ones, so loops vectorise
+GRAIN = 1 << 12  # minimum blocks of a part
 PIECE = 256  # blocks
 LOW, BITS = np.uint64(2**32 - 1), np.uint64(32)
 M0, M1, W0, W1 = (np.uint64(word) for word in (0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85))
-PLACES = tuple(np.uint64(8 * i) for i in (range(4) if sys.byteorder == "little" else range(3, -1, -1)))
+SHIFTS = tuple(np.uint64(8 * i) for i in (range(4) if sys.byteorder == "little" else range(3, -1, -1)))
 
 
 @threads.serial
@@ -30,13 +30,13 @@ def _philox(c0, c1, c2, c3, k0, k1):
 
 @threads.serial
 def _draw(start, limit, seed, masks):
-    """The masks of the blocks from `start` on, four bytes of 0 or 1 in each."""
+    """Write the masks of the blocks from `start` on, each four bytes of 0 or 1."""
     k0, k1 = seed & LOW, seed >> BITS
     for i in range(U(masks.size)):
         block = np.uint64(start) + np.uint64(i)
         w0, w1, w2, w3 = _philox(block & LOW, block >> BITS, np.uint64(0), np.uint64(0), k0, k1)
-        mask = (np.uint64(w0 < limit) << PLACES[0]) | (np.uint64(w1 < limit) << PLACES[1])
-        mask |= (np.uint64(w2 < limit) << PLACES[2]) | (np.uint64(w3 < limit) << PLACES[3])
+        mask = (np.uint64(w0 < limit) << SHIFTS[0]) | (np.uint64(w1 < limit) << SHIFTS[1])
+        mask |= (np.uint64(w2 < limit) << SHIFTS[2]) | (np.uint64(w3 < limit) << SHIFTS[3])
         masks[i] = np.uint32(mask)
 
 

@@ -1,4 +1,4 @@
-"""Seeds of masks, one for each time that one is drawn."""
+"""Seeds of dropout masks: a different one for each mask, derived from a key and a counter."""
 
 import importlib
 from typing import Any
@@ -11,12 +11,12 @@ _LARGEST = 2**64 - 1
 
 
 def of_mask(key: Any, draws: Any) -> Any:
-    """The seed of one mask among those of a key: of the one before which `draws` others were drawn.
+    """Return the seed of mask number `draws` of a key.
 
         seed = numpy.random.SeedSequence((key, draws)).generate_state(1, numpy.uint64)[0]
 
-    key, draws: integers from 0 to 2**64 - 1. Where both are device arrays with one element of uint64, so is the
-    seed, (1,): then a count of draws can stay on a GPU.
+    key, draws: integers from 0 to 2**64 - 1. If both are device arrays of one uint64, so is the seed, (1,), and the
+    counter can stay on the GPU.
     """
     words = word("of_mask", "key", key), word("of_mask", "draws", draws)
     if all(map(arrays.is_on_device, words)):
@@ -26,12 +26,12 @@ def of_mask(key: Any, draws: Any) -> Any:
 
 
 def word(function: str, name: str, value: Any) -> Any:
-    """An integer of 64 bits; on cuda a device array that holds one may stay where it is."""
+    """Check an unsigned 64-bit integer; on cuda, a device array of one uint64 stays on the GPU."""
     if not arrays.is_on_device(value):
         return validation.integer(function, name, value, minimum=0, maximum=_LARGEST)
     if value.dtype != np.uint64 or value.size != 1:
         raise TypeError(
-            f"{function}: {name} is a device array of {value.dtype} of the shape {value.shape}; expected one element "
+            f"{function}: {name} is a device array of {value.dtype} of shape {value.shape}; expected one element "
             f"of uint64, or an integer; convert it"
         )
     value = arrays.asarray(value)

@@ -1,4 +1,4 @@
-"""`dropout` with NumPy: all blocks of Philox at a time, a word of 32 bits in each uint64."""
+"""`dropout` with NumPy: all Philox blocks at once, with a 32-bit word in each uint64."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def dropout_backward(dout, mask, p):
 
 
 def _words(count, seed):
-    """The first words of the stream that belongs to a seed."""
+    """Return the first `count` words for a seed."""
     blocks = np.arange(-(-count // 4), dtype=np.uint64)
     c0, c1 = blocks & _LOW, blocks >> _BITS
     c2 = c3 = np.zeros_like(blocks)

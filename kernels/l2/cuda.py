@@ -1,6 +1,6 @@
-"""`l2` on a GPU: blocks of threads add up squares in float64, a number of blocks that depends on the sizes alone.
+"""`l2` on a GPU: block reductions in float64, with a number of blocks that depends only on the sizes of the arrays.
 
-Their sums stand in one table, which is added up in the same way: one number, however many arrays. See `gpu.reduce`.
+The sums of all blocks and arrays are written to one table, which is reduced in the same way. See `gpu.reduce`.
 """
 
 from numba import cuda

@@ -1,4 +1,4 @@
-"""The specification of `l2`: one element after the other, in Python floats. The sums themselves are returned."""
+"""The specification of `l2`: one element at a time, in Python floats. Functions return the sum of squares."""
 
 
 def weight_penalty(w, dw, reg):

@@ -1,6 +1,6 @@
-"""`l2` as one pass over memory on all cores, all arrays in one launch.
+"""`l2` in one pass over memory on all cores, all arrays in one launch.
 
-Each chunk has a sum of its own, and these are added in one order: the total does not depend on the cores.
+The sums of chunks of fixed size are added in order, so the total does not depend on the number of threads.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from ..cpu import threads
 from ..cpu.simd import multi_tensor
 from ..cpu.simd.multi_tensor import piece, row_of
 
-U = np.uintp  # a signed index might count from the end, which keeps a loop from vectorising
+U = np.uintp  # unsigned indices need no wrap-around of negative ones, so loops vectorise
 
 
 @threads.parallel(multi_tensor.GRAIN)

@@ -1,4 +1,4 @@
-"""`l2` with NumPy, in blocks whose squares stay in the cache."""
+"""`l2` with NumPy, in blocks whose float64 squares fit in the cache."""
 
 import numpy as np
 

@@ -1,15 +1,15 @@
-"""Losses of a linear classifier, from its weights at once: the scores of N images are X @ W.
+"""Losses of a linear classifier with scores X @ W, and their gradients with respect to W.
 
 Common to both. Inputs, float32 or float64 of any layout (integers are computed in float64), never modified: W (D, K)
-weights, with K >= 1; X (N, D) images as rows, with a feature that is 1 in place of a bias; y (N,) labels, integers from
+weights, with K >= 1; X (N, D) images as rows, with a constant feature 1 instead of a bias; y (N,) labels, integers from
 0 to K - 1; reg >= 0, the strength of the penalty. Returns loss, a Python float, and dW (D, K), C-contiguous, in the
 dtype of the inputs.
 
-Every backend: scores and dW are summed in the dtype of the inputs; the rows' losses and the penalty are computed and
-summed in float64, whatever the dtype. N = 0 gives the penalty alone, reg = 0 adds none. NaN among the scores gives the
-loss NaN; NaN and infinity in X spread into dW as the sum over n says (0 * NaN is NaN), and nothing warns. Raises
-ValueError for shapes that do not belong together, labels or reg out of range and K = 0, TypeError for dtypes other than
-float32, float64, integers and booleans, and for labels that are not integers.
+Every backend: scores and dW are summed in the dtype of the inputs; the losses of the rows and the penalty are computed
+in float64, whatever the dtype. N = 0 gives the penalty alone, reg = 0 gives no penalty. NaN in the scores makes the
+loss NaN; NaN and infinity in X propagate into dW as in the sum over n (0 * NaN is NaN), without warnings. Raises
+ValueError for shapes that do not match, labels or reg out of range and K = 0, TypeError for dtypes other than float32,
+float64, integers and booleans, and for labels that are not integers.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def linear_svm_loss(W: ArrayLike, X: ArrayLike, y: ArrayLike, reg: float) -> tup
         ds[n, k] = (margin[n, k] > 0) / N for k != y[n],    ds[n, y[n]] = -1/N sum_k (margin[n, k] > 0)
         dW[d, k] = sum_n X[n, d] * ds[n, k] + 2 * reg * W[d, k]
 
-    Every backend: ds at the kink, where s[n, k] - s[n, y[n]] + 1 is 0, is 0, and so is a NaN margin's.
+    Every backend: ds is 0 at the kink, where s[n, k] - s[n, y[n]] + 1 is 0, and for a NaN margin.
     Cost: 4*N*D*K flops; reads X once or twice.
     Source: Weston & Watkins, Support vector machines for multi-class pattern recognition (1999), section 3.
     """
@@ -45,8 +45,8 @@ def linear_softmax_loss(W: ArrayLike, X: ArrayLike, y: ArrayLike, reg: float) ->
         loss = -1/N sum_n log(p[n, y[n]]) + reg * sum_{d, k} W[d, k]^2
         dW[d, k] = sum_n X[n, d] * (p[n, k] - (k == y[n])) / N + 2 * reg * W[d, k]
 
-    Every backend: exponents are taken relative to the largest score of the row, so finite scores give a finite mean;
-    the loss of one row counts as 1e308 at most. A row with NaN or infinity as its largest score makes dW NaN.
+    Every backend: exponents are relative to the largest score of the row, so finite scores give a finite mean; the loss
+    of a row is limited to 1e308. A row whose largest score is NaN or infinite makes dW NaN.
     Cost: 4*N*D*K flops and N*K exponentials; reads X once or twice.
     Source: Bridle, Probabilistic interpretation of feedforward classification network outputs (1990); Blanchard, Higham
     & Higham, Accurately computing the log-sum-exp and softmax functions (2021), section 3.

@@ -1,6 +1,6 @@
-"""`linear_losses` on a GPU: scores and dW are products on tiles, and a warp computes the loss of a row between them.
+"""`linear_losses` on a GPU: scores and dW are matrix products on tiles, and a warp computes the loss of each row.
 
-Scores and dW are summed in the dtype of the inputs; what has one number for each row is float64, see `gpu.row_losses`.
+Scores and dW are summed in the dtype of the inputs, losses of rows in float64, see `gpu.row_losses`.
 """
 
 from numba import cuda
@@ -14,16 +14,16 @@ from ..gpu.reduce import total_of_squares
 
 @with_loss
 def linear_svm_loss(W, X, y, reg):
-    return _through(row_losses.hinge, W, X, y, reg)
+    return _loss_and_gradient(row_losses.hinge, W, X, y, reg)
 
 
 @with_loss
 def linear_softmax_loss(W, X, y, reg):
-    return _through(row_losses.softmax, W, X, y, reg)
+    return _loss_and_gradient(row_losses.softmax, W, X, y, reg)
 
 
-def _through(loss_of, W, X, y, reg):
-    """The loss of the scores and the penalty, and dW."""
+def _loss_and_gradient(loss_of, W, X, y, reg):
+    """Return loss plus penalty, and dW."""
     (N, D), K = X.shape, W.shape[1]
     out, dW = xp.empty((N, K), W.dtype), xp.empty_like(W)
     multiply(rows_of(X, N, D), columns_of(W, D, K), rows_of(out, N, K))
@@ -33,7 +33,7 @@ def _through(loss_of, W, X, y, reg):
 
 
 def _penalise(W, dW, reg):
-    """The penalty; its gradient is added to dW."""
+    """Return the penalty, and add its gradient to dW."""
     if reg == 0:
         return 0.0
     _add_scaled(dW.size, dW.size, W.dtype.type(2 * reg), W, dW)

@@ -15,7 +15,7 @@ def linear_svm_loss(W, X, y, reg):
             if k == label:
                 continue
             margin = scores[k] - scores[label] + 1
-            if not margin <= 0:  # so NaN is added
+            if not margin <= 0:  # NaN is added too
                 loss += margin
             if margin > 0:
                 slopes[k] += 1 / N
@@ -34,14 +34,14 @@ def linear_softmax_loss(W, X, y, reg):
         total = sum(exponentials)
         gap = largest - scores[label]
         if gap > 1e308 and math.isfinite(scores[label]):
-            gap = 1e308  # the mean of such gaps is finite
+            gap = 1e308  # so that the mean of gaps is finite
         loss += (math.log(total) + gap) / N
         _add_gradient(dW, X[n], [(exponentials[k] / total - (k == label)) / N for k in range(K)])
     return loss + _penalize(W, dW, reg), dW
 
 
 def _scores(W, x):
-    """The scores of one image, as Python floats."""
+    """Return the scores of one image, as Python floats."""
     scores = []
     for k in range(W.shape[1]):
         score = W.dtype.type(0)
@@ -52,7 +52,7 @@ def _scores(W, x):
 
 
 def _add_gradient(dW, x, slopes):
-    """dW of one image, from the gradient of the loss with respect to its scores."""
+    """Add the gradient of one image to dW, given the gradient of the loss with respect to its scores."""
     for k in range(dW.shape[1]):
         slope = dW.dtype.type(slopes[k])
         for d in range(dW.shape[0]):
@@ -60,7 +60,7 @@ def _add_gradient(dW, x, slopes):
 
 
 def _penalize(W, dW, reg):
-    """The penalty; its gradient is added to dW."""
+    """Return the penalty, and add its gradient to dW."""
     if reg == 0:
         return 0.0
     penalty, strength = 0.0, W.dtype.type(2 * reg)

@@ -1,8 +1,8 @@
-"""`linear_losses` in one pass over X: what a block of images needs is done while the block is in the cache.
+"""`linear_losses` in one pass over X, one block of images at a time while it is in the cache.
 
-That is: its scores, on `dot_tile`s of images times classes; its losses and the gradients of its scores; its share of
-dW, on `outer_tile`s of classes times features. Both want W and dW as (K, D), so that the features lie in a row.
-Chunks of images have a dW of their own, as many chunks whatever the number of threads, added up in order.
+For each block: scores, on `dot_tile`s of images x classes; losses and gradients of the scores; and its part of dW, on
+`outer_tile`s of classes x features. Both tiles use W and dW as (K, D), so that features are contiguous. Each chunk of
+images has its own dW, and these are added in order; the number of chunks does not depend on the number of threads.
 """
 
 import numpy as np
@@ -12,11 +12,11 @@ from ..cpu.simd import cpu_info
 from ..cpu.simd.scores import softmax_row, svm_row
 from ..cpu.simd.tiles import dot_tile, outer_tile
 
-CHUNKS = 16  # at most
-ROWS = 32  # images of a block, of which 3073 float32 features take 393 KB
-FEATURES = 256  # of W and dW that are put back into (D, K) at a time
+CHUNKS = 16  # maximum chunks of images
+ROWS = 32  # images of a block: 393 KB for 3073 float32 features
+FEATURES = 256  # features that are transposed back to (D, K) at a time
 
-U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in, and the loop vectorises
+U = np.uintp  # unsigned indices need no wrap-around of negative ones, so loops vectorise
 
 
 def linear_svm_loss(W, X, y, reg):
@@ -34,14 +34,14 @@ def _loss(W, X, y, reg, hinge):
     losses, parts, dW = np.empty(N), np.zeros((chunks, K, D), dtype), np.empty_like(W)
     tables = np.arange(0, D - dots.lanes + 1, dots.lanes), np.arange(ROWS) * D
     _over_chunks(chunks, _packed(W, *dots), W, X, y, hinge, *tables, dots.vectors, outer, losses, parts)
-    squares = np.empty(-(-D // FEATURES))
-    _finish(squares.size, W, parts, reg, dW, squares)
+    penalties = np.empty(-(-D // FEATURES))
+    _finish(penalties.size, W, parts, reg, dW, penalties)
     loss = losses.sum() / max(1, N) if hinge else losses.sum()
-    return float(loss + (reg * squares.sum() if reg else 0.0)), dW
+    return float(loss + (reg * penalties.sum() if reg else 0.0)), dW
 
 
 def _packed(W, rows, vectors, lanes):
-    """The classes as rows of `dot_tile`, (tiles, D // lanes, rows, lanes); those that do not exist are zero."""
+    """Pack the classes as rows of `dot_tile`: (tiles, D // lanes, rows, lanes), padded with zeros."""
     D, K = W.shape
     steps, tiles = D // lanes, -(-K // rows)
     classes = np.zeros((tiles * rows, steps * lanes), W.dtype)
@@ -72,15 +72,15 @@ def _over_chunks(start, stop, packed, W, X, y, hinge, steps, images, vectors, ou
 def _score(X, first, count, packed, W, steps, vectors, scores):
     """scores[i, k] = sum_d X[first + i, d] * W[d, k] for i < count."""
     (D, K), zero, (tiles, length, rows, lanes) = W.shape, X.dtype.type(0), packed.shape
-    tile, places = np.empty(vectors * rows, X.dtype), np.empty(vectors, np.int64)
+    tile, offsets = np.empty(vectors * rows, X.dtype), np.empty(vectors, np.int64)
     for i in range(0, count, vectors):
         for q in range(vectors):
-            places[q] = min(i + q, count - 1) * D
+            offsets[q] = min(i + q, count - 1) * D
         for block in range(tiles):
             tile[:] = zero
             if length:
                 dot_tile(
-                    rows, zero, X[first].ctypes.data, steps.ctypes.data, places.ctypes.data, packed[block].ctypes.data,
+                    rows, zero, X[first].ctypes.data, steps.ctypes.data, offsets.ctypes.data, packed[block].ctypes.data,
                     length, tile.ctypes.data,
                 )  # fmt: skip
             for q in range(min(vectors, count - i)):
@@ -113,7 +113,7 @@ def _add_gradient(X, first, count, slopes, images, outer, dW):
                 images.ctypes.data, factors[block].ctypes.data, count, tile.ctypes.data, width,
                 positions.ctypes.data, start.ctypes.data,
             )  # fmt: skip
-            for row in range(block * rows - k, rows):  # the last block overlaps the one before
+            for row in range(block * rows - k, rows):  # the last block overlaps the previous one
                 for j in range(width):
                     dW[U(k + row), U(d + j)] += tile[U(row * width + j)]
     for i in range(count):
@@ -124,8 +124,8 @@ def _add_gradient(X, first, count, slopes, images, outer, dW):
 
 
 @threads.parallel(grain=1)
-def _finish(start, stop, W, parts, reg, dW, squares):
-    """dW = the sum of the parts, and 2 * reg * W; the sum of W * W of each block of features."""
+def _finish(start, stop, W, parts, reg, dW, penalties):
+    """dW = the sum of the parts + 2 * reg * W; also write the sum of W * W of each block of features."""
     D, K = W.shape
     strength = W.dtype.type(2 * reg)
     for block in range(start, stop):
@@ -141,7 +141,7 @@ def _finish(start, stop, W, parts, reg, dW, squares):
         square = 0.0
         if reg != 0:
             own, out = W[first:last].reshape(-1), dW[first:last].reshape(-1)
-            for place in range(own.size):
-                square += np.float64(own[place]) ** 2
-                out[place] += strength * own[place]
-        squares[block] = square
+            for i in range(own.size):
+                square += np.float64(own[i]) ** 2
+                out[i] += strength * own[i]
+        penalties[block] = square

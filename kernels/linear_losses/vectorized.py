@@ -1,4 +1,4 @@
-"""`linear_losses` with NumPy: two matrix products, and what is between them on whole arrays of float64."""
+"""`linear_losses` with NumPy: two matrix products, and between them operations on whole float64 arrays."""
 
 import numpy as np
 

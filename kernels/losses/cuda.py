@@ -1,4 +1,4 @@
-"""`losses` on a GPU: a warp computes a row, its loss in float64; then these are added up, see `gpu.reduce`."""
+"""`losses` on a GPU: a warp computes the loss of a row in float64; these are reduced by blocks, see `gpu.reduce`."""
 
 from numba import cuda, float64
 
@@ -28,7 +28,7 @@ def mse_loss(x, target):
 
 @kernel
 def _squared_rows(N, D, x, target, losses, dx):
-    """Half the squared distance of two rows, over N."""
+    """losses[n] = half the squared distance of two rows, divided by N"""
     n, lane = split(cuda.grid(1), WARP)
     if n < N:
         loss = float64(0)

@@ -22,7 +22,7 @@ def softmax_loss(x, y, label_smoothing):
 
 
 def _gap(largest, score):
-    """How far a score is below the largest; between finite ones at most 1e308, so that the mean of gaps is finite."""
+    """Return largest - score, for a finite score limited to 1e308, so that the mean of gaps is finite."""
     gap = largest - score
     return 1e308 if gap > 1e308 and math.isfinite(score) else gap
 
@@ -36,7 +36,7 @@ def svm_loss(x, y):
             if k == label:
                 continue
             margin = scores[k] - scores[label] + 1
-            if not margin <= 0:  # so NaN is added
+            if not margin <= 0:  # NaN is added too
                 loss += margin
             if margin > 0:
                 dx[n, k] = 1 / N

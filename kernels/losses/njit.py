@@ -1,12 +1,12 @@
-"""`losses` row by row on all cores; the rows' losses are added in order, so the sum does not depend on the cores."""
+"""`losses` row by row on all cores; losses of rows are added in order, so no bit depends on the number of threads."""
 
 import numpy as np
 
 from ..cpu import threads
 from ..cpu.simd.scores import softmax_row, svm_row
 
-CHUNKS = 64  # at most, as many whatever the number of threads
-CHUNK = 1 << 13  # elements at least, where there are more than one
+CHUNKS = 64  # maximum number of chunks, independent of the number of threads
+CHUNK = 1 << 13  # minimum elements of a chunk
 
 
 @threads.serial

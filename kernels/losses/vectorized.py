@@ -1,4 +1,4 @@
-"""`losses` with NumPy: whole arrays of float64 at a time."""
+"""`losses` with NumPy: operations on whole float64 arrays."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def softmax_loss(x, y, label_smoothing):
 
 
 def _limited(gaps, scores):
-    """Gaps below the largest score, in place: between finite ones at most 1e308, so that their mean is finite."""
+    """Limit the gaps of finite scores to 1e308, in place, so that their mean is finite."""
     np.copyto(gaps, 1e308, where=(gaps > 1e308) & np.isfinite(scores))
     return gaps
 

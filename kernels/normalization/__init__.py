@@ -1,12 +1,12 @@
-"""Normalisation: batch norm over images and positions, group norm (layer norm) and instance norm within each image.
+"""Batch, group (with layer norm as a special case) and instance normalization.
 
     out[n, c, s] = gamma[c] * (x[n, c, s] - mean) / sqrt(var + epsilon) + beta[c]
 
-Common to all of them. x is (N, C, ...) with any further axes, also none; s counts the S positions on them. Floating
-inputs are float32 or float64 of any layout (integers are computed in float64) and are never modified; results are
+Common to all of them. x is (N, C, ...) with any further axes or none; s counts the S positions on them. Float inputs
+are float32 or float64 of any layout (integers are computed in float64) and are never modified; results are
 C-contiguous, in the dtype of the inputs. Every backend: statistics and sums over elements are accumulated in float64,
-variances from deviations, so that a large mean costs no digits; NaN and infinity in x reach what shares their
-statistics. N = 0 gives empty results and gradients of zeros. Raises ValueError for shapes that do not belong together,
+variances from deviations, so that a large mean costs no accuracy; NaN and infinity in x affect all elements with the
+same statistics. N = 0 gives empty results and gradients of zeros. Raises ValueError for shapes that do not match,
 epsilon <= 0 and negative variances, TypeError for dtypes other than float32, float64, integers and booleans.
 """
 
@@ -27,8 +27,8 @@ def batchnorm_forward(x, gamma, beta, epsilon):
 
     Inputs: x (N, C, ...), gamma (C,), beta (C,); epsilon: a number above 0.
     Returns out (N, C, ...), mean (C,), var (C,): the biased variance.
-    Raises also: ValueError where N*S = 0, of which there are no statistics.
-    Cost: 8 flops an element; reads x twice, from memory once where a channel fits into the cache; writes out.
+    Raises also: ValueError if N*S = 0.
+    Cost: 8 flops per element; reads x twice, but from memory only once if a channel fits in the cache; writes out.
     Source: Ioffe & Szegedy, Batch normalization (2015), algorithm 1 and section 3.2.
     """
     function = "batchnorm_forward"
@@ -41,10 +41,10 @@ def batchnorm_forward(x, gamma, beta, epsilon):
 
 @signatures.checked
 def batchnorm_inference(x, gamma, beta, mean, var, epsilon):
-    """Normalise each channel by the statistics given, such as running averages.
+    """Normalise each channel by given statistics, such as running averages.
 
     Inputs: x (N, C, ...); gamma, beta, mean, var (C,); epsilon: a number above 0. Returns out (N, C, ...).
-    Cost: 3 flops an element; reads x, writes out.
+    Cost: 3 flops per element; reads x, writes out.
     Source: Ioffe & Szegedy, Batch normalization (2015), algorithm 2.
     """
     function = "batchnorm_inference"
@@ -57,7 +57,7 @@ def batchnorm_inference(x, gamma, beta, mean, var, epsilon):
 
 @signatures.checked
 def batchnorm_backward(dout, x, gamma, mean, var, epsilon):
-    """Gradients of `batchnorm_forward`, step by step through its graph, M = N*S elements in a channel.
+    """Gradients of `batchnorm_forward`, step by step through its computational graph; M = N*S.
 
         dxhat = dout * gamma[c]
         dvar[c] = sum dxhat * (x - mean[c]) * (-1/2) * (var[c] + epsilon)**(-3/2)
@@ -65,9 +65,9 @@ def batchnorm_backward(dout, x, gamma, mean, var, epsilon):
         dx = dxhat / sqrt(var[c] + epsilon) + dvar[c] * 2/M * (x - mean[c]) + dmean[c] / M
         dgamma[c] = sum dout * xhat,    dbeta[c] = sum dout,    with xhat = (x - mean[c]) / sqrt(var[c] + epsilon)
 
-    Inputs: dout (N, C, ...); x, gamma (C,), epsilon as given to the forward pass; mean, var (C,) as it returned them.
+    Inputs: dout (N, C, ...); x, gamma (C,), epsilon of the forward pass; mean, var (C,) that it returned.
     Returns dx (N, C, ...), dgamma (C,), dbeta (C,).
-    Cost: 10 flops an element; reads dout and x twice, writes dx.
+    Cost: 10 flops per element; reads dout and x twice, writes dx.
     Source: Ioffe & Szegedy, Batch normalization (2015), section 3.
     """
     arguments = _backward_arguments("batchnorm_backward", dout, x, gamma, mean, var, epsilon)
@@ -76,11 +76,11 @@ def batchnorm_backward(dout, x, gamma, mean, var, epsilon):
 
 @signatures.checked
 def batchnorm_backward_alt(dout, x, gamma, mean, var, epsilon):
-    """Gradients of `batchnorm_forward` in closed form: what remains of the graph once sums that are 0 are left out.
+    """Gradients of `batchnorm_forward` in closed form, without the terms of the graph that are 0.
 
         dx = gamma[c] / sqrt(var[c] + epsilon) * (dout - dbeta[c] / M - xhat * dgamma[c] / M)
 
-    Inputs, results and cost as of `batchnorm_backward`, with which it agrees to rounding.
+    Inputs, results and cost are those of `batchnorm_backward`, with which it agrees up to rounding.
     """
     arguments = _backward_arguments("batchnorm_backward_alt", dout, x, gamma, mean, var, epsilon)
     return _in_shape(x, *_variant().batchnorm_backward_alt(*arguments))
@@ -92,7 +92,7 @@ def batchnorm_inference_backward(dout, x, gamma, mean, var, epsilon):
 
         dx = dout * gamma[c] / sqrt(var[c] + epsilon)
 
-    Inputs: dout and x (N, C, ...); gamma, mean, var (C,). Returns dx (N, C, ...); dgamma (C,) and dbeta (C,) as of
+    Inputs: dout and x (N, C, ...); gamma, mean, var (C,). Returns dx (N, C, ...); dgamma (C,) and dbeta (C,) as in
     `batchnorm_backward`.
     """
     arguments = _backward_arguments("batchnorm_inference_backward", dout, x, gamma, mean, var, epsilon)
@@ -101,15 +101,15 @@ def batchnorm_inference_backward(dout, x, gamma, mean, var, epsilon):
 
 @signatures.checked
 def groupnorm_forward(x, gamma, beta, groups, epsilon):
-    """Normalise each group of neighbouring channels of each image by its own mean and variance.
+    """Normalise each group of adjacent channels of each image by its own mean and variance.
 
     mean[n, g] and var[n, g] are those of x[n, c, s] over all s and the channels c with c // (C / groups) = g.
     One group is layer norm.
 
     Inputs: x (N, C, ...), gamma (C,), beta (C,); groups: an integer that divides C; epsilon: a number above 0.
     Returns out (N, C, ...), mean (N, groups), var (N, groups): the biased variance.
-    Raises also: ValueError where C is not a multiple of groups or a group has no elements.
-    Cost: 8 flops an element; reads x twice, from memory once where a group fits into the cache; writes out.
+    Raises also: ValueError if C is not a multiple of groups or a group has no elements.
+    Cost: 8 flops per element; reads x twice, but from memory only once if a group fits in the cache; writes out.
     Source: Wu & He, Group normalization (2018), section 3; Ba, Kiros & Hinton, Layer normalization (2016), section 3.
     """
     function = "groupnorm_forward"
@@ -122,14 +122,14 @@ def groupnorm_forward(x, gamma, beta, groups, epsilon):
 
 @signatures.checked
 def groupnorm_backward(dout, x, gamma, groups, mean, var, epsilon):
-    """Gradients of `groupnorm_forward`, M = C/groups*S elements in a group.
+    """Gradients of `groupnorm_forward`; M = C/groups*S elements in a group.
 
         dx = 1/sqrt(var[n, g] + epsilon) * (dxhat - 1/M sum dxhat - xhat * 1/M sum dxhat * xhat)
         dgamma[c] = sum_{n, s} dout * xhat,    dbeta[c] = sum_{n, s} dout,    with dxhat = dout * gamma[c]
 
-    Inputs: dout (N, C, ...); x, gamma (C,), groups and epsilon as given to the forward pass; mean, var (N, groups) as
-    it returned them. Returns dx (N, C, ...), dgamma (C,), dbeta (C,).
-    Cost: 12 flops an element; reads dout and x twice, writes dx.
+    Inputs: dout (N, C, ...); x, gamma (C,), groups and epsilon of the forward pass; mean, var (N, groups) that it
+    returned. Returns dx (N, C, ...), dgamma (C,), dbeta (C,).
+    Cost: 12 flops per element; reads dout and x twice, writes dx.
     """
     function = "groupnorm_backward"
     dout, x, gamma, mean, var = validation.floats(
@@ -186,7 +186,7 @@ def instancenorm_backward(dout, x, gamma, mean, var, epsilon):
 
 
 def _planes(x):
-    """x (N, C, ...) as (N, C, S)."""
+    """Return x (N, C, ...) as (N, C, S)."""
     return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 

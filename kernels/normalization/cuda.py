@@ -1,6 +1,6 @@
-"""`normalization` on a GPU: a block of threads adds up what shares statistics; then each thread computes one output.
+"""`normalization` on a GPU: block reductions for the statistics, then one thread for each output.
 
-See `gpu.normalize`, where ReLU may be part of it, and `gpu.reduce` for the sums.
+See `gpu.normalize`, which can fuse ReLU, and `gpu.reduce` for the sums.
 """
 
 from ..gpu import normalize

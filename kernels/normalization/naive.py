@@ -6,13 +6,13 @@ import numpy as np
 
 
 def _statistics(values):
-    """Mean and biased variance."""
+    """Return mean and biased variance."""
     mean = sum(values) / len(values)
     return mean, sum((value - mean) * (value - mean) for value in values) / len(values)
 
 
 def _per_deviation(var, epsilon):
-    """1 / sqrt(var + epsilon)"""
+    """Return 1 / sqrt(var + epsilon)."""
     return 1 / math.sqrt(var + epsilon)
 
 
@@ -48,7 +48,7 @@ def batchnorm_backward(dout, x, gamma, mean, var, epsilon):
     elements = [(n, s) for n in range(N) for s in range(S)]
     M = len(elements)
     for c in range(C):
-        # forwards again: mean -> deviation -> var -> inv -> xhat -> out
+        # forward pass again: mean -> deviation -> var -> inv -> xhat -> out
         inv = _per_deviation(float(var[c]), epsilon)
         deviation = {(n, s): float(x[n, c, s]) - float(mean[c]) for n, s in elements}
         xhat = {i: deviation[i] * inv for i in elements}
@@ -95,7 +95,7 @@ def batchnorm_inference_backward(dout, x, gamma, mean, var, epsilon):
 
 
 def _parameter_gradients(dout, x, mean, var, epsilon):
-    """dgamma and dbeta, in float64."""
+    """Return dgamma and dbeta, in float64."""
     dgamma, dbeta = np.zeros(x.shape[1]), np.zeros(x.shape[1])
     for n, c, s in np.ndindex(x.shape):
         xhat = (float(x[n, c, s]) - float(mean[c])) * _per_deviation(float(var[c]), epsilon)

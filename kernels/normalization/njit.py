@@ -1,6 +1,6 @@
-"""`normalization` in as few passes over memory as there can be: see `simd.normalize` (batch) and `simd.groups`.
+"""`normalization` in as few passes over memory as possible: see `simd.normalize` (batch norm) and `simd.groups`.
 
-Both backward forms of batch norm are the closed one here, which reads as much and computes less.
+Both backward functions of batch norm use the closed form, which reads as much and computes less.
 """
 
 from ..cpu.simd import groups as group_engine

@@ -1,20 +1,20 @@
-"""`normalization` with NumPy: whole arrays of float64 at a time. x is (N, C, S)."""
+"""`normalization` with NumPy: operations on whole float64 arrays. x is (N, C, S)."""
 
 import numpy as np
 
 
 def _per_deviation(var, epsilon):
-    """1 / sqrt(var + epsilon)"""
+    """Return 1 / sqrt(var + epsilon)."""
     return 1 / np.sqrt(np.add(var, epsilon, dtype=np.float64))
 
 
-def _less(x, mean):
+def _deviation(x, mean):
     return np.subtract(x, mean, dtype=np.float64)
 
 
 def batchnorm_forward(x, gamma, beta, epsilon):
     mean = x.mean(axis=(0, 2), dtype=np.float64)
-    deviation = _less(x, mean[:, None])
+    deviation = _deviation(x, mean[:, None])
     var = np.square(deviation).mean(axis=(0, 2))
     return (
         _scaled(deviation, gamma, beta, _per_deviation(var, epsilon), x.dtype),
@@ -24,7 +24,7 @@ def batchnorm_forward(x, gamma, beta, epsilon):
 
 
 def batchnorm_inference(x, gamma, beta, mean, var, epsilon):
-    return _scaled(_less(x, mean[:, None]), gamma, beta, _per_deviation(var, epsilon), x.dtype)
+    return _scaled(_deviation(x, mean[:, None]), gamma, beta, _per_deviation(var, epsilon), x.dtype)
 
 
 def _scaled(deviation, gamma, beta, inv, dtype):
@@ -35,9 +35,9 @@ def _scaled(deviation, gamma, beta, inv, dtype):
 
 def batchnorm_backward(dout, x, gamma, mean, var, epsilon):
     M = max(1, x.shape[0] * x.shape[2])
-    # forwards again: mean -> deviation -> var -> inv -> xhat -> out
+    # forward pass again: mean -> deviation -> var -> inv -> xhat -> out
     inv = _per_deviation(var, epsilon)[:, None]
-    deviation = _less(x, mean[:, None])
+    deviation = _deviation(x, mean[:, None])
     xhat = deviation * inv
     # out = gamma * xhat + beta
     dbeta = dout.sum(axis=(0, 2), dtype=np.float64)
@@ -74,8 +74,8 @@ def batchnorm_inference_backward(dout, x, gamma, mean, var, epsilon):
 
 
 def _parameter_gradients(dout, x, mean, inv):
-    """xhat, dgamma and dbeta, in float64."""
-    xhat = _less(x, mean[:, None]) * inv[:, None]
+    """Return xhat, dgamma and dbeta, in float64."""
+    xhat = _deviation(x, mean[:, None]) * inv[:, None]
     return xhat, (dout * xhat).sum(axis=(0, 2)), dout.sum(axis=(0, 2), dtype=np.float64)
 
 
@@ -83,7 +83,7 @@ def groupnorm_forward(x, gamma, beta, groups, epsilon):
     N, C, S = x.shape
     grouped = x.reshape(N, groups, C // groups * S)
     mean = grouped.mean(axis=2, dtype=np.float64)
-    deviation = _less(grouped, mean[:, :, None])
+    deviation = _deviation(grouped, mean[:, :, None])
     var = np.square(deviation).mean(axis=2)
     deviation *= _per_deviation(var, epsilon)[:, :, None]
     out = deviation.reshape(x.shape) * gamma[:, None] + beta[:, None]
@@ -94,7 +94,7 @@ def groupnorm_backward(dout, x, gamma, groups, mean, var, epsilon):
     N, C, S = x.shape
     grouped = (N, groups, C // groups * S)
     inv = _per_deviation(var, epsilon)[:, :, None]
-    xhat = _less(x.reshape(grouped), mean[:, :, None]) * inv
+    xhat = _deviation(x.reshape(grouped), mean[:, :, None]) * inv
     dgamma = (dout * xhat.reshape(x.shape)).sum(axis=(0, 2))
     dbeta = dout.sum(axis=(0, 2), dtype=np.float64)
     dxhat = (dout * gamma[:, None].astype(np.float64)).reshape(grouped)

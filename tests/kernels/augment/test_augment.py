@@ -68,10 +68,10 @@ ERRORS = [
     ({"x": np.ones((2, 1, 3, 3), complex)}, TypeError, "x.dtype = complex128"),
     ({"top": np.zeros(3, int)}, ValueError, r"top.shape = \(3,\) does not fit; expected \(2,\), one for each image"),
     ({"left": 0}, ValueError, r"left.shape = \(\) does not fit"),
-    ({"hole_top": np.zeros(2)}, TypeError, "hole_top.dtype = float64 does not hold integers"),
+    ({"hole_top": np.zeros(2)}, TypeError, "hole_top.dtype = float64 is not an integer dtype"),
     ({"hole_left": [0, 2**31]}, ValueError, "hole_left ranges from 0 to 2147483648; expected -2147483648 to 214748"),
     ({"hole_size": [0, -1]}, ValueError, "hole_size ranges from -1 to 0; expected 0 to 2147483647"),
-    ({"flip": [0, 1]}, TypeError, "flip.dtype = int64 does not say yes or no; expected bool"),
+    ({"flip": [0, 1]}, TypeError, "flip.dtype = int64 is not bool; expected bool"),
     ({"flip": [True]}, ValueError, r"flip.shape = \(1,\) does not fit"),
 ]
 

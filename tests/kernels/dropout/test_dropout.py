@@ -118,7 +118,7 @@ def test_the_fraction_kept_is_p(p, seed):
 
 
 ERRORS = [
-    ({"p": 0}, ValueError, "p=0.0 keeps nothing, and out is divided by it; expected the probability to keep"),
+    ({"p": 0}, ValueError, "p=0.0 keeps no element; expected the probability to keep"),
     ({"p": 1e-10}, ValueError, "p=1e-10 keeps nothing"),
     ({"p": 1.01}, ValueError, "p=1.01 is out of range; expected at least 0 and at most 1"),
     ({"p": -0.5}, ValueError, "p=-0.5 is out of range"),
