@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for."""
+"""Shared fixtures."""
 
 import functools
 import os
@@ -12,21 +12,21 @@ from fastnn import data_utils, vis_utils
 from fastnn.cli import main, run, settings
 from fastnn.kernels.dispatch import active, switch
 
-# On a developer's machine every run draws new examples; CI draws the same ones, so that it fails for a change alone.
-# No verdict depends on time: machines may be busy, and a kernel may be compiled in the middle of an example.
-# Fixtures that are made once for all examples of a test are those of the whole test here.
+# Every run draws new examples, except on CI, where failures must come from a change.
+# No deadline: machines may be busy, and an example may compile a kernel.
+# Function-scoped fixtures are shared by all examples of a test, which is intended here.
 ignored = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture]
 hypothesis.settings.register_profile("local", deadline=None, suppress_health_check=ignored)
 hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("local"), derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-# What the shared checks assert is explained when it fails, as in the tests themselves.
+# Rewrite the assertions of shared checks, as in the tests themselves.
 pytest.register_assert_rewrite("operation_checks")
 
-# Ctrl-C is tested, and a shell starts jobs in the background with it ignored.
+# Ctrl-C is tested, but shells start background jobs with SIGINT ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What `-m quick` runs: rules, errors, layers and networks; less than a minute once kernels are compiled.
+# The tests of `-m quick`: rules, errors, layers and networks; under a minute once kernels are compiled.
 QUICK = {
     "test_affine", "test_augment", "test_checks", "test_checks_numbers", "test_cli", "test_deprecated", "test_fc_net",
     "test_gradient_check", "test_import_graph", "test_layer_utils", "test_layers", "test_layers_norm", "test_losses",
@@ -47,21 +47,21 @@ AVAILABLE = [line.name for line in fastnn.backends() if line.available]
 
 @pytest.fixture(params=AVAILABLE)
 def backend(request):
-    """Each backend that can run here, active while the test runs."""
+    """Run the test on every available backend."""
     with fastnn.use_backend(request.param):
         yield request.param
 
 
 @pytest.fixture
 def one_backend():
-    """For tests of what is the same on every backend; one that asks for `backend` too has its own."""
+    """Run the test on one backend, unless it uses the fixture `backend`."""
     with fastnn.use_backend("vectorized"):
         yield
 
 
 @pytest.fixture(autouse=True)
 def _switch_as_in_a_new_process(monkeypatch):
-    """Every test begins with the switch untouched, whatever the environment says."""
+    """Every test starts without a chosen backend, whatever the environment."""
     monkeypatch.setattr(active, "chosen", None)
     if switch.VARIABLE in os.environ:
         monkeypatch.delenv(switch.VARIABLE)
@@ -85,7 +85,7 @@ _get_shapes_data = functools.cache(data_utils.get_shapes_data)
 
 @pytest.fixture
 def tiny_runs(tmp_path, monkeypatch):
-    """Commands run in a new folder, on a handful of tiny images, and draw no pictures."""
+    """Commands run in a new folder, on a few tiny images, and draw no pictures."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FASTNN_BACKEND", "vectorized")
     for table in (*settings.DEFAULTS.values(), *settings.SWEEP_DEFAULTS.values()):
@@ -98,7 +98,7 @@ def tiny_runs(tmp_path, monkeypatch):
 
 @pytest.fixture
 def error_of(capsys):
-    """A function that runs a command which fails, and returns the line that it leaves on stderr."""
+    """Return a function that runs a failing command and returns its line on stderr."""
 
     def error(*arguments):
         capsys.readouterr()
@@ -113,7 +113,7 @@ def error_of(capsys):
 
 @pytest.fixture
 def stop_after(monkeypatch):
-    """A function that lets Ctrl-C be pressed after so many steps."""
+    """Return a function that simulates Ctrl-C after a number of steps."""
 
     def after(steps, press=lambda: signal.raise_signal(signal.SIGINT)):
         original = run.Run._after_iteration

@@ -1,4 +1,4 @@
-"""Former names still work, and warn."""
+"""Former names still work, with a DeprecationWarning."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""The package in a fresh interpreter: what is imported when, without numba, not installed, with the compiler off."""
+"""The package in a new process: what is imported when; without Numba, not installed, with compilation disabled."""
 
 import os
 import re
@@ -15,7 +15,7 @@ import fastnn
 
 
 def run_python(code, *options, **environment):
-    """Run code in a fresh interpreter whose only FASTNN_ and NUMBA_ variables are those given."""
+    """Run code in a new interpreter with only the given FASTNN_ and NUMBA_ variables."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("FASTNN_", "NUMBA_", "PYTHON"))}
     return subprocess.run(
         [sys.executable, *options, "-c", textwrap.dedent(code)],
@@ -28,7 +28,7 @@ def run_python(code, *options, **environment):
 
 
 def printed(code, *options, **environment):
-    """What such code prints; it must end well and without a warning."""
+    """Return what the code prints; assert that it succeeds without warnings."""
     done = run_python(code, *options, **environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -45,7 +45,7 @@ def test_environment_is_not_read_at_import():
     assert printed(code, FASTNN_BACKEND="vectorized") == "naive"
 
 
-def test_a_bad_environment_matters_only_where_it_is_asked():
+def test_a_bad_environment_variable_raises_only_when_it_is_read():
     code = """
         import fastnn
         fastnn.set_backend("naive")
@@ -84,7 +84,7 @@ def test_a_machine_without_a_driver_imports_nothing_for_it():
 
 @pytest.mark.skipif("njit" not in AVAILABLE, reason="numba is not installed")
 @pytest.mark.parametrize(("asked", "expected"), [("", "njit"), ("auto", "njit"), ("cuda", "cuda")])
-def test_the_simulator_is_for_who_asks_for_it_by_name(asked, expected):
+def test_auto_never_chooses_the_simulator(asked, expected):
     code = """
         import numpy as np
         import fastnn

@@ -1,4 +1,4 @@
-"""Imports run one way: no file imports in a circle, and the root of the package holds what users import."""
+"""Imports run one way: there are no import cycles, and the root of the package holds what users import."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ ROOT = {  # what users import
     "layers", "nn", "optim", "schedules", "solver", "sweep", "testing", "vis_utils",
 }  # fmt: skip
 ROOMS = {"benchmarking", "cli", "output", "training"}
-GROUND = {"arguments", "devices", "environment", "fixed_backend", "rng"}  # what many rooms stand on
+GROUND = {"arguments", "devices", "environment", "fixed_backend", "rng"}  # modules that many folders need
 
 
 def graph(sources):
-    """The modules that each module imports, wherever the import stands: {module: {module, ...}}."""
+    """Return the modules that each module imports, also inside functions: {module: {module, ...}}."""
     files = {tuple(part for part in module if part != "__init__"): (module, path) for module, path in sources}
     edges = {}
     for name, (module, path) in files.items():
@@ -29,7 +29,7 @@ def graph(sources):
 
 
 def circles(edges):
-    """Groups of modules of which each imports, perhaps through others, every other one (Tarjan's algorithm)."""
+    """Return the strongly connected components of more than one module (Tarjan's algorithm)."""
     numbers, lowest, stack, found = {}, {}, [], []
 
     def visit(module):
@@ -85,7 +85,7 @@ ORDER = [
 
 
 @pytest.mark.parametrize("place", range(len(ORDER)))
-def test_arrows_run_from_data_to_tools(place):
+def test_imports_run_from_data_to_tools(place):
     later = set().union(*ORDER[place + 1 :])
     for module, others in graph(SOURCES).items():
         if len(module) > 1 and module[1] in ORDER[place]:

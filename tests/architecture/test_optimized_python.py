@@ -1,4 +1,4 @@
-"""Python without assertions (-O) and without docstrings (-OO) judges, and exits, as Python with them does."""
+"""Checks and exit codes are the same with python -O (no assertions) and -OO (no docstrings)."""
 
 import os
 import subprocess
@@ -84,7 +84,7 @@ with fastnn.use_backend("vectorized"):
 
 
 def python(flags, code, folder, *arguments):
-    """The lines that a program prints under these flags."""
+    """Return the lines that a program prints with these flags."""
     command = [sys.executable, *flags, "-c", code, *arguments]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONOPTIMIZE"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
@@ -94,7 +94,7 @@ def python(flags, code, folder, *arguments):
 
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory):
-    """What `fastnn check` says of every kernel, by the flags of Python."""
+    """Return the results of `fastnn check` for every kernel, by the flags of Python."""
     folder = tmp_path_factory.mktemp("mine")
     (folder / "mine.py").write_text(MINE)
     words = [word for pair in KERNELS.items() for word in pair]

@@ -1,4 +1,4 @@
-"""The package in a zip archive, and as byte code without sources: every backend runs, and machine code is kept."""
+"""The package in a zip archive, and as byte code without sources: every backend runs, and machine code is cached."""
 
 import compileall
 import os
@@ -13,7 +13,7 @@ from test_code_cache import files, install, run
 
 
 def as_zip(folder):
-    """The sources in an archive."""
+    """Put the sources into a zip archive."""
     with zipfile.ZipFile(folder / "it.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in files(folder / "fastnn"):
             archive.write(path, path.relative_to(folder))
@@ -21,7 +21,7 @@ def as_zip(folder):
 
 
 def as_byte_code(folder):
-    """As `compileall -b` writes it beside the sources, which are then removed."""
+    """Compile with `compileall -b`, then remove the sources."""
     assert compileall.compile_dir(folder / "fastnn", quiet=1, legacy=True)
     for path in (folder / "fastnn").rglob("*.py"):
         path.unlink()
@@ -34,7 +34,7 @@ def as_byte_code_in_a_zip(folder):
 
 @pytest.fixture(scope="module", params=[as_zip, as_byte_code, as_byte_code_in_a_zip], ids=lambda pack: pack.__name__)
 def packed(request, tmp_path_factory):
-    """What stands on the path, and nothing of the package elsewhere."""
+    """Return the folder or archive of the package, which is the only copy on the path."""
     folder = tmp_path_factory.mktemp("packed")
     install(folder)
     packed = request.param(folder)
@@ -67,7 +67,7 @@ def test_every_backend_runs(packed, tmp_path):
 @pytest.mark.skipif("njit" not in AVAILABLE or "NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")
 @pytest.mark.skipif(sys.platform != "linux", reason="the user's cache is elsewhere")
 def test_machine_code_is_kept(packed, tmp_path):
-    """Also after the archive was moved, as systems do that send it to many machines."""
+    """Also after the archive was moved, as some cluster systems do."""
     code = """
         from fastnn.kernels.cache import code_cache
         from fastnn.kernels.cpu import compiling

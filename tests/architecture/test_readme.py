@@ -1,4 +1,4 @@
-"""What the README shows is what the project's own commands print."""
+"""The README shows what the commands print."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ def test_the_table_of_accuracies_is_the_one_of_the_results():
 
 
 def test_the_code_of_the_readme_runs(monkeypatch):
-    """The Python blocks one after the other, on fewer images."""
+    """Run all Python blocks in order, with fewer images."""
     from fastnn import data_utils
 
     get_shapes_data = data_utils.get_shapes_data
@@ -29,7 +29,7 @@ def test_the_code_of_the_readme_runs(monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) == 2
     names: dict = {}
-    np.random.seed(0)  # some of it draws from the global state, and could stop early by chance
+    np.random.seed(0)  # some blocks draw from the global state, and could stop early by chance
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert names["solver"].iteration == 3 * 2

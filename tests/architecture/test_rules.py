@@ -1,4 +1,4 @@
-"""The rules of the house, as tests: who may import what, equal signatures, honest floating point, readable files."""
+"""Rules of the code base: allowed imports, equal signatures, IEEE floating point, readable files."""
 
 import ast
 import importlib
@@ -36,7 +36,7 @@ def each(sources):
 
 
 def imported(module, path):
-    """Every module or name that a file imports, as a tuple of its parts from the top, wherever the import stands."""
+    """Return every module or name that a file imports, also inside functions, as tuples of absolute names."""
     package = module if path.name == "__init__.py" else module[:-1]
     package = tuple(part for part in package if part != "__init__")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -53,7 +53,7 @@ def imported(module, path):
 
 
 def words(path):
-    """Every name and every string of a file, docstrings left out."""
+    """Return every name and every string of a file, without docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docstrings = {
         id(node.body[0].value)
@@ -69,7 +69,7 @@ def words(path):
             yield node.value
 
 
-# ---- who may import what ----
+# ---- allowed imports ----
 
 
 @each(FIRST_PARTY)
@@ -88,8 +88,8 @@ def test_kernels_import_nothing_of_fastnn_but_themselves(module, path):
 
 
 @each(IN_OPERATIONS)
-def test_operations_lean_on_what_is_shared_only(module, path):
-    """The contract of fused may read the geometry of others, its variants their variants of the same name."""
+def test_operations_import_only_shared_folders(module, path):
+    """Except `fused`: it may import the geometry of other contracts, its variants those of the same name."""
     _, _, operation, variant = module
     for name in imported(module, path):
         if name[:2] != ("fastnn", "kernels") or name[2] in SHARED:
@@ -115,16 +115,16 @@ def test_the_plain_variants_need_no_compiler(module, path):
 
 @each(FIRST_PARTY)
 def test_fastnn_dispatches_through_the_contracts(module, path):
-    """Backends are named in two places only: the course's naive functions, and what compares backends."""
+    """Only the course's naive functions and the comparison of backends may name a backend."""
     if module[-1] == "fixed_backend" or {"benchmarking", "cli", "testing"} & set(module):
         return
     named = set(words(path)) & {"naive", "vectorized", "njit", "cuda"}
     assert not named, f"{path.name} names {named}"
 
 
-# what these return is not what they were given, or may be changed by whoever passed it
+# checks whose result differs from their argument, or protects it from later changes by the caller
 CONVERTING = {"number", "integer", "pair", "flag", "floats", "array", "labels", "index", "real", "lengths"}
-# checked here, converted where it is used: file and parameter, and why
+# exceptions, checked here and converted where they are used: file and parameter, and why
 ONLY_CHECKED = {
     ("linear_classifier", "y"): "labels of a data set in a file stay there; batches are converted",
     ("two_layer_net", "y{name}"): "labels of a data set in a file stay there; batches are converted",
@@ -137,7 +137,7 @@ ONLY_CHECKED = {
 
 @each(SOURCES)
 def test_what_a_check_returns_is_used(module, path):
-    """Whoever keeps the value itself keeps the caller's array, which may change, or be changed in place."""
+    """A function that keeps its argument instead keeps the caller's array, which may change later."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
             continue
@@ -153,7 +153,7 @@ def test_what_a_check_returns_is_used(module, path):
 
 
 def functions(module):
-    """The public functions that a module defines."""
+    """Return the public functions that a module defines."""
     return {
         name: function
         for name, function in inspect.getmembers(module, callable)
@@ -162,7 +162,7 @@ def functions(module):
 
 
 def contract(operation):
-    """The operation's own functions in its front door: what dispatches. Its helpers for geometry are not operations."""
+    """Return the functions of a contract that dispatch, without helpers for geometry."""
     module = importlib.import_module(f"fastnn.kernels.{operation}")
     return {
         name: function for name, function in functions(module).items() if "_variant()" in inspect.getsource(function)
@@ -243,7 +243,9 @@ def test_the_flags_are_harmless():
 @each(IN_KERNELS)
 def test_division_by_zero_gives_infinity_not_an_error(module, path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        on_gpu = isinstance(node, ast.Call) and ast.unparse(node.func) == "cuda.jit"  # there nothing raises
+        on_gpu = (
+            isinstance(node, ast.Call) and ast.unparse(node.func) == "cuda.jit"
+        )  # NumPy scalars, which do not raise
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("jit", "njit") and not on_gpu:
             options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             assert options.get("error_model") == "'numpy'", f"{path.name}:{node.lineno}"
@@ -256,13 +258,13 @@ def test_division_by_zero_gives_infinity_not_an_error(module, path):
 
 @each([*SOURCES, (("pytest_fastnn",), Path(pytest_fastnn.__file__))])
 def test_errors_are_raised_not_asserted(module, path):
-    """`python -O` leaves assertions out."""
+    """`python -O` removes assertions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         assert not isinstance(node, ast.Assert), f"{path.name}:{node.lineno} asserts"
 
 
 @each(SOURCES)
-def test_files_are_short_and_say_what_they_are(module, path):
+def test_files_are_short_and_have_docstrings(module, path):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 350
     assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{path.name} has no docstring"
@@ -285,8 +287,8 @@ def tracked():
     return [root / name for name in listed.stdout.split("\0") if name]
 
 
-def test_files_speak_of_no_machine():
-    """No path of somebody's machine and no package registry's host: these are the business of each installation."""
+def test_files_contain_no_paths_of_a_machine():
+    """No file contains paths of a machine or host names of package registries."""
     files = tracked()
     if not files:
         pytest.skip("not a git checkout")

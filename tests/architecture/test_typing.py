@@ -1,4 +1,4 @@
-"""A user's script under `mypy --strict`, with the package as a wheel installs it."""
+"""A user's script passes `mypy --strict` with the installed package."""
 
 import shutil
 import subprocess
@@ -102,7 +102,7 @@ WRONG = {
 
 @pytest.fixture(scope="module")
 def mypy(tmp_path_factory):
-    """A function that checks scripts where the wheel is installed and returns what mypy prints."""
+    """Return a function that checks a script against the installed wheel and returns the output of mypy."""
     folder = tmp_path_factory.mktemp("typing")
     for name in ("fastnn", "kernels"):
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))

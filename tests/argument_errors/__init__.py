@@ -1,1 +1,1 @@
-"""Every public function is fed bad values: a walk over names, tables of valid calls, one catalogue of bad values."""
+"""Every public function is called with invalid values, from tables of valid calls and one catalogue of values."""

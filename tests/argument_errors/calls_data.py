@@ -1,4 +1,4 @@
-"""Valid calls of the data sets, the pictures and the sweeps."""
+"""Valid calls of data sets, pictures and sweeps."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Valid calls of the layers: `fastnn.layers`, `layer_utils`, `fast_layers`."""
+"""Valid calls of `fastnn.layers`, `layer_utils` and `fast_layers`."""
 
 import numpy as np
 
@@ -33,7 +33,7 @@ LAYERS: dict[str, Call] = {}
 
 
 def both(module, name, forward, backward=None, back=None, need_dx=False):
-    """The call of a forward function, and of its backward function on what that returned."""
+    """Return calls of a forward function, and of its backward function with the results."""
     forward_name, backward_name = f"{name}_forward{back or ''}", f"{name}_{backward or 'backward'}{back or ''}"
     out, made = getattr(module, forward_name)(**{key: fed.good for key, fed in forward.items()})
     prefix = module.__name__.removeprefix("fastnn.")
@@ -97,12 +97,12 @@ LAYERS |= {
     "layers.svm_loss": Call(lambda: layers.svm_loss, x=array(SCORES), y=labels(LABELS, 4)),
     "layers.mse_loss": Call(lambda: layers.mse_loss, x=array(SCORES), target=array(SCORES)),
 }
-# what an error calls them where a kernel, which has the values under other names, finds it
+# parameter names in errors that a kernel raises, if they differ
 ALIASES = {
     "conv_param": ["stride", "pad"],
     "pool_param": ["size", "stride", "pad", "window"],
     "dropout_param": ["p=", "mode", "seed"],
-    "cache": [": "],  # what a kernel finds in it, it calls by its own name
+    "cache": [": "],  # errors that a kernel raises use its own parameter names
     "bn_param": ["epsilon"],
     "ln_param": ["epsilon"],
     "gn_param": ["epsilon"],

@@ -1,4 +1,4 @@
-"""Valid calls of the classifiers: constructors, losses, training, predictions, files."""
+"""Valid calls of classifiers: constructors, losses, training, predictions, files."""
 
 import numpy as np
 
@@ -30,7 +30,7 @@ X, Y, W = RNG.normal(size=(6, 5)), np.array([0, 2, 1, 0, 2, 1]), 0.1 * RNG.norma
 IMAGES = Fed(X, [None, 3, "a", NOTHING, {}, X[0], X[None], X[:, :4], X * 1j, X.astype(str), X.astype(object)])
 FLAT = Fed(X, [value for value in IMAGES.bad if not (isinstance(value, np.ndarray) and value.ndim == 3)])
 TARGETS = labels(Y, 3)
-# without weights yet, the largest label says how many classes there are
+# without weights, the number of classes follows from the largest label
 FIRST = Fed(Y, [value for value in TARGETS.bad if not (isinstance(value, np.ndarray) and np.array_equal(value, Y + 3))])
 OPTIONAL = Fed(Y, [value for value in TARGETS.bad if value is not None])
 BEFORE = Fed(X, [value for value in IMAGES.bad if np.shape(value) != (6, 4)])

@@ -68,11 +68,11 @@ INPUTS = {
     nn.GroupNorm: SPATIAL, nn.InstanceNorm2d: SPATIAL,
 }  # fmt: skip
 ANY_RANK = (nn.Flatten, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.LeakyReLU, nn.ELU, nn.Maxout, nn.Dropout)
-ANY_RANK += (nn.Linear, nn.LayerNorm, nn.PReLU, nn.GroupNorm, nn.BatchNorm1d)  # these flatten or take more axes
+ANY_RANK += (nn.Linear, nn.LayerNorm, nn.PReLU, nn.GroupNorm, nn.BatchNorm1d)  # these accept or flatten further axes
 
 
 def passed(kind, made):
-    """What a forward pass hands to the backward pass; without dropout that is None."""
+    """What a forward pass passes to the backward pass; None without dropout."""
     return Fed(made, [3, "a", NOTHING, (1, 2), *([] if kind is nn.Dropout else [None])])
 
 
@@ -100,7 +100,7 @@ OPTIONS = {
     nn.DenseBlock: {},
     nn.Sequential: {"loss": function(softmax_loss), "reg": number(0.1, least=0), "names": NAMES},
 }
-FITS = {"wide": [np.float16]}  # what a network converts to its own dtype
+FITS = {"wide": [np.float16]}  # converted to the dtype of the network
 for kind, options in OPTIONS.items():
     name = f"nn.{kind.__name__}"
     NN[name] = Call(lambda kind=kind: lambda layers, **given: kind(*layers, **given), layers=STACK, **options)

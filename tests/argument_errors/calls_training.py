@@ -1,4 +1,4 @@
-"""Valid calls of what trains: update rules, schedules, augmentation, Solver, gradient checks, checkpoints."""
+"""Valid calls for training: update rules, schedules, augmentation, Solver, gradient checks, checkpoints."""
 
 import numpy as np
 import small_solver

@@ -1,4 +1,4 @@
-"""The folder in which the tables of valid calls run: with the files that they read, and a CIFAR-10 of a few images."""
+"""A folder for the tables of valid calls, with the files that they read and a small CIFAR-10."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from . import calls_data, calls_models, calls_nn
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch, fastnn.use_backend("vectorized"):  # on which valid calls are made
+    with pytest.MonkeyPatch.context() as patch, fastnn.use_backend("vectorized"):  # the images of the valid calls
         patch.chdir(tmp_path_factory.mktemp("validation"))
         calls_nn.around(nn.Sequential).save("sequential.npz")
         np.savez("weights_of_linear.npz", W=calls_models.W)

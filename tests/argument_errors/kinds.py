@@ -1,4 +1,4 @@
-"""The catalogue: for each kind of parameter a valid value, and values that no function may accept in its place."""
+"""For each kind of parameter, a valid value and values for which every function must raise."""
 
 import copy
 from typing import Any, NamedTuple
@@ -7,14 +7,14 @@ import numpy as np
 
 
 class Fed(NamedTuple):
-    """A valid value of a parameter, and what has to be refused."""
+    """A valid value of a parameter, and invalid ones."""
 
     good: Any
     bad: list
 
 
 class Call:
-    """A valid call: `make()` returns what is called, each argument is a Fed."""
+    """A valid call: `make()` returns the callable, and each argument is a Fed."""
 
     def __init__(self, make, /, **arguments):
         self.make, self.arguments = make, arguments
@@ -24,7 +24,7 @@ class Call:
 
 
 class Nothing:
-    """Of no kind at all; its copies are itself."""
+    """An object of an unsupported type; copies return the object itself."""
 
     def __repr__(self):
         return "Nothing()"
@@ -38,7 +38,7 @@ RAGGED = [[1.0, 2.0], [3.0]]
 
 
 def array(good, any_rank=False, wide=(), none=False):
-    """Numbers of one shape. any_rank: of any; wide: dtypes of others that are accepted too."""
+    """An array of numbers. any_rank: any number of axes is valid; wide: further valid dtypes."""
     bad: list = ["a", NOTHING, {}, RAGGED, good.astype(complex), good.astype(str), good.astype(object)]
     bad += [np.zeros(good.shape, "M8[s]")] if good.dtype.kind == "f" else []
     bad += [np.zeros(good.shape, np.float16)] if good.dtype.kind == "f" and np.float16 not in wide else []
@@ -61,7 +61,7 @@ def integer(good, least=None, none=False):
 
 
 def number(good, below=None, least=None, above=None, most=None, none=False):
-    """A real number: `least` and `most` are still valid, `above` and `below` are not."""
+    """A real number: `least` and `most` are valid, `above` and `below` are not."""
     bad = ["a", NOTHING, {}, [0.1], np.ones(2), np.nan, np.inf, -np.inf, True, 2j]
     bad += [] if none else [None]
     bad += [limit for limit in (above, below) if limit is not None]
@@ -76,7 +76,7 @@ def pair(good, least, none=False):
 
 
 def shape(good, least=1, scalar=False):
-    """Lengths of axes. scalar: one number is accepted too."""
+    """Lengths of axes. scalar: a single number is valid too."""
     lengths = [(*good[:-1], wrong) for wrong in (1.5, least - 1, "a", None, np.nan)]
     return Fed(good, [None, "abc", NOTHING, {}, (), 1.5, *lengths, *([] if scalar else [3])])
 
@@ -86,13 +86,13 @@ def flag(good=False):
 
 
 def choice(good, none=False, functions=False):
-    """A word: a misspelt one gets the nearest suggested."""
+    """One of several words; an error suggests the nearest one."""
     bad = [3, NOTHING, {}, [good], True, Misspelt(good[:-1] + "q"), "quite another", np.ones(2), b"adam"]
     return Fed(good, [*bad, *([] if none else [None])])
 
 
 class Misspelt(str):
-    """A word that is nearly the right one: the error suggests that."""
+    """A misspelt word, for which the error suggests the right one."""
 
 
 def function(good, none=False):
@@ -112,7 +112,7 @@ def path(good, none=False):
 
 
 def keys(none=False, **inner):
-    """A dict whose values are Fed; `optional` keys may lack. Each bad value of each key is fed in its place."""
+    """A dict whose values are Fed; `optional` keys may be missing. Every invalid value of every key is tried."""
     good = {name: fed.good for name, fed in inner.items()}
     bad: list = [3, "a", [], NOTHING, np.ones(2), {**good, Misspelt(next(iter(good))[:-1] + "q"): 1}]
     bad += [{**good, name: value} for name, fed in inner.items() for value in fed.bad]
@@ -120,13 +120,13 @@ def keys(none=False, **inner):
 
 
 def required(fed):
-    """A dict of which no key may lack."""
+    """A dict in which every key is required."""
     lacking = [{key: value for key, value in fed.good.items() if key != gone} for gone in fed.good]
     return Fed(fed.good, [*fed.bad, *lacking])
 
 
 def cache(good):
-    """What a forward pass returned."""
+    """The result of a forward pass."""
     bad = [None, 3, "a", "abc", NOTHING, {}, (), (1,), (None,) * 11]
     return Fed(good, [*bad, good[:-1], (*good, 1)] if isinstance(good, tuple) else bad)
 
@@ -142,7 +142,7 @@ def instance(good, none=False):
 
 
 def untouched(value, seen=None):
-    """A picture of a value, to compare it with later: of arrays their bytes, of objects what is in them."""
+    """Return a snapshot of a value, to compare with later: the bytes of arrays, the contents of objects."""
     seen = set() if seen is None else seen
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, value.tobytes() if value.dtype.kind not in "O" else repr(value)

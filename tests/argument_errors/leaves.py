@@ -1,4 +1,4 @@
-"""The numbers and arrays inside the arguments of a valid call, and the call with one of them in another form."""
+"""Find the numbers and arrays inside the arguments of a valid call, and call it with one of them changed."""
 
 import re
 
@@ -8,7 +8,7 @@ from .kinds import untouched
 
 
 def paths(value, is_leaf, path=()):
-    """The places, as tuples of keys, of what `is_leaf` in dicts, lists and tuples."""
+    """Yield the paths, tuples of keys, of the values in dicts, lists and tuples for which `is_leaf` is true."""
     if is_leaf(value):
         yield path
     elif isinstance(value, dict):
@@ -20,7 +20,7 @@ def paths(value, is_leaf, path=()):
 
 
 def changed(value, path, change):
-    """The value with `change(leaf)` in place of the leaf at a path."""
+    """Return the value with `change(leaf)` instead of the leaf at a path."""
     if not path:
         return change(value)
     key, *rest = path
@@ -30,7 +30,7 @@ def changed(value, path, change):
 
 
 def cases(table, is_leaf, skipped):
-    """(name of the call, path) of every leaf in a table of calls, but where the function `skipped` says so."""
+    """Return (name of the call, path) for every leaf in a table of calls, except where `skipped` returns True."""
     for name, call in table.items():
         for path in paths({key: fed.good for key, fed in call.arguments.items()}, is_leaf):
             if not skipped(name, path):
@@ -38,7 +38,7 @@ def cases(table, is_leaf, skipped):
 
 
 def called(call, path=None, change=None):
-    """A picture of what a call returns and leaves behind, and the leaf that it was given."""
+    """Return a snapshot of the result and side effects of a call, and the leaf that was passed."""
     values, leaf = call.values(), []
 
     def noted(value):
@@ -54,7 +54,7 @@ def called(call, path=None, change=None):
 
 
 def as_arrays(value):
-    """A result in which arrays of other packages, that a cache holds as they were given, are NumPy's."""
+    """Return a result with arrays of other packages, which a cache may hold, converted to NumPy."""
     if isinstance(value, (list, tuple)):
         return type(value)(map(as_arrays, value)) if type(value) in (list, tuple) else value
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
@@ -63,5 +63,5 @@ def as_arrays(value):
 
 
 def without_addresses(picture):
-    """The same picture for equal objects at other addresses."""
+    """Return the snapshot without memory addresses."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(picture))

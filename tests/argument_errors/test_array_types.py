@@ -1,6 +1,4 @@
-"""What else than NumPy's arrays holds numbers: memory maps, tensors and the like count as the array that they hold;
-subclasses that give numbers another meaning are refused.
-"""
+"""Memory maps, tensors and similar objects are used as arrays; subclasses of arrays with another meaning raise."""
 
 import numpy as np
 import pytest
@@ -17,13 +15,13 @@ pytestmark = [
 
 
 class Quantity(np.ndarray):
-    """An array with a unit, as packages for physics have it."""
+    """An array with a unit, as in packages for physics."""
 
     unit = "cm"
 
 
 class Foreign:
-    """An array of another package: with a dtype of its own, and what NumPy reads it by."""
+    """An array of another package, with its own dtype and `__array__`."""
 
     def __init__(self, values):
         self._values, self.shape, self.dtype = values, values.shape, f"foreign.{values.dtype}"
@@ -39,7 +37,7 @@ class Foreign:
 
 
 class Exchanged:
-    """An array of another package that NumPy reads through DLPack alone."""
+    """An array of another package that NumPy can only read through DLPack."""
 
     def __init__(self, values):
         self._values, self.shape, self.dtype = values, values.shape, f"exchanged.{values.dtype}"
@@ -81,7 +79,7 @@ ACCEPTED = {"memory map": memory_map, "foreign": Foreign, "exchanged": Exchanged
 
 
 def is_written(name, path):
-    """Whether the array is changed in place, as no array of another package can be."""
+    """Whether the array is changed in place, which does not work for arrays of other packages."""
     places = {("optim.update", "params"), ("nn.Module", "params"), ("classifiers.two_layer_net.nn_train", "params")}
     moved = name.startswith("gradient_check.") and path[0] == "x" and name != "gradient_check.rel_error"
     return moved or path[-1] in ("out", "velocity", "cache", "m", "v") or (name, path[0]) in places
@@ -100,7 +98,7 @@ IDS = {"ids": lambda value: value if isinstance(value, str) else str(value[-1])}
 
 
 @pytest.mark.parametrize(("name", "path"), CASES, **IDS)
-def test_subclasses_with_a_meaning_of_their_own_are_refused(name, path):
+def test_subclasses_with_another_meaning_raise(name, path):
     for change, message in REFUSED.values():
         value = TABLE[name].values()
         for key in path:
@@ -114,7 +112,7 @@ def test_subclasses_with_a_meaning_of_their_own_are_refused(name, path):
 
 @pytest.mark.parametrize("change", ACCEPTED.values(), ids=ACCEPTED)
 @pytest.mark.parametrize(("name", "path"), CASES, **IDS)
-def test_arrays_of_others_count_as_numpys(name, path, change):
+def test_arrays_of_other_packages_count_as_numpy_arrays(name, path, change):
     with fastnn.use_backend("vectorized"):
         expected, *_ = called(TABLE[name])
         if change is not memory_map and is_written(name, path):
@@ -127,7 +125,7 @@ def test_arrays_of_others_count_as_numpys(name, path, change):
 
 
 @pytest.mark.parametrize(("name", "path"), CASES, **IDS)
-def test_a_tensor_with_a_gradient_is_refused(name, path):
+def test_a_tensor_with_a_gradient_raises(name, path):
     with (
         fastnn.use_backend("vectorized"),
         pytest.raises(TypeError, match=r"detach|in place|not an array|of floats") as caught,

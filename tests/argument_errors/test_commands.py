@@ -1,4 +1,4 @@
-"""What every command refuses: exit code 2, one line that names the option, no traceback, nothing written."""
+"""Wrong arguments of every command: exit code 2, one line that names the option, no traceback, no files."""
 
 import os
 from pathlib import Path
@@ -37,7 +37,7 @@ OUT_OF_RANGE = {
 
 
 def refusal(capsys, *arguments):
-    """The line that a command leaves which refuses its arguments."""
+    """Return the error line of a command with wrong arguments."""
     capsys.readouterr()
     try:
         code = main(list(arguments))
@@ -68,7 +68,7 @@ def test_a_misspelt_option_gets_the_nearest_suggested(capsys, name, action):
     ("name", "action"), [pair for pair in OPTIONS if not takes_nothing(pair[1])],
     ids=[name for name, pair in zip(NAMES, OPTIONS, strict=True) if not takes_nothing(pair[1])],
 )  # fmt: skip
-def test_an_option_without_its_value_is_refused(capsys, name, action):
+def test_an_option_without_its_value_is_an_error(capsys, name, action):
     option = action.option_strings[-1]
     said = refusal(capsys, name, *REQUIRED.get(name, []), option)
     assert f"argument {'/'.join(action.option_strings)}: expected " in said
@@ -78,7 +78,7 @@ def test_an_option_without_its_value_is_refused(capsys, name, action):
     ("name", "action"), [pair for pair in OPTIONS if pair[1].type not in (None, Path)],
     ids=[name for name, pair in zip(NAMES, OPTIONS, strict=True) if pair[1].type not in (None, Path)],
 )  # fmt: skip
-def test_what_is_no_number_and_no_choice_is_refused(capsys, name, action):
+def test_invalid_numbers_and_choices_are_errors(capsys, name, action):
     option = action.option_strings[-1]
     for value in ("a", "", "1e", "one two", "None", "1:a"):
         said = refusal(capsys, name, *REQUIRED.get(name, []), option, value)
@@ -119,6 +119,6 @@ def test_a_misspelt_command_gets_the_nearest_suggested(capsys):
         assert line.startswith(message) and line.endswith("; see fastnn --help")
 
 
-def test_more_than_the_memory_holds_is_one_line(capsys):
+def test_sizes_beyond_memory_are_one_line_errors(capsys):
     said = refusal(capsys, "train", "--model", "two-layer", "--hidden-dim", "100000000000000")
     assert "asks for an array of" in said

@@ -1,4 +1,4 @@
-"""NumPy's error state of the caller changes no result of a public function."""
+"""Results of public functions do not depend on NumPy's error state."""
 
 import re
 
@@ -18,7 +18,7 @@ SCALES = {"tiny": 1e-200, "small": 1e-30, "usual": 1.0, "large": 1e30, "huge": 1
 
 
 def scaled(value, factor):
-    """An argument with its arrays of floats scaled."""
+    """Return an argument with its float arrays scaled."""
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         return (value * factor).astype(value.dtype)
     if isinstance(value, dict):
@@ -27,11 +27,11 @@ def scaled(value, factor):
         return type(value)(scaled(inner, factor) for inner in value)
     return (
         signatures.quiet(value) if (value is np.square or value is square) else value
-    )  # a user's function has the user's state
+    )  # a user's function runs in the user's error state
 
 
 def outcome(call, factor):
-    """What a call returns and changes, or its error."""
+    """Return the results and changed arguments of a call, or its error."""
     np.random.seed(7)
     with np.errstate(all="ignore"):
         function, given = call.make(), scaled(call.values(), factor)

@@ -1,4 +1,4 @@
-"""Integers beyond memory and beyond 64 bits: accepted at once, or an error that is the same on every backend."""
+"""Huge integers, beyond memory and beyond 64 bits, work at once or raise the same error on every backend."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import fastnn
 from .test_public_functions import STYLE, TABLE
 
 HUGE = [2**40, 2**62, 2**63, 2**64, 2**100, 1e300]
-ENDLESS = {"num_epochs", "num_iters", "max_iterations", "num_checks", "count"}  # as much work as was asked for
+ENDLESS = {"num_epochs", "num_iters", "max_iterations", "num_checks", "count"}  # these do as much work as asked for
 
 
 def is_whole(value):
@@ -17,7 +17,7 @@ def is_whole(value):
 
 
 def places():
-    """Where the valid calls have integers: call, parameter, and the arguments with the number in its place."""
+    """Yield (call, parameter, arguments with the huge number) for all integer parameters of the valid calls."""
     for name, call in TABLE.items():
         for parameter, fed in call.arguments.items():
             if parameter in ENDLESS:

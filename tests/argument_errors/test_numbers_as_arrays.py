@@ -1,4 +1,4 @@
-"""A hyperparameter given as a NumPy array without axes counts as the number in it, and the array stays the caller's."""
+"""A hyperparameter may be a NumPy array of shape (), which is copied."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def is_number(value):
 
 
 def skipped(name, path):
-    """Numbers that are data and not hyperparameters."""
+    """Skip numbers that are data, not hyperparameters."""
     return (
         path[0] in ("cache", "seed", "generator")  # of forward passes; a seed is an int or a Generator
         or path[0] in ("tree", "trials", "values", "choices", "distributions", "results", "stats", "solver")  # data
@@ -66,7 +66,7 @@ def test_a_decayed_rate_is_that_of_each_parameter(rule):
     assert rate == 0.01
 
 
-def test_configs_of_a_rule_of_the_users_share_nothing_that_can_be_changed():
+def test_configs_of_a_custom_rule_share_nothing_mutable():
     def rule(w, dw, config):
         config["seen"].append(w.shape)
         config["scale"] *= 0.5
@@ -88,7 +88,7 @@ def test_configs_of_a_rule_of_the_users_share_nothing_that_can_be_changed():
 
 
 @pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.array(0.5)], ids=["float", "float32", "array"])
-def test_the_rate_that_decays_is_a_number_of_pythons(value):
+def test_the_decaying_rate_is_a_python_number(value):
     solver = small_solver.make(optim_config={"learning_rate": value}, num_epochs=1)
     solver.train()
     assert {type(config["learning_rate"]) for config in solver.optim_configs.values()} == {float}

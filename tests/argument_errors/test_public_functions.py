@@ -1,5 +1,5 @@
-"""What every public function, constructor and method refuses: with clear errors, alike on every backend, and nothing
-is changed by it."""
+"""Invalid arguments of every public function, constructor and method raise the same clear error on every backend, and
+change nothing."""
 
 import copy
 import inspect
@@ -27,7 +27,7 @@ STYLE = re.compile(r"^[\w.]+(\([^;]*\))?: [^\n]+; [^\n]+; [^\n]+$")
 
 
 def refusal(call, arguments, backend):
-    """The error of a call, which leaves what it was called with as it was."""
+    """Return the error of a call, and assert that it did not change its arguments."""
     function = call.make()
     given, owner = copy.deepcopy(arguments), getattr(function, "__self__", None)
     before = untouched(given), untouched(owner)
@@ -37,7 +37,7 @@ def refusal(call, arguments, backend):
     return type(caught.value), str(caught.value)
 
 
-def assert_in_words(message, parameter, value):
+def assert_clear_error(message, parameter, value):
     assert STYLE.match(message), f"no house style: {message}"
     names = [parameter, *ALIASES.get(parameter, ())]
     assert any(name in message for name in names), f"{parameter} is not named: {message}"
@@ -58,17 +58,17 @@ def test_every_module_is_a_front_door_or_internal():
 
 @pytest.mark.parametrize("name", TABLE)
 def test_every_parameter_is_in_the_table(name):
-    collected = {"hyperparameters", "more", "changed"}  # `**`; of the autoencoder's the table feeds one
+    collected = {"hyperparameters", "more", "changed"}  # `**` arguments
     expected = set(walk.parameters(walk.resolved(name))) - collected
     assert set(TABLE[name].arguments) - {"momentum"} == expected - {"momentum"}
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_unknown_and_missing_arguments_are_refused(name):
-    """By a misspelt name, which is suggested; without the first argument; or with one too many."""
+def test_unknown_and_missing_arguments_raise(name):
+    """A misspelt keyword, for which the right one is suggested; a missing argument; an extra one."""
     call, function = TABLE[name], TABLE[name].make()
     if (isinstance(function, types.FunctionType) and function.__name__ == "<lambda>") or name == "solver.Solver.resume":
-        return  # of what collects arguments with stars: these are not names
+        return  # not names, but arguments collected with stars
     values = call.values()
     for parameter in call.arguments:
         given = {key: value for key, value in values.items() if key != parameter} | {parameter + "s": 1}
@@ -98,14 +98,14 @@ def test_what_is_valid_is_accepted(name):
 @pytest.mark.parametrize(
     ("name", "parameter"), [(name, parameter) for name, call in TABLE.items() for parameter in call.arguments]
 )
-def test_bad_values_are_refused(name, parameter):
+def test_bad_values_raise(name, parameter):
     call = TABLE[name]
     wrong = []
     for value in call.arguments[parameter].bad:
         arguments = {**call.values(), parameter: value}
         try:
             first, *others = (refusal(call, arguments, backend) for backend in AVAILABLE)
-            assert_in_words(first[1], parameter, value)
+            assert_clear_error(first[1], parameter, value)
             assert all(other == first for other in others), "the backends do not agree"
         except (AssertionError, pytest.fail.Exception, Exception) as error:
             wrong.append(f"{parameter}={value!r:.90}: {type(error).__name__} {error!s:.300}")

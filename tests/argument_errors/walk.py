@@ -1,9 +1,9 @@
-"""Every public name of the package: a new one that no table of calls knows fails the test."""
+"""Find every public name of the package; a test fails for names that are in no table of calls."""
 
 import importlib
 import inspect
 
-# in this order: a function that stands in two places is known by the first
+# in this order: a function in two modules is listed under the first
 FRONT_DOORS = (
     "", "layers", "fast_layers", "layer_utils", "nn", "nn.init", "optim", "schedules", "augment", "solver",
     "checkpoint", "rng", "gradient_check", "testing.gradient_doctor", "classifiers", "classifiers.linear_classifier",
@@ -11,7 +11,7 @@ FRONT_DOORS = (
     "classifiers.linear_svm", "classifiers.softmax", "data_utils", "vis_utils", "sweep", "benchmarking.warmup",
     "devices",
 )  # fmt: skip
-# what these offer is for the package itself, or has tests of its own
+# internal, or with tests of their own
 INTERNAL = (
     "arguments",
     "environment",
@@ -25,23 +25,23 @@ INTERNAL = (
 )
 HELPERS = {
     "gradient_check": {"Diagnosis"},  # a result
-    "testing.gradient_doctor": {"Diagnosis"},  # of modules without __all__, what is for the package itself
+    "testing.gradient_doctor": {"Diagnosis"},  # internal names of modules without __all__
     "optim": {"find", "checked_config", "base_rate", "usual_rate", "next_numbers"},
     "nn.init": {"find", "fans"},
 }
 
 
-ABSTRACT = {"nn.Module.forward", "nn.Module.backward", "classifiers.LinearClassifier.loss"}  # for who derives from them
-HELPING_METHODS = {"check", "gradients", "keep", "weight_and_bias"}  # of layers, what a Fused asks them for
+ABSTRACT = {"nn.Module.forward", "nn.Module.backward", "classifiers.LinearClassifier.loss"}  # for derived classes
+HELPING_METHODS = {"check", "gradients", "keep", "weight_and_bias"}  # methods of layers for `Fused`
 
 
 def modules():
-    """The modules of the front doors, by name."""
+    """Return the public modules, by name."""
     return {name: importlib.import_module(f"fastnn.{name}".rstrip(".")) for name in FRONT_DOORS}
 
 
 def resolved(name):
-    """The function, class or method of that name."""
+    """Return the function, class or method of that name."""
     module = max((door for door in FRONT_DOORS if name.startswith(f"{door}.")), key=len, default="")
     value = importlib.import_module(f"fastnn.{module}".rstrip("."))
     for part in name.removeprefix(f"{module}.").split("."):
@@ -50,7 +50,7 @@ def resolved(name):
 
 
 def public():
-    """Functions, classes and methods by `module.name` or `module.Class.method`, each under the first of its names."""
+    """Return functions, classes and methods by `module.name` or `module.Class.method`, each under its first name."""
     names: dict[str, object] = {}
     known: set[int] = set()
 
@@ -78,5 +78,5 @@ def public():
 
 
 def parameters(function):
-    """The names of the parameters; of a method without self."""
+    """Return the names of the parameters, without self."""
     return [name for name in inspect.signature(function).parameters if name != "self"]

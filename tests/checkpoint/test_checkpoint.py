@@ -1,4 +1,4 @@
-"""Checkpoint files: what goes in comes out, old files survive, and damage is reported."""
+"""Checkpoint files: round trips, atomic replacement, and errors for damaged files."""
 
 import math
 import os
@@ -38,7 +38,7 @@ def tree_of_everything():
 
 
 def assert_identical(actual, expected):
-    """Equal to the last bit, in type, dtype, shape and order of keys."""
+    """Assert equal bits, types, dtypes, shapes and order of keys."""
     if isinstance(expected, dict):
         assert list(actual) == list(expected)
         for key in expected:
@@ -57,13 +57,13 @@ def assert_identical(actual, expected):
         assert repr(actual) == repr(expected)
 
 
-def test_everything_comes_back(tmp_path):
+def test_everything_survives_a_round_trip(tmp_path):
     tree = tree_of_everything()
     save(tmp_path / "run.h5", tree)
     assert_identical(load(tmp_path / "run.h5"), tree)
 
 
-def test_generator_goes_on_where_it_was(tmp_path):
+def test_generator_continues_where_it_was(tmp_path):
     generator = np.random.Generator(np.random.MT19937(3))
     generator.standard_normal(5)
     save(tmp_path / "run.h5", {"generator": generator.bit_generator.state})
@@ -91,7 +91,7 @@ def test_other_tools_can_read_it(tmp_path):
 
 
 def test_a_second_later_the_bytes_are_the_same(tmp_path):
-    """HDF5 1 would note the time in every group, unless it is told not to."""
+    """HDF5 1 records the time in every group by default."""
     for name in ("now.h5", "later.h5"):
         save(tmp_path / name, {"params": {"W1": np.ones((2, 3))}, "layers": [{}, "a"]})
         time.sleep(1.1)
@@ -206,7 +206,7 @@ def test_missing_file_in_an_empty_folder(tmp_path):
         load(tmp_path / "checkpoint.h5")
 
 
-def test_other_files_are_refused(tmp_path):
+def test_other_files_raise(tmp_path):
     (tmp_path / "empty").touch()
     (tmp_path / "page").write_text("<!DOCTYPE html><p>log in first")
     with h5py.File(tmp_path / "other.h5", "w") as file:
@@ -218,7 +218,7 @@ def test_other_files_are_refused(tmp_path):
             load(tmp_path / name)
 
 
-def test_another_version_of_the_format_is_refused(tmp_path, monkeypatch):
+def test_another_version_of_the_format_raises(tmp_path, monkeypatch):
     monkeypatch.setattr(fastnn, "__version__", "7.8")
     save(tmp_path / "run.h5", {})
     monkeypatch.setattr(checkpoint_tree, "FORMAT_VERSION", 1)
@@ -231,7 +231,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     save(tmp_path / "run.h5", {})
-    monkeypatch.setattr(Path, "open", refuse)  # the administrator may read everything
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
     with pytest.raises(PermissionError, match=r"load: path=.* cannot be opened: .* denied; .*check its permissions"):
         load(tmp_path / "run.h5")
 

@@ -1,4 +1,4 @@
-"""Kills and full disks while a checkpoint is written: the last whole one stays readable."""
+"""After kills and full disks while a checkpoint is written, the last complete one is readable."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from fastnn import checkpoint
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="no SIGKILL, no limits")
 
-# a fork for every line of Python that saving runs, killed at that line
+# fork for every line of Python that saving executes, and kill the child at that line
 EVERY_LINE = """
     import os, signal, sys
     import numpy as np
@@ -113,7 +113,7 @@ def test_killed_at_any_line_of_saving_nothing_is_lost(tmp_path):
 
 
 @pytest.mark.parametrize("room", [0, 100, 20_000, 200_000])
-def test_a_full_disk_is_told_and_costs_nothing(tmp_path, room):
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, room):
     said = run(FULL, tmp_path / "run.h5", room)
     assert said.startswith(f"save: path='{tmp_path / 'run.h5'}' could not be written: ")
     assert said.endswith("; expected a writable folder with enough space; choose another path\n")
@@ -121,7 +121,7 @@ def test_a_full_disk_is_told_and_costs_nothing(tmp_path, room):
     assert [path.name for path in tmp_path.iterdir()] == ["run.h5"]
 
 
-def test_a_folder_that_cannot_be_written_is_told():
+def test_a_folder_that_cannot_be_written_is_reported():
     said, kept = run(UNWRITABLE).splitlines()
     assert re.fullmatch(
         r"PermissionError save: path='.*run\.h5' could not be written: .*Permission denied.*; "

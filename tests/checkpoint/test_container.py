@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, or made to harm: one clear error, no HDF5 library, no memory for what they claim."""
+"""Damaged and malicious checkpoints raise one clear error, without the HDF5 library and without large allocations."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ def path(tmp_path):
 
 
 def refused(path, message):
-    """The file is refused as damaged, in less memory than it has bytes."""
+    """Assert that loading raises an error about damage, with less memory than the size of the file."""
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match=f"^load: path='.*' is damaged: .*{message}.*; expected a whole fastnn"):
@@ -48,7 +48,7 @@ def test_a_file_that_is_too_long(path):
     refused(path, "it has [0-9,]+ bytes of")
 
 
-def test_a_line_that_goes_on_with_other_things(path):
+def test_a_line_that_continues_with_other_things(path):
     whole = path.read_bytes()
     path.write_bytes(whole[:511] + b"!" + whole[512:])
     refused(path, "its first line is malformed")
@@ -73,10 +73,10 @@ def test_the_digest_covers_what_stands_before_it(path):
 def test_a_change_with_another_program(path):
     with h5py.File(path, "r+") as file:
         file["W"][0, 0] = 7
-    refused(path, "it has [0-9,]+ bytes of")  # the library cuts off what it does not know
+    refused(path, "it has [0-9,]+ bytes of")  # the library truncates what it does not know
 
 
-# ---- harm, with a digest that is right ----
+# ---- malicious files with a valid digest ----
 
 
 MANIFESTS = {
@@ -114,7 +114,7 @@ def test_a_manifest_that_harms(path, name):
     refused(forged_checkpoints.write(path, hdf5, content), message)
 
 
-def test_a_boolean_that_is_none(path):
+def test_an_invalid_boolean(path):
     hdf5, entries = forged_checkpoints.parts(path)
     place = entries[1]["flags"][3] - container.USER_BLOCK
     assert hdf5[place : place + 2] == b"\1\0"
@@ -149,7 +149,7 @@ def virtual_layout():
 
 @pytest.mark.parametrize("name", LINKS)
 def test_what_hdf5_could_do_is_never_done(path, name):
-    """The manifest leads to numbers, and past all that an HDF5 library would follow, unpack or build."""
+    """Numbers are read as in the manifest; links, filters and layouts of HDF5 are never followed."""
     with h5py.File(path, "r+") as file:
         if name != "attributes without end":
             del file["W"]

@@ -1,4 +1,4 @@
-"""Objects of the project as plain data, and built again from it."""
+"""Objects of the project are described as plain data, from which they can be built again."""
 
 import copy
 import json
@@ -139,12 +139,12 @@ def own_loss(scores, y):
         (object(), "an object of the class object"),
     ],
 )
-def test_what_is_a_users_own_is_not_described(value, message):
+def test_custom_objects_are_not_described(value, message):
     with pytest.raises(NotDescribed, match=message):
         describe(value)
 
 
-def test_a_class_with_a_name_of_ours_is_still_a_users_own():
+def test_a_custom_class_named_like_one_of_ours_is_not_described():
     ReLU = type("ReLU", (nn.Module,), {})
     with pytest.raises(NotDescribed, match="an object of the class ReLU"):
         describe(ReLU())
@@ -160,12 +160,12 @@ def test_a_class_with_a_name_of_ours_is_still_a_users_own():
         ({"function": "eval"}, "the function eval"),
     ],
 )
-def test_names_that_are_none_of_ours_are_refused(description, message):
+def test_unknown_names_raise(description, message):
     with pytest.raises(NotDescribed, match=message):
         build(description)
 
 
-def test_arguments_that_a_class_does_not_take_are_refused():
+def test_arguments_that_a_class_does_not_take_raise():
     with pytest.raises(ValueError, match=r"build: Linear\['in_feature'\] is unknown; .*did you mean 'in_features'"):
         build({"class": "Linear", "arguments": {"in_feature": 3}})
     with pytest.raises(TypeError, match="build: Linear=None is not a dict"):

@@ -1,4 +1,4 @@
-"""Files of every kind, damaged at random: what was saved comes back, or one clear error; nothing large is claimed.
+"""Randomly damaged files of every kind load correctly or raise one clear error, without large allocations.
 
 The examples are the same in every run: several thousand in a few seconds.
 """
@@ -45,7 +45,7 @@ def fuzzed(max_examples):
 
 
 def damaged(content, changes, end):
-    """Some bytes are others, and perhaps the end is missing."""
+    """Draw changed bytes, and possibly a truncation."""
     content = bytearray(content)
     for place, value in changes:
         content[place % len(content)] = value
@@ -53,7 +53,7 @@ def damaged(content, changes, end):
 
 
 def loaded(load, path, *arguments, factor=60):
-    """What `load` returns, or None after a clear error; its memory is bounded by the size of the file."""
+    """Return the result of `load`, or None after a clear error; assert that memory is bounded by the file size."""
     tracemalloc.start()
     try:
         result, message = load(path, *arguments), None
@@ -69,7 +69,7 @@ def loaded(load, path, *arguments, factor=60):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """What a good file of each kind holds, by its name."""
+    """Return the contents of a valid file of each kind, by name."""
     folder = tmp_path_factory.mktemp("whole")
     checkpoint.save(folder / "run.h5", tree_of_everything())
     nn.weights_io.save(folder / "net.npz", PARAMS, {"mean": np.ones(4)})
@@ -83,7 +83,7 @@ def whole(tmp_path_factory):
     accuracies = {"val_acc": 0.5, "train_acc": 0.25}
     sweep(lambda params: accuracies, grid(a=[1, 2], b=["x"]), folder / "ledger.jsonl", verbose=False)
     contents = {path.name: path.read_bytes() for path in folder.iterdir()}
-    return lambda name: contents[name]  # the contents themselves hypothesis would print
+    return lambda name: contents[name]  # hypothesis would print the contents themselves
 
 
 # ---- checkpoints ----
@@ -119,7 +119,7 @@ entries = st.recursive(
 
 @fuzzed(300)
 @given(st.dictionaries(dtypes, entries, max_size=3))
-def test_manifests_of_somebody_s_own(tmp_path, members):
+def test_handwritten_manifests(tmp_path, members):
     path = forged_checkpoints.write(tmp_path / "run.h5", bytes(range(256)) * 2, ["dict", members])
     tree = loaded(checkpoint.load, path)
     assert tree is None or list(tree) == list(members)
@@ -166,7 +166,7 @@ def test_patches(whole, tmp_path, changes, end):
 @fuzzed(200)
 @given(changes, ends)
 def test_patches_of_other_programs(whole, tmp_path, library, changes, end):
-    """No digest tells what they were; what comes out are images nevertheless, of no more bytes than the file has."""
+    """Without a digest, damage may go unnoticed, but the result is images that are not larger than the file."""
     path = write(tmp_path, {"other.h5": damaged(whole(f"{library}.h5"), changes, end)}) / "other.h5"
     patches = loaded(load_patches, path)
     if patches is not None:
@@ -178,12 +178,12 @@ def test_patches_of_other_programs(whole, tmp_path, library, changes, end):
 @fuzzed(50)
 @given(changes, ends)
 def test_cifar10(tmp_path, files, is_original, changes, end):
-    """The originals are known by their digests; without these, images of ten classes come out."""
+    """Original files are verified by digest; other files give images of ten classes."""
     content = files(*fake_cifar10())
     name = next(iter(content))
     known = {file: hashlib.md5(content[file]).hexdigest() for file in content} if is_original else {}
     with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the images may be others
+        warnings.simplefilter("ignore")  # other images are possible
         small_cifar10(patched)
         patched.setattr(integrity, "MD5", known)
         write(tmp_path / "data", {**content, name: damaged(content[name], changes, end)})
@@ -206,14 +206,14 @@ def test_pickles(tmp_path, changes, end):
 
 @fuzzed(300)
 @given(st.binary(max_size=60))
-def test_pickles_of_somebody_s_own(tmp_path, content):
+def test_handwritten_pickles(tmp_path, content):
     loaded(load_dict, write(tmp_path, {"batch": b"\x80\x05" + content + b"."}) / "batch", factor=1000)
 
 
 @fuzzed(150)
 @given(changes, ends)
 def test_archives(tmp_path, changes, end):
-    """Changes before compression, so that they are not all found by gzip; nothing but the data set's files appears."""
+    """Damage before compression, which gzip cannot detect; only files of the data set are unpacked."""
     content = gzip.compress(damaged(archive_of(good_members(), "w:"), changes, end), 1)
     archive = write(tmp_path / "cache", {"good.tar.gz": content}) / "good.tar.gz"
     folder = loaded(unpack, archive, BINARY, archive.parent, factor=200)
@@ -226,19 +226,19 @@ def test_archives(tmp_path, changes, end):
         folder.rmdir()
 
 
-# ---- ledgers ----
+# ---- trial logs ----
 
 
 @fuzzed(300)
 @given(changes, ends)
-def test_ledgers(whole, tmp_path, changes, end):
+def test_trial_logs(whole, tmp_path, changes, end):
     path = write(tmp_path, {"ledger.jsonl": damaged(whole("ledger.jsonl"), changes, end)}) / "ledger.jsonl"
     records = loaded(load_ledger, path)
     assert records is None or all(isinstance(record["params"], dict) for record in records)
 
 
 @pytest.mark.parametrize("depth", [100, 600, 5000])
-def test_ledgers_that_are_deep(whole, tmp_path, depth):
+def test_deeply_nested_trial_logs(whole, tmp_path, depth):
     line = whole("ledger.jsonl").splitlines(keepends=True)[0]
     deep = line.replace(b'"a": 1', b'"a": ' + b'{"b": ' * depth + b"1" + b"}" * depth)
     records = loaded(load_ledger, write(tmp_path, {"ledger.jsonl": deep}) / "ledger.jsonl")

@@ -1,4 +1,4 @@
-"""One writer at a time: other processes, other threads, locks that a kill left behind."""
+"""Only one writer at a time: among processes and threads, and after a kill."""
 
 import errno
 import subprocess
@@ -43,7 +43,7 @@ def start(code, *arguments):
 
 @pytest.fixture
 def owner(tmp_path):
-    """Another process that has reserved run.h5."""
+    """Start a process that reserves run.h5."""
     with start(OWNER, tmp_path / "run.h5") as process:
         assert process.stdout.readline() == "reserved\n"
         yield process

@@ -1,4 +1,4 @@
-"""`fastnn.checkpoint.run`: what a resumed run is told of another machine or other data, and which files are refused."""
+"""`fastnn.checkpoint.run`: warnings about another machine or other data, and files that raise."""
 
 import warnings
 
@@ -29,7 +29,7 @@ def changed(path, **values):
     checkpoint.save(path, tree)
 
 
-def test_another_backend_works_and_is_told(saved):
+def test_another_backend_works_and_is_reported(saved):
     with (
         fastnn.use_backend("naive"),
         pytest.warns(
@@ -51,7 +51,7 @@ def test_another_backend_works_and_is_told(saved):
         ({"versions": {"numba": "0.1", "fastnn": "0.0"}}, r"fastnn 0\.0 \(now .*\), numba 0\.1 \(now .*\): it resumes"),
     ],
 )
-def test_another_machine_is_told(saved, values, message):
+def test_another_machine_is_reported(saved, values, message):
     changed(saved, **values)
     with pytest.warns(UserWarning, match=message):
         Solver.resume(saved, IMAGES)
@@ -81,10 +81,10 @@ def test_data_in_a_file_are_the_same_data(saved, tmp_path):
             Solver.resume(saved, file)
 
 
-# files that are refused
+# files that raise
 
 
-def test_files_of_schema_1_are_told_apart(saved):
+def test_files_of_schema_1_are_recognised(saved):
     state = checkpoint.load(saved)["solver"]
     for tree in (state, {"solver": state, "settings": {}, "backend": "naive"}):
         checkpoint.save(saved, tree)
@@ -97,13 +97,13 @@ def test_files_of_schema_1_are_told_apart(saved):
     assert resumed.iteration == 4
 
 
-def test_later_schemas_are_refused(saved):
+def test_later_schemas_raise(saved):
     changed(saved, schema=3)
     with pytest.raises(ValueError, match="has schema 3; expected at most 2; it was written by a later fastnn"):
         Solver.resume(saved, IMAGES)
 
 
-def test_a_generator_that_numpy_does_not_have_is_refused(saved):
+def test_a_generator_that_numpy_does_not_have_raises(saved):
     tree = checkpoint.load(saved)
     tree["solver"]["generator"]["bit_generator"] = "system"
     checkpoint.save(saved, tree)
@@ -111,7 +111,7 @@ def test_a_generator_that_numpy_does_not_have_is_refused(saved):
         Solver.resume(saved, IMAGES)
 
 
-def test_what_is_no_run_is_refused(tmp_path):
+def test_files_that_are_not_runs_raise(tmp_path):
     nn.Sequential(nn.Linear(2, 2)).save(tmp_path / "model.h5")
     with pytest.raises(
         ValueError, match=r"is not a checkpoint of a run \(it has \['params', 'buffers'\]\); expected one"
@@ -120,7 +120,7 @@ def test_what_is_no_run_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["generator", "params", "options", "model", "class"])
-def test_runs_that_lack_something_are_refused(saved, damage):
+def test_runs_that_lack_something_raise(saved, damage):
     tree = checkpoint.load(saved)
     if damage in ("generator", "params"):
         tree["solver"][damage] = {}

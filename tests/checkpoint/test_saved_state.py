@@ -1,4 +1,4 @@
-"""States that no training leaves: each is refused with a clear error, and the solver stays as it was."""
+"""Invalid solver states raise a clear error and do not change the solver."""
 
 import re
 
@@ -59,7 +59,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_what_no_training_leaves(name):
+def test_invalid_states_raise(name):
     keys, value, message = STATES[name]
     trained = make(Remembering(), sampling="epoch")
     trained.train()
@@ -75,7 +75,7 @@ def test_what_no_training_leaves(name):
     assert_identical(everything(solver), before)
 
 
-def test_what_a_training_leaves():
+def test_valid_states_load():
     trained = make(Remembering(), sampling="epoch")
     make(Remembering(), sampling="epoch").load_state(trained.state())
     trained.train()

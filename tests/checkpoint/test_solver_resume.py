@@ -1,4 +1,4 @@
-"""`Solver.resume`: model and Solver from a file, and then as if training had never stopped."""
+"""`Solver.resume` restores model and Solver from a file, and training continues with the same bits."""
 
 import inspect
 from pathlib import Path
@@ -107,11 +107,11 @@ def test_options_may_differ(saved):
         Solver.resume(saved, IMAGES, num_epoch=5)
 
 
-# what a file cannot hold
+# objects that a file cannot hold
 
 
 @pytest.mark.parametrize("model", [Model(seed=9), Model])
-def test_a_model_of_ones_own_is_passed_anew(tmp_path, model):
+def test_a_custom_model_is_passed_again(tmp_path, model):
     path = tmp_path / "run.h5"
     whole = make(checkpoint_name=path, checkpoint_every=5)
     whole.train()
@@ -123,7 +123,7 @@ def test_a_model_of_ones_own_is_passed_anew(tmp_path, model):
     assert_identical(everything(resumed), everything(whole))
 
 
-def test_functions_of_ones_own_are_passed_anew(tmp_path):
+def test_custom_functions_are_passed_again(tmp_path):
     def rule(w, dw, config):
         return w - 0.1 * dw, config
 
@@ -148,12 +148,12 @@ def test_functions_of_ones_own_are_passed_anew(tmp_path):
     assert resumed.optim_config == {"learning_rate": 0.1}
 
 
-def test_a_model_of_other_sizes_is_refused(saved):
+def test_a_model_of_other_sizes_raises(saved):
     with pytest.raises(ValueError, match=r"Solver\.load_state: params have the shapes"):
         Solver.resume(saved, IMAGES, model=nn.Sequential(nn.Linear(72, 3)))
 
 
-# where it is saved
+# the path of the checkpoint
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_model_of_other_sizes_is_refused(saved):
         ("run", None, "run_epoch_1.h5", {f"run_epoch_{epoch}.h5" for epoch in (1, 2, 3)} | {"run_epoch_2.h5.prev"}),
     ],
 )
-def test_it_saves_where_it_was_saved(tmp_path, monkeypatch, name, every, read, written):
+def test_a_resumed_run_saves_to_the_same_path(tmp_path, monkeypatch, name, every, read, written):
     monkeypatch.chdir(tmp_path)
     train(name, checkpoint_every=every, num_epochs=2)
     (tmp_path / "elsewhere").mkdir()
@@ -177,7 +177,7 @@ def test_it_saves_where_it_was_saved(tmp_path, monkeypatch, name, every, read, w
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
 
 
-def test_a_copy_under_another_name_goes_on_under_that(tmp_path, saved):
+def test_a_renamed_copy_saves_under_its_new_name(tmp_path, saved):
     (tmp_path / "branch.h5").write_bytes(one_epoch())
     Solver.resume(tmp_path / "branch.h5", IMAGES, num_epochs=2).train()
     assert saved.read_bytes() == one_epoch()

@@ -1,4 +1,4 @@
-"""The state of a solver: saved, loaded, refused."""
+"""The state of a solver: saving, loading, errors."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("one_backend")
 @pytest.mark.parametrize("seed", [None, 3])
 @pytest.mark.parametrize("sampling", METHODS)
 @pytest.mark.parametrize("rule", sorted(optim.RULES))
-def test_resumed_from_a_file_it_goes_on_exactly(tmp_path, rule, sampling, seed):
+def test_resuming_from_a_file_is_exact(tmp_path, rule, sampling, seed):
     def begin(**options):
         model = nn.Sequential(nn.Linear(4, 8, seed=1), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2, seed=2))
         model = nn.Sequential(model, nn.Linear(8, CLASSES, seed=3))
@@ -102,7 +102,7 @@ def test_checkpoints_after_each_epoch(tmp_path):
         ),
     ],
 )
-def test_states_of_other_solvers_are_refused(options, message):
+def test_states_of_other_solvers_raise(options, message):
     solver = make(**options)
     before = everything(solver)
     with pytest.raises(ValueError, match=message):
@@ -110,7 +110,7 @@ def test_states_of_other_solvers_are_refused(options, message):
     assert_identical(everything(solver), before)
 
 
-def test_states_of_the_global_generator_and_incomplete_ones_are_refused():
+def test_states_of_the_global_generator_and_incomplete_ones_raise():
     with pytest.raises(ValueError, match="set_state: state is from NumPy's global state, not from PCG64"):
         make().load_state(make(seed=None).state())
     state = make().state()
@@ -134,7 +134,7 @@ def test_buffers_travel_with_the_parameters(tmp_path):
     assert_identical(everything(resumed), everything(solver))
 
 
-def test_what_is_called_buffers_but_is_no_dict_is_left_alone():
+def test_an_attribute_buffers_that_is_not_a_dict_is_ignored():
     class Torchlike(Model):
         def buffers(self):
             return iter(())
@@ -225,7 +225,7 @@ def test_the_last_checkpoint_is_written_after_an_interruption(tmp_path, monkeypa
     assert checkpoint.load(tmp_path / name)["solver"]["iteration"] == last
 
 
-def test_a_load_broken_off_leaves_the_generator(monkeypatch):
+def test_an_interrupted_load_leaves_the_generator(monkeypatch):
     solver, other = make(), make(seed=4)
     other.train()
     state = other.state()

@@ -1,4 +1,4 @@
-"""Whatever is written to a symbolic link goes to its target: the link stays, and so do the permissions of the file."""
+"""Writing to a symbolic link replaces the target, and keeps the link and the permissions."""
 
 import json
 import os
@@ -39,7 +39,7 @@ LINKS = {
 
 @pytest.fixture(params=LINKS)
 def link(request):
-    """A symbolic link whose target does not exist yet, in a folder that does."""
+    """Create a symbolic link to a file that does not exist, in an existing folder."""
     os.mkdir("other")
     for name, target in LINKS[request.param].items():
         os.symlink(target.format(here=os.getcwd()), name)
@@ -47,7 +47,7 @@ def link(request):
 
 
 def layout():
-    """What there is, links with where they lead."""
+    """Return the files, and links with their targets."""
     return {str(path): os.readlink(path) if path.is_symlink() else None for path in Path().rglob("*")}
 
 
@@ -83,7 +83,7 @@ def write(request):
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_the_target_is_written_and_the_link_stays(link, name):
-    if name in SUFFIX:  # a name without it would be completed
+    if name in SUFFIX:  # otherwise a suffix would be added
         link = link.rename(link.with_suffix(SUFFIX[name]))
     before, write = layout(), WRITERS[name]
     target = Path(os.path.realpath(link)).relative_to(os.getcwd())
@@ -290,7 +290,7 @@ def test_threads_exclude_one_another_through_links():
         thread = threading.Thread(target=save)
         thread.start()
         thread.join()
-        checkpoint.save("link.h5", {})  # blocks of one thread nest
+        checkpoint.save("link.h5", {})  # locks of one thread are re-entrant
     assert refused == [True]
 
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 from disk: both layouts, the splits that a user gets, and files that are not what they should be."""
+"""CIFAR-10 from disk: both layouts, splits, and errors for invalid files."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ PER_FILE = 10
 
 @pytest.fixture(autouse=True)
 def _small_and_alone(monkeypatch, tmp_path):
-    """Files of ten images; no data set, cache or network of the machine that runs the tests."""
+    """Files of ten images; no access to a data set, cache or network of this machine."""
     small_cifar10(monkeypatch)
     monkeypatch.delenv("FASTNN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -33,7 +33,7 @@ def _small_and_alone(monkeypatch, tmp_path):
 
 
 def small_cifar10(monkeypatch):
-    """Let `fake_cifar10` be what is known of CIFAR-10."""
+    """Replace the known digests of CIFAR-10 by those of `fake_cifar10`."""
     monkeypatch.setattr(layouts, "IMAGES_PER_FILE", PER_FILE)
     monkeypatch.setattr(integrity, "MD5", {})
     monkeypatch.setattr(integrity, "SHA256", {})
@@ -47,9 +47,9 @@ def small_cifar10(monkeypatch):
 
 
 def fake_cifar10(order=None):
-    """Pixels (6, 10, 3, 32, 32) and labels (6, 10), uint8: five images a class for training, and one for testing.
+    """Pixels (6, 10, 3, 32, 32) and labels (6, 10), uint8: five training images and one test image per class.
 
-    order: a seed that shuffles the images for training, and those for testing.
+    order: a seed that shuffles the training images and the test images.
     """
     rng = np.random.default_rng(5)
     pixels = rng.integers(0, 256, (6, PER_FILE, 3, 32, 32), np.uint8)
@@ -62,7 +62,7 @@ def fake_cifar10(order=None):
 
 
 def binary_files(pixels, labels):
-    """Name -> content, in the binary layout."""
+    """Return name -> content in the binary layout."""
     return {
         f"{batch}.bin": np.concatenate([labels[i][:, None], pixels[i].reshape(PER_FILE, -1)], axis=1).tobytes()
         for i, batch in enumerate(layouts.BATCHES)
@@ -70,7 +70,7 @@ def binary_files(pixels, labels):
 
 
 def python_files(pixels, labels):
-    """Name -> content, in the Python layout."""
+    """Return name -> content in the Python layout."""
     return {
         batch: python2_pickle(pixels[i].reshape(PER_FILE, -1), labels[i].tolist())
         for i, batch in enumerate(layouts.BATCHES)
@@ -78,7 +78,7 @@ def python_files(pixels, labels):
 
 
 def python2_pickle(pixels, labels):
-    """A batch as Python 2 and its NumPy pickled it (protocol 2): str for bytes, numpy.core for numpy._core."""
+    """Return a batch pickled as by Python 2 (protocol 2): str for bytes, numpy.core for numpy._core."""
 
     def text(content):
         return b"T" + struct.pack("<i", len(content)) + content
@@ -105,7 +105,7 @@ def write(folder, files):
     params=[("cifar-10-batches-bin", binary_files), ("cifar-10-batches-py", python_files)], ids=["bin", "py"]
 )
 def root(request, tmp_path):
-    """A folder that holds the fake data set in one of the layouts."""
+    """A folder with the fake data set in one of the layouts."""
     name, files = request.param
     write(tmp_path / "data" / name, files(*fake_cifar10()))
     return tmp_path / "data"
@@ -166,7 +166,7 @@ def test_get_without_centring_and_with_empty_sets(root):
         ({"num_training": 0}, "num_training=0 is out of range"),
     ],
 )
-def test_get_refuses_more_images_than_there_are(root, arguments, message):
+def test_get_raises_for_more_images_than_there_are(root, arguments, message):
     with pytest.raises(ValueError, match=message):
         get_CIFAR10_data(**arguments, root=root)
 
@@ -202,7 +202,7 @@ def test_preprocess_keeps_images_and_takes_the_validation_set_from_the_end(root)
     np.testing.assert_array_equal(data["y_val"], fake_cifar10()[1][:5].reshape(-1)[35:])
 
 
-def test_preprocess_refuses_what_cannot_be(root):
+def test_preprocess_raises_for_invalid_arguments(root):
     with pytest.raises(ValueError, match="bias_trick=True needs rows to append to, but flatten=False"):
         preprocess_cifar10(bias_trick=True, flatten=False, root=root)
     with pytest.raises(ValueError, match="validation_ratio=1 is out of range; expected at least 0 and less than 1"):
@@ -244,7 +244,7 @@ def test_found_in_the_argument_then_the_variable_then_the_cache(tmp_path, monkey
     np.testing.assert_array_equal(load_CIFAR10(tmp_path / "argument/cifar-10-batches-bin")[1], expected["argument"])
 
 
-def test_a_place_without_the_data_set_is_passed_over_with_a_warning(tmp_path, monkeypatch):
+def test_a_folder_without_the_data_set_is_skipped_with_a_warning(tmp_path, monkeypatch):
     write(tmp_path / "cache" / "fastnn" / "cifar-10-batches-py", python_files(*fake_cifar10()))
     with pytest.warns(
         UserWarning, match=r"load_CIFAR10: root='nowhere' does not contain CIFAR-10; .*; looking elsewhere"
@@ -273,7 +273,7 @@ def test_a_missing_file_is_named(root):
         load_CIFAR10(root)
 
 
-def test_a_file_of_another_size_is_refused(root):
+def test_a_file_of_another_size_raises(root):
     file = next(next(root.iterdir()).glob("data_batch_2*"))
     file.write_bytes(file.read_bytes()[:-3000])
     with pytest.raises(ValueError, match=r"data_batch_2\S* has [\d,]+ bytes; expected 30,7\d\d"):
@@ -283,7 +283,7 @@ def test_a_file_of_another_size_is_refused(root):
         load_CIFAR10(root)
 
 
-def test_a_label_out_of_range_is_refused(root):
+def test_a_label_out_of_range_raises(root):
     pixels, labels = fake_cifar10()
     labels[4, 1] = 10
     files = python_files if next(root.iterdir()).name.endswith("py") else binary_files
@@ -315,7 +315,7 @@ def test_a_label_out_of_range_is_refused(root):
     ],
     ids=["no data", "dtype", "no labels", "count", "damaged"],
 )
-def test_a_python_batch_with_other_content_is_refused(tmp_path, change, message):
+def test_a_python_batch_with_other_content_raises(tmp_path, change, message):
     files = python_files(*fake_cifar10())
     assert change(files["data_batch_1"]) != files["data_batch_1"]
     write(tmp_path / "data", {**files, "data_batch_1": change(files["data_batch_1"])})
@@ -324,7 +324,7 @@ def test_a_python_batch_with_other_content_is_refused(tmp_path, change, message)
 
 
 def test_the_real_data_set(monkeypatch):
-    """50,000 and 10,000 images, ten classes of 6,000, and the mean colour that everybody normalises with."""
+    """50,000 and 10,000 images, ten classes of 6,000, and the well-known mean colour."""
     monkeypatch.undo()
     root = os.environ.get("FASTNN_DATA")
     if not root or not layouts.find(Path(root)):

@@ -1,4 +1,4 @@
-"""CIFAR-10 from the network: small archives on a server of our own."""
+"""CIFAR-10 from the network, with small archives on a local server."""
 
 import hashlib
 import threading
@@ -13,7 +13,7 @@ from fastnn.data_utils import download, get_CIFAR10_data, load_CIFAR10
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `pages` (path -> function of the request handler) and notes every request as (path, Range header)."""
+    """Serves `pages` (path -> function of the request handler) and records every request as (path, Range header)."""
 
     daemon_threads = False
 
@@ -41,7 +41,7 @@ def answer(handler, status, headers, body):
 
 
 def page(content, understands_ranges=True, first_connection=None):
-    """A file; `first_connection` is how many of its bytes the first connection brings before it breaks."""
+    """Serve a file; the first connection breaks after `first_connection` bytes."""
     limits = [first_connection] if first_connection is not None else []
 
     def serve(handler):
@@ -57,7 +57,7 @@ def page(content, understands_ranges=True, first_connection=None):
 
 
 def described(content, layout=BINARY):
-    """The Archive that the content should be."""
+    """Return the Archive that describes the content."""
     md5, sha256 = hashlib.md5(content).hexdigest(), hashlib.sha256(content).hexdigest()
     return download.Archive("binary.tar.gz" if layout is BINARY else "python.tar.gz", len(content), md5, sha256, layout)
 
@@ -75,7 +75,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
-    """The cache of a machine without the data set."""
+    """An empty cache."""
     small_cifar10(monkeypatch)
     monkeypatch.delenv("FASTNN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -84,7 +84,7 @@ def cache(monkeypatch, tmp_path):
 
 @pytest.fixture
 def offer(server, monkeypatch):
-    """Put pages on the server and name them as sources: offer(page, page, ...)."""
+    """Return offer(page, page, ...), which serves pages and makes them the sources."""
 
     def put(*pages, archive=None):
         server.pages = {str(position): serve for position, serve in enumerate(pages)}
@@ -128,7 +128,7 @@ def test_a_later_run_continues_the_earlier_one(server, cache, offer):
     assert names(cache) == ["cifar-10-batches-bin"]
 
 
-def test_ctrl_c_keeps_what_has_arrived(server, cache, offer, monkeypatch):
+def test_ctrl_c_keeps_the_downloaded_part(server, cache, offer, monkeypatch):
     offer(page(good_archive()))
     monkeypatch.setattr(download, "_CHUNK", 1000)
 
@@ -152,7 +152,7 @@ def test_ctrl_c_keeps_what_has_arrived(server, cache, offer, monkeypatch):
     assert server.requests == [("0", None), ("0", f"bytes={len(have)}-")]
 
 
-def test_a_full_disk_is_a_failure_in_words_and_keeps_what_has_arrived(server, cache, offer):
+def test_a_full_disk_raises_and_keeps_the_downloaded_part(server, cache, offer):
     resource = pytest.importorskip("resource", reason="this system has no limits to set")
     offer(page(good_archive()))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -241,7 +241,7 @@ def test_a_web_page_is_named_as_such(server, cache, offer, headers, body):
     assert (cache / "binary.tar.gz.part").read_bytes() == good_archive()[:100]
 
 
-def test_a_file_of_another_size_is_refused_before_it_arrives(server, cache, offer):
+def test_a_file_of_another_size_raises_before_it_is_downloaded(server, cache, offer):
     offer(page(good_archive() + b"more"))
     size = len(good_archive())
     with pytest.raises(FileNotFoundError, match=f"it offers {size + 4:,} bytes; expected {size:,}"):
@@ -254,7 +254,7 @@ def test_no_more_is_read_than_the_archive_has(server, cache, offer):
     load_CIFAR10()
 
 
-def test_another_range_than_asked_for_is_refused(server, cache, offer):
+def test_another_range_than_asked_for_raises(server, cache, offer):
     write(cache, {"binary.tar.gz.part": good_archive()[:100]})
     offer(lambda handler: answer(handler, 206, {"Content-Range": "bytes 7-9/10"}, b"789"))
     with pytest.raises(FileNotFoundError, match="it sent the range bytes 7-9/10 for bytes 100-"):

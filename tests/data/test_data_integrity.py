@@ -1,4 +1,4 @@
-"""Files of CIFAR-10 are read only as far as they are the original ones: manifest, published digests, content."""
+"""Files of CIFAR-10 must be the original ones: manifest, published digests, content."""
 
 import hashlib
 import os
@@ -29,14 +29,14 @@ def archive(layout, order):
 
 
 def placed(layout, tmp_path, pixels, labels):
-    """A folder of files that somebody put there by hand."""
+    """A folder of files that were placed by hand."""
     write(tmp_path / "data" / layout.folder, FILES[layout](pixels, labels))
     return tmp_path / "data"
 
 
 @pytest.fixture
 def downloaded(request, cache, offer):  # noqa: F811
-    """The folder into which an archive was unpacked from the network."""
+    """A folder with an unpacked archive from the network."""
 
     def download(layout, order=1):
         content = archive(layout, order)
@@ -50,8 +50,8 @@ def downloaded(request, cache, offer):  # noqa: F811
 @both_layouts
 @pytest.mark.parametrize("order", [None, 1, 2])
 def test_from_the_network_to_the_arrays(monkeypatch, cache, offer, layout, order):  # noqa: F811
-    """Nothing is known of single files; their archive is known, and their order does not matter."""
-    monkeypatch.undo()  # the digests of the real files are those that users have
+    """The digest of the archive is checked; single files may be in any order."""
+    monkeypatch.undo()  # the digests of the real files
     monkeypatch.setattr(layouts, "IMAGES_PER_FILE", PER_FILE)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache.parent))
@@ -77,7 +77,7 @@ def test_the_manifest_is_what_sha256sum_writes(downloaded, layout):
 
 
 @both_layouts
-def test_a_byte_changed_after_unpacking_is_refused(downloaded, layout):
+def test_a_byte_changed_after_unpacking_raises(downloaded, layout):
     folder = downloaded(layout)
     file = folder / ("data_batch_4" + layout.suffix)
     content = bytearray(file.read_bytes())
@@ -106,7 +106,7 @@ LINE = b"0" * 64 + b"  data_batch_1.bin\n"
         (LINE * 1000, "it has more than 4,096 bytes"),
     ],
 )
-def test_a_manifest_in_another_form_is_refused(tmp_path, content, problem):
+def test_a_manifest_in_another_form_raises(tmp_path, content, problem):
     root = placed(BINARY, tmp_path, *fake_cifar10())
     (root / BINARY.folder / "fastnn.sha256").write_bytes(content)
     with pytest.raises(ValueError, match=rf"^load_CIFAR10: .*fastnn\.sha256 is not a manifest of .*: {problem}"):
@@ -114,7 +114,7 @@ def test_a_manifest_in_another_form_is_refused(tmp_path, content, problem):
 
 
 @pytest.mark.parametrize("kind", ["folder", "link to nothing", "named pipe"])
-def test_a_manifest_that_is_no_file_is_refused(tmp_path, kind):
+def test_a_manifest_that_is_not_a_file_raises(tmp_path, kind):
     root = placed(BINARY, tmp_path, *fake_cifar10())
     manifest = root / BINARY.folder / "fastnn.sha256"
     if kind == "folder":
@@ -142,7 +142,7 @@ def test_files_placed_by_hand_may_be_in_any_order(tmp_path, layout, order):
 
 @both_layouts
 @pytest.mark.parametrize(("position", "name", "number"), [(2, "training", 5), (5, "test", 1)])
-def test_classes_of_other_sizes_are_refused(tmp_path, layout, position, name, number):
+def test_classes_of_other_sizes_raise(tmp_path, layout, position, name, number):
     pixels, labels = fake_cifar10()
     labels[position, 0] = (labels[position, 0] + 1) % 10
     with pytest.raises(
@@ -153,7 +153,7 @@ def test_classes_of_other_sizes_are_refused(tmp_path, layout, position, name, nu
 
 @both_layouts
 @pytest.mark.parametrize(("original", "copy", "name"), [((0, 0), (4, 9), "training"), ((1, 3), (5, 2), "test")])
-def test_images_that_occur_twice_are_refused(tmp_path, layout, original, copy, name):
+def test_images_that_occur_twice_raise(tmp_path, layout, original, copy, name):
     pixels, labels = fake_cifar10()
     pixels[copy] = pixels[original]
     with pytest.raises(ValueError, match=f"holds 1 images twice, found among those for {name}; expected none"):
@@ -191,8 +191,8 @@ def test_another_set_of_images_gives_a_warning(tmp_path, layout, change, name):
 
 
 @both_layouts
-def test_published_digests_vouch_for_files(monkeypatch, tmp_path, layout):
-    """Then their content is not looked at. A wrong file of the Python layout is refused, for several sources agree."""
+def test_published_digests_verify_files(monkeypatch, tmp_path, layout):
+    """Their content is then not checked. In the Python layout, of which several sources agree, a wrong file raises."""
     files = FILES[layout](*fake_cifar10())
     root = placed(layout, tmp_path, *fake_cifar10())
     monkeypatch.setattr(integrity, "SET_DIGESTS", {})

@@ -1,4 +1,4 @@
-"""Images in every mode that a file can have: what becomes 8-bit colours keeps its brightness, or is refused."""
+"""Images in every mode of Pillow are converted to 8-bit colours of the same brightness, or raise."""
 
 import struct
 import zlib
@@ -22,7 +22,10 @@ def chunk(name, content):
 
 
 def png(path, array, depth, colour_type=0, transparent=None, extra=b""):
-    """Write a PNG file; Pillow writes few of its kinds. `array` (H, W) or (H, W, C) of samples of `depth` bits."""
+    """Write a PNG file, also of kinds that Pillow cannot write.
+
+    array: (H, W) or (H, W, C), samples of `depth` bits
+    """
     height, width = array.shape[:2]
     rows = array.reshape(height, -1)
     if depth == 16:
@@ -48,7 +51,7 @@ def grey(path, shape=(2, 4)):
 
 @pytest.mark.parametrize("extra", [b"", chunk(b"sBIT", b"\x0c")], ids=["16 bits", "12 bits in the highest places"])
 def test_16_bit_grey_is_scaled(tmp_path, extra):
-    """PNG has samples of fewer bits scaled to the range of 16; its chunk sBIT only says how many there were."""
+    """PNG scales samples of fewer bits to 16 bits; its chunk sBIT only records how many there were."""
     np.testing.assert_array_equal(grey(png(tmp_path / "a.png", GREY16, 16, extra=extra)), GREY16_AS_8)
 
 
@@ -60,7 +63,7 @@ def test_16_bit_colours_are_scaled(tmp_path, channels, colour_type):
     if channels in (2, 4):
         array[..., -1] = 65535
     actual = grey(png(tmp_path / "a.png", array, 16, colour_type))
-    np.testing.assert_allclose(actual.astype(int), GREY16_AS_8, atol=1)  # Pillow cuts off the lower 8 bits
+    np.testing.assert_allclose(actual.astype(int), GREY16_AS_8, atol=1)  # Pillow drops the lower 8 bits
 
 
 @pytest.mark.parametrize("mode", ["I", "I;16", "I;16B", "I;16L"])
@@ -86,7 +89,7 @@ def open_as(monkeypatch, image):
     ],
     ids=["large", "negative", "float"],
 )
-def test_values_of_an_unknown_range_are_refused(tmp_path, monkeypatch, image, found):
+def test_values_of_an_unknown_range_raise(tmp_path, monkeypatch, image, found):
     open_as(monkeypatch, image)
     with pytest.raises(ValueError, match=rf"^read_images: path=.* holds {found}; expected .* 0 to 65,535; scale"):
         grey(png(tmp_path / "a.png", GREY16, 16))
@@ -126,12 +129,12 @@ def test_few_bits_are_scaled(tmp_path, depth):
     np.testing.assert_array_equal(actual, array * 255 // (2**depth - 1))
 
 
-# ---- what is transparent ----
+# ---- transparency ----
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
 def test_a_grey_that_stands_for_transparent_is_white(tmp_path, depth):
-    """Pillow compares it with values that it has scaled already."""
+    """Pillow compares it with already scaled values."""
     array = np.array([[0, 1, 1, 0], [1, 0, 1, 2**depth - 1]], np.uint16)
     actual = grey(png(tmp_path / "a.png", array, depth, transparent=0))
     np.testing.assert_array_equal(actual[array == 0], 255)

@@ -1,4 +1,4 @@
-"""Images in files, as pixels of the size that a network takes."""
+"""Images from files, as pixels of the size that a network expects."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_an_image_of_other_proportions_is_cut_around_its_middle(tmp_path):
     for name, image in (("wide", stripes), ("tall", stripes.transpose(1, 0, 2))):
         actual = read_images(saved(tmp_path / f"{name}.png", image), (3, 8, 8))
         assert actual.shape == (1, 3, 8, 8)
-        np.testing.assert_allclose(actual, 100, atol=6)  # the filter looks a little over the edges
+        np.testing.assert_allclose(actual, 100, atol=6)  # the filter includes some pixels beyond the edges
         np.testing.assert_array_equal(actual[..., 3:5, 3:5], 100)
 
 
@@ -49,7 +49,7 @@ def test_what_is_transparent_is_white(tmp_path):
 
 def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
     turned = Image.Exif()
-    turned[0x0112] = 6  # to be turned clockwise by a quarter
+    turned[0x0112] = 6  # rotate clockwise by 90 degrees
     expected = np.rot90(PIXELS, -1).transpose(2, 0, 1)[None]
     np.testing.assert_array_equal(read_images(saved(tmp_path / "a.png", PIXELS, exif=turned), (3, 6, 4)), expected)
 
@@ -120,7 +120,7 @@ def test_an_image_that_would_fill_the_memory(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(3072,), (2, 4, 4), (3, 0, 4)])
-def test_shapes_that_are_none_of_an_image(shape):
+def test_invalid_image_shapes(shape):
     with pytest.raises(
         ValueError, match=r"^read_images: shape=.*; expected (a tuple of 3|at least 1|\(C, H, W\) with C of 1 or 3)"
     ):

@@ -1,4 +1,4 @@
-"""The restricted unpickler: plain data comes back, nothing is ever run."""
+"""The restricted unpickler loads plain data and never executes anything."""
 
 import contextlib
 import os
@@ -55,7 +55,7 @@ def test_strings_of_python_2_are_bytes_and_keys_are_text(tmp_path):
 
 
 class Call:
-    """Pickles as a call."""
+    """An object that pickles as a function call."""
 
     def __init__(self, function, *arguments):
         self.function, self.arguments = function, arguments
@@ -66,7 +66,7 @@ class Call:
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 @pytest.mark.parametrize("function", [os.system, eval, exec, getattr, __import__, np.load, np.frombuffer, np.float64])
-def test_a_call_is_refused_and_not_made(tmp_path, protocol, function):
+def test_a_call_raises_and_is_not_made(tmp_path, protocol, function):
     mark = tmp_path / "mark"
     argument = f"touch {mark}" if function is os.system else f"open({str(mark)!r}, 'w')"
     content = pickle.dumps({"data": Call(function, argument)}, protocol)
@@ -103,7 +103,7 @@ DTYPE = b"cnumpy\ndtype\n"
     ],
     ids=range(18),
 )
-def test_what_is_no_plain_data_is_refused(tmp_path, content):
+def test_pickles_of_other_than_plain_data_raise(tmp_path, content):
     with pytest.raises(
         ValueError, match=r"load_dict: .*batch cannot be read as plain data: .+; expected a pickled dict"
     ):
@@ -111,7 +111,7 @@ def test_what_is_no_plain_data_is_refused(tmp_path, content):
 
 
 def doubled(depth):
-    """A tuple of two of the same, and so on: as a key it takes 2 ** depth steps, as text as many letters."""
+    """Return a tuple of two equal tuples, nested: hashing or printing it takes 2 ** depth steps."""
     return b"K\x01" + b"2\x86" * depth
 
 
@@ -137,7 +137,7 @@ def test_steps_that_would_do_harm(tmp_path, content, message):
         load_dict(saved(tmp_path, b"\x80\x05" + content))
 
 
-def test_a_missing_file_is_no_damaged_one(tmp_path):
+def test_a_missing_file_is_not_a_damaged_one(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_dict(tmp_path / "batch")
 

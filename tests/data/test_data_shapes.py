@@ -87,20 +87,20 @@ def test_seeds_follow_the_house_rule():
         ({"seed": "x"}, TypeError, "seed='x' is not a seed"),
     ],
 )
-def test_what_cannot_be_is_refused(arguments, error, message):
+def test_invalid_arguments_raise(arguments, error, message):
     with pytest.raises(error, match=message):
         get_shapes_data(**arguments)
 
 
 def test_no_class_has_a_mean_image_of_its_own(data):
-    """What a linear classifier could use is small against what varies: 100 images leave a mean of about 0.1 sigma."""
+    """Mean images of classes hardly differ: for 100 images by about 0.1 sigma."""
     for label in range(10):
         mean = data["X_train"][data["y_train"] == label].mean(axis=0)
         assert np.abs(mean).mean() < 0.25 * data["X_train"].std()
 
 
 def test_nearest_neighbours_of_the_outline_know_the_class(data):
-    """A second-order feature that ignores colour, the strength of edges, tells classes apart far above chance."""
+    """Edge strength, a feature that ignores colour, distinguishes classes far above chance."""
 
     def edges(X):
         grey = X.mean(axis=1)

@@ -1,4 +1,4 @@
-"""Patches of images: cut, stored, read and preprocessed."""
+"""Image patches: sampling, storage, reading and preprocessing."""
 
 import re
 
@@ -39,7 +39,7 @@ def test_preprocessing_of_any_dtype(dtype):
     assert actual.shape == (4, 63)
     assert actual.dtype == np.float64
     assert actual.flags.c_contiguous
-    np.testing.assert_allclose(actual.mean(axis=1), 0.5, atol=1e-12)  # nothing lies beyond three deviations here
+    np.testing.assert_allclose(actual.mean(axis=1), 0.5, atol=1e-12)  # nothing is beyond three deviations
     np.testing.assert_allclose(actual, preprocess_patches(3.0 * IMAGES + 7), rtol=1e-12)  # whatever the scale
     np.testing.assert_array_equal(images, IMAGES)
 
@@ -49,7 +49,7 @@ def test_preprocessing_of_images_without_contrast():
 
 
 def test_patches_are_windows_of_the_images():
-    images = np.arange(2 * 3 * 5 * 6).reshape(2, 3, 5, 6)  # the first pixel tells image and place
+    images = np.arange(2 * 3 * 5 * 6).reshape(2, 3, 5, 6)  # the first pixel encodes image and position
     patches = cut_patches(images, 300, size=3, seed=0)
     assert patches.shape == (300, 3, 3, 3)
     assert patches.dtype == images.dtype
@@ -60,7 +60,7 @@ def test_patches_are_windows_of_the_images():
         assert c == 0
         np.testing.assert_array_equal(patch, images[n, :, top : top + 3, left : left + 3])
         places.add((n, top, left))
-    assert len(places) == 2 * 3 * 4  # every place is drawn
+    assert len(places) == 2 * 3 * 4  # every position is drawn
 
 
 def test_patches_come_from_the_seed():

@@ -1,4 +1,4 @@
-"""Kernels whose parts wait for something: what they read is read anew each time, which no plain loop promises."""
+"""Kernels whose parts wait for each other, with volatile loads that a plain loop does not guarantee."""
 
 from llvmlite import ir
 from numba import types
@@ -6,12 +6,12 @@ from numba.extending import intrinsic
 
 from fastnn.kernels.cpu import compiling, threads
 
-SPIN_LIMIT = 1 << 30  # spins, about a second
+SPIN_LIMIT = 1 << 30  # spins, about one second
 
 
 @intrinsic
 def _look(context, address, place):
-    """The int64 at a place of an array as it is now."""
+    """Return the current value of an int64 element (a volatile load)."""
 
     def codegen(context, builder, signature, arguments):
         word = ir.IntType(64)
@@ -23,7 +23,7 @@ def _look(context, address, place):
 
 @compiling.uncached
 def wait_for_other(part, begun, spin_limit):
-    """One of two parts begins and waits until the other one has, for so many spins; whether it has."""
+    """Mark that one of two parts has begun, wait for the other one, and return whether it came."""
     begun[part] = 1
     spins = 0
     while _look(begun.ctypes.data, 1 - part) == 0 and spins < spin_limit:
@@ -33,13 +33,13 @@ def wait_for_other(part, begun, spin_limit):
 
 @threads.parallel(grain=1)
 def meet(start, stop, begun, met, spin_limit):
-    """Each of two parts waits for the other one; met says whether it came."""
+    """Each of two parts waits for the other one; met[part] is 1 if it came."""
     met[start] = wait_for_other(start, begun, spin_limit)
 
 
 @threads.parallel(grain=1)
 def hold(start, stop, begun, ended):
-    """Each part begins, and stays until ended[0] is set."""
+    """Each part marks that it has begun, and waits until ended[0] is set."""
     begun[start] = 1
     while _look(ended.ctypes.data, 0) == 0:
         pass

@@ -11,7 +11,7 @@ PARAM = {"stride": 1, "pad": 1}
 
 
 class Affine:
-    """sum(affine(x) * dout), its gradients, and the same with a penalty, on small arrays."""
+    """sum(affine(x) * dout) with its gradients, with and without a penalty, on small arrays."""
 
     def __init__(self, dtype=np.float64, seed=0):
         draw = np.random.default_rng(seed)

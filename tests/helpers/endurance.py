@@ -1,6 +1,6 @@
-"""Training for long: the memory of the process after every so many steps, which must not grow.
+"""Measure the memory of a long training, which must not grow.
 
-python tests/helpers/endurance.py                  10,000 steps; the exit status tells whether memory was flat
+python tests/helpers/endurance.py                  10,000 steps; exit status 0 if memory does not grow
 python tests/helpers/endurance.py 100000           as many as you like
 """
 
@@ -17,13 +17,13 @@ from fastnn.augment import Augment
 from fastnn.solver import Solver
 
 ROUNDS = 10  # measurements; those before the third are warm-up: caches and the allocator's pools fill
-GROWTH = 2 << 20  # bytes that may come on top of what the histories take
+GROWTH = 2 << 20  # allowed bytes in addition to the histories
 HISTORY = 100  # bytes a step: losses, and accuracies of epochs
 STATUS = Path("/proc/self/statm")
 
 
 def solver(steps, **options):
-    """A small convolutional network with all that keeps a state: buffers, masks, moments, augmentation, sampling."""
+    """Return a Solver of a small network with all kinds of state: buffers, masks, moments, augmentation, sampling."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((72, 3, 8, 8)).astype(np.float32), rng.integers(0, 4, 72)
     model = nn.Sequential(
@@ -42,12 +42,12 @@ def solver(steps, **options):
 
 
 def growth(steps, report=lambda line: None, leak=None):
-    """Bytes by which the process grew from the third measurement to the last."""
+    """Return the growth of the process in bytes from the third measurement to the last."""
     measured = []
 
     def measure(solver):
         if leak is not None:
-            leak.append(mmap.mmap(-1, 1 << 14))  # of the system: the allocator may have some that it was given back
+            leak.append(mmap.mmap(-1, 1 << 14))  # the allocator may keep freed memory
             leak[-1].write(bytes(1 << 14))
         if solver.iteration % (steps // ROUNDS) == 0:
             gc.collect()

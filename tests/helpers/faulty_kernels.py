@@ -1,4 +1,4 @@
-"""Kernels with a classic fault each, planted for the tests of the harness, and one that is right."""
+"""Kernels with one classic fault each, for the tests of `check_kernel`, and a correct one."""
 
 import itertools
 import threading
@@ -11,7 +11,7 @@ from fastnn.kernels import activations, affine, conv2d, dropout, losses, normali
 
 
 def right(function):
-    """The same function on NumPy, whatever the backend; the faults below spoil its arguments or its results."""
+    """Return the vectorized function, whose arguments or results the faults below change."""
     return fastnn.use_backend("vectorized")(function)
 
 
@@ -72,7 +72,7 @@ def max_pool_that_loses_nan(x, size, stride, pad=0):
 
 
 def max_pool_that_rounds_up(x, size, stride, pad=0):
-    """Its last window hangs over the edge."""
+    """Its last window extends beyond the edge."""
     (_, _, H, W), (KH, KW), (SH, SW), (PH, PW) = x.shape, pair(size), pair(stride), pair(pad)
     more = ((0, 0), (0, 0), (0, -(H + 2 * PH - KH) % SH), (0, -(W + 2 * PW - KW) % SW))
     return right(pool2d.max_pool2d_forward)(np.pad(x, more, constant_values=-np.inf), size, stride, pad)
@@ -134,7 +134,7 @@ _turns = itertools.count()
 
 
 def racing_affine(x, w, b):
-    """Threads that read, add and write without a lock. Who writes last wins, another one in each call."""
+    """Threads read, add and write without a lock, so some sums are lost."""
     out = np.tile(b, (len(x), 1)).astype(x.dtype)
     terms = range(x.shape[1])
     turn = next(_turns)
@@ -160,7 +160,7 @@ _has_written = threading.Condition()
 
 
 def affine_in_a_shared_buffer(x, w, b):
-    """Of two calls at the same time the first returns what the second has written."""
+    """Of two simultaneous calls the first returns the result of the second."""
     out = right(affine.affine_forward)(x, w, b)
     with _has_written:
         _buffer[: out.size] = out.ravel()

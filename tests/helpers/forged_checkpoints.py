@@ -1,4 +1,4 @@
-"""Checkpoints that `save` never wrote, with a digest that is right: what somebody could make on purpose."""
+"""Malicious checkpoints with a valid digest, which `save` never writes."""
 
 import json
 
@@ -7,14 +7,14 @@ from fastnn.checkpoint import container
 
 
 def parts(path):
-    """The HDF5 file without its user block, and the manifest as Python's values."""
+    """Return the HDF5 file without its user block, and the manifest as Python values."""
     content = path.read_bytes()
     length = int(container._HEADER.fullmatch(content[: container.USER_BLOCK])[3])
     return content[container.USER_BLOCK : -length], json.loads(content[-length:])
 
 
 def write(path, hdf5, manifest_of_it):
-    """Put a file together; the manifest may be bytes, or what JSON can hold."""
+    """Write a file; the manifest may be bytes or a JSON value."""
     content = manifest_of_it if isinstance(manifest_of_it, bytes) else json.dumps(manifest_of_it).encode()
     size = container.USER_BLOCK + len(hdf5) + len(content)
     line = container._LINE.format(

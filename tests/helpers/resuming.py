@@ -1,4 +1,4 @@
-"""Runs on a few images, of a network with everything that has a memory, which the tests of `Solver.resume` share."""
+"""Short training runs of a network with all kinds of state, for the tests of `Solver.resume`."""
 
 import functools
 import tempfile
@@ -23,7 +23,7 @@ IMAGES = {
 
 
 def network():
-    """Everything that has a memory: running statistics, masks, moments."""
+    """Return a network with all kinds of state: running statistics, masks, moments."""
     return nn.Sequential(
         nn.Conv2d(2, 3, 3, padding=1, seed=1),
         nn.BatchNorm2d(3),
@@ -36,7 +36,7 @@ def network():
 
 
 def train(path, model=None, stop=None, **options):
-    """A Solver of images after its whole run, or after `stop` iterations."""
+    """Return a Solver after its whole run, or after `stop` iterations."""
     options = {
         "update_rule": "adam",
         "batch_size": 4,
@@ -72,7 +72,7 @@ def train(path, model=None, stop=None, **options):
 
 @functools.cache
 def one_epoch():
-    """The bytes of the checkpoint of a run of one epoch, four iterations."""
+    """Return the bytes of the checkpoint of a run of one epoch, four iterations."""
     with tempfile.TemporaryDirectory() as folder, fastnn.use_backend("vectorized"):
         path = Path(folder) / "run.h5"
         train(path, num_epochs=1)

@@ -1,4 +1,4 @@
-"""What a training run left in its folder."""
+"""Read and compare the checkpoint of a training run."""
 
 import numpy as np
 

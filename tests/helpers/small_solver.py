@@ -1,4 +1,4 @@
-"""A small model, a data set and solvers of them, which the tests of the Solver share."""
+"""A small model, data set and solvers, for the tests of the Solver."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ CLASSES = 3
 
 
 class Model:
-    """A linear softmax classifier that knows nothing of fastnn: the contract of a Solver's model."""
+    """A linear softmax classifier without fastnn, with only what a Solver requires of a model."""
 
     def __init__(self, seed=0):
         generator = np.random.default_rng(seed)
@@ -40,7 +40,7 @@ def make(model=None, seed=3, parts=None, **options):
 
 
 def everything(solver):
-    """What must be equal where two runs went the same way."""
+    """Return all state that must be equal after two equal runs."""
     state = solver.state()
     return {**state, "params": {name: value.copy() for name, value in solver.model.params.items()}}
 
@@ -55,7 +55,7 @@ def assert_identical(actual, expected, where="state"):
 
 
 class Remembering(Model):
-    """With buffers, on which the loss depends: one changed in place in two steps, one replaced."""
+    """A model with buffers, on which the loss depends: one is changed in place in two steps, one replaced."""
 
     def __init__(self, seed=0):
         super().__init__(seed)
@@ -70,13 +70,13 @@ class Remembering(Model):
 
 
 def noisy(images, generator):
-    """A transform that writes to the images."""
+    """A transform that changes the images in place."""
     images += 0.1 * generator.normal(size=images.shape)
     return images[:, ::-1].copy() if generator.uniform() < 0.5 else images
 
 
 def run(**options):
-    """A solver after a whole run."""
+    """Return a solver after a whole run."""
     solver = make(**options)
     solver.train()
     return solver

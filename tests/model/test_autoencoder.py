@@ -18,7 +18,7 @@ def small(**options):
 
 
 def bars(count=300):
-    """Images of 6 x 6 pixels with one bright row or column each: twelve features, which a few units can tell apart."""
+    """Return 6 x 6 images with one bright row or column each: twelve features, which a few units can learn."""
     images = np.full((count, 6, 6), 0.1)
     for image, line in zip(images, np.random.default_rng(0).integers(0, 12, count), strict=True):
         (image if line < 6 else image.T)[line % 6] = 0.9
@@ -88,7 +88,7 @@ def test_backends_agree(backend):
 @pytest.mark.parametrize("bias", [1e3, 40.0, 20.0, -20.0, -40.0, -1e3])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_units_that_are_always_or_never_active(backend, bias, dtype):
-    """Mean activations within 1e-12 of 0 or 1 cost what the bound costs, and have no slope."""
+    """The cost of mean activations within 1e-12 of 0 or 1 is limited, with gradient 0."""
     model = small(beta=0.0, dtype=dtype)
     model.params["b1"][:] = bias
     mean = model.encode(X).mean(axis=0, dtype=np.float64)
@@ -104,7 +104,7 @@ def test_units_that_are_always_or_never_active(backend, bias, dtype):
 
 
 def test_gradient_check_within_the_bound_and_beyond():
-    """Beyond it, KL is as flat as its gradient says."""
+    """Beyond the limit KL is constant."""
     for bias in (-15.0, -35.0):
         model = small()
         model.params["b1"][:] = bias
@@ -114,7 +114,7 @@ def test_gradient_check_within_the_bound_and_beyond():
         assert (np.abs(grads["b1"]) > 0.1).all() == (bias == -15.0)
 
 
-def test_parameters_begin_as_said():
+def test_initial_parameters():
     model = SparseAutoencoder(30, 20, rho=0.01, beta=3, lambd=1e-4, seed=0)
     assert {name: value.shape for name, value in model.params.items()} == {
         "W1": (30, 20),

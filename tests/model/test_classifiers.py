@@ -1,4 +1,4 @@
-"""The course's classifiers: the figures of its notebooks, gradient checks, and overfitting of a few images."""
+"""The course's classifiers: figures of the notebooks, gradient checks, and overfitting a few images."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from fastnn.gradient_check import eval_numerical_gradient, rel_error
 from fastnn.solver import Solver
 
 
-def test_two_layer_net_begins_as_said():
+def test_two_layer_net_initial_values():
     np.random.seed(231)
     model = TwoLayerNet(input_dim=5, hidden_dim=50, num_classes=7, weight_scale=1e-3)
     np.random.seed(231)
@@ -58,7 +58,7 @@ def test_two_layer_net_flattens_images(backend):
     assert model.loss(X).dtype == np.float32
 
 
-def test_three_layer_conv_net_begins_as_said():
+def test_three_layer_conv_net_initial_values():
     np.random.seed(231)
     model = ThreeLayerConvNet(input_dim=(2, 6, 8), num_filters=4, filter_size=3, hidden_dim=5, num_classes=3)
     np.random.seed(231)
@@ -171,7 +171,7 @@ def few_images(count, shape, classes):
         ),
     ],
 )
-def test_few_images_can_be_learnt_by_heart(backend, make, shape):
+def test_few_images_can_be_overfitted(backend, make, shape):
     data = few_images(9, shape, 3)
     solver = Solver(
         make(),

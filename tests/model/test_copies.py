@@ -1,4 +1,4 @@
-"""Copies of objects, made by `copy` or `pickle`: they do what the original does, to the last bit."""
+"""Copies of objects by `copy` or `pickle` give the same bits as the original."""
 
 import copy
 import importlib
@@ -39,8 +39,8 @@ pytestmark = pytest.mark.usefixtures("one_backend")
 
 
 def copies(value):
-    """A copy of a value by each way of making one."""
-    yield "copy.copy", copy.copy(copy.deepcopy(value))  # which shares with its original what changes in use
+    """Return a copy of a value by each method."""
+    yield "copy.copy", copy.copy(copy.deepcopy(value))  # which shares mutable state with its original
     yield "copy.deepcopy", copy.deepcopy(value)
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         yield f"pickle protocol {protocol}", pickle.loads(pickle.dumps(value, protocol))
@@ -55,7 +55,7 @@ def copies(value):
 
 
 def constructed():
-    """How objects of the public classes are made by the table of valid calls, and without a seed."""
+    """Return constructors of objects of the public classes, from the table of valid calls and without seeds."""
     found = {}
     for name in (name for name, kind in PUBLIC.items() if inspect.isclass(kind) and kind is not Solver):
         make, values = CALLS[name].make(), CALLS[name].values()
@@ -174,14 +174,14 @@ def test_every_class_has_an_example():
     assert {kind for kind in found - bases - made if kind.__name__ not in OTHERS} == set()
 
 
-# ---- what is done with them ----
+# ---- use of the copies ----
 
 DESCENT = {"learning_rate": 0.1, "num_iters": 3, "batch_size": 4}
 X, Y = calls_models.X, calls_models.Y
 
 
 def used(value):
-    """What a use of the object returns and leaves. NumPy's global state begins at one seed."""
+    """Return the results and side effects of using an object, with a fixed seed of NumPy's global state."""
     np.random.seed(7)
     if isinstance(value, Solver):
         value.train()
@@ -211,7 +211,7 @@ def used(value):
 
 
 def images_of(network):
-    """A data set that a network takes."""
+    """Return a data set for a network."""
     first = next(iter(network.params.values()))
     shape = (3, 4, 4) if isinstance(network, classifiers.ThreeLayerConvNet) else first.shape[:1]
     images = np.random.default_rng(0).normal(size=(9, *shape))
@@ -229,7 +229,7 @@ def test_copies_do_what_the_original_does(name):
 
 @pytest.mark.parametrize("seed", [0, None])
 def test_a_solver_is_copied_while_it_trains(seed, tmp_path):
-    """Inside a callback, when its checkpoint is locked; the copy trains on after the original ended."""
+    """Inside a callback, while its checkpoint is locked; the copy continues training after the original ended."""
     made, state_then = [], []
 
     def take_copies(solver):
@@ -255,7 +255,7 @@ def test_functions_are_pickled_by_name(name):
 
 
 def test_process_pools_train_models():
-    """In a process that begins anew, where classes, functions and the state of a solver come from a pickle."""
+    """In a new process, in which classes, functions and the state of a solver come from a pickle."""
     model, parts = classifiers.Softmax(), (X, Y)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, fastnn.reset_seed, (7,)) as pool:

@@ -1,4 +1,4 @@
-"""FullyConnectedNet: the notebooks' figures, gradient checks, dropout by seed, overfitting of a few images."""
+"""FullyConnectedNet: figures of the notebooks, gradient checks, dropout by seed, overfitting a few images."""
 
 import functools
 
@@ -22,7 +22,7 @@ from fastnn.solver import Solver
 def test_losses_of_the_notebooks(backend, normalization, expected):
     np.random.seed(231)
     X, y = np.random.randn(2, 15), np.random.randint(10, size=(2,))
-    for reg, loss in expected.items():  # one network after the other from one stream, as the notebooks do
+    for reg, loss in expected.items():  # all networks are drawn from one random stream, as in the notebooks
         model = FullyConnectedNet(
             [20, 30],
             input_dim=15,
@@ -106,7 +106,7 @@ def test_an_int_seed_fixes_the_masks(backend):
 
 
 @pytest.mark.parametrize("normalization", [None, "batchnorm", "layernorm"])
-def test_fifty_images_can_be_learnt_by_heart(normalization):
+def test_fifty_images_can_be_overfitted(normalization):
     generator = np.random.default_rng(1)
     X, y = generator.standard_normal((50, 3, 8, 8)), np.arange(50) % 10
     model = FullyConnectedNet([50, 50], 192, normalization=normalization, weight_scale=0.05, generator=2)

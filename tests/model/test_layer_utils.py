@@ -1,4 +1,4 @@
-"""Fused layers: each is its parts, one after the other."""
+"""Fused layers equal their parts, one after the other."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ CASES = {
 
 
 def parts_norm(kind, arrays, params):
-    """The parts of a sandwich with a norm, one after the other: out, and what gives all gradients from dout."""
+    """Compute the parts of a sandwich with a norm; return out, and a function from dout to all gradients."""
     x, w, b, gamma, beta = arrays
     params, pool_param = (params[:-1], params[-1]) if kind.endswith("pool") else (params, None)
     *conv_param, norm_param = params
@@ -73,7 +73,7 @@ NORMS = ["affine_bn_relu", "affine_ln_relu", "conv_bn_relu", "conv_bn_relu_pool"
 
 
 def norm_case(name, mode, dtype=np.float64):
-    """The arrays of a sandwich with a norm, and its params."""
+    """Return the arrays and parameters of a sandwich with a norm."""
     arrays = affine_arguments(dtype) if name.startswith("affine") else conv_arguments(dtype)
     channels = len(arrays[-1])
     arrays = *arrays, *normal(2, channels, dtype=dtype, seed=3)
@@ -116,7 +116,7 @@ def test_gradients_with_a_norm_agree_with_numeric_ones(backend, name, mode):
     dout = normal(*out.shape, seed=4)
     for position, actual in enumerate(backward(dout, cache)):
         if position == 2 and mode == "train" and "_bn_" in name:
-            np.testing.assert_allclose(actual, 0, atol=1e-12)  # the mean takes b away
+            np.testing.assert_allclose(actual, 0, atol=1e-12)  # the mean removes b
             continue
         expected = eval_numerical_gradient_array(lambda _: run()[0], arrays[position], dout)
         assert actual.shape == arrays[position].shape

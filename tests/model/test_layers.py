@@ -1,4 +1,4 @@
-"""The course's layers: the figures its notebooks print, gradients, parameters and caches."""
+"""The course's layers: figures of the notebooks, gradients, parameters and caches."""
 
 import numpy as np
 import pytest
@@ -213,6 +213,6 @@ def test_faulty_pool_param(backend):
         layers.avg_pool_forward(x, {**POOL, "strides": 2})
 
 
-def test_affine_refuses_a_number(backend):
+def test_affine_raises_for_a_number(backend):
     with pytest.raises(ValueError, match=r"affine_forward: x=1\.0 is not a batch"):
         layers.affine_forward(1.0, np.ones((1, 2)), np.zeros(2))

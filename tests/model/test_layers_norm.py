@@ -1,4 +1,4 @@
-"""The course's normalisation layers: the checks of its notebooks, modes, running averages and caches."""
+"""The course's normalization layers: checks of the notebooks, modes, running averages and caches."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def _the_seed_of_the_course():
 
 
 def network(weights=None):
-    """Features of a random two-layer network, as in the notebook."""
+    """Return features of a random two-layer network, as in the notebook."""
     X = np.random.randn(200, 50)
     W1, W2 = weights or (np.random.randn(50, 60), np.random.randn(60, 3))
     return np.maximum(0, X @ W1) @ W2
@@ -196,7 +196,7 @@ def test_caches_work_on_any_backend(backend, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_running_averages_follow_torch(backend, dtype):
-    """Torch's running variance is the unbiased one, its momentum that of the batch."""
+    """Torch uses the unbiased running variance, and the momentum of the batch instead of the average."""
     torch = pytest.importorskip("torch", reason="parity with PyTorch needs torch (the extra `peers`)")
     peer = torch.nn.BatchNorm2d(3, momentum=0.2, dtype=torch.float32 if dtype == np.float32 else torch.float64)
     ones, zeros = np.ones(3, dtype), np.zeros(3, dtype)

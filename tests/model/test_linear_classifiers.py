@@ -1,4 +1,4 @@
-"""`fastnn.classifiers.linear_classifier`: training, prediction, files, and the functional twins."""
+"""`fastnn.classifiers.linear_classifier`: training, prediction, files, and the functional forms."""
 
 import os
 
@@ -19,7 +19,7 @@ CLASSES = [LinearSVM, Softmax]
 
 
 def blobs(count, D=5, K=3, dtype=np.float64):
-    """Clouds around K points, which a linear classifier can tell apart."""
+    """Return linearly separable clouds around K points."""
     generator = np.random.default_rng(0)
     y = np.arange(count) % K
     X = 3 * np.eye(K, D)[y] + 0.3 * generator.standard_normal((count, D))
@@ -28,7 +28,7 @@ def blobs(count, D=5, K=3, dtype=np.float64):
 
 @pytest.fixture(scope="module")
 def shapes():
-    """Rows with a feature that is 1 behind the pixels, on each fourth row and column."""
+    """Return images as rows, with every fourth row and column of pixels, and a constant feature 1."""
     data = get_shapes_data(1500, 200, 0)
     for part in ("train", "val"):
         rows = data[f"X_{part}"][:, :, ::4, ::4].reshape(len(data[f"y_{part}"]), -1)
@@ -61,7 +61,7 @@ def test_shapes_are_learnt_better_than_by_chance(shapes, make, rate):
 
 @pytest.mark.parametrize("make", CLASSES)
 def test_training_is_that_of_the_course(backend, make):
-    """The same numbers as the course's loop, drawn from NumPy's global state in the same order."""
+    """Gives the same numbers as the course's loop, drawn from NumPy's global state in the same order."""
     X, y = blobs(30)
     np.random.seed(3)
     classifier = make()
@@ -78,7 +78,7 @@ def test_training_is_that_of_the_course(backend, make):
     np.testing.assert_allclose(classifier.W, other.W, rtol=1e-12)
 
 
-def test_training_goes_on_from_the_weights_there_are():
+def test_training_continues_from_existing_weights():
     X, y = blobs(30)
     given = np.ones((5, 3), np.float32)
     classifier = Softmax(seed=0)
@@ -162,7 +162,7 @@ def test_saved_weights_come_back(tmp_path, monkeypatch, capsys, name):
     np.testing.assert_array_equal(other.predict(X), classifier.predict(X))
 
 
-def test_files_of_something_else_are_refused(tmp_path):
+def test_files_of_something_else_raise(tmp_path):
     weights_io.save(tmp_path / "net.npy", {"W1": np.ones((2, 2))})
     with pytest.raises(ValueError, match=r"Softmax.load: the file lacks the key 'W'"):
         Softmax().load(tmp_path / "net.npy")
@@ -188,7 +188,7 @@ def test_a_loss_that_is_not_finite_stops_training(backend):
         train_linear_classifier(svm_loss_vectorized, None, X * np.nan, y)
 
 
-def test_functional_twins(backend):
+def test_functional_forms(backend):
     X, y = blobs(2100)
     given = np.zeros((5, 3))
     W, history = train_linear_classifier(svm_loss_vectorized, given, X, y, 0.1, 1e-4, 30, 20, seed=0)
@@ -222,7 +222,7 @@ def test_one_set_of_hyperparameters(backend):
     assert not linear_classifier.test_one_param_set.__test__
 
 
-def test_the_loss_of_a_classifier_of_your_own_is_used():
+def test_the_loss_of_a_custom_classifier_is_used():
     class Nearest(LinearClassifier):
         def loss(self, X, y, reg):
             rows = X - self.W.T[y]

@@ -1,4 +1,4 @@
-"""Residual and DenseBlock: against torch, numeric gradients, names, sandwiches inside, shapes that do not fit."""
+"""Residual and DenseBlock: torch parity, numeric gradients, names, fused layers inside, shapes that do not match."""
 
 import numpy as np
 import pytest
@@ -101,7 +101,7 @@ def test_names_nest():
     assert list(grads) == list(model.params)
 
 
-def test_sandwiches_inside_are_found():
+def test_fused_layers_inside_are_found():
     block = nn.Residual(nn.Conv2d(3, 3, 1), nn.ReLU())
     assert [type(step.module) for step in block._body._steps] == [Fused]
 

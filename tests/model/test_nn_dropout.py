@@ -1,4 +1,4 @@
-"""Dropout: masks that depend on the seed and the count alone, fixed masks, modes, saved state."""
+"""Dropout: masks depend only on seed and count; fixed masks, modes, saved state."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Saved networks: they come back, and files that do not fit, are damaged or would do harm are refused."""
+"""Saved networks: round trips; files that do not match, are damaged or malicious raise."""
 
 import io
 import os
@@ -40,7 +40,7 @@ def test_saved_networks_come_back(tmp_path, name):
             np.testing.assert_array_equal(arrays[key], value)
             assert arrays[key].dtype == value.dtype
     np.testing.assert_array_equal(other.loss(X), model.loss(X))
-    np.testing.assert_array_equal(other(X), model(X))  # in training mode: the masks go on
+    np.testing.assert_array_equal(other(X), model(X))  # in training mode, masks continue
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -82,7 +82,7 @@ def test_files_that_do_not_fit(tmp_path):
         model.load(tmp_path / "other.h5")
 
 
-def test_trees_that_are_no_weights(tmp_path):
+def test_trees_that_are_not_weights(tmp_path):
     for tree in ({"params": 3}, {"params": {"a": [1.0]}}, {"params": {}, "buffers": {"a": {}}}):
         fastnn.checkpoint.save(tmp_path / "other.h5", tree)
         with pytest.raises(ValueError, match=r"load: name=.* holds .*; expected 'params' and 'buffers' with arrays"):
@@ -106,11 +106,11 @@ def test_weights_that_are_not_finite(tmp_path, name, value):
         other.load(tmp_path / name)
 
 
-# ---- archives that would do harm ----
+# ---- malicious archives ----
 
 
 def npy(array, shape=None, version=(1, 0)):
-    """An array in the npy format, which may claim another shape."""
+    """Return an array in the npy format, possibly with a false shape."""
     stream = io.BytesIO()
     header = np.lib.format.header_data_from_array_1_0(array)
     write_header = np.lib.format.write_array_header_1_0 if version == (1, 0) else np.lib.format.write_array_header_2_0
@@ -173,7 +173,7 @@ DIRECTORY, LAST = b"PK\x01\x02", b"PK\x05\x06"
 
 
 def rearranged(tmp_path, change):
-    """An archive of the arrays a and b, and of what `change` makes of the two entries of its directory."""
+    """Write an archive of the arrays a and b, with the two directory entries changed by `change`."""
     path = archive(tmp_path / "net.npz", ("a.npy", npy(ARRAY)), ("b.npy", npy(ARRAY)))
     members, _, directory = path.read_bytes().partition(DIRECTORY)
     entries, _, _ = directory.partition(LAST)
@@ -190,7 +190,7 @@ def test_members_that_lie_over_each_other(tmp_path):
 
 
 def test_members_that_are_missing(tmp_path):
-    """A changed length in the directory hides those that follow."""
+    """A changed length in the directory hides later members."""
     nn.weights_io.load(rearranged(tmp_path, lambda a, b: (a, b)))
     refused(rearranged(tmp_path, lambda a, b: (a,)), "there is data after the last array, 'a'")
     refused(rearranged(tmp_path, lambda a, b: (b,)), "'b' does not follow the array before it")

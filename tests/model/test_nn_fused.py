@@ -1,4 +1,4 @@
-"""Sandwiches: found where they are, and the same results as from their layers."""
+"""Fused layers are found, and give the same results as their layers one by one."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from fastnn.testing import assert_same
 IMAGES = (2, 3, 6, 5)
 
 
-def test_sandwiches_are_found_and_change_nothing(backend, monkeypatch):
+def test_fused_layers_are_found_and_change_nothing(backend, monkeypatch):
     def steps(model):
         return [type(step.module).__name__ for step in model._steps]
 
@@ -33,7 +33,7 @@ class Shifted(nn.ReLU):
         return super().forward(x - 1)
 
 
-def test_what_is_no_sandwich_is_computed_by_its_layers():
+def test_layers_that_cannot_be_fused_are_computed_one_by_one():
     for layers in ((nn.Conv2d(1, 1, 1), Shifted()), (nn.Conv2d(1, 1, 1), nn.Tanh()), (nn.ReLU(), nn.MaxPool2d(2))):
         assert len(nn.Sequential(*layers)._steps) == 2
     padded = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.MaxPool2d(2, padding=1))
@@ -42,7 +42,7 @@ def test_what_is_no_sandwich_is_computed_by_its_layers():
     assert [step.position for step in nn.Sequential(*layers)._steps] == [0, 3]
 
 
-def test_sandwich_without_bias(backend):
+def test_fused_layer_without_bias(backend):
     model = nn.Sequential(nn.Conv2d(3, 2, 3, bias=False, **DOUBLE), nn.ReLU(), nn.MaxPool2d(2), loss=mse_loss)
     X = normal(*IMAGES)
     _, grads = model.loss(X, np.zeros((2, 2, 2, 1)))
@@ -61,7 +61,7 @@ PARTS = {
 
 
 def both(kinds, monkeypatch):
-    """The same layers as one sandwich and one by one, with equal weights that are not all one."""
+    """Return the same layers fused and one by one, with equal weights."""
     fused = nn.Sequential(*(PARTS[kind]() for kind in kinds))
     with monkeypatch.context() as patch:
         patch.setattr("fastnn.nn.fused.FUSED", {})
@@ -74,7 +74,7 @@ def both(kinds, monkeypatch):
 
 
 @pytest.mark.parametrize("kinds", FUSED, ids=lambda kinds: "-".join(kind.__name__ for kind in kinds))
-def test_every_sandwich_is_its_layers(backend, monkeypatch, kinds):
+def test_every_fused_layer_equals_its_layers(backend, monkeypatch, kinds):
     fused, plain = both(kinds, monkeypatch)
     for seed, training in enumerate((True, True, False)):
         x = normal(*IMAGES, seed=seed)
@@ -102,7 +102,7 @@ def test_every_sandwich_is_its_layers(backend, monkeypatch, kinds):
         (nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.ReLU()),
     ],
 )
-def test_normalizations_that_no_sandwich_knows(layers):
+def test_normalizations_that_cannot_be_fused(layers):
     model = nn.Sequential(*layers)
     assert len(model._steps) == 3
     assert model(normal(*IMAGES)).shape[1] == 4

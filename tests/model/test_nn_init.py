@@ -1,4 +1,4 @@
-"""Initial weights: their variance, their fans, where they are drawn from."""
+"""Initial weights: variance, fans, random generator."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Layers: each against numeric gradients and torch, faulty inputs and arguments, short descriptions."""
+"""Layers: numeric gradients, torch parity, invalid inputs and arguments, repr."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Modules: parameters and buffers under names, modes, layers of one's own."""
+"""Modules: named parameters and buffers, modes, custom layers."""
 
 import copy
 
@@ -111,7 +111,7 @@ def test_modes():
     assert seen == [False, True, True, False, True, False, True]
 
 
-def test_a_layer_of_ones_own(backend):
+def test_a_custom_layer(backend):
     class Scale(nn.Module):
         regularized = ("factor",)
 
@@ -196,7 +196,7 @@ def test_scores_leave_buffers_alone():
     )
 
 
-def test_a_layer_of_ones_own_with_state(tmp_path):
+def test_a_custom_layer_with_state(tmp_path):
     class Count(nn.Module):
         def __init__(self):
             super().__init__()

@@ -1,4 +1,4 @@
-"""Normalization layers: against torch in both modes, running statistics by hand, faulty inputs."""
+"""Normalization layers: torch parity in both modes, running statistics by hand, invalid inputs."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_layers_agree_with_their_torch_namesakes(backend, name):
         assert_same(dx, tensor.grad.numpy(), terms=1000)
         assert_same(grads, {key: value.grad.numpy() for key, value in theirs.named_parameters()}, terms=1000)
         assert ours.backward(dout, cache, need_dx=False)[0] is None
-        if training and "running_var" in ours.buffers:  # torch's takes in the unbiased variance
+        if training and "running_var" in ours.buffers:  # torch uses the unbiased variance
             assert_same(ours.buffers["running_mean"], theirs.running_mean.numpy(), terms=1000)
             elements = x.size // 4
             share = 1 / (step + 1) if options.get("momentum", 0.1) is None else options.get("momentum", 0.1)

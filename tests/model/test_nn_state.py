@@ -1,4 +1,4 @@
-"""state_dict and load_state_dict: torch's names and layouts, in both directions; what does not fit changes nothing."""
+"""state_dict and load_state_dict: torch's names and layouts, in both directions; errors change nothing."""
 
 import numpy as np
 import pytest
@@ -91,7 +91,7 @@ def theirs():
 
 
 def settled(model):
-    """Batch-norm layers with statistics of something, weights that are not all one."""
+    """Return a network with non-trivial batch-norm statistics and weights."""
     for seed, value in enumerate(model.params.values()):
         value += normal(*value.shape, seed=seed) / 8
     for seed in range(3):

@@ -1,4 +1,4 @@
-"""`fastnn.classifiers.two_layer_net`: against NumPy by hand, numeric gradients, torch; training, files, errors."""
+"""`fastnn.classifiers.two_layer_net`: against NumPy, numeric gradients and torch; training, files, errors."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from fastnn.testing import assert_same
 
 
 def by_hand(params, X, y, reg):
-    """Scores, hidden and loss in a few lines of NumPy."""
+    """Return scores, hidden layer and loss, in NumPy."""
     hidden = np.maximum(X @ params["W1"] + params["b1"], 0)
     scores = hidden @ params["W2"] + params["b2"]
     p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
@@ -61,7 +61,7 @@ def test_images_of_any_shape_and_dtype(backend):
     assert net.loss(X, np.zeros(5, int), reg=0.1)[1]["W1"].dtype == np.float32
 
 
-def test_it_begins_as_in_the_course():
+def test_initial_values_of_the_course():
     np.random.seed(5)
     net = TwoLayerNet(4, 10, 3, np.float64, 1e-1)
     np.random.seed(5)
@@ -74,7 +74,7 @@ def test_it_begins_as_in_the_course():
 
 
 def test_training_is_that_of_the_course(backend):
-    """The course's loop in NumPy: an epoch is closed with its first iteration, and the rate decays then."""
+    """As the course's loop in NumPy: accuracies are computed and the rate decays at the first iteration of an epoch."""
     X, y, params = get_toy_data()
     expected = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
     by_loop, rate = {name: value.copy() for name, value in params.items()}, 0.1
@@ -84,7 +84,7 @@ def test_training_is_that_of_the_course(backend):
         loss, grads = nn_forward_backward(by_loop, X[places], y[places], 1e-3)
         expected["loss_history"].append(loss)
         by_loop = {name: value - rate * grads[name] for name, value in by_loop.items()}
-        if iteration % 2 == 0:  # 5 // 2 iterations are an epoch
+        if iteration % 2 == 0:  # an epoch has 5 // 2 iterations
             for part, images, labels in (("train", X[places], y[places]), ("val", X[1:], y[1:])):
                 predicted = np.argmax(by_hand(by_loop, images, labels, 0)[0], axis=1)
                 expected[f"{part}_acc_history"].append(np.mean(predicted == labels))
@@ -98,7 +98,7 @@ def test_training_is_that_of_the_course(backend):
     assert all(own[name] is arrays[name] for name in own)
 
 
-def test_the_toy_data_can_be_learnt_by_heart(backend, capsys):
+def test_the_toy_data_can_be_overfitted(backend, capsys):
     X, y, _ = get_toy_data()
     net = TwoLayerNet(4, 10, 3, std=1e-1, seed=0)
     stats = net.train(X, y, X, y, learning_rate=1e-1, reg=5e-6, num_iters=101, verbose=True)

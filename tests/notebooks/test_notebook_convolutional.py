@@ -29,7 +29,7 @@ from fastnn.solver import Solver
 
 
 def check(forward, arrays, gradients, dout, error):
-    """Each gradient against the numeric one; the arrays are moved in place."""
+    """Compare each gradient with the numeric one, which changes the arrays in place."""
     for array, actual in zip(arrays, gradients, strict=True):
         expected = eval_numerical_gradient_array(lambda _: forward()[0], array, dout)
         assert actual.shape == array.shape
@@ -57,7 +57,7 @@ def test_max_pooling_backward(backend):
 
 @pytest.fixture(scope="module")
 def strided():
-    """The convolution that the notebook times, and what the naive loops make of it."""
+    """The convolution that the notebook times, and the result of the naive loops."""
     np.random.seed(231)
     x, w, b = np.random.randn(100, 3, 31, 31), np.random.randn(25, 3, 3, 3), np.random.randn(25)
     dout, conv_param = np.random.randn(100, 25, 16, 16), {"stride": 2, "pad": 1}
@@ -98,7 +98,7 @@ def test_sandwich_layers(backend):
     forward = lambda: conv_bn_relu_forward(x, w, b, gamma, beta, conv_param, {"mode": "train"})  # noqa: E731
     dx, dw, db, dgamma, dbeta = conv_bn_relu_backward(dout, forward()[1])
     check(forward, (x, w, gamma, beta), (dx, dw, dgamma, dbeta), dout, 1e-6)
-    assert np.abs(db).max() < 1e-10  # batch norm removes what a bias adds
+    assert np.abs(db).max() < 1e-10  # batch norm removes the bias
 
 
 def test_three_layer_net_initial_loss(backend):
@@ -121,15 +121,15 @@ def test_three_layer_net_gradients(backend, use_batchnorm):
     _, grads = model.loss(X, y)
     for name in sorted(grads):
         if use_batchnorm and name in ("b1", "b2"):
-            assert np.abs(grads[name]).max() < 1e-10  # batch norm removes what a bias adds
+            assert np.abs(grads[name]).max() < 1e-10  # batch norm removes the bias
             continue
         expected = eval_numerical_gradient(lambda _: model.loss(X, y)[0], model.params[name], verbose=False, h=1e-6)
-        if not use_batchnorm:  # with it, tiny elements are rounding
+        if not use_batchnorm:  # its tiny gradients are rounding errors
             assert rel_error(expected, grads[name]) < 1e-2, name  # as the notebook asks
         assert np.linalg.norm(expected - grads[name]) < 1e-6 * max(1e-3, np.linalg.norm(expected)), name
 
 
-def test_three_layer_net_learns_few_images_by_heart(backend):
+def test_three_layer_net_overfits_few_images(backend):
     few, epochs = (20, 2) if backend == "naive" else (50, 60)
     data = get_shapes_data(few, 20, 10)
     model = ThreeLayerConvNet(num_filters=4, filter_size=3, hidden_dim=50, weight_scale=5e-2, seed=0)

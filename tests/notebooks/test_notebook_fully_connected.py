@@ -21,7 +21,7 @@ N, D, H1, H2, C = 2, 15, 20, 30, 10
 
 
 def assert_close(numeric, analytic, error):
-    """Their relative error; of tiny elements the absolute one, for numeric gradients have rounding errors of 1e-10."""
+    """Compare by relative error, tiny elements by absolute error, since numeric gradients have errors of 1e-10."""
     large = np.abs(analytic) > 1e-4
     assert large.any()
     assert rel_error(numeric[large], analytic[large]) < error
@@ -41,7 +41,7 @@ def inputs():
     ],
 )
 def test_initial_loss_and_gradients(backend, normalization, losses):
-    """The weights of the second reg are drawn after those of the first, from the same global state."""
+    """The weights for the second reg are drawn after those for the first, from the same global state."""
     X, y = inputs()
     for reg, expected in losses.items():
         model = FullyConnectedNet(
@@ -61,7 +61,7 @@ def test_initial_loss_and_gradients(backend, normalization, losses):
 
 
 @pytest.mark.parametrize(("hidden_dims", "weight_scale"), [([100, 100], 1e-1), ([100] * 4, 1e-1)])
-def test_fifty_images_are_learnt_by_heart(backend, hidden_dims, weight_scale):
+def test_fifty_images_are_overfitted(backend, hidden_dims, weight_scale):
     small_data = get_shapes_data(50, 20, 10)
     model = FullyConnectedNet(hidden_dims, weight_scale=weight_scale, dtype=np.float32, generator=0)
     epochs = 4 if backend == "naive" else 20

@@ -1,4 +1,4 @@
-"""The cells of the courses' notebooks on linear classifiers, with `fastnn` for the package's name."""
+"""The cells of the courses' notebooks on linear classifiers, with the package name replaced by `fastnn`."""
 
 import numpy as np
 import pytest
@@ -14,11 +14,11 @@ LOSSES = {
 }
 
 
-D = 193  # of 8 x 8 images and a bias, for 3073 of 32 x 32: the loops take their time
+D = 193  # 8 x 8 images and a bias, instead of 3073, since the loops are slow
 
 
 def images_as_rows():
-    """Images of ten classes as rows with the bias trick: a template for each class and noise, and a 1 appended."""
+    """Return images of ten classes as rows with the bias trick: a template per class plus noise, and a 1 appended."""
     generator = np.random.default_rng(0)
     templates, rows = generator.standard_normal((10, D - 1)), {}
     for part, count in (("train", 400), ("val", 100)):

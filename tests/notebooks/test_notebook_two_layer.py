@@ -1,4 +1,4 @@
-"""The cells of the courses' notebooks on the two-layer net: in modules with Solver, and in functional style."""
+"""The cells of the courses' notebooks on the two-layer net, with Solver and in functional style."""
 
 import numpy as np
 import pytest

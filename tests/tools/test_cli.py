@@ -1,4 +1,4 @@
-"""The command line, in process: errors, usage, info; one real process for what only a process shows."""
+"""The command line: errors, usage, info; mostly in process."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_errors_are_one_line(error_of, arguments, message):
 @pytest.mark.filterwarnings("default")
 def test_warnings_are_one_line_too(capsys, monkeypatch):
     monkeypatch.setattr(settings.Settings, "load_data", lambda self: warnings.warn("watch out", stacklevel=2) or 1 / 0)
-    with pytest.raises(ZeroDivisionError):  # what nobody expects keeps its traceback
+    with pytest.raises(ZeroDivisionError):  # unexpected errors keep their traceback
         main(["train"])
     assert capsys.readouterr().err == "fastnn train: warning: watch out\n"
 

@@ -41,7 +41,7 @@ def test_bench_prints_a_table_and_writes_json(capsys, monkeypatch):
 
 
 def timed(capsys, *arguments):
-    """The names of the cases that these arguments choose."""
+    """Return the names of the cases that these arguments choose."""
     assert (
         main(["bench", "--quick", "--repeat", "1", "--no-torch", "--backend", "vectorized", "--json", "-", *arguments])
         == 0

@@ -22,7 +22,7 @@ TABLE = """\
 
 @pytest.fixture
 def faulty_kernels_here(monkeypatch):
-    """The folder of the tests, as if the command were started there."""
+    """Run in the folder of the faulty kernels."""
     monkeypatch.chdir(Path(__file__).parents[1] / "helpers")
     monkeypatch.setattr(sys, "path", [*sys.path])
 

@@ -1,4 +1,4 @@
-"""`fastnn check --kernel` imports a module of the current folder, whatever else lies there."""
+"""`fastnn check --kernel` imports a module of the current folder, whatever other files are there."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def check(kernel, flags=("-P",), **environment):
 
 
 def loaded_by_numpy():
-    """What `python -m fastnn` has loaded from its folder before it can change anything."""
+    """Return the modules that `python -m fastnn` loads before its own code runs."""
     code = "import sys, runpy, numpy; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())

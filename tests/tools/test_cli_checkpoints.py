@@ -23,14 +23,14 @@ NAMES = data_utils.SHAPES_CLASSES
 
 @pytest.fixture
 def pixels():
-    """Test images as pixels (5, 32, 32, 3), and as inputs."""
+    """Return test images as pixels (5, 32, 32, 3), and as inputs."""
     sizes = (12, 6, 5)
     raw = data_utils.get_shapes_data(*sizes, subtract_mean=False)["X_test"] * 64
     return np.rint(raw).astype(np.uint8).transpose(0, 2, 3, 1), data_utils.get_shapes_data(*sizes)["X_test"]
 
 
 def script(name="run.h5", model=None, data=None, **options):
-    """What a script does: train on the data set of the commands, stop before the end."""
+    """Train as a script would, on the data set of the commands, and stop before the end."""
     data = data or data_utils.get_shapes_data(12, 6, 5)
     model = model or nn.Sequential(nn.Conv2d(3, 2, 3, seed=0), nn.ReLU(), nn.MaxPool2d(2), nn.Linear(450, 10, seed=0))
     options = {"checkpoint_name": name, "batch_size": 4, "num_epochs": 2, "verbose": False, "seed": 1, **options}
@@ -152,7 +152,7 @@ class Own(nn.Sequential):
     pass
 
 
-def test_predict_says_what_it_cannot(error_of, pixels):
+def test_predict_errors(error_of, pixels):
     Image.fromarray(pixels[0][0]).save("drawing.png")
     np.save("small.npy", pixels[1][:, :, :9, :9])
     np.save("whole.npy", np.zeros((3, 32, 32), int))
@@ -187,7 +187,7 @@ def test_predict_says_what_it_cannot(error_of, pixels):
 
 
 def flat():
-    """A data set whose inputs are three numbers, and a mean image that does not belong to them."""
+    """Return a data set whose inputs are three numbers, with a mean image of another shape."""
     data = data_utils.get_shapes_data(12, 6, 5, preprocessing=True)
     return {name: array[:, 0, 0, :3].copy() if name.startswith("X") else array for name, array in data.items()}
 
@@ -234,7 +234,7 @@ def test_plot_of_files_of_schema_1():
     assert os.path.exists("old.png")
 
 
-def test_plot_of_what_is_no_run(error_of):
+def test_plot_of_a_file_that_is_not_a_run(error_of):
     nn.Sequential(nn.Linear(2, 2)).save("model.h5")
     assert "plot: path='model.h5' is not a checkpoint of a run" in error_of("plot", "model.h5")
 
@@ -242,7 +242,7 @@ def test_plot_of_what_is_no_run(error_of):
 # resume
 
 
-def test_solver_resume_goes_on_with_a_run_of_the_command_line(stop_after):
+def test_solver_resume_continues_a_run_of_the_command_line(stop_after):
     assert main(["train", "--out", "whole", "--schedule", "cosine"]) == 0
     restore = stop_after(4)
     assert main(["train", "--out", "part", "--schedule", "cosine"]) == 130
@@ -253,7 +253,7 @@ def test_solver_resume_goes_on_with_a_run_of_the_command_line(stop_after):
 
 
 @pytest.mark.parametrize("name", ["run.h5", "run"])
-def test_the_run_of_a_script_goes_on(capsys, name):
+def test_the_run_of_a_script_resumes(capsys, name):
     script(name, num_epochs=4)
     shutil.move("run.h5" if name == "run.h5" else "run_epoch_4.h5", "whole.h5")
     script(name, num_epochs=3)
@@ -307,13 +307,13 @@ def test_resume_says_what_a_script_has_to_pass_itself(error_of):
     )
 
 
-def test_resume_of_files_of_schema_1_by_scripts_is_refused(error_of):
+def test_resume_of_files_of_schema_1_by_scripts_raises(error_of):
     checkpoint.save("run.h5", script().state())
     assert "resume: path='run.h5' is a checkpoint of a script and an older fastnn" in error_of("resume", "run.h5")
 
 
 @pytest.mark.filterwarnings("default")
-def test_resume_on_another_backend_is_told(capsys, monkeypatch, stop_after):
+def test_resume_on_another_backend_is_reported(capsys, monkeypatch, stop_after):
     restore = stop_after(3)
     assert main(["train", "--out", "part"]) == 130
     restore()
@@ -352,4 +352,4 @@ def test_a_run_that_another_process_trains_is_left_alone(error_of, monkeypatch):
     expected = "save: path='part/checkpoint.h5' is being written by another run; expected one run at a time"
     assert expected in error_of("resume", "part", "--epochs", "4")
     assert Path("part/checkpoint.h5").read_bytes() == before
-    assert set(trained) == {1}  # by the preparation
+    assert set(trained) == {1}  # from the preparation

@@ -1,4 +1,4 @@
-"""Names of options on the command line: none is taken for another one, and the field's short names are known."""
+"""Names of command-line options: no abbreviations, and the usual short names work."""
 
 import ast
 import json
@@ -100,7 +100,7 @@ def test_a_sweep_over_short_names_is_the_sweep_over_the_long_ones(capsys):
     assert "2 of 2 trials are in" in capsys.readouterr().out
 
 
-def test_every_parser_refuses_abbreviations():
+def test_no_parser_accepts_abbreviations():
     paths = [path for folder in ("fastnn", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")]
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

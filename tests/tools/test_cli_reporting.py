@@ -1,4 +1,4 @@
-"""What is reported after long work must not fail it: unreadable output, and pictures that cannot be drawn."""
+"""Failing output, such as closed streams or pictures that cannot be drawn, does not lose finished work."""
 
 import json
 import os
@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="streams are closed by a POSIX shell"),
 ]
 
-# the commands on tiny cases; the arguments, of which `/` parts several commands
+# the commands on tiny cases; `/` separates several commands in the arguments
 PROGRAM = f"""
 import sys
 from fastnn.benchmarking import cases, roofline
@@ -58,7 +58,7 @@ FOLDER = Path("größe")
 
 
 def run(command, redirections="", **environment):
-    """A process with its streams as a shell makes them."""
+    """Run a process with streams as from a shell."""
     words = ["sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable, "-c", PROGRAM, *command.split()]
     return subprocess.run(words, capture_output=True, encoding="utf-8", env={**os.environ, **environment})
 
@@ -71,7 +71,7 @@ def prepared(command):
 
 
 def is_complete(command):
-    """Everything that a command writes is there, and whole."""
+    """Whether all files of a command exist and are complete."""
     assert (FOLDER / PICTURES.get(command, "training.png")).read_bytes().startswith(b"\x89PNG")
     if command in ("train", "resume"):
         assert solver_state(FOLDER)["epoch"] == (2 if command == "train" else 3)
@@ -112,7 +112,7 @@ def test_a_full_disk_behind_stdout_is_an_error_at_the_end(command):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full device here")
-def test_a_full_disk_behind_stderr_is_no_error():
+def test_a_full_disk_behind_stderr_is_not_an_error():
     done = run(COMMANDS["train"] + " --json", "2>/dev/full")
     assert done.returncode == 0
     assert json.loads(done.stdout)["epochs"] == 2
@@ -145,7 +145,7 @@ def test_a_reader_that_leaves_during_training_does_not_stop_it():
 
 
 class Broken:
-    """A stream of a script whose terminal is gone."""
+    """A stream whose terminal is closed."""
 
     encoding = "utf-8"
 
@@ -184,7 +184,7 @@ def test_main_leaves_the_streams_as_they_were(capsys):
 
 
 def module(text):
-    """A folder for PYTHONPATH with a matplotlib of these lines."""
+    """Return a folder for PYTHONPATH with a fake matplotlib of these lines."""
     Path("broken").mkdir()
     Path("broken/matplotlib.py").write_text(text)
     return {"PYTHONPATH": "broken"}

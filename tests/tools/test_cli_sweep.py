@@ -1,4 +1,4 @@
-"""`fastnn sweep`, in process, on a handful of tiny images."""
+"""`fastnn sweep`, in process, on a few tiny images."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def without_times(records):
 
 @pytest.fixture
 def fail_at(monkeypatch):
-    """A function that makes training raise from a learning rate on."""
+    """Return a function that makes training raise from a learning rate on."""
     original = settings.Settings.build_solver
 
     def install(rate, error):
@@ -48,7 +48,7 @@ def fail_at(monkeypatch):
     return install
 
 
-def test_sweep_writes_a_ledger_a_table_and_a_picture(capsys, monkeypatch):
+def test_sweep_writes_a_trial_log_a_table_and_a_picture(capsys, monkeypatch):
     monkeypatch.setattr(vis_utils, "plot_sweep", plot_sweep)
     assert main(["sweep", *SMALL]) == 0
     out, err = capsys.readouterr()
@@ -123,7 +123,7 @@ def test_random_search_draws_from_ranges_and_lists():
     assert len(ledger("a")) == 7
 
 
-def test_same_command_goes_on(capsys, monkeypatch):
+def test_same_command_resumes(capsys, monkeypatch):
     assert main(["sweep", *SMALL, "--out", "whole"]) == 0
     original = settings.Settings.build_solver
 
@@ -151,7 +151,7 @@ def test_same_command_goes_on(capsys, monkeypatch):
     assert ledger() == before
 
 
-def test_line_to_go_on_with_says_everything(capsys, monkeypatch):
+def test_printed_command_to_resume_is_complete(capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 

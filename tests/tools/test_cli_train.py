@@ -1,4 +1,4 @@
-"""`fastnn train` and `fastnn resume`, in process, on a handful of tiny images."""
+"""`fastnn train` and `fastnn resume`, in process, on a few tiny images."""
 
 import json
 import os
@@ -149,7 +149,7 @@ def test_slow_preparation_is_announced(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 6])
-def test_interrupted_run_goes_on_as_if_it_had_not_been(capsys, stop_after, steps):
+def test_interrupted_run_resumes_exactly(capsys, stop_after, steps):
     assert main(["train", "--out", "whole"]) == 0
     restore = stop_after(steps)
     assert main(["train", "--out", "part"]) == 130
@@ -194,7 +194,7 @@ def test_interruption_in_the_middle_of_a_step(monkeypatch):
     assert_identical(solver_state("part"), solver_state("whole"))
 
 
-def test_finished_run_goes_on_for_more_epochs(capsys, error_of):
+def test_finished_run_resumes_for_more_epochs(capsys, error_of):
     assert main(["train", "--out", "whole", "--epochs", "4"]) == 0
     assert main(["train", "--out", "part"]) == 0
     assert "epochs=2 are done; expected some left to do; pass --epochs 4" in error_of("resume", "part")

@@ -1,4 +1,4 @@
-"""The options of `fastnn train` that decide how it is trained."""
+"""The training options of `fastnn train`."""
 
 import pytest
 from runs import assert_identical, solver_state
@@ -37,7 +37,7 @@ def test_early_stopping(capsys, error_of):
     assert expected in error_of("resume", "part", "--epochs", "18")
 
 
-def test_only_a_run_that_can_go_on_is_said_to(capsys):
+def test_only_resumable_runs_print_how_to_resume(capsys):
     assert main(["train", "--out", "part", "--early-stopping", "1", "--epochs", "9", "--learning-rate", "1e-12"]) == 0
     assert "resume with" not in capsys.readouterr().out
     assert main(["train", "--out", "whole", "--early-stopping", "9"]) == 0
@@ -85,7 +85,7 @@ def test_checkpoints_from_before_there_were_these_settings():
     assert_identical(solver_state("part"), solver_state("whole"))
 
 
-def test_settings_of_a_later_version_are_refused(error_of):
+def test_settings_of_a_later_version_raise(error_of):
     assert main(["train", "--out", "part"]) == 0
     tree = checkpoint.load("part/checkpoint.h5")
     tree["settings"]["dropout"] = 0.5

@@ -1,4 +1,4 @@
-"""Numeric gradients: values, printed lines, and that x is left as it was."""
+"""Numeric gradients: values, printed lines, and x is restored."""
 
 import re
 
@@ -126,7 +126,7 @@ def test_relative_error():
         (lambda x: compute_numeric_gradient(cubes, x), "compute_numeric_gradient"),
     ],
 )
-def test_what_cannot_be_moved_by_h_is_refused(check, function):
+def test_what_cannot_be_moved_by_h_raises(check, function):
     with pytest.raises(TypeError, match=f"{function}: x is an array of int64; expected an array of floats"):
         check(np.arange(3, dtype=np.int64))
     with pytest.raises(TypeError, match=f"{function}: x is a list"):

@@ -1,4 +1,4 @@
-"""The gradient doctor on real layers: right gradients, each fault planted on purpose, kinks, steps that do not fit."""
+"""The gradient doctor on real layers: correct and faulty gradients, kinks, unsuitable steps."""
 
 import hypothesis
 import numpy as np
@@ -20,7 +20,7 @@ from fastnn.layers import (
 )
 from fastnn.testing import gradient_doctor
 
-# ---- right gradients ----
+# ---- correct gradients ----
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -146,7 +146,7 @@ def test_a_kink_does_not_hide_the_cause():
     assert_wrong(diagnosis, "sign")
 
 
-def test_a_curve_is_no_kink():
+def test_a_curve_is_not_a_kink():
     x = np.array([1.0, -2.0, 0.0])
     for h in (0.1, 1.0):
         assert verdicts(diagnose(lambda x: float(np.exp(x).sum()), x, np.exp(x), h)) == {"precision"}

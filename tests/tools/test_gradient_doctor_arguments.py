@@ -1,4 +1,4 @@
-"""What the gradient doctor refuses."""
+"""Invalid arguments of the gradient doctor."""
 
 import itertools
 
@@ -25,7 +25,7 @@ def test_x_that_cannot_be_moved():
         diagnose(total, np.array([1.0, np.nan]), np.ones(2))
 
 
-def test_analytic_that_is_no_gradient():
+def test_analytic_that_is_not_a_gradient():
     with pytest.raises(TypeError, match="diagnose: analytic is complex128; expected real numbers"):
         diagnose(total, X, X + 1j)
     with pytest.raises(TypeError, match=r"diagnose: analytic=.* is not an array"):
@@ -35,7 +35,7 @@ def test_analytic_that_is_no_gradient():
     assert diagnose(total, X, [1, 1]).ok
 
 
-def test_f_that_is_no_function_of_x():
+def test_f_that_is_not_a_function_of_x():
     with pytest.raises(ValueError, match=r"diagnose: f\(x\) is float64 of shape \(2,\); .* or pass dout"):
         diagnose(lambda x: x * 2, X, X)
     with pytest.raises(TypeError, match=r"diagnose: f\(x\) is object of shape \(\); expected a real number"):

@@ -1,4 +1,4 @@
-"""The gradient doctor names the cause: each fault is planted on purpose in the gradient of a real layer."""
+"""The gradient doctor names the cause of faults in the gradients of real layers."""
 
 import hypothesis
 import numpy as np
@@ -105,7 +105,7 @@ def test_softmax_without_the_label():
     assert_wrong(found, "offset", r"all off by \+0.1: a constant term")
 
 
-def test_places():
+def test_positions():
     layer = Affine()
     wrong = layer.dw.copy()
     wrong[2] = 0

@@ -1,4 +1,4 @@
-"""The support matrix of the README, and the report beside it, are what the command prints."""
+"""The support matrix and the report in the README are what the command prints."""
 
 import json
 import re
@@ -29,21 +29,21 @@ def test_the_matrix_of_the_readme_is_the_one_that_was_printed():
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_what_the_matrix_says_is_so(operation):
-    """On every backend of this machine, with fewer cases; the loops, which are slow, are not called again and again."""
+    """On every backend of this machine, with fewer cases, since the loops are slow."""
     for name in AVAILABLE:
         found = support_matrix.run({name: 3}, [operation], seed=1, simulated=["naive", "cuda"])
         assert found["reports"] == []
         assert found["support"][operation][name] == STORED["support"][operation][name]
 
 
-def test_the_report_of_the_readme_is_the_one_of_a_planted_fault():
+def test_the_report_of_the_readme_is_that_of_a_faulty_kernel():
     with pytest.raises(WrongKernel) as caught:
         check_kernel(faulty_kernels.assigning_max_pool, "max_pool2d_backward")
     report = str(caught.value).replace("assigning_max_pool", "my_pool")
     assert block("fault") == f"```text\n{report}\n```\n"
 
 
-def test_an_operation_that_a_backend_lacks_has_no_place_in_the_matrix():
+def test_an_operation_that_a_backend_lacks_is_not_in_the_matrix():
     result = {
         "backends": {"mine": "", "yours": "simulated"},
         "support": {

@@ -1,4 +1,4 @@
-"""Sweeps in one process: which trials, what is recorded of them, what is refused."""
+"""Sweeps in one process: trials, records, errors."""
 
 import json
 import math
@@ -89,7 +89,7 @@ def test_choice_is_what_a_list_means():
     assert drawn(["x", "y"], 9) == drawn(choice(["x", "y"]), 9)
 
 
-def test_a_function_of_ones_own_is_a_distribution():
+def test_a_custom_function_is_a_distribution():
     assert drawn(lambda generator: generator.normal() > 9, 3) == [False] * 3
 
 
@@ -171,7 +171,7 @@ def test_run_gets_params_of_its_own():
     assert trials == [{"a": (1, 2)}]
 
 
-def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path):
+def test_failed_trials_are_recorded_and_the_sweep_continues(tmp_path):
     outcomes = {
         1: lambda: {}["x"],
         2: lambda: {"val_acc": math.nan, "train_acc": 0.5},
@@ -270,7 +270,7 @@ def test_wrong_results_end_the_sweep(result, error, message, tmp_path):
 
 
 def test_linear_classifier_in_one_line():
-    """The docstring's example, with a stand-in for the course's function."""
+    """The example of the docstring, with a fake of the course's function."""
 
     def one_param_set(classifier, data, lr, reg, num_iters):
         return classifier, 0.5, data[lr, reg]

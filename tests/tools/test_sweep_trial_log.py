@@ -1,4 +1,4 @@
-"""The ledger of a sweep: kills, torn lines, interruptions, two writers, files that are none."""
+"""The trial log of a sweep: kills, incomplete lines, interruptions, two writers, invalid files."""
 
 import errno
 import json
@@ -14,7 +14,7 @@ from fastnn.sweep import grid, load_ledger, sweep
 
 TRIALS = grid(a=[1, 2, 3, 4, 5], b=["x\ny", "\u00e9"])
 
-# Notes which trials began; after as many as it is told, the next one lasts until it is killed.
+# Records which trials began; after a given number, the next one runs until it is killed.
 PROGRAM = """
 import sys, time
 from fastnn.sweep import sweep, grid
@@ -57,7 +57,7 @@ def content(path="ledger.jsonl"):
 
 
 def assert_complete(records):
-    """Every trial of the sweep once, in order, on lines of strict JSON."""
+    """Assert that the log has every trial once, in order, on lines of strict JSON."""
     assert [record["params"] for record in records] == TRIALS
     assert [record["val_acc"] for record in records] == [params["a"] / 8 for params in TRIALS]
     assert [record["number"] for record in records] == list(range(1, len(TRIALS) + 1))
@@ -90,7 +90,7 @@ def test_kills_lose_nothing_and_run_nothing_twice():
     with open("ran.txt") as file:
         began = file.read().splitlines()
     assert len(set(began)) == len(TRIALS)
-    assert len(began) <= len(TRIALS) + began_and_killed  # only the trial that was under way is run once more
+    assert len(began) <= len(TRIALS) + began_and_killed  # only the interrupted trial is run again
 
 
 def test_line_that_was_torn_is_repaired():
@@ -168,7 +168,7 @@ def test_full_disk_leaves_whole_lines(monkeypatch):
     monkeypatch.undo()
 
 
-def test_place_that_cannot_be_written():
+def test_path_that_cannot_be_written():
     open("file", "w").close()
     os.mkdir("folder")
     for ledger in ("file/ledger.jsonl", "folder"):
@@ -195,7 +195,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_files_that_are_no_ledger_stay_as_they_are(name):
+def test_files_that_are_not_trial_logs_are_not_changed(name):
     with open("ledger.jsonl", "wb") as file:
         file.write(FOREIGN[name])
     with pytest.raises(
@@ -220,7 +220,7 @@ def test_damage_in_the_middle_is_named():
     assert content() == damaged
 
 
-def test_ledger_of_another_sweep_stays_as_it_is():
+def test_trial_log_of_another_sweep_is_not_changed():
     run_all()
     before = content()[:-5]
     with open("ledger.jsonl", "wb") as file:
@@ -232,7 +232,7 @@ def test_ledger_of_another_sweep_stays_as_it_is():
     assert content() == before
 
 
-def test_missing_ledger():
+def test_missing_trial_log():
     with pytest.raises(
         FileNotFoundError, match="load_ledger: path='nowhere' is not a file; expected the ledger of a sweep"
     ):

@@ -1,4 +1,4 @@
-"""The comparison helper is judged: it must notice every kind of wrong result."""
+"""The comparison functions detect every kind of wrong result."""
 
 import re
 
@@ -95,13 +95,13 @@ def test_the_message_says_where():
         assert_same({"x": (1.0, 2.0)}, {"x": (1.0, 3.0)}, where="cache")
 
 
-# ---- against_naive: a kernel that is right under naive and wrong in one way elsewhere ----
+# ---- against_naive: a kernel that is right on naive and has one fault on other backends ----
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
 def kernel(fault):
-    """Doubles x; on any other backend than naive it has the given fault."""
+    """Return a kernel that doubles x, with the given fault on backends other than naive."""
 
     def double(x, scale=2, index=None):
         if fastnn.get_backend() == "naive":

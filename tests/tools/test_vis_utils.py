@@ -1,4 +1,4 @@
-"""Pictures: what they contain, not how they look."""
+"""Pictures: their contents, not their look."""
 
 import sys
 import types
@@ -60,7 +60,7 @@ def test_grid_of_equal_pixels_is_black():
     assert not visualize_grid(np.full((2, 3, 3, 3), 7)).any()
 
 
-def test_grid_refuses_other_shapes():
+def test_grid_raises_for_other_shapes():
     with pytest.raises(ValueError, match=r"visualize_grid: Xs.shape = \(3, 3\) has 2 axes; expected \(N, H, W, C\)"):
         visualize_grid(np.zeros((3, 3)))
     with pytest.raises(ValueError, match="visualize_grid: padding=-1 is out of range"):

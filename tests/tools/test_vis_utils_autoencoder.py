@@ -1,4 +1,4 @@
-"""Pictures of what an autoencoder has learnt: what they contain, not how they look."""
+"""Pictures of an autoencoder: their contents, not their look."""
 
 import numpy as np
 import pytest

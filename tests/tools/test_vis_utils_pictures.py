@@ -1,4 +1,4 @@
-"""Pictures of templates, sweeps and filter responses, and Figures in a notebook: what they contain."""
+"""Pictures of templates, sweeps and filter responses, and Figures in a notebook: their contents."""
 
 import sys
 import types
@@ -63,7 +63,7 @@ def test_templates_of_one_colour():
     assert not pictures(axes)[0].any()
 
 
-def test_templates_that_are_none():
+def test_invalid_templates():
     with pytest.raises(ValueError, match=r"show_class_templates: W.shape = \(14, 3\) does not form images .* 12 rows"):
         show_class_templates(np.zeros((14, 3)), NAMES, image_shape=(3, 2, 2))
     with pytest.raises(ValueError, match=r"image_shape=\(3072,\)"):
@@ -104,7 +104,7 @@ TRIALS = [
 
 
 def offsets(axes):
-    """Points, crosses, ring of one panel."""
+    """Return the offsets of points, crosses and ring of one panel."""
     return [np.ma.filled(collection.get_offsets()).tolist() for collection in axes.collections]
 
 
@@ -130,7 +130,7 @@ def test_sweep(tmp_path):
     assert png(tmp_path / "sweep.png")
 
 
-def test_zero_has_a_place_of_its_own():
+def test_zero_has_a_position_of_its_own():
     axes = plot_sweep(TRIALS).axes[0]
     zero = offsets(axes)[0][0][1]
     assert axes.get_ylim()[0] < zero < -3
@@ -164,7 +164,7 @@ def test_sweep_without_a_finished_trial():
     assert [len(found) for found in offsets(figure.axes[1])] == [0, 2, 0]
 
 
-def test_sweeps_that_are_none():
+def test_invalid_sweeps():
     with pytest.raises(ValueError, match=r"plot_sweep: trials is empty; .* run the sweep first"):
         plot_sweep([])
     with pytest.raises(TypeError, match="plot_sweep: trials=3 is not a list; expected dicts with 'params'"):
@@ -228,7 +228,7 @@ def test_responses_that_are_not_finite_are_drawn(tmp_path):
     show_filter_responses(FILTERS, np.full((3, 5, 5), np.nan), tmp_path / "responses.png")
 
 
-def test_responses_to_what_is_no_image():
+def test_responses_to_invalid_images():
     with pytest.raises(ValueError, match=r"show_filter_responses: image.shape = \(1, 3, 9, 9\) has 4 axes"):
         show_filter_responses(FILTERS, np.zeros((1, 3, 9, 9)))
     with pytest.raises(ValueError, match=r"image.shape = \(9, 9, 3\) .* C = 3 as in W1"):

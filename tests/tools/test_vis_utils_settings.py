@@ -1,4 +1,4 @@
-"""Pictures are the same whatever backend and matplotlibrc the user has, and change neither."""
+"""Pictures do not depend on the user's matplotlib backend and matplotlibrc, and change neither."""
 
 import os
 import subprocess

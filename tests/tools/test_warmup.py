@@ -1,4 +1,4 @@
-"""`fastnn warmup`: it calls every operation, and compiles all that training asks for afterwards."""
+"""`fastnn warmup` calls every operation, and compiles everything that training needs."""
 
 import importlib
 import json
@@ -23,7 +23,7 @@ compiles = pytest.mark.skipif(
 
 
 class Recorder:
-    """Stands in for a variant of an operation and notes which of its functions are used."""
+    """Wraps a variant of an operation and records which of its functions are called."""
 
     def __init__(self, variant, used):
         self.variant, self.used = variant, used
@@ -164,14 +164,14 @@ def asked_for(code):
 
 @pytest.fixture(scope="module")
 def warm():
-    """What `fastnn warmup` asks for."""
+    """Return the kernels that `fastnn warmup` asks for."""
     return asked_for(WARMUP)[0]
 
 
 @compiles
 @pytest.mark.parametrize("code", [TRAINING, CASES, LAYERS], ids=["training", "cases", "layers"])
 def test_nothing_is_asked_for_that_was_not_compiled_before(warm, code):
-    """Compared is what is asked for: whether it was in the cache before says nothing."""
+    """Compares requests, since kernels may already be in the cache."""
     asked, compiled = asked_for(code)
     assert any("convolution._forward" in kernel for kernel in asked)
     assert asked - warm == set()
@@ -188,7 +188,7 @@ def test_a_second_warmup_compiles_nothing(warm):
 
 @pytest.fixture
 def two_steps(monkeypatch):
-    """The command with two steps, of which one computes."""
+    """The command with two steps, one of which computes."""
 
     def steps(dtype):
         yield "first", lambda: kernels.activations.relu_forward(np.ones(3, dtype))

@@ -1,4 +1,4 @@
-"""Training for long and in bad places: flat memory, two at once, forked workers, full disks, folders read-only."""
+"""Long training and hostile conditions: constant memory, two runs at once, forks, full disks, read-only folders."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ from fastnn.sweep import grid, load_ledger, sweep
 needs_njit = pytest.mark.skipif("njit" not in AVAILABLE, reason="numba is not installed")
 
 
-# ---- for long ----
+# ---- long training ----
 
 
 counts_memory = pytest.mark.skipif(
@@ -34,7 +34,7 @@ counts_memory = pytest.mark.skipif(
 @counts_memory
 @pytest.mark.usefixtures("one_backend")
 def test_memory_stays_flat():
-    """The short form of `python tests/helpers/endurance.py`, which takes 10,000 steps."""
+    """A short form of `python tests/helpers/endurance.py`, which runs 10,000 steps."""
     assert endurance.is_flat(1000, endurance.growth(1000))
 
 
@@ -44,11 +44,11 @@ def test_a_leak_is_seen():
     assert not endurance.is_flat(500, endurance.growth(500, leak=[]))
 
 
-# ---- at once ----
+# ---- two runs at once ----
 
 
 def test_two_python_threads_train_at_once(backend):
-    """Each as if it were alone, to the last bit."""
+    """Each gives the same bits as alone."""
     steps = 1 if backend in ("naive", "cuda") else 50
     seeds = (4, 5)
 
@@ -67,7 +67,7 @@ def test_two_python_threads_train_at_once(backend):
 @needs_njit
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_worker_prepares_the_data():
-    """Its kernels run in the child while those of the training run here; the losses are those without a worker."""
+    """Kernels run in the child and in the parent at the same time; the losses are those without a worker."""
     code = """
         import multiprocessing
         import endurance
@@ -122,7 +122,7 @@ SAVING = {
 
 @contextlib.contextmanager
 def room(size):
-    """No file may grow beyond so many bytes: the system refuses to write more, as on a full disk."""
+    """Limit the size of files, so that writing more fails, as on a full disk."""
     resource = pytest.importorskip("resource", reason="this system has no limits to set")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
     save()
 
 
-def test_a_full_disk_leaves_whole_lines_of_a_ledger(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_whole_lines_of_a_trial_log(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with room(1000), pytest.raises(OSError, match=r"ledger='l\.jsonl' could not be written: .*File too large"):
         sweep(lambda params: {"val_acc": 0.5, "train_acc": 0.5}, grid(a=range(100)), "l.jsonl", verbose=False)
@@ -158,7 +158,7 @@ def test_a_full_disk_leaves_whole_lines_of_a_ledger(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("one_backend")
 def test_training_survives_a_full_disk(tmp_path):
-    """The error says what happened; once there is room, training goes on to the same end."""
+    """The error names the cause; once there is space, training resumes to the same result."""
     solver = endurance.solver(32, checkpoint_name=str(tmp_path / "run"), checkpoint_every=8)
     with room(10_000), pytest.raises(OSError, match=r"^save: path=.*run\.h5' could not be written"):
         solver.train()
@@ -169,7 +169,7 @@ def test_training_survives_a_full_disk(tmp_path):
     assert checkpoint.load(tmp_path / "run.h5")["solver"]["iteration"] == 32
 
 
-# ---- where nothing can be written ----
+# ---- read-only folders ----
 
 
 @needs_njit

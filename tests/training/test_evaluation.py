@@ -1,6 +1,4 @@
-"""Accuracies and predictions raise errors for what training raises errors for: values that are not finite, and labels
-that the model has no class for.
-"""
+"""Accuracies and predictions raise the errors of training for values that are not finite and labels out of range."""
 
 import re
 
@@ -54,7 +52,7 @@ PREDICTIONS = {
 @pytest.mark.parametrize("predict", PREDICTIONS.values(), ids=PREDICTIONS)
 def test_the_first_image_without_finite_scores_is_named(predict, row, value, backend):
     X = IMAGES.copy()
-    if value < 0:  # all of its scores would otherwise be the highest ones of other classes
+    if value < 0:  # argmax would otherwise choose an arbitrary class
         value = np.full(4, value)
     X[row], X[-1] = value, np.nan
     with (
@@ -65,7 +63,7 @@ def test_the_first_image_without_finite_scores_is_named(predict, row, value, bac
 
 
 @pytest.mark.parametrize("predict", PREDICTIONS.values(), ids=PREDICTIONS)
-def test_nothing_but_bad_images_is_no_accuracy_of_one(predict):
+def test_only_bad_images_raise(predict):
     with (
         np.errstate(all="ignore"),
         pytest.raises(FloatingPointError, match=r"highest score of X\[0\] is nan; expected"),
@@ -94,8 +92,8 @@ def test_a_score_of_minus_infinity_excludes_its_class_as_in_the_loss(one_backend
 
 
 @pytest.mark.parametrize(("part", "label"), [("val", 7), ("val", 3), ("val", -1), ("train", -1)])
-def test_labels_without_a_class_are_refused_while_training(part, label, one_backend):
-    """Also where the loss of a model of the user's takes them for others, as NumPy takes -1 for the last."""
+def test_labels_out_of_range_raise_while_training(part, label, one_backend):
+    """Also if a custom loss accepts them, as NumPy accepts -1 as the last index."""
     parts = small_solver.data()
     parts[f"y_{part}"][5] = label
     with pytest.raises(ValueError, match=rf"y_{part} contains the label {label} at index 5; expected 0 to 2 for 3 cl"):

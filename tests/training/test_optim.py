@@ -1,4 +1,4 @@
-"""Update rules: the notebooks' figures, PyTorch's optimisers, and what happens to config, out and inputs."""
+"""Update rules: figures of the notebooks, parity with PyTorch's optimizers, config, out and inputs."""
 
 import copy
 
@@ -117,7 +117,7 @@ def test_a_config_from_before_weight_decay_goes_on(backend, rule):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_unknown_keys_are_refused(backend, rule):
+def test_unknown_keys_raise(backend, rule):
     w, dw = course_arrays()
     with pytest.raises(ValueError, match=rf"{rule}: config\['learningrate'\] is unknown.*did you mean 'learning_rate'"):
         optim.RULES[rule](w, dw, {"learningrate": 1e-3})

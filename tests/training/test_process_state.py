@@ -1,4 +1,4 @@
-"""What belongs to the whole process stays as it was: hooks, handlers, settings of other packages, random states."""
+"""Global state of the process is not changed: hooks, handlers, settings of other packages, random states."""
 
 import inspect
 import random
@@ -19,7 +19,7 @@ from fastnn.solver import Solver
 
 
 def state():
-    """All of it, by name."""
+    """Return the global state, by name."""
     import matplotlib
 
     compared = {
@@ -50,7 +50,7 @@ def state():
 
 @pytest.fixture
 def unchanged():
-    pytest.importorskip("scipy.special")  # which adds a filter of warnings when it is imported
+    pytest.importorskip("scipy.special")  # adds a warning filter at import
     before = state()
     yield
     after = state()
@@ -77,7 +77,7 @@ print(len(names), [name for name, value in state().items() if value != before[na
 
 
 def test_importing_every_module():
-    """What the packages change that are imported along is theirs."""
+    """Changes by imported packages are allowed."""
     done = subprocess.run(
         [sys.executable, "-c", IMPORT.format(inspect.getsource(state))], capture_output=True, text=True, timeout=300
     )
@@ -106,7 +106,7 @@ def test_commands(tiny_runs, unchanged, capsys, arguments):
 
 
 def test_a_handler_that_is_not_pythons_stays(monkeypatch):
-    """Of a program that Python is part of: it cannot be set again."""
+    """A handler of an embedding program, which cannot be restored."""
 
     def set_handler(number, handler):
         raise AssertionError("the handler was replaced")

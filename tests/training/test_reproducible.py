@@ -1,4 +1,4 @@
-"""One seed, one run: batches, augmentation, dropout and running statistics are the same on every backend."""
+"""A seed determines batches, augmentation, dropout and running statistics, on every backend."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from fastnn.solver import Solver
 
 
 def run(backend, seed):
-    """A short training with everything random in it; what was drawn, and what came out."""
+    """Train briefly with all kinds of randomness; return the draws and the results."""
     generator = np.random.default_rng(0)
     data = {}
     for part, count in (("train", 12), ("val", 6)):

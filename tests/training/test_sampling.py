@@ -1,4 +1,4 @@
-"""Which images a batch holds, and how they come from a file."""
+"""The images of a batch, and how they are read from a file."""
 
 import tracemalloc
 
@@ -97,19 +97,19 @@ def test_blocks_are_a_permutation_that_keeps_neighbours_near(count, batch_size, 
     np.testing.assert_array_equal(places, sampler.order[: len(places)])
     for start in range(0, count, 8 * batch_size):
         runs = np.diff(np.sort(sampler.order[start : start + 8 * batch_size])) > 1
-        assert runs.sum() <= 8  # where a shorter block is among them, a ninth begins
+        assert runs.sum() <= 8  # nine if a shorter block is among them
 
 
 def test_blocks_are_shuffled():
     sampler, generator = Sampler("f", 1000, 10, "blocks"), np.random.default_rng(1)
     batches = [sampler.draw(iteration, generator) for iteration in range(200)]
     assert not np.array_equal(np.concatenate(batches[:100]), np.concatenate(batches[100:]))
-    assert np.mean([len(np.unique(batch // 10)) for batch in batches]) > 5  # blocks that a batch comes from
+    assert np.mean([len(np.unique(batch // 10)) for batch in batches]) > 5  # the blocks of a batch
     assert np.abs(np.corrcoef(np.concatenate(batches[:100]), np.arange(1000))[0, 1]) < 0.5
 
 
 class File:
-    """A data set that knows slices alone, and counts what is read."""
+    """A data set that supports only slices, and counts what is read."""
 
     def __init__(self, values):
         self.values, self.reads = values, []
@@ -198,7 +198,7 @@ def test_memory_stays_flat_on_a_large_file(tmp_path, sampling):
 
 
 class OnDisk:
-    """A data set in a file, as h5py's: NumPy could read it whole, which nobody may do."""
+    """A data set in a file, as in h5py, which must not be read as a whole."""
 
     def __init__(self, values, most=8):
         self._values, self._most, self.shape, self.dtype = values, most, values.shape, values.dtype
@@ -216,7 +216,7 @@ class OnDisk:
 
 
 class Table:
-    """A table as pandas has it: with a dtype of NumPy's, whose rows are found by labels, not by their places."""
+    """A table as in pandas: with a NumPy dtype, indexed by labels instead of positions."""
 
     iloc = None
 
@@ -253,7 +253,7 @@ def test_a_table_is_an_array(one_backend):
     assert actual.loss_history == small_solver.run(parts=parts).loss_history
 
 
-def test_slices_with_masked_numbers_are_refused(one_backend):
+def test_slices_with_masked_numbers_raise(one_backend):
     class Masked(OnDisk):
         def __getitem__(self, key):
             return np.ma.MaskedArray(super().__getitem__(key), mask=False)

@@ -47,7 +47,7 @@ def test_plateaus_by_hand(history, expected):
 
 def test_a_threshold_is_to_be_exceeded():
     position = Position(0, 1, 1, (0.25, 0.375, 0.375))
-    assert Plateau(0.5, 0, threshold=0.125)(position) == 0.25  # neither is better by more than that
+    assert Plateau(0.5, 0, threshold=0.125)(position) == 0.25  # neither is better by more than the threshold
     assert Plateau(0.5, 0, threshold=0.1)(position) == 0.5
 
 
@@ -75,12 +75,12 @@ def test_a_warm_up_passes_the_accuracies_on():
 @pytest.fixture(scope="module")
 def torch():
     module = pytest.importorskip("torch")
-    torch_rates(module, lambda schedulers, optimizer: schedulers.StepLR(optimizer, 1), 2)  # imports for a second
+    torch_rates(module, lambda schedulers, optimizer: schedulers.StepLR(optimizer, 1), 2)  # the import takes a second
     return module
 
 
 def torch_rates(torch, make_scheduler, total, accuracies=None):
-    """The learning rates, of 1 at first, that a scheduler of PyTorch sets for each step."""
+    """Return the learning rates of a PyTorch scheduler for each step, starting at 1."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = make_scheduler(torch.optim.lr_scheduler, optimizer)
     rates = []

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("one_backend")
 
 
 def course_train(model, data, epochs, batch_size, rule, learning_rate, lr_decay, samples):
-    """The course's loop, written out."""
+    """The training loop of the course."""
     configs = {name: {"learning_rate": learning_rate} for name in model.params}
     losses, train, val, best, best_params = [], [], [], 0, {}
     count = len(data["X_train"])
@@ -123,7 +123,7 @@ def test_parameters_that_cannot_be_updated_in_place():
     assert_identical(everything(strided), everything(plain))
 
 
-def test_a_rule_of_ones_own():
+def test_a_custom_update_rule():
     def rule(w, dw, config):
         config["steps"] = config.get("steps", 0) + 1
         return w - config["rate"] * dw, config

@@ -1,4 +1,4 @@
-"""What a Solver refuses, and what stops it."""
+"""Errors of a Solver before and during training."""
 
 import numpy as np
 import pytest
@@ -106,7 +106,7 @@ def test_faulty_data():
         (None, TypeError, r"Solver: schedule\(position\)=None is not a number"),
     ],
 )
-def test_factors_that_are_none(factor, error, message):
+def test_invalid_factors(factor, error, message):
     solver = make(schedule=lambda position: factor)
     with pytest.raises(error, match=message):
         solver.train()

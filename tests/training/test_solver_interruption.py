@@ -1,4 +1,4 @@
-"""Broken off at any instant, training goes on exactly."""
+"""Training that is interrupted at any instant resumes with the same bits."""
 
 import contextlib
 import random as python_random
@@ -17,7 +17,7 @@ from fastnn.schedules import Cosine, Plateau, Warmup
 pytestmark = pytest.mark.usefixtures("one_backend")
 
 
-# every option that has to do with what is drawn, remembered and stopped
+# all options about randomness, state and stopping
 ALL = [
     {"model": Remembering, "transform": noisy, "schedule": Warmup(1.5, then=Cosine()), "sampling": "blocks"},
     {"model": Remembering, "transform": noisy, "schedule": Plateau(0.5, 0), "seed": None, "clip_norm": 0.1},
@@ -26,7 +26,7 @@ ALL = [
 
 
 class Interruption:
-    """Raises KeyboardInterrupt at the n-th line that runs in fastnn, its kernels or the model, as Ctrl-C would."""
+    """Raises KeyboardInterrupt at the n-th executed line of fastnn, its kernels or the model, as Ctrl-C would."""
 
     folders = (*(str(Path(module.__file__).parent) for module in (fastnn, fastnn.kernels)), small_solver.__file__)
 
@@ -53,7 +53,7 @@ class Interruption:
 
 @pytest.mark.parametrize("snapshot_every", [2, 50])
 @pytest.mark.parametrize("options", [{}, {"sampling": "epoch"}, {"update_rule": "sgd_momentum", "seed": None}, *ALL])
-def test_interrupted_anywhere_it_goes_on_exactly(options, snapshot_every, monkeypatch):
+def test_training_interrupted_anywhere_resumes_exactly(options, snapshot_every, monkeypatch):
     monkeypatch.setattr("fastnn.training.state._SNAPSHOT_EVERY", snapshot_every)
     options = dict(options)
     build = options.pop("model", Model)
@@ -71,13 +71,13 @@ def test_interrupted_anywhere_it_goes_on_exactly(options, snapshot_every, monkey
         resumed = make(build(seed=9), **options)
         resumed.load_state(saved)
         for actual in (resumed, solver):
-            rng.set_state(actual._generator, saved["generator"])  # which both share where it is the global one
+            rng.set_state(actual._generator, saved["generator"])  # the global generator is shared by both
             if not saved["finished"] or not saved["iteration"]:
                 actual.train()
             assert_identical(everything(actual), expected, f"line {line} of {lines}")
 
 
-def test_an_update_that_is_broken_off_is_taken_back():
+def test_an_interrupted_update_is_undone():
     broken = []
 
     def rule(w, dw, config):
@@ -150,7 +150,7 @@ def test_state_inside_a_step_is_the_last_whole_one():
         assert_identical(everything(actual), everything(expected))
 
 
-def test_broken_off_in_its_second_run_it_goes_on_to_the_end_of_that(capsys):
+def test_an_interrupted_second_run_resumes_to_its_end(capsys):
     def stop(solver):
         if solver.iteration == 8:
             raise KeyboardInterrupt
@@ -168,7 +168,7 @@ def test_broken_off_in_its_second_run_it_goes_on_to_the_end_of_that(capsys):
 
 
 @pytest.mark.parametrize("options", ALL)
-def test_every_state_between_two_units_goes_on_exactly(options):
+def test_every_state_between_two_steps_resumes_exactly(options):
     options = dict(options)
     build, states = options.pop("model"), []
     options.setdefault("num_epochs", 3)
@@ -199,7 +199,7 @@ def test_a_run_that_stops_early_is_broken_off_before_it():
     assert solver.iteration == 6
 
 
-def test_buffers_that_a_broken_loss_changed_are_put_back():
+def test_buffers_that_a_failed_loss_changed_are_restored():
     class Failing(Remembering):
         fails = False
 

@@ -1,4 +1,4 @@
-"""A loss that is not finite: the layer where that begins is named, advice is given, the state before is kept."""
+"""A loss that is not finite: the error names the first layer and gives advice, and the previous state is kept."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ OPTIONS = {"dtype": np.float64, "seed": 0}
 
 
 class Broken(nn.Module):
-    """Gives its input; with NaN in the output or in the gradient where that is wanted."""
+    """An identity layer with NaN in the output or in the gradient, if asked for."""
 
     def __init__(self, *where):
         super().__init__()
@@ -30,7 +30,7 @@ def network(*layers, **options):
 
 
 def message(model, **options):
-    """What a solver says that is stopped in its first iteration."""
+    """Return the error of a solver that fails in its first iteration."""
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError) as caught:
         Solver(model, data(), verbose=False, seed=0, **options).train()
     return str(caught.value)
@@ -52,7 +52,7 @@ def test_a_layer_that_is_computed_together_with_its_neighbours_is_named_alone():
     assert "layer 0 (Linear(4, 6)) is the first whose output is not finite" in message(model)
 
 
-def test_a_layer_inside_a_sequential_is_named_by_its_place():
+def test_a_layer_inside_a_sequential_is_named_by_its_position():
     said = message(network(nn.Sequential(nn.Tanh(), Broken("output"))))
     assert "layer 1.1 (Broken()) is the first whose output" in said
     assert "layer 1 (Residual) is the first" in message(network(nn.Residual(Broken("output"))))
@@ -115,7 +115,7 @@ def test_the_search_leaves_buffers_and_randomness_as_they_were():
 
 
 class Interrupted(Model):
-    """Its loss is NaN in one iteration; the solver is set after it was made."""
+    """A model whose loss is NaN in one iteration; its solver is assigned later."""
 
     def loss(self, X, y=None):
         if y is not None and self.solver.iteration == 7:
@@ -126,7 +126,7 @@ class Interrupted(Model):
 @pytest.mark.parametrize(
     ("options", "name"), [({}, "run_iteration_7.h5"), ({"checkpoint_every": 100}, "run.h5")], ids=["epochs", "every"]
 )
-def test_the_state_before_is_saved_and_training_goes_on_from_it(tmp_path, options, name):
+def test_the_state_before_is_saved_and_training_resumes_from_it(tmp_path, options, name):
     options = {"checkpoint_name": str(tmp_path / "run"), **options}
     solver = make(Interrupted(), **options)
     solver.model.solver = solver

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("one_backend")
 
 
 def rates_of(**options):
-    """The learning rate of each update."""
+    """Return the learning rate of each update."""
     rates = []
 
     def rule(w, dw, config):
@@ -20,7 +20,7 @@ def rates_of(**options):
     solver = make(update_rule=rule, **options)
     solver.callbacks.append(lambda solver: rates.append(solver.optim_configs["b"]["learning_rate"]))
     solver.train()
-    per_iteration = np.reshape(rates, (-1, 4))  # three parameters, and what is seen from outside
+    per_iteration = np.reshape(rates, (-1, 4))  # three parameters, and the config seen by the callback
     assert (per_iteration == per_iteration[:, :1]).all()
     return per_iteration[:, 0]
 
@@ -107,7 +107,7 @@ def test_a_transform_draws_from_the_solvers_generator(seed):
 
 
 class Scripted(Model):
-    """Answers right on so many of the eight validation images, in turn after each of the given checks."""
+    """A model that gets a scripted number of the eight validation images right in each check."""
 
     def __init__(self, right):
         super().__init__()
@@ -123,7 +123,7 @@ class Scripted(Model):
 
 
 def scripted(right, **options):
-    """A solver whose validation accuracies are those; the accuracy on training images is never asked of the model."""
+    """Return a solver with these validation accuracies, which never checks the accuracy on training images."""
     solver = make(Scripted(right), num_epochs=10, **options)
     check = solver.check_accuracy
     solver.check_accuracy = lambda X, y, count: check(X, y, count) if X is solver.X_val else 0.0
@@ -155,7 +155,7 @@ def test_early_stopping(early_stopping, right, epochs, capsys):
     assert sum("stopped" in line for line in lines) == (epochs < 10)
 
 
-def test_after_an_early_end_the_next_call_counts_anew():
+def test_after_an_early_stop_the_next_call_counts_from_the_start():
     solver = scripted([3, 3, 3, 2, 1, 1, 8, 7, 6], early_stopping=2)
     solver.train()
     assert solver.epoch == 2

@@ -1,4 +1,4 @@
-"""`fastnn.kernels.activations`: every backend against the naive loops, the naive loops against numbers and torch."""
+"""`fastnn.kernels.activations`: every backend against the loops, these against hand-computed numbers and torch."""
 
 import math
 import os
@@ -31,7 +31,7 @@ from fastnn.testing import against_naive, assert_same
 DTYPES = [np.float32, np.float64]
 anything = settings(max_examples=25)
 uncompiled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-# NumPy scalars, with which uncompiled kernels compute, warn where compiled code does not
+# uncompiled kernels compute with NumPy scalars, which warn, unlike compiled code
 pytestmark = pytest.mark.filterwarnings(*(["ignore:overflow", "ignore:invalid value"] if uncompiled else []))
 ARRAYS = AWKWARD | {
     "primes": lambda dtype: draw((7, 11, 13), dtype),
@@ -84,7 +84,11 @@ def test_float32_with_float64_gives_float64(backend):
 def test_numbers_worked_by_hand(backend):
     x, dout = np.array([-2.0, -0.5, 0.0, 3.0]), np.array([1.0, 2.0, 3.0, 4.0])
     e2, e05 = math.exp(-2), math.exp(-0.5)
-    P2, P05, P3 = 0.02275013195, 0.30853753873, 0.00134989803  # P(X <= -2), P(X <= -0.5), P(X <= -3), X standard normal
+    P2, P05, P3 = (
+        0.02275013195,
+        0.30853753873,
+        0.00134989803,
+    )  # P(X <= -2), P(X <= -0.5), P(X <= -3) for a standard normal X
     p2, p05, p3 = 0.05399096651, 0.35206532676, 0.00443184841  # and its density there
     expected = {
         "relu": ([0, 0, 0, 3], [0, 0, 0, 4]),
@@ -108,7 +112,7 @@ def test_relu_keeps_nan_and_stops_its_gradient(backend):
     out = activations.relu_forward(x)
     np.testing.assert_array_equal(out, [np.nan, np.inf, 0, 0])
     dout = np.array([1.0, 2.0, np.nan, np.inf])
-    for seen in (x, out):  # the forward pass's input or its output
+    for seen in (x, out):  # the input of the forward pass, or its output
         np.testing.assert_array_equal(activations.relu_backward(dout, seen), [0, 2, 0, 0])
 
 

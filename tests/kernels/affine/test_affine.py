@@ -1,4 +1,4 @@
-"""The affine layer: the naive loops are judged by hand numbers and identities, every backend by the naive loops."""
+"""`fastnn.kernels.affine`: every backend against the loops, these against hand-computed numbers and identities."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ by_hypothesis = settings(max_examples=50)
 
 
 def problem(N, D, M, dtype=np.float64, whole=False, seed=0):
-    """x, w, b, dout of normal numbers, or of small whole ones whose sums are exact."""
+    """Return x, w, b, dout of normal numbers, or of small integers, whose sums are exact."""
     rng = np.random.default_rng(seed)
     draw = (lambda shape: rng.integers(-4, 5, shape)) if whole else (lambda shape: rng.normal(size=shape))
     return tuple(draw(shape).astype(dtype) for shape in ((N, D), (D, M), (M,), (N, M)))
@@ -28,7 +28,7 @@ def run(x, w, b, dout):
 
 
 def check(x, w, b, dout):
-    """Forward and backward on the active backend against the naive loops."""
+    """Compare forward and backward on the active backend with the naive loops."""
     N, D, M = *x.shape, w.shape[1]
     out = against_naive(affine_forward, x, w, b, terms=D)
     dx, dw, db = against_naive(affine_backward, dout, x, w, terms=max(N, M))
@@ -40,7 +40,7 @@ def check(x, w, b, dout):
     assert_same(without[1:], (dw, db), terms=N)
 
 
-# ---- the oracle, judged from outside ----
+# ---- the naive loops against independent results ----
 
 
 def test_numbers_worked_by_hand(backend):
@@ -100,7 +100,7 @@ def test_agrees_with_torch(backend, dtype):
     assert_same(run(x, w, b, dout), [expected.detach().numpy(), *gradients], terms=70)
 
 
-# ---- every backend against the oracle ----
+# ---- every backend against the naive loops ----
 
 
 @compared
@@ -149,7 +149,7 @@ def test_no_features_give_the_bias(backend):
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("where", range(4))
-def test_nan_and_infinity_spread_as_the_formula_says(backend, where, dtype, special):
+def test_nan_and_infinity_propagate_as_in_the_formula(backend, where, dtype, special):
     for sizes in ((5, 7, 9), (3, 40, 70)):
         for place in (0, -1):
             arguments = problem(*sizes, dtype)

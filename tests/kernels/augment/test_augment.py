@@ -1,4 +1,4 @@
-"""`fastnn.kernels.augment` and `fastnn.augment`: against the loops and against plain slices; what is drawn and when."""
+"""`fastnn.kernels.augment` against the loops and against slices; random draws of `fastnn.augment`."""
 
 import numpy as np
 import pytest
@@ -115,7 +115,7 @@ def test_what_is_drawn_is_uniform(source):
         return np.bincount(np.asarray(seen, int)) / count
 
     with fastnn.use_backend("vectorized"):
-        moved = Augment(padding=2)(places, source)[:, 0, 2, 3]  # the pixel that came to the middle
+        moved = Augment(padding=2)(places, source)[:, 0, 2, 3]  # the pixel that moved to the middle
         expected = np.zeros((H, W))
         expected[:, 1:6] = 1 / 25
         np.testing.assert_allclose(share(moved)[1:], expected.reshape(-1)[: int(moved.max())], atol=0.015)

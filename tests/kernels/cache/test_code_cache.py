@@ -1,4 +1,4 @@
-"""Machine code on disk: it survives copies of the package, and is read where it cannot be written."""
+"""Machine code on disk survives copies of the package, and is read from read-only folders."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ COUNT = "from fastnn.kernels.cpu import compiling; print(relu(), compiling.compi
 
 
 def run(code, cwd=Path(__file__).parent, before="", **environment):
-    """Run code in a new process; what it prints, and what it writes to stderr. before: code that comes first."""
+    """Run code in a new process; return its stdout and stderr. before: code that runs first."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("FASTNN_", "NUMBA_", "PYTHON"))}
     done = subprocess.run(
         [sys.executable, "-c", "".join(map(textwrap.dedent, (before, RELU, code)))],
@@ -45,7 +45,7 @@ def run(code, cwd=Path(__file__).parent, before="", **environment):
 
 
 def install(folder):
-    """The package in a folder, as pip would install it, without anything compiled."""
+    """Copy the package into a folder, as pip would install it, without compiled code."""
     hidden = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(fastnn.__file__).parent, folder / "fastnn", ignore=hidden)
     shutil.copytree(Path(kernels.__file__).parent, folder / "fastnn" / "kernels", ignore=hidden, dirs_exist_ok=True)
@@ -53,7 +53,7 @@ def install(folder):
 
 @pytest.fixture(scope="module")
 def warmed(tmp_path_factory):
-    """A folder with the package, and beside its sources what one kernel was compiled to."""
+    """A folder with the package, and one compiled kernel next to its source."""
     folder = tmp_path_factory.mktemp("installed")
     install(folder)
     assert run(COUNT, cwd=folder, HOME=folder / "home") == (["True", "1"], "")
@@ -74,7 +74,7 @@ def with_new_times(source, target):
 
 
 def by_zip(source, target):
-    """Times cut to two seconds."""
+    """Times are rounded to two seconds."""
     with zipfile.ZipFile(target.parent / "it.zip", "w") as archive:
         for path in files(source):
             archive.write(path, path.relative_to(source))
@@ -85,7 +85,7 @@ def by_zip(source, target):
 
 
 def by_tar(source, target):
-    """Every time the same, as in images that are built to be reproducible."""
+    """All times are equal, as in reproducible images."""
 
     def without_time(member):
         member.mtime = 0
@@ -124,7 +124,7 @@ def test_a_copy_of_the_package_compiles_nothing(warmed, tmp_path, copy):
 
 
 def test_a_folder_of_its_own_serves_the_package_wherever_it_is(warmed, tmp_path):
-    """As a volume that several containers mount."""
+    """Such as a volume that several containers mount."""
     shutil.copytree(warmed, tmp_path / "elsewhere", copy_function=shutil.copyfile)
     for cwd, compiled in ((warmed, "1"), (tmp_path / "elsewhere", "0")):
         assert run(COUNT, cwd=cwd, NUMBA_CACHE_DIR=tmp_path / "volume")[0] == ["True", compiled]
@@ -133,7 +133,7 @@ def test_a_folder_of_its_own_serves_the_package_wherever_it_is(warmed, tmp_path)
 
 
 def test_a_change_of_any_source_compiles_again(warmed, tmp_path):
-    """Two packages share a folder without disturbing each other."""
+    """Two versions of the package can share a folder."""
     shutil.copytree(warmed, tmp_path / "changed")
     with open(tmp_path / "changed" / "fastnn" / "kernels" / "cpu" / "simd" / "cpu_info.py", "a") as file:
         file.write("# changed\n")
@@ -142,7 +142,7 @@ def test_a_change_of_any_source_compiles_again(warmed, tmp_path):
         assert run(COUNT, cwd=cwd, NUMBA_CACHE_DIR=tmp_path / "shared")[0] == ["True", compiled]
 
 
-# ---- folders that cannot be written ----
+# ---- read-only folders ----
 
 NOT_BESIDE = """
 from fastnn.kernels.cache import code_cache
@@ -172,7 +172,7 @@ READ_ONLY = pytest.mark.parametrize(
 
 @pytest.fixture
 def read_only(warmed):
-    """The warmed package where others can read it, and a folder where they can write."""
+    """The warmed package in a folder that other users can read, and a folder that they can write to."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         installed, home = Path(folder) / "installed", Path(folder) / "home"
@@ -209,7 +209,7 @@ def test_where_nothing_can_be_written_what_is_there_is_read_without_a_warning(re
 
 @linux_only
 def test_warmup_of_what_can_only_be_read(read_only):
-    """It says where the code was found; and fails with a clear error where some is missing and cannot be kept."""
+    """It prints where the code was found, and fails with a clear error if some is missing and cannot be stored."""
     installed, _ = read_only
     nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME"), "/proc/nowhere")
     before = NOT_BESIDE.format("False") + "import numpy as np\nfrom fastnn.benchmarking import warmup\n"
@@ -228,7 +228,7 @@ def test_warmup_of_what_can_only_be_read(read_only):
 
 @pytest.fixture
 def without_cache(tmp_path):
-    """The environment of a process that finds no folder for machine code: files stand where the folders would be."""
+    """The environment of a process without a folder for machine code: files are in the place of the folders."""
     install(tmp_path)
     for folder in (tmp_path / "fastnn" / "kernels").rglob("__init__.py"):
         (folder.parent / "__pycache__").touch()
@@ -285,7 +285,7 @@ def test_a_cache_that_breaks_later_costs_one_warning_too(tmp_path):
 
 @linux_only
 def test_no_home_folder_and_no_entry_for_the_user(tmp_path):
-    """The user's cache is then unknown: nothing is written into a folder named ~."""
+    """The user's cache is then unknown; no folder named ~ is created."""
     before = NOT_BESIDE.format("folder.name != '__pycache__'") + "import os; os.environ.pop('HOME', None)\n"
     before += "import pwd\nof = pwd.getpwuid\npwd.getpwuid = lambda uid: of(2**31 - 7)\n"
     install(tmp_path)

@@ -1,4 +1,4 @@
-"""What machine code on disk depends on: sources, versions, types, processor and the compiler's settings."""
+"""The key of machine code on disk: sources, versions, types, processor and the compiler's settings."""
 
 import os
 import py_compile
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothi
 
 @pytest.fixture
 def copied(tmp_path):
-    """A copy of the kernels, and its digest."""
+    """Copy the kernels; return the folder and its digest."""
     folder = shutil.copytree(Path(kernels.__file__).parent, tmp_path / "kernels")
     digest = sources._digest(folder)
     assert re.fullmatch("[0-9a-f]{64}", digest)
@@ -92,7 +92,7 @@ def test_the_digest_of_byte_code_does_not_depend_on_when_the_source_was_written(
 
 
 def test_where_no_source_can_be_read_nothing_is_kept(tmp_path):
-    """As in a program that was frozen. An update would else run the code of an older version."""
+    """As in a frozen program, which would otherwise run the code of an older version after an update."""
     assert sources._digest(tmp_path) == ""
     code = "from fastnn.kernels.cache import sources; sources.digest = lambda: ''\n" + COUNT
     for _ in range(2):
@@ -104,13 +104,13 @@ def test_where_no_source_can_be_read_nothing_is_kept(tmp_path):
 
 # ---- settings ----
 
-# What numba reads while it compiles for a processor, and what does not change the code.
+# Settings that Numba reads while it compiles, but that do not change the code:
 CODE = "codegen base cpu lowering cgutils callwrapper debuginfo pythonapi generators runtime/context runtime/nrtdynmod"
 HARMLESS = {
-    *("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX"),  # are in the description of the processor
-    *("DUMP_LLVM", "DUMP_FUNC_OPT", "DUMP_OPTIMIZED", "DUMP_ASSEMBLY", "HIGHLIGHT_DUMPS", "DIFF_IR"),  # show it
-    *("USE_LLVMLITE_MEMORY_MANAGER", "DEBUG_NRT_STACK_LIMIT"),  # where it lies, and what is printed
-    *("IS_WIN32", "MACHINE_BITS"),  # the machine's
+    *("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX"),  # part of the description of the processor
+    *("DUMP_LLVM", "DUMP_FUNC_OPT", "DUMP_OPTIMIZED", "DUMP_ASSEMBLY", "HIGHLIGHT_DUMPS", "DIFF_IR"),  # print it
+    *("USE_LLVMLITE_MEMORY_MANAGER", "DEBUG_NRT_STACK_LIMIT"),  # paths and messages
+    *("IS_WIN32", "MACHINE_BITS"),  # of the machine
 }
 
 
@@ -129,7 +129,7 @@ def identity(x):
 
 @pytest.fixture
 def key(monkeypatch, tmp_path):
-    """A function that gives what the machine code of a kernel is kept under."""
+    """Return a function that returns the key of the machine code of a kernel."""
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
     cache = code_cache.CodeCache(identity)
     codegen = numba.core.registry.cpu_target.target_context.codegen()
@@ -154,7 +154,7 @@ def test_equal_numbers_that_mean_something_else(monkeypatch, key):
 
 @pytest.mark.parametrize(("name", "value"), [("CPU_NAME", "generic"), ("CPU_FEATURES", "+sse2"), ("ENABLE_AVX", 0)])
 def test_a_processor_has_code_of_its_own(monkeypatch, tmp_path, name, value):
-    """Whatever numba is told about it."""
+    """Whatever settings describe it."""
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
     cache, names = code_cache.CodeCache(identity), set()
     for _ in range(2):
@@ -164,7 +164,7 @@ def test_a_processor_has_code_of_its_own(monkeypatch, tmp_path, name, value):
 
 
 def test_a_process_loads_only_what_was_compiled_with_its_settings(tmp_path):
-    """One after the other: each compiles its own, and what was there before stays."""
+    """Each of several processes, one after the other, compiles its own code and keeps the existing code."""
     chosen = {}, {"NUMBA_LOOP_VECTORIZE": "0"}, {"NUMBA_BOUNDSCHECK": "1"}
     for compiled in ("1", "0"):
         for environment in chosen:
@@ -190,7 +190,7 @@ KEY = (("float32", 1), ("x86_64", "zen"), ("settings",))
 
 @pytest.fixture
 def make(monkeypatch, tmp_path):
-    """A function that makes the cache of a kernel in a new folder; line: where the kernel begins."""
+    """Return a function that creates the cache of a kernel in a new folder; line: the first line of the kernel."""
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
 
     def made(line=1):
@@ -232,7 +232,7 @@ def test_a_folder_that_was_deleted_comes_back(make, tmp_path):
 
 @pytest.mark.parametrize("position", range(len(code_cache.VERSIONS)))
 def test_another_version_of_what_compiles_replaces_the_file(make, monkeypatch, tmp_path, position):
-    """Of numba, llvmlite and NumPy."""
+    """Versions of Numba, llvmlite and NumPy."""
     cache = make()
     cache.save(KEY, "old")
     versions = list(code_cache.VERSIONS)

@@ -1,4 +1,4 @@
-"""The folder of the user's cache on every platform, and what is kept there, with and without a home folder."""
+"""The user's cache folder on every platform and what is stored there, with and without a home folder."""
 
 import importlib.metadata
 import importlib.util
@@ -31,7 +31,7 @@ def _alone(monkeypatch):
 
 @pytest.fixture
 def cubins():
-    """The module that keeps compiled kernels of a GPU; it needs the compiler, and no GPU."""
+    """The module that stores compiled GPU kernels; it needs the compiler but no GPU."""
     if importlib.util.find_spec("numba") is None:
         pytest.skip("numba is not installed")
     from fastnn.kernels.gpu import cubins
@@ -41,7 +41,7 @@ def cubins():
 
 @pytest.fixture
 def homeless(monkeypatch):
-    """A user id without an entry in the password database, as in containers, and no variable that names a folder."""
+    """A user without an entry in the password database, as in containers, and without environment variables."""
 
     pwd = pytest.importorskip("pwd", reason="this system has no password database")
 
@@ -51,7 +51,7 @@ def homeless(monkeypatch):
     monkeypatch.setattr(pwd, "getpwuid", unknown)
 
 
-# ---- one rule ----
+# ---- the same rule for all files ----
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_relative_cache_is_ignored_as_its_specification_asks(monkeypatch, tmp_
 
 
 def test_no_other_file_looks_for_a_home_folder():
-    """pathlib raises where there is none; os.path.expanduser does not."""
+    """Path.home raises if there is none; os.path.expanduser does not."""
     found = [
         path.name
         for _, path in SOURCES
@@ -93,10 +93,10 @@ def test_no_other_file_looks_for_a_home_folder():
     assert found == ["user_cache.py"]
 
 
-# ---- looked up last ----
+# ---- searched last ----
 
 
-def test_who_names_a_folder_needs_no_home(monkeypatch, tmp_path, cubins):
+def test_a_named_folder_needs_no_home(monkeypatch, tmp_path, cubins):
     def look_up():
         raise AssertionError("the home folder was looked up")
 
@@ -138,8 +138,8 @@ def test_without_a_home_folder_a_tilde_is_a_folder_that_holds_nothing(homeless, 
 
 
 @pytest.mark.parametrize("has_home", [False, True])
-def test_gpu_kernels_are_compiled_anew_where_they_cannot_be_kept(homeless, tmp_path, monkeypatch, cubins, has_home):
-    """On a stand-in for CuPy, whose modules give back the machine code that they were given."""
+def test_gpu_kernels_are_compiled_again_if_they_cannot_be_stored(homeless, tmp_path, monkeypatch, cubins, has_home):
+    """With a fake CuPy, whose modules return the machine code that they loaded."""
     linked = []
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy())
     monkeypatch.setattr(cubins, "ptx", lambda *_: ".visible .entry name(")
@@ -190,7 +190,7 @@ PRETENDED = """
 
 @pytest.fixture(params=["uid", "pretended"])
 def in_a_container(request, tmp_path):
-    """Run code in a new process with no variables and an unknown user; the current folder stays empty."""
+    """Run code in a new process without variables, as an unknown user; assert that the current folder stays empty."""
     pytest.importorskip("pwd", reason="this system has no password database")
     if request.param == "uid" and (not hasattr(os, "setresuid") or os.getuid() != 0):
         pytest.skip("only root can take a user id that has no entry in the password database")
@@ -229,7 +229,7 @@ def test_pictures_in_a_container(in_a_container):
 
 
 def test_kernels_in_a_container(in_a_container):
-    """numba would make a folder named '~' where it cannot write beside the sources."""
+    """Numba would create a folder named '~' if it cannot write next to the sources."""
     pytest.importorskip("numba", reason="the backend njit needs numba")
     code = """
         import os, tempfile, warnings

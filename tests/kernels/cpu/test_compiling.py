@@ -1,4 +1,4 @@
-"""What a terminal is told while kernels compile, and that others compile undisturbed."""
+"""The line on the terminal while kernels compile; other packages compile undisturbed."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ START = """
 
 
 def run(code, stderr=subprocess.PIPE, cwd=Path(__file__).parent, **environment):
-    """Run code in a new process; what it prints, and what it writes to a piped stderr."""
+    """Run code in a new process; return its stdout and its piped stderr."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("FASTNN_", "NUMBA_", "PYTHON"))}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(START) + textwrap.dedent(code)],
@@ -48,7 +48,7 @@ COUNT = "from fastnn.kernels.cpu import compiling; print(relu(), compiling.compi
 
 
 def on_a_terminal(code, **environment):
-    """What the code prints, and all that it writes to stderr, a terminal."""
+    """Run code with a terminal as stderr; return its stdout and everything written to stderr."""
     pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
     reading, writing = pty.openpty()
     printed, _ = run(code, writing, **environment)
@@ -68,12 +68,12 @@ def test_a_terminal_shows_that_kernels_compile_and_nothing_once_they_are_cached(
     assert on_a_terminal(COUNT, NUMBA_CACHE_DIR=tmp_path) == (["True", "0"], "")
 
 
-def test_nothing_is_written_where_stderr_is_no_terminal(tmp_path):
+def test_nothing_is_written_if_stderr_is_not_a_terminal(tmp_path):
     assert run(COUNT, NUMBA_CACHE_DIR=tmp_path) == (["True", "1"], "")
 
 
 class Terminal:
-    """Stands in for stderr."""
+    """A fake stderr."""
 
     def __init__(self, error=None):
         self.text, self.error = "", error
@@ -107,7 +107,7 @@ def _cannot_be_compiled(x):
 
 @pytest.fixture
 def own_kernels(monkeypatch):
-    """The kernels of this file count as those of the package, and are not compiled yet."""
+    """Treat the kernels of this file as kernels of the package, not yet compiled."""
     monkeypatch.setattr(compiling, "_is_own", lambda event: event.data["dispatcher"].py_func.__module__ == __name__)
     for kernel in (_add_one, _add_two):
         kernel._reset_overloads()
@@ -141,11 +141,11 @@ def test_a_process_without_stderr_compiles_too(own_kernels, monkeypatch, stderr)
     assert _add_two(1.5) == 3.5
 
 
-# ---- what others compile ----
+# ---- kernels of other packages ----
 
 
 def made_by_exec(globals):
-    """As SymPy's `lambdify` makes functions; they may belong to no module."""
+    """A function made by exec, as by SymPy's `lambdify`, which may have no module."""
     exec("def double(x):\n    return 2 * x", globals)
     return globals["double"]
 
@@ -179,7 +179,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
-def test_what_others_compile_works_and_is_not_announced(monkeypatch, make):
+def test_other_packages_compile_without_announcement(monkeypatch, make):
     terminal, before = Terminal(), compiling.compiled()
     monkeypatch.setattr(sys, "stderr", terminal)
     assert make()(3.0) == 6.0
@@ -187,7 +187,7 @@ def test_what_others_compile_works_and_is_not_announced(monkeypatch, make):
 
 
 class Hostile:
-    """Whatever is asked of it, an error comes."""
+    """Every attribute access raises."""
 
     def __getattr__(self, name):
         raise RuntimeError(name)

@@ -1,4 +1,4 @@
-"""Kernels under threads and forks: the same bits on any number of threads, from many callers, in a forked child."""
+"""Kernels with threads and forks: the same bits with any number of threads, from many callers, in a forked child."""
 
 import ctypes
 import os
@@ -34,7 +34,7 @@ SIZES = [
 
 
 def work_of(x_shape, w_shape, stride, pad, scale=1.0):
-    """A function that runs every kind of kernel on problems of this size and scale, and returns all results."""
+    """Return a function that runs every kind of kernel on problems of this size and scale, and returns all results."""
     x, w, b = (RNG.normal(0, scale, shape).astype(np.float32) for shape in (x_shape, w_shape, w_shape[:1]))
     rows, matrix = x.reshape(x_shape[0], -1), RNG.normal(0, scale, (x[0].size, 40)).astype(np.float32)
     bias = np.full(40, scale, np.float32)
@@ -104,9 +104,9 @@ def _note(start, stop, out):
 
 
 def held_launch():
-    """A Python thread inside a launch that a worker has joined, and the array that ends it.
+    """Start a Python thread inside a launch that a worker has joined; yield the array that ends it.
 
-    A worker that was still asleep, on a busy machine, misses a launch; then there is another one.
+    On a busy machine a worker may be asleep and miss a launch; then launch again.
     """
     barrier_kernels.hold(2, *np.ones((2, 2), np.int64))  # compiled before
     for _ in range(30):
@@ -124,7 +124,7 @@ def held_launch():
 
 
 @compiled
-def test_nobody_waits_for_a_helper_that_is_busy_elsewhere():
+def test_no_launch_waits_for_a_worker_that_is_busy():
     out = np.zeros(16, np.int64)
     with threads.use_num_threads(2):
         launcher, ended = held_launch()
@@ -139,8 +139,8 @@ def test_nobody_waits_for_a_helper_that_is_busy_elsewhere():
 
 
 @compiled
-def test_launches_of_many_python_threads_share_the_helpers():
-    """The four of them compete for three slots; every part runs once, and all slots are free in the end."""
+def test_launches_of_many_python_threads_share_the_workers():
+    """Four threads compete for three slots; every part runs once, and all slots are free in the end."""
 
     def launches(out):
         for _ in range(2000):
@@ -155,8 +155,8 @@ def test_launches_of_many_python_threads_share_the_helpers():
     assert all(ctypes.c_int64.from_address(worker.address).value == threads.work_slots.FREE for worker in workers)
 
 
-def test_helpers_are_born_once(monkeypatch):
-    """Two Python threads that launch for the first time at once want the same workers."""
+def test_workers_are_started_once(monkeypatch):
+    """Two Python threads that launch for the first time at the same time need the same workers."""
     started = []
 
     class Slow:
@@ -265,7 +265,7 @@ def test_workers_of_multiprocessing_compute():
 @needs_fork
 @compiled
 def test_a_fork_while_another_thread_launches():
-    """The child has neither that thread nor the workers, only their slots as they were; the parent goes on."""
+    """The child has copies of the slots but neither that thread nor the workers; the parent continues."""
     code = """
         import threading
         from fastnn.kernels.cpu import threads
@@ -291,8 +291,8 @@ def test_a_fork_while_another_thread_launches():
 
 
 @pytest.mark.parametrize("pause", [0, 0.1])
-def test_a_process_ends_while_helpers_exist(pause):
-    """They spin, or sleep."""
+def test_a_process_ends_while_workers_exist(pause):
+    """Spinning or sleeping."""
     assert words_printed(f"import time; time.sleep({pause}); print('done'); sys.exit(0)") == ["done"]
 
 

@@ -36,13 +36,13 @@ def write(mode):
 
 @threads.parallel(grain=1)
 def note(start, stop, begun, met, modes, spin_limit):
-    """Two parts meet on two threads and write down the modes that they run in."""
+    """Two parts meet on two threads and record their modes."""
     met[start] = barrier_kernels.wait_for_other(start, begun, spin_limit)
     modes[start] = float_mode.read()
 
 
 def modes_of_two_threads(mode):
-    """The modes in which the two parts of a launch run that a thread of this mode makes."""
+    """Return the modes of the two parts of a launch from a thread with this mode."""
     usual = read()
     for _ in range(30):  # on a busy machine a worker may miss a launch
         begun, met, modes = np.zeros((3, 2), np.int64)
@@ -56,7 +56,7 @@ def modes_of_two_threads(mode):
 
 @pytest.fixture
 def usual():
-    """The mode of this thread, which it has again after the test."""
+    """The mode of this thread, restored after the test."""
     mode = read()
     yield mode
     write(mode)
@@ -78,7 +78,7 @@ def test_a_checkpoint_says_what_became_of_denormals(usual):
     assert run.environment()["denormals"] == "flushed"
 
 
-def test_helpers_take_over_the_mode_of_each_launch(usual):
+def test_workers_use_the_mode_of_each_launch(usual):
     flushing = usual | FLUSHING[float_mode.machine()]
     with threads.use_num_threads(2):
         note(2, *np.ones((3, 2), np.int64), 1)  # compiled before
@@ -88,7 +88,7 @@ def test_helpers_take_over_the_mode_of_each_launch(usual):
 
 @pytest.mark.parametrize("size", SIZES[:2])
 def test_the_same_bits_on_any_number_of_threads_whatever_the_mode(usual, size):
-    """Denormal numbers go in and come out."""
+    """With denormal inputs and outputs."""
     with fastnn.use_backend("njit"):
         work = work_of(*size, scale=1e-20)
         with threads.use_num_threads(1):

@@ -1,4 +1,4 @@
-"""The njit kernels on arrays between pages that may not be touched: whoever reads or writes past an end dies."""
+"""The njit kernels on arrays between guard pages: reading or writing out of bounds crashes the process."""
 
 import os
 import subprocess
@@ -32,17 +32,17 @@ def test_nothing_beyond_the_ends_is_touched_and_nothing_is_left_unwritten(place)
     assert done.returncode == 0, done.stdout[-200:] + done.stderr[-2000:]
 
 
-def test_the_guards_bite():
+def test_the_guards_work():
     done = child("beyond the end")
     assert done.returncode < 0
     assert "Segmentation fault" in done.stderr
 
 
-# ---- what the child process runs ----
+# ---- code of the child process ----
 
 
 class Guards:
-    """Stands in for numpy in the drivers of the kernels: new arrays are filled with NaN and lie between guard pages."""
+    """A fake numpy for the kernels: new arrays are filled with NaN and lie between guard pages."""
 
     def __init__(self, at_end):
         import ctypes
@@ -216,7 +216,7 @@ def main(place):
     from fastnn.kernels.pool2d import njit as pooling
 
     guards = Guards(place == "end")
-    for guarded in (False, True):  # compile first: the compiler must see numpy itself
+    for guarded in (False, True):  # compile first, with the real numpy
         if guarded:
             for module in (convolution, gradients, groups, matmul, normalize, pooling, augmenting, dropping, linear):
                 module.np = guards
@@ -248,7 +248,7 @@ def main(place):
                     multiply(guards, dtype, N, D, M)
                     classify(guards, dtype, 7 * N, D, M)
                     guards.forget()
-            for sizes in ((70, 2600, 33), (33, 70, 2600), (260, 1100, 70)):  # work for several tasks
+            for sizes in ((70, 2600, 33), (33, 70, 2600), (260, 1100, 70)):  # enough work for several tasks
                 multiply(guards, dtype, *sizes)
                 guards.forget()
 

@@ -1,4 +1,4 @@
-"""The matrix products of the njit backend: every tail of the tile, every way to cut the work, any number of threads."""
+"""Matrix products of the njit backend: all remainders of the tile, all ways to cut the work, any number of threads."""
 
 import itertools
 import os
@@ -26,7 +26,7 @@ def on_njit():
 
 
 def whole(N, D, M, dtype, seed=0):
-    """x, w, b, dout of small integers: their sums are exact in any order."""
+    """Return x, w, b, dout of small integers, whose sums are exact in any order."""
     rng = np.random.default_rng(seed)
     return tuple(rng.integers(-4, 5, shape).astype(dtype) for shape in ((N, D), (D, M), (M,), (N, M)))
 
@@ -122,7 +122,7 @@ def test_relu_lets_nan_pass(sizes):
     assert np.isnan(out[:, 4]).all()
 
 
-def test_without_compilation_the_twins_compute_the_same():
+def test_numpy_reference_with_compilation_disabled():
     code = """
 import numpy as np
 from test_matmul import check, whole

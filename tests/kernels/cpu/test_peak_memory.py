@@ -1,6 +1,6 @@
-"""How much memory convolutions take at most, measured at the sizes of real training in a process of its own.
+"""Peak memory of convolutions at the sizes of real training, measured in a separate process.
 
-Measured is the resident memory that the system counts, so that what compiled kernels allocate is seen too.
+The resident memory of the process is measured, which includes what compiled kernels allocate.
 """
 
 import json
@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(not RESET.exists(), reason="this system does not count the peak anew when asked to"),
 ]
 SLACK = 2 << 20  # of the allocator and the interpreter
-# what is freed goes back to the system at once: memory that is used again would not count
+# freed memory is returned to the system at once, because reused memory would not be counted
 GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 ENVIRONMENT = {"FASTNN_BACKEND": "njit", "FASTNN_NUM_THREADS": "2", **GIVEN_BACK}
 
@@ -42,13 +42,13 @@ def test_a_convolution_takes_at_most_half_of_its_arrays_more(x_shape, w_shape, s
 
 
 def test_memory_that_kernels_allocate_is_seen():
-    """A kernel that allocates twice what it is given is caught."""
+    """A kernel that allocates twice the size of its arguments is detected."""
     ((_, arrays, peak),) = measured("float32", "greedy")
     assert peak > 2.5 * arrays
 
 
 def measured(*arguments):
-    """Rows of: pass, bytes of inputs and outputs, and the peak of the process in bytes beyond what it had before."""
+    """Return rows of: pass, bytes of inputs and outputs, and peak bytes of the process beyond those before the call."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", __file__, json.dumps(arguments)],
         cwd=Path(__file__).parent,
@@ -61,17 +61,17 @@ def measured(*arguments):
     return json.loads(done.stdout)
 
 
-# ---- what the child process runs ----
+# ---- code of the child process ----
 
 
 def resident(line):
-    """Bytes: VmRSS now, VmHWM at most since the last reset."""
+    """Return bytes: VmRSS now, or VmHWM, the maximum since the last reset."""
     found = next(text for text in STATUS.read_text().splitlines() if text.startswith(line))
     return 1024 * int(found.split()[1])
 
 
 def peak_of(call, *inputs):
-    """Bytes of inputs and outputs, and of these and all temporary memory at the worst moment."""
+    """Return the bytes of inputs and outputs, and the peak of these and all temporary memory."""
     given = sum(array.nbytes for array in inputs)
     RESET.write_text("5")
     before = resident("VmRSS")
@@ -91,7 +91,7 @@ def convolve(dtype, x_shape, w_shape, stride, pad):
         return x, w, b, np.ones_like(conv2d_forward(x, w, b, stride, pad))
 
     x, w, b, dout = problem(1)
-    conv2d_backward(dout, x, w, stride, pad)  # compiled, and loaded
+    conv2d_backward(dout, x, w, stride, pad)  # compile and load
     x, w, b, dout = problem(x_shape[0])
     return [
         ("forward", *peak_of(lambda: conv2d_forward(x, w, b, stride, pad), x, w, b)),

@@ -1,4 +1,4 @@
-"""How many threads the kernels take: environment variables in their order, affinity, and the quota of a container."""
+"""The number of threads: environment variables in order, CPU affinity, and the quota of a container."""
 
 import json
 import os
@@ -16,7 +16,7 @@ NAMES = (thread_count.VARIABLE, *thread_count.OTHERS)
 
 @pytest.fixture
 def cores(monkeypatch):
-    """A machine on which this process may use eight cores, with no variable set."""
+    """A fake machine: eight cores for this process, no variable set."""
     monkeypatch.setattr(thread_count, "cores", lambda: 8)
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
@@ -28,12 +28,12 @@ def cores(monkeypatch):
     [
         ({}, 8, "the cores of this process"),
         ({"OMP_NUM_THREADS": "3"}, 3, "OMP_NUM_THREADS"),
-        ({"OMP_NUM_THREADS": "4,2"}, 4, "OMP_NUM_THREADS"),  # nested levels of OpenMP, the outermost first
+        ({"OMP_NUM_THREADS": "4,2"}, 4, "OMP_NUM_THREADS"),  # nested levels of OpenMP, outermost first
         ({"OMP_NUM_THREADS": " 5 "}, 5, "OMP_NUM_THREADS"),
         ({"OMP_NUM_THREADS": "3", "NUMBA_NUM_THREADS": "2"}, 2, "NUMBA_NUM_THREADS"),
         ({"OMP_NUM_THREADS": "3", "NUMBA_NUM_THREADS": "2", "FASTNN_NUM_THREADS": "6"}, 6, "FASTNN_NUM_THREADS"),
         ({"FASTNN_NUM_THREADS": "", "NUMBA_NUM_THREADS": "", "OMP_NUM_THREADS": "3"}, 3, "OMP_NUM_THREADS"),
-        ({"OMP_NUM_THREADS": "many"}, 8, "the cores of this process"),  # not ours to judge
+        ({"OMP_NUM_THREADS": "many"}, 8, "the cores of this process"),  # invalid, ignored
         ({"OMP_NUM_THREADS": "0", "NUMBA_NUM_THREADS": "-1"}, 8, "the cores of this process"),
     ],
 )
@@ -45,7 +45,7 @@ def test_the_first_variable_that_is_set_decides(cores, settings, expected, origi
 
 
 @pytest.mark.parametrize("value", ["0", "two", "-1", "1.5"])
-def test_an_impossible_number_of_our_own_variable(cores, value, capsys):
+def test_an_invalid_number_in_our_own_variable(cores, value, capsys):
     cores.setenv("FASTNN_NUM_THREADS", value)
     message = f"FASTNN_NUM_THREADS: '{value}' is not a number of threads; expected an integer of at least 1; "
     with pytest.raises(ValueError, match=message):
@@ -68,7 +68,7 @@ def test_kernels_take_the_number(name):
     pytest.importorskip("numba")
     environment = {key: value for key, value in os.environ.items() if key not in NAMES}
     code = "from fastnn.kernels.cpu import threads; print(threads.get_num_threads())"
-    environment[name] = "7" if name != "NUMBA_NUM_THREADS" else "1"  # Numba itself warns of more than there are cores
+    environment[name] = "7" if name != "NUMBA_NUM_THREADS" else "1"  # Numba warns about more threads than cores
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == environment[name], done.stderr
 
@@ -78,7 +78,7 @@ def test_kernels_take_the_number(name):
 
 @pytest.fixture
 def groups(tmp_path, monkeypatch):
-    """A function that lays out control groups: the lines of /proc/self/cgroup, and files under /sys/fs/cgroup."""
+    """Return a function that writes control groups: lines of /proc/self/cgroup, files under /sys/fs/cgroup."""
     monkeypatch.setattr(thread_count, "_MEMBERSHIP", tmp_path / "cgroup")
     monkeypatch.setattr(thread_count, "_GROUPS", tmp_path / "sys")
     monkeypatch.setattr(thread_count, "_affinity", lambda: 16)
@@ -104,7 +104,7 @@ V1, V1_GROUP = "4:cpu,cpuacct:/docker/x\n3:memory:/\n0::/\n", "cpu,cpuacct/docke
         (V2, {"a/b/cpu.max": "150000 100000\n"}, 2),  # rounded up
         (V2, {"a/b/cpu.max": "10000 100000\n"}, 1),
         (V2, {"a/b/cpu.max": "max 100000\n"}, 16),
-        (V2, {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "300000 100000\n"}, 3),  # a group above it
+        (V2, {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "300000 100000\n"}, 3),  # a parent group
         (V2, {"cpu.max": "400000 100000\n"}, 4),  # a namespace, in which only the root is visible
         (V2, {"a/b/cpu.max": "9900000 100000\n"}, 16),  # more than the cores of the process
         (V2, {"a/b/cpu.max": "nonsense\n"}, 16),

@@ -1,4 +1,4 @@
-"""Every operation gives the same bits on 1, 2 and 4 threads, on problems that are worth several threads."""
+"""Every operation gives the same bits with 1, 2 and 4 threads, for problems large enough to use them."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Threads are optional: where the system starts no more of them, everything runs on those that there are."""
+"""If the system cannot start more threads, everything runs on the existing ones."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ compiled = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="uncompi
 
 @pytest.fixture
 def allow(monkeypatch):
-    """A function after which only so many more threads can be started; this process has no workers yet."""
+    """Return a function that limits how many more threads can be started; this process has no workers yet."""
     monkeypatch.setattr(threads, "_workers", [])
     monkeypatch.setattr(threads, "_most", sys.maxsize)
     start = threading.Thread.start
@@ -87,7 +87,7 @@ def test_a_real_limit():
 
 
 @compiled
-def test_a_forked_child_tries_anew(allow):
+def test_a_forked_child_tries_again(allow):
     allow(0)
     with threads.use_num_threads(2), pytest.warns(RuntimeWarning):
         _add_one(16, np.zeros(16, np.int64))

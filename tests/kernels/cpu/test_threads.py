@@ -1,4 +1,4 @@
-"""The threads of the njit kernels: every part runs once, on any number of threads, and errors come back."""
+"""Threads of the njit kernels: every part runs once, on any number of threads, and errors are raised."""
 
 import ast
 import ctypes
@@ -59,7 +59,7 @@ def _note(start, stop, out):
 
 
 def they_meet():
-    """Whether two threads are inside a launch at once; where other processes have the cores, in one of a few."""
+    """Whether two threads run parts of a launch at the same time; several tries, for busy machines."""
     with threads.use_num_threads(1):  # compiled before
         barrier_kernels.meet(2, *np.zeros((2, 2), np.int64), 1)
     for _ in range(20):
@@ -71,7 +71,7 @@ def they_meet():
 
 
 @compiled
-def test_a_helper_joins_in_awake_or_asleep():
+def test_a_worker_joins_in_awake_or_asleep():
     with threads.use_num_threads(2):
         for pause in (0, 0, 0.05):
             time.sleep(pause)
@@ -94,7 +94,7 @@ def _allocate(start, stop, sizes, out):
 
 @compiled
 @pytest.mark.parametrize("failing", [[0], [5], [15], list(range(16))])
-def test_a_part_without_memory_is_an_error_and_nobody_is_lost(failing):
+def test_a_part_without_memory_raises_and_workers_survive(failing):
     sizes, out = np.ones(16, np.int64), np.zeros(100, np.int64)
     sizes[failing] = 1 << 62
     with threads.use_num_threads(2):
@@ -105,11 +105,11 @@ def test_a_part_without_memory_is_an_error_and_nobody_is_lost(failing):
         out[:] = 0
         _add_one(100, out)
         np.testing.assert_array_equal(out, 1)
-        assert they_meet()  # the worker is still there
+        assert they_meet()  # the worker still exists
 
 
 def slots():
-    """The states of all slots, of which nobody may be using any."""
+    """Return the states of all slots; assert that none is in use."""
     return [ctypes.c_int64.from_address(worker.address + 8 * work_slots.STATE).value for worker in threads._workers]
 
 
@@ -134,11 +134,11 @@ def test_impossible_numbers_of_threads(count):
         pass
 
 
-# ---- references to arrays are not counted: all threads would write to the same counter, one after the other ----
+# ---- references to arrays are not counted, because all threads would contend for the counter ----
 
 
 @compiled
-def test_parts_borrow_arrays_also_those_in_tuples(counter_of):
+def test_parts_count_no_references_to_arrays(counter_of):
     @threads.parallel(grain=1)
     def look(start, stop, array, several, out):
         for place in range(start, stop):
@@ -161,7 +161,7 @@ def test_a_borrowing_kernel_cannot_make_an_array_that_would_need_a_counter():
 
 @pytest.fixture
 def counter_of():
-    """A function for kernels: the address of an array's counter of references, 0 where it has none."""
+    """Return a function for kernels: the address of an array's reference counter, or 0."""
     from numba import types
     from numba.extending import intrinsic
 
@@ -176,11 +176,11 @@ def counter_of():
     return counter_of
 
 
-# ---- no more threads than cores, and none of BLAS ----
+# ---- no more threads than cores, and none from BLAS ----
 
 
-def test_kernels_leave_matrix_products_to_nobody_else():
-    """OpenBLAS has threads of its own, which go on spinning after a call and take the cores from the next kernel."""
+def test_kernels_do_not_call_blas():
+    """OpenBLAS has its own threads, which keep spinning after a call and slow down the next kernel."""
     folder = Path(kernels.__file__).parent
     files = [*folder.glob("*/njit.py"), *folder.glob("cpu/simd/*.py")]
     files.remove(folder / "cpu" / "simd" / "numpy_reference.py")

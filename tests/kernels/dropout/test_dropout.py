@@ -111,7 +111,7 @@ def test_the_fraction_kept_is_p(p, seed):
         _, mask = dropout.dropout_forward(np.ones(count, np.float32), p, seed)
     sigma = math.sqrt(p * (1 - p) / count)
     assert abs(mask.mean() - p) < 5 * sigma
-    for lag in (1, 2, 4, 1024):  # neighbours are independent, also those of other blocks
+    for lag in (1, 2, 4, 1024):  # adjacent elements are independent, also across blocks
         assert abs((mask[lag:] & mask[:-lag]).mean() - p * p) < 5 * 2 * math.sqrt(p * p * (1 - p * p) / count)
     for word in range(4):
         assert abs(mask[word::4].mean() - p) < 5 * 2 * sigma

@@ -1,4 +1,4 @@
-"""The backend cuda without a GPU: its own tests in numba's simulator, and what its kernels compile to."""
+"""The cuda backend without a GPU: its tests in the simulator, and the machine code of its kernels."""
 
 import importlib
 import importlib.util
@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parents[1]
 pytest.importorskip("numba.cuda", reason="the backend cuda needs numba")
 CAPABILITIES = ((8, 0), (9, 0))
 NO_COMPILER = importlib.util.find_spec("numba_cuda") is None or importlib.util.find_spec("nvidia") is None
-INSTRUCTIONS = {  # of the kernels that most of the time is spent in: how many there are of each, as one to the other
+INSTRUCTIONS = {  # ratios of instructions in the kernels that take most of the time
     "fastnn.kernels.gpu.tensor_cores:_tensor_product": {r"HMMA\.1688\.F32\.TF32": 8, r"LDSM\.16\.M88\.4": 3},
     "fastnn.kernels.gpu.tiles:tiled_product float32": {"FFMA": 16, r"LDS\.128": 1},
     "fastnn.kernels.gpu.tiles:tiled_product float64": {"DFMA": 4, r"LDS\.128": 1},
@@ -28,7 +28,7 @@ TRANSFERS = {  # 128 bits at a time
     "fastnn.kernels.gpu.tiles:tiled_product float32": r"LDG\.E\.128",
     "fastnn.kernels.gpu.tiles:tiled_product float64": r"LDG\.E\.128",
 }
-REGISTERS = {  # of a thread at most; a multiprocessor has 65536, 256 for each thread of a block of 256
+REGISTERS = {  # maximum for a thread; a multiprocessor has 65536, 256 for each thread of a block of 256
     "fastnn.kernels.gpu.tensor_cores:_tensor_product": 192,
     "fastnn.kernels.gpu.tiles:tiled_product float32": 128,
     "fastnn.kernels.gpu.tiles:tiled_product float64": 128,
@@ -42,9 +42,9 @@ TRAPS = {
 
 @pytest.fixture(scope="module")
 def signatures(tmp_path_factory):
-    """Run the tests in the simulator, half of the files in each of two processes, since it uses one core.
+    """Run the tests in the simulator, in two processes with half of the files each.
 
-    Returns the kernels that they launched, each with the types of its arguments.
+    Returns the launched kernels with the types of their arguments.
     """
     folder, files = tmp_path_factory.mktemp("cuda"), sorted(map(str, (FOLDER / "simulated").glob("test_*.py")))
 
@@ -63,7 +63,7 @@ def signatures(tmp_path_factory):
 
 
 def test_every_kernel_passes_its_tests_in_the_simulator(signatures):
-    """The tests themselves run in the fixture."""
+    """The tests run in the fixture."""
     for operation in OPERATIONS:
         assert (FOLDER / "simulated" / f"test_{operation}.py").exists(), f"{operation} has no tests in the simulator"
     assert [name for name, words in signatures.items() if not words] == []
@@ -102,13 +102,13 @@ def check_instructions(name, code):
 
 
 def registers(cubin):
-    """Of a thread, in the kernel and in what it calls: attributes, each after its format, its number and its size."""
+    """Return the maximum number of registers of a thread in the functions of a cubin, from its attributes."""
     found = re.finditer(rb"\x04\x2f\x08\x00.{4}(.{4})", cubin, re.DOTALL)
     return max(int.from_bytes(match[1], "little") for match in found)
 
 
 def instructions(cubin, path):
-    """The machine code as text; empty where nothing is installed that reads it."""
+    """Return the machine code as text; empty if no disassembler is installed."""
     path.write_bytes(cubin)
     for folder in importlib.util.find_spec("nvidia").submodule_search_locations:
         for program in Path(folder).glob("*/bin/nvdisasm*"):

@@ -1,4 +1,4 @@
-"""What is said where the backend cuda cannot run, on machines of every kind; none of them is needed here."""
+"""Errors if the cuda backend cannot run, on simulated machines of every kind."""
 
 import ctypes
 import re
@@ -20,7 +20,7 @@ EITHER = 'pip install "fastnn-numba[cuda13]", or cuda12 for a driver older than 
 
 
 class RuntimeFailure(RuntimeError):
-    """As CuPy raises them."""
+    """An error as CuPy raises it."""
 
     def __init__(self, status, text):
         super().__init__(text)
@@ -28,7 +28,7 @@ class RuntimeFailure(RuntimeError):
 
 
 class NotFound(RuntimeError):
-    """A library of CUDA is not there."""
+    """A CUDA library is missing."""
 
 
 def module(name, **attributes):
@@ -40,7 +40,7 @@ def module(name, **attributes):
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A function that makes this a machine with that driver, those packages, libraries and GPUs."""
+    """Return a function that simulates a machine with this driver and these packages, libraries and GPUs."""
     monkeypatch.setattr(driver, "reason", driver.reason.__wrapped__)
     monkeypatch.setattr(switch, "_reason", switch._reason.__wrapped__)
     monkeypatch.setattr(driver, "SIMULATED", False)
@@ -83,7 +83,7 @@ def failing(status, text):
 
 
 def refusal():
-    """What set_backend says, which is what `backends` says."""
+    """Return reason and remedy of the error of set_backend, which `backends` gives too."""
     (line,) = (line for line in fastnn.backends() if line.name == "cuda")
     assert (line.available, line.device) == (False, "")
     whole = f"set_backend: backend='cuda' cannot run here: {line.reason}; {line.remedy}"
@@ -179,7 +179,7 @@ def test_with_a_gpu(machine):
 
 
 def test_in_the_simulator(machine, monkeypatch):
-    """It is for who asks for it by name."""
+    """The name "auto" does not choose it."""
     machine(None, packages=())
     monkeypatch.setattr(driver, "SIMULATED", True)
     monkeypatch.setattr(memory, "xp", fake_cupy)

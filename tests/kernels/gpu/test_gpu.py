@@ -1,4 +1,4 @@
-"""The backend cuda on a GPU: every operation at the sizes that are timed, a training run, memory over many steps."""
+"""The cuda backend on a GPU: every operation at benchmark sizes, a training run, memory over many steps."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ from fastnn.solver import Solver
 
 
 def reason():
-    """Why these tests cannot run here, or an empty string."""
+    """Return why these tests cannot run here, or an empty string."""
     (line,) = (line for line in fastnn.backends() if line.name == "cuda")
     if not line.available:
         return f"no NVIDIA GPU to run on: {line.reason}"
@@ -38,7 +38,7 @@ def test_every_operation_at_full_size(case, dtype):
 
 
 def trained(backend, dtype):
-    """The losses of two epochs of training a convolutional network."""
+    """Train a convolutional network for two epochs and return the losses."""
     data = data_utils.get_shapes_data(400, 100, 100, dtype=dtype)
     with use_backend(backend):
         model = ThreeLayerConvNet(num_filters=8, filter_size=5, hidden_dim=32, dtype=dtype, seed=0)
@@ -70,7 +70,7 @@ SANITIZER = shutil.which("compute-sanitizer")
 @pytest.mark.skipif(SANITIZER is None, reason="needs compute-sanitizer, which NVIDIA's CUDA toolkit brings")
 @pytest.mark.parametrize("tool", ["memcheck", "racecheck", "synccheck"])
 def test_compute_sanitizer_finds_nothing(tool):
-    """In every operation at the shapes that `fastnn check` draws, each array in an allocation of its own."""
+    """For every operation at the shapes of `fastnn check`, with each array in its own allocation."""
     program = (
         "import cupy; cupy.cuda.set_allocator(None); from fastnn import cli; "
         "raise SystemExit(cli.main(['check', '--backend', 'cuda']))"

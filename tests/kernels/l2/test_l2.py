@@ -1,4 +1,4 @@
-"""`fastnn.kernels.l2`: the penalty on weights and the norm of gradients, of one array and of many."""
+"""`fastnn.kernels.l2`: weight penalty and gradient norm, of one array and of many."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_every_backend_agrees_with_the_loops(backend, dtype, shape):
     dtypes=st.sampled_from([DTYPES[:1], DTYPES[1:], DTYPES]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_many_at_once_are_one_after_the_other(backend, shapes, dtypes, seed):
+def test_many_at_once_equal_one_by_one(backend, shapes, dtypes, seed):
     check_many_at_once(shapes, dtypes, seed)
 
 
@@ -46,14 +46,14 @@ def test_the_gradient_is_that_of_the_penalty(backend):
     check_the_gradient((3, 5))
 
 
-def test_without_strength_nothing_happens(backend):
+def test_zero_strength_changes_nothing(backend):
     dw = np.ones(3)
     assert l2.weight_penalty(np.array([np.inf, np.nan, 1]), dw, 0) == 0
     assert dw.tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(("value", "expected"), [(np.nan, np.nan), (np.inf, np.inf), (-1e200, np.inf)])
-def test_what_is_not_finite_spreads_and_nothing_warns(backend, value, expected):
+def test_nan_and_infinity_propagate_without_warnings(backend, value, expected):
     w, dw = np.array([1.0, value, 2.0]), np.zeros(3)
     np.testing.assert_equal(l2.global_norm(w), expected)
     np.testing.assert_equal(l2.weight_penalty(w, dw, 1e200 if value == -1e200 else 0.5), expected)
@@ -61,7 +61,7 @@ def test_what_is_not_finite_spreads_and_nothing_warns(backend, value, expected):
     np.testing.assert_equal(abs(dw[1]), np.inf if value < 0 else value)
 
 
-def test_a_gradient_that_weights_share_gets_every_penalty(backend):
+def test_a_shared_gradient_gets_every_penalty(backend):
     check_a_shared_gradient(5000)
 
 

@@ -1,4 +1,4 @@
-"""`fastnn.kernels.linear_losses`: every backend against the naive loops, the loops against numbers and torch."""
+"""`fastnn.kernels.linear_losses`: every backend against the loops, these against hand-computed numbers and torch."""
 
 import math
 import os
@@ -19,7 +19,7 @@ from fastnn.testing import against_naive, assert_same
 DTYPES = [np.float32, np.float64]
 anything = settings(max_examples=25)
 uncompiled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-# NumPy scalars, with which uncompiled kernels compute, warn where compiled code does not
+# uncompiled kernels compute with NumPy scalars, which warn, unlike compiled code
 pytestmark = pytest.mark.filterwarnings(*(["ignore:overflow", "ignore:invalid value"] if uncompiled else []))
 
 
@@ -79,7 +79,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
 
 
 def test_the_parts_are_the_losses_of_scores(backend):
-    """The loss of X @ W and its gradient by the chain rule."""
+    """The loss of X @ W, and its gradient by the chain rule, from `losses`."""
     W, X, y = draw(30, 20, 7, np.float64)
     for function, part in zip(LOSSES, (losses.svm_loss, losses.softmax_loss), strict=True):
         loss, dscores = part(X @ W, y)
@@ -117,7 +117,7 @@ def test_softmax_of_finite_scores_is_finite(backend, dtype):
         assert dW.tolist() == [[0, 0], [-0.5, 0.5]]
 
 
-def test_not_a_number_spreads_as_the_formula_says(backend):
+def test_nan_propagates_as_in_the_formula(backend):
     for dtype in DTYPES:
         W, X, y = draw(40, 100, 4, dtype)
         for value in (np.nan, np.inf, -np.inf):

@@ -1,4 +1,4 @@
-"""`fastnn.kernels.losses`: every backend against the naive loops, the naive loops against numbers and torch."""
+"""`fastnn.kernels.losses`: every backend against the naive loops, these against hand-computed numbers and torch."""
 
 import math
 import os
@@ -18,7 +18,7 @@ DTYPES = [np.float32, np.float64]
 LABELLED = [losses.softmax_loss, losses.svm_loss]
 anything = settings(max_examples=25)
 uncompiled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-# NumPy scalars, with which uncompiled kernels compute, warn where compiled code does not
+# uncompiled kernels compute with NumPy scalars, which warn, unlike compiled code
 pytestmark = pytest.mark.filterwarnings(*(["ignore:overflow", "ignore:invalid value"] if uncompiled else []))
 
 

@@ -1,4 +1,4 @@
-"""`fastnn.kernels.normalization`: every backend against the naive loops, the naive loops against numbers and torch."""
+"""`fastnn.kernels.normalization`: every backend against the loops, these against hand-computed numbers and torch."""
 
 import math
 import os
@@ -19,7 +19,7 @@ from fastnn.testing import assert_same
 DTYPES = [np.float32, np.float64]
 EPSILON = 1e-5
 uncompiled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-# NumPy scalars, with which uncompiled kernels compute, warn where compiled code does not
+# uncompiled kernels compute with NumPy scalars, which warn, unlike compiled code
 pytestmark = pytest.mark.filterwarnings(*(["ignore:invalid value", "ignore:overflow"] if uncompiled else []))
 by_hypothesis = settings(max_examples=25)
 SHAPES = [
@@ -113,7 +113,7 @@ def test_any_layout_and_integers(backend, dtype):
     assert_same((mean, var), (whole.mean(axis=0), whole.var(axis=0)), terms=4)
 
 
-def test_a_large_mean_costs_no_digits(backend):
+def test_a_large_mean_costs_no_accuracy(backend):
     """Variances of deviations: E[x*x] - E[x]**2 would be noise here."""
     x, _, gamma, beta = draw((50, 6, 3, 3), np.float32, offset=3e5)
     x[20:] -= np.float32(1e3)  # the first images are unlike the others
@@ -200,7 +200,7 @@ def test_one_element_and_constant_channels_give_beta(backend, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_reach_what_shares_their_statistics(backend, dtype, special):
+def test_nan_and_infinity_affect_all_with_the_same_statistics(backend, dtype, special):
     for place in (0, 9):
         x, dout, gamma, beta = draw((10, 4, 6), dtype)
         x[place, 1, 2] = special

@@ -1,1 +1,1 @@
-"""Tests of the backend cuda that run in numba's simulator of a GPU."""
+"""Tests of the cuda backend in the simulator."""

@@ -1,4 +1,4 @@
-"""Tests of the backend cuda in the simulator; `tests/kernels/gpu/test_cuda.py` starts them in their own process."""
+"""Tests of the cuda backend in the simulator; `tests/kernels/gpu/test_cuda.py` runs them in a separate process."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from numba import config
 
 import fastnn
 
-SIGNATURES = "FASTNN_TEST_SIGNATURES"  # names a file to which kernels and the types they were launched with are written
+SIGNATURES = "FASTNN_TEST_SIGNATURES"  # the file to which launched kernels and their types are written
 
 if not config.ENABLE_CUDASIM:
     collect_ignore_glob = ["test_*.py"]

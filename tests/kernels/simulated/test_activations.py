@@ -23,7 +23,7 @@ from fastnn.kernels import activations
 from fastnn.testing import against_naive
 
 DTYPES = [np.float32, np.float64]
-# the simulator computes with NumPy's scalars, which warn where a GPU does not
+# the simulator computes with NumPy scalars, which warn
 pytestmark = pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
 ARRAYS = AWKWARD | {
     "primes": lambda dtype: draw((3, 5, 7), dtype),
@@ -74,7 +74,7 @@ def test_prelu_against_the_loops(shape, slopes, dtype):
     check_prelu(shape, slopes, dtype)
 
 
-def test_prelu_of_what_is_no_number():
+def test_prelu_of_nan():
     check_prelu_worked_by_hand()
 
 
@@ -102,7 +102,7 @@ def test_maxout_against_the_loops(shape, pieces, dtype):
     check_maxout(shape, pieces, dtype)
 
 
-def test_maxout_of_ties_and_of_what_is_no_number():
+def test_maxout_of_ties_and_nan():
     check_maxout_worked_by_hand()
 
 

@@ -1,4 +1,4 @@
-"""`conv2d` on the simulated GPU: by the plain kernels, and as products, on tiles at last."""
+"""`conv2d` on the simulated GPU: plain kernels, matrix products, and products on tiles."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ GEOMETRIES = {
 
 @pytest.fixture(params=["plain", "products"])
 def way(request, monkeypatch):
-    """Each way to compute a convolution; products are computed plainly, since the simulator is slow on tiles."""
+    """Each way to compute a convolution; products use one thread per output, since the simulator is slow on tiles."""
     if request.param == "plain":
         monkeypatch.setattr(cuda, "conv2d_forward", on_device(cuda._plain_forward))
         monkeypatch.setattr(cuda, "conv2d_backward", on_device(cuda._plain_backward))
@@ -84,15 +84,15 @@ def test_any_layout(layout):
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("position", [0, 1, 2])
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_nan_and_infinity_go_where_the_formula_says(way, position, special):
-    """On the border too, which counts as zeros: 0 times infinity is NaN."""
+def test_nan_and_infinity_propagate_as_in_the_formula(way, position, special):
+    """Also on the border, which is zero: 0 times infinity is NaN."""
     x, w, b = draw((2, 2, 4, 5), (3, 2, 3, 3), np.float64)
     dout = conv2d_forward(x, w, b, 1, 1)
     arrays = [x, w, b]
     arrays[position].flat[arrays[position].size // 2] = special
     against_naive(conv2d_forward, x, w, b, 1, 1, terms=19)
     arrays = [dout, x, w]
-    need_dx = way == "plain"  # for products the zeros around dout are factors too, and more of dx becomes NaN
+    need_dx = way == "plain"  # products also multiply the zeros around dout, so more of dx becomes NaN
     against_naive(conv2d_backward, *arrays, 1, 1, terms=dout.size, need_dx=need_dx)
     dout.flat[dout.size // 2] = special
     against_naive(conv2d_backward, *arrays, 1, 1, terms=dout.size, need_dx=need_dx)
@@ -101,7 +101,7 @@ def test_nan_and_infinity_go_where_the_formula_says(way, position, special):
 @pytest.mark.parametrize("tf32", ["0", "1"])
 @pytest.mark.parametrize("name", ["strides", "one window", "gaps and a border"])
 def test_on_tiles(monkeypatch, name, tf32):
-    """Of integers, which TF32 keeps as they are."""
+    """With integers, which are exact in TF32."""
     monkeypatch.setattr(products, "CHOSEN", products.on_tiles)
     monkeypatch.setenv(products.TF32, tf32)
     x_shape, w_shape, stride, pad = GEOMETRIES[name]

@@ -39,7 +39,7 @@ def test_the_masks_are_those_of_the_other_backends(backend):
 
 @pytest.mark.parametrize("position", range(4))
 def test_an_element_is_kept_where_its_word_is_less_than_p(position):
-    word = (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)[position]  # of Random123's known answers, for zeros
+    word = (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)[position]  # from Random123's known answers, for zeros
     x = np.ones(position + 1, np.float32)
     assert dropout.dropout_forward(x, (word + 1) / 2**32, 0)[1][position]
     assert not dropout.dropout_forward(x, word / 2**32, 0)[1][position]

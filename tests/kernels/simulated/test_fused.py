@@ -8,7 +8,7 @@ from fastnn.kernels import fused, pool2d
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
-EPSILON = 0.1  # few elements may have a variance near 0, which costs digits
+EPSILON = 0.1  # few elements may have a variance near 0, which costs accuracy
 
 
 def draw(x_shape, w_shape, dtype):
@@ -36,10 +36,10 @@ def check_backward(backward, *arguments, terms):
 
 
 def check_with_batchnorm(name, arrays, geometry, mask):
-    """All four functions. mask: where a result holds what stops the gradient, out or the index of a pooling."""
+    """Check all four functions. mask: the position of out, or of the pooling index, among the results."""
     forward, backward, inference, inference_backward = functions(name)
     x, w, b, gamma, beta, mean, var = arrays
-    terms = 50 * (x.size + w.size)  # db is 0 but for rounding
+    terms = 50 * (x.size + w.size)  # db is 0 except for rounding
     if len(x):
         results = against_naive(forward, x, w, b, gamma, beta, EPSILON, *geometry, terms=terms)
         pre_norm, *statistics = results[-3:]
@@ -97,7 +97,7 @@ def test_convolution(geometry, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_ties_in_a_pooled_image(dtype):
-    """Integers, so that zeros and equal neighbours abound and sums are exact."""
+    """With integers, which give many zeros and ties, and exact sums."""
     rng = np.random.default_rng(0)
     x, w, b = (rng.integers(-1, 2, shape).astype(dtype) for shape in ((3, 2, 5, 5), (2, 2, 2, 2), (2,)))
     out, index = against_naive(fused.conv2d_relu_pool_forward, x, w, b, 1, 0, 2, 2)
@@ -108,7 +108,7 @@ def test_ties_in_a_pooled_image(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_is_pooled_is_what_would_be_normalized_before(dtype):
-    """To the bit, with equal neighbours: the windows of a channel that is constant, and of one that is not."""
+    """Exactly, with ties, for a constant channel and one that is not."""
     rng = np.random.default_rng(0)
     x, w, b = (rng.integers(-1, 2, shape).astype(dtype) for shape in ((3, 2, 5, 5), (3, 2, 2, 2), (3,)))
     w[2], gamma, beta = 0, np.array([0.3, -0.7, 1], dtype), np.array([0.1, 0.2, 0.3], dtype)

@@ -26,7 +26,7 @@ def test_against_the_loops(shape, dtype):
     check_against_the_loops(shape, dtype)
 
 
-def test_many_at_once_are_one_after_the_other():
+def test_many_at_once_equal_one_by_one():
     check_many_at_once(SHAPES[:5], DTYPES)
 
 
@@ -47,12 +47,12 @@ def test_squares_too_large_for_float32_are_summed():
 
 @ignored
 @pytest.mark.parametrize(("value", "expected"), [(np.nan, np.nan), (np.inf, np.inf), (-1e200, np.inf)])
-def test_what_is_not_finite_spreads(value, expected):
+def test_nan_and_infinity_propagate(value, expected):
     w, dw = np.array([1.0, value, 2.0]), np.zeros(3)
     np.testing.assert_equal(l2.global_norm(w), expected)
     np.testing.assert_equal(l2.weight_penalty(w, dw, 0.5), expected)
     np.testing.assert_array_equal(dw, 0.5 * w)
 
 
-def test_a_gradient_that_weights_share_gets_every_penalty():
+def test_a_shared_gradient_gets_every_penalty():
     check_a_shared_gradient(50)

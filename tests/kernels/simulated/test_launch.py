@@ -1,4 +1,4 @@
-"""How kernels are launched, and what they compute with places."""
+"""Launching kernels, and index computations in kernels."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_a_number_that_is_too_large(number):
 
 
 @pytest.mark.parametrize(("length", "stride", "count"), [(3, 1, 5), (2, 2, 4), (3, 2, 4), (2, 5, 3), (1, 1, 1)])
-def test_windows_over_a_place(length, stride, count):
+def test_windows_over_a_position(length, stride, count):
     for place in range((count - 1) * stride + length + 2):
         first, past = windows_over(place, length, stride, count)
         expected = [i for i in range(count) if i * stride <= place < i * stride + length]

@@ -26,7 +26,7 @@ def test_against_the_loops(shape, dtype, function):
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("function", LOSSES)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_not_a_number_spreads_as_the_formula_says(dtype, function):
+def test_nan_propagates_as_in_the_formula(dtype, function):
     W, X, y = draw(6, 5, 4, dtype)
     for value in (np.nan, np.inf, -np.inf):
         X_bad, W_bad = X.copy(), W.copy()

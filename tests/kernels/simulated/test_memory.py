@@ -1,4 +1,4 @@
-"""How arrays get to the GPU and back, and what the arrays of the simulated GPU refuse."""
+"""Copies between host and GPU, and restrictions of fake device arrays."""
 
 import inspect
 
@@ -12,7 +12,7 @@ from fastnn.kernels.gpu import memory
 from fastnn.kernels.gpu.memory import to_device, to_host
 
 
-def test_what_is_written_goes_back_into_the_arrays_given():
+def test_results_are_copied_back_to_numpy_arguments():
     @memory.writing("state", "out")
     def halve(w, state, out, missing, number):
         out[...] = w * number
@@ -40,7 +40,7 @@ def test_lists_are_written_one_by_one():
     assert [one.tolist() for one in out] == [[2, 2], [3, 3, 3]]
 
 
-def test_what_is_there_already_is_written_there_and_does_not_move():
+def test_device_arrays_are_written_in_place():
     there, before = to_device(np.zeros(2)), fastnn.transfers()
 
     @memory.writing("out")
@@ -52,7 +52,7 @@ def test_what_is_there_already_is_written_there_and_does_not_move():
     assert to_host(there).tolist() == [3, 3]
 
 
-def test_nothing_else_goes_back():
+def test_nothing_else_is_copied_back():
     @memory.on_device
     def spoil(x, parts):
         x[...] = 7
@@ -63,7 +63,7 @@ def test_nothing_else_goes_back():
     assert x.tolist() == [0, 0]
 
 
-def test_functions_that_call_each_other_leave_arrays_there():
+def test_nested_calls_keep_arrays_on_the_device():
     @memory.on_device
     def inner(pair, factor):
         assert all(map(arrays.is_on_device, pair))
@@ -90,7 +90,7 @@ def test_bytes_are_counted_both_ways():
     assert fastnn.transfers() == (before.to_device + 36, before.to_host + 36)
 
 
-def test_resident_arrays_go_nowhere_unasked():
+def test_device_arrays_are_not_converted_implicitly():
     there = to_device(np.ones(2))
     with pytest.raises(TypeError, match="a device array of shape \\(2,\\) is not a NumPy array; expected an explicit"):
         np.asarray(there)
@@ -100,14 +100,14 @@ def test_resident_arrays_go_nowhere_unasked():
         there.mean()
 
 
-def test_what_one_backend_left_on_the_gpu_another_takes_from_there():
+def test_other_backends_accept_device_arrays():
     there = to_device(np.array([[-1.0, 2.0]]))
     with fastnn.use_backend("njit"):
         out = activations.relu_forward(there)
     assert type(out) is np.ndarray and out.tolist() == [[0, 2]]
 
 
-def test_arrays_to_be_written_have_to_be_where_the_backend_writes():
+def test_output_arrays_must_be_in_the_memory_of_the_backend():
     there, host = to_device(np.ones(2)), np.ones(2)
     with (
         fastnn.use_backend("njit"),
@@ -117,7 +117,7 @@ def test_arrays_to_be_written_have_to_be_where_the_backend_writes():
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_copies_zeros_and_views_stay_there(dtype):
+def test_copies_zeros_and_views_stay_on_the_device(dtype):
     there, before = to_device(np.arange(6.0).reshape(2, 3)), fastnn.transfers()
     copy = arrays.copy(there, dtype)
     made = [copy, arrays.zeros((2,), like=copy), arrays.empty_like(copy), arrays.contiguous(there[:, 1:], dtype)]

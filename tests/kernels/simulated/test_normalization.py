@@ -34,7 +34,7 @@ def test_no_images(dtype):
         against_naive(backward, dout, x, gamma, mean, var, LARGE)
 
 
-def test_a_large_mean_costs_no_digits():
+def test_a_large_mean_costs_no_accuracy():
     x, dout, gamma, beta = draw((11, 2, 3), np.float32, offset=3e7)
     check_batch(x, dout, gamma, beta)
     check_groups(x[:3], dout[:3], gamma, beta, 1)
@@ -54,7 +54,7 @@ def test_numbers_beyond_the_range_of_float32_in_between():
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_reach_what_shares_their_statistics(dtype, special):
+def test_nan_and_infinity_affect_all_with_the_same_statistics(dtype, special):
     x, dout, gamma, beta = draw((5, 4, 3), dtype)
     x[4, 1, 2] = special
     check_batch(x, dout, gamma, beta)

@@ -1,7 +1,7 @@
-"""The cells of the courses' notebooks on the simulated GPU: values, gradients, the figures that must come out.
+"""The cells of the courses' notebooks on the simulated GPU: values, gradients and the expected figures.
 
-Numeric gradients take hundreds of forward passes; these are computed on the processor. Left out are the cells with
-images of 32 x 32 and those that train for long: the simulator would take minutes, the loops they compare with too.
+Numeric gradients need hundreds of forward passes, which are computed on the CPU. Cells with 32 x 32 images and long
+training are omitted, because the simulator would take minutes.
 """
 
 import functools

@@ -63,7 +63,7 @@ def test_global_avg(shape, dtype):
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
-def test_avg_spreads_nan_and_infinity(special):
+def test_avg_propagates_nan_and_infinity(special):
     x = draw((1, 1, 5, 7), np.float32)
     x[0, 0, [0, 3], [6, 2]] = special, -special
     for window in ((2, 2, 0), (3, 1, 1)):
@@ -92,7 +92,7 @@ def test_an_index_of_32_bits(dtype):
 
 
 @pytest.mark.parametrize(("size", "stride", "pad"), [((2, 2), (2, 2), (1, 1)), ((4, 3), (1, 2), (2, 1))], ids=str)
-def test_none_and_places_outside_the_image_pass_no_gradient(size, stride, pad):
+def test_none_and_positions_outside_the_image_pass_no_gradient(size, stride, pad):
     shape = (1, 2, 4, 5)
     out = max_pool2d_forward(draw(shape, np.float64), size, stride, pad)[0]
     for place in range(size[0] * size[1] + 1):
@@ -113,7 +113,7 @@ def test_overlapping_gradients_are_added_in_the_order_of_the_loops():
 
 
 def test_gradients_are_those_of_the_forward_passes():
-    x = RNG.permutation(40).reshape(1, 2, 4, 5) / 4.0  # no two elements so near that h swaps them
+    x = RNG.permutation(40).reshape(1, 2, 4, 5) / 4.0  # no two elements are so close that h changes their order
     out, index = max_pool2d_forward(x, 3, 2, 1)
     dout = draw(out.shape, np.float64)
     for forward, actual in (

@@ -1,4 +1,4 @@
-"""Products on the simulated GPU: every way of computing them, ragged shapes, sums in parts, TF32."""
+"""Matrix products on the simulated GPU: every kernel, any shape, sums in parts, TF32."""
 
 import numpy as np
 import pytest
@@ -57,8 +57,8 @@ IN_FOURS = [(4, 4, 4), (8, 20, 4), (66, 68, 20), (68, 4, 52), (17, 67, 16), (20,
 
 @pytest.mark.parametrize(("dtype", "tf32"), WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("shape", IN_FOURS, ids=str)
-def test_factors_whose_numbers_stand_together_in_fours(monkeypatch, dtype, tf32, shape):
-    """Along their lines or across them, to the last line and term; of integers, which every way has exactly."""
+def test_factors_with_aligned_groups_of_four(monkeypatch, dtype, tf32, shape):
+    """Along lines or across them, to the last line and term; with integers, so that results are exact."""
     monkeypatch.setenv(products.TF32, tf32)
     (M, N, K), rng = shape, np.random.default_rng(0)
     a, b = (rng.integers(-9, 10, size).astype(dtype) for size in ((M, K), (K, N)))
@@ -72,7 +72,7 @@ def test_factors_whose_numbers_stand_together_in_fours(monkeypatch, dtype, tf32,
         np.testing.assert_array_equal(to_host(out), expected)
 
 
-def test_which_numbers_stand_together_in_fours():
+def test_which_matrices_have_aligned_groups_of_four():
     x = np.zeros((8, 12), np.float32)
     assert rows_of(x, 8, 12).fours == TERMS and columns_of(x, 8, 12).fours == LINES
     assert rows_of(x, 16, 6).fours == columns_of(x, 16, 6).fours == matrix(x).fours == ALONE
@@ -106,7 +106,7 @@ def _copied_in_time(x, out):
         out[place] = strip[place]
 
 
-def test_a_copy_is_there_once_it_was_waited_for():
+def test_an_asynchronous_copy_is_complete_after_the_wait():
     out = np.zeros(12, np.float32)
     launch(Kernel(_copied_in_time, 1), 1, np.arange(1, 13, dtype=np.float32), out)
     np.testing.assert_array_equal(out, [1, 2, 3, 4, 5, 6, 7, 0, *[np.nan] * 4])
@@ -132,7 +132,7 @@ def test_nan_and_infinity_pass_tensor_cores_and_floors(monkeypatch):
         np.testing.assert_array_equal(product(a, b, floor=0), [[np.nan], [np.inf], [0]])
 
 
-def test_a_wrong_switch(monkeypatch):
+def test_a_wrong_value_of_fastnn_tf32(monkeypatch):
     monkeypatch.setenv(products.TF32, "yes")
     with pytest.raises(ValueError, match="FASTNN_TF32: 'yes' is unknown; expected 0 or 1; set one of these"):
         product(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32))

@@ -1,4 +1,4 @@
-"""Sums by blocks of threads, of any shape and length, cut into parts and not."""
+"""Block reductions of any shape and length, in one part or several."""
 
 import numpy as np
 import pytest
@@ -19,9 +19,9 @@ DTYPES = [np.float32, np.float64]
 LONG = THREADS * SHORTEST
 SHAPES = [
     *((1, 1, length) for length in (0, 1, WARP - 1, WARP, WARP + 1, THREADS - 1, THREADS, THREADS + 1, LONG, 3 * LONG)),
-    *((1, 1, 5 * LONG + 7), (3, 1, 2 * LONG + 1), (2, 2, 2 * LONG), (67, 3, 11)),  # in parts, of one owner and of more
+    *((1, 1, 5 * LONG + 7), (3, 1, 2 * LONG + 1), (2, 2, 2 * LONG), (67, 3, 11)),  # in parts, of one sum and of several
     *((0, 3, 1), (1, 5, 1), (7, 31, 1), (7, 32, 1), (7, 33, 1), (5, 2, 7), (2, 3, 0), (4, 0, 2)),
-    *((3 * MEMBERS * SHORTEST + 1, 2, 1), (101, 40, 1), (1, 70, 3)),  # where neighbours have different owners
+    *((3 * MEMBERS * SHORTEST + 1, 2, 1), (101, 40, 1), (1, 70, 3)),  # where adjacent elements belong to different sums
 ]
 
 
@@ -38,8 +38,8 @@ def test_sums_of_whole_numbers_are_exact(shape, dtype):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_every_element_counts_once_and_for_its_owner_alone(shape):
-    """Powers of two and a place: were one left out, doubled or added elsewhere, the sum would show which."""
+def test_every_element_is_added_once_to_its_own_sum(shape):
+    """With powers of two, the sum shows which element is missing, doubled or added elsewhere."""
     x, expected = np.zeros(shape), np.zeros(shape[1])
     for place in range(0, x.size, max(1, x.size // 12)):
         x.flat[place] = 1 + place
@@ -49,7 +49,7 @@ def test_every_element_counts_once_and_for_its_owner_alone(shape):
     np.testing.assert_array_equal(out, expected)
 
 
-def test_the_sum_of_long_rows_loses_fewer_digits_than_one_after_the_other():
+def test_long_sums_are_more_accurate_than_sequential_ones():
     x = np.full(5 * LONG, 0.1, np.float32)
     out, walked = np.empty(1, np.float32), np.float32(0)
     add_up(x, (1, 1, x.size), out)
@@ -84,7 +84,7 @@ def _at_once(x, sums, largest):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_what_a_warp_meets_for_once_is_what_it_exchanges(dtype):
+def test_functions_in_step_equal_their_shuffles(dtype):
     x = np.random.default_rng(0).standard_normal(THREADS).astype(dtype)
     expected, actual = np.empty((2, THREADS), dtype), np.empty((2, THREADS), dtype)
     launch(Kernel(_in_five_exchanges, THREADS), 1, x, *expected)

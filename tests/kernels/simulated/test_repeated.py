@@ -1,4 +1,4 @@
-"""Iterations that are repeated without Python, as CUDA graphs are on a GPU, do what they do one by one."""
+"""Iterations replayed as CUDA graphs give the results of iterations one by one."""
 
 import copy
 import pickle
@@ -21,7 +21,7 @@ def network(*layers, **options):
 
 
 class Counting(nn.Module):
-    """A layer of somebody's own, which counts in the host's memory."""
+    """A custom layer with a counter in host memory."""
 
     resident = True
 
@@ -65,11 +65,11 @@ def trained(model, data, **options):
 
 
 def one_by_one(solver):
-    """A callback, which may change anything."""
+    """A callback, which prevents graphs, since it may change anything."""
 
 
 @pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
-def test_they_have_the_bits_of_iterations_one_by_one(build, data):
+def test_replayed_iterations_have_the_same_bits(build, data):
     if "Conv2d" in repr(build()):
         data |= {name: data[name].reshape(-1, 1, 3, 2) for name in ("X_train", "X_val")}
     options = {"update_rule": "adam", "schedule": Cosine(), "sampling": "epoch"}
@@ -94,7 +94,7 @@ def test_each_update_rule(rule, data):
     np.testing.assert_allclose(repeated.loss_history, expected, rtol=1e-5)
 
 
-def test_augmentation_is_repeated_too(data):
+def test_augmentation_is_replayed_too(data):
     data |= {name: data[name].reshape(-1, 1, 3, 2) for name in ("X_train", "X_val")}
     transform = Augment(padding=1, flip=0.5, cutout=1)
     repeated = trained(network(), data, transform=transform)
@@ -104,7 +104,7 @@ def test_augmentation_is_repeated_too(data):
 
 
 @pytest.mark.parametrize("sampling", ["epoch", "with_replacement"])
-def test_in_the_steady_state_nothing_moves(sampling, data, monkeypatch):
+def test_in_the_steady_state_nothing_is_copied(sampling, data, monkeypatch):
     moved, begin, losses = [], graph_inputs.GraphInputs.begin, graph_inputs.GraphInputs.losses
 
     def noted_begin(self, *arguments):
@@ -144,7 +144,7 @@ def test_all_is_back_when_training_ends(data):
         ([], {"update_rule": lambda w, dw, config: (w, config)}, "the update rule is a user-defined function"),
     ],
 )
-def test_what_cannot_be_repeated_is_said_once(layers, options, message, data, capsys):
+def test_the_reason_against_capture_is_printed_once(layers, options, message, data, capsys):
     trained(network(*layers), data, verbose=True, num_epochs=2, **options)
     said = [line for line in capsys.readouterr().out.splitlines() if "individually" in line]
     assert len(said) == 1
@@ -155,7 +155,7 @@ def test_a_loss_that_is_not_finite_is_found_in_its_iteration(capsys):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((30, 6)), rng.integers(0, 3, 30)
     order = random.generator(1).permutation(30)
-    X[order[23]] = np.nan  # in the eighth iteration, when they are repeated
+    X[order[23]] = np.nan  # in the eighth iteration, which is replayed
     data = {"X_train": X, "y_train": y, "X_val": X[order[:2]], "y_val": y[order[:2]]}
     failed, printed = [], []
     for backend in ("cuda", "njit"):
@@ -172,7 +172,7 @@ def test_a_loss_that_is_not_finite_is_found_in_its_iteration(capsys):
     assert printed[0] == printed[1]
 
 
-def test_arrays_that_were_exchanged_are_seen(data):
+def test_replaced_arrays_are_noticed(data):
     solver = Solver(network(), data, batch_size=3, num_epochs=2, num_train_samples=2, verbose=False, seed=1)
     solver.train()
     solver.model.params["1.weight"] = np.zeros((6, 4))
@@ -196,8 +196,8 @@ def test_augmentation_dropout_and_clipping_are_those_of_the_processor(data):
     np.testing.assert_allclose(history["cuda"], history["njit"], rtol=1e-5)
 
 
-def test_a_solver_that_repeated_iterations_can_be_copied(data):
-    """What was recorded stays with the original; copies record anew."""
+def test_a_solver_that_captured_a_graph_can_be_copied(data):
+    """Graphs stay with the original; copies capture their own."""
     solver = trained(network(), data)
     assert solver._graph_training.reason is None
     copies = [copy.deepcopy(solver), pickle.loads(pickle.dumps(solver))]

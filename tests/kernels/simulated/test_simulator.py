@@ -1,4 +1,4 @@
-"""The simulator itself: threads that wait for one another, memory that they share, errors."""
+"""The simulator: threads that wait for each other, shared memory, errors."""
 
 import numpy as np
 import pytest
@@ -77,12 +77,14 @@ def test_warps_exchange_at_times_of_their_own():
     assert out.tolist() == [*once[:32], *(2 * once[32:])]
 
 
-def test_threads_that_wait_for_ones_that_never_come_are_an_error():
+def test_threads_that_wait_in_vain_raise():
     def alone(out):
         if cuda.threadIdx.x < 31:
             out[0] = exchange(out[0], 1)
 
-    with pytest.raises(RuntimeError, match="alone: threads of a block wait for threads that never arrive: 0 for 0, 1 for 0"):
+    with pytest.raises(
+        RuntimeError, match="alone: threads of a block wait for threads that never arrive: 0 for 0, 1 for 0"
+    ):
         run(alone, np.zeros(1))
 
 

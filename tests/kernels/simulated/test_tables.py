@@ -65,20 +65,20 @@ def test_in_place(scale):
     assert [values.tolist() for values in x] == [[2] * 3, [3] * 4] and scale.launches == 1
 
 
-def test_rows_that_share_memory_go_one_after_the_other(scale):
+def test_rows_that_share_memory_are_launched_one_by_one(scale):
     x = np.arange(4.0)
     update(scale, ([x, x[1:]], [x, x[1:]]), 1, [(2, 0), (10, 1)])
     assert x.tolist() == [0, 21, 41, 61] and scale.launches == 2
 
 
-def test_rows_of_two_dtypes_go_one_after_the_other(scale):
+def test_rows_of_two_dtypes_are_launched_one_by_one(scale):
     x = [np.ones(3, np.float32), np.ones(2)]
     update(scale, (x, x), 1, [(2, 0), (3, 0)])
     assert [values.tolist() for values in x] == [[2] * 3, [3] * 2] and scale.launches == 2
 
 
-def test_a_launch_that_is_repeated_reads_its_numbers_anew(scale, monkeypatch):
-    """As a CUDA graph repeats it: the same addresses, other numbers at the one of the numbers."""
+def test_a_replayed_launch_reads_new_numbers(scale, monkeypatch):
+    """As in a CUDA graph: the same addresses, with new numbers in the same memory."""
     recorded = []
     monkeypatch.setattr(scale, "launch", lambda *arguments: recorded.append(arguments))
     x, y = to_device(np.ones(3)), to_device(np.zeros(3))
@@ -96,7 +96,7 @@ def test_numbers_too_large_for_the_arrays_are_infinite(scale):
     assert y.tolist() == [np.inf]
 
 
-def test_tables_are_kept(scale):
+def test_tables_are_cached(scale):
     x, y = to_device(np.ones(3)), to_device(np.zeros(3))
     multi_tensor._table.cache_clear()
     for _ in range(3):

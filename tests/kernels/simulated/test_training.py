@@ -1,4 +1,4 @@
-"""Training on the simulated GPU: a network of every kind of layer has the losses that it has on the processor."""
+"""Training on the simulated GPU gives the same losses as on the CPU, for networks of all kinds of layers."""
 
 import numpy as np
 import pytest
@@ -88,8 +88,8 @@ def test_classifiers_with_a_loop_of_their_own_move_their_data_once(train):
     np.testing.assert_allclose(history, expected, rtol=1e-5)
     for name, value in params.items():
         np.testing.assert_allclose(value, expected_params[name], rtol=1e-4, atol=1e-6)
-    copies = {two_layers: 2, autoencoder: 3}.get(train, 1)  # to train on and to validate with; in float32 and float64
-    times = 12 if train is autoencoder else 1  # SciPy has the parameters, in float64
+    copies = {two_layers: 2, autoencoder: 3}.get(train, 1)  # training and validation data, in float32 and float64
+    times = 12 if train is autoencoder else 1  # SciPy works on the parameters in float64
     assert moved < copies * X.nbytes + times * sum(value.nbytes for value in params.values()) + 4000
 
 
@@ -108,7 +108,7 @@ def test_an_interruption_leaves_arrays_of_numpy(error, monkeypatch):
     assert not any(map(arrays.is_on_device, (classifier.W, *net.params.values())))
 
 
-def test_a_classifier_with_a_loss_of_ones_own_computes_with_numpy():
+def test_a_classifier_with_a_custom_loss_computes_with_numpy():
     class Squares(Softmax):
         def loss(self, X, y, reg):
             assert type(X) is type(self.W) is np.ndarray

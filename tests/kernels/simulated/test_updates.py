@@ -59,7 +59,7 @@ def test_gradients_in_any_layout_and_dtype(rule):
 
 @each_rule
 def test_many_parameters_are_updated_one_after_the_other(rule):
-    """Of two dtypes, each with numbers of its own; two of them share their weights."""
+    """Of two dtypes, with different hyperparameters; two of them share their weights."""
     shapes, dtypes = [(3, 4), (), (0, 2), (33,), (12,)], [np.float32, np.float64]
 
     def drawn():
