@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_rules import PACKAGE, SOURCES, imported
+from source_files import PACKAGE, SOURCES, imported
 
 ROOT = {  # what users import
     "augment", "checkpoint", "classifiers", "data_utils", "fast_layers", "gradient_check", "kernels", "layer_utils",

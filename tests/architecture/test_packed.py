@@ -8,8 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from cached_code import files, install, run
 from conftest import AVAILABLE
-from test_code_cache import files, install, run
 
 
 def as_zip(folder):

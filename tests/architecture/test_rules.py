@@ -9,21 +9,13 @@ from pathlib import Path
 
 import pytest
 from conftest import AVAILABLE
+from contracts import contract, functions
+from source_files import KERNELS, PACKAGE, SOURCES, imported
 
-import fastnn
 import pytest_fastnn
 from fastnn import kernels
 from fastnn.kernels.dispatch import specification, switch, windows
 
-PACKAGE, KERNELS = Path(fastnn.__file__).parent, Path(kernels.__file__).parent
-SOURCES = [
-    (("fastnn", *path.relative_to(PACKAGE).with_suffix("").parts), path)
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if KERNELS not in path.parents
-] + [
-    (("fastnn", "kernels", *path.relative_to(KERNELS).with_suffix("").parts), path)
-    for path in sorted(KERNELS.rglob("*.py"))
-]
 VARIANTS = ("naive", "vectorized", "njit", "cuda")
 SHARED = {"dispatch", "cpu", "gpu", "cache"}
 FIRST_PARTY = [(module, path) for module, path in SOURCES if module[1] != "kernels"]
@@ -33,23 +25,6 @@ IN_OPERATIONS = [(module, path) for module, path in IN_KERNELS if len(module) ==
 
 def each(sources):
     return pytest.mark.parametrize(("module", "path"), sources, ids=[".".join(module) for module, _ in sources])
-
-
-def imported(module, path):
-    """Return every module or name that a file imports, also inside functions, as tuples of absolute names."""
-    package = module if path.name == "__init__.py" else module[:-1]
-    package = tuple(part for part in package if part != "__init__")
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            for name in node.names:
-                yield tuple(name.name.split("."))
-        elif isinstance(node, ast.ImportFrom):
-            start = package[: len(package) - node.level + 1] if node.level else ()
-            start += tuple(node.module.split(".")) if node.module else ()
-            for name in node.names:
-                yield (*start, name.name)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-            yield tuple(ast.unparse(node.args[0]).strip("'.").split("."))
 
 
 def words(path):
@@ -150,23 +125,6 @@ def test_what_a_check_returns_is_used(module, path):
 
 
 # ---- equal names, equal signatures ----
-
-
-def functions(module):
-    """Return the public functions that a module defines."""
-    return {
-        name: function
-        for name, function in inspect.getmembers(module, callable)
-        if not name.startswith("_") and getattr(function, "__module__", None) == module.__name__
-    }
-
-
-def contract(operation):
-    """Return the functions of a contract that dispatch, without helpers for geometry."""
-    module = importlib.import_module(f"fastnn.kernels.{operation}")
-    return {
-        name: function for name, function in functions(module).items() if "_variant()" in inspect.getsource(function)
-    }
 
 
 def test_every_folder_of_kernels_is_an_operation_or_shared():

@@ -16,12 +16,12 @@ import forged_checkpoints
 import h5py
 import numpy as np
 import pytest
+from checkpoint_trees import assert_identical, tree_of_everything
+from cifar10_archives import BINARY, archive_of, good_members, names
+from cifar10_files import binary_files, fake_cifar10, python_files, small_cifar10, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_checkpoint import assert_identical, tree_of_everything
-from test_data_cifar10 import binary_files, fake_cifar10, python_files, small_cifar10, write
-from test_data_unpack import BINARY, archive_of, good_members, names
 
 from fastnn import checkpoint, nn
 from fastnn.data_utils import integrity, load_CIFAR10, load_patches, preprocess_patches, read_images, save_patches

@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 import pytest
-from test_data_cifar10 import PER_FILE, binary_files, fake_cifar10, python_files, small_cifar10, write
-from test_data_download import cache, described, offer, page, server  # noqa: F401  (fixtures)
-from test_data_unpack import BINARY, PYTHON, archive_of, names
+from archive_server import cache, described, offer, page, server  # noqa: F401  (fixtures)
+from cifar10_archives import BINARY, PYTHON, archive_of, names
+from cifar10_files import PER_FILE, binary_files, fake_cifar10, python_files, small_cifar10, write
 
 from fastnn.data_utils import find_CIFAR10, get_CIFAR10_data, integrity, layouts, load_CIFAR10
 

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from test_cli_checkpoints import pixels, predicted  # noqa: F401  (a fixture)
+from script_runs import predicted, shape_images
 
 from fastnn.cli import main
 from fastnn.data_utils import pictures, read_images
@@ -208,9 +208,9 @@ def test_the_formats_are_those_that_are_promised():
 
 
 @pytest.mark.usefixtures("tiny_runs")
-def test_predict_sees_the_same_in_16_bits(capsys, pixels):  # noqa: F811
+def test_predict_sees_the_same_in_16_bits(capsys):
     assert main(["train", "--out", "part"]) == 0
-    images, inputs = pixels
+    images, inputs = shape_images()
     grey = images[0][..., 0]
     Image.fromarray(grey).save("grey8.png")
     Image.fromarray(grey.astype(np.uint16) * 257).save("grey16.png")

@@ -10,7 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 from conftest import AVAILABLE
-from test_rules import contract
+from contracts import Recorder, contract
 
 import fastnn
 from fastnn import kernels
@@ -20,17 +20,6 @@ from fastnn.cli import main
 compiles = pytest.mark.skipif(
     "njit" not in AVAILABLE or "NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled"
 )
-
-
-class Recorder:
-    """Wraps a variant of an operation and records which of its functions are called."""
-
-    def __init__(self, variant, used):
-        self.variant, self.used = variant, used
-
-    def __getattr__(self, name):
-        self.used.add(name)
-        return getattr(self.variant, name)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

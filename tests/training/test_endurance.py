@@ -11,9 +11,9 @@ from pathlib import Path
 import endurance
 import numpy as np
 import pytest
+from cached_code import linux_only, run, without_cache  # noqa: F401  (a fixture)
 from conftest import AVAILABLE
 from small_solver import assert_identical, everything
-from test_code_cache import linux_only, run, without_cache  # noqa: F401
 
 import fastnn
 from fastnn import checkpoint, nn

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from test_code_cache import COUNT, run
+from cached_code import COUNT, run
 
 from fastnn import kernels
 

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_data_cifar10 import binary_files, fake_cifar10, small_cifar10, write
-from test_rules import SOURCES
+from cifar10_files import binary_files, fake_cifar10, small_cifar10, write
+from source_files import SOURCES
 
 from fastnn.cli import main
 from fastnn.data_utils import cifar10, find_CIFAR10, load_CIFAR10

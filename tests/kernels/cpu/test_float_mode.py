@@ -7,7 +7,7 @@ import textwrap
 
 import numpy as np
 import pytest
-from test_concurrency import SIZES, assert_same_bits, work_of
+from concurrent_work import SIZES, assert_same_bits, work_of
 
 import fastnn
 from fastnn.checkpoint import run

@@ -1,0 +1,131 @@
+"""`fastnn resume` of runs of scripts and other backends, and runs that another process trains."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from runs import assert_identical, solver_state
+from script_runs import Own, script
+
+from fastnn import checkpoint, data_utils, nn
+from fastnn.checkpoint import locks
+from fastnn.cli import main
+from fastnn.cli import settings as cli_settings
+from fastnn.solver import Solver
+
+pytestmark = pytest.mark.usefixtures("tiny_runs")
+
+
+def test_solver_resume_continues_a_run_of_the_command_line(stop_after):
+    assert main(["train", "--out", "whole", "--schedule", "cosine"]) == 0
+    restore = stop_after(4)
+    assert main(["train", "--out", "part", "--schedule", "cosine"]) == 130
+    restore()
+    solver = Solver.resume("part/checkpoint.h5", data_utils.get_shapes_data(12, 6, 5), verbose=False)
+    solver.train()
+    assert_identical({**solver.state(), "finished": False}, {**solver_state("whole"), "params": solver.best_params})
+
+
+@pytest.mark.parametrize("name", ["run.h5", "run"])
+def test_the_run_of_a_script_resumes(capsys, name):
+    script(name, num_epochs=4)
+    shutil.move("run.h5" if name == "run.h5" else "run_epoch_4.h5", "whole.h5")
+    script(name, num_epochs=3)
+    path = "run.h5" if name == "run.h5" else "run_epoch_3.h5"
+    assert main(["resume", path, "--data", "shapes", "--epochs", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "model                Sequential: 4,566 parameters\n" in out
+    assert "shapes: 12 training, 6 validation, 5 test images" in out
+    assert "4 epochs, 12 steps of 4 images, 9 done; sgd\n" in out
+    end = "run.h5" if name == "run.h5" else "run_epoch_4.h5"
+    assert_identical(checkpoint.load(end)["solver"], checkpoint.load("whole.h5")["solver"])
+
+
+def test_the_run_of_a_script_without_a_name_is_saved_where_it_was_read(capsys):
+    script(None).save("run.h5")
+    assert main(["resume", "run.h5", "--data", "shapes", "--epochs", "3", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["checkpoint"], result["picture"], result["settings"]) == ("run.h5", "run.png", None)
+    assert checkpoint.load("run.h5")["solver"]["iteration"] == result["steps"] > 6
+
+
+def test_resume_needs_to_know_the_data_of_a_script(error_of):
+    script()
+    expected = "resume: path='run.h5' was written by a script, and does not say where its data are; expected the name"
+    assert expected in error_of("resume", "run.h5")
+    script("other.h5", data=data_utils.get_shapes_data(12, 6, 5, seed=3))
+    expected = "resume: path='other.h5' was trained on other data than --data shapes, or on other images of it"
+    assert expected in error_of("resume", "other.h5", "--data", "shapes")
+    assert main(["train", "--out", "part"]) == 0
+    assert "--data shapes does not apply to path='part/checkpoint.h5'" in error_of("resume", "part", "--data", "shapes")
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_pixels_of_cifar10_are_known_again_scaled_and_not(monkeypatch, scaled):
+    def photographs(*sizes, root, **options):
+        return {name: array.copy() for name, array in data_utils.get_shapes_data(*sizes, **options).items()}
+
+    monkeypatch.setattr(data_utils, "get_CIFAR10_data", photographs)
+    data = photographs(12, 6, 5, root=None)
+    if scaled:
+        for name in ("X_train", "X_val", "X_test"):
+            data[name] *= cli_settings.PIXEL_SCALE
+    script(data=data)
+    assert main(["resume", "run.h5", "--data", "cifar10", "--epochs", "3"]) == 0
+
+
+def test_resume_says_what_a_script_has_to_pass_itself(error_of):
+    script("own.h5", Own(nn.Linear(3072, 10, seed=0)))
+    assert "saved with model: an object of the class Own, which cannot be stored in a file" in error_of(
+        "resume", "own.h5", "--data", "shapes"
+    )
+
+
+def test_resume_of_files_of_schema_1_by_scripts_raises(error_of):
+    checkpoint.save("run.h5", script().state())
+    assert "resume: path='run.h5' is a checkpoint of a script and an older fastnn" in error_of("resume", "run.h5")
+
+
+@pytest.mark.filterwarnings("default")
+def test_resume_on_another_backend_is_reported(capsys, monkeypatch, stop_after):
+    restore = stop_after(3)
+    assert main(["train", "--out", "part"]) == 130
+    restore()
+    capsys.readouterr()
+    assert main(["resume", "part", "--backend", "naive"]) == 0
+    expected = (
+        "fastnn resume: warning: Solver.resume: the run was saved with backend vectorized (now naive): it resumes"
+    )
+    assert expected in capsys.readouterr().err
+
+
+# two processes
+
+
+def test_a_folder_in_which_a_run_has_just_begun_is_not_taken(error_of):
+    with locks.reserved("runs/shapes-three-layer-conv/checkpoint.h5"):
+        assert main(["train"]) == 0
+    assert os.path.exists("runs/shapes-three-layer-conv-2/checkpoint.h5")
+
+
+def test_a_run_that_another_process_trains_is_left_alone(error_of, monkeypatch):
+    assert main(["train", "--out", "part"]) == 0
+    before = Path("part/checkpoint.h5").read_bytes()
+
+    def take(file):
+        raise BlockingIOError
+
+    iterate, trained = Solver._iterate, []
+
+    def watched(self):
+        trained.append(len(self.X_train))
+        iterate(self)
+
+    monkeypatch.setattr(Solver, "_iterate", watched)
+    monkeypatch.setattr(locks, "take", take)
+    expected = "save: path='part/checkpoint.h5' is being written by another run; expected one run at a time"
+    assert expected in error_of("resume", "part", "--epochs", "4")
+    assert Path("part/checkpoint.h5").read_bytes() == before
+    assert set(trained) == {1}  # from the preparation
