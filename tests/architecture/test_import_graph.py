@@ -58,14 +58,14 @@ def test_no_file_imports_in_a_circle():
 
 
 @pytest.mark.parametrize(
-    "back", ["from . import a", "def f():\n    from fastnn.planted.a import g", "import fastnn.planted.a"]
+    "back", ["from . import a", "def f():\n    from fastnn.fake.a import g", "import fastnn.fake.a"]
 )
 def test_a_circle_is_found(tmp_path, back):
     texts = {"a": "from .b import f", "b": "from . import c", "c": back, "d": "from . import a"}
-    sources = [(("fastnn", "planted", name), tmp_path / f"{name}.py") for name in texts]
+    sources = [(("fastnn", "fake", name), tmp_path / f"{name}.py") for name in texts]
     for (_, path), text in zip(sources, texts.values(), strict=True):
         path.write_text(text)
-    assert circles(graph(sources)) == [["fastnn.planted.a", "fastnn.planted.b", "fastnn.planted.c"]]
+    assert circles(graph(sources)) == [["fastnn.fake.a", "fastnn.fake.b", "fastnn.fake.c"]]
 
 
 def test_the_root_holds_what_users_import():

@@ -11,9 +11,9 @@ from fastnn.testing import against_naive, assert_same, tolerance
 RIGHT = np.array([[1.0, 2.0, np.nan], [np.inf, -np.inf, 1000.0]])
 
 
-def planted(place, value):
+def changed(position, value):
     wrong = RIGHT.copy()
-    wrong[place] = value
+    wrong[position] = value
     return wrong
 
 
@@ -28,15 +28,15 @@ def test_equal_results_pass():
 @pytest.mark.parametrize(
     "wrong",
     [
-        planted((0, 0), 1.0 + 1e-10),
-        planted((1, 2), 1000.0 + 1e-7),
-        planted((0, 0), np.nan),
-        planted((0, 0), np.inf),
-        planted((0, 2), 0.0),
-        planted((0, 2), np.inf),
-        planted((1, 0), 1e300),
-        planted((1, 0), -np.inf),
-        planted((1, 1), np.nan),
+        changed((0, 0), 1.0 + 1e-10),
+        changed((1, 2), 1000.0 + 1e-7),
+        changed((0, 0), np.nan),
+        changed((0, 0), np.inf),
+        changed((0, 2), 0.0),
+        changed((0, 2), np.inf),
+        changed((1, 0), 1e300),
+        changed((1, 0), -np.inf),
+        changed((1, 1), np.nan),
         RIGHT.astype(np.float32) * np.float32(1 + 1e-5),
     ],
 )
