@@ -36,7 +36,7 @@ OUT_OF_RANGE = {
 }
 
 
-def refusal(capsys, *arguments):
+def error_line(capsys, *arguments):
     """Return the error line of a command with wrong arguments."""
     capsys.readouterr()
     try:
@@ -59,7 +59,7 @@ def takes_nothing(action):
 def test_a_misspelt_option_gets_the_nearest_suggested(capsys, name, action):
     option = action.option_strings[-1]
     misspelt = option[:-1] + "qq"
-    said = refusal(capsys, name, *REQUIRED.get(name, []), misspelt)
+    said = error_line(capsys, name, *REQUIRED.get(name, []), misspelt)
     assert f"{misspelt!r} is unknown; expected only --" in said
     assert "did you mean" in said or len(option) < 7
 
@@ -70,7 +70,7 @@ def test_a_misspelt_option_gets_the_nearest_suggested(capsys, name, action):
 )  # fmt: skip
 def test_an_option_without_its_value_is_an_error(capsys, name, action):
     option = action.option_strings[-1]
-    said = refusal(capsys, name, *REQUIRED.get(name, []), option)
+    said = error_line(capsys, name, *REQUIRED.get(name, []), option)
     assert f"argument {'/'.join(action.option_strings)}: expected " in said
 
 
@@ -81,7 +81,7 @@ def test_an_option_without_its_value_is_an_error(capsys, name, action):
 def test_invalid_numbers_and_choices_are_errors(capsys, name, action):
     option = action.option_strings[-1]
     for value in ("a", "", "1e", "one two", "None", "1:a"):
-        said = refusal(capsys, name, *REQUIRED.get(name, []), option, value)
+        said = error_line(capsys, name, *REQUIRED.get(name, []), option, value)
         assert f"argument {'/'.join(action.option_strings)}: " in said and "; expected " in said
 
 
@@ -94,7 +94,7 @@ def test_a_misspelt_choice_gets_the_nearest_suggested(capsys):
         (("bench", "--operation", "conv2"), "conv2d"),
         (("warmup", "--dtype", "float23"), "float32"),
     ):
-        assert f"did you mean '{near}'" in refusal(capsys, *arguments)
+        assert f"did you mean '{near}'" in error_line(capsys, *arguments)
 
 
 @pytest.mark.parametrize("option", OUT_OF_RANGE)
@@ -103,7 +103,7 @@ def test_values_out_of_range_are_refused(capsys, option):
     assert commands
     for name in commands:
         for value in OUT_OF_RANGE[option]:
-            said = refusal(capsys, name, f"{option}={value}")
+            said = error_line(capsys, name, f"{option}={value}")
             assert value in said and "; expected " in said
 
 
@@ -120,5 +120,5 @@ def test_a_misspelt_command_gets_the_nearest_suggested(capsys):
 
 
 def test_sizes_beyond_memory_are_one_line_errors(capsys):
-    said = refusal(capsys, "train", "--model", "two-layer", "--hidden-dim", "100000000000000")
+    said = error_line(capsys, "train", "--model", "two-layer", "--hidden-dim", "100000000000000")
     assert "asks for an array of" in said

@@ -26,7 +26,7 @@ PUBLIC = walk.public()
 STYLE = re.compile(r"^[\w.]+(\([^;]*\))?: [^\n]+; [^\n]+; [^\n]+$")
 
 
-def refusal(call, arguments, backend):
+def error_of(call, arguments, backend):
     """Return the error of a call, and assert that it did not change its arguments."""
     function = call.make()
     given, owner = copy.deepcopy(arguments), getattr(function, "__self__", None)
@@ -104,7 +104,7 @@ def test_bad_values_raise(name, parameter):
     for value in call.arguments[parameter].bad:
         arguments = {**call.values(), parameter: value}
         try:
-            first, *others = (refusal(call, arguments, backend) for backend in AVAILABLE)
+            first, *others = (error_of(call, arguments, backend) for backend in AVAILABLE)
             assert_clear_error(first[1], parameter, value)
             assert all(other == first for other in others), "the backends do not agree"
         except (AssertionError, pytest.fail.Exception, Exception) as error:

@@ -22,7 +22,7 @@ def path(tmp_path):
     return tmp_path / "run.h5"
 
 
-def refused(path, message):
+def assert_raises(path, message):
     """Assert that loading raises an error about damage, with less memory than the size of the file."""
     tracemalloc.start()
     try:
@@ -40,18 +40,18 @@ def refused(path, message):
 def test_a_truncated_file(path, share):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    refused(path, rf"it has {int(share * len(whole)):,} bytes of {len(whole):,}")
+    assert_raises(path, rf"it has {int(share * len(whole)):,} bytes of {len(whole):,}")
 
 
 def test_a_file_that_is_too_long(path):
     path.write_bytes(path.read_bytes() + b"\0")
-    refused(path, "it has [0-9,]+ bytes of")
+    assert_raises(path, "it has [0-9,]+ bytes of")
 
 
 def test_a_line_that_continues_with_other_things(path):
     whole = path.read_bytes()
     path.write_bytes(whole[:511] + b"!" + whole[512:])
-    refused(path, "its first line is malformed")
+    assert_raises(path, "its first line is malformed")
 
 
 @pytest.mark.parametrize("part", ["numbers", "HDF5 around them", "manifest"])
@@ -60,20 +60,20 @@ def test_a_single_bit(path, part):
     numbers = whole.index(TREE["W"].tobytes())
     whole[{"numbers": numbers + 1234, "HDF5 around them": numbers - 20, "manifest": -3}[part]] ^= 1
     path.write_bytes(whole)
-    refused(path, "its content is not what was written: the digest differs")
+    assert_raises(path, "its content is not what was written: the digest differs")
 
 
 def test_the_digest_covers_what_stands_before_it(path):
     whole = path.read_bytes()
     length = int(container._HEADER.fullmatch(whole[:512])[3])
     path.write_bytes(whole.replace(b"manifest %d," % length, b"manifest %d," % (length - 1), 1))
-    refused(path, "the digest differs")
+    assert_raises(path, "the digest differs")
 
 
 def test_a_change_with_another_program(path):
     with h5py.File(path, "r+") as file:
         file["W"][0, 0] = 7
-    refused(path, "it has [0-9,]+ bytes of")  # the library truncates what it does not know
+    assert_raises(path, "it has [0-9,]+ bytes of")  # the library truncates what it does not know
 
 
 # ---- malicious files with a valid digest ----
@@ -111,21 +111,23 @@ MANIFESTS = {
 def test_a_manifest_that_harms(path, name):
     content, message = MANIFESTS[name]
     hdf5, _ = forged_checkpoints.parts(path)
-    refused(forged_checkpoints.write(path, hdf5, content), message)
+    assert_raises(forged_checkpoints.write(path, hdf5, content), message)
 
 
 def test_an_invalid_boolean(path):
     hdf5, entries = forged_checkpoints.parts(path)
     place = entries[1]["flags"][3] - container.USER_BLOCK
     assert hdf5[place : place + 2] == b"\1\0"
-    refused(forged_checkpoints.write(path, hdf5[:place] + b"\x02" + hdf5[place + 1 :], entries), "neither 0 nor 1")
+    assert_raises(
+        forged_checkpoints.write(path, hdf5[:place] + b"\x02" + hdf5[place + 1 :], entries), "neither 0 nor 1"
+    )
 
 
 def test_a_manifest_longer_than_the_file(path):
     whole = path.read_bytes()
     length = int(container._HEADER.fullmatch(whole[:512])[3])
     path.write_bytes(whole.replace(b"manifest %d," % length, b"manifest 10000000,", 1)[: len(whole)])
-    refused(path, "its manifest of 10,000,000 bytes does not fit")
+    assert_raises(path, "its manifest of 10,000,000 bytes does not fit")
 
 
 LINKS = {
@@ -154,7 +156,7 @@ def test_what_hdf5_could_do_is_never_done(path, name):
         if name != "attributes without end":
             del file["W"]
         LINKS[name](file)
-    refused(path, "its content is not what was written|bytes of")
+    assert_raises(path, "its content is not what was written|bytes of")
     content = path.read_bytes()[container.USER_BLOCK :]
     forged_checkpoints.write(path, content, ["dict", {"magic": ["array", "|u1", [8], 512]}])
     assert checkpoint.load(path)["magic"].tobytes() == b"\x89HDF\r\n\x1a\n"

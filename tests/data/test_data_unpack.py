@@ -17,7 +17,7 @@ def link(name, kind, target):
     return info
 
 
-def refused(members, tmp_path, message):
+def assert_raises(members, tmp_path, message):
     """Assert that unpacking raises and leaves no files behind."""
     target = tmp_path / "a" / "b"
     archive = write(target, {"evil.tar.gz": archive_of(members)}) / "evil.tar.gz"
@@ -43,7 +43,7 @@ def refused(members, tmp_path, message):
     ],
 )
 def test_unexpected_names_raise(tmp_path, name):
-    refused(
+    assert_raises(
         [*good_members(), (name, b"evil")], tmp_path, r"evil.tar.gz holds '.*', which is not a file of the data set"
     )
 
@@ -53,20 +53,22 @@ def test_unexpected_names_raise(tmp_path, name):
 )
 def test_links_devices_and_folders_raise(tmp_path, kind):
     evil = link("cifar-10-batches-bin/data_batch_1.bin", kind, "/etc/passwd")
-    refused([evil, *good_members()], tmp_path, "data_batch_1.bin', which is not an ordinary file")
+    assert_raises([evil, *good_members()], tmp_path, "data_batch_1.bin', which is not an ordinary file")
 
 
 def test_a_folder_that_is_a_link_raises(tmp_path):
-    refused([link(BINARY.folder, tarfile.SYMTYPE, ".."), *good_members()], tmp_path, "which is not an ordinary file")
+    assert_raises(
+        [link(BINARY.folder, tarfile.SYMTYPE, ".."), *good_members()], tmp_path, "which is not an ordinary file"
+    )
 
 
 def test_a_file_that_occurs_twice_raises(tmp_path):
-    refused([*good_members(), good_members()[1]], tmp_path, "data_batch_1.bin', which is .* occurs twice")
+    assert_raises([*good_members(), good_members()[1]], tmp_path, "data_batch_1.bin', which is .* occurs twice")
 
 
 def test_a_file_too_large_raises(tmp_path, monkeypatch):
     monkeypatch.setattr("fastnn.data_utils.unpack.MEMBER_LIMIT", 1000)
-    refused(good_members(), tmp_path, r"data_batch_1.bin', which is 30,730 bytes large")
+    assert_raises(good_members(), tmp_path, r"data_batch_1.bin', which is 30,730 bytes large")
 
 
 def with_size(size, kind=tarfile.REGTYPE, name="cifar-10-batches-bin/data_batch_1.bin"):
@@ -76,7 +78,7 @@ def with_size(size, kind=tarfile.REGTYPE, name="cifar-10-batches-bin/data_batch_
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
-def refused_stream(content, tmp_path, message):
+def assert_stream_raises(content, tmp_path, message):
     archive = write(tmp_path, {"evil.tar.gz": gzip.compress(content)}) / "evil.tar.gz"
     tracemalloc.start()
     try:
@@ -90,34 +92,42 @@ def refused_stream(content, tmp_path, message):
 
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE], ids=str)
 def test_a_header_of_a_gigabyte_raises(tmp_path, kind):
-    refused_stream(with_size(2**30, kind) + bytes(8 << 20), tmp_path, "cannot be unpacked: a header claims 1073741824")
+    assert_stream_raises(
+        with_size(2**30, kind) + bytes(8 << 20), tmp_path, "cannot be unpacked: a header claims 1073741824"
+    )
 
 
 def test_a_file_of_a_negative_size_raises(tmp_path):
-    refused_stream(with_size(-(2**20)) + bytes(1024), tmp_path, "data_batch_1.bin', which is -1,048,576 bytes large")
+    assert_stream_raises(
+        with_size(-(2**20)) + bytes(1024), tmp_path, "data_batch_1.bin', which is -1,048,576 bytes large"
+    )
 
 
 def test_a_name_of_a_negative_length_raises(tmp_path):
-    refused_stream(with_size(-2048, tarfile.GNUTYPE_LONGNAME) + bytes(4096), tmp_path, "a header claims -2048 bytes")
+    assert_stream_raises(
+        with_size(-2048, tarfile.GNUTYPE_LONGNAME) + bytes(4096), tmp_path, "a header claims -2048 bytes"
+    )
 
 
 def test_folders_without_end_raise(tmp_path):
     folder = with_size(0, tarfile.DIRTYPE, BINARY.folder)
-    refused_stream(folder * 2, tmp_path, "holds 'cifar-10-batches-bin', which is not an ordinary file")
+    assert_stream_raises(folder * 2, tmp_path, "holds 'cifar-10-batches-bin', which is not an ordinary file")
 
 
 def test_headers_within_headers_raise(tmp_path):
     record = b"19 comment=deeper!\n"
     header = with_size(len(record), tarfile.XHDTYPE) + record.ljust(512, b"\0")
-    refused_stream(header * 5000, tmp_path, "cannot be unpacked: .*recursion")
+    assert_stream_raises(header * 5000, tmp_path, "cannot be unpacked: .*recursion")
 
 
 def test_a_sparse_file_raises(tmp_path):
-    refused_stream(with_size(512, tarfile.GNUTYPE_SPARSE) + bytes(2048), tmp_path, "which is not an ordinary file")
+    assert_stream_raises(
+        with_size(512, tarfile.GNUTYPE_SPARSE) + bytes(2048), tmp_path, "which is not an ordinary file"
+    )
 
 
 def test_an_incomplete_archive_raises(tmp_path):
-    refused(good_members()[:4], tmp_path, r"lacks data_batch_4.bin, data_batch_5.bin, test_batch.bin")
+    assert_raises(good_members()[:4], tmp_path, r"lacks data_batch_4.bin, data_batch_5.bin, test_batch.bin")
 
 
 @pytest.mark.parametrize("damage", ["no archive", "truncated", "changed", "not compressed"])

@@ -143,7 +143,7 @@ MEMBERS = {
 }
 
 
-def refused(path, message):
+def assert_raises(path, message):
     tracemalloc.start()
     try:
         with pytest.raises(
@@ -158,7 +158,7 @@ def refused(path, message):
 @pytest.mark.parametrize("name", MEMBERS)
 def test_members_that_harm(tmp_path, name):
     content, message = MEMBERS[name]
-    refused(archive(tmp_path / "net.npz", ("a.npy", content)), message)
+    assert_raises(archive(tmp_path / "net.npz", ("a.npy", content)), message)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -166,7 +166,7 @@ def test_bombs(tmp_path, compression):
     bomb = npy(np.zeros(4 << 20))
     path = archive(tmp_path / "net.npz", ("a.npy", bomb), compression=compression)
     assert path.stat().st_size < len(bomb) // 100
-    refused(path, "'a' is compressed")
+    assert_raises(path, "'a' is compressed")
 
 
 DIRECTORY, LAST = b"PK\x01\x02", b"PK\x05\x06"
@@ -186,25 +186,25 @@ def rearranged(tmp_path, change):
 
 def test_members_that_lie_over_each_other(tmp_path):
     """A thousand names for the same bytes, by which 10 MB become gigabytes; here they are two."""
-    refused(rearranged(tmp_path, lambda a, b: (a, a.replace(b"a.npy", b"b.npy"))), "'b' does not follow")
+    assert_raises(rearranged(tmp_path, lambda a, b: (a, a.replace(b"a.npy", b"b.npy"))), "'b' does not follow")
 
 
 def test_members_that_are_missing(tmp_path):
     """A changed length in the directory hides later members."""
     nn.weights_io.load(rearranged(tmp_path, lambda a, b: (a, b)))
-    refused(rearranged(tmp_path, lambda a, b: (a,)), "there is data after the last array, 'a'")
-    refused(rearranged(tmp_path, lambda a, b: (b,)), "'b' does not follow the array before it")
-    refused(rearranged(tmp_path, lambda a, b: ()), "it is empty")
+    assert_raises(rearranged(tmp_path, lambda a, b: (a,)), "there is data after the last array, 'a'")
+    assert_raises(rearranged(tmp_path, lambda a, b: (b,)), "'b' does not follow the array before it")
+    assert_raises(rearranged(tmp_path, lambda a, b: ()), "it is empty")
 
 
 def test_members_that_claim_a_gigabyte(tmp_path):
     size, claimed = (struct.pack("<2L", *[size] * 2) for size in (len(npy(ARRAY)), 2**30))
-    refused(rearranged(tmp_path, lambda a, b: (a, b.replace(size, claimed))), "'b' does not follow the array")
+    assert_raises(rearranged(tmp_path, lambda a, b: (a, b.replace(size, claimed))), "'b' does not follow the array")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_name_twice(tmp_path):
-    refused(archive(tmp_path / "net.npz", ("a.npy", npy(ARRAY)), ("a.npy", npy(ARRAY))), "'a' occurs twice")
+    assert_raises(archive(tmp_path / "net.npz", ("a.npy", npy(ARRAY)), ("a.npy", npy(ARRAY))), "'a' occurs twice")
 
 
 def test_a_bit_in_an_array(tmp_path):
@@ -212,7 +212,7 @@ def test_a_bit_in_an_array(tmp_path):
     whole = bytearray((tmp_path / "net.npz").read_bytes())
     whole[whole.index(ARRAY.tobytes()) + 9] ^= 4
     (tmp_path / "net.npz").write_bytes(whole)
-    refused(tmp_path / "net.npz", "Bad CRC-32")
+    assert_raises(tmp_path / "net.npz", "Bad CRC-32")
 
 
 def test_both_versions_of_the_format_and_every_layout(tmp_path):

@@ -30,7 +30,7 @@ def options(parser):
     return [name for action in parser._actions for name in action.option_strings]
 
 
-def refusal(capsys, *arguments):
+def error_line(capsys, *arguments):
     with pytest.raises(SystemExit, match="2"):
         main(list(arguments))
     (line,) = capsys.readouterr().err.splitlines()
@@ -67,7 +67,7 @@ def test_lr_is_not_lr_decay(capsys):
 )
 @pytest.mark.parametrize("command", ["train", "sweep"])
 def test_the_nearest_option_is_suggested(capsys, command, word, near):
-    assert f"{word!r} is unknown" in (line := refusal(capsys, command, word, "1"))
+    assert f"{word!r} is unknown" in (line := error_line(capsys, command, word, "1"))
     assert f"did you mean {near!r}?" in line
 
 

@@ -20,12 +20,12 @@ SMALL = ("--learning-rate", "1e-3", "1e-2", "--reg", "0", "0.1")
 FOUR = [{"learning_rate": rate, "reg": reg} for rate in (1e-3, 1e-2) for reg in (0.0, 0.1)]
 
 
-def ledger(folder=FOLDER):
+def trial_log(folder=FOLDER):
     return sweep.load_ledger(f"{folder}/ledger.jsonl")
 
 
 def params_of(folder=FOLDER):
-    return [record["params"] for record in ledger(folder)]
+    return [record["params"] for record in trial_log(folder)]
 
 
 def without_times(records):
@@ -62,10 +62,10 @@ def test_sweep_writes_a_trial_log_a_table_and_a_picture(capsys, monkeypatch):
     head, *rows = out[out.index("trial  learning_rate") :].splitlines()[:5]
     assert head.split("  ")[0] == "trial"
     accuracies = [float(row.split()[4]) for row in rows]
-    assert accuracies == sorted((round(record["val_acc"], 3) for record in ledger()), reverse=True)
-    best = sweep.best(ledger())
+    assert accuracies == sorted((round(record["val_acc"], 3) for record in trial_log()), reverse=True)
+    best = sweep.best(trial_log())
     assert f"best                 validation accuracy {best['val_acc']:.3f} with learning_rate=" in out
-    for record in ledger():
+    for record in trial_log():
         assert (record["status"], record["backend"], record["steps"]) == ("finished", "vectorized", 6)
         assert record["loss"] > 0
 
@@ -74,7 +74,7 @@ def test_trial_is_what_train_does(capsys):
     assert main(["sweep", "--learning-rate", "1e-2", "--reg", "0.1", "--seed", "4"]) == 0
     capsys.readouterr()
     assert main(["train", "--learning-rate", "1e-2", "--reg", "0.1", "--seed", "4", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["validation_accuracy"] == ledger()[0]["val_acc"]
+    assert json.loads(capsys.readouterr().out)["validation_accuracy"] == trial_log()[0]["val_acc"]
 
 
 def test_sweep_prints_json_alone_on_stdout(capsys):
@@ -82,7 +82,7 @@ def test_sweep_prints_json_alone_on_stdout(capsys):
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert result["best"] == result["trials"][0] == sweep.best(result["trials"])
-    assert sorted(result["trials"], key=lambda record: record["number"]) == ledger("here")
+    assert sorted(result["trials"], key=lambda record: record["number"]) == trial_log("here")
     assert (result["folder"], result["backend"]) == ("here", "vectorized")
     assert os.path.exists(result["picture"])
     assert result["settings"]["hidden_dim"] == 7
@@ -93,7 +93,7 @@ def test_sweep_prints_json_alone_on_stdout(capsys):
 def test_default_is_a_grid(capsys):
     assert main(["sweep", "--epochs", "1", "--num-train", "4"]) == 0
     rates, penalties = ({params[name] for params in params_of()} for name in ("learning_rate", "reg"))
-    assert len(ledger()) == len(rates) * len(penalties) == 20
+    assert len(trial_log()) == len(rates) * len(penalties) == 20
     assert min(rates) < 1e-3 < max(rates)
 
 
@@ -110,7 +110,7 @@ def test_random_search_draws_from_ranges_and_lists():
     options = "--random 5 --learning-rate 1e-4:1e-2 --hidden-dim 3:6 --batch-size 2 4 --seed 2 --epochs 1"
     for out in ("a", "b"):
         assert main(["sweep", *options.split(), "--out", out]) == 0
-    assert without_times(ledger("a")) == without_times(ledger("b"))
+    assert without_times(trial_log("a")) == without_times(trial_log("b"))
     assert len({json.dumps(params) for params in params_of("a")}) == 5
     for params in params_of("a"):
         assert list(params) == ["batch_size", "learning_rate", "reg", "hidden_dim"]
@@ -120,7 +120,7 @@ def test_random_search_draws_from_ranges_and_lists():
         assert params["batch_size"] in (2, 4)
     assert main(["sweep", *options.replace("5", "7", 1).split(), "--out", "a"]) == 0
     assert params_of("a")[:5] == params_of("b")
-    assert len(ledger("a")) == 7
+    assert len(trial_log("a")) == 7
 
 
 def test_same_command_resumes(capsys, monkeypatch):
@@ -144,11 +144,11 @@ def test_same_command_resumes(capsys, monkeypatch):
     monkeypatch.setattr(settings.Settings, "build_solver", original)
     assert main(line.split()[3:]) == 0
     assert "2 of 4 trials are in" in capsys.readouterr().out
-    assert without_times(ledger()) == without_times(ledger("whole"))
+    assert without_times(trial_log()) == without_times(trial_log("whole"))
     assert os.listdir("runs") == [os.path.basename(FOLDER)]
-    before = ledger()
+    before = trial_log()
     assert main(["sweep", *SMALL]) == 0
-    assert ledger() == before
+    assert trial_log() == before
 
 
 def test_printed_command_to_resume_is_complete(capsys, monkeypatch):
@@ -196,7 +196,7 @@ def test_failed_trials_are_in_the_table(capsys, fail_at):
     assert main(["sweep", *SMALL]) == 0
     out = capsys.readouterr().out
     assert out.count("  -        -      0.0  FloatingPointError: Solver: loss = nan in iteration 3\n") == 2
-    assert [record["status"] for record in ledger()] == ["finished"] * 2 + ["failed"] * 2
+    assert [record["status"] for record in trial_log()] == ["finished"] * 2 + ["failed"] * 2
 
 
 def test_failed_trials_are_run_again_on_request(fail_at):
@@ -204,9 +204,9 @@ def test_failed_trials_are_run_again_on_request(fail_at):
     main(["sweep", *SMALL])
     fail_at(1e9, None)
     main(["sweep", *SMALL])
-    assert [record["status"] for record in ledger()] == ["finished"] * 2 + ["failed"] * 2
+    assert [record["status"] for record in trial_log()] == ["finished"] * 2 + ["failed"] * 2
     main(["sweep", *SMALL, "--retry-failed"])
-    assert [record["status"] for record in ledger()] == ["finished"] * 4
+    assert [record["status"] for record in trial_log()] == ["finished"] * 4
 
 
 def test_sweep_of_which_nothing_finished(capsys, fail_at):
@@ -226,8 +226,10 @@ def test_loss_that_overflows_is_a_failed_trial(monkeypatch):
 
     monkeypatch.setattr(ThreeLayerConvNet, "loss", loss)
     assert main(["sweep", *SMALL]) == 0
-    assert [record["status"] for record in ledger()] == ["finished", "failed"] * 2
-    assert ledger()[1]["reason"].startswith("FloatingPointError: Solver: loss = inf in iteration 1; expected a finite")
+    assert [record["status"] for record in trial_log()] == ["finished", "failed"] * 2
+    assert trial_log()[1]["reason"].startswith(
+        "FloatingPointError: Solver: loss = inf in iteration 1; expected a finite"
+    )
 
 
 def test_loss_that_overflows_in_preparation_is_a_failed_trial_too(monkeypatch):
@@ -239,7 +241,7 @@ def test_loss_that_overflows_in_preparation_is_a_failed_trial_too(monkeypatch):
 
     monkeypatch.setattr(ThreeLayerConvNet, "loss", loss)
     assert main(["sweep", *SMALL]) == 0
-    assert [record["status"] for record in ledger()] == ["failed", "finished"] * 2
+    assert [record["status"] for record in trial_log()] == ["failed", "finished"] * 2
 
 
 def test_data_are_loaded_and_kernels_prepared_once(monkeypatch):
@@ -253,7 +255,7 @@ def test_data_are_loaded_and_kernels_prepared_once(monkeypatch):
 
 def test_backend_is_chosen_for_the_command_alone():
     assert main(["sweep", "--learning-rate", "1e-3", "--reg", "0", "--backend", "naive", "--epochs", "1"]) == 0
-    assert ledger()[0]["backend"] == "naive"
+    assert trial_log()[0]["backend"] == "naive"
     assert fastnn.get_backend() == "vectorized"
 
 

@@ -82,7 +82,7 @@ def failing(status, text):
     return count
 
 
-def refusal():
+def reason_and_remedy():
     """Return reason and remedy of the error of set_backend, which `backends` gives too."""
     (line,) = (line for line in fastnn.backends() if line.name == "cuda")
     assert (line.available, line.device) == (False, "")
@@ -103,19 +103,19 @@ def refusal():
 def test_without_a_driver(machine, packages, lacking, steps):
     machine(None, packages)
     reason = f"there is no driver of an NVIDIA GPU{lacking}"
-    assert refusal() == (reason, f"{EXPECTED}; on a machine with such a GPU {steps}; {SIMULATOR}")
+    assert reason_and_remedy() == (reason, f"{EXPECTED}; on a machine with such a GPU {steps}; {SIMULATOR}")
 
 
 @pytest.mark.parametrize(("version", "extra"), [(12080, "cuda12"), (13000, "cuda13"), (14010, "cuda13")])
 @pytest.mark.parametrize(("packages", "lacking"), [((), "numba-cuda, no CuPy"), (("cupy",), "numba-cuda")])
 def test_without_packages(machine, version, extra, packages, lacking):
     machine(version, packages)
-    assert refusal() == (f"there is no {lacking}", f'{EXPECTED}; pip install "fastnn-numba[{extra}]"')
+    assert reason_and_remedy() == (f"there is no {lacking}", f'{EXPECTED}; pip install "fastnn-numba[{extra}]"')
 
 
 def test_with_packages_that_cannot_be_imported(machine):
     machine(13000, ("numba_cuda", "cupy"))
-    reason, remedy = refusal()
+    reason, remedy = reason_and_remedy()
     assert reason.startswith("importing cuda.core failed (")
     assert remedy == f'{EXPECTED}, with their libraries; pip install "fastnn-numba[cuda13]"'
 
@@ -139,16 +139,16 @@ def test_the_cause_is_named_not_the_advice_around_it(monkeypatch, error, cause, 
 def test_without_a_library(machine, name):
     machine(12080, lacking=[name])
     remedy = f'{EXPECTED}, with their libraries; pip install "fastnn-numba[cuda12]"'
-    assert refusal() == (f"CUDA's library {name} cannot be loaded", remedy)
+    assert reason_and_remedy() == (f"CUDA's library {name} cannot be loaded", remedy)
 
 
 def test_a_driver_too_old_for_the_packages(machine):
     text = "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
     reason, remedy = f"NVIDIA's driver is too old for CuPy ({text})", "expected a newer one; install it"
     machine(12080, count=failing(35, text))
-    assert refusal() == (reason, f'{remedy}, or in a new environment pip install "fastnn-numba[cuda12]"')
+    assert reason_and_remedy() == (reason, f'{remedy}, or in a new environment pip install "fastnn-numba[cuda12]"')
     machine(13000, count=failing(35, text))
-    assert refusal() == (reason, remedy)
+    assert reason_and_remedy() == (reason, remedy)
 
 
 @pytest.mark.parametrize(
@@ -159,16 +159,16 @@ def test_a_driver_without_a_gpu(machine, monkeypatch, count, reason):
     machine(13000, count=count)
     reason = f"the driver finds no GPU ({reason})"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert refusal() == (reason, f"{EXPECTED}; use a machine with one, {SIMULATOR}")
+    assert reason_and_remedy() == (reason, f"{EXPECTED}; use a machine with one, {SIMULATOR}")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     hidden = "use a machine with one (or set CUDA_VISIBLE_DEVICES='' otherwise)"
-    assert refusal() == (reason, f"{EXPECTED}; {hidden}, {SIMULATOR}")
+    assert reason_and_remedy() == (reason, f"{EXPECTED}; {hidden}, {SIMULATOR}")
 
 
 def test_a_driver_that_fails(machine):
     machine(13000, count=failing(999, "cudaErrorUnknown: unknown error"))
     remedy = f"{EXPECTED}; see whether nvidia-smi finds the GPU, {SIMULATOR}"
-    assert refusal() == ("the driver fails (cudaErrorUnknown: unknown error)", remedy)
+    assert reason_and_remedy() == ("the driver fails (cudaErrorUnknown: unknown error)", remedy)
 
 
 def test_with_a_gpu(machine):
@@ -194,7 +194,7 @@ def test_a_numba_without_the_simulator(machine, monkeypatch):
     machine(None)
     monkeypatch.setattr(driver, "SIMULATED", True)
     monkeypatch.setitem(sys.modules, "numba.cuda", None)
-    reason, remedy = refusal()
+    reason, remedy = reason_and_remedy()
     assert reason.startswith("importing numba.cuda failed (")
     assert remedy == "expected numba's simulator of a GPU; install it with: pip install numba-cuda"
 
