@@ -119,7 +119,7 @@ def test_the_fraction_kept_is_p(p, seed):
 
 ERRORS = [
     ({"p": 0}, ValueError, "p=0.0 keeps no element; expected the probability to keep"),
-    ({"p": 1e-10}, ValueError, "p=1e-10 keeps nothing"),
+    ({"p": 1e-10}, ValueError, "p=1e-10 keeps no element"),
     ({"p": 1.01}, ValueError, "p=1.01 is out of range; expected at least 0 and at most 1"),
     ({"p": -0.5}, ValueError, "p=-0.5 is out of range"),
     ({"p": "0.5"}, TypeError, "p='0.5' is not a number"),
@@ -141,7 +141,7 @@ def test_errors_of_the_gradient(backend):
         dropout.dropout_backward(np.ones(3), np.ones(3, np.int64), 0.5)
     with pytest.raises(ValueError, match=r"^dropout_backward: mask.shape = \(1,\) does not fit; expected \(3,\)"):
         dropout.dropout_backward(np.ones(3), np.ones(1, bool), 0.5)
-    with pytest.raises(ValueError, match=r"^dropout_backward: p=0.0 keeps nothing"):
+    with pytest.raises(ValueError, match=r"^dropout_backward: p=0.0 keeps no element"):
         dropout.dropout_backward(np.ones(3), np.ones(3, bool), 0.0)
 
 
@@ -219,7 +219,7 @@ def test_a_cache_is_read_on_any_backend(backend):
             ValueError,
             r"dropout_param\['sede'\] is unknown.*did you mean 'seed'",
         ),
-        ({"p": 0, "mode": "test"}, ValueError, "p=0.0 keeps nothing"),
+        ({"p": 0, "mode": "test"}, ValueError, "p=0.0 keeps no element"),
         ({"p": 0.5, "mode": "train", "seed": -1}, ValueError, "seed=-1 is out of range"),
         (0.5, TypeError, "dropout_param=0.5 is not a dict"),
     ],
