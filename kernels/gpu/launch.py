@@ -27,9 +27,8 @@ from .availability import SIMULATED
 if SIMULATED:
     from . import simulator
 
-cuda: Any = (
-    simulator.here if SIMULATED else numba.cuda
-)  # for modules whose functions are called by kernels of other modules
+# imported by modules whose functions are called by kernels of other modules
+cuda: Any = simulator.here if SIMULATED else numba.cuda
 BLOCK = 32 if SIMULATED else 256  # threads; each is a Python thread in the simulator
 
 KERNELS: dict[str, "Kernel"] = {}
