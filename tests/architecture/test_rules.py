@@ -124,6 +124,13 @@ def test_what_a_check_returns_is_used(module, path):
             assert reasons, f"{path.name}:{node.lineno} drops what {ast.unparse(node.value)} returns"
 
 
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].rglob("test_*.py")), ids=lambda path: path.stem)
+def test_tests_do_not_import_one_another(path):
+    """Shared code of tests is in tests/helpers."""
+    for name in imported((path.stem,), path):
+        assert not name[0].startswith("test_"), f"{path.name} imports {name[0]}"
+
+
 # ---- equal names, equal signatures ----
 
 
@@ -201,9 +208,8 @@ def test_the_flags_are_harmless():
 @each(IN_KERNELS)
 def test_division_by_zero_gives_infinity_not_an_error(module, path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        on_gpu = (
-            isinstance(node, ast.Call) and ast.unparse(node.func) == "cuda.jit"
-        )  # NumPy scalars, which do not raise
+        # on a GPU division never raises
+        on_gpu = isinstance(node, ast.Call) and ast.unparse(node.func) == "cuda.jit"
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("jit", "njit") and not on_gpu:
             options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             assert options.get("error_model") == "'numpy'", f"{path.name}:{node.lineno}"

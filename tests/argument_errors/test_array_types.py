@@ -6,7 +6,7 @@ import pytest
 import fastnn
 
 from .leaves import called, cases
-from .test_public_functions import STYLE, TABLE
+from .table import STYLE, TABLE
 
 pytestmark = [
     pytest.mark.usefixtures("files"),

@@ -10,7 +10,7 @@ from fastnn.kernels.dispatch import signatures
 
 from .calls_training import square
 from .kinds import untouched
-from .test_public_functions import TABLE
+from .table import TABLE
 
 pytestmark = pytest.mark.usefixtures("files")
 
@@ -25,9 +25,8 @@ def scaled(value, factor):
         return {name: scaled(inner, factor) for name, inner in value.items()}
     if type(value) in (list, tuple):
         return type(value)(scaled(inner, factor) for inner in value)
-    return (
-        signatures.quiet(value) if (value is np.square or value is square) else value
-    )  # a user's function runs in the user's error state
+    # a user's function runs in the user's error state
+    return signatures.quiet(value) if (value is np.square or value is square) else value
 
 
 def outcome(call, factor):

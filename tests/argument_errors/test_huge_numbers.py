@@ -6,7 +6,7 @@ from conftest import AVAILABLE
 
 import fastnn
 
-from .test_public_functions import STYLE, TABLE
+from .table import STYLE, TABLE
 
 HUGE = [2**40, 2**62, 2**63, 2**64, 2**100, 1e300]
 ENDLESS = {"num_epochs", "num_iters", "max_iterations", "num_checks", "count"}  # these do as much work as asked for

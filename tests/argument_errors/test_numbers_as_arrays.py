@@ -11,7 +11,7 @@ from fastnn.optim import sgd
 from fastnn.solver import Solver
 
 from .leaves import called, cases
-from .test_public_functions import TABLE
+from .table import TABLE
 
 pytestmark = pytest.mark.usefixtures("files")
 

@@ -4,7 +4,6 @@ change nothing."""
 import copy
 import inspect
 import pkgutil
-import re
 import types
 
 import pytest
@@ -13,17 +12,12 @@ from conftest import AVAILABLE
 import fastnn
 
 from . import walk
-from .calls_data import DATA
-from .calls_layers import ALIASES, LAYERS
-from .calls_models import MODELS
-from .calls_nn import NN
-from .calls_training import TRAINING
+from .calls_layers import ALIASES
 from .kinds import Misspelt, untouched
+from .table import STYLE, TABLE
 
 pytestmark = pytest.mark.usefixtures("files")
-TABLE = {**LAYERS, **NN, **TRAINING, **MODELS, **DATA}
 PUBLIC = walk.public()
-STYLE = re.compile(r"^[\w.]+(\([^;]*\))?: [^\n]+; [^\n]+; [^\n]+$")
 
 
 def error_of(call, arguments, backend):

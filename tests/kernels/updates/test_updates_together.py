@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
-from test_updates import DTYPES, RULES, draw, each_rule
+from operation_checks.updates import RULES, draw, each_rule
 
 import fastnn
 from fastnn import optim
 from fastnn.kernels import updates
 
+DTYPES = [np.float32, np.float64]
 SHAPES = [(3, 4), (), (0, 2), (4096,), (5000, 2), (1,)]
 anything = settings(max_examples=10)
 each_name = pytest.mark.parametrize("name", optim.RULES)
