@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from summary import Parts, by_operation, case_ratios, geometric_mean
+from targets import Parts, by_operation, case_ratios, geometric_mean
 
 from fastnn.vis_utils import figures
 

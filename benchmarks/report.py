@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pictures
-from summary import (
+from targets import (
     KINDS,
     TARGETS,
     Part,

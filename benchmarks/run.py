@@ -23,7 +23,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import summary
+import targets
 from bench_startup import time_startup
 from networks import STEPS
 from steps import time_steps
@@ -77,7 +77,7 @@ def main() -> int:
     print(f"{path} written.")
     if not arguments.cases:
         fresh = {name: part for name, part in known["parts"].items() if part["machine"]["commit"] == about["commit"]}
-        add_to_history(path.parent / "history" / f"{path.stem}.jsonl", about, summary.ratios(fresh))
+        add_to_history(path.parent / "history" / f"{path.stem}.jsonl", about, targets.ratios(fresh))
     if arguments.out is None:
         return subprocess.run([sys.executable, str(Path(__file__).parent / "report.py")]).returncode
     return 0

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import pictures  # noqa: E402
 import report  # noqa: E402
-import summary  # noqa: E402
+import targets  # noqa: E402
 from networks import STEPS, TARGETED  # noqa: E402
 
 MACHINE = {"cpu": "CPU", "cores": 2, "vector_features": ["X86_V3"], "versions": {"numpy": "2", "torch": None},
@@ -40,7 +40,7 @@ def parts():
         line("pool2d", "max_pool2d 100x3x32x32 2x2", "forward", naive=0.5, njit=0.001, torch=0.0005),
         line("augment", "augment_images 128x3x32x32", "forward", vectorized=0.5, njit=0.001),
     ]  # fmt: skip
-    made = {f"operations {kind}": {"subject": "njit", "machine": MACHINE, "results": results} for kind in summary.KINDS}
+    made = {f"operations {kind}": {"subject": "njit", "machine": MACHINE, "results": results} for kind in targets.KINDS}
     for mode, ratio in (("default", 2.0), ("tuned", 1.1)):
         seconds = {"fastnn": {"median": 0.01}, "torch": {"median": 0.01 * ratio}}
         steps = [
@@ -55,7 +55,7 @@ def parts():
 
 @pytest.fixture
 def by_target():
-    return {target.text: target for target in summary.TARGETS}
+    return {target.text: target for target in targets.TARGETS}
 
 
 def test_the_committed_report_is_that_of_the_committed_results():
@@ -71,17 +71,17 @@ def test_other_results_are_passed_over(tmp_path):
 
 
 def test_ratios_worked_by_hand():
-    ratios = summary.ratios(parts())
+    ratios = targets.ratios(parts())
     assert ratios["operations float32 default"] == pytest.approx({"conv2d": (1.5 * 3) ** 0.5, "pool2d": 0.5})
     assert ratios["steps tuned"] == {network.name: 1.1 for network in STEPS}
     assert ratios["startup"] == {"import": 0.005, "cold": 12.0, "warm": 0.5}
-    assert summary.ratios({}) == {}
+    assert targets.ratios({}) == {}
 
 
 def test_passes_that_one_lacks_are_left_out_of_both_sums():
     lines = [line("a", "b", "forward", njit=1.0, torch=3.0), line("a", "b", "backward", njit=5.0)]
-    assert summary.ratio(lines, "njit", "torch") == 3.0
-    assert summary.ratio(lines[1:], "njit", "torch") is None
+    assert targets.ratio(lines, "njit", "torch") == 3.0
+    assert targets.ratio(lines[1:], "njit", "torch") is None
 
 
 def test_targets_worked_by_hand(by_target):
@@ -105,7 +105,7 @@ def test_targets_worked_by_hand(by_target):
 
 def test_the_worst_figure_counts():
     largest, smallest = (
-        summary.Target("", 1.0, lambda parts: {"a": 1.0, "b": 2.0}, at_most=at_most) for at_most in (True, False)
+        targets.Target("", 1.0, lambda parts: {"a": 1.0, "b": 2.0}, at_most=at_most) for at_most in (True, False)
     )
     assert largest.worst({}) == ("b", 2.0)
     assert smallest.worst({}) == ("a", 1.0)
@@ -133,7 +133,7 @@ def test_every_target_stands_in_the_report_measured_or_not(by_target):
     ],
 )
 def test_shapes_that_a_share_of_the_peak_is_asked_of(case, features, dtype, fills):
-    assert summary._fills_vectors(case, dtype, {"machine": {"vector_features": ["X86_V2", features]}}) is fills
+    assert targets._fills_vectors(case, dtype, {"machine": {"vector_features": ["X86_V2", features]}}) is fills
 
 
 def test_tables_of_the_report():
@@ -150,7 +150,7 @@ def test_tables_of_the_report():
 
 def test_charts_of_made_up_figures(tmp_path):
     pictures.speedups(parts(), tmp_path / "speedups.png")
-    lines = [{"commit": f"{number:012x}", "date": "", **summary.ratios(parts())} for number in range(30)]
+    lines = [{"commit": f"{number:012x}", "date": "", **targets.ratios(parts())} for number in range(30)]
     del lines[3]["steps default"]
     pictures.history(lines, tmp_path / "history.png")
     pictures.history(lines[:1], tmp_path / "one.png")
