@@ -22,6 +22,7 @@ from networks import NETWORKS, Network
 
 import fastnn
 from fastnn import environment
+from fastnn.benchmarking.table import markdown
 from fastnn.data_utils import get_CIFAR10_data
 from fastnn.solver import Solver
 
@@ -82,17 +83,14 @@ def train(network: Network, data: dict[str, np.ndarray], seed: int, verbose: boo
 def table(report: dict[str, Any]) -> str:
     """The report in Markdown."""
     about, results = report["machine"], report["results"]
-    lines = [
-        "| network | parameters | epochs | validation | test | seconds |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    headings = ["network", "parameters", "epochs", "validation", "test", "seconds"]
+    rows = []
     for result in results:
-        lines.append(
-            f"| {result['name']} | {result['parameters']:,} | {result['epochs']} | {result['validation_accuracy']:.3f} "
-            f"| {result['test_accuracy']:.3f} | {result['seconds']:.0f} |"
-        )
+        accuracies = [f"{result[name]:.3f}" for name in ("validation_accuracy", "test_accuracy")]
+        cells = [f"{result['parameters']:,}", str(result["epochs"]), *accuracies, f"{result['seconds']:.0f}"]
+        rows.append([result["name"], *cells])
     backends = ", ".join(sorted({result["backend"] for result in results}))
-    return "\n".join([*lines, "", f"Backend {backends}; {about['cpu']}, {about['cores']} cores."])
+    return f"{markdown(headings, rows)}\nBackend {backends}; {about['cpu']}, {about['cores']} cores."
 
 
 def line(result: dict[str, Any]) -> str:

@@ -27,8 +27,9 @@ from steps import RATE, noise
 
 import fastnn
 from fastnn import environment
-from fastnn.benchmarking import measure, report
+from fastnn.benchmarking import measure, report, summary
 from fastnn.benchmarking.cases import CASES, Case
+from fastnn.benchmarking.table import markdown
 from fastnn.kernels import to_device, to_numpy, use_backend
 from fastnn.solver import Solver
 from fastnn.training.graph_training import GraphTraining
@@ -231,20 +232,24 @@ def _words(result: dict[str, Any]) -> str:
 def table(results: dict[str, Any]) -> str:
     """What the README shows, in Markdown: how many times as fast as PyTorch."""
     about = results["machine"]
-    lines = ["| training step | eager PyTorch | PyTorch's CUDA graph |", "| --- | ---: | ---: |"]
+    rows = []
     for one in results["networks"]:
-        ratios = (one["speedup"].get(name) for name in ("torch", "torch graph"))
-        columns = " | ".join("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
-        lines.append(f"| {one['network']} | {columns} |")
-    lines += ["", "| convolution | forward | backward | forward, TF32 | backward, TF32 |", "| --- |" + " ---: |" * 4]
+        rows.append([one["network"], *(_decimals(one["speedup"].get(name)) for name in ("torch", "torch graph"))])
+    lines = [markdown(["training step", "eager PyTorch", "PyTorch's CUDA graph"], rows)]
+    rows, columns = [], [(direction, tf32) for tf32 in (False, True) for direction in ("forward", "backward")]
     convolutions = [one for one in results["operations"] if one["operation"] == "conv2d" and one["speedup"]]
-    for case in dict.fromkeys(one["case"] for one in convolutions):
-        found = {(one["pass"], one["tf32"]): one["speedup"]["torch"] for one in convolutions if one["case"] == case}
-        columns = [(direction, tf32) for tf32 in (False, True) for direction in ("forward", "backward")]
-        lines.append(f"| {case} | " + " | ".join(f"{found[key]:.2f}" if key in found else "" for key in columns) + " |")
+    for case, passes in summary.grouped(convolutions, "case").items():
+        found = {(one["pass"], one["tf32"]): one["speedup"]["torch"] for one in passes}
+        rows.append([case, *(_decimals(found.get(column)) for column in columns)])
+    headings = [direction + ", TF32" * tf32 for direction, tf32 in columns]
+    lines.append(markdown(["convolution", *headings], rows))
     versions = about["gpu_versions"]
     where = f"{about['gpu']}; CUDA {versions['torch_cuda']}, PyTorch {versions['torch']}, cuDNN {versions['cudnn']}"
-    return "\n".join([*lines, "", f"How many times as fast as PyTorch. {where}; commit {about['commit']}."])
+    return "\n".join([*lines, f"How many times as fast as PyTorch. {where}; commit {about['commit']}."])
+
+
+def _decimals(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from targets import Parts, by_operation, case_ratios, geometric_mean
+from targets import Parts, by_operation, case_ratios
 
+from fastnn.benchmarking import chart
+from fastnn.benchmarking.summary import geometric_mean
+from fastnn.benchmarking.table import digits
 from fastnn.vis_utils import figures
 
 if TYPE_CHECKING:
@@ -70,16 +73,7 @@ def _bars(axes: "Axes", values: list, offset: float, height: float, color: str, 
     """Bars from 1 to the values, which are written at the right end."""
     known = [(place + offset, value) for place, value in enumerate(values) if value is not None]
     for place, value in known:
-        axes.barh(place, value - 1, 0.92 * height, left=1, color=color, label=label if place == known[0][0] else "")
-        axes.annotate(
-            f"{value:,.{0 if value >= 99.5 else 1 if value >= 9.95 else 2}f}",
-            (max(value, 1), place),
-            (3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7.5,
-            color=figures.INK,
-        )
+        chart.bar(axes, place, value, height, color, label if place == known[0][0] else "", digits(value), start=1)
 
 
 def _scale(axes: "Axes") -> None:

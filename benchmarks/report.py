@@ -10,21 +10,12 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pictures
-from targets import (
-    KINDS,
-    TARGETS,
-    Part,
-    Parts,
-    by_operation,
-    case_ratios,
-    geometric_mean,
-    ratio,
-    startup,
-    step_ratios,
-)
+from targets import KINDS, TARGETS, Part, Parts, by_operation, case_ratios, startup, step_ratios
+
+from fastnn.benchmarking.summary import geometric_mean, grouped, ratio
+from fastnn.benchmarking.table import digits, duration, markdown
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results"
@@ -115,7 +106,7 @@ def _targets(parts: Parts) -> str:
             name, value = worst
             cells = [f"{digits(value)}{target.unit}", name, "met" if target.is_met(value) else "**missed**"]
         rows.append([target.text, f"{sign} {target.wanted:,}{target.unit}", *cells])
-    return "### Targets\n\n" + table(["target", "wanted", "worst measured", "where", ""], rows, left=(0, 3, 4))
+    return "### Targets\n\n" + markdown(["target", "wanted", "worst measured", "where", ""], rows, left=(0, 3, 4))
 
 
 def _overview(parts: Parts) -> str:
@@ -131,7 +122,7 @@ def _overview(parts: Parts) -> str:
             slower = sum(value < 1 for value in found)
             rows[-1].append(digits(geometric_mean(found)) + (f" ({slower} of {len(found)} slower)" if slower else ""))
     text = "### Operations: PyTorch / ours\n\nGeometric means over the cases, all passes of a case together.\n\n"
-    return text + table(["operation", *present], rows)
+    return text + markdown(["operation", *present], rows)
 
 
 def _steps(parts: Parts) -> str:
@@ -147,12 +138,12 @@ def _steps(parts: Parts) -> str:
         rows.append([result["network"], str(result["images"]), own, *found])
     text = "### Training steps\n\nFloat32, through `Solver`, with all that it does besides.\n\n"
     headings = ["network", "batch", "ours", "PyTorch / ours, default", "PyTorch / ours, tuned"]
-    return text + table(headings, rows)
+    return text + markdown(headings, rows)
 
 
 def _startup(parts: Parts) -> str:
     rows = [[SERIES[name], duration(value)] for name, value in startup(parts).items()]
-    return "### Start-up\n\n" + table(["what a new process waits for", "time"], rows) if rows else ""
+    return "### Start-up\n\n" + markdown(["what a new process waits for", "time"], rows) if rows else ""
 
 
 def _operations(parts: Parts) -> Iterable[str]:
@@ -169,9 +160,9 @@ def _operations(parts: Parts) -> Iterable[str]:
 
 
 def _cases(operation: str, dtype: str, part: Part, tuned: Part | None) -> str:
-    of_tuned = by_operation(tuned).get(operation, {}) if tuned else {}
+    of_tuned = grouped(by_operation(tuned).get(operation, []), "case") if tuned else {}
     subject, rows = part["subject"], []
-    for case, results in by_operation(part)[operation].items():
+    for case, results in grouped(by_operation(part)[operation], "case").items():
         for group in [[result] for result in results] + [results] * (len(results) > 1):
             passes = {result["pass"] for result in group}
             same = [result for result in of_tuned.get(case, []) if result["pass"] in passes]
@@ -189,28 +180,7 @@ def _cases(operation: str, dtype: str, part: Part, tuned: Part | None) -> str:
                 ]
             )
     headings = ["case", "pass", "ours", "PyTorch / ours", "tuned", "NumPy / ours", "loops / ours", "of peak"]
-    return f"{dtype}:\n\n" + table(headings, rows, left=(0, 1))
-
-
-def table(headings: list[str], rows: list[list[str]], left: tuple[int, ...] = (0,)) -> str:
-    """A Markdown table; the columns `left` begin at the left, the others end at the right."""
-    rule = [" --- " if column in left else " ---: " for column in range(len(headings))]
-    lines = [f"| {' | '.join(cells)} |" for cells in (headings, *rows)]
-    return "\n".join([lines[0], f"|{'|'.join(rule)}|", *lines[1:], ""])
-
-
-def duration(seconds: float) -> str:
-    for limit, factor, unit in ((1e-3, 1e6, "us"), (1.0, 1e3, "ms")):
-        if seconds < limit:
-            return f"{digits(seconds * factor)} {unit}"
-    return f"{digits(seconds)} s"
-
-
-def digits(value: Any) -> str:
-    """Three digits, whole from 100 up; a dash for None."""
-    if value is None:
-        return "-"
-    return f"{value:,.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
+    return f"{dtype}:\n\n" + markdown(headings, rows, left=(0, 1))
 
 
 if __name__ == "__main__":

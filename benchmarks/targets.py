@@ -1,16 +1,18 @@
-"""What the figures of a machine say: ratios, geometric means, and which targets they meet.
+"""What the figures of a machine say: ratios over PyTorch, NumPy and the loops, and which targets they meet.
 
-`parts` is what `benchmarks/run.py` wrote, by the names of its `PARTS`. A ratio is another's time over ours, medians of
-turns in alternation: above 1, ours is faster.
+`parts` is what `benchmarks/run.py` wrote, by the names of its `PARTS`; ratios are those that
+`fastnn.benchmarking.summary` forms.
 """
 
 import dataclasses
-import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from networks import TARGETED
+
+from fastnn.benchmarking import summary
+from fastnn.benchmarking.summary import geometric_mean
 
 Part = dict[str, Any]
 Parts = dict[str, Part]
@@ -18,31 +20,17 @@ Parts = dict[str, Part]
 KINDS = ("float32 default", "float32 tuned", "float64 default", "float64 tuned")
 
 
-def geometric_mean(values: Iterable[float]) -> float | None:
-    values = list(values)
-    return math.exp(sum(map(math.log, values)) / len(values)) if values else None
-
-
-def by_operation(part: Part) -> dict[str, dict[str, list[dict]]]:
-    """The results of each operation, and in it of each case: one for each pass."""
-    tree: dict[str, dict[str, list[dict]]] = {}
-    for result in part["results"]:
-        tree.setdefault(result["operation"], {}).setdefault(result["case"], []).append(result)
-    return tree
-
-
-def ratio(results: Iterable[dict], subject: str, other: str) -> float | None:
-    """The time of `other` over that of the subject, in all the passes together that both have; None: there is none."""
-    shared = [result["seconds"] for result in results if {subject, other} <= result["seconds"].keys()]
-    if not shared:
-        return None
-    return sum(times[other]["median"] for times in shared) / sum(times[subject]["median"] for times in shared)
+def by_operation(part: Part) -> dict[str, list[dict]]:
+    """The results of each operation."""
+    return summary.grouped(part["results"], "operation")
 
 
 def case_ratios(part: Part | None, operation: str, other: str) -> dict[str, float]:
-    """The ratio of each case of an operation that has one."""
-    cases = by_operation(part).get(operation, {}) if part else {}
-    found = {case: ratio(results, part["subject"], other) for case, results in cases.items()} if part else {}
+    """The ratio of each case of an operation that has one, all its passes together."""
+    if part is None:
+        return {}
+    cases = summary.grouped(by_operation(part).get(operation, []), "case")
+    found = {case: summary.ratio(results, part["subject"], other) for case, results in cases.items()}
     return {case: value for case, value in found.items() if value is not None}
 
 

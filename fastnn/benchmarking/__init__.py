@@ -4,8 +4,8 @@
     measure   how it is timed: peers in alternation, medians
     roofline  the measured peak of the machine, which `fastnn.environment` describes
     malloc    how memory is had, on which PyTorch's times depend; a run in a process of its own with malloc tuned
-    report    all of it in one run: values checked, timed, compared; ready for JSON; summary: its geometric means
-    table     a report as text; chart: as a picture
+    report    all of it in one run: values checked, timed, compared; ready for JSON; summary: its ratios and means
+    table     a report as text, and tables in Markdown; chart: a report as a picture
 
 Nothing is imported here: numba, torch and the kernels are loaded by whoever runs a case.
 """

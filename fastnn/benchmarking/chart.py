@@ -1,10 +1,14 @@
-"""A benchmark report as a picture: how much faster than the slowest of them each case runs, on a logarithmic axis."""
+"""A benchmark report as a picture: how much faster than the slowest of them each case runs, on a logarithmic axis.
+
+The bars with their figures are those of the charts in benchmarks/ too.
+"""
 
 import os
 from typing import TYPE_CHECKING
 
 from fastnn.vis_utils import figures
 
+from . import summary
 from .table import columns
 
 if TYPE_CHECKING:
@@ -22,7 +26,9 @@ def draw(report: dict, path: str | os.PathLike | None = None) -> "Figure":
     The first backend is the naive loops where they took part. Cases that it was not timed in are left out.
     """
     names = columns(report)
-    times = {case: seconds for case, seconds in totals(report).items() if names[0] in seconds}
+    passes = summary.grouped(report["results"], "case")
+    times = {case: summary.totals(entries) for case, entries in passes.items()}
+    times = {case: seconds for case, seconds in times.items() if names[0] in seconds}
     figure = figures.new(9.6, 1.6 + 0.17 * len(times) * (len(names) + 0.6))
     axes = figure.subplots()
     height = 0.86 / len(names)
@@ -31,11 +37,7 @@ def draw(report: dict, path: str | os.PathLike | None = None) -> "Figure":
             if name in seconds:
                 speedup = seconds[names[0]] / seconds[name]
                 at = place + (row - (len(names) - 1) / 2) * height
-                axes.barh(at, speedup, height * 0.92, color=COLOURS.get(name, _OTHER), label=name)
-                axes.annotate(
-                    _written(speedup), (speedup, at), (3, 0), textcoords="offset points", va="center", fontsize=7.5,
-                    color=figures.INK,
-                )  # fmt: skip
+                bar(axes, at, speedup, height, COLOURS.get(name, _OTHER), name, _written(speedup))
     _style(axes, list(times), names[0], report)
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(
@@ -50,19 +52,14 @@ def draw(report: dict, path: str | os.PathLike | None = None) -> "Figure":
     return figures.finish(figure, path)
 
 
-def totals(report: dict) -> dict[str, dict[str, float]]:
-    """For each case, the median seconds of all its passes together, of those that were timed in every pass."""
-    entries: dict[str, list[dict]] = {}
-    for result in report["results"]:
-        entries.setdefault(result["case"], []).append(result["seconds"])
-    return {
-        case: {
-            name: sum(seconds[name]["median"] for seconds in passes)
-            for name in passes[0]
-            if all(name in seconds for seconds in passes)
-        }
-        for case, passes in entries.items()
-    }
+def bar(
+    axes: "Axes", at: float, value: float, height: float, color: str, label: str, text: str, start: float = 0.0
+) -> None:
+    """A horizontal bar from `start` to the value, a little thinner than `height`, and the text to the right of it."""
+    axes.barh(at, value - start, 0.92 * height, left=start, color=color, label=label)
+    axes.annotate(
+        text, (max(value, start), at), (3, 0), textcoords="offset points", va="center", fontsize=7.5, color=figures.INK
+    )
 
 
 def _style(axes: "Axes", cases: list[str], first: str, report: dict) -> None:

@@ -1,4 +1,6 @@
-"""A benchmark report as text, 100 columns wide."""
+"""Benchmark results as text: a report in 100 columns, tables in Markdown, seconds, ratios and rates in three digits."""
+
+from collections.abc import Container, Iterable, Sequence
 
 from .report import PEER, REFERENCE, SPECIFICATION
 
@@ -100,8 +102,8 @@ def _time(result: dict, name: str, notes: dict[str, str]) -> str:
         return "- "
     if timing.get("images", result["images"]) < result["images"]:
         notes["*"] = "timed on fewer images and scaled to the whole batch"
-        return _duration(timing["median"]) + "*"
-    return _duration(timing["median"]) + " "
+        return duration(timing["median"]) + "*"
+    return duration(timing["median"]) + " "
 
 
 def _rate(result: dict, subject: str) -> str:
@@ -111,24 +113,33 @@ def _rate(result: dict, subject: str) -> str:
     return f"{_si(rate, result['unit']):>14}" + ("" if share is None else f"{100 * share:>4.0f}%")
 
 
-def _duration(seconds: float) -> str:
+def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]], left: Container[int] = (0,)) -> str:
+    """A table in Markdown; the columns `left` begin at the left, the others end at the right."""
+    rule = [" --- " if column in left else " ---: " for column in range(len(headings))]
+    lines = [f"| {' | '.join(cells)} |" for cells in (headings, *rows)]
+    return "\n".join([lines[0], f"|{'|'.join(rule)}|", *lines[1:], ""])
+
+
+def duration(seconds: float) -> str:
     for limit, factor, unit in ((1e-3, 1e6, "us"), (1.0, 1e3, "ms")):
         if seconds < limit:
-            return f"{_three_digits(seconds * factor)} {unit}"
-    return f"{_three_digits(seconds)} s"
+            return f"{digits(seconds * factor)} {unit}"
+    return f"{digits(seconds)} s"
 
 
-def _three_digits(value: float) -> str:
-    decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:.{decimals}f}"
+def digits(value: float | None) -> str:
+    """Three digits, whole from 100 up; a dash for None."""
+    if value is None:
+        return "-"
+    return f"{value:,.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
 
 
 def _ratio(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}x" if value >= 99.5 else f"{_three_digits(value)}x"
+    return digits(value) + "x" * (value is not None)
 
 
 def _si(value: float, unit: str) -> str:
     for factor, prefix in _PREFIXES:
         if value >= factor:
-            return f"{_three_digits(value / factor)} {prefix}{unit}"
-    return f"{_three_digits(value)} {unit}"
+            return f"{digits(value / factor)} {prefix}{unit}"
+    return f"{digits(value)} {unit}"

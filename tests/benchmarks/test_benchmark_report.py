@@ -14,6 +14,8 @@ import report  # noqa: E402
 import targets  # noqa: E402
 from networks import STEPS, TARGETED  # noqa: E402
 
+from fastnn.benchmarking import summary  # noqa: E402
+
 MACHINE = {"cpu": "CPU", "cores": 2, "vector_features": ["X86_V3"], "versions": {"numpy": "2", "torch": None},
            "commit": "abc", "date": "2026-01-02"}  # fmt: skip
 
@@ -80,8 +82,8 @@ def test_ratios_worked_by_hand():
 
 def test_passes_that_one_lacks_are_left_out_of_both_sums():
     lines = [line("a", "b", "forward", njit=1.0, torch=3.0), line("a", "b", "backward", njit=5.0)]
-    assert targets.ratio(lines, "njit", "torch") == 3.0
-    assert targets.ratio(lines[1:], "njit", "torch") is None
+    assert summary.ratio(lines, "njit", "torch") == 3.0
+    assert summary.ratio(lines[1:], "njit", "torch") is None
 
 
 def test_targets_worked_by_hand(by_target):
