@@ -35,11 +35,24 @@ QUICK = {
     "test_switch", "test_testing", "test_two_layer_net",
 }  # fmt: skip
 
+# The files that take longest. Under pytest-xdist they come first, so that no worker begins one when the others end.
+SLOW = (
+    "test_cuda", "test_code_cache", "test_notebook_fully_connected", "test_notebook_convolutional",
+    "test_checkpoint_kills",
+)  # fmt: skip
 
-def pytest_collection_modifyitems(items):
+
+def pytest_configure(config):
+    config.option.loadscopereorder = False  # pytest-xdist would begin with the files of most tests
+
+
+def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.path.stem in QUICK and "simulated" not in item.path.parts:
             item.add_marker("quick")
+    if hasattr(config, "workerinput"):  # a worker of pytest-xdist
+        places = {name: place for place, name in enumerate(SLOW)}
+        items.sort(key=lambda item: places.get(item.path.stem, len(SLOW)))
 
 
 AVAILABLE = [line.name for line in fastnn.backends() if line.available]
