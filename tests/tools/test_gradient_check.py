@@ -4,7 +4,9 @@ import re
 
 import numpy as np
 import pytest
+from numeric_gradients import without_loops
 
+import fastnn
 from fastnn.gradient_check import (
     compute_numeric_gradient,
     eval_numerical_gradient,
@@ -131,3 +133,14 @@ def test_what_cannot_be_moved_by_h_raises(check, function):
         check(np.arange(3, dtype=np.int64))
     with pytest.raises(TypeError, match=f"{function}: x is a list"):
         check([1.0, 2.0])
+
+
+def test_loops_are_replaced_only_by_what_computes_the_same():
+    """The helper of tests that evaluate a function thousands of times."""
+    with fastnn.use_backend("naive"):
+        with without_loops(lambda: 1.0):
+            assert fastnn.get_backend() == "vectorized"
+        with pytest.raises(AssertionError), without_loops(lambda: float(len(fastnn.get_backend()))):
+            pass
+    with fastnn.use_backend("vectorized"), without_loops(lambda: float("nan")):
+        assert fastnn.get_backend() == "vectorized"
