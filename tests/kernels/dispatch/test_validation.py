@@ -1,6 +1,6 @@
 """What arrays a user may pass in, and the errors of kernels/dispatch/validation.py, word for word.
 
-Numbers, words and dicts are in test_checks_numbers.py; what the public functions are fed in test_bad_values.py.
+Numbers, words and dicts are in test_validation_numbers.py; what the public functions are fed in test_bad_values.py.
 """
 
 import re
@@ -280,7 +280,7 @@ class Unit(np.ndarray):
         ),
         (
             np.ones(2).view(Unit),
-            "f: x is of the type test_checks.Unit, a subclass of np.ndarray with a meaning of its own; expected "
+            "f: x is of the type test_validation.Unit, a subclass of np.ndarray with a meaning of its own; expected "
             "a plain array; pass np.asarray(x)",
         ),
     ],
