@@ -7,20 +7,17 @@ import sys
 
 import numpy as np
 import pytest
+from small_cases import case_of
 
 from fastnn import environment
 from fastnn.benchmarking import malloc, measure, report, roofline
 from fastnn.benchmarking.cases import with_images
-from fastnn.benchmarking.cases.augment import Augmentation
-from fastnn.benchmarking.cases.convolution import Convolution
-from fastnn.benchmarking.cases.losses import Loss
-from fastnn.benchmarking.cases.pooling import MaxPooling
 
 TINY = (
-    Convolution((2, 2, 6, 5), 3, 3, stride=2, pad=1),
-    MaxPooling((2, 2, 5, 4), 2, 2),
-    Loss((5, 4), "softmax_loss"),
-    Augmentation((2, 2, 5, 4)),
+    case_of("conv2d", (2, 2, 6, 5), F=3, kernel=3, stride=2, pad=1),
+    case_of("max_pool2d", (2, 2, 5, 4), kernel=2, stride=2),
+    case_of("softmax_loss", (5, 4)),
+    case_of("augment_images", (2, 2, 5, 4)),
 )
 PEAK = {"FLOP/s": {"float32": 4e11, "float64": 2e11}, "B/s": 5e10}
 
@@ -116,7 +113,7 @@ def test_part_of_a_batch_is_scaled(monkeypatch):
     assert actual == {"median": 200.0, "fastest": 20.0, "samples": 1, "images": 5}
     whole = report.time_loops(case, "forward", "float32", patience=200.0)
     assert (whole["median"], whole["images"]) == (200.0, 100)
-    always = Convolution((100, 2, 6, 5), 3, 3, whole=True)
+    always = case_of("conv2d", (100, 2, 6, 5), whole=True, F=3, kernel=3)
     assert report.time_loops(always, "forward", "float32", patience=0.0)["images"] == 100
 
 

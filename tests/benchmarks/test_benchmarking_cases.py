@@ -2,19 +2,13 @@
 
 import numpy as np
 import pytest
+from small_cases import case_of
 
 import fastnn
 from fastnn.benchmarking import report
-from fastnn.benchmarking.cases import CASES, HEADLINE, Case, in_float64, select, with_images
+from fastnn.benchmarking.cases import CASES, HEADLINE, in_float64, select, with_images
 from fastnn.kernels import OPERATIONS
 from fastnn.kernels.updates.rules import RULES
-
-
-def case_of(name, x, **numbers):
-    """A case like those of that name, of other sizes."""
-    like = next(case for case in CASES if case.function == name)
-    return Case(like.operation, like.timed, x, numbers)
-
 
 # At (2, 2, 6, 5), three 3x3 filters, stride 2, pad 1: 2 * 3 * 3 * 3 outputs of 2 * 3 * 3 products each.
 PRODUCTS = (2 * 3 * 3 * 3) * (2 * 3 * 3)

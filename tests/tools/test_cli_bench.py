@@ -5,12 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+from small_cases import case_of
 
 import fastnn
 from fastnn.benchmarking import cases, roofline
-from fastnn.benchmarking.cases.affine import Affine
-from fastnn.benchmarking.cases.convolution import Convolution
-from fastnn.benchmarking.cases.pooling import MaxPooling
 from fastnn.cli import bench, main
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
@@ -18,9 +16,12 @@ pytestmark = pytest.mark.usefixtures("tiny_runs")
 
 @pytest.fixture(autouse=True)
 def tiny_cases(monkeypatch):
-    headline = (Convolution((2, 2, 6, 6), 3, 3, pad=1), MaxPooling((2, 2, 4, 4), 2, 2, slow=True))
+    headline = (
+        case_of("conv2d", (2, 2, 6, 6), F=3, kernel=3, pad=1),
+        case_of("max_pool2d", (2, 2, 4, 4), slow=True, kernel=2, stride=2),
+    )
     monkeypatch.setattr(cases, "HEADLINE", headline)
-    monkeypatch.setattr(cases, "CASES", (*headline, Affine((2, 3), 4)))
+    monkeypatch.setattr(cases, "CASES", (*headline, case_of("affine", (2, 3), M=4)))
     monkeypatch.setattr(roofline, "measured", lambda: {"FLOP/s": {"float32": 1e12, "float64": 5e11}, "B/s": 1e11})
 
 
