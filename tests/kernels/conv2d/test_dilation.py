@@ -232,6 +232,10 @@ def test_dilations_of_a_single_row_are_of_no_account(backend, huge):
     actual = [conv2d_forward(x, w, b, (2, 1), 1, (huge, 1)), *conv2d_backward(dout, x, w, (2, 1), 1, True, (huge, 1))]
     expected = [conv2d_forward(x, w, b, (2, 1), 1), *conv2d_backward(dout, x, w, (2, 1), 1)]
     assert_same(actual, expected, terms=1)
+    with pytest.raises(
+        ValueError, match=r"^conv2d_forward: pad=\(0, \d+\) asks for an array of \d+ numbers; expected at m"
+    ):
+        conv2d_forward(x, w, b, 1, (0, huge), (1, huge))
 
 
 @pytest.mark.parametrize("backend", ["vectorized", "njit"], indirect=True)
