@@ -142,6 +142,7 @@ EXAMPLES = {
     "WrongCount": lambda: cases.WrongCount("returns 1 result"),
     "Backend": lambda: fastnn.backends()[0],
     "BackendUnavailable": lambda: fastnn.BackendUnavailable("set_backend: backend='cuda' cannot run here"),
+    "Unsupported": lambda: fastnn.kernels.Unsupported("dilation=(2, 2)", "conv2d_forward: ..."),
     "Transfers": fastnn.transfers,
     "Timing": lambda: measure.Timing(*range(len(measure.Timing._fields))),
 }
