@@ -145,10 +145,10 @@ class Solver(Resumable):
         self._graph_training: GraphTraining | None = None
         self._quiet_until = 0  # up to this iteration, everything was printed before
         if self.finished:
-            self.run_from = self.iteration
+            self.start_iteration = self.iteration
             self.finished = False
         try:
-            if self.iteration > self.run_from:  # the last state may not have been saved
+            if self.iteration > self.start_iteration:  # the last state may not have been saved
                 self._save_checkpoint()
             while not self.is_over():
                 if not self._evaluation_is_due():
@@ -202,7 +202,7 @@ class Solver(Resumable):
 
     def _advance(self) -> None:
         """Do one iteration, or with CUDA graphs as many as can be done before a result is needed."""
-        if self._graph_training is None and self.iteration > self.run_from and cuda_graphs.is_possible():
+        if self._graph_training is None and self.iteration > self.start_iteration and cuda_graphs.is_possible():
             self._graph_training = GraphTraining(self)
         if self._graph_training is None or self._graph_training.reason:
             self._iterate()
@@ -211,7 +211,7 @@ class Solver(Resumable):
 
     def _count_undisturbed(self) -> int:
         """The number of iterations until a loss is printed, a checkpoint saved, or an epoch ends."""
-        done = self.iteration - self.run_from
+        done = self.iteration - self.start_iteration
         counts = [self._end() - self.iteration, self.iterations_per_epoch - self.iteration % self.iterations_per_epoch]
         if self.verbose and self.print_every:
             counts.append(self.print_every - (done - 1) % self.print_every)
@@ -247,8 +247,8 @@ class Solver(Resumable):
         if self.schedule is None or self._base_rate is None:
             return None
         position = Position(
-            iteration - self.run_from,
-            self._end() - self.run_from,
+            iteration - self.start_iteration,
+            self._end() - self.start_iteration,
             self.iterations_per_epoch,
             tuple(self.val_acc_history),
         )
@@ -262,7 +262,7 @@ class Solver(Resumable):
 
     def _end(self) -> int:
         """The iteration at which this call of `train` ends, unless it stops early."""
-        return self.run_from + self.num_epochs * self.iterations_per_epoch
+        return self.start_iteration + self.num_epochs * self.iterations_per_epoch
 
     def _is_stopped_early(self) -> bool:
         """Whether this call has had `early_stopping` epochs in a row without a better validation accuracy."""
@@ -270,13 +270,13 @@ class Solver(Resumable):
         if self.early_stopping is None or not history:
             return False
         since_best = len(history) - 1 - history.index(max(history))
-        epochs = self.evaluated // self.iterations_per_epoch - self.run_from // self.iterations_per_epoch
+        epochs = self.last_evaluation // self.iterations_per_epoch - self.start_iteration // self.iterations_per_epoch
         return min(since_best, epochs) >= self.early_stopping
 
     def _evaluation_is_due(self) -> bool:
         """Whether to compute accuracies: after the first iteration of `train` and at the end of each epoch."""
-        first, ends_epoch = self.iteration == self.run_from + 1, self.iteration % self.iterations_per_epoch == 0
-        return self.evaluated != self.iteration and (first or ends_epoch)
+        first, ends_epoch = self.iteration == self.start_iteration + 1, self.iteration % self.iterations_per_epoch == 0
+        return self.last_evaluation != self.iteration and (first or ends_epoch)
 
     def _evaluate(self) -> None:
         """Compute both accuracies, keep the best parameters, and finish the epoch if it is over."""
@@ -301,7 +301,7 @@ class Solver(Resumable):
         self.val_acc_history.append(val_acc)
         self.best_val_acc, self.best_params = max(val_acc, self.best_val_acc), best_params
         self.best_buffers = best_buffers
-        self.evaluated = self.iteration
+        self.last_evaluation = self.iteration
         self._end_writing()
 
         if self._is_printing():
@@ -315,9 +315,9 @@ class Solver(Resumable):
                 config["learning_rate"] = config["learning_rate"] * self.lr_decay  # not in place: it may be an array
 
     def _print_loss(self) -> None:
-        number = self.iteration - self.run_from
+        number = self.iteration - self.start_iteration
         if self._is_printing() and self.print_every and (number - 1) % self.print_every == 0:
-            say(f"(Iteration {number} / {self._end() - self.run_from}) loss: {self.loss_history[-1]:f}")
+            say(f"(Iteration {number} / {self._end() - self.start_iteration}) loss: {self.loss_history[-1]:f}")
 
     def _is_printing(self) -> bool:
         return self.verbose and self.iteration > self._quiet_until

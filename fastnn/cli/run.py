@@ -53,7 +53,7 @@ class Run:
         per_epoch = solver.iterations_per_epoch
         if settings is not None:
             solver.print_every = max(n for n in (1, 2, 5, 10, 20, 50, 100) if n == 1 or 8 * n <= per_epoch)
-        self.total = solver.run_from + solver.num_epochs * per_epoch
+        self.total = solver.start_iteration + solver.num_epochs * per_epoch
         check_writable("train", self.folder)
         self._bar: Any = None
         self._evaluations = len(solver.val_acc_history)

@@ -9,6 +9,7 @@ iterations. From either point training repeats exactly.
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, NoReturn
 
@@ -22,10 +23,27 @@ from . import nonfinite
 from .sampling import Sampler, is_in_memory
 
 _SNAPSHOT_EVERY = 200  # iterations; a snapshot costs about as much as an iteration
-_NUMBERS = ("iteration", "epoch", "evaluated", "run_from", "finished", "best_val_acc")
+_NUMBERS = {  # key of the state, attribute
+    "iteration": "iteration",
+    "epoch": "epoch",
+    "evaluated": "last_evaluation",
+    "run_from": "start_iteration",
+    "finished": "finished",
+    "best_val_acc": "best_val_acc",
+}
 _HISTORIES = ("loss_history", "train_acc_history", "val_acc_history")
 _TREES = ("params", "best_params", "optim_configs", "generator", "order")
 _LATER = ("buffers", "best_buffers")  # missing in states saved before models had buffers
+
+
+def _renamed(former: str, name: str) -> property:
+    """An attribute under its former name, which warns."""
+
+    def get(self: Any) -> Any:
+        warnings.warn(f"Solver.{former} is now Solver.{name}", DeprecationWarning, stacklevel=2)
+        return getattr(self, name)
+
+    return property(get)
 
 
 class Resumable:
@@ -40,11 +58,14 @@ class Resumable:
     iterations_per_epoch: int
     is_over: Callable[[], bool]
 
+    evaluated = _renamed("evaluated", "last_evaluation")
+    run_from = _renamed("run_from", "start_iteration")
+
     def __init__(self, generator: Any) -> None:
         self.epoch = 0
         self.iteration = 0
-        self.evaluated = 0  # the iteration of the last evaluation
-        self.run_from = 0  # the iteration at which the current or interrupted call of train began
+        self.last_evaluation = 0  # the iteration of the last evaluation
+        self.start_iteration = 0  # the iteration at which the current or interrupted call of train began
         self.finished = True  # no call of train is under way or interrupted
         self.loss_history: list[float] = []
         self.train_acc_history: list[float] = []
@@ -147,7 +168,7 @@ class Resumable:
             return self._snapshot
         return {
             **self._fingerprint(),
-            **{name: getattr(self, name) for name in _NUMBERS},
+            **{name: getattr(self, attribute) for name, attribute in _NUMBERS.items()},
             **{name: list(getattr(self, name)) for name in _HISTORIES},
             "params": copied(self.model.params),
             "best_params": copied(self.best_params),
@@ -256,8 +277,8 @@ class Resumable:
         self.optim_configs = {name: copied(config) for name, config in state["optim_configs"].items()}
         self.best_params = copied(state["best_params"])
         self.best_buffers = copied(state["best_buffers"])
-        for name in _NUMBERS:
-            setattr(self, name, type(getattr(self, name))(state[name]))
+        for name, attribute in _NUMBERS.items():
+            setattr(self, attribute, type(getattr(self, attribute))(state[name]))
         for name in _HISTORIES:
             setattr(self, name, [float(value) for value in state[name]])
         self.sampler.order = np.array(state["order"])

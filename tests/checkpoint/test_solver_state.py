@@ -35,6 +35,17 @@ def test_resuming_from_a_file_is_exact(tmp_path, rule, sampling, seed):
     assert_identical(everything(resumed), everything(whole))
 
 
+@pytest.mark.parametrize(("former", "name"), [("evaluated", "last_evaluation"), ("run_from", "start_iteration")])
+def test_renamed_attributes_keep_their_key_and_warn_under_it(former, name):
+    solver = make(num_epochs=2)
+    solver.train()
+    solver.train()
+    assert getattr(solver, name) == solver.state()[former] > 0
+    with pytest.warns(DeprecationWarning, match=f"^Solver.{former} is now Solver.{name}$") as caught:
+        assert getattr(solver, former) == getattr(solver, name)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 def test_more_epochs_than_before_train_on():
     short, long = make(num_epochs=2), make(num_epochs=4)
     states = []
