@@ -9,7 +9,7 @@ import pytest
 
 import fastnn
 from fastnn import data_utils, vis_utils
-from fastnn.cli import main, run, settings
+from fastnn.cli import main, models, run, settings
 from fastnn.kernels.dispatch import active, switch
 
 # Every run draws new examples, except on CI, where failures must come from a change.
@@ -104,6 +104,9 @@ def tiny_runs(tmp_path, monkeypatch):
     for table in (*settings.DEFAULTS.values(), *settings.SWEEP_DEFAULTS.values()):
         for name, value in TINY.items():
             monkeypatch.setitem(table, name, value)
+    for model in models.MODELS.values():
+        for name in TINY.keys() & model.defaults.keys():
+            monkeypatch.setitem(model.defaults, name, TINY[name])
     monkeypatch.setattr(data_utils, "get_shapes_data", _get_shapes_data)
     monkeypatch.setattr(vis_utils, "training_picture", lambda solver, weights, path, **_: path.touch())
     monkeypatch.setattr(vis_utils, "plot_sweep", lambda trials, path: path.touch())

@@ -24,14 +24,11 @@ class NotDescribed(ValueError):
 def _classes() -> dict[str, type]:
     from fastnn import augment, classifiers, nn, schedules
 
-    layers = [getattr(nn, name) for name in nn.__all__]
+    public = [getattr(module, name) for module in (nn, classifiers) for name in module.__all__]
     return {
         kind.__name__: kind
         for kind in (
-            *(layer for layer in layers if isinstance(layer, type) and layer is not nn.Module),
-            classifiers.FullyConnectedNet,
-            classifiers.ThreeLayerConvNet,
-            classifiers.TwoLayerNet,
+            *(one for one in public if isinstance(one, type) and issubclass(one, nn.Module) and one is not nn.Module),
             *(getattr(schedules, name) for name in schedules.__all__ if name != "Position"),
             augment.Augment,
         )

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from fastnn.kernels import FORMER_NAMES
 from fastnn.kernels.dispatch.switch import CHOICES
 from fastnn.output import atomic
 
-from .settings import DEFAULTS, MODELS, OPTIONS, UPDATE_RULES, defaults_of
+from .models import MODELS, summaries
+from .settings import DEFAULTS, OPTIONS, UPDATE_RULES, defaults_of
 
 _SILENT_SECONDS = 1.5  # of compilation before a message is printed
 
@@ -36,14 +37,19 @@ def command(commands: Any, name: str, summary: str, examples: str, run: Callable
 
 
 def add_settings(
-    parser: argparse.ArgumentParser, defaults: dict[str, dict], several: Iterable[str] = (), kind_of: Callable = type
+    parser: argparse.ArgumentParser,
+    defaults: dict[str, dict],
+    several: Iterable[str] = (),
+    kind_of: Callable = type,
+    own: Mapping[str, Mapping] | None = None,
 ) -> None:
     """Add options for everything in `Settings`.
 
+    defaults: of each data set; own: of each model, where they are not those of the table
     several: names of options that take several values, each parsed by `kind_of(type)`
     """
     add = parser.add_argument
-    add("--model", choices=MODELS, default=MODELS[0], help="default %(default)s")
+    add("--model", choices=MODELS, default=next(iter(MODELS)), help=f"{summaries()}; default %(default)s")
     add("--data", choices=DEFAULTS, default=next(iter(DEFAULTS)), help="default %(default)s, which is generated")
     add("--data-root", metavar="DIR", help="folder that contains the data set; default: FASTNN_DATA")
     for name, (kind, meaning) in OPTIONS.items():
@@ -54,7 +60,7 @@ def add_settings(
         else:
             many["type"] = kind_of(kind) if name in several else kind
             many["metavar"] = "N" if kind is int else "X"
-        add(f"--{name.replace('_', '-')}", help=meaning + defaults_of(name, defaults), **many)
+        add(f"--{name.replace('_', '-')}", help=meaning + defaults_of(name, defaults, own), **many)
     add("--seed", type=int, default=0, metavar="N", help="default %(default)s")
 
 

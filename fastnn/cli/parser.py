@@ -61,9 +61,10 @@ class Parser(argparse.ArgumentParser):
         if names[0] in ALIASES:
             options.setdefault("dest", names[0].removeprefix("--").replace("-", "_"))
             names = (ALIASES[names[0]], *names)
+        action = super().add_argument(*names, **options)
         if hasattr(self, "option_names"):  # argparse adds --help before it exists
-            self.option_names += [name for name in names if name.startswith("--")]
-        return super().add_argument(*names, **options)
+            self.option_names += [name for name in action.option_strings if name.startswith("--")]
+        return action
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, unknown = self.parse_known_args(args, namespace)

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 
 from fastnn.kernels.dispatch import validation as checks
 from fastnn.kernels.updates import rules
+
+from . import models
+from .models import MODELS
 
 # For pixels of 0 to 255 less their mean, as `shapes` has it: with larger inputs Adam at 1e-3 is unsteady, and one epoch
 # on CIFAR-10 ends some 0.1 lower.
@@ -65,10 +69,7 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "num_train": (int, "training images; "),
 }
 UPDATE_RULES = tuple(rules.RULES)
-MODELS = ("three-layer-conv", "two-layer")
 SCHEDULES = ("none", "step", "exponential", "cosine", "warmup-cosine", "one-cycle", "plateau")
-
-_ONLY_CONVOLUTIONAL = ("num_filters", "filter_size")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,15 +101,9 @@ class Settings:
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace, defaults: dict[str, dict] = DEFAULTS) -> "Settings":
-        """The defaults of the data set, overridden by what was given on the command line."""
+        """The defaults of the data set, then of the model, overridden by what was given on the command line."""
         given = {name: value for name, value in vars(arguments).items() if name in _NAMES and value is not None}
-        for name in _ONLY_CONVOLUTIONAL:
-            if arguments.model == "two-layer" and name in given:
-                option = "--" + name.replace("_", "-")
-                raise ValueError(
-                    f"{option}={given[name]} does not apply to --model two-layer; expected a model with filters; "
-                    f"leave it out or choose --model three-layer-conv"
-                )
+        models.check_applies(arguments.model, given)
         if given.get("augment") and arguments.data != "cifar10":
             raise ValueError(
                 f"--augment does not apply to --data {arguments.data}; expected photographs, whose mirror images have "
@@ -117,13 +112,18 @@ class Settings:
         if arguments.data_root is not None:
             given["data_root"] = str(Path(os.path.expanduser(arguments.data_root)).resolve())
         given["seed"] = checks.integer(arguments.command, "seed", arguments.seed, minimum=0)
-        return cls(**{"data_root": None, **defaults[arguments.data], **given})
+        usual = {**defaults[arguments.data], **MODELS[arguments.model].defaults_on(arguments.data)}
+        return cls(**{"data_root": None, **usual, **given})
 
     @classmethod
     def from_checkpoint(cls, tree: dict, path: Path) -> "Settings":
         """The settings of the run of `fastnn train` that wrote a checkpoint."""
         stored = tree["settings"]
-        if not isinstance(stored, dict) or not _REQUIRED <= set(stored) <= _NAMES:
+        if (
+            not isinstance(stored, dict)
+            or not _REQUIRED <= set(stored) <= _NAMES
+            or stored["model"] not in list(MODELS)
+        ):
             raise ValueError(
                 f"resume: path={str(path)!r} has settings that this fastnn does not know ({stored}); expected those of "
                 f"`fastnn train` of this version or an older one; update fastnn"
@@ -136,25 +136,11 @@ class Settings:
 
     def build_model(self, seed: Any, data: dict) -> Any:
         """The network with its initial weights, for images and classes such as those of the data."""
-        from fastnn import classifiers
-
-        input_dim = data["X_train"].shape[1:]
-        options = {
-            "hidden_dim": self.hidden_dim,
-            "num_classes": 10,
-            "weight_scale": self.weight_scale,
-            "reg": self.reg,
-            "dtype": "float32",
-            "seed": seed,
-        }
-        if self.model == "two-layer":
-            return classifiers.TwoLayerNet(input_dim[0] * input_dim[1] * input_dim[2], **options)
-        return classifiers.ThreeLayerConvNet(input_dim, self.num_filters, self.filter_size, **options)
+        return MODELS[self.model].build(self, data["X_train"].shape[1:], seed)
 
     def describe_model(self) -> str:
         """The network in words, without its class."""
-        filters = f"{self.num_filters} filters {self.filter_size}x{self.filter_size}, "
-        return f"{'' if self.model == 'two-layer' else filters}hidden {self.hidden_dim}"
+        return MODELS[self.model].description.format_map(vars(self))
 
     def solver_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `Solver`."""
@@ -242,9 +228,9 @@ def data_of_script(command: str, tree: dict, path: Path, name: str | None, root:
     )
 
 
-def defaults_of(name: str, defaults: dict[str, dict]) -> str:
-    """The defaults of a setting in words, for --help: one value, or one per data set."""
+def defaults_of(name: str, defaults: dict[str, dict], own: Mapping[str, Mapping] | None = None) -> str:
+    """The defaults of a setting in words, for --help: one value, or one per data set, and those of single models."""
     values = {data: table[name] for data, table in defaults.items()}
-    if len(set(values.values())) == 1:
-        return f"default {next(iter(values.values()))}"
-    return "default " + ", ".join(f"{value} for {data}" for data, value in values.items())
+    usual = list(dict.fromkeys(values.values()))
+    words = [f"{value} for {data}" for data, value in values.items()] if len(usual) > 1 else map(str, usual)
+    return f"default {', '.join(words)}{models.exceptions(name, usual, own)}"

@@ -15,6 +15,7 @@ from fastnn.kernels.dispatch.switch import VARIABLE
 from fastnn.output import atomic
 
 from .common import add_common, add_settings, check_writable, command, drawn, numbered, prepare, say_to, typed
+from .models import MODELS, Model
 from .parser import READERS
 from .settings import OPTIONS, SWEEP_DEFAULTS, Settings
 
@@ -31,8 +32,6 @@ with other values it adds trials to the table."""
 
 _SWEPT = [name for name in OPTIONS if name not in ("epochs", "num_train")]
 _ALWAYS = ("learning_rate", "reg")  # the axes of the picture
-_GRID: dict[str, list] = {"learning_rate": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2], "reg": [1e-4, 1e-3, 1e-2, 1e-1]}
-_RANGES: dict[str, list] = {"learning_rate": [(1e-4, 1e-2)], "reg": [(1e-5, 1e-1)]}
 
 
 def add_parser(commands: Any) -> None:
@@ -41,7 +40,11 @@ def add_parser(commands: Any) -> None:
     add("--random", type=int, metavar="N", help="draw N trials at random instead of trying all combinations")
     add("--retry-failed", action="store_true", help="run failed trials again")
     add("--out", metavar="DIR", help="folder for the ledger and the picture; default runs/sweep-DATA-MODEL")
-    add_settings(parser, _shown_defaults(), _SWEPT, _value_or_range)
+    own = {name: {**model.defaults, **_tried(model)} for name, model in MODELS.items()}
+    usual = _tried(next(iter(MODELS.values())))
+    add_settings(
+        parser, {data: {**table, **usual} for data, table in SWEEP_DEFAULTS.items()}, _SWEPT, _value_or_range, own
+    )
     add_common(parser, f"default: {VARIABLE}")
 
 
@@ -123,22 +126,22 @@ def _value_or_range(kind: Callable) -> Callable:
     return read
 
 
-def _shown_defaults() -> dict[str, dict]:
-    """Defaults for --help, including the values that are tried by default."""
+def _tried(model: Model) -> dict[str, str]:
+    """Return the values that are tried with a model by default, for --help."""
     texts = {}
     for name in _ALWAYS:
-        low, high = _RANGES[name][0]
-        texts[name] = f"{' '.join(f'{value:g}' for value in _GRID[name])}, with --random {low:g}:{high:g}"
-    return {data: {**table, **texts} for data, table in SWEEP_DEFAULTS.items()}
+        low, high = model.ranges[name][0]
+        texts[name] = f"{' '.join(f'{value:g}' for value in model.grid[name])}, with --random {low:g}:{high:g}"
+    return texts
 
 
 def _choices(arguments: argparse.Namespace) -> dict[str, list]:
     """The values and ranges of the swept options, by name."""
-    choices = {}
+    choices, model = {}, MODELS[arguments.model]
     for name in _SWEPT:
         values = getattr(arguments, name)
         if values is None and name in _ALWAYS:
-            values = (_GRID if arguments.random is None else _RANGES)[name]
+            values = (model.grid if arguments.random is None else model.ranges)[name]
         if values is None:
             continue
         option, is_range = "--" + name.replace("_", "-"), [isinstance(value, tuple) for value in values]

@@ -14,6 +14,7 @@ from fastnn.kernels.dispatch.switch import VARIABLE
 from fastnn.training.sampling import METHODS
 
 from .common import add_common, add_settings, command, numbered, prepare, say_to, typed
+from .models import exceptions
 from .run import Run
 from .run_folder import CHECKPOINT
 from .settings import DEFAULTS, SCHEDULES, Settings
@@ -36,10 +37,18 @@ def add_parser(commands: Any) -> None:
     add = parser.add_argument
     add("--out", metavar="DIR", help="folder for the checkpoint and the picture; default runs/DATA-MODEL")
     add("--lr-decay", type=float, metavar="X", help="factor for the learning rate after each epoch; default 1")
-    add("--schedule", choices=SCHEDULES, help=_SCHEDULE_HELP)
+    add("--schedule", choices=SCHEDULES, help=_SCHEDULE_HELP + exceptions("schedule", ["none"]))
     add("--weight-decay", type=float, metavar="X", help="weight decay of the update rule; default: that of the rule")
-    add("--sampling", choices=METHODS, help="how batches are drawn; default with_replacement")
-    add("--augment", action="store_true", help="mirror and shift the training images of cifar10 at random")
+    add(
+        "--sampling",
+        choices=METHODS,
+        help="how batches are drawn; default with_replacement" + exceptions("sampling", ["with_replacement"]),
+    )
+    add(
+        "--augment",
+        action=argparse.BooleanOptionalAction,
+        help="mirror and shift the training images of cifar10 at random; default no" + exceptions("augment", [False]),
+    )
     add("--early-stopping", type=int, metavar="N", help="stop after N epochs without a better validation accuracy")
     add_settings(parser, DEFAULTS)
     add_common(parser, f"default: {VARIABLE}")

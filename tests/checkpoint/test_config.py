@@ -3,15 +3,17 @@
 import copy
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
+from argument_errors.calls_models import MODELS as CALLS
 from argument_errors.calls_nn import CONSTRUCTORS
 
 from fastnn import augment, layers, nn, optim, schedules
 from fastnn.checkpoint import config
 from fastnn.checkpoint.config import NotDescribed, build, build_model, describe, describe_model
-from fastnn.classifiers import FullyConnectedNet, ThreeLayerConvNet, TwoLayerNet
+from fastnn.classifiers import TwoLayerNet
 
 pytestmark = pytest.mark.usefixtures("one_backend")
 
@@ -39,15 +41,14 @@ MODELS = [
     nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.ReLU()), loss=layers.svm_loss, reg=0.5, names=("W", "b")),
     nn.Sigmoid(),
     nn.Tanh(),
-    FullyConnectedNet([5, 4], 6, 3, 0.5, "batchnorm", 0.1, 0.2, np.float64, 7, generator=RNG),
-    ThreeLayerConvNet((3, 8, 8), 2, 3, 5, use_batchnorm=True, seed=RNG),
-    TwoLayerNet(6, 5, 3, reg=0.1, dtype=np.float32),
 ]
 MODELS += [  # the others, with arguments of the tests of errors
     kind(**{name: fed.good for name, fed in given.items()})
     for kind, given in CONSTRUCTORS.items()
     if kind not in set(map(type, MODELS))
 ]
+CLASSIFIERS = {name: call.make() for name, call in CALLS.items() if re.fullmatch(r"classifiers\.\w+", name)}
+MODELS += [kind(**CALLS[name].values()) for name, kind in CLASSIFIERS.items() if issubclass(kind, nn.Module)]
 OTHERS = [
     schedules.Step(2, 0.5),
     schedules.Exponential(0.5),

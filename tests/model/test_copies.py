@@ -212,10 +212,10 @@ def used(value):
 
 
 def images_of(network):
-    """Return a data set for a network."""
-    first = next(iter(network.params.values()))
-    shape = (3, 4, 4) if isinstance(network, classifiers.ThreeLayerConvNet) else first.shape[:1]
-    images = np.random.default_rng(0).normal(size=(9, *shape))
+    """A data set that a network takes."""
+    arguments = config.describe(network)["arguments"] if isinstance(network, nn.Module) else {}
+    shape = arguments.get("input_dim", len(next(iter(network.params.values()))))
+    images = np.random.default_rng(0).normal(size=(9, *np.atleast_1d(shape)))
     return {"X_train": images[:6], "y_train": Y, "X_val": images[6:], "y_val": Y[:3]}
 
 

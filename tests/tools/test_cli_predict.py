@@ -6,7 +6,7 @@ from PIL import Image
 from script_runs import Own, predicted, script, shape_images
 
 from fastnn import checkpoint, data_utils, nn
-from fastnn.cli import main
+from fastnn.cli import main, models
 from fastnn.solver import Solver
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
@@ -18,7 +18,7 @@ def probabilities(scores):
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("model", ["three-layer-conv", "two-layer"])
+@pytest.mark.parametrize("model", models.MODELS)
 def test_predict_sees_in_a_file_what_the_network_saw_in_training(capsys, model):
     assert main(["train", "--out", "part", "--model", model]) == 0
     images, inputs = shape_images()

@@ -85,10 +85,11 @@ def test_checkpoints_from_before_there_were_these_settings():
     assert_identical(solver_state("part"), solver_state("whole"))
 
 
-def test_settings_of_a_later_version_raise(error_of):
+@pytest.mark.parametrize(("name", "value"), [("dropout", 0.5), ("model", "transformer"), ("model", ["two-layer"])])
+def test_settings_of_a_later_version_raise(error_of, name, value):
     assert main(["train", "--out", "part"]) == 0
     tree = checkpoint.load("part/checkpoint.h5")
-    tree["settings"]["dropout"] = 0.5
+    tree["settings"][name] = value
     checkpoint.save("part/checkpoint.h5", tree)
     assert "has settings that this fastnn does not know" in error_of("resume", "part")
 

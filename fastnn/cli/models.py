@@ -1,0 +1,110 @@
+"""The models of the command line: one table, which every command reads.
+
+A model is a class of `fastnn.classifiers` and a record here. Its class takes the settings that the record names as
+keywords, and with them input_dim, num_classes, reg, dtype and seed.
+"""
+
+import dataclasses
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+OPTIONS = ("num_filters", "filter_size", "hidden_dim", "weight_scale")  # settings that not every model has
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A network that is trained by name.
+
+    class_name: of the class in `fastnn.classifiers`
+    summary: what it is, for --help; description: its sizes, a format of the settings
+    options: those of OPTIONS that apply to it, keywords of the class
+    is_flat: its input_dim is the number of values in an image, instead of (C, H, W)
+    arguments: further keywords of the class
+    defaults: of settings, where they are not those of the data set; data_defaults: more of them for one data set
+    grid, ranges: the values that a sweep tries, and with --random the ranges
+    """
+
+    class_name: str
+    summary: str
+    description: str
+    options: tuple[str, ...]
+    is_flat: bool = False
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    data_defaults: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    grid: Mapping[str, list] = dataclasses.field(
+        default_factory=lambda: {"learning_rate": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2], "reg": [1e-4, 1e-3, 1e-2, 1e-1]}
+    )
+    ranges: Mapping[str, list] = dataclasses.field(
+        default_factory=lambda: {"learning_rate": [(1e-4, 1e-2)], "reg": [(1e-5, 1e-1)]}
+    )
+
+    def build(self, settings: Any, input_shape: Sequence[int], seed: Any) -> Any:
+        """The network with its initial weights."""
+        from fastnn import classifiers
+
+        return getattr(classifiers, self.class_name)(
+            input_dim=math.prod(input_shape) if self.is_flat else tuple(input_shape),
+            num_classes=10,
+            reg=settings.reg,
+            dtype="float32",
+            seed=seed,
+            **{name: getattr(settings, name) for name in self.options},
+            **self.arguments,
+        )
+
+    def defaults_on(self, data: str) -> dict[str, Any]:
+        """The defaults of settings that this model brings to a data set."""
+        return {**self.defaults, **self.data_defaults.get(data, {})}
+
+
+MODELS: dict[str, Model] = {
+    "three-layer-conv": Model(
+        class_name="ThreeLayerConvNet",
+        summary="convolution, ReLU, max pool and two affine layers",
+        description="{num_filters} filters {filter_size}x{filter_size}, hidden {hidden_dim}",
+        options=("num_filters", "filter_size", "hidden_dim", "weight_scale"),
+    ),
+    "two-layer": Model(
+        class_name="TwoLayerNet",
+        summary="two affine layers with a ReLU between them",
+        description="hidden {hidden_dim}",
+        options=("hidden_dim", "weight_scale"),
+        is_flat=True,
+    ),
+}
+
+
+def check_applies(model: str, given: Mapping[str, Any]) -> None:
+    """Raise ValueError where a setting was given that the model does not have."""
+    for name in OPTIONS:
+        if name in given and name not in MODELS[model].options:
+            option = "--" + name.replace("_", "-")
+            others = " or ".join(other for other, record in MODELS.items() if name in record.options)
+            raise ValueError(
+                f"{option}={given[name]} does not apply to --model {model}; expected a model that has it; "
+                f"leave it out or choose --model {others}"
+            )
+
+
+def summaries() -> str:
+    """What each model is, for --help."""
+    return "; ".join(f"{name}: {model.summary}" for name, model in MODELS.items())
+
+
+def exceptions(setting: str, usual: Collection, own: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """Which models do not have a setting, or have other defaults than the usual: the end of its line in --help.
+
+    own: defaults of each model; None: those of the table
+    """
+    words = []
+    for name, model in MODELS.items():
+        if setting in OPTIONS and setting not in model.options:
+            words.append(f"; not for {name}")
+        elsewhere = {f"{name} on {data}": table for data, table in model.data_defaults.items()} if own is None else {}
+        for where, table in {name: model.defaults if own is None else own[name], **elsewhere}.items():
+            if setting in table and table[setting] not in usual:
+                value = table[setting]
+                words.append(f"; {'yes' if value is True else value} for {where}")
+    return "".join(words)
