@@ -4,11 +4,13 @@ from .autoencoder import SparseAutoencoder
 from .cnn import ThreeLayerConvNet
 from .fc_net import FullyConnectedNet, TwoLayerNet
 from .linear_classifier import LinearClassifier, LinearSVM, Softmax
+from .resnet import ResNet
 
 __all__ = [
     "FullyConnectedNet",
     "LinearClassifier",
     "LinearSVM",
+    "ResNet",
     "Softmax",
     "SparseAutoencoder",
     "ThreeLayerConvNet",

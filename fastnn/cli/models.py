@@ -73,6 +73,25 @@ MODELS: dict[str, Model] = {
         options=("hidden_dim", "weight_scale"),
         is_flat=True,
     ),
+    "resnet": Model(
+        class_name="ResNet",
+        summary="eight convolutions with batch norm, two pairs of them with a shortcut",
+        description="{num_filters} to 8 * {num_filters} filters 3x3",
+        options=("num_filters",),
+        arguments={"label_smoothing": 0.1},
+        defaults={
+            "batch_size": 128,
+            "learning_rate": 0.1,
+            "update_rule": "nesterov",
+            "schedule": "one-cycle",
+            "sampling": "epoch",
+            "reg": 5e-4,
+            "num_filters": 16,
+        },
+        data_defaults={"cifar10": {"augment": True}},
+        grid={"learning_rate": [0.01, 0.03, 0.1, 0.3], "reg": [1e-4, 5e-4, 2e-3]},
+        ranges={"learning_rate": [(1e-2, 1)], "reg": [(1e-5, 1e-2)]},
+    ),
 }
 
 

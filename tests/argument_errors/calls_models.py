@@ -54,6 +54,10 @@ MODELS |= {
         lambda: classifiers.ThreeLayerConvNet, input_dim=shape((3, 4, 4)), num_filters=integer(2, 1),
         filter_size=integer(3, 1), **SIZES, **NETWORK, use_batchnorm=flag(True), seed=seed(),
     ),
+    "classifiers.ResNet": Call(
+        lambda: classifiers.ResNet, input_dim=shape((2, 8, 8)), num_filters=integer(1, 1), num_classes=integer(3, 1),
+        **REG, label_smoothing=number(0.1, least=0, below=1), dtype=dtype(), seed=seed(),
+    ),
     "classifiers.FullyConnectedNet": Call(
         lambda: classifiers.FullyConnectedNet,
         hidden_dims=Fed([4, 3], [None, 3, "ab", NOTHING, {}, [0], [1.5], [-1], ["a"], [None], [4, np.nan], [True]]),
