@@ -12,7 +12,7 @@ from typing import Any
 
 from fastnn import nn
 from fastnn.augment import Augment
-from fastnn.classifiers import FullyConnectedNet, ThreeLayerConvNet, TwoLayerNet
+from fastnn.classifiers import FullyConnectedNet, ResNet, ThreeLayerConvNet, TwoLayerNet
 from fastnn.layers import softmax_loss, svm_loss
 from fastnn.schedules import OneCycle
 
@@ -20,7 +20,6 @@ FLIPS = Augment(flip=0.5)
 FLIPS_AND_CROPS = Augment(padding=4, flip=0.5)
 FLIPS_AND_SMALL_CROPS = Augment(padding=2, flip=0.5)  # for networks too small to need more
 SMALL = functools.partial(nn.init.normal, std=1e-3)
-SMOOTH_LOSS = functools.partial(softmax_loss, label_smoothing=0.1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,26 +91,7 @@ def three_convolutions_without_penalty(generator: Any) -> nn.Sequential:
 
 
 def residual(generator: Any) -> nn.Sequential:
-    """A small residual network: two of its four stages have a shortcut around two convolutions."""
-
-    def shortcut(filters: int) -> nn.Module:
-        return nn.Residual(*convolution(filters, filters, 3, generator), *convolution(filters, filters, 3, generator))
-
-    return nn.Sequential(
-        *convolution(3, 16, 3, generator),
-        *convolution(16, 32, 3, generator),
-        nn.MaxPool2d(2),
-        *convolution(32, 64, 3, generator),
-        shortcut(64),
-        nn.MaxPool2d(2),
-        *convolution(64, 128, 3, generator),
-        nn.MaxPool2d(2),
-        shortcut(128),
-        nn.GlobalAvgPool2d(),
-        nn.Linear(128, 10, seed=generator),
-        loss=SMOOTH_LOSS,
-        reg=5e-4,
-    )
+    return ResNet(reg=5e-4, label_smoothing=0.1, seed=generator)
 
 
 def nesterov(learning_rate: float) -> dict[str, Any]:
