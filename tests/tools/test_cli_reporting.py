@@ -25,12 +25,11 @@ pytestmark = [
 PROGRAM = f"""
 import sys
 from fastnn.benchmarking import cases, roofline
-from fastnn.benchmarking.cases.affine import Affine
 from fastnn.cli import main, settings
 
 for table in (*settings.DEFAULTS.values(), *settings.SWEEP_DEFAULTS.values()):
     table.update({TINY})
-cases.HEADLINE = (Affine((2, 3), 4),)
+cases.HEADLINE = (cases.select(["affine"])[-1].tiny(),)
 roofline.measured = lambda: {{"FLOP/s": {{"float32": 1e12, "float64": 5e11}}, "B/s": 1e11}}
 commands, codes = " ".join(sys.argv[1:]).split(" / "), []
 for command in commands:
