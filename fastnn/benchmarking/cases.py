@@ -87,6 +87,8 @@ class Case:
         plan |= {"values": "sixteenths", "layout": "C", **self.timed.numbers, **self.numbers, "rank": len(self.x)}
         for place, axis in enumerate(self._axes[: len(self.x)]):
             plan[axis] = list(self.x[place:]) if axis == "..." else self.x[place]
+        if "..." in self._axes:
+            plan |= dict(zip("NC", self.x, strict=False))
         if "channels" in plan:
             plan["C"] = plan["channels"] // plan["pieces"]
         return plan
@@ -96,7 +98,7 @@ class Case:
         """The axes of x, the first array of the first pass whose first axis is N."""
         function = next(iter(self.functions.values()))
         kinds = (kind for kind in function.arguments.values() if isinstance(kind, Floats))
-        return next(kind.axes.split() for kind in kinds if kind.axes[0] == "N")
+        return next(kind.axes.split() for kind in kinds if kind.axes[0] in "N.")
 
     def sizes(self) -> dict[str, Any]:
         """The lengths of all axes, all numbers, and the elements of each array under its name."""
@@ -178,7 +180,8 @@ class Case:
 
     def tiny(self) -> "Case":
         """The same functions on arrays so small that the naive loops take milliseconds."""
-        tiny = [_TINY.get(axis, 3) for axis in self._axes if axis != "..."] if len(self.x) > 1 else [37]
+        named = [axis for axis in self._axes if axis != "..."]
+        tiny = [_TINY.get(axis, 3) for axis in [*named, *"NC"[len(named) :]]] if len(self.x) > 1 else [37]
         rest = [5, 4][: len(self.x) - len(tiny)]
         parts = self.numbers.get("pieces", self.numbers.get("groups", 0))
         if parts:

@@ -12,9 +12,12 @@ import math
 
 import numpy as np
 
-from ..dispatch import arrays, signatures, switch, validation
+from ..dispatch import arrays, signatures, specification, switch, validation
+from . import spec
 
 _variant = switch.operation(__name__)
+_floats = specification.floats(spec.FUNCTIONS)
+_number = specification.number(spec.FUNCTIONS)
 
 
 @signatures.checked
@@ -24,7 +27,7 @@ def relu_forward(x):
     Inputs: x (...). Returns out (...); NaN stays NaN.
     Source: Nair & Hinton, Rectified linear units improve restricted Boltzmann machines (2010), section 2.
     """
-    (x,) = validation.floats("relu_forward", x=(x, "..."))
+    (x,) = _floats("relu_forward", x=x)
     return _variant().relu_forward(x)
 
 
@@ -45,8 +48,8 @@ def leaky_relu_forward(x, slope=0.01):
     Inputs: x (...); slope: a finite number. Returns out (...).
     Source: Maas, Hannun & Ng, Rectifier nonlinearities improve neural network acoustic models (2013), section 2.1.
     """
-    (x,) = validation.floats("leaky_relu_forward", x=(x, "..."))
-    return _variant().leaky_relu_forward(x, validation.number("leaky_relu_forward", "slope", slope))
+    (x,) = _floats("leaky_relu_forward", x=x)
+    return _variant().leaky_relu_forward(x, _number("leaky_relu_forward", "slope", slope))
 
 
 @signatures.checked
@@ -56,7 +59,7 @@ def leaky_relu_backward(dout, x, slope=0.01):
     Inputs: dout (...); x (...) and slope of the forward pass. Returns dx (...).
     """
     dout, x = _pair("leaky_relu_backward", dout, x=x)
-    return _variant().leaky_relu_backward(dout, x, validation.number("leaky_relu_backward", "slope", slope))
+    return _variant().leaky_relu_backward(dout, x, _number("leaky_relu_backward", "slope", slope))
 
 
 @signatures.checked
@@ -67,7 +70,7 @@ def prelu_forward(x, slope):
     Returns out (N, C, ...).
     Source: He, Zhang, Ren & Sun, Delving deep into rectifiers (2015), section 2.1.
     """
-    x, slope = validation.floats("prelu_forward", x=(x, "..."), slope=(slope, "C"))
+    x, slope = _floats("prelu_forward", x=x, slope=slope)
     return _variant().prelu_forward(x.reshape(_planes("prelu_forward", x, slope)), slope).reshape(x.shape)
 
 
@@ -82,7 +85,7 @@ def prelu_backward(dout, x, slope):
     Returns dx (N, C, ...), dslope in the shape of slope. Every backend: dslope is summed in float64 and rounded once.
     """
     function = "prelu_backward"
-    dout, x, slope = validation.floats(function, dout=(dout, "..."), x=(x, "..."), slope=(slope, "C"))
+    dout, x, slope = _floats(function, dout=dout, x=x, slope=slope)
     validation.shape(function, "dout", dout, x.shape)
     planes = _planes(function, x, slope)
     dx, dslope = _variant().prelu_backward(dout.reshape(planes), x.reshape(planes), slope)
@@ -97,8 +100,8 @@ def elu_forward(x, alpha=1.0):
     near 0.
     Source: Clevert, Unterthiner & Hochreiter, Fast and accurate deep network learning by ELUs (2016), section 3.
     """
-    (x,) = validation.floats("elu_forward", x=(x, "..."))
-    return _variant().elu_forward(x, validation.number("elu_forward", "alpha", alpha))
+    (x,) = _floats("elu_forward", x=x)
+    return _variant().elu_forward(x, _number("elu_forward", "alpha", alpha))
 
 
 @signatures.checked
@@ -108,7 +111,7 @@ def elu_backward(dout, x, alpha=1.0):
     Inputs: dout (...); x (...) and alpha of the forward pass. Returns dx (...).
     """
     dout, x = _pair("elu_backward", dout, x=x)
-    return _variant().elu_backward(dout, x, validation.number("elu_backward", "alpha", alpha))
+    return _variant().elu_backward(dout, x, _number("elu_backward", "alpha", alpha))
 
 
 @signatures.checked
@@ -118,7 +121,7 @@ def sigmoid_forward(x):
     Inputs: x (...). Returns out (...), within [0, 1]. Every backend: nothing overflows, whatever the sign of x.
     Source: LeCun, Bottou, Orr & Müller, Efficient BackProp (1998), section 4.4.
     """
-    (x,) = validation.floats("sigmoid_forward", x=(x, "..."))
+    (x,) = _floats("sigmoid_forward", x=x)
     return _variant().sigmoid_forward(x)
 
 
@@ -139,7 +142,7 @@ def tanh_forward(x):
     relative accuracy.
     Source: LeCun, Bottou, Orr & Müller, Efficient BackProp (1998), section 4.4.
     """
-    (x,) = validation.floats("tanh_forward", x=(x, "..."))
+    (x,) = _floats("tanh_forward", x=x)
     return _variant().tanh_forward(x)
 
 
@@ -162,7 +165,7 @@ def gelu_forward(x):
     probability keeps its relative accuracy for negative x, where 1 + erf cancels.
     Source: Hendrycks & Gimpel, Gaussian error linear units (2016), section 2.
     """
-    (x,) = validation.floats("gelu_forward", x=(x, "..."))
+    (x,) = _floats("gelu_forward", x=x)
     return _variant().gelu_forward(x)
 
 
@@ -187,8 +190,8 @@ def maxout_forward(x, pieces):
     Source: Goodfellow, Warde-Farley, Mirza, Courville & Bengio, Maxout networks (2013), section 3.
     """
     function = "maxout_forward"
-    (x,) = validation.floats(function, x=(x, "N channels ..."))
-    pieces = validation.integer(function, "pieces", pieces, minimum=1, maximum=256)
+    (x,) = _floats(function, x=x)
+    pieces = _number(function, "pieces", pieces)
     images, channels, *rest = x.shape
     if channels % pieces:
         fewer = channels - channels % pieces
@@ -209,8 +212,8 @@ def maxout_backward(dout, index, pieces):
     Raises ValueError or TypeError also for an index that is not an integer from 0 to pieces - 1.
     """
     function = "maxout_backward"
-    (dout,) = validation.floats(function, dout=(dout, "N M ..."))
-    pieces = validation.integer(function, "pieces", pieces, minimum=1, maximum=256)
+    (dout,) = _floats(function, dout=dout)
+    pieces = _number(function, "pieces", pieces)
     index = _index(function, index, dout.shape, pieces)
     images, groups, *rest = dout.shape
     planes = (images, groups, math.prod(rest))
@@ -220,7 +223,7 @@ def maxout_backward(dout, index, pieces):
 
 def _pair(function, dout, **other):
     ((name, value),) = other.items()
-    dout, value = validation.floats(function, dout=(dout, "..."), **{name: (value, "...")})
+    dout, value = _floats(function, dout=dout, **{name: value})
     validation.shape(function, "dout", dout, value.shape)
     return dout, value
 

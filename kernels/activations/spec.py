@@ -2,7 +2,7 @@
 
 from ..dispatch.specification import ANY, Floats, Number, Result, layer, pair, sizes
 
-X, SLOPES = Floats(ANY), Floats("C")
+X, PLANES, SLOPES = Floats("..."), Floats(ANY), Floats("C")
 PIECES = Number((1, 2, 3), minimum=1, maximum=256, integer=True)
 NUMBERS = {
     "leaky_relu": {"slope": Number((0.01, 0.25))},
@@ -31,7 +31,7 @@ FUNCTIONS = (
         "maxout_forward",
         "maxout_backward",
         {"x": Floats("N channels ..."), "pieces": PIECES},
-        {"dout": X, "index": Result(ANY), "pieces": PIECES},
+        {"dout": PLANES, "index": Result(ANY), "pieces": PIECES},
         results=("out", "index"),
         gradients=("dx",),
     ),

@@ -3,9 +3,11 @@
 out[n, m] = b[m] + sum_d x[n, d] * w[d, m]
 """
 
-from ..dispatch import signatures, switch, validation
+from ..dispatch import signatures, specification, switch, validation
+from . import spec
 
 _variant = switch.operation(__name__)
+_floats = specification.floats(spec.FUNCTIONS)
 
 
 @signatures.checked
@@ -20,7 +22,7 @@ def affine_forward(x, w, b):
     Raises ValueError for shapes that do not match, TypeError for other dtypes.
     Cost: 2*N*D*M flops; for few rows the time is that of reading w.
     """
-    x, w, b = validation.floats("affine_forward", x=(x, "N D"), w=(w, "D M"), b=(b, "M"))
+    x, w, b = _floats("affine_forward", x=x, w=w, b=b)
     return _variant().affine_forward(x, w, b)
 
 
@@ -33,5 +35,5 @@ def affine_backward(dout, x, w, need_dx=True):
     Inputs: dout (N, M), x (N, D), w (D, M); need_dx: False to skip dx
     Returns dx (N, D), or None if it was not needed; dw (D, M); db (M,). Cost: 4*N*D*M flops, half of them for dx.
     """
-    x, w, dout = validation.floats("affine_backward", x=(x, "N D"), w=(w, "D M"), dout=(dout, "N M"))
+    x, w, dout = _floats("affine_backward", x=x, w=w, dout=dout)
     return _variant().affine_backward(dout, x, w, validation.flag("affine_backward", "need_dx", need_dx))

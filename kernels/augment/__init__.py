@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from ..dispatch import arrays, signatures, switch, validation
+from ..dispatch import arrays, signatures, specification, switch, validation
+from . import spec
 
 _variant = switch.operation(__name__)
+_floats = specification.floats(spec.FUNCTIONS)
 
 _LIMITS = np.iinfo(np.int32)
 
@@ -32,7 +34,7 @@ def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):
     Improved regularization of convolutional neural networks with cutout (2017), section 3 (the hole).
     """
     function = "augment_images"
-    (x,) = validation.floats(function, x=(x, "N C H W"))
+    (x,) = _floats(function, x=x)
     flip = validation.array(function, "flip", flip)
     if flip.dtype.kind != "b" and flip.size:
         raise TypeError(f"{function}: flip.dtype = {flip.dtype} is not bool; expected bool; pass flip.astype(bool)")

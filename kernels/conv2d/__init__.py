@@ -8,9 +8,11 @@ Sources: Dumoulin & Visin, A guide to convolution arithmetic for deep learning (
 Yu & Koltun, Multi-scale context aggregation by dilated convolutions (2016), section 2.
 """
 
-from ..dispatch import signatures, switch, validation, windows
+from ..dispatch import signatures, specification, switch, validation, windows
+from . import spec
 
 _variant = switch.operation(__name__)
+_floats = specification.floats(spec.FUNCTIONS)
 
 
 @signatures.checked
@@ -31,7 +33,7 @@ def conv2d_forward(x, w, b, stride=1, pad=0, dilation=1):
     Cost: 2*N*F*OH*OW*C*KH*KW flops; reads x and w, writes out.
     """
     function = "conv2d_forward"
-    x, w, b = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
+    x, w, b = _floats(function, x=x, w=w, b=b)
     return _variant().conv2d_forward(x, w, b, geometry(function, x, w, stride, pad, dilation))
 
 
@@ -53,7 +55,7 @@ def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True, dilation=1):
     Cost: twice the flops of the forward pass, half of them for dx.
     """
     function = "conv2d_backward"
-    x, w, dout = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F OH OW"))
+    x, w, dout = _floats(function, x=x, w=w, dout=dout)
     place = geometry(function, x, w, stride, pad, dilation)
     validation.shape(function, "dout", dout, (x.shape[0], w.shape[0], *place.out))
     return _variant().conv2d_backward(dout, x, w, place, validation.flag(function, "need_dx", need_dx))

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from . import validation
+
 _KERNELS = __package__.rpartition(".")[0]
 IMAGES, ANY = "N C H W", "N C ..."
 
@@ -190,6 +192,35 @@ def sizes(x: tuple[int, ...], **given: Any) -> dict[str, Any]:
     all images, however long it takes; slow: they take minutes for a single image
     """
     return {"x": x, **given}
+
+
+def floats(functions: Iterable[Function]) -> Callable[..., tuple]:
+    """For a contract: `floats(function, x=x, ...)`, which checks arrays as `validation.floats`, by their axes here."""
+    patterns = {
+        function.name: {
+            name: validation.axes(kind.axes) for name, kind in function.arguments.items() if isinstance(kind, Floats)
+        }
+        for function in functions
+    }
+
+    def check(function: str, /, **given: Any) -> tuple:
+        if validation.are_ready(given, patterns[function]):
+            return tuple(given.values())
+        return validation.converted(function, given, patterns[function])
+
+    return check
+
+
+def number(functions: Iterable[Function]) -> Callable[[str, str, Any], Any]:
+    """For a contract: `number(function, name, value)`, which checks a number by its limits here."""
+    kinds = {function.name: function.arguments for function in functions}
+
+    def check(function: str, name: str, value: Any) -> Any:
+        kind = kinds[function][name]
+        checked = validation.integer if kind.integer else validation.number
+        return checked(function, name, value, **kind.limits)
+
+    return check
 
 
 def functions(operation: str) -> dict[str, Function]:

@@ -16,6 +16,8 @@ import numpy as np
 from . import arrays
 from .wording import brief, suggestion
 
+Pattern = tuple[tuple[str, ...], tuple[str, ...]]  # see `axes`
+
 
 def floats(function: str, /, **named: tuple[Any, str]) -> tuple:
     """Convert to C-contiguous arrays of one float dtype with matching shapes: `floats("f", x=(x, "N D"), b=(b, "D"))`.
@@ -24,32 +26,37 @@ def floats(function: str, /, **named: tuple[Any, str]) -> tuple:
     itself; a final `...` stands for any further axes. Integer and boolean arrays are converted to the dtype of the
     float arrays, or to float64 if there are none; float32 with float64 gives float64, as in NumPy.
     """
-    if _are_ready(named.values()):
-        return tuple(value for value, _ in named.values())
-    given = {name: array(function, name, value) for name, (value, _) in named.items()}
-    for name, value in given.items():
+    given = {name: value for name, (value, _) in named.items()}
+    patterns = {name: axes(pattern) for name, (_, pattern) in named.items()}
+    return tuple(given.values()) if are_ready(given, patterns) else converted(function, given, patterns)
+
+
+def converted(function: str, given: Mapping[str, Any], patterns: Mapping[str, Pattern]) -> tuple:
+    """Do what `floats` does, for arrays that are not ready."""
+    found = {name: array(function, name, value) for name, value in given.items()}
+    for name, value in found.items():
         _check_float(function, name, value.dtype)
     lengths: dict[str, tuple[int, str]] = {}
-    for name, value in given.items():
-        _unify(function, name, value.shape, named[name][1], lengths)
-    dtype = arrays.common_dtype(given.values())
-    return tuple(arrays.contiguous(value, dtype) for value in given.values())
+    for name, value in found.items():
+        _unify(function, name, value.shape, patterns[name], lengths)
+    dtype = arrays.common_dtype(found.values())
+    return tuple(arrays.contiguous(value, dtype) for value in found.values())
 
 
-def _are_ready(given: Iterable[tuple[Any, str]]) -> bool:
+def are_ready(given: Mapping[str, Any], patterns: Mapping[str, Pattern]) -> bool:
     """Whether all arrays are valid as they are: the fast path, since small layers take only microseconds."""
     first = None
     lengths: dict[str, int] = {}
-    for value, pattern in given:
+    for name, value in given.items():
         if type(value) is not np.ndarray:
             if not arrays.is_on_device(value) or not value.flags.c_contiguous or not arrays.computes_on_gpu():
                 return False
         elif not value.flags.carray:
             return False
         first = first or value.dtype
-        axes, fixed = _axes(pattern)
+        every, fixed = patterns[name]
         shape = value.shape
-        if value.dtype is not first or len(shape) < len(fixed) or (len(shape) > len(fixed) and fixed is axes):
+        if value.dtype is not first or len(shape) < len(fixed) or (len(shape) > len(fixed) and fixed is every):
             return False
         for label, length in zip(fixed, shape, strict=False):
             if lengths.setdefault(label, int(label) if label.isdigit() else length) != length:
@@ -157,21 +164,21 @@ def _check_float(function: str, name: str, dtype: np.dtype) -> None:
 
 
 @functools.cache
-def _axes(pattern: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def axes(pattern: str) -> Pattern:
     """Return the words of a pattern, and those before a final `...`: the same tuple if there is none."""
-    axes = tuple(pattern.split())
-    return axes, axes[:-1] if axes and axes[-1] == "..." else axes
+    every = tuple(pattern.split())
+    return every, every[:-1] if every and every[-1] == "..." else every
 
 
 def _spelled(axes: tuple[str, ...]) -> str:
     return "(" + ", ".join(axes) + ("," if len(axes) == 1 else "") + ")"
 
 
-def _unify(function: str, name: str, shape: tuple, pattern: str, lengths: dict[str, tuple[int, str]]) -> None:
-    axes, fixed = _axes(pattern)
-    if len(shape) != len(fixed) and (len(shape) < len(fixed) or fixed is axes):
+def _unify(function: str, name: str, shape: tuple, pattern: Pattern, lengths: dict[str, tuple[int, str]]) -> None:
+    every, fixed = pattern
+    if len(shape) != len(fixed) and (len(shape) < len(fixed) or fixed is every):
         raise ValueError(
-            f"{function}: {name}.shape = {shape} has {len(shape)} axes; expected {_spelled(axes)}; "
+            f"{function}: {name}.shape = {shape} has {len(shape)} axes; expected {_spelled(every)}; "
             f"reshape {name} to that"
         )
     for axis, label in enumerate(fixed):
@@ -182,7 +189,7 @@ def _unify(function: str, name: str, shape: tuple, pattern: str, lengths: dict[s
             expected, origin = lengths.setdefault(label, (length, name))
         if length != expected:
             raise ValueError(
-                f"{function}: {name}.shape = {shape} has length {length} on axis {axis}; expected {_spelled(axes)} "
+                f"{function}: {name}.shape = {shape} has length {length} on axis {axis}; expected {_spelled(every)} "
                 f"with {label} = {expected} as in {origin}; pass arrays that belong together"
             )
 

@@ -6,10 +6,12 @@ never modified; results are C-contiguous, in the shape of x, floats in its dtype
 for numbers out of range, TypeError for dtypes other than float32, float64, integers and booleans.
 """
 
-from ..dispatch import arrays, signatures, switch, validation
-from . import seeds
+from ..dispatch import arrays, signatures, specification, switch, validation
+from . import seeds, spec
 
 _variant = switch.operation(__name__)
+_floats = specification.floats(spec.FUNCTIONS)
+_number = specification.number(spec.FUNCTIONS)
 
 
 @signatures.checked
@@ -30,7 +32,7 @@ def dropout_forward(x, p, seed):
     training); Salmon, Moraes, Dror & Shaw, Parallel random numbers: as easy as 1, 2, 3 (2011), section 4.
     """
     function = "dropout_forward"
-    (x,) = validation.floats(function, x=(x, "..."))
+    (x,) = _floats(function, x=x)
     p = keep_probability(function, p)
     return _variant().dropout_forward(x, p, seeds.word(function, "seed", seed))
 
@@ -43,7 +45,7 @@ def dropout_backward(dout, mask, p):
     Cost: reads dout and mask, writes dx.
     """
     function = "dropout_backward"
-    (dout,) = validation.floats(function, dout=(dout, "..."))
+    (dout,) = _floats(function, dout=dout)
     mask = validation.array(function, "mask", mask)
     if mask.dtype.kind != "b":
         raise TypeError(
@@ -56,7 +58,7 @@ def dropout_backward(dout, mask, p):
 
 def keep_probability(function, p):
     """Check the probability to keep an element: more than 0, at most 1."""
-    p = validation.number(function, "p", p, minimum=0, maximum=1)
+    p = _number(function, "p", p)
     if threshold(p) == 0:
         raise ValueError(
             f"{function}: p={p!r} keeps no element; expected the probability to keep an "

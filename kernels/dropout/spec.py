@@ -1,8 +1,8 @@
 """The functions of `dropout` as data: see `dispatch.specification`."""
 
-from ..dispatch.specification import ANY, Floats, Number, Result, layer, pair, sizes
+from ..dispatch.specification import Floats, Number, Result, layer, pair, sizes
 
-X = Floats(ANY)
+X = Floats("...")
 KEPT = {"p": Number((0.5, 1.0, 0.9), minimum=0, maximum=1)}
 SEED = {"seed": Number((7, 2**40 + 1), minimum=0, integer=True)}
 
@@ -10,7 +10,7 @@ FUNCTIONS = pair(
     "dropout_forward",
     "dropout_backward",
     {"x": X, **KEPT, **SEED},
-    {"dout": X, "mask": Result(ANY), **KEPT},
+    {"dout": X, "mask": Result("..."), **KEPT},
     results=("out", "mask"),
     gradients=("dx",),
 )

@@ -11,17 +11,20 @@ batch norm then needs N >= 1. `*_inference` normalises by the mean and var given
 import math
 
 from ..conv2d import geometry as conv_geometry
-from ..dispatch import signatures, switch, validation
+from ..dispatch import signatures, specification, switch, validation
 from ..pool2d import geometry as pool_geometry
 from ..pool2d import index_dtype
+from . import spec
 
 _variant = switch.operation(__name__)
+_floats = specification.floats(spec.FUNCTIONS)
+_number = specification.number(spec.FUNCTIONS)
 
 
 @signatures.checked
 def affine_relu_forward(x, w, b):
     """out = max(0, x @ w + b): `affine_forward`, then `relu_forward`. x (N, D), w (D, M), b (M,) give out (N, M)."""
-    x, w, b = validation.floats("affine_relu_forward", x=(x, "N D"), w=(w, "D M"), b=(b, "M"))
+    x, w, b = _floats("affine_relu_forward", x=x, w=w, b=b)
     return _variant().affine_relu_forward(x, w, b)
 
 
@@ -31,9 +34,7 @@ def affine_relu_backward(dout, x, w, out, need_dx=True):
 
     The gradient passes where out > 0; at ReLU's kink it is 0.
     """
-    x, w, dout, out = validation.floats(
-        "affine_relu_backward", x=(x, "N D"), w=(w, "D M"), dout=(dout, "N M"), out=(out, "N M")
-    )
+    x, w, dout, out = _floats("affine_relu_backward", x=x, w=w, dout=dout, out=out)
     return _variant().affine_relu_backward(dout, x, w, out, validation.flag("affine_relu_backward", "need_dx", need_dx))
 
 
@@ -44,7 +45,7 @@ def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
     Returns out (N, M), pre_norm (N, M), mean (M,), var (M,).
     """
     function = "affine_batchnorm_relu_forward"
-    arrays = validation.floats(function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), beta=(beta, "M"))
+    arrays = _floats(function, x=x, w=w, b=b, gamma=gamma, beta=beta)
     validation.has_statistics(function, "x", arrays[0].shape[:1])
     return _variant().affine_batchnorm_relu_forward(*arrays, _positive(function, epsilon))
 
@@ -56,10 +57,17 @@ def affine_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsil
     Returns dx (or None), dw, db, dgamma, dbeta.
     """
     function = "affine_batchnorm_relu_backward"
-    x, w, gamma, mean, var, dout, pre_norm, out = validation.floats(
-        function, x=(x, "N D"), w=(w, "D M"), gamma=(gamma, "M"), mean=(mean, "M"), var=(var, "M"), dout=(dout, "N M"),
-        pre_norm=(pre_norm, "N M"), out=(out, "N M"),
-    )  # fmt: skip
+    x, w, gamma, mean, var, dout, pre_norm, out = _floats(
+        function,
+        x=x,
+        w=w,
+        gamma=gamma,
+        mean=mean,
+        var=var,
+        dout=dout,
+        pre_norm=pre_norm,
+        out=out,
+    )
     epsilon = _positive(function, epsilon, var)
     return _variant().affine_batchnorm_relu_backward(
         dout, x, w, pre_norm, gamma, mean, var, epsilon, out, validation.flag(function, "need_dx", need_dx)
@@ -70,10 +78,16 @@ def affine_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsil
 def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
     """`affine_forward`, `batchnorm_inference`, `relu_forward`: mean, var (M,); others as in training. Returns out."""
     function = "affine_batchnorm_relu_inference"
-    arrays = validation.floats(
-        function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), beta=(beta, "M"), mean=(mean, "M"),
-        var=(var, "M"),
-    )  # fmt: skip
+    arrays = _floats(
+        function,
+        x=x,
+        w=w,
+        b=b,
+        gamma=gamma,
+        beta=beta,
+        mean=mean,
+        var=var,
+    )
     return _variant().affine_batchnorm_relu_inference(*arrays, _positive(function, epsilon, arrays[-1]))
 
 
@@ -81,10 +95,17 @@ def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
 def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, need_dx=True):
     """Gradients of `affine_batchnorm_relu_inference`: dx (or None), dw, db, dgamma, dbeta; mean, var are constants."""
     function = "affine_batchnorm_relu_inference_backward"
-    x, w, b, gamma, mean, var, dout, out = validation.floats(
-        function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), mean=(mean, "M"), var=(var, "M"),
-        dout=(dout, "N M"), out=(out, "N M"),
-    )  # fmt: skip
+    x, w, b, gamma, mean, var, dout, out = _floats(
+        function,
+        x=x,
+        w=w,
+        b=b,
+        gamma=gamma,
+        mean=mean,
+        var=var,
+        dout=dout,
+        out=out,
+    )
     epsilon = _positive(function, epsilon, var)
     return _variant().affine_batchnorm_relu_inference_backward(
         dout, x, w, b, gamma, mean, var, epsilon, out, validation.flag(function, "need_dx", need_dx)
@@ -98,7 +119,7 @@ def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
     Returns out (N, M), pre_norm (N, M), mean (N, 1), var (N, 1).
     """
     function = "affine_layernorm_relu_forward"
-    arrays = validation.floats(function, x=(x, "N D"), w=(w, "D M"), b=(b, "M"), gamma=(gamma, "M"), beta=(beta, "M"))
+    arrays = _floats(function, x=x, w=w, b=b, gamma=gamma, beta=beta)
     validation.not_empty(function, "b", arrays[2])
     return _variant().affine_layernorm_relu_forward(*arrays, _positive(function, epsilon))
 
@@ -107,10 +128,17 @@ def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
 def affine_layernorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, need_dx=True):
     """Gradients of `affine_layernorm_relu_forward`: mean, var (N, 1); dx (or None), dw, db, dgamma, dbeta."""
     function = "affine_layernorm_relu_backward"
-    x, w, gamma, mean, var, dout, pre_norm, out = validation.floats(
-        function, x=(x, "N D"), w=(w, "D M"), gamma=(gamma, "M"), mean=(mean, "N 1"), var=(var, "N 1"),
-        dout=(dout, "N M"), pre_norm=(pre_norm, "N M"), out=(out, "N M"),
-    )  # fmt: skip
+    x, w, gamma, mean, var, dout, pre_norm, out = _floats(
+        function,
+        x=x,
+        w=w,
+        gamma=gamma,
+        mean=mean,
+        var=var,
+        dout=dout,
+        pre_norm=pre_norm,
+        out=out,
+    )
     validation.not_empty(function, "gamma", gamma)
     epsilon = _positive(function, epsilon, var)
     return _variant().affine_layernorm_relu_backward(
@@ -122,7 +150,7 @@ def affine_layernorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsil
 def conv2d_relu_forward(x, w, b, stride=1, pad=0, dilation=1):
     """out = max(0, conv2d(x, w, b)): `conv2d_forward`, then `relu_forward`; arguments as there."""
     function = "conv2d_relu_forward"
-    x, w, b = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
+    x, w, b = _floats(function, x=x, w=w, b=b)
     return _variant().conv2d_relu_forward(x, w, b, conv_geometry(function, x, w, stride, pad, dilation))
 
 
@@ -130,9 +158,7 @@ def conv2d_relu_forward(x, w, b, stride=1, pad=0, dilation=1):
 def conv2d_relu_backward(dout, x, w, out, stride=1, pad=0, need_dx=True, dilation=1):
     """Gradients of `conv2d_relu_forward`: dout and its output out (N, F, OH, OW), x and w give dx (or None), dw, db."""
     function = "conv2d_relu_backward"
-    x, w, dout, out = validation.floats(
-        function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F OH OW"), out=(out, "N F OH OW")
-    )
+    x, w, dout, out = _floats(function, x=x, w=w, dout=dout, out=out)
     geometry = conv_geometry(function, x, w, stride, pad, dilation)
     validation.shape(function, "dout", dout, (len(x), len(w), *geometry.out))
     return _variant().conv2d_relu_backward(dout, x, w, out, geometry, validation.flag(function, "need_dx", need_dx))
@@ -145,7 +171,7 @@ def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride=1, pad=0
     Returns out (N, F, OH, OW), pre_norm (N, F, OH, OW), mean (F,), var (F,).
     """
     function = "conv2d_batchnorm_relu_forward"
-    arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta)
+    arrays = _floats(function, x=x, w=w, b=b, gamma=gamma, beta=beta)
     geometry = conv_geometry(function, *arrays[:2], stride, pad, dilation)
     validation.has_statistics(function, "x", arrays[0].shape)
     return _variant().conv2d_batchnorm_relu_forward(*arrays, _positive(function, epsilon), geometry)
@@ -160,8 +186,9 @@ def conv2d_batchnorm_relu_backward(
     Returns dx (or None), dw, db, dgamma, dbeta.
     """
     function = "conv2d_batchnorm_relu_backward"
-    images = {"dout": dout, "pre_norm": pre_norm, "out": out}
-    x, w, gamma, mean, var, dout, pre_norm, out = _convolution(function, x, w, images, gamma=gamma, mean=mean, var=var)
+    x, w, gamma, mean, var, dout, pre_norm, out = _floats(
+        function, x=x, w=w, gamma=gamma, mean=mean, var=var, dout=dout, pre_norm=pre_norm, out=out
+    )
     geometry = conv_geometry(function, x, w, stride, pad, dilation)
     validation.shape(function, "dout", dout, (len(x), len(w), *geometry.out))
     epsilon = _positive(function, epsilon, var)
@@ -174,7 +201,7 @@ def conv2d_batchnorm_relu_backward(
 def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride=1, pad=0, dilation=1):
     """`conv2d_forward`, `batchnorm_inference`, `relu_forward`: mean, var (F,); others as in training. Returns out."""
     function = "conv2d_batchnorm_relu_inference"
-    arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
+    arrays = _floats(function, x=x, w=w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
     geometry = conv_geometry(function, *arrays[:2], stride, pad, dilation)
     return _variant().conv2d_batchnorm_relu_inference(*arrays, _positive(function, epsilon, arrays[-1]), geometry)
 
@@ -185,8 +212,9 @@ def conv2d_batchnorm_relu_inference_backward(
 ):
     """Gradients of `conv2d_batchnorm_relu_inference`: dx (or None), dw, db, dgamma, dbeta; mean, var are constants."""
     function = "conv2d_batchnorm_relu_inference_backward"
-    images = {"dout": dout, "out": out}
-    x, w, b, gamma, mean, var, dout, out = _convolution(function, x, w, images, b=b, gamma=gamma, mean=mean, var=var)
+    x, w, b, gamma, mean, var, dout, out = _floats(
+        function, x=x, w=w, b=b, gamma=gamma, mean=mean, var=var, dout=dout, out=out
+    )
     geometry = conv_geometry(function, x, w, stride, pad, dilation)
     validation.shape(function, "dout", dout, (len(x), len(w), *geometry.out))
     epsilon = _positive(function, epsilon, var)
@@ -201,22 +229,22 @@ def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride, dilat
 
     Inputs: x (N, C, H, W), w (F, C, KH, KW), b (F,); stride, pad, dilation of the convolution; pool_size, pool_stride
     Returns
-        out (N, F, PH, PW): the pooled image
-        index (N, F, PH, PW): the winner's place in its window as in `max_pool2d_forward`; the window's size ("none")
+        out (N, F, UH, UW): the pooled image
+        index (N, F, UH, UW): the winner's place in its window as in `max_pool2d_forward`; the window's size ("none")
             where the winner is not positive or NaN, since ReLU then stops the gradient
     Every backend: ties, NaN and N = 0 as in the parts. Raises what the parts raise.
     """
     function = "conv2d_relu_pool_forward"
-    x, w, b = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), b=(b, "F"))
+    x, w, b = _floats(function, x=x, w=w, b=b)
     geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation)
     return _variant().conv2d_relu_pool_forward(x, w, b, geometry, pooling)
 
 
 @signatures.checked
 def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx=True, dilation=1):
-    """Gradients of `conv2d_relu_pool_forward`: dout and index (N, F, PH, PW), x and w give dx (or None), dw, db."""
+    """Gradients of `conv2d_relu_pool_forward`: dout and index (N, F, UH, UW), x and w give dx (or None), dw, db."""
     function = "conv2d_relu_pool_backward"
-    x, w, dout = validation.floats(function, x=(x, "N C H W"), w=(w, "F C KH KW"), dout=(dout, "N F PH PW"))
+    x, w, dout = _floats(function, x=x, w=w, dout=dout)
     geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation)
     index = _pool_index(function, index, dout, x, w, pooling)
     return _variant().conv2d_relu_pool_backward(
@@ -228,10 +256,10 @@ def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_st
 def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride, dilation=1):
     """`conv2d_batchnorm_relu_forward`, then `max_pool2d_forward` without padding.
 
-    Returns out and index (N, F, PH, PW) as of `conv2d_relu_pool_forward`, pre_norm (N, F, OH, OW), mean (F,), var (F,).
+    Returns out and index (N, F, UH, UW) as of `conv2d_relu_pool_forward`, pre_norm (N, F, OH, OW), mean (F,), var (F,).
     """
     function = "conv2d_batchnorm_relu_pool_forward"
-    arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta)
+    arrays = _floats(function, x=x, w=w, b=b, gamma=gamma, beta=beta)
     geometry, pooling = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride, dilation)
     validation.has_statistics(function, "x", arrays[0].shape)
     return _variant().conv2d_batchnorm_relu_pool_forward(*arrays, _positive(function, epsilon), geometry, pooling)
@@ -242,14 +270,13 @@ def conv2d_batchnorm_relu_pool_backward(
     dout, x, w, pre_norm, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True,
     dilation=1,
 ):  # fmt: skip
-    """Gradients of `conv2d_batchnorm_relu_pool_forward`, given dout (N, F, PH, PW) and what it got and gave.
+    """Gradients of `conv2d_batchnorm_relu_pool_forward`, given dout (N, F, UH, UW) and what it got and gave.
 
     Returns dx (or None), dw, db, dgamma, dbeta.
     """
     function = "conv2d_batchnorm_relu_pool_backward"
-    images, pooled = {"pre_norm": pre_norm}, {"dout": dout}
-    x, w, gamma, mean, var, pre_norm, dout = _convolution(
-        function, x, w, images, pooled, gamma=gamma, mean=mean, var=var
+    x, w, gamma, mean, var, pre_norm, dout = _floats(
+        function, x=x, w=w, gamma=gamma, mean=mean, var=var, pre_norm=pre_norm, dout=dout
     )
     geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation)
     validation.shape(function, "pre_norm", pre_norm, (len(x), len(w), *geometry.out))
@@ -267,7 +294,7 @@ def conv2d_batchnorm_relu_pool_inference(
 ):
     """`conv2d_batchnorm_relu_inference`, then `max_pool2d_forward` without padding. Returns out and index."""
     function = "conv2d_batchnorm_relu_pool_inference"
-    arrays = _convolution(function, x, w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
+    arrays = _floats(function, x=x, w=w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
     geometry, pooling = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride, dilation)
     epsilon = _positive(function, epsilon, arrays[-1])
     return _variant().conv2d_batchnorm_relu_pool_inference(*arrays, epsilon, geometry, pooling)
@@ -279,9 +306,7 @@ def conv2d_batchnorm_relu_pool_inference_backward(
 ):
     """Gradients of `conv2d_batchnorm_relu_pool_inference`: dx (or None), dw, db, dgamma, dbeta."""
     function = "conv2d_batchnorm_relu_pool_inference_backward"
-    x, w, b, gamma, mean, var, dout = _convolution(
-        function, x, w, {}, {"dout": dout}, b=b, gamma=gamma, mean=mean, var=var
-    )
+    x, w, b, gamma, mean, var, dout = _floats(function, x=x, w=w, b=b, gamma=gamma, mean=mean, var=var, dout=dout)
     geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation)
     index = _pool_index(function, index, dout, x, w, pooling)
     epsilon = _positive(function, epsilon, var)
@@ -304,17 +329,8 @@ def _pool_index(function, index, dout, x, w, pooling):
     return validation.index(function, "index", index, shape, math.prod(window), index_dtype(window))
 
 
-def _convolution(function, x, w, images=None, pooled=None, **channels):
-    """x, w, then an array for each channel of the output, images of its size, pooled ones, all of one dtype."""
-    return validation.floats(
-        function, x=(x, "N C H W"), w=(w, "F C KH KW"), **{name: (value, "F") for name, value in channels.items()},
-        **{name: (value, "N F OH OW") for name, value in (images or {}).items()},
-        **{name: (value, "N F PH PW") for name, value in (pooled or {}).items()},
-    )  # fmt: skip
-
-
 def _positive(function, epsilon, var=None):
     """epsilon, and no variance below 0."""
     if var is not None:
         validation.not_negative(function, "var", var)
-    return validation.number(function, "epsilon", epsilon, above=0)
+    return _number(function, "epsilon", epsilon)

@@ -9,9 +9,11 @@ import math
 
 import numpy as np
 
-from ..dispatch import arrays, deprecated, multi_tensor, signatures, switch, validation
+from ..dispatch import arrays, deprecated, multi_tensor, signatures, specification, switch, validation
+from . import spec
 
 _variant = switch.operation(__name__)
+_number = specification.number(spec.FUNCTIONS)
 __getattr__ = deprecated.names(__name__, gradient_norm="global_norm")
 
 
@@ -29,7 +31,7 @@ def weight_penalty(w, dw, reg):
     """
     function = "weight_penalty"
     _, (w, dw) = multi_tensor.checked(function, {"w": w}, {"dw": dw})
-    reg = validation.number(function, "reg", reg, minimum=0)
+    reg = _number(function, "reg", reg)
     if reg == 0 or not w:
         return 0.0
     return 0.5 * reg * _variant().weight_penalty(w, dw, reg)

@@ -1,8 +1,8 @@
 """The functions of `l2` as data: see `dispatch.specification`."""
 
-from ..dispatch.specification import ANY, Floats, Function, Number, Timed, sizes
+from ..dispatch.specification import Floats, Function, Number, Timed, sizes
 
-W = Floats(ANY)
+W = Floats("...")
 
 FUNCTIONS = (
     Function(

@@ -15,9 +15,12 @@ float64, integers and booleans, and for labels that are not integers.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..dispatch import signatures, switch, validation
+from ..dispatch import signatures, specification, switch, validation
+from . import spec
 
 _variant = switch.operation(__name__)
+_floats = specification.floats(spec.FUNCTIONS)
+_number = specification.number(spec.FUNCTIONS)
 
 
 @signatures.checked
@@ -56,11 +59,11 @@ def linear_softmax_loss(W: ArrayLike, X: ArrayLike, y: ArrayLike, reg: float) ->
 
 
 def _checked(function, W, X, y, reg):
-    W, X = validation.floats(function, W=(W, "D K"), X=(X, "N D"))
+    W, X = _floats(function, W=W, X=X)
     if W.shape[1] == 0:
         raise ValueError(
             f"{function}: there are no classes: W.shape = {W.shape}; expected (D, K) with K at least 1; "
             "pass one column of weights for each class"
         )
     y = validation.labels(function, "y", y, len(X), W.shape[1])
-    return W, X, y, validation.number(function, "reg", reg, minimum=0)
+    return W, X, y, _number(function, "reg", reg)

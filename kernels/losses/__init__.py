@@ -10,9 +10,12 @@ float32, float64, integers and booleans.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..dispatch import signatures, switch, validation
+from ..dispatch import signatures, specification, switch, validation
+from . import spec
 
 _variant = switch.operation(__name__)
+_floats = specification.floats(spec.FUNCTIONS)
+_number = specification.number(spec.FUNCTIONS)
 
 
 @signatures.checked
@@ -36,7 +39,7 @@ def softmax_loss(x: ArrayLike, y: ArrayLike, label_smoothing: float = 0.0) -> tu
     Shlens & Wojna, Rethinking the Inception architecture (2016), section 7.
     """
     scores, labels = _scores_and_labels("softmax_loss", x, y)
-    smoothing = validation.number("softmax_loss", "label_smoothing", label_smoothing, minimum=0, below=1)
+    smoothing = _number("softmax_loss", "label_smoothing", label_smoothing)
     return _variant().softmax_loss(scores, labels, smoothing) if len(scores) else (0.0, scores.copy())
 
 
@@ -68,13 +71,13 @@ def mse_loss(x: ArrayLike, target: ArrayLike) -> tuple[float, np.ndarray]:
     Source: Bishop, Pattern recognition and machine learning (2006), equation 5.14, divided by N.
     """
     function = "mse_loss"
-    given, wanted = validation.floats(function, x=(x, "N ..."), target=(target, "N ..."))
+    given, wanted = _floats(function, x=x, target=target)
     validation.shape(function, "target", wanted, given.shape)
     return _variant().mse_loss(given, wanted) if len(given) else (0.0, given.copy())
 
 
 def _scores_and_labels(function, x, y):
-    (x,) = validation.floats(function, x=(x, "N K"))
+    (x,) = _floats(function, x=x)
     if x.shape[1] == 0:
         raise ValueError(
             f"{function}: there are no classes: x.shape = {x.shape}; expected (N, K) with K at least 1; "

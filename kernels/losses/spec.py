@@ -1,6 +1,6 @@
 """The functions of `losses` as data: see `dispatch.specification`."""
 
-from ..dispatch.specification import ANY, Floats, Function, Labels, Number, Timed, sizes
+from ..dispatch.specification import Floats, Function, Labels, Number, Timed, sizes
 
 SCORES, RESULTS = Floats("N K"), ("loss", "dx")
 SMOOTHING = Number((0.0, 0.25), minimum=0, below=1)
@@ -8,7 +8,7 @@ SMOOTHING = Number((0.0, 0.25), minimum=0, below=1)
 FUNCTIONS = (
     Function("softmax_loss", {"x": SCORES, "y": Labels(), "label_smoothing": SMOOTHING}, RESULTS),
     Function("svm_loss", {"x": SCORES, "y": Labels()}, RESULTS),
-    Function("mse_loss", {"x": Floats(ANY), "target": Floats(ANY)}, RESULTS),
+    Function("mse_loss", {"x": Floats("N ..."), "target": Floats("N ...")}, RESULTS),
 )
 
 

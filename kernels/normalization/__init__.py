@@ -14,9 +14,12 @@ import math
 
 import numpy as np
 
-from ..dispatch import signatures, switch, validation
+from ..dispatch import signatures, specification, switch, validation
+from . import spec
 
 _variant = switch.operation(__name__)
+_floats = specification.floats(spec.FUNCTIONS)
+_number = specification.number(spec.FUNCTIONS)
 
 
 @signatures.checked
@@ -32,8 +35,8 @@ def batchnorm_forward(x, gamma, beta, epsilon):
     Source: Ioffe & Szegedy, Batch normalization (2015), algorithm 1 and section 3.2.
     """
     function = "batchnorm_forward"
-    x, gamma, beta = validation.floats(function, x=(x, "N C ..."), gamma=(gamma, "C"), beta=(beta, "C"))
-    epsilon = validation.number(function, "epsilon", epsilon, above=0)
+    x, gamma, beta = _floats(function, x=x, gamma=gamma, beta=beta)
+    epsilon = _number(function, "epsilon", epsilon)
     validation.has_statistics(function, "x", x.shape)
     out, mean, var = _variant().batchnorm_forward(_planes(x), gamma, beta, epsilon)
     return out.reshape(x.shape), mean, var
@@ -49,9 +52,9 @@ def batchnorm_inference(x, gamma, beta, mean, var, epsilon):
     """
     function = "batchnorm_inference"
     named = {"gamma": gamma, "beta": beta, "mean": mean, "var": var}
-    x, *others = validation.floats(function, x=(x, "N C ..."), **{name: (value, "C") for name, value in named.items()})
+    x, *others = _floats(function, x=x, **named)
     validation.not_negative(function, "var", others[-1])
-    epsilon = validation.number(function, "epsilon", epsilon, above=0)
+    epsilon = _number(function, "epsilon", epsilon)
     return _variant().batchnorm_inference(_planes(x), *others, epsilon).reshape(x.shape)
 
 
@@ -113,9 +116,9 @@ def groupnorm_forward(x, gamma, beta, groups, epsilon):
     Source: Wu & He, Group normalization (2018), section 3; Ba, Kiros & Hinton, Layer normalization (2016), section 3.
     """
     function = "groupnorm_forward"
-    x, gamma, beta = validation.floats(function, x=(x, "N C ..."), gamma=(gamma, "C"), beta=(beta, "C"))
+    x, gamma, beta = _floats(function, x=x, gamma=gamma, beta=beta)
     groups = _groups(function, x, groups)
-    epsilon = validation.number(function, "epsilon", epsilon, above=0)
+    epsilon = _number(function, "epsilon", epsilon)
     out, mean, var = _variant().groupnorm_forward(_planes(x), gamma, beta, groups, epsilon)
     return out.reshape(x.shape), mean, var
 
@@ -132,14 +135,12 @@ def groupnorm_backward(dout, x, gamma, groups, mean, var, epsilon):
     Cost: 12 flops per element; reads dout and x twice, writes dx.
     """
     function = "groupnorm_backward"
-    dout, x, gamma, mean, var = validation.floats(
-        function, dout=(dout, "N C ..."), x=(x, "N C ..."), gamma=(gamma, "C"), mean=(mean, "N G"), var=(var, "N G")
-    )
+    dout, x, gamma, mean, var = _floats(function, dout=dout, x=x, gamma=gamma, mean=mean, var=var)
     validation.shape(function, "dout", dout, x.shape)
     groups = _groups(function, x, groups)
     validation.shape(function, "mean", mean, (len(x), groups))
     validation.not_negative(function, "var", var)
-    epsilon = validation.number(function, "epsilon", epsilon, above=0)
+    epsilon = _number(function, "epsilon", epsilon)
     return _in_shape(x, *_variant().groupnorm_backward(_planes(dout), _planes(x), gamma, groups, mean, var, epsilon))
 
 
@@ -156,9 +157,9 @@ def instancenorm_forward(x, gamma, beta, epsilon):
     Source: Ulyanov, Vedaldi & Lempitsky, Instance normalization (2016), equation 4.
     """
     function = "instancenorm_forward"
-    x, gamma, beta = validation.floats(function, x=(x, "N C ..."), gamma=(gamma, "C"), beta=(beta, "C"))
+    x, gamma, beta = _floats(function, x=x, gamma=gamma, beta=beta)
     _has_elements(function, x, "a channel")
-    epsilon = validation.number(function, "epsilon", epsilon, above=0)
+    epsilon = _number(function, "epsilon", epsilon)
     out, mean, var = _variant().instancenorm_forward(_planes(x), gamma, beta, epsilon)
     return out.reshape(x.shape), mean, var
 
@@ -175,13 +176,11 @@ def instancenorm_backward(dout, x, gamma, mean, var, epsilon):
     Cost: 12 flops an element; reads dout and x twice, writes dx.
     """
     function = "instancenorm_backward"
-    dout, x, gamma, mean, var = validation.floats(
-        function, dout=(dout, "N C ..."), x=(x, "N C ..."), gamma=(gamma, "C"), mean=(mean, "N C"), var=(var, "N C")
-    )
+    dout, x, gamma, mean, var = _floats(function, dout=dout, x=x, gamma=gamma, mean=mean, var=var)
     validation.shape(function, "dout", dout, x.shape)
     _has_elements(function, x, "a channel")
     validation.not_negative(function, "var", var)
-    epsilon = validation.number(function, "epsilon", epsilon, above=0)
+    epsilon = _number(function, "epsilon", epsilon)
     return _in_shape(x, *_variant().instancenorm_backward(_planes(dout), _planes(x), gamma, mean, var, epsilon))
 
 
@@ -191,12 +190,10 @@ def _planes(x):
 
 
 def _backward_arguments(function, dout, x, gamma, mean, var, epsilon):
-    dout, x, gamma, mean, var = validation.floats(
-        function, dout=(dout, "N C ..."), x=(x, "N C ..."), gamma=(gamma, "C"), mean=(mean, "C"), var=(var, "C")
-    )
+    dout, x, gamma, mean, var = _floats(function, dout=dout, x=x, gamma=gamma, mean=mean, var=var)
     validation.shape(function, "dout", dout, x.shape)
     validation.not_negative(function, "var", var)
-    epsilon = validation.number(function, "epsilon", epsilon, above=0)
+    epsilon = _number(function, "epsilon", epsilon)
     return _planes(dout), _planes(x), gamma, mean, var, epsilon
 
 
@@ -205,7 +202,7 @@ def _in_shape(x, dx, dgamma, dbeta):
 
 
 def _groups(function, x, groups):
-    groups = validation.integer(function, "groups", groups, minimum=1)
+    groups = _number(function, "groups", groups)
     if x.shape[1] % groups:
         raise ValueError(
             f"{function}: groups={groups} does not divide the channels C = {x.shape[1]}; expected equal groups; "

@@ -12,9 +12,11 @@ import operator
 
 import numpy as np
 
-from ..dispatch import signatures, switch, validation, windows
+from ..dispatch import signatures, specification, switch, validation, windows
+from . import spec
 
 _variant = switch.operation(__name__)
+_floats = specification.floats(spec.FUNCTIONS)
 
 
 @signatures.checked
@@ -33,7 +35,7 @@ def max_pool2d_forward(x, size, stride, pad=0):
     Cost: N*C*OH*OW*KH*KW comparisons; reads x, writes out and index.
     """
     function = "max_pool2d_forward"
-    (x,) = validation.floats(function, x=(x, "N C H W"))
+    (x,) = _floats(function, x=x)
     return _variant().max_pool2d_forward(x, geometry(function, x.shape, size, stride, pad))
 
 
@@ -48,7 +50,7 @@ def max_pool2d_backward(dout, index, x_shape, size, stride, pad=0):
     Raises ValueError where the arguments do not belong together.
     """
     function = "max_pool2d_backward"
-    (dout,) = validation.floats(function, dout=(dout, "N C OH OW"))
+    (dout,) = _floats(function, dout=dout)
     x_shape = _image_shape(function, "x_shape", x_shape)
     place = geometry(function, x_shape, size, stride, pad)
     validation.shape(function, "dout", dout, (*x_shape[:2], *place.out))
@@ -63,7 +65,7 @@ def avg_pool2d_forward(x, size, stride, pad=0):
     Returns out (N, C, OH, OW) in x's dtype. Cost: N*C*OH*OW*KH*KW additions.
     """
     function = "avg_pool2d_forward"
-    (x,) = validation.floats(function, x=(x, "N C H W"))
+    (x,) = _floats(function, x=x)
     return _variant().avg_pool2d_forward(x, geometry(function, x.shape, size, stride, pad))
 
 
@@ -74,7 +76,7 @@ def avg_pool2d_backward(dout, x_shape, size, stride, pad=0):
     Inputs: dout (N, C, OH, OW); x_shape (N, C, H, W). Returns dx (N, C, H, W).
     """
     function = "avg_pool2d_backward"
-    (dout,) = validation.floats(function, dout=(dout, "N C OH OW"))
+    (dout,) = _floats(function, dout=dout)
     x_shape = _image_shape(function, "x_shape", x_shape)
     place = geometry(function, x_shape, size, stride, pad)
     validation.shape(function, "dout", dout, (*x_shape[:2], *place.out))
@@ -85,7 +87,7 @@ def avg_pool2d_backward(dout, x_shape, size, stride, pad=0):
 def global_avg_pool2d_forward(x):
     """The mean of each channel: x (N, C, H, W) gives out (N, C). ValueError where H or W is 0."""
     function = "global_avg_pool2d_forward"
-    (x,) = validation.floats(function, x=(x, "N C H W"))
+    (x,) = _floats(function, x=x)
     _image_shape(function, "x.shape", x.shape)
     return _variant().global_avg_pool2d_forward(x)
 
@@ -95,7 +97,7 @@ def global_avg_pool2d_backward(dout, x_shape):
     """Gradient of `global_avg_pool2d_forward`: dout (N, C) and x_shape (N, C, H, W) give dx = dout / (H*W)."""
     function = "global_avg_pool2d_backward"
     x_shape = _image_shape(function, "x_shape", x_shape)
-    (dout,) = validation.floats(function, dout=(dout, "N C"))
+    (dout,) = _floats(function, dout=dout)
     validation.shape(function, "dout", dout, x_shape[:2])
     return _variant().global_avg_pool2d_backward(dout, x_shape)
 

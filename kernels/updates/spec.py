@@ -2,10 +2,10 @@
 
 import inspect
 
-from ..dispatch.specification import ANY, Floats, Function, Number, Timed, sizes
+from ..dispatch.specification import Floats, Function, Number, Timed, sizes
 from .rules import LIMITS, RULES
 
-W = Floats(ANY)
+W = Floats("...")
 CHOICES = {
     "t": (1, 2, 1000),
     "learning_rate": (0.5, 0.1),

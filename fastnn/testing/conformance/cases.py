@@ -108,7 +108,7 @@ def shape(pattern: str, sizes: Plan) -> tuple[int, ...]:
     found: list[int] = []
     for axis in pattern.split():
         if axis == "...":
-            found += sizes.get("...", [sizes["S"], 2][: max(sizes["rank"] - 2, 0)])
+            found += sizes.get("...", [sizes["N"], sizes["C"], sizes["S"], 2][len(found) :])
         else:
             found.append(int(axis) if axis.isdigit() else sizes[axis])
     found = found[: sizes["rank"]] if pattern.endswith("...") else found

@@ -76,7 +76,7 @@ def defaults(function: Function) -> dict[str, Plan]:
 
 def _axes(pattern: str) -> Iterator[str]:
     for axis in pattern.split():
-        yield from {"...": ("rank", "S"), "channels": ("C", "pieces")}.get(axis, (axis,))
+        yield from {"...": ("N", "C", "S", "rank"), "channels": ("C", "pieces")}.get(axis, (axis,))
 
 
 def draw(function: Function, dtype: str, number: int, generator: np.random.Generator) -> Plan:
