@@ -18,7 +18,7 @@ import numpy as np
 from numba.np.numpy_support import as_dtype
 
 WARP = 32
-_BLOCK, _FINISHED = "its block", "nothing"
+_BLOCK = "its block"
 
 
 class _Dimension(NamedTuple):
@@ -39,15 +39,25 @@ def _held_lock() -> threading.Lock:
 class _Thread(threading.Thread):
     """A system thread that runs one thread of the block, then the next one that has not begun."""
 
-    def __init__(self, block: "_Block") -> None:
+    def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.block, self.turn = block, _held_lock()
-        self.number, self.waits_for = 0, _FINISHED
+        self.block: Any = None
+        self.turn, self.number = _held_lock(), 0
+        self.waits_for: Any = None
         self.offered: Any = None
         self.received: Any = None
+        self.start()
 
     def run(self) -> None:
-        self.turn.acquire()
+        while True:
+            self.turn.acquire()
+            self._work()
+            block, self.block = self.block, None
+            _idle.append(self)
+            block.hand_on()
+            del block
+
+    def _work(self) -> None:
         try:
             while self.block.begun < self.block.size:
                 self.number = self.block.begun
@@ -58,16 +68,18 @@ class _Thread(threading.Thread):
         except BaseException as error:
             error.add_note(f"in thread {self.number} of block {self.block.number} of {self.block.function.__name__}")
             self.block.failure = error
-        self.waits_for = _FINISHED
-        self.block.turn.release()
 
     def wait(self, what: Any) -> None:
         """Let other threads run until all threads of the block, or of the warp with this number, wait too."""
         self.waits_for = what
-        self.block.turn.release()
+        self.block.waiting.append(self)
+        self.block.hand_on()
         self.turn.acquire()
         if self.block.failure:
             raise _Ended
+
+
+_idle: list[_Thread] = []  # to start one takes longer than what most do
 
 
 class _Block:
@@ -76,27 +88,30 @@ class _Block:
     def __init__(self, number: int, size: int, function: Callable, arguments: Sequence[Any]) -> None:
         self.number, self.size, self.function, self.arguments = number, size, function, arguments
         self.turn, self.begun = _held_lock(), 0
+        self.waiting: list[_Thread] = []
+        self.ready: list[_Thread] = []  # of those that waited; the last one comes next
         self.shared: dict[Any, np.ndarray] = {}
         self.failure: BaseException | None = None
 
     def run(self) -> None:
-        waiting: list[_Thread] = []
-        while self.begun < self.size and not self.failure:
-            waiting += self._resume(_Thread(self), begin=True)
-        while waiting:
-            ready = waiting if self.failure else self._ready(waiting)
-            others = [thread for thread in waiting if thread not in ready]
-            waiting = others + [thread for one in reversed(ready) for thread in self._resume(one)]
+        self.hand_on()
+        self.turn.acquire()
+        while self.waiting:
+            self.ready = list(self.waiting if self.failure else self._ready(self.waiting))
+            self.waiting = [thread for thread in self.waiting if thread not in self.ready]
+            self.hand_on()
+            self.turn.acquire()
         if self.failure:
             raise self.failure
 
-    def _resume(self, thread: _Thread, begin: bool = False) -> list[_Thread]:
-        """Run a thread until it waits or ends; return it in a list if it waits."""
-        if begin:
-            thread.start()
-        thread.turn.release()
-        self.turn.acquire()
-        return [] if thread.waits_for == _FINISHED else [thread]
+    def hand_on(self) -> None:
+        """Let the next thread run: one that has not begun, else one that is ready, at last the one that launched."""
+        if self.begun < self.size and not self.failure:
+            thread = _idle.pop() if _idle else _Thread()
+            thread.block = self
+            thread.turn.release()
+        else:
+            (self.ready.pop() if self.ready else self).turn.release()
 
     def _ready(self, waiting: list[_Thread]) -> list[_Thread]:
         """Return the threads that can continue."""

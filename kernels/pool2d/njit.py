@@ -8,7 +8,7 @@ apart; those across a border, and their mean, element by element.
 import numpy as np
 
 from ..cpu import threads
-from ..cpu.simd.pool2x2 import mean_pairs, narrow, pool_planes, share_pairs, unpool_planes
+from ..cpu.simd.pool2x2 import mean_pairs, narrow, pool_planes, spread_pairs, unpool_planes
 from ..cpu.simd.pool_overlapping import largest_of_taps
 from . import index_dtype
 
@@ -229,7 +229,7 @@ def _share_in_quads(start, stop, planes, dout, size, stride, pad, dx):
         for i in range(rows):
             top = dx.ctypes.data + (plane * H + 2 * i) * W * itemsize
             source = dout.ctypes.data + (plane * rows + i) * columns * itemsize
-            share_pairs(zero, top, top + W * itemsize, source, columns)
+            spread_pairs(zero, top, top + W * itemsize, source, columns)
             dx[plane, 2 * i : 2 * i + 2, 2 * columns :] = 0
         dx[plane, 2 * rows :] = 0
 

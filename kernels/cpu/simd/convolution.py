@@ -9,7 +9,7 @@ import numpy as np
 from ...dispatch import windows
 from .. import threads
 from . import geometry
-from .padding import fetch_share, fill_planes, give_out, part_planes, pool
+from .padding import prefetch_part, fill_planes, store_plane, part_planes, pool
 from .pool2x2 import narrow
 from .tiles import outer_tile
 
@@ -104,7 +104,7 @@ def _write_direct(source, weights, blocks, b, offsets, tiles, floor, out, n, ahe
                 weights.ctypes.data + block * K * rows * size, K, out.ctypes.data + (n * F + f) * plane * size, plane,
                 tiles.places.ctypes.data + group * 8, b.ctypes.data + f * size,
             )  # fmt: skip
-        fetch_share(ahead, group, tiles.positions.size, size)
+        prefetch_part(ahead, group, tiles.positions.size, size)
 
 
 @threads.njit_no_refcount
@@ -129,7 +129,7 @@ def _write_rows(
                 base, n = row * stride + g * tiles.plane, first + g * together
                 here = min(together, count - g * together)
                 if not index.size:
-                    give_out(scratch, base, tiles.row, out_size, together, out, n, here, f + row, spare)
+                    store_plane(scratch, base, tiles.row, out_size, together, out, n, here, f + row, spare)
                 elif together == 1:
                     pool(scratch, base, tiles.row, size, pool_stride, width, out[n, f + row], index[n, f + row])
                 else:
@@ -140,4 +140,4 @@ def _write_rows(
                     for e in range(here):
                         target, places = out[n + e, f + row], index[n + e, f + row]
                         pool(plain, e * plane, out_size[1], size, pool_stride, 0, target, places)
-        fetch_share(ahead, block - blocks.start, len(blocks), itemsize)
+        prefetch_part(ahead, block - blocks.start, len(blocks), itemsize)

@@ -15,7 +15,7 @@ from .. import threads
 from . import geometry
 from .convolution import NO_INDEX, TASKS
 from .geometry import DOT_VECTORS
-from .padding import deal_out, fetch_share, fill_gradients, fill_planes
+from .padding import store_phase, prefetch_part, fill_gradients, fill_planes
 from .tiles import dot_tile, outer_tile, pack_rows
 
 CHUNKS = 16  # of images at most, each with its own partial sum of dw
@@ -181,8 +181,8 @@ def _add_dw(x, d, gradients, offsets, dots, vectors, part, packed, dw, db, ahead
                     dw[tile, k].ctypes.data,
                 )  # fmt: skip
                 step = ((tile - first) * pieces + piece) * taps + k
-                fetch_share(ahead, step, (last - first) * pieces * taps, size)
-                fetch_share(d_ahead, step, (last - first) * pieces * taps, size)
+                prefetch_part(ahead, step, (last - first) * pieces * taps, size)
+                prefetch_part(d_ahead, step, (last - first) * pieces * taps, size)
                 step = ((tile - first) * pieces + piece) * taps + k
 
 
@@ -215,7 +215,7 @@ def _write_dx(d, layout, gradients, tables, weights, rows, scratch, dx, first, c
                     for i in range(here):
                         n = (g + i) * together
                         for line in range(rows):
-                            deal_out(
+                            store_phase(
                                 scratch, line * stride + i * plane, row, OH, OW, dx, first + n,
                                 min(together, count - n), c + line, top, left, layout.SH, layout.SW, together, spare,
                             )  # fmt: skip

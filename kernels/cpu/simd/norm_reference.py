@@ -107,7 +107,7 @@ def mean_pairs(zero, target, top, bottom, count):
     _memory(target, zero.dtype, count)[:] = sum(row.sum(axis=1) for row in rows) / 4
 
 
-def share_pairs(zero, top, bottom, source, count):
+def spread_pairs(zero, top, bottom, source, count):
     for line in (top, bottom):
         _memory(line, zero.dtype, 2 * count)[:] = np.repeat(_memory(source, zero.dtype, count) / 4, 2)
 

@@ -119,7 +119,7 @@ def unpool(dout, index, size, stride, planes, start, row, length):
 
 
 @threads.njit_no_refcount
-def give_out(scratch, base, row, size, together, out, first, count, f, spare):
+def store_plane(scratch, base, row, size, together, out, first, count, f, spare):
     """Copy the valid part of a scratch plane to plane f of the output of a group of images."""
     zero, itemsize = out.dtype.type(0), out.itemsize
     rows, columns = size
@@ -178,7 +178,7 @@ def pool(scratch, base, row, size, stride, width, out, index):
 
 
 @threads.njit_no_refcount
-def deal_out(scratch, base, row, rows, columns, dx, first, count, c, top, left, SH, SW, together, spare):
+def store_phase(scratch, base, row, rows, columns, dx, first, count, c, top, left, SH, SW, together, spare):
     """Write one phase of a channel of dx: every SH-th row and SW-th column, from (top, left) on."""
     C, H, W = dx.shape[1], dx.shape[2], dx.shape[3]
     zero, size = dx.dtype.type(0), dx.itemsize
@@ -202,7 +202,7 @@ def deal_out(scratch, base, row, rows, columns, dx, first, count, c, top, left, 
 
 
 @threads.njit_no_refcount
-def fetch_share(ahead, step, steps, size):
+def prefetch_part(ahead, step, steps, size):
     """Prefetch part `step` of `steps` of the memory that is needed next."""
     address, elements = ahead
     if elements:

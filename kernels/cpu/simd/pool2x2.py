@@ -129,7 +129,7 @@ def mean_pairs(context, zero, target, top, bottom, count):
 
 
 @intrinsic
-def share_pairs(context, zero, top, bottom, source, count):
+def spread_pairs(context, zero, top, bottom, source, count):
     """top[2*j] = top[2*j + 1] = bottom[2*j] = bottom[2*j + 1] = source[j] / 4"""
 
     def body(emit, at, arguments):
@@ -193,4 +193,4 @@ def unpool_planes(planes, width, H, W, dout, index, at, dx, dx_at):
 
 
 if config.DISABLE_JIT:
-    from .norm_reference import mean_pairs, pool_pairs, pool_quads, share_pairs, unpool_quads  # noqa: F401
+    from .norm_reference import mean_pairs, pool_pairs, pool_quads, spread_pairs, unpool_quads  # noqa: F401
