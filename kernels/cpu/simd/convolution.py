@@ -9,7 +9,7 @@ import numpy as np
 from ...dispatch import windows
 from .. import threads
 from . import geometry
-from .padding import prefetch_part, fill_planes, store_plane, part_planes, pool
+from .padding import fill_planes, part_planes, pool, prefetch_part, store_plane
 from .pool2x2 import narrow
 from .tiles import outer_tile
 

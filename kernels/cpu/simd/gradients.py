@@ -15,7 +15,7 @@ from .. import threads
 from . import geometry
 from .convolution import NO_INDEX, TASKS
 from .geometry import DOT_VECTORS
-from .padding import store_phase, prefetch_part, fill_gradients, fill_planes
+from .padding import fill_gradients, fill_planes, prefetch_part, store_phase
 from .tiles import dot_tile, outer_tile, pack_rows
 
 CHUNKS = 16  # of images at most, each with its own partial sum of dw

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,12 @@ FOLDER = Path(__file__).parents[1]
 pytest.importorskip("numba.cuda", reason="the backend cuda needs numba")
 CAPABILITIES = ((8, 0), (9, 0))
 NO_COMPILER = importlib.util.find_spec("numba_cuda") is None or importlib.util.find_spec("nvidia") is None
-INSTRUCTIONS = {  # ratios of instructions in the kernels that take most of the time
+needs_compiler = pytest.mark.skipif(
+    NO_COMPILER, reason="needs numba-cuda with its compiler, which the extra test brings where NVIDIA has it"
+)
+ABOUT_KERNELS = 0x70000000  # the type of a section, of attributes; a frame is what spilled registers lie in
+REGISTER_COUNT, FRAME_SIZE = 0x2F, 0x11
+INSTRUCTIONS = {  # of the kernels that most of the time is spent in: how many there are of each, as one to the other
     "fastnn.kernels.gpu.tensor_cores:_tensor_product": {r"HMMA\.1688\.F32\.TF32": 8, r"LDSM\.16\.M88\.4": 3},
     "fastnn.kernels.gpu.tiles:tiled_product float32": {"FFMA": 16, r"LDS\.128": 1},
     "fastnn.kernels.gpu.tiles:tiled_product float64": {"DFMA": 4, r"LDS\.128": 1},
@@ -70,9 +76,7 @@ def test_every_kernel_passes_its_tests_in_the_simulator(signatures):
     assert len(signatures) > 60
 
 
-@pytest.mark.skipif(
-    NO_COMPILER, reason="needs numba-cuda with its compiler, which the extra test brings where NVIDIA has it"
-)
+@needs_compiler
 def test_kernels_compile_without_traps(signatures, tmp_path):
     from fastnn.kernels.gpu import cubins
     from fastnn.kernels.gpu.launch import KERNELS
@@ -87,11 +91,26 @@ def test_kernels_compile_without_traps(signatures, tmp_path):
                     if not (in_float64 and "float64" in trap):
                         assert not re.search(pattern, text), f"{name}({', '.join(words)}) for {capability}: {trap}"
                 cubin = cubins.link(text, capability)
-                assert registers(cubin) <= REGISTERS.get(name, 128), f"{name} for {capability}: too many registers"
-            code = instructions(cubin, tmp_path / "kernel.cubin")
-            assert not re.search(r"\b(LDL|STL)\b", code), f"{name}({', '.join(words)}): registers spill"
-            if code and name in INSTRUCTIONS:
+                assert most(REGISTER_COUNT, cubin) <= REGISTERS.get(name, 128), f"{name}, {capability}: many registers"
+                assert most(FRAME_SIZE, cubin) == 0, f"{name}({', '.join(words)}) for {capability}: registers spill"
+            if name in INSTRUCTIONS and (code := instructions(cubin, tmp_path / "kernel.cubin")):
                 check_instructions(name, code)
+
+
+@needs_compiler
+def test_registers_that_spill_are_seen(signatures, tmp_path):
+    """A kernel that needs more registers than it is given has a frame in memory, which its instructions read."""
+    from cuda.core import Linker, LinkerOptions, ObjectCode
+
+    from fastnn.kernels.gpu import cubins, tiles
+
+    kernel = tiles.TILED[4]
+    text = cubins.ptx(kernel.function, tuple(signatures[kernel.name][0].split()), CAPABILITIES[0])
+    options = LinkerOptions(arch="sm_80", max_register_count=40)
+    cubin = bytes(Linker(ObjectCode.from_ptx(text.encode()), options=options).link("cubin").code)
+    assert (most(REGISTER_COUNT, cubin), most(FRAME_SIZE, cubin) > 0) == (40, True)
+    code = instructions(cubin, tmp_path / "kernel.cubin")
+    assert not code or re.search(r"\b(LDL|STL)\b", code)
 
 
 def check_instructions(name, code):
@@ -101,10 +120,22 @@ def check_instructions(name, code):
     assert re.search(rf"\b{TRANSFERS[name]}\b", code), f"{name}: no {TRANSFERS[name]}"
 
 
-def registers(cubin):
-    """Return the maximum number of registers of a thread in the functions of a cubin, from its attributes."""
-    found = re.finditer(rb"\x04\x2f\x08\x00.{4}(.{4})", cubin, re.DOTALL)
-    return max(int.from_bytes(match[1], "little") for match in found)
+def most(attribute, cubin):
+    """The largest value of an attribute, of the kernel and what it calls, in the sections of an ELF file about them."""
+    start, size, count = *struct.unpack_from("<Q", cubin, 0x28), *struct.unpack_from("<HH", cubin, 0x3A)
+    found = []
+    for header in range(start, start + size * count, size):
+        (kind,), (place, length) = (
+            struct.unpack_from("<I", cubin, header + 4),
+            struct.unpack_from("<QQ", cubin, header + 24),
+        )
+        end = place + (length if kind == ABOUT_KERNELS else 0)
+        while place < end:
+            form, number, bytes_behind = struct.unpack_from("<BBH", cubin, place)
+            if number == attribute:
+                found.append(struct.unpack_from("<I", cubin, place + 8)[0])  # behind the number of a symbol
+            place += 4 + (bytes_behind if form == 4 else 0)
+    return max(found)
 
 
 def instructions(cubin, path):
