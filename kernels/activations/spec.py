@@ -64,7 +64,7 @@ TIMED = (
     layer(
         "maxout",
         lambda s, itemsize: dict.fromkeys(("forward", "backward"), float(itemsize * (s["x"] + s["dout"]) + s["dout"])),
-        [sizes((64, 32, 32, 32), pieces=2)],
+        [sizes((256, 200), pieces=2), sizes((64, 32, 32, 32), pieces=2)],
         label=lambda s: f" by {s['pieces']}",
         peer=lambda torch, t, s: t.x.unflatten(1, (-1, s["pieces"])).max(2).values,
         leaves=("x",),

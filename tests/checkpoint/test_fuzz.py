@@ -71,6 +71,7 @@ def loaded(load, path, *arguments, factor=60):
 def whole(tmp_path_factory):
     """Return the contents of a valid file of each kind, by name."""
     folder = tmp_path_factory.mktemp("whole")
+    Image.init()  # import the readers of all formats before memory is measured
     checkpoint.save(folder / "run.h5", tree_of_everything())
     nn.weights_io.save(folder / "net.npz", PARAMS, {"mean": np.ones(4)})
     np.save(folder / "image.npy", IMAGES[0])

@@ -211,8 +211,8 @@ def test_warmup_without_a_folder_says_what_to_do(without_cache, tmp_path):  # no
     assert printed == ["2"]
     assert written == (
         f"fastnn warmup: error: warmup: compiled kernels cannot be kept in NUMBA_CACHE_DIR={str(tmp_path / 'file/x')!r}"
-        f", beside their source {tmp_path / 'fastnn/kernels'} or in the user's cache; expected a folder that can be "
-        "written; set NUMBA_CACHE_DIR to one\n"
+        f", beside their source {tmp_path / 'fastnn/kernels'} or in the user's cache; expected a writable "
+        "folder; set NUMBA_CACHE_DIR to one\n"
     )
 
 

@@ -2,28 +2,21 @@
 
 import numpy as np
 import pytest
-from conftest import AVAILABLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from operation_checks.conv2d import DTYPES, compared, draw, numeric_gradient
 
 import fastnn
 from fastnn.gradient_check import rel_error
 from fastnn.kernels.conv2d import conv2d_backward, conv2d_forward
 from fastnn.testing import against_naive, assert_same
 
-DTYPES = [np.float32, np.float64]
-compared = pytest.mark.parametrize("backend", [name for name in AVAILABLE if name != "naive"], indirect=True)
 by_hypothesis = settings(max_examples=50)
 
 
 def out_shape(x_shape, w_shape, stride, pad):
     rows, columns = (1 + (x_shape[a] + 2 * pad[a - 2] - w_shape[a]) // stride[a - 2] for a in (2, 3))
     return x_shape[0], w_shape[0], rows, columns
-
-
-def draw(rng, shape, dtype, whole=False):
-    """Normal numbers, or small whole ones whose sums are exact."""
-    return (rng.integers(-4, 5, shape) if whole else rng.normal(size=shape)).astype(dtype)
 
 
 def problem(x_shape, w_shape, stride, pad, dtype=np.float64, whole=False, seed=0):
@@ -89,17 +82,6 @@ def test_figures_of_the_course(backend):
     )
     assert rel_error(out[0, 0], first) < 2.25e-8
     assert rel_error(out[1, 2], last) < 2.25e-8
-
-
-def numeric_gradient(loss, x, h=1e-6):
-    gradient = np.empty_like(x)
-    for place in np.ndindex(x.shape):
-        moved = x.copy()
-        moved[place] += h
-        high = loss(moved)
-        moved[place] -= 2 * h
-        gradient[place] = (high - loss(moved)) / (2 * h)
-    return gradient
 
 
 @pytest.mark.parametrize(

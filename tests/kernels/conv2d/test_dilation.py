@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_conv2d import DTYPES, compared, draw, numeric_gradient
+from operation_checks.conv2d import DTYPES, compared, draw, numeric_gradient
 
 import fastnn
 from fastnn import layer_utils, layers, nn
