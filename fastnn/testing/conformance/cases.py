@@ -16,7 +16,7 @@ Arguments = dict[str, Any]
 
 _REFERENCE, _FORWARD = "naive", "vectorized"  # the specification; what computes the forward pass that goes before
 _COUNTED = 7  # then it begins again at 1
-_SPECIAL = ("x", "X", "dout", "dw")  # the arrays in which NaN and infinity are planted
+_SPECIAL = ("x", "X", "dout", "dw")  # the arrays in which NaN and infinity are placed
 _VAIN = 40  # plans for one case
 
 
@@ -161,9 +161,9 @@ def _floats(plan: Plan, name: str, floats: Floats, shape: tuple[int, ...], ties:
         values = drawn.choice([-2.0, -1.0, -0.0, 0.0, 1.0, 2.0], size=shape)
     special = {"nan": [np.nan], "infinity": [np.inf, -np.inf]}.get(kind)
     if special and name in _SPECIAL and values.size:
-        planted = drawn.random(shape) < 0.15
-        planted.flat[drawn.integers(values.size)] = True
-        values = np.where(planted, drawn.choice(special, size=shape), values)
+        special_places = drawn.random(shape) < 0.15
+        special_places.flat[drawn.integers(values.size)] = True
+        values = np.where(special_places, drawn.choice(special, size=shape), values)
     if floats.positive:
         values = np.abs(values) + 0.5
     return values.astype(plan["dtype"])

@@ -46,9 +46,9 @@ def test_nan_and_infinity_spread_as_the_formula_says(backend, geometry, dtype, w
     stride, pad = geometry[2:]
     arrays = dict(zip(("x", "w", "b", "dout"), problem(*geometry, dtype), strict=True))
     for special, place in ((np.nan, 0), (np.nan, 0.5), (np.nan, 1), (np.inf, 0), (-np.inf, 0.7)):
-        planted = arrays[where].copy()
-        planted.flat[int(place * (planted.size - 1))] = special
-        x, w, b, dout = (arrays | {where: planted}).values()
+        altered = arrays[where].copy()
+        altered.flat[int(place * (altered.size - 1))] = special
+        x, w, b, dout = (arrays | {where: altered}).values()
         against_naive(conv2d_forward, x, w, b, stride, pad, terms=w[0].size)
         gradients = conv2d_backward(dout, x, w, stride, pad)
         with fastnn.use_backend("naive"):
