@@ -89,6 +89,11 @@ def raising(error):
     return kernel
 
 
+def maxout_with_float_index(x, pieces):
+    groups = x.reshape(len(x), x.shape[1] // pieces, pieces, *x.shape[2:])
+    return groups.max(2), groups.argmax(2).astype(x.dtype)
+
+
 @pytest.mark.parametrize(
     ("kernel", "like", "said", "cause"),
     [
@@ -96,7 +101,7 @@ def raising(error):
         (lambda x: [1, 2], "relu_forward", "out: shape (2,) where (1, 1) was expected", "another form"),
         (lambda x: None, "relu_forward", "out: None where a ndarray was expected", "another form"),
         (lambda x: x > 0, "relu_forward", "out is bool; expected float64", "wrong dtype"),
-        (lambda x, *_: (x, x), "maxout_forward", "index", "index has the wrong dtype; make it uint8"),
+        (maxout_with_float_index, "maxout_forward", "index", "index has the wrong dtype; make it uint8"),
         (lambda x, y: (True, x), "svm_loss", "loss: dtype bool where float64 was", "loss has the wrong dtype"),
         (lambda x, y: (0.0,), "svm_loss", "returns 1 result; expected 2: loss, dx", "the results are not those"),
         (lambda x, y: 0.0, "svm_loss", "returns 1 result; expected 2: loss, dx", "the results are not those"),
