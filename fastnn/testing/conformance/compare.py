@@ -105,6 +105,8 @@ def _compared(case: Case, name: str, actual: Any, expected: Any) -> Fault | None
         assert_same(actual, expected, case.terms, name)
     except AssertionError as error:
         return Fault(*_described(case, name, actual, expected, error), {})
+    if isinstance(actual, np.ndarray) and actual.dtype.kind == "f" and np.asarray(expected).dtype.kind != "f":
+        return Fault("form", name, f"{name} is {actual.dtype}; expected {np.asarray(expected).dtype}", {})
     if isinstance(actual, np.ndarray) and actual.dtype.kind == "f" and actual.dtype != dtype and actual.ndim:
         return Fault("form", name, f"{name} is {actual.dtype} for inputs of {dtype}; expected their dtype", {})
     return None
