@@ -1,4 +1,4 @@
-"""The functions of `activations` as data: see `dispatch.specification`."""
+"""Specification of the functions of `activations`; see `dispatch.specification`."""
 
 from ..dispatch.specification import ANY, Floats, Number, Result, layer, pair, sizes
 
@@ -10,7 +10,7 @@ NUMBERS = {
     "elu": {"alpha": Number((1.0, 0.5))},
 }
 KINDS = ("relu", "leaky_relu", "prelu", "elu", "sigmoid", "tanh", "gelu")
-FROM_OUT = ("sigmoid", "tanh")  # whose gradient is computed from the result of the forward pass
+FROM_OUT = ("sigmoid", "tanh")  # the gradient is computed from the output of the forward pass
 
 
 def _element_by_element(kind):

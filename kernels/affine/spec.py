@@ -1,4 +1,4 @@
-"""The functions of `affine` as data: see `dispatch.specification`."""
+"""Specification of the functions of `affine`; see `dispatch.specification`."""
 
 from ..dispatch.specification import NEED_DX, Floats, layer, pair, sizes
 
@@ -15,7 +15,7 @@ FUNCTIONS = pair(
 
 
 def flops(s, itemsize):
-    """Of the products alone; the backward pass computes two."""
+    """Return the floating-point operations of each pass; the backward pass computes two products."""
     forward = 2.0 * s["N"] * s["D"] * s["M"]
     return {"forward": forward, "backward": 2 * forward}
 

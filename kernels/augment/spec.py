@@ -1,4 +1,4 @@
-"""The functions of `augment` as data: see `dispatch.specification`."""
+"""Specification of the functions of `augment`; see `dispatch.specification`."""
 
 from ..dispatch.specification import IMAGES, Flags, Floats, Function, Pixels, Timed, sizes
 

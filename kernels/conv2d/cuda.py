@@ -1,9 +1,8 @@
-"""`conv2d` on a GPU: on tiles, see `gpu.convolution`; and plainly, to be read first.
+"""`conv2d` on a GPU: the tiled kernels of `gpu.convolution`, and simple kernels that are easier to read.
 
-Plainly, each thread computes one element of a result, a sum that it walks from end to end.
-
-The naive loops spread a gradient over the window that read it; threads that did so would meet at one element. Here each
-element of dx gathers from the outputs that read it instead, so that every sum has one owner, and one order.
+In the simple kernels each thread computes one element of a result as one sum. The naive loops scatter a gradient over
+the window that read it, which would need atomic additions on a GPU. Here each element of dx gathers from the outputs
+that read it instead, so that one thread computes each sum, in a fixed order.
 """
 
 import math
@@ -42,7 +41,7 @@ def _plain_backward(dout, x, w, geometry, need_dx):
 
 
 def _lengths(x, w, geometry):
-    """C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, DH, DW, DH, DW: what the kernels ask for."""
+    """C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, DH, DW: the sizes that the kernels take."""
     return *x.shape[1:], len(w), *geometry.window, *geometry.out, *geometry.stride, *geometry.pad, *geometry.dilation
 
 
@@ -62,14 +61,14 @@ def _outputs(count, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, DH, DW, x, w, b,
                     column, value = ow * SW + kw * DW - PW, zero
                     if 0 <= row < H and 0 <= column < W:
                         value = x[((n * C + c) * H + row) * W + column]
-                    # on the border too, where 0 times a weight that is NaN or infinite is NaN
+                    # in the padding too: 0 times a NaN or infinite weight is NaN
                     total += value * w[((f * C + c) * KH + kh) * KW + kw]
         out[i] = total
 
 
 @kernel
 def _input_gradients(count, C, H, W, F, KH, KW, OH, OW, SH, SW, PH, PW, DH, DW, dout, w, zero, dx):
-    """dx[n, c, h, v] = sum of dout[n, f, oh, ow] * w[f, c, (h + PH - oh*SH)/DH, (v + PW - ow*SW)/DW] where it exists"""
+    """dx[n, c, h, v] = sum of dout[n, f, oh, ow] * w[f, c, (h + PH - oh*SH)/DH, (v + PW - ow*SW)/DW] over valid taps"""
     i = cuda.grid(1)
     if i < count:
         rest, v = split(i, W)

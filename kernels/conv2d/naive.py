@@ -1,4 +1,4 @@
-"""The specification of `conv2d`: one window at a time."""
+"""Reference implementation of `conv2d`: explicit loops, one window at a time."""
 
 import numpy as np
 

@@ -1,6 +1,7 @@
-"""`conv2d` on register tiles: see `simd.geometry` for the idea, `simd.convolution` and `simd.gradients` for the loops.
+"""`conv2d` on register tiles: `simd.geometry` describes the method, `simd.convolution` and `simd.gradients` compute it.
 
-No im2col: a tap is an offset into zero-bordered planes. dw is a tile of dot products, all else one outer tile.
+There is no im2col: a tap is an offset into zero-padded planes. dw uses the tile of dot products, out and dx the tile of
+outer products.
 """
 
 from ..cpu.simd import convolution, gradients

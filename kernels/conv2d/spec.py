@@ -1,4 +1,4 @@
-"""The functions of `conv2d` as data: see `dispatch.specification`."""
+"""Specification of the functions of `conv2d`; see `dispatch.specification`."""
 
 from ..dispatch.specification import DILATION, IMAGES, NEED_DX, PAD, STRIDE, Floats, layer, pair, sizes
 
@@ -18,7 +18,7 @@ FUNCTIONS = pair(
 
 
 def flops(s, itemsize):
-    """Of the convolution alone; the backward pass computes two."""
+    """Return the floating-point operations of each pass; the backward pass computes two convolutions."""
     forward = 2.0 * s["N"] * s["OH"] * s["OW"] * s["w"]
     return {"forward": forward, "backward": 2 * forward}
 

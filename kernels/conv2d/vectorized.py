@@ -1,8 +1,8 @@
 """`conv2d` as one matrix product per image.
 
-The windows of one image, copied side by side, form a matrix (C*KH*KW, OH*OW); the filters times that matrix are the
-image's output (im2col; Chellapilla, Puri & Simard 2006, section 3). One image at a time: the matrix of a whole batch
-would take KH*KW times the memory of x.
+The windows of one image are copied into the columns of a matrix (C*KH*KW, OH*OW); the filters times that matrix are the
+image's output (im2col; Chellapilla, Puri & Simard 2006, section 3). Images are processed one at a time, since the
+matrix of a whole batch would take KH*KW times the memory of x.
 """
 
 import math
@@ -25,7 +25,7 @@ def conv2d_forward(x, w, b, geometry):
 
 
 def conv2d_backward(dout, x, w, geometry, need_dx):
-    x, geometry, places = windows.cropped(x, geometry)
+    x, geometry, crop = windows.cropped(x, geometry)
     (N, C, H, W), (F, _, KH, KW), (OH, OW) = x.shape, w.shape, geometry.out
     (SH, SW), (PH, PW), (DH, DW) = geometry.stride, geometry.pad, geometry.dilation
     filters = w.reshape(F, -1)
@@ -42,11 +42,11 @@ def conv2d_backward(dout, x, w, geometry, need_dx):
                     h, v = kh * DH, kw * DW
                     dpadded[:, h : h + SH * OH : SH, v : v + SW * OW : SW] += dcolumns[:, kh, kw]
             dx[n] = dpadded[:, PH : PH + H, PW : PW + W]
-    return windows.uncropped(dx, places), dw.reshape(w.shape), dout.sum(axis=(0, 2, 3))
+    return windows.uncropped(dx, crop), dw.reshape(w.shape), dout.sum(axis=(0, 2, 3))
 
 
 def _columns(image, geometry):
-    """The windows of one image (C, H, W) as a matrix (C*KH*KW, OH*OW)."""
+    """Return the windows of one image (C, H, W) as a matrix (C*KH*KW, OH*OW)."""
     (SH, SW), (PH, PW), (DH, DW) = geometry.stride, geometry.pad, geometry.dilation
     padded = np.pad(image, ((0, 0), (PH, PH), (PW, PW)))
     view = sliding_window_view(padded, geometry.extent, axis=(1, 2))[:, ::SH, ::SW, ::DH, ::DW]

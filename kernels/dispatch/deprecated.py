@@ -1,4 +1,4 @@
-"""Former names of what users may import or pass, which still work with a DeprecationWarning."""
+"""Former public names of functions, modules and arguments, which still work with a DeprecationWarning."""
 
 import importlib
 import inspect
@@ -10,7 +10,7 @@ KEYWORDS = {"between": "pre_norm"}  # former names of arguments
 
 
 def keywords(function: Callable, given: dict[str, Any]) -> dict[str, Any] | None:
-    """The keywords of a call by their names of today, with a warning; None where no former name is among them."""
+    """Return the keywords of a call under their present names, with a warning; None if no name is a former one."""
     parameters = inspect.signature(function).parameters
     former = [name for name in given if name not in parameters and KEYWORDS.get(name) in parameters]
     if not former or any(KEYWORDS[name] in given for name in former):

@@ -1,7 +1,7 @@
-"""What operations on many parameters at once are given: an array of each kind, or lists of as many arrays.
+"""Validation of arguments for many parameters at once: single arrays, or lists of arrays of equal length.
 
-Behind the front door there are lists only, one entry for each parameter; `suffixes` follow the name of an argument in
-an error: "[0]", "[1]", ... for lists, "" for arrays alone.
+Variants take lists only, with one entry for each parameter. `suffixes` are appended to the names of arguments in
+errors: "[0]", "[1]", ... for lists, "" for single arrays.
 """
 
 import functools
@@ -16,11 +16,12 @@ _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def checked(function: str, read: dict[str, Any], written: dict[str, Any]) -> tuple[list[str], list[list[np.ndarray]]]:
-    """The suffixes, and for each argument the list of its arrays, in the order given.
+    """Return the suffixes, and for each argument the list of its arrays, in the given order.
 
-    The first that is read sets shape and dtype for the others of its parameter; what is read is converted to it, what
-    is written has to have it already. What is written shares no memory with anything of its parameter, but `out` may be
-    the first itself. They are lists if the first is one and all that are written.
+    The first array that is read sets the shape and dtype of its parameter. Arrays that are read are converted to the
+    dtype, arrays that are written must have it already. A written array must not share memory with any other array of
+    its parameter, except that `out` may be the first array. The arguments are lists if the first one and all written
+    ones are.
     """
     given = {**read, **written}
     first = next(iter(read.values()))
@@ -39,7 +40,7 @@ def checked(function: str, read: dict[str, Any], written: dict[str, Any]) -> tup
 
 
 def each(check: Callable, function: str, name: str, value: Any, suffixes: list[str], **limits: float) -> list:
-    """`check(function, name, value, **limits)` for each parameter: of one number for all, or of a list beside lists."""
+    """Return `check(function, name, value, **limits)` for each parameter; value: one number for all, or a list."""
     if suffixes == [""] or not isinstance(value, (list, tuple)):
         return [check(function, name, value, **limits)] * len(suffixes)
     _check_count(function, name, value, len(suffixes))
@@ -47,7 +48,7 @@ def each(check: Callable, function: str, name: str, value: Any, suffixes: list[s
 
 
 def one_by_one(function: Callable) -> Callable:
-    """A function of single arguments as one of lists, called for one entry after the other."""
+    """Decorate a function of single arguments: take lists and call it for each entry."""
 
     @functools.wraps(function)
     def called(*columns):
@@ -64,8 +65,8 @@ def _listed(function: str, given: dict[str, Any], many: bool) -> tuple[list[str]
         if not isinstance(value, (list, tuple)):
             kind = type(value).__name__
             raise TypeError(
-                f"{function}: {name} is of type {kind} beside lists; expected a list of arrays, one for each "
-                f"parameter; pass lists of arrays for {', '.join(given)}, or for none"
+                f"{function}: {name} is of type {kind}, but {next(iter(given))} is a list; expected a list of "
+                f"arrays, one for each parameter; pass lists of arrays for all of {', '.join(given)}, or single arrays"
             )
         _check_count(function, name, value, len(next(iter(given.values()))))
     return [f"[{position}]" for position in range(len(value))], [list(value) for value in given.values()]
@@ -75,12 +76,12 @@ def _check_count(function: str, name: str, value: Any, count: int) -> None:
     if len(value) != count:
         raise ValueError(
             f"{function}: len({name}) = {len(value)} does not fit; expected {count}, one for each parameter; "
-            f"pass lists of one length"
+            f"pass lists of equal length"
         )
 
 
 def _are_plain(row: list) -> bool:
-    """Whether they are what the kernels want already: the usual case, to be found out quickly."""
+    """Whether the kernels can use the arrays as they are: the usual case, checked quickly."""
     first = row[0]
     return (
         (type(first) is np.ndarray or (arrays.is_on_device(first) and arrays.computes_on_gpu()))
@@ -93,7 +94,7 @@ def _are_plain(row: list) -> bool:
 
 
 def _converted(function: str, names: list[str], row: list, read: int) -> list[np.ndarray]:
-    """The arrays of one parameter, checked; the first `read` of them are not written."""
+    """Return the checked arrays of one parameter; the first `read` of them are not written."""
     (first,) = validation.floats(function, **{names[0]: (row[0], "...")})
     converted = [first]
     for name, value in zip(names[1:read], row[1:read], strict=True):
@@ -102,7 +103,7 @@ def _converted(function: str, names: list[str], row: list, read: int) -> list[np
         converted.append(arrays.contiguous(value, first.dtype))
     for name, value in zip(names[read:], row[read:], strict=True):
         _check_written(function, name, value, names[0], first)
-        converted.append(arrays.asarray(value))  # of a memory map, its array
+        converted.append(arrays.asarray(value))  # a memory map becomes a plain array
     return converted
 
 
@@ -115,7 +116,7 @@ def _check_apart(function: str, names: list[str], suffix: str, row: list[np.ndar
                 continue
             raise ValueError(
                 f"{function}: {names[one]}{suffix} and {names[other]}{suffix} share memory, so that one would "
-                "overwrite the other; expected separate arrays (but out may be w itself); pass a copy of one"
+                "overwrite the other; expected separate arrays (only out may be w itself); pass a copy of one"
             )
 
 

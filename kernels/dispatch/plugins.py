@@ -1,14 +1,14 @@
-"""Backends of other packages, found by the entry-point group `fastnn.backends`.
+"""Backends of other packages, found through the entry-point group `fastnn.backends`.
 
     [project.entry-points."fastnn.backends"]
     mine = "my_package.kernels"
 
-What the entry point names is a package with a module for each operation (`my_package/kernels/conv2d.py`), or a mapping
-from names of operations to modules, or to anything else with functions as attributes. The functions
-have the names and parameters of the operation's public functions and are called by position, with arguments that are
-checked already: arrays of one dtype in C order, strides as (height, width) pairs. An operation or a function may be
-missing; so may the last parameters of a function, which then gets the calls in which they have their defaults. For any
-other feature that it lacks, a function raises `fastnn.kernels.Unsupported`.
+The entry point refers to a package with a module for each operation (`my_package/kernels/conv2d.py`), or to a mapping
+from names of operations to modules or other objects with functions as attributes. The functions have the names and
+parameters of the operation's public functions and are called with positional, validated arguments: C-contiguous arrays
+of one dtype, strides as (height, width) pairs. Operations and functions may be missing. A function may omit its last
+parameters; it is then called only if these have their default values. For any other feature that it does not support,
+a function raises `fastnn.kernels.Unsupported`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _KERNELS = __package__.rpartition(".")[0]
 
 @functools.cache
 def offered(reserved: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
-    """The entry points of each name, in alphabetical order; of reserved names under "NAME of PACKAGE"."""
-    from importlib.metadata import entry_points  # takes longer than all else that `import fastnn` does
+    """Return the entry points by name, in alphabetical order; reserved names become "NAME of PACKAGE"."""
+    from importlib.metadata import entry_points  # slower than the rest of `import fastnn`
 
     found: dict[str, tuple[EntryPoint, ...]] = {}
     for point in entry_points(group=GROUP):
@@ -44,34 +44,34 @@ def offered(reserved: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
 
 
 def reason(name: str, points: tuple[EntryPoint, ...]) -> tuple[str, str] | None:
-    """Why a backend of another package cannot run here and what to do about it, or None where it can."""
+    """Return why a backend of another package cannot run here and the remedy, or None if it can."""
     packages = sorted(map(_package, points))
     if points[0].name != name:
-        return f"the name {points[0].name!r} is one of fastnn's own", f"ask the authors of {packages[0]} for another"
+        return f"the name {points[0].name!r} is reserved by fastnn", f"ask the authors of {packages[0]} for another"
     if len(points) > 1:
         return f"more than one package offers it: {', '.join(packages)}", "uninstall all but one of them"
     try:
         operations = load(points[0])
-    except (Exception, SystemExit) as error:  # whatever another package raises while it is imported
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        return f"loading {points[0].value!r} of {packages[0]} failed ({said})", f"reinstall or update {packages[0]}"
+    except (Exception, SystemExit) as error:  # any error raised by the import of another package
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        return f"loading {points[0].value!r} of {packages[0]} failed ({message})", f"reinstall or update {packages[0]}"
     if not isinstance(operations, (ModuleType, Mapping)):
         kind = type(operations).__name__
         return (
             f"{points[0].value!r} of {packages[0]} is of type {kind}, neither a package nor a mapping of operations",
-            f"ask the authors of {packages[0]} to mend it",
+            f"ask the authors of {packages[0]} to fix it",
         )
     return None
 
 
 @functools.cache
 def load(point: EntryPoint) -> Any:
-    """What an entry point names."""
+    """Return the object that an entry point refers to."""
     return point.load()
 
 
 def variant(point: EntryPoint, operation: str) -> Any:
-    """The module, or what stands in its place, that has the functions of an operation; None where there is none."""
+    """Return the module, or other object, with the functions of an operation; None if there is none."""
     operations = load(point)
     if isinstance(operations, Mapping):
         return operations.get(operation)
@@ -82,7 +82,7 @@ def variant(point: EntryPoint, operation: str) -> Any:
 
 
 class Functions:
-    """The functions of an operation on a backend of another package; one that is missing says so."""
+    """The functions of an operation on a backend of another package; a missing one raises NotImplementedError."""
 
     def __init__(self, operation: str, backend: str, functions: Any):
         self._operation, self._backend, self._functions = operation, backend, functions
@@ -101,7 +101,7 @@ class Functions:
 
 
 def _as_variant(function: Callable, contract: Callable) -> Callable:
-    """A function with the parameters of a public one, of which the last may lack, as one with those of its variants."""
+    """Adapt a function with the parameters of a public one, except the last ones, to those of its variants."""
     parameters = inspect.signature(contract).parameters
     names, wanted = windows.inner(parameters), list(parameters)
     count = _accepted(function, parameters)
@@ -123,10 +123,10 @@ def _as_variant(function: Callable, contract: Callable) -> Callable:
 
 
 def _accepted(function: Callable, parameters: Mapping[str, inspect.Parameter]) -> int:
-    """How many of these parameters a function accepts, by position: all, or all but some with a default."""
+    """Return how many of these parameters a function accepts by position: all, or all except some with a default."""
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # compiled code may have none
+    except (TypeError, ValueError):  # compiled code may have no signature
         return len(parameters)
     required = sum(parameter.default is parameter.empty for parameter in parameters.values())
     for count in range(len(parameters), required - 1, -1):
@@ -135,7 +135,7 @@ def _accepted(function: Callable, parameters: Mapping[str, inspect.Parameter]) -
             return count
         except TypeError:
             continue
-    return len(parameters)  # the call will say what is wrong
+    return len(parameters)  # the call raises the error
 
 
 def _package(point: EntryPoint) -> str:

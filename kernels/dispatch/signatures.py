@@ -1,4 +1,4 @@
-"""Decorators: clear errors for wrong keywords and missing arguments; independence of NumPy's error state."""
+"""Decorators for clear errors about wrong or missing arguments, and for independence of NumPy's error state."""
 
 import functools
 import inspect
@@ -13,9 +13,9 @@ F = TypeVar("F", bound=Callable)
 
 
 class Unsupported(NotImplementedError):
-    """A backend has a function, but not with these arguments: `raise Unsupported(f"dilation={dilation}")`.
+    """Raised if a backend's function does not support its arguments: `raise Unsupported(f"dilation={dilation}")`.
 
-    Variants raise it, those of other packages too; the public function that was called says the rest.
+    Variants raise it, including those of other packages; the public function completes the message.
     """
 
     def __init__(self, feature: str, words: str = "") -> None:
@@ -58,7 +58,7 @@ def checked(function: F) -> F:
 
 
 def quiet(function: F) -> F:
-    """Decorate a function that computes with NumPy: ignore floating-point errors, whatever `np.seterr` says."""
+    """Decorate a function that computes with NumPy: ignore floating-point errors, independent of `np.seterr`."""
 
     @functools.wraps(function)
     def called(*arguments, **keywords):

@@ -1,10 +1,10 @@
-"""What the functions of an operation take and return, as data: `kernels/<operation>/spec.py` is a table of these.
+"""Data types that describe arguments and results of public functions, for `kernels/<operation>/spec.py`.
 
-Cases of `fastnn check`, warm-up, benchmarks, and tests of bad values, threads and support are derived from it.
+The cases of `fastnn check`, warm-up, benchmarks, and tests of bad values, threads and support are derived from them.
 
-Axes are named as in `fastnn.kernels`. Besides, `channels` is C * pieces, G the number of groups, a closing `...` stands
-for any further axes, OH OW are the rows and columns of the output of a convolution or a pooling, UH UW those of a
-pooling that follows a convolution.
+Axes are named as in `fastnn.kernels`. In addition, `channels` is C * pieces, G the number of groups, a final `...` any
+further axes, OH OW the rows and columns of the output of a convolution or a pooling, and UH UW those of a pooling that
+follows a convolution.
 """
 
 import importlib
@@ -20,7 +20,7 @@ IMAGES, ANY = "N C H W", "N C ..."
 
 
 class Floats(NamedTuple):
-    """An array of float32 or float64. positive: no element is negative; scale: of the numbers that are timed."""
+    """An array of float32 or float64. positive: no element is negative; scale: of the benchmark's numbers."""
 
     axes: str
     positive: bool = False
@@ -59,7 +59,7 @@ class Shape(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A (height, width) pair, or one integer for both. letter: of its two numbers in a plan, SH and SW for S."""
+    """A (height, width) pair, or one integer for both. letter: of its two entries in a plan, SH and SW for S."""
 
     letter: str
     choices: tuple[int, ...]
@@ -67,7 +67,7 @@ class Window(NamedTuple):
 
 
 class Number(NamedTuple):
-    """A number within limits. choices: what is drawn, the simplest first."""
+    """A number within limits. choices: the values that tests draw, the simplest first."""
 
     choices: tuple
     minimum: float | None = None
@@ -78,7 +78,7 @@ class Number(NamedTuple):
 
     @property
     def limits(self) -> dict[str, float]:
-        """As keywords of the checks in `validation`."""
+        """The limits as keyword arguments of the checks in `validation`."""
         named = {"minimum": self.minimum, "above": self.above, "maximum": self.maximum, "below": self.below}
         return {name: limit for name, limit in named.items() if limit is not None}
 
@@ -101,13 +101,13 @@ class Function(NamedTuple):
 
     arguments: its parameters, by name and in order
     results: the names of what it returns
-    written: the arguments that it updates in place, which count as results too
-    forward: the function whose results it asks for, if any
-    spreads_nan: more than the formula says may become NaN, since a variant may multiply it with zeros of its own
-    mixes_infinity: infinity may become NaN or not, since formulas that are equal for numbers treat it differently
+    written: the arguments that it updates in place, which are compared like results
+    forward: the function whose results it takes as arguments, if any
+    spreads_nan: more elements than in the formula may become NaN, since a variant may multiply NaN by padding zeros
+    mixes_infinity: infinity may or may not become NaN, since formulas that agree on finite numbers differ on it
     moves_ties: a norm may be folded into the layer before a maximum, so that equal values differ after rounding
-    jumps: it is not continuous, so that rounding may decide about a result: see `updates.rules.Rule`
-    operation: the folder that it belongs to, which `functions` fills in
+    jumps: it is discontinuous, so rounding may change a result; see `updates.rules.Rule`
+    operation: the folder that it belongs to, set by `functions`
     """
 
     name: str
@@ -123,7 +123,7 @@ class Function(NamedTuple):
 
     @property
     def public(self) -> Callable:
-        """The function itself, which runs on the active backend."""
+        """The function, which runs on the active backend."""
         return getattr(importlib.import_module(f"{_KERNELS}.{self.operation}"), self.name)
 
     @property
@@ -140,7 +140,7 @@ def pair(
     gradients: tuple[str, ...],
     **traits: Any,
 ) -> tuple[Function, Function]:
-    """A forward and a backward pass. traits: of the backward pass."""
+    """Return the forward and the backward pass of a layer. traits: fields of the backward pass."""
     return (
         Function(forward, forward_arguments, results),
         Function(backward, backward_arguments, gradients, forward=forward, **traits),
@@ -148,21 +148,21 @@ def pair(
 
 
 class Timed(NamedTuple):
-    """What is timed together: the passes of a layer, a loss, or an update.
+    """A benchmark: the passes of a layer, a loss, or an update.
 
-    name: in the names of the cases
+    name: the prefix of the names of its cases
     passes: the function of each pass
     cases: made by `sizes`
-    label: the sizes of a case, briefly
+    label: a short text with the sizes of a case
     work: the cost of each pass, given the sizes and the bytes of an element; unit: FLOP/s or B/s
-    terms: products in the longest sum, from which the tolerance follows
+    terms: the number of terms in the longest sum, which sets the tolerance
     numbers: values of arguments in all cases
-    peer: what PyTorch does for the same work, given the module, tensors by name, and sizes; one function, or one a pass
-    prepared: instead of `peer`, what returns the call that is timed, for peers with a state
+    peer: the same work in PyTorch, called with the module, tensors by name, and sizes; one function, or one per pass
+    prepared: used instead of `peer` for peers with a state; returns the function that is timed
     leaves: the arrays with respect to which PyTorch differentiates the result of `peer`
-    random: passes in which PyTorch draws numbers of its own
+    random: passes in which PyTorch draws its own random numbers
 
-    Sizes are a dict of the lengths of all axes, of all numbers, and of the elements of each array under its name.
+    Sizes are a dict of the lengths of all axes, of all numbers, and of the size of each array under its name.
     """
 
     name: str
@@ -180,22 +180,22 @@ class Timed(NamedTuple):
 
 
 def layer(name: str, work: Callable, cases: Iterable[Mapping], **more: Any) -> Timed:
-    """The forward and the backward pass of a layer."""
+    """Return the benchmark of the forward and the backward pass of a layer."""
     passes = {direction: f"{name}_{direction}" for direction in ("forward", "backward")}
     return Timed(name, **{"passes": passes, **more}, cases=tuple(cases), work=work)
 
 
 def sizes(x: tuple[int, ...], **given: Any) -> dict[str, Any]:
-    """The sizes of a case. x: the shape of its first array of floats; kernel, stride, ...: of windows, for both axes.
+    """Return the sizes of a case. x: the shape of its first array of floats; kernel, stride, ...: of both axes.
 
-    headline: one of the few cases that `fastnn bench` times when nothing is chosen; whole: the naive loops are timed on
-    all images, however long it takes; slow: they take minutes for a single image
+    headline: one of the few cases that `fastnn bench` times by default; whole: the naive loops are timed on all images,
+    even if this takes long; slow: they take minutes for a single image
     """
     return {"x": x, **given}
 
 
 def floats(functions: Iterable[Function]) -> Callable[..., tuple]:
-    """For a contract: `floats(function, x=x, ...)`, which checks arrays as `validation.floats`, by their axes here."""
+    """Return `check(function, x=x, ...)`, which checks arrays like `validation.floats` against the axes of the spec."""
     patterns = {
         function.name: {
             name: validation.axes(kind.axes) for name, kind in function.arguments.items() if isinstance(kind, Floats)
@@ -212,7 +212,7 @@ def floats(functions: Iterable[Function]) -> Callable[..., tuple]:
 
 
 def number(functions: Iterable[Function]) -> Callable[[str, str, Any], Any]:
-    """For a contract: `number(function, name, value)`, which checks a number by its limits here."""
+    """Return `check(function, name, value)`, which checks a number against the limits of the spec."""
     kinds = {function.name: function.arguments for function in functions}
 
     def check(function: str, name: str, value: Any) -> Any:
@@ -224,11 +224,11 @@ def number(functions: Iterable[Function]) -> Callable[[str, str, Any], Any]:
 
 
 def functions(operation: str) -> dict[str, Function]:
-    """The public functions of an operation, by name."""
+    """Return the public functions of an operation by name."""
     found = importlib.import_module(f"{_KERNELS}.{operation}.spec").FUNCTIONS
     return {function.name: function._replace(operation=operation) for function in found}
 
 
 def timed(operation: str) -> tuple[Timed, ...]:
-    """What is timed of an operation."""
+    """Return the benchmarks of an operation."""
     return importlib.import_module(f"{_KERNELS}.{operation}.spec").TIMED

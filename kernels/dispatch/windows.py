@@ -1,4 +1,4 @@
-"""Where the windows of a convolution or a pooling lie: the geometry, as one value."""
+"""The geometry of a convolution or a pooling: window size, stride, padding and dilation in one value."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from . import validation
 
 Pair = tuple[int, int]  # (height, width)
 
-# What the public functions call the fields of the geometries that variants get in place of these arguments.
+# Arguments of public functions that variants take as fields of one geometry: {geometry: {argument: field}}.
 FIELDS = {
     "geometry": {"size": "window", "stride": "stride", "pad": "pad", "dilation": "dilation"},
     "pooling": {"pool_size": "window", "pool_stride": "stride"},
@@ -17,23 +17,23 @@ FIELDS = {
 
 
 def inner(parameters: Iterable[str]) -> list[str]:
-    """The parameters of a variant, from those of the public function."""
+    """Return the parameters of a variant, given those of the public function."""
     whole = {part: name for name, parts in FIELDS.items() for part in parts}
     return list(dict.fromkeys(whole.get(name, name) for name in parameters))
 
 
 class Geometry(NamedTuple):
-    """The windows of a convolution or a pooling over images, as `checked` makes it: (height, width) of everything."""
+    """The windows of a convolution or a pooling over images, made by `checked`; every field is (height, width)."""
 
     image: Pair  # H, W
     window: Pair  # KH, KW
-    stride: Pair  # one past the image is the least such one, which means the same and fits into 64 bits
+    stride: Pair  # at most one past the last position: larger strides are equivalent, and this fits in 64 bits
     pad: Pair
-    dilation: Pair = (1, 1)  # of a single row or column it is 1
+    dilation: Pair = (1, 1)  # 1 for a window of one row or column
 
     @property
     def extent(self) -> Pair:
-        """The rows and columns from the first of a window to its last: dilation * (KH - 1) + 1."""
+        """The rows and columns that a window spans: dilation * (KH - 1) + 1."""
         (KH, KW), (DH, DW) = self.window, self.dilation
         return DH * (KH - 1) + 1, DW * (KW - 1) + 1
 
@@ -48,10 +48,10 @@ class Geometry(NamedTuple):
 
 
 def checked(function: str, x_shape: tuple, window: Pair, stride: object, pad: object, dilation: object = 1) -> Geometry:
-    """The geometry of windows over images x of this shape. stride, pad, dilation: an integer or a (height, width) pair.
+    """Return the geometry of windows over images x. stride, pad, dilation: an integer or a (height, width) pair.
 
-    Raises TypeError and ValueError for values that cannot be, ValueError where no window fits, or where no memory holds
-    the padded images.
+    Raises TypeError or ValueError for invalid values, and ValueError if no window fits or the padded images do not fit
+    in memory.
     """
     SH, SW = validation.pair(function, "stride", stride, minimum=1)
     PH, PW = pad = validation.pair(function, "pad", pad, minimum=0)
@@ -59,7 +59,7 @@ def checked(function: str, x_shape: tuple, window: Pair, stride: object, pad: ob
     (N, C, H, W), (KH, KW) = x_shape, window
     DH, DW = DH if KH > 1 else 1, DW if KW > 1 else 1
     rows, columns = H + 2 * PH, W + 2 * PW
-    last = rows - DH * (KH - 1) - 1, columns - DW * (KW - 1) - 1  # where the last window may begin, with stride 1
+    last = rows - DH * (KH - 1) - 1, columns - DW * (KW - 1) - 1  # the last position of a window with stride 1
     if min(last) < 0:
         raise _too_large(function, Geometry((H, W), window, (SH, SW), pad, (DH, DW)))
     validation.fits(function, "pad", pad, max(N, 1) * max(C, 1) * rows * columns)
@@ -80,15 +80,16 @@ def _too_large(function: str, geometry: Geometry) -> ValueError:
 
 
 def cropped(x: np.ndarray, geometry: Geometry) -> tuple:
-    """Images without the padding that no window reads, for a convolution of equal results.
+    """Remove rows and columns that no window reads from images, without changing the convolution.
 
-    Where windows do not meet, or the rows of a window lie farther apart than all windows reach, and whole steps lie in
-    the padding, an axis is reduced to what is read: the pieces then follow one another, and there is no padding.
-    Returns images, their geometry, and what `uncropped` needs; these are the arguments, and None, where that is not so.
+    An axis is reduced if whole steps lie in the padding and either windows do not touch, or the rows of a window are
+    farther apart than the windows reach. The parts that are read are then joined, without padding.
+    Returns the images, their geometry, and the argument for `uncropped`; these are x, geometry and None if nothing is
+    removed.
     """
     (KH, KW), (SH, SW), (PH, PW) = geometry.window, geometry.stride, geometry.pad
     if geometry.dilation == (1, 1) and (SH <= KH or PH < SH) and (SW <= KW or PW < SW):
-        return x, geometry, None  # found out fast: small layers wait for it
+        return x, geometry, None  # fast path for small layers
     rows, columns = (_cropped_axis(*lengths) for lengths in zip(*geometry, geometry.out, strict=True))
     small = Geometry(*zip(rows[0], columns[0], strict=True))
     if small == geometry:
@@ -100,24 +101,24 @@ def cropped(x: np.ndarray, geometry: Geometry) -> tuple:
 
 
 def _cropped_axis(length, width, step, border, dilation, count):
-    """The lengths of a geometry on one axis, where its rows go to, and where they come from."""
+    """Return the geometry of one cropped axis, and the target and source indices of its rows."""
     read, lengths = np.arange(length), (length, width, step, border, dilation)
     extent, reach = dilation * (width - 1) + 1, step * (count - 1) + 1
-    if step > extent and border >= step:  # a piece for each window
+    if step > extent and border >= step:  # one part per window
         read = (np.arange(count)[:, None] * step + np.arange(extent)).ravel() - border
         lengths = read.size, width, extent, 0, dilation
-    elif dilation > reach and border >= dilation:  # a piece for each row of the filter
+    elif dilation > reach and border >= dilation:  # one part per row of the filter
         read = (np.arange(width)[:, None] * dilation + np.arange(reach)).ravel() - border
         lengths = read.size, width, step, 0, reach
     inside = np.flatnonzero((read >= 0) & (read < length))
     return lengths, inside, read[inside]
 
 
-def uncropped(dx: np.ndarray | None, places: tuple | None) -> np.ndarray | None:
-    """The gradient of the images that `cropped` was given, from that of those that it returned."""
-    if dx is None or places is None:
+def uncropped(dx: np.ndarray | None, crop: tuple | None) -> np.ndarray | None:
+    """Return the gradient of the images passed to `cropped`, given that of the images it returned."""
+    if dx is None or crop is None:
         return dx
-    shape, to, of = places
+    shape, to, of = crop
     out = np.zeros(shape, dx.dtype)
     out[of] = dx[to]
     return out

@@ -1,4 +1,4 @@
-"""The functions of `dropout` as data: see `dispatch.specification`."""
+"""Specification of the functions of `dropout`; see `dispatch.specification`."""
 
 from ..dispatch.specification import Floats, Number, Result, layer, pair, sizes
 
@@ -17,7 +17,7 @@ FUNCTIONS = pair(
 
 
 def _traffic(s, itemsize):
-    """One byte of mask for each element."""
+    """Return the bytes read and written, one for each element of the mask."""
     return dict.fromkeys(("forward", "backward"), float((2 * itemsize + 1) * s["x"]))
 
 

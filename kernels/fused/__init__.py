@@ -1,11 +1,11 @@
-"""Neighbouring layers as one operation: affine or convolution, then batch or layer norm, ReLU and max pooling.
+"""Fused layers: affine or convolution, followed by batch or layer norm, ReLU and max pooling.
 
-Each is defined as the composition of its parts, and naive and vectorized compute it so; a faster backend passes over
-memory once, and the array between the parts need not exist. This is the only operation that leans on others.
+Each function is defined as the composition of its parts, and naive and vectorized compute it that way; a faster backend
+needs fewer passes over memory and may not store intermediate arrays. This is the only operation that depends on others.
 
-Functions with a norm take gamma, beta and epsilon as in `normalization`. `*_forward` normalises by statistics of
+Functions with a norm take gamma, beta and epsilon as in `normalization`. `*_forward` normalizes by the statistics of
 `pre_norm`, the output of the affine layer or the convolution, and returns pre_norm, mean and var for the backward pass;
-batch norm then needs N >= 1. `*_inference` normalises by the mean and var given, which may be folded into w and b.
+batch norm then needs N >= 1. `*_inference` normalizes by the given mean and var, which may be folded into w and b.
 """
 
 import math
@@ -32,7 +32,7 @@ def affine_relu_forward(x, w, b):
 def affine_relu_backward(dout, x, w, out, need_dx=True):
     """Gradients of `affine_relu_forward`: dout and its output out (N, M), x and w give dx (or None), dw, db.
 
-    The gradient passes where out > 0; at ReLU's kink it is 0.
+    The gradient of ReLU is 1 where out > 0 and 0 elsewhere.
     """
     x, w, dout, out = _floats("affine_relu_backward", x=x, w=w, dout=dout, out=out)
     return _variant().affine_relu_backward(dout, x, w, out, validation.flag("affine_relu_backward", "need_dx", need_dx))
@@ -52,7 +52,7 @@ def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
 
 @signatures.checked
 def affine_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, need_dx=True):
-    """Gradients of `affine_batchnorm_relu_forward`, given dout (N, M) and what it got and gave.
+    """Gradients of `affine_batchnorm_relu_forward`, given dout (N, M), its arguments and its results.
 
     Returns dx (or None), dw, db, dgamma, dbeta.
     """
@@ -76,7 +76,7 @@ def affine_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsil
 
 @signatures.checked
 def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
-    """`affine_forward`, `batchnorm_inference`, `relu_forward`: mean, var (M,); others as in training. Returns out."""
+    """`affine_forward`, `batchnorm_inference`, `relu_forward`: mean, var (M,). Returns out (N, M)."""
     function = "affine_batchnorm_relu_inference"
     arrays = _floats(
         function,
@@ -114,7 +114,7 @@ def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, ep
 
 @signatures.checked
 def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
-    """`affine_forward`, `groupnorm_forward` with one group, `relu_forward`; arguments as with batch norm, M >= 1.
+    """`affine_forward`, `groupnorm_forward` with one group, `relu_forward`; arguments as for batch norm, M >= 1.
 
     Returns out (N, M), pre_norm (N, M), mean (N, 1), var (N, 1).
     """
@@ -148,7 +148,7 @@ def affine_layernorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsil
 
 @signatures.checked
 def conv2d_relu_forward(x, w, b, stride=1, pad=0, dilation=1):
-    """out = max(0, conv2d(x, w, b)): `conv2d_forward`, then `relu_forward`; arguments as there."""
+    """out = max(0, conv2d(x, w, b)): `conv2d_forward`, then `relu_forward`; arguments of `conv2d_forward`."""
     function = "conv2d_relu_forward"
     x, w, b = _floats(function, x=x, w=w, b=b)
     return _variant().conv2d_relu_forward(x, w, b, conv_geometry(function, x, w, stride, pad, dilation))
@@ -181,7 +181,7 @@ def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride=1, pad=0
 def conv2d_batchnorm_relu_backward(
     dout, x, w, pre_norm, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True, dilation=1
 ):
-    """Gradients of `conv2d_batchnorm_relu_forward`, given dout (N, F, OH, OW) and what it got and gave.
+    """Gradients of `conv2d_batchnorm_relu_forward`, given dout (N, F, OH, OW), its arguments and its results.
 
     Returns dx (or None), dw, db, dgamma, dbeta.
     """
@@ -199,7 +199,7 @@ def conv2d_batchnorm_relu_backward(
 
 @signatures.checked
 def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, stride=1, pad=0, dilation=1):
-    """`conv2d_forward`, `batchnorm_inference`, `relu_forward`: mean, var (F,); others as in training. Returns out."""
+    """`conv2d_forward`, `batchnorm_inference`, `relu_forward`: mean, var (F,). Returns out (N, F, OH, OW)."""
     function = "conv2d_batchnorm_relu_inference"
     arrays = _floats(function, x=x, w=w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
     geometry = conv_geometry(function, *arrays[:2], stride, pad, dilation)
@@ -225,14 +225,14 @@ def conv2d_batchnorm_relu_inference_backward(
 
 @signatures.checked
 def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride, dilation=1):
-    """`conv2d_forward`, `relu_forward` and `max_pool2d_forward` (without padding) in one.
+    """`conv2d_forward`, `relu_forward` and `max_pool2d_forward` without padding.
 
     Inputs: x (N, C, H, W), w (F, C, KH, KW), b (F,); stride, pad, dilation of the convolution; pool_size, pool_stride
     Returns
-        out (N, F, UH, UW): the pooled image
-        index (N, F, UH, UW): the winner's place in its window as in `max_pool2d_forward`; the window's size ("none")
-            where the winner is not positive or NaN, since ReLU then stops the gradient
-    Every backend: ties, NaN and N = 0 as in the parts. Raises what the parts raise.
+        out (N, F, UH, UW): the pooled images
+        index (N, F, UH, UW): the position of the maximum in its window as in `max_pool2d_forward`; the size of the
+            window ("none") if the maximum is not positive or NaN, since the gradient of ReLU is then 0
+    Every backend: ties, NaN and N = 0 as in the parts. Raises the same errors as the parts.
     """
     function = "conv2d_relu_pool_forward"
     x, w, b = _floats(function, x=x, w=w, b=b)
@@ -256,7 +256,7 @@ def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_st
 def conv2d_batchnorm_relu_pool_forward(x, w, b, gamma, beta, epsilon, stride, pad, pool_size, pool_stride, dilation=1):
     """`conv2d_batchnorm_relu_forward`, then `max_pool2d_forward` without padding.
 
-    Returns out and index (N, F, UH, UW) as of `conv2d_relu_pool_forward`, pre_norm (N, F, OH, OW), mean (F,), var (F,).
+    Returns out and index (N, F, UH, UW) as `conv2d_relu_pool_forward`, pre_norm (N, F, OH, OW), mean (F,), var (F,).
     """
     function = "conv2d_batchnorm_relu_pool_forward"
     arrays = _floats(function, x=x, w=w, b=b, gamma=gamma, beta=beta)
@@ -270,7 +270,7 @@ def conv2d_batchnorm_relu_pool_backward(
     dout, x, w, pre_norm, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True,
     dilation=1,
 ):  # fmt: skip
-    """Gradients of `conv2d_batchnorm_relu_pool_forward`, given dout (N, F, UH, UW) and what it got and gave.
+    """Gradients of `conv2d_batchnorm_relu_pool_forward`, given dout (N, F, UH, UW), its arguments and its results.
 
     Returns dx (or None), dw, db, dgamma, dbeta.
     """
@@ -317,20 +317,20 @@ def conv2d_batchnorm_relu_pool_inference_backward(
 
 
 def _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation):
-    """The geometry of the convolution, and that of the pooling of its output."""
+    """Return the geometry of the convolution and of the pooling of its output."""
     geometry = conv_geometry(function, x, w, stride, pad, dilation)
     return geometry, pool_geometry(function, (len(x), len(w), *geometry.out), pool_size, pool_stride, 0)
 
 
 def _pool_index(function, index, dout, x, w, pooling):
-    """The index of the pooling whose gradient dout is."""
+    """Return the checked index of the pooling; dout is checked too."""
     shape, window = (len(x), len(w), *pooling.out), pooling.window
     validation.shape(function, "dout", dout, shape)
     return validation.index(function, "index", index, shape, math.prod(window), index_dtype(window))
 
 
 def _positive(function, epsilon, var=None):
-    """epsilon, and no variance below 0."""
+    """Return the checked epsilon. Raises ValueError if var contains a negative number."""
     if var is not None:
         validation.not_negative(function, "var", var)
     return _number(function, "epsilon", epsilon)

@@ -1,4 +1,4 @@
-"""Each function of `fused` as its parts, one after the other: what naive and vectorized are."""
+"""Functions of `fused` as compositions of their parts, for the backends naive and vectorized."""
 
 import functools
 import math
@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 def of(module: str, *parts: ModuleType) -> dict[str, Callable]:
-    """The functions of a module, composed of the variants of the operations that `Composition` names."""
+    """Return the functions of a module by name, composed of one variant of each operation in `parts`."""
     composition = Composition(*parts)
     return {name: _function(module, getattr(composition, name)) for name in vars(Composition) if name[0] != "_"}
 
@@ -141,12 +141,12 @@ class Composition:
         return *self.conv2d.conv2d_backward(dpre_norm.reshape(pre_norm.shape), x, w, geometry, need_dx), dgamma, dbeta
 
     def _pool(self, out, pooling):
-        """The pooled output of a ReLU, and the index, "none" where ReLU stops the winner's gradient."""
+        """Pool the output of a ReLU. The index is "none" where the gradient of ReLU is 0."""
         out, index = self.pool2d.max_pool2d_forward(out, pooling)
         index[~(out > 0)] = math.prod(pooling.window)
         return out, index
 
 
 def _planes(x):
-    """x (N, C, ...) as (N, C, S)."""
+    """Return x (N, C, ...) as (N, C, S)."""
     return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))

@@ -1,8 +1,8 @@
-"""`fused` on a GPU: neighbours that go element by element share a pass over memory.
+"""`fused` on a GPU: element-wise operations are fused into the kernel before them.
 
-ReLU is the floor of a product's tiles, or of the pass that normalizes, and its mask is part of the passes of the norm's
-gradient. Pooling normalizes the windows that it reads: what lies between them is not kept. Backward its index knows
-where ReLU stopped the winner.
+ReLU is applied in the matrix product or in the kernel that normalizes, and its mask in the kernels of the norm's
+gradient. Pooling normalizes the windows that it reads, so the normalized images are not stored. In the backward pass
+the index of the pooling tells where the gradient of ReLU is 0.
 """
 
 import math
@@ -157,19 +157,19 @@ def conv2d_batchnorm_relu_pool_inference_backward(
 
 
 def _planes(x):
-    """x (N, C, ...) as (N, C, S)."""
+    """Return x (N, C, ...) as (N, C, S)."""
     return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
 def _pooled(x, pooling):
-    """The lengths that the kernels want, and memory for the output of a pooling and for its index."""
+    """Return the sizes that the kernels take, and memory for the output of a pooling and for its index."""
     out = xp.empty((*x.shape[:2], *pooling.out), x.dtype)
     index = xp.empty(out.shape, index_dtype(pooling.window))
     return (*x.shape[1:], *pooling.out, *pooling.window, *pooling.stride), out, index
 
 
 def _normalize_and_pool(x, gamma, beta, mean, var, epsilon, pooling):
-    """The output and the index of a pooling of ReLU of what is normalized, of which nothing is kept."""
+    """Normalize, apply ReLU and pool in one kernel. Returns the output and the index of the pooling."""
     lengths, out, index = _pooled(x, pooling)
     inv = normalize.per_deviation(var, epsilon)
     compute = _POOL_NORMALIZED[x.dtype.itemsize]
@@ -179,7 +179,7 @@ def _normalize_and_pool(x, gamma, beta, mean, var, epsilon, pooling):
 
 @device
 def _corner(i, H, W, OH, OW, SH, SW):
-    """Where the window of output i begins, and its plane."""
+    """Return the first element of the window of output i, and its plane."""
     row, ow = split(i, OW)
     plane, oh = split(row, OH)
     return (plane * H + oh * SH) * W + ow * SW, plane
@@ -187,7 +187,7 @@ def _corner(i, H, W, OH, OW, SH, SW):
 
 @kernel
 def _pool(count, C, H, W, OH, OW, KH, KW, SH, SW, x, zero, out, index):
-    """out = max of a window of x, not below 0; index: where it is, KH*KW, "none", where ReLU stops its gradient"""
+    """out = max(0, maximum of a window of x); index: its position, or KH*KW ("none") where the gradient of ReLU is 0"""
     i = cuda.grid(1)
     if i < count:
         corner, _ = _corner(i, H, W, OH, OW, SH, SW)
@@ -195,14 +195,14 @@ def _pool(count, C, H, W, OH, OW, KH, KW, SH, SW, x, zero, out, index):
         for kh in range(KH):
             for kw in range(KW):
                 value = x[corner + kh * W + kw]
-                if value > largest or (value != value and largest == largest):  # the first NaN wins
+                if value > largest or (value != value and largest == largest):  # the first NaN is the maximum
                     largest, winner = value, kh * KW + kw
         out[i] = zero if largest < zero else largest
         index[i] = winner if largest > zero else KH * KW
 
 
 def _pool_normalized_of(kind):
-    """The kernel for a dtype, to which what is normalized is rounded before it is compared."""
+    """Return the kernel for a dtype, to which normalized numbers are rounded before they are compared."""
 
     def pool_normalized(count, C, H, W, OH, OW, KH, KW, SH, SW, x, gamma, beta, mean, inv, zero, out, index):
         """`_pool` of gamma[c] * (x - mean[c]) * inv[c] + beta[c]"""
@@ -223,4 +223,4 @@ def _pool_normalized_of(kind):
     return Kernel(pool_normalized, variant=kind.name)
 
 
-_POOL_NORMALIZED = {4: _pool_normalized_of(float32), 8: _pool_normalized_of(float64)}  # by the bytes of a number
+_POOL_NORMALIZED = {4: _pool_normalized_of(float32), 8: _pool_normalized_of(float64)}  # by itemsize

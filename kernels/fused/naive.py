@@ -1,4 +1,4 @@
-"""The specification of `fused`: the naive parts, one after the other; see `compositions`."""
+"""Reference implementation of `fused`: the composition of the naive parts; see `compositions`."""
 
 from ..activations import naive as activations
 from ..affine import naive as affine

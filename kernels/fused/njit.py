@@ -1,7 +1,7 @@
-"""`fused` fused: ReLU is the floor of the register tile, pooling reads the tile's scratch planes while in cache.
+"""`fused` on the register tiles: a tile applies ReLU, and pooling reads the tile's scratch planes while in cache.
 
-Backwards the pooled gradient is spread straight into the zero-bordered planes that dw and dx read: the gradient between
-convolution and pooling never exists in memory. ReLU rides along with the pass that normalises, its mask with the norm's
+In the backward pass the pooled gradient is written directly to the zero-padded planes that dw and dx read; the gradient
+of the convolution's output is not stored. ReLU is applied in the loop that normalizes and its mask in the norm's
 backward pass; a norm with given statistics is folded into the weights.
 """
 
@@ -122,7 +122,7 @@ def conv2d_batchnorm_relu_pool_inference_backward(
 
 @signatures.quiet
 def _fold(w, b, gamma, beta, mean, var, epsilon):
-    """The weights and bias that do what w, b and batch norm with given statistics do.
+    """Fold batch norm with given statistics into the weights and the bias.
 
     (w.x + b - mean) * scale + beta = (w * scale).x + (b - mean) * scale + beta,    scale = gamma / sqrt(var + epsilon)
     """
@@ -133,10 +133,10 @@ def _fold(w, b, gamma, beta, mean, var, epsilon):
 
 @signatures.quiet
 def _unfold(dw, db, w, b, gamma, mean, var, epsilon):
-    """dw, db, dgamma and dbeta from the gradients of the folded weights and bias.
+    """Return dw, db, dgamma and dbeta from the gradients of the folded weights and bias.
 
-    With y = w.x + b, dgamma is the sum of dout * (y - mean) / sqrt(var + epsilon); and the sum of dout * (w.x) is that
-    of dw * w, since y is linear in w: the layer's output is not needed.
+    With y = w.x + b, dgamma is the sum of dout * (y - mean) / sqrt(var + epsilon). The sum of dout * (w.x) equals that
+    of dw * w, since y is linear in w, so the layer's output is not needed.
     """
     inv = 1 / np.sqrt(np.add(var, epsilon, dtype=np.float64))
     scale = gamma * inv
@@ -147,5 +147,5 @@ def _unfold(dw, db, w, b, gamma, mean, var, epsilon):
 
 
 def _by_channel(values, w):
-    """Aligned with the axis of w that the output's channels are: the last of two (affine), else the first."""
+    """Reshape values of output channels to broadcast with w: on its last axis (affine) or its first (convolution)."""
     return values if w.ndim == 2 else values.reshape(-1, *[1] * (w.ndim - 1))

@@ -1,6 +1,6 @@
-"""The functions of `fused` as data: see `dispatch.specification`.
+"""Specification of the functions of `fused`; see `dispatch.specification`.
 
-A name lists what follows one another: `conv2d_batchnorm_relu_pool` is a convolution, batch norm, ReLU and max pooling.
+A name lists the layers in order: `conv2d_batchnorm_relu_pool` is a convolution, batch norm, ReLU and max pooling.
 """
 
 from ..affine import spec as affine
@@ -22,7 +22,7 @@ GRADIENTS, OF_NORM = ("dx", "dw", "db"), ("dgamma", "dbeta")
 
 
 def _functions(name):
-    """The forward and the backward pass, and with batch norm those of inference."""
+    """Yield the forward and the backward pass, and with batch norm those of inference."""
     parts = name.split("_")
     is_affine, has_norm, has_pool = parts[0] == "affine", len(parts) > 2 and "norm" in parts[1], parts[-1] == "pool"
     of = affine if is_affine else conv2d
@@ -87,7 +87,7 @@ FUNCTIONS = tuple(function for name in NAMES for function in _functions(name))
 
 
 def _peer(name):
-    """The same layers in PyTorch."""
+    """Return the same layers in PyTorch."""
 
     def layers(torch, t, s):
         out = torch.addmm(t.b, t.x, t.w) if "affine" in name else conv2d.torch_convolution(torch, t, s)

@@ -1,4 +1,4 @@
-"""`fused` as its vectorized parts, one after the other; see `compositions`."""
+"""`fused` as the composition of the vectorized parts; see `compositions`."""
 
 from ..activations import vectorized as activations
 from ..affine import vectorized as affine

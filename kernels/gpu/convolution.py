@@ -1,16 +1,16 @@
-"""A convolution as three products of matrices, see `products`: of windows no copy is made, they are addresses.
+"""Convolution as three implicit matrix products (see `products`): windows are read through index tables, not copied.
 
-In images with a border of zeros, output (n, oh, ow) and tap (c, kh, kw) meet at
+In zero-padded images, output (n, oh, ow) reads tap (c, kh, kw) at
 
     n*image + oh*SH*row + ow*SW    +    c*plane + kh*DH*row + kw*DW
 
-a sum of one number for the output and one for the tap, which is what a product asks of its tables:
+which is the sum of an index of the output and an index of the tap, as the tables of a product require:
 
     out[f, (n, oh, ow)] = sum over taps of            w[f, tap] * x[(n, oh, ow) + tap]
     dw[f, tap]          = sum over (n, oh, ow) of  dout[f, (n, oh, ow)] * x[(n, oh, ow) + tap]
     dx[c, (n, h, w)]    = sum over (f, kh, kw) of  w[f, c, kh, kw] * dout[(n, h, w) + (f, (KH-1-kh)*DH, (KW-1-kw)*DW)]
 
-where for dx the rows and columns of dout are pulled apart by the stride, with zeros between them and around.
+For dx the rows and columns of dout are spread by the stride, with zeros between and around them.
 """
 
 import functools
@@ -26,7 +26,7 @@ from .tiles import ALONE, TERMS
 
 
 def forward(x, w, b, geometry, floor=-np.inf):
-    """The convolution's output, not below `floor`."""
+    """Return max(floor, output of the convolution); a floor of 0 is ReLU."""
     (N, C, _, _), (F, _, KH, KW), (OH, OW) = x.shape, w.shape, geometry.out
     H, W = _padded(geometry)
     out = xp.empty((N, F, OH, OW), x.dtype)
@@ -39,7 +39,7 @@ def forward(x, w, b, geometry, floor=-np.inf):
 
 
 def backward(dout, x, w, geometry, need_dx):
-    """dx (or None), dw and db."""
+    """Return dx (or None), dw and db."""
     (N, F, OH, OW), (_, C, KH, KW), padded = dout.shape, w.shape, _padded(geometry)
     dw, db, P, K = xp.empty_like(w), xp.empty(F, x.dtype), OH * OW, C * KH * KW
     add_up(dout, (N, F, P), db)
@@ -56,7 +56,7 @@ def _input_gradients(dout, w, geometry):
     border = EH - 1 - geometry.pad[0], EW - 1 - geometry.pad[1]
     grid = _grid(N, H, W, F * size[0] * size[1], (1, 1), size[1])
     windows = Matrix(
-        _spread(dout, border, geometry.stride, size), grid, _taps(F, KH, KW, *size, geometry.dilation, turned=True)
+        _spread(dout, border, geometry.stride, size), grid, _taps(F, KH, KW, *size, geometry.dilation, flipped=True)
     )
     filters = Matrix(w, steps(C, KH * KW), _images(F, C, KH * KW))
     multiply(filters, windows, Matrix(dx, steps(C, H * W), _images(N, C, H * W)))
@@ -64,35 +64,35 @@ def _input_gradients(dout, w, geometry):
 
 
 def _padded(geometry):
-    """Rows and columns of the images with their border."""
+    """Return the rows and columns of the padded images."""
     return geometry.image[0] + 2 * geometry.pad[0], geometry.image[1] + 2 * geometry.pad[1]
 
 
 @functools.lru_cache(maxsize=1024)
-def _taps(C, KH, KW, H, W, dilation, turned=False):
-    """Where tap (c, kh, kw) of a window lies in an image of C planes, from the window's corner; or turned over."""
+def _taps(C, KH, KW, H, W, dilation, flipped=False):
+    """Return the index of tap (c, kh, kw), or of the flipped tap, in an image of C planes, from the window's corner."""
     c, kh, kw = np.meshgrid(np.arange(C), np.arange(KH), np.arange(KW), indexing="ij")
-    if turned:
+    if flipped:
         kh, kw = KH - 1 - kh, KW - 1 - kw
     return to_device(((c * H + kh * dilation[0]) * W + kw * dilation[1]).ravel().astype(INDEX))
 
 
 @functools.lru_cache(maxsize=1024)
 def _grid(N, rows, columns, image, stride, row):
-    """Where the window of output (n, i, j) begins."""
+    """Return the index of the first element of the window of output (n, i, j)."""
     n, i, j = np.meshgrid(np.arange(N), np.arange(rows), np.arange(columns), indexing="ij")
     return to_device((n * image + i * stride[0] * row + j * stride[1]).ravel().astype(INDEX))
 
 
 @functools.lru_cache(maxsize=1024)
-def _images(N, planes, places):
-    """Where place p of image n lies in the first of so many planes."""
-    n, p = np.meshgrid(np.arange(N), np.arange(places), indexing="ij")
-    return to_device((n * planes * places + p).ravel().astype(INDEX))
+def _images(N, planes, size):
+    """Return the index of element p of image n in its first plane, for images of `planes` planes of `size` elements."""
+    n, p = np.meshgrid(np.arange(N), np.arange(size), indexing="ij")
+    return to_device((n * planes * size + p).ravel().astype(INDEX))
 
 
 def _spread(x, border, step, size):
-    """Images with zeros around and between their rows and columns: x[h, w] lies at (border + h*step, ...)."""
+    """Return images with zeros around and between their rows and columns: x[h, w] is at (border + h*step, ...)."""
     if (*border, *step) == (0, 0, 1, 1) and size == x.shape[2:]:
         return x
     out = xp.empty((*x.shape[:2], *size), x.dtype)
@@ -102,9 +102,9 @@ def _spread(x, border, step, size):
 
 @kernel
 def _spread_images(count, H, W, rows, columns, top, left, step_down, step_across, x, zero, out):
-    place = cuda.grid(1)
-    if place < count:
-        line, column = split(place, columns)
+    i = cuda.grid(1)
+    if i < count:
+        line, column = split(i, columns)
         plane, row = split(line, rows)
         down, across, value = row - top, column - left, zero
         if down >= 0 and across >= 0:
@@ -112,4 +112,4 @@ def _spread_images(count, H, W, rows, columns, top, left, step_down, step_across
             w, before = split(across, step_across)
             if above == 0 and before == 0 and h < H and w < W:
                 value = x[(plane * H + h) * W + w]
-        out[place] = value
+        out[i] = value

@@ -1,9 +1,8 @@
-"""A deterministic simulator of GPU kernels: their threads run one at a time, in Python.
+"""Deterministic simulator of CUDA kernels, which runs their threads one at a time in Python.
 
-A thread runs until it ends or waits for its block or warp; then the next one runs. So a kernel gives the same result in
-every run, and only threads that wait need a system thread. The order of threads is reversed at every wait, so that a
-missing `syncthreads` gives wrong results, as it may on a GPU. Threads that wait for others that never arrive raise an
-error.
+A thread runs until it ends or waits for its block or warp; then the next one runs. A kernel therefore gives the same
+result in every run, and only waiting threads need a system thread. The order of threads is reversed at every wait, so
+that a missing `syncthreads` gives wrong results, as it may on a GPU. A deadlock raises an error.
 
 `here` replaces `cuda` inside a kernel.
 """
@@ -26,7 +25,7 @@ class _Dimension(NamedTuple):
 
 
 class _Ended(BaseException):
-    """Ends a thread whose block has failed."""
+    """Raised to end a thread whose block has failed."""
 
 
 def _held_lock() -> threading.Lock:
@@ -37,7 +36,7 @@ def _held_lock() -> threading.Lock:
 
 
 class _Thread(threading.Thread):
-    """A system thread that runs one thread of the block, then the next one that has not begun."""
+    """A system thread that runs one thread of the block after the other, until one waits."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -54,7 +53,7 @@ class _Thread(threading.Thread):
             self._work()
             block, self.block = self.block, None
             _idle.append(self)
-            block.hand_on()
+            block.run_next()
             del block
 
     def _work(self) -> None:
@@ -73,13 +72,13 @@ class _Thread(threading.Thread):
         """Let other threads run until all threads of the block, or of the warp with this number, wait too."""
         self.waits_for = what
         self.block.waiting.append(self)
-        self.block.hand_on()
+        self.block.run_next()
         self.turn.acquire()
         if self.block.failure:
             raise _Ended
 
 
-_idle: list[_Thread] = []  # to start one takes longer than what most do
+_idle: list[_Thread] = []  # reused, since starting a thread takes longer than most kernels' threads
 
 
 class _Block:
@@ -89,23 +88,23 @@ class _Block:
         self.number, self.size, self.function, self.arguments = number, size, function, arguments
         self.turn, self.begun = _held_lock(), 0
         self.waiting: list[_Thread] = []
-        self.ready: list[_Thread] = []  # of those that waited; the last one comes next
+        self.ready: list[_Thread] = []  # threads that may continue; the last one runs next
         self.shared: dict[Any, np.ndarray] = {}
         self.failure: BaseException | None = None
 
     def run(self) -> None:
-        self.hand_on()
+        self.run_next()
         self.turn.acquire()
         while self.waiting:
             self.ready = list(self.waiting if self.failure else self._ready(self.waiting))
             self.waiting = [thread for thread in self.waiting if thread not in self.ready]
-            self.hand_on()
+            self.run_next()
             self.turn.acquire()
         if self.failure:
             raise self.failure
 
-    def hand_on(self) -> None:
-        """Let the next thread run: one that has not begun, else one that is ready, at last the one that launched."""
+    def run_next(self) -> None:
+        """Run the next thread: one that has not begun, else one that is ready, else the launching thread."""
         if self.begun < self.size and not self.failure:
             thread = _idle.pop() if _idle else _Thread()
             thread.block = self
@@ -159,7 +158,7 @@ class _Here:
     class local:
         @staticmethod
         def array(size: int, kind: Any) -> np.ndarray:
-            """Return memory of one thread."""
+            """Return local memory of one thread."""
             return np.empty(size, as_dtype(kind))
 
     def grid(self, dimensions: int) -> int:

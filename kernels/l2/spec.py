@@ -1,4 +1,4 @@
-"""The functions of `l2` as data: see `dispatch.specification`."""
+"""Specification of the functions of `l2`; see `dispatch.specification`."""
 
 from ..dispatch.specification import Floats, Function, Number, Timed, sizes
 

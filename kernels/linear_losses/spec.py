@@ -1,8 +1,8 @@
-"""The functions of `linear_losses` as data: see `dispatch.specification`."""
+"""Specification of the functions of `linear_losses`; see `dispatch.specification`."""
 
 from ..dispatch.specification import Floats, Function, Labels, Number, Timed, sizes
 
-WEIGHTS = Floats("D K", scale=1 / 64)  # so that no class is certain where there are many features
+WEIGHTS = Floats("D K", scale=1 / 64)  # keeps softmax from saturating with many features
 ARGUMENTS = {"W": WEIGHTS, "X": Floats("N D"), "y": Labels(), "reg": Number((0.5, 0.0, 3.0), minimum=0)}
 RESULTS = ("loss", "dW")
 

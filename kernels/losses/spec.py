@@ -1,4 +1,4 @@
-"""The functions of `losses` as data: see `dispatch.specification`."""
+"""Specification of the functions of `losses`; see `dispatch.specification`."""
 
 from ..dispatch.specification import Floats, Function, Labels, Number, Timed, sizes
 
@@ -13,7 +13,7 @@ FUNCTIONS = (
 
 
 def _timed(name, x, arrays, peer, headline=False):
-    """arrays: how many of x's size are read and written; labels are few."""
+    """Return a benchmark. arrays: the number of arrays of x's size that are read or written, without the labels."""
     return Timed(
         name,
         {"loss": name},

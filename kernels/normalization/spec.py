@@ -1,4 +1,4 @@
-"""The functions of `normalization` as data: see `dispatch.specification`."""
+"""Specification of the functions of `normalization`; see `dispatch.specification`."""
 
 from ..dispatch.specification import ANY, EPSILON, Floats, Function, Number, layer, pair, sizes
 

@@ -1,4 +1,4 @@
-"""Pooling of images: the largest or the mean element of each window, or the mean of each whole channel.
+"""Pooling of images: the maximum or the mean of each window, or the mean of each channel.
 
     max:  out[n, c, oh, ow] = max_{kh, kw} x[n, c, oh*stride + kh - pad, ow*stride + kw - pad]
     avg:  out[n, c, oh, ow] = 1/(KH*KW) * sum_{kh, kw} x[n, c, oh*stride + kh - pad, ow*stride + kw - pad]
@@ -21,17 +21,17 @@ _floats = specification.floats(spec.FUNCTIONS)
 
 @signatures.checked
 def max_pool2d_forward(x, size, stride, pad=0):
-    """The largest element of each window, and where it was.
+    """The maximum of each window and its position in the window.
 
     Inputs (never modified):
         x (N, C, H, W): float32 or float64, any layout
         size, stride, pad: an integer or a (height, width) pair; size and stride >= 1, 0 <= pad <= size / 2
     Returns
         out (N, C, OH, OW): in x's dtype
-        index (N, C, OH, OW): the winner's place kh*KW + kw in its window; uint8 where KH*KW < 255, else int32
+        index (N, C, OH, OW): the position kh*KW + kw of the maximum in its window; uint8 if KH*KW < 255, else int32
 
-    Every backend: of equal elements the first in row order wins; a NaN wins over every number, the first NaN over
-    the others; N = 0 gives empty arrays. Raises ValueError for a window larger than the padded image.
+    Every backend: the first of equal elements in row-major order is the maximum, and the first NaN if there is one;
+    N = 0 gives empty arrays. Raises ValueError for a window larger than the padded image.
     Cost: N*C*OH*OW*KH*KW comparisons; reads x, writes out and index.
     """
     function = "max_pool2d_forward"
@@ -41,26 +41,27 @@ def max_pool2d_forward(x, size, stride, pad=0):
 
 @signatures.checked
 def max_pool2d_backward(dout, index, x_shape, size, stride, pad=0):
-    """Gradient of `max_pool2d_forward` with respect to x: dout goes to the winner of each window.
+    """Gradient of `max_pool2d_forward` with respect to x: dout goes to the maximum of each window.
 
     Inputs: dout (N, C, OH, OW); index as the forward pass returned it; x_shape (N, C, H, W); size, stride, pad as
-    given to the forward pass. A place KH*KW in index stands for "none": that window passes no gradient on, nor does one
-    whose place lies outside the image.
-    Returns dx (N, C, H, W). Where windows overlap, their gradients add up.
-    Raises ValueError where the arguments do not belong together.
+    given to the forward pass. An index of KH*KW means "none": that window has no gradient. Neither has a window whose
+    index is a position in the padding.
+    Returns dx (N, C, H, W). Gradients of overlapping windows are added.
+    Raises ValueError if the shapes do not match or an index is out of range.
     """
     function = "max_pool2d_backward"
     (dout,) = _floats(function, dout=dout)
     x_shape = _image_shape(function, "x_shape", x_shape)
-    place = geometry(function, x_shape, size, stride, pad)
-    validation.shape(function, "dout", dout, (*x_shape[:2], *place.out))
-    index = validation.index(function, "index", index, dout.shape, math.prod(place.window), index_dtype(place.window))
-    return _variant().max_pool2d_backward(dout, index, x_shape, place)
+    geometry_ = geometry(function, x_shape, size, stride, pad)
+    validation.shape(function, "dout", dout, (*x_shape[:2], *geometry_.out))
+    window = geometry_.window
+    index = validation.index(function, "index", index, dout.shape, math.prod(window), index_dtype(window))
+    return _variant().max_pool2d_backward(dout, index, x_shape, geometry_)
 
 
 @signatures.checked
 def avg_pool2d_forward(x, size, stride, pad=0):
-    """The mean of each window, zeros outside the borders included; arguments as in `max_pool2d_forward`.
+    """The mean of each window, including the zeros of the padding; arguments as in `max_pool2d_forward`.
 
     Returns out (N, C, OH, OW) in x's dtype. Cost: N*C*OH*OW*KH*KW additions.
     """
@@ -78,14 +79,14 @@ def avg_pool2d_backward(dout, x_shape, size, stride, pad=0):
     function = "avg_pool2d_backward"
     (dout,) = _floats(function, dout=dout)
     x_shape = _image_shape(function, "x_shape", x_shape)
-    place = geometry(function, x_shape, size, stride, pad)
-    validation.shape(function, "dout", dout, (*x_shape[:2], *place.out))
-    return _variant().avg_pool2d_backward(dout, x_shape, place)
+    geometry_ = geometry(function, x_shape, size, stride, pad)
+    validation.shape(function, "dout", dout, (*x_shape[:2], *geometry_.out))
+    return _variant().avg_pool2d_backward(dout, x_shape, geometry_)
 
 
 @signatures.checked
 def global_avg_pool2d_forward(x):
-    """The mean of each channel: x (N, C, H, W) gives out (N, C). ValueError where H or W is 0."""
+    """The mean of each channel: x (N, C, H, W) gives out (N, C). Raises ValueError if H or W is 0."""
     function = "global_avg_pool2d_forward"
     (x,) = _floats(function, x=x)
     _image_shape(function, "x.shape", x.shape)
@@ -103,18 +104,18 @@ def global_avg_pool2d_backward(dout, x_shape):
 
 
 def index_dtype(size):
-    """The dtype of a max pooling's index for windows of this size; it also holds KH*KW, "none"."""
+    """Return the dtype of the index of max pooling for windows of this size, which also holds KH*KW ("none")."""
     return np.dtype(np.uint8 if size[0] * size[1] < 255 else np.int32)
 
 
 def geometry(function, x_shape, size, stride, pad):
-    """Where the windows of a pooling lie over images of this shape: all is checked."""
+    """Return the checked `Geometry` of pooling windows over images of this shape."""
     _image_shape(function, "x.shape", x_shape)
     size = validation.pair(function, "size", size, minimum=1)
     pad = validation.pair(function, "pad", pad, minimum=0)
     if 2 * pad[0] > size[0] or 2 * pad[1] > size[1]:
         raise ValueError(
-            f"{function}: pad={pad} exceeds half of size={size}; expected at most half, so that every window holds "
+            f"{function}: pad={pad} exceeds half of size={size}; expected at most half, so that every window contains "
             f"an element; use a smaller pad"
         )
     return windows.checked(function, x_shape, size, stride, pad)

@@ -1,6 +1,6 @@
-"""`pool2d` on a GPU, plainly: forward a thread walks through one window, backward through the windows over one element.
+"""`pool2d` on a GPU: forward a thread computes one window, backward one element of dx from the windows that contain it.
 
-The naive loops scatter gradients from windows to elements, where threads would get in each other's way; here an element
+The naive loops scatter gradients from windows to elements, which would need atomic additions on a GPU; here an element
 gathers them instead, in the same order.
 """
 
@@ -59,7 +59,7 @@ def global_avg_pool2d_backward(dout, x_shape):
 
 
 def _lengths(geometry):
-    """H, W, OH, OW, KH, KW, SH, SW, PH, PW: what the kernels ask for."""
+    """H, W, OH, OW, KH, KW, SH, SW, PH, PW: the sizes that the kernels take."""
     return *geometry.image, *geometry.out, *geometry.window, *geometry.stride, *geometry.pad
 
 
@@ -77,7 +77,7 @@ def _largest(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, x, out, index):
         for h in range(h_first, min(top + KH, H)):
             for w in range(w_first, min(left + KW, W)):
                 value = x[(plane * H + h) * W + w]
-                if value > largest or (value != value and largest == largest):  # the first NaN wins
+                if value > largest or (value != value and largest == largest):  # the first NaN is the maximum
                     largest = value
                     winner = (h - top) * KW + w - left
         out[i] = largest
@@ -86,7 +86,7 @@ def _largest(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, x, out, index):
 
 @kernel
 def _winners_gradients(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, dout, index, zero, dx):
-    """dx[n, c, h, w] = sum of dout over the windows whose winner it is"""
+    """dx[n, c, h, w] = sum of dout over the windows whose maximum it is"""
     i = cuda.grid(1)
     if i < count:
         row, w = split(i, W)
@@ -119,7 +119,7 @@ def _means(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, x, zero, area, out):
 
 @kernel
 def _shares(count, H, W, OH, OW, KH, KW, SH, SW, PH, PW, dout, zero, area, dx):
-    """dx[n, c, h, w] = sum of dout/area over the windows that hold it"""
+    """dx[n, c, h, w] = sum of dout/area over the windows that contain it"""
     i = cuda.grid(1)
     if i < count:
         row, w = split(i, W)

@@ -1,4 +1,4 @@
-"""The specification of `pool2d`: one window at a time."""
+"""Reference implementation of `pool2d`: explicit loops, one window at a time."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def max_pool2d_forward(x, geometry):
 
 
 def _inside(x, top, left, size):
-    """The places of a window that lie on the image and not on its border, in row order."""
+    """Return the positions of a window that lie in the image and not in its padding, in row-major order."""
     (_, _, H, W), (KH, KW) = x.shape, size
     return [kh * KW + kw for kh in range(KH) for kw in range(KW) if 0 <= top + kh < H and 0 <= left + kw < W]
 

@@ -1,8 +1,8 @@
-"""`pool2d` plane by plane on the cores, a vector of outputs at a time.
+"""`pool2d` with planes in parallel and a SIMD vector of outputs at a time.
 
-2x2 windows that do not overlap, the usual ones, have a pass of their own (`simd.pool2x2`), which reads x and writes dx
-once. Of other windows those inside the image go by vectors (`simd.pool_overlapping`), where they are 1 or 2 columns
-apart; those across a border, and their mean, element by element.
+2x2 windows that do not overlap, the usual ones, have their own kernel (`simd.pool2x2`), which reads x and writes dx
+once. The maximum of other windows is vectorized inside the image if their stride is 1 or 2 columns
+(`simd.pool_overlapping`); windows that reach into the padding, and their mean, are computed element by element.
 """
 
 import numpy as np
@@ -12,17 +12,17 @@ from ..cpu.simd.pool2x2 import mean_pairs, narrow, pool_planes, spread_pairs, un
 from ..cpu.simd.pool_overlapping import largest_of_taps
 from . import index_dtype
 
-U = np.uintp  # an unsigned index cannot be negative: no wrap-around is compiled in, and the loop vectorises
-GRAIN = 1 << 16  # elements that are worth a second thread
+U = np.uintp  # with unsigned indices Numba compiles no wrap-around of negative ones, and LLVM vectorizes the loop
+GRAIN = 1 << 16  # elements per task
 
 
 def max_pool2d_forward(x, geometry):
     size, stride, pad = geometry.window, geometry.stride, geometry.pad
     out = np.empty((*x.shape[:2], *geometry.out), x.dtype)
     index, planes = np.empty(out.shape, index_dtype(size)), _planes(x)
-    if _are_halves(size, stride, pad):
+    if _is_2x2(size, stride, pad):
         width = narrow(*x.shape[2:], x.dtype)
-        _max_of_quads(*_tasks(planes), width, x.shape[2:], planes, out.reshape(-1), index.reshape(-1))
+        _max_2x2(*_tasks(planes), width, x.shape[2:], planes, out.reshape(-1), index.reshape(-1))
     else:
         offsets = (np.arange(size[0])[:, None] * x.shape[3] + np.arange(size[1])).reshape(-1)
         _max_of_windows(*_tasks(planes), planes, size, stride, pad, offsets, _planes(out), _planes(index))
@@ -33,14 +33,14 @@ def max_pool2d_backward(dout, index, x_shape, geometry):
     size, stride, pad = geometry.window, geometry.stride, geometry.pad
     dx = np.empty(x_shape, dout.dtype)
     planes = _planes(dx)
-    if _are_halves(size, stride, pad):
+    if _is_2x2(size, stride, pad):
         width = narrow(*x_shape[2:], dx.dtype)
-        _spread_quads(*_tasks(planes), width, x_shape[2:], dout.reshape(-1), index.reshape(-1), planes)
+        _spread_2x2(*_tasks(planes), width, x_shape[2:], dout.reshape(-1), index.reshape(-1), planes)
     else:
-        places = np.repeat(np.arange(size[0]), size[1]), np.tile(np.arange(size[1]), size[0])
+        positions = np.repeat(np.arange(size[0]), size[1]), np.tile(np.arange(size[1]), size[0])
         shape = (len(planes), *x_shape[2:], *dout.shape[2:])
-        offsets = (places[0] * x_shape[3] + places[1]).astype(U)
-        flat = dout.reshape(-1), index.reshape(-1), size, stride, pad, *places, offsets, dx.reshape(-1)
+        offsets = (positions[0] * x_shape[3] + positions[1]).astype(U)
+        flat = dout.reshape(-1), index.reshape(-1), size, stride, pad, *positions, offsets, dx.reshape(-1)
         _add_to_winners(*_tasks(planes), shape, *flat)
     return dx
 
@@ -48,7 +48,7 @@ def max_pool2d_backward(dout, index, x_shape, geometry):
 def avg_pool2d_forward(x, geometry):
     size, stride, pad = geometry.window, geometry.stride, geometry.pad
     out = np.empty((*x.shape[:2], *geometry.out), x.dtype)
-    kernel = _means_of_quads if _are_halves(size, stride, pad) else _means_of_windows
+    kernel = _means_2x2 if _is_2x2(size, stride, pad) else _means_of_windows
     kernel(*_tasks(_planes(x)), _planes(x), size, stride, pad, _planes(out))
     return out
 
@@ -56,7 +56,7 @@ def avg_pool2d_forward(x, geometry):
 def avg_pool2d_backward(dout, x_shape, geometry):
     size, stride, pad = geometry.window, geometry.stride, geometry.pad
     dx = np.empty(x_shape, dout.dtype)
-    kernel = _share_in_quads if _are_halves(size, stride, pad) else _share_in_windows
+    kernel = _share_2x2 if _is_2x2(size, stride, pad) else _share_in_windows
     kernel(*_tasks(_planes(dx)), _planes(dout), size, stride, pad, _planes(dx))
     return dx
 
@@ -79,34 +79,34 @@ def _planes(array):
     return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
 
-def _are_halves(size, stride, pad):
+def _is_2x2(size, stride, pad):
     return size == (2, 2) and stride == (2, 2) and pad == (0, 0)
 
 
 def _tasks(planes):
-    """The number of tasks, and the planes of each."""
+    """Return the number of tasks and the planes of each."""
     count = max(1, GRAIN // max(1, planes[:1].size))
     return -(-len(planes) // count), count
 
 
 @threads.serial
-def _span(length, count, place, step, border):
-    """The outputs lo <= i < hi whose window has an element of the image at `place`, and where that of lo is."""
-    lo = max(0, (border - place + step - 1) // step)
-    hi = min(count, (length - 1 + border - place) // step + 1)
-    return lo, max(lo, hi), lo * step - border + place
+def _span(length, count, offset, step, border):
+    """Return the outputs lo <= i < hi whose window has an image element at `offset`, and the index of that of lo."""
+    lo = max(0, (border - offset + step - 1) // step)
+    hi = min(count, (length - 1 + border - offset) // step + 1)
+    return lo, max(lo, hi), lo * step - border + offset
 
 
 @threads.serial
 def _inside(length, count, size, step, border):
-    """The outputs lo <= i < hi whose whole window is in the image."""
+    """Return the outputs lo <= i < hi whose whole window is in the image."""
     lo = min(count, (border + step - 1) // step)
     hi = min(count, (length + border - size) // step + 1) if length + border >= size else lo
     return lo, max(lo, hi)
 
 
 @threads.parallel(grain=1)
-def _max_of_quads(start, stop, planes, width, image, x, out, index):
+def _max_2x2(start, stop, planes, width, image, x, out, index):
     H, W = image
     first, last = start * planes, min(stop * planes, len(x))
     pool_planes(last - first, width, H, W, 0, x[first:].ctypes.data, out, index, first * (H // 2) * (W // 2))
@@ -127,17 +127,17 @@ def _max_of_windows(start, stop, planes, x, size, stride, pad, offsets, out, ind
             table = offsets.ctypes.data + first * offsets.itemsize
             source = x.ctypes.data + ((plane * H + top) * W + lo * stride[1] - pad[1]) * itemsize
             at = (plane * rows + i) * columns + lo
-            target, places = out.ctypes.data + at * itemsize, index.ctypes.data + at
+            target, winners = out.ctypes.data + at * itemsize, index.ctypes.data + at
             if hi > lo and stride[1] == 1:
-                largest_of_taps(zero, 1, target, places, source, table, first, taps, hi - lo)
+                largest_of_taps(zero, 1, target, winners, source, table, first, taps, hi - lo)
             elif hi > lo:
-                behind = ((len(x) - plane) * H - top - to_row) * W
-                beside = W + pad[1] - 2 * (hi - 1) - size[1]
-                last = 0 if behind + beside > 0 else 1  # an output by a tap of its own: nothing beyond x is read
+                below = ((len(x) - plane) * H - top - to_row) * W
+                right = W + pad[1] - 2 * (hi - 1) - size[1]
+                last = 0 if below + right > 0 else 1  # the last output is computed alone, to read nothing beyond x
                 rest = hi - lo - last
-                largest_of_taps(zero, 2, target, places, source, table, first, taps, rest)
+                largest_of_taps(zero, 2, target, winners, source, table, first, taps, rest)
                 source += 2 * rest * itemsize
-                largest_of_taps(zero, 1, target + rest * itemsize, places + rest, source, table, first, taps, last)
+                largest_of_taps(zero, 1, target + rest * itemsize, winners + rest, source, table, first, taps, last)
             for begin, end in ((0, lo), (hi, columns)):
                 for j in range(begin, end):
                     left = j * stride[1] - pad[1]
@@ -146,18 +146,18 @@ def _max_of_windows(start, stop, planes, x, size, stride, pad, offsets, out, ind
 
 @threads.serial
 def _largest(x, top, left, size):
-    """The largest element of one window, and its place."""
-    best, place = x.dtype.type(-np.inf), -1
+    """Return the maximum of one window and its position."""
+    best, position = x.dtype.type(-np.inf), -1
     for kh in range(max(0, -top), min(size[0], x.shape[0] - top)):
         for kw in range(max(0, -left), min(size[1], x.shape[1] - left)):
             value = x[top + kh, left + kw]
-            if place < 0 or value > best or (value != value and best == best):
-                best, place = value, kh * size[1] + kw
-    return best, place
+            if position < 0 or value > best or (value != value and best == best):
+                best, position = value, kh * size[1] + kw
+    return best, position
 
 
 @threads.parallel(grain=1)
-def _spread_quads(start, stop, planes, width, image, dout, index, dx):
+def _spread_2x2(start, stop, planes, width, image, dout, index, dx):
     H, W = image
     first, last = start * planes, min(stop * planes, len(dx))
     at = first * (H // 2) * (W // 2)
@@ -177,20 +177,20 @@ def _add_to_winners(start, stop, planes, shape, dout, index, size, stride, pad, 
             lo, hi = (left, right) if top <= i < bottom else (0, 0)
             target, begin = (plane * H + h) * W + lo * stride[1] - pad[1], source + U(lo)
             for j in range(U(hi - lo)):
-                place = U(index[begin + U(j)])  # j as well: NumPy 1 makes floats of unsigned and Python's ints
-                if place < none:
-                    dx[U(target) + U(j) * step + offsets[place]] += dout[begin + U(j)]
+                position = U(index[begin + U(j)])  # cast j too: in NumPy 1 uint64 + int is float64
+                if position < none:
+                    dx[U(target) + U(j) * step + offsets[position]] += dout[begin + U(j)]
             for first, last in ((0, lo), (hi, columns)):
                 for j in range(U(first), U(last)):
-                    place = U(index[source + U(j)])
-                    if place < none:
-                        row, column = h + heights[place], np.int64(j) * stride[1] - pad[1] + widths[place]
+                    position = U(index[source + U(j)])
+                    if position < none:
+                        row, column = h + heights[position], np.int64(j) * stride[1] - pad[1] + widths[position]
                         if 0 <= row < H and 0 <= column < W:
                             dx[U((plane * H + row) * W + column)] += dout[source + U(j)]
 
 
 @threads.parallel(grain=1)
-def _means_of_quads(start, stop, planes, x, size, stride, pad, out):
+def _means_2x2(start, stop, planes, x, size, stride, pad, out):
     zero, itemsize, (H, W), (rows, columns) = x.dtype.type(0), x.itemsize, x.shape[1:], out.shape[1:]
     for plane in range(start * planes, min(stop * planes, len(x))):
         for i in range(rows):
@@ -223,7 +223,7 @@ def _mean_of_windows(x, size, stride, pad, out):
 
 
 @threads.parallel(grain=1)
-def _share_in_quads(start, stop, planes, dout, size, stride, pad, dx):
+def _share_2x2(start, stop, planes, dout, size, stride, pad, dx):
     zero, itemsize, (H, W), (rows, columns) = dx.dtype.type(0), dx.itemsize, dx.shape[1:], dout.shape[1:]
     for plane in range(start * planes, min(stop * planes, len(dx))):
         for i in range(rows):
@@ -243,7 +243,7 @@ def _share_in_windows(start, stop, planes, dout, size, stride, pad, dx):
 
 @threads.serial
 def _share_among_windows(dout, size, stride, pad, share, dx):
-    """Row by row of dx: what its elements get from each column of windows, then from each place in these windows."""
+    """Compute dx row by row: sum dout over the windows of a column, then add it at each column of these windows."""
     area = dx.dtype.type(size[0] * size[1])
     for h in range(dx.shape[0]):
         row = dx[h]
@@ -265,8 +265,8 @@ def _share_among_windows(dout, size, stride, pad, share, dx):
 def _means(start, stop, planes, x, out):
     for plane in range(start * planes, min(stop * planes, len(x))):
         total, row = out.dtype.type(0), x[plane]
-        for place in range(U(row.size)):
-            total += row[place]
+        for i in range(U(row.size)):
+            total += row[i]
         out[plane] = total / out.dtype.type(row.size)
 
 
@@ -274,5 +274,5 @@ def _means(start, stop, planes, x, out):
 def _spread(start, stop, planes, dout, dx):
     for plane in range(start * planes, min(stop * planes, len(dx))):
         share, row = dout[plane] / dx.dtype.type(dx.shape[1]), dx[plane]
-        for place in range(U(row.size)):
-            row[place] = share
+        for i in range(U(row.size)):
+            row[i] = share

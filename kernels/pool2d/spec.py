@@ -1,4 +1,4 @@
-"""The functions of `pool2d` as data: see `dispatch.specification`."""
+"""Specification of the functions of `pool2d`; see `dispatch.specification`."""
 
 from ..dispatch.specification import IMAGES, KERNEL, PAD, STRIDE, Floats, Result, Shape, layer, pair, sizes
 
@@ -35,7 +35,7 @@ FUNCTIONS = (
 
 
 def _with_index(s, itemsize):
-    """One byte for each index."""
+    """Return the bytes read and written, one for each index."""
     return dict.fromkeys(("forward", "backward"), float(itemsize * (s["x"] + s["dout"]) + s["dout"]))
 
 

@@ -1,7 +1,7 @@
-"""`pool2d` as one pass over the whole batch for each of the KH*KW places of a window.
+"""`pool2d` as one pass over the whole batch for each of the KH*KW positions in a window.
 
-`_place` is the array of what all windows have at one place, a strided view; the running maximum and the sums are then
-plain array expressions. Tried and dropped: argmax over a sliding_window_view, which copies KH*KW times x.
+`_at` is a strided view of the elements at one position in all windows; the running maximum and the sums are then array
+expressions. An argmax over a sliding_window_view would copy x KH*KW times.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ def _pad(x, geometry, value):
     return np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)), constant_values=value)
 
 
-def _place(padded, kh, kw, geometry):
+def _at(padded, kh, kw, geometry):
     (OH, OW), (SH, SW) = geometry.out, geometry.stride
     return padded[:, :, kh : kh + SH * (OH - 1) + 1 : SH, kw : kw + SW * (OW - 1) + 1 : SW]
 
@@ -24,24 +24,24 @@ def max_pool2d_forward(x, geometry):
     on_image = _pad(np.ones((1, 1, *x.shape[2:]), bool), geometry, False)
     out = np.full((*x.shape[:2], *geometry.out), -np.inf, x.dtype)
     index = np.full(out.shape, size[0] * size[1], index_dtype(size))
-    for place in range(size[0] * size[1]):
-        kh, kw = divmod(place, size[1])
-        candidate = _place(padded, kh, kw, geometry)
-        # a first candidate always wins (all may be -inf), a NaN wins over numbers and never loses again
-        first = (index == size[0] * size[1]) & _place(on_image, kh, kw, geometry)
+    for position in range(size[0] * size[1]):
+        kh, kw = divmod(position, size[1])
+        candidate = _at(padded, kh, kw, geometry)
+        # the first candidate is always taken (all may be -inf); the first NaN replaces any number and is kept
+        first = (index == size[0] * size[1]) & _at(on_image, kh, kw, geometry)
         wins = first | (candidate > out) | (np.isnan(candidate) & ~np.isnan(out))
         np.copyto(out, candidate, where=wins)
-        index[wins] = place
+        index[wins] = position
     return out, index
 
 
 def max_pool2d_backward(dout, index, x_shape, geometry):
     (N, C, H, W), size, pad = x_shape, geometry.window, geometry.pad
     dpadded = np.zeros((N, C, H + 2 * pad[0], W + 2 * pad[1]), dout.dtype)
-    for place in range(size[0] * size[1]):
-        kh, kw = divmod(place, size[1])
-        view = _place(dpadded, kh, kw, geometry)
-        view += np.where(index == place, dout, dout.dtype.type(0))
+    for position in range(size[0] * size[1]):
+        kh, kw = divmod(position, size[1])
+        view = _at(dpadded, kh, kw, geometry)
+        view += np.where(index == position, dout, dout.dtype.type(0))
     return dpadded[:, :, pad[0] : pad[0] + H, pad[1] : pad[1] + W].copy()
 
 
@@ -50,7 +50,7 @@ def avg_pool2d_forward(x, geometry):
     out = np.zeros((*x.shape[:2], *geometry.out), x.dtype)
     for kh in range(size[0]):
         for kw in range(size[1]):
-            out += _place(padded, kh, kw, geometry)
+            out += _at(padded, kh, kw, geometry)
     out /= size[0] * size[1]
     return out
 
@@ -61,7 +61,7 @@ def avg_pool2d_backward(dout, x_shape, geometry):
     share = dout / (size[0] * size[1])
     for kh in range(size[0]):
         for kw in range(size[1]):
-            view = _place(dpadded, kh, kw, geometry)
+            view = _at(dpadded, kh, kw, geometry)
             view += share
     return dpadded[:, :, pad[0] : pad[0] + H, pad[1] : pad[1] + W].copy()
 

@@ -1,19 +1,19 @@
-"""Update rules of stochastic gradient descent: new weights from old ones and their gradient.
+"""Update rules of stochastic gradient descent: compute new weights from the weights and their gradient.
 
-Common to all of them. w and dw have one shape, any; float32 or float64 (integers are computed in float64); they are
-not modified. The new weights are written to `out`, which may be w itself; state arrays (velocity, cache, m, v) are
-updated in place; the functions return None. Arrays that are written must be writeable C-contiguous NumPy arrays in the
-shape and dtype of w, since a converted copy would lose the update, and share memory with no other (but out with w). dw
-is converted to the dtype of w where it differs. Every operation is element by element. In the formulas g is
-dw + weight_decay * w, the gradient of the loss plus a penalty weight_decay/2 * sum(w**2), and for weight_decay = 0 just
-dw, whatever w; in `adamw_update` and `lion_update` it always is dw. weight_decay >= 0.
+All functions have in common: w and dw have the same, arbitrary shape and are float32 or float64 (integers are computed
+in float64); they are not modified. The new weights are written to `out`, which may be w itself; state arrays (velocity,
+cache, m, v) are updated in place; the functions return None. Arrays that are written must be writeable C-contiguous
+NumPy arrays in the shape and dtype of w, since the update of a converted copy would be lost, and must not share memory
+with any other array (except out with w). dw is converted to the dtype of w. Every operation is element-wise. In the
+formulas g is dw + weight_decay * w, the gradient of the loss plus a penalty weight_decay/2 * sum(w**2); it is exactly
+dw if weight_decay = 0, even for infinite w, and always in `adamw_update` and `lion_update`. weight_decay >= 0.
 
-For many parameters at once, w and every other array may be lists of as many arrays, and any number a list of as many
-numbers, else it holds for all of them. The result is that of updating one after the other.
+To update many parameters in one call, pass lists of equal length for w and every other array, and for each number
+either a list or one value for all parameters. The result equals that of updating the parameters one by one.
 
-Every backend: computed in the dtype of w; NaN spreads as the formula says; empty arrays are left as they are. Raises
-ValueError for shapes, layouts, numbers and lengths of lists that do not fit, TypeError for dtypes that do not; then
-nothing was written, to none of the parameters. Cost: one pass over memory.
+Every backend: computed in the dtype of w; NaN spreads as the formula says; empty arrays stay unchanged. Raises
+ValueError for shapes, layouts, numbers or lengths of lists that do not match, TypeError for unsupported dtypes; in both
+cases no parameter is changed. Cost: one pass over memory.
 """
 
 from ..dispatch import multi_tensor, signatures, switch, validation
@@ -21,7 +21,7 @@ from .rules import LIMITS, RULES
 
 _variant = switch.operation(__name__)
 _CHECKS = {name: (name, validation.integer if name == "t" else validation.number, LIMITS[name]) for name in LIMITS}
-_ARGUMENTS = {  # for each function the names of what is written, and the checks of the hyperparameters
+_ARGUMENTS = {  # for each function the names of the written arrays and the checks of the hyperparameters
     rule.kernel: ((*rule.state, "out"), [_CHECKS[name] for name in rule.hyperparameters]) for rule in RULES.values()
 }
 
@@ -51,7 +51,7 @@ def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=
 
 @signatures.checked
 def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=0.0):
-    """Nesterov's accelerated gradient, with w standing for the point looked ahead to.
+    """Nesterov's accelerated gradient; w is the look-ahead point.
 
         velocity' = momentum * velocity - learning_rate * g
         out = w - momentum * velocity + (1 + momentum) * velocity'
@@ -70,7 +70,7 @@ def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight
 
         cache = decay_rate * cache + (1 - decay_rate) * g**2,    out = w - learning_rate * g / (sqrt(cache) + epsilon)
 
-    Inputs: w, dw, cache (from 0 up), out (...); learning_rate >= 0; 0 <= decay_rate < 1; epsilon > 0.
+    Inputs: w, dw, cache (not negative), out (...); learning_rate >= 0; 0 <= decay_rate < 1; epsilon > 0.
     Source: Tieleman & Hinton, Neural networks for machine learning, lecture 6.5 (2012).
     """
     written, numbers = (cache, out), (learning_rate, decay_rate, epsilon, weight_decay)
@@ -81,7 +81,7 @@ def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight
 def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay=0.0):
     """AdaGrad: cache = cache + g**2, then out = w - learning_rate * g / (sqrt(cache) + epsilon).
 
-    Inputs: w, dw, cache (from 0 up), out (...); learning_rate >= 0; epsilon > 0.
+    Inputs: w, dw, cache (not negative), out (...); learning_rate >= 0; epsilon > 0.
     Source: Duchi, Hazan & Singer, Adaptive subgradient methods (2011), section 1.1, the diagonal form.
     """
     written, numbers = (cache, out), (learning_rate, epsilon, weight_decay)
@@ -90,12 +90,12 @@ def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay=0.0):
 
 @signatures.checked
 def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay=0.0):
-    """Adam: momentum and RMSProp, both corrected for having begun at zero.
+    """Adam: momentum and RMSProp, both with bias correction.
 
         m = beta1 * m + (1 - beta1) * g,    v = beta2 * v + (1 - beta2) * g**2
         out = w - learning_rate * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + epsilon)
 
-    Inputs: w, dw, m, v (from 0 up), out (...); t: the number of this update, counted from 1; learning_rate >= 0;
+    Inputs: w, dw, m, v (not negative), out (...); t: the number of this update, counted from 1; learning_rate >= 0;
     0 <= beta1 < 1; 0 <= beta2 < 1; epsilon > 0.
     Source: Kingma & Ba, Adam: a method for stochastic optimization (2015), algorithm 1.
     """
@@ -105,11 +105,11 @@ def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weigh
 
 @signatures.checked
 def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weight_decay):
-    """Adam with decoupled weight decay: m and v as in `adam_update`, whose step is taken from decayed weights.
+    """Adam with decoupled weight decay: m and v as in `adam_update`, and the decay is applied to the weights.
 
         out = w - learning_rate * ((m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + epsilon) + weight_decay * w)
 
-    Inputs: as of `adam_update`.
+    Inputs: as in `adam_update`.
     Source: Loshchilov & Hutter, Decoupled weight decay regularization (2019), algorithm 2, with the learning rate as
     its schedule.
     """
@@ -125,7 +125,7 @@ def lion_update(w, dw, m, out, learning_rate, beta1, beta2, weight_decay=0.0):
         m = beta2 * m + (1 - beta2) * g
 
     Inputs: w, dw, m, out (...); learning_rate >= 0; 0 <= beta1 < 1; 0 <= beta2 < 1.
-    Every backend: the sign of 0 is 0, that of NaN is NaN. Where rounding decides about a sign, backends may differ.
+    Every backend: the sign of 0 is 0, that of NaN is NaN. Backends may differ if a sign depends on rounding.
     Source: Chen et al., Symbolic discovery of optimization algorithms (2023), algorithm 2.
     """
     written, numbers = (m, out), (learning_rate, beta1, beta2, weight_decay)
@@ -133,7 +133,7 @@ def lion_update(w, dw, m, out, learning_rate, beta1, beta2, weight_decay=0.0):
 
 
 def _checked(function, w, dw, written, numbers):
-    """The arguments as the variants take them, in the contract's order: lists with an entry for each parameter.
+    """Return the checked arguments in the order of the public function: lists with an entry for each parameter.
 
     written: the state arrays and out; numbers: the hyperparameters
     """

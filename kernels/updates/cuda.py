@@ -1,8 +1,8 @@
-"""`updates` on a GPU, all parameters in one launch: each thread updates a few weights of one of them, and their state.
+"""`updates` on a GPU, all parameters in one launch: each thread updates a few weights of one parameter and their state.
 
-A thread reads its weight before it writes it, so `out` may be `w`. Numbers come to the kernels in the dtype of the
-weights, one row of them for each parameter, in the GPU's memory; what depends on them alone, such as the corrections of
-Adam, is computed once, before the launch.
+A thread reads its weight before it writes it, so `out` may be `w`. Hyperparameters are passed in device memory in the
+dtype of the weights, one row for each parameter; constants that depend only on them, such as the bias correction of
+Adam, are computed once before the launch.
 """
 
 import math
@@ -45,13 +45,13 @@ def lion_update(w, dw, m, out, learning_rate, beta1, beta2, weight_decay):
 
 
 def _update(rule, kernel, arrays, *hyperparameters):
-    """Run a rule's kernel on all parameters, with the rule's constants in a row for each of them."""
+    """Run a rule's kernel on all parameters, with one row of constants for each."""
     update(kernel, arrays, 1 + len(RULES[rule].state), list(map(RULES[rule].constants, *hyperparameters)))
 
 
 @device
 def _with_decay(g, weight, decay):
-    """g + decay * weight, and just g for decay = 0, also where the weight is infinite."""
+    """Return g + decay * weight, and exactly g if decay = 0, even for an infinite weight."""
     return g + decay * weight if decay else g
 
 
@@ -112,14 +112,14 @@ def _adam(memory, chunks, table, numbers):
 
         step = m * scale_m / (sqrt(v * scale_v) + epsilon) + decay * w
 
-    Adam has a penalty on the weights, which is part of g, AdamW a decay of them.
+    Adam adds the weight decay to g (penalty), AdamW to the step (decay).
     """
     row, begin, end = own_chunk(chunks, table, 5)
-    at, places = 10 * row, 6 * row
+    at, entry = 10 * row, 6 * row
     rate, epsilon, penalty, decay = numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]
     keep_m, add_m, scale_m = numbers[at + 4], numbers[at + 5], numbers[at + 6]
     keep_v, add_v, scale_v = numbers[at + 7], numbers[at + 8], numbers[at + 9]
-    w, dw, m, v, out = table[places + 1], table[places + 2], table[places + 3], table[places + 4], table[places + 5]
+    w, dw, m, v, out = table[entry + 1], table[entry + 2], table[entry + 3], table[entry + 4], table[entry + 5]
     for i in range(begin + cuda.threadIdx.x, end, BLOCK):
         weight = memory[w + i]
         g = _with_decay(memory[dw + i], weight, penalty)
@@ -141,6 +141,6 @@ def _lion(memory, chunks, table, numbers):
     for i in range(begin + cuda.threadIdx.x, end, BLOCK):
         weight, g, old = memory[w + i], memory[dw + i], memory[m + i]
         mean = keep_step * old + add_step * g
-        step = rate if mean > 0 else (-rate if mean < 0 else mean)  # rate * sign, that of 0 and NaN being these
+        step = rate if mean > 0 else (-rate if mean < 0 else mean)  # rate * sign; the sign of 0 is 0, of NaN is NaN
         memory[m + i] = keep * old + add * g
         memory[out + i] = weight - _with_decay(step, rate * weight, decay)

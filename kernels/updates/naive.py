@@ -1,4 +1,4 @@
-"""The specification of `updates`: one weight after the other, in Python floats."""
+"""Reference implementation of `updates`: one weight at a time, in Python floats."""
 
 import math
 
@@ -6,7 +6,7 @@ from ..dispatch.multi_tensor import one_by_one
 
 
 def _elements(*arrays):
-    """The index and the elements at each position."""
+    """Iterate over (index, elements of all arrays at that index)."""
     return enumerate(zip(*(array.reshape(-1).tolist() for array in arrays), strict=True))
 
 
@@ -73,13 +73,13 @@ def adamw_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weig
 def lion_update(w, dw, m, out, learning_rate, beta1, beta2, weight_decay):
     for i, (weight, g, old) in _elements(w, dw, m):
         mean = beta1 * old + (1 - beta1) * g
-        sign = 1.0 if mean > 0 else -1.0 if mean < 0 else mean  # 0 and NaN stay what they are
+        sign = 1.0 if mean > 0 else -1.0 if mean < 0 else mean  # the sign of 0 is 0, of NaN is NaN
         m.flat[i] = beta2 * old + (1 - beta2) * g
         out.flat[i] = weight - learning_rate * _with_decay(sign, weight, weight_decay)
 
 
 def _adam_step(g, old_m, old_v, t, beta1, beta2, epsilon):
-    """The new moments, and the step before the learning rate."""
+    """Return the new moments, and the step without the learning rate."""
     m = beta1 * old_m + (1 - beta1) * g
     v = beta2 * old_v + (1 - beta2) * g * g
     return m, v, m / (1 - beta1**t) / (math.sqrt(v / (1 - beta2**t)) + epsilon)

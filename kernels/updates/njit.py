@@ -1,7 +1,7 @@
-"""`updates` as one pass over memory on all cores, all parameters in one launch; numbers in the dtype of the arrays.
+"""`updates` as one pass over memory on all cores, with all parameters in one launch and in the dtype of the arrays.
 
-The kernels know no `out`, they update what is there already: with `w` and `out` as two names of one array LLVM would
-find them overlapping and take its scalar loop.
+The kernels update `out` in place after w is copied to it: with `w` and `out` as two arguments that may be one array,
+LLVM would find them overlapping and run its scalar loop.
 """
 
 import numpy as np
@@ -11,11 +11,11 @@ from ..cpu.simd import multi_tensor
 from ..cpu.simd.multi_tensor import piece, row_of
 from .rules import RULES
 
-U = np.uintp  # a signed index might count from the end, which keeps a loop from vectorising
+U = np.uintp  # with signed indices Numba compiles the wrap-around of negative ones, which prevents vectorization
 
 
 def _update(rule, kernel, w, out, others, *hyperparameters):
-    """Run a rule's kernel on all parameters in place in `out`, with the rule's constants in a row for each of them."""
+    """Run a rule's kernel on all parameters in place in `out`, with one row of constants for each."""
     numbers = list(map(RULES[rule].constants, *hyperparameters))
     in_place = all(one is other for one, other in zip(w, out, strict=True))
     rows = list(zip(out, *others, *([] if in_place else [w]), strict=True))
@@ -29,7 +29,7 @@ def _update(rule, kernel, w, out, others, *hyperparameters):
 
 @threads.serial
 def _with_decay(g, weight, decay):
-    """g + decay * weight, and just g for decay = 0, also where the weight is infinite."""
+    """Return g + decay * weight, and exactly g if decay = 0, even for an infinite weight."""
     return g + decay * weight if decay > 0 else g
 
 
@@ -87,7 +87,7 @@ def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay)
 
 @threads.parallel(multi_tensor.GRAIN, parts=1)
 def _root_mean_square(start, stop, table, numbers):
-    """RMSProp, and AdaGrad with keep = add = 1."""
+    """RMSProp; AdaGrad with keep = add = 1."""
     zero = numbers.dtype.type(0)
     for chunk in range(start, stop):
         row = row_of(table, chunk)
@@ -112,7 +112,7 @@ def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay):
 
 @threads.parallel(multi_tensor.GRAIN, parts=1)
 def _adam(start, stop, table, numbers):
-    """Adam with a penalty on the weights, and AdamW, which decays them apart from the gradient."""
+    """Adam, which adds the weight decay to the gradient (penalty), and AdamW, which adds it to the step (decay)."""
     zero = numbers.dtype.type(0)
     for chunk in range(start, stop):
         row = row_of(table, chunk)
@@ -150,7 +150,7 @@ def _lion(start, stop, table, numbers):
         keep, add, decay = numbers[row, 3], numbers[row, 4], numbers[row, 5]
         for i in range(U(w.size)):
             mean = keep_step * m[i] + add_step * dw[i]
-            sign = one if mean > zero else (-one if mean < zero else mean)  # 0 and NaN stay what they are
+            sign = one if mean > zero else (-one if mean < zero else mean)  # the sign of 0 is 0, of NaN is NaN
             m[i] = keep * m[i] + add * dw[i]
             w[i] -= rate * _with_decay(sign, w[i], decay)
 

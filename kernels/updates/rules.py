@@ -1,13 +1,13 @@
-"""The update rules, a record each: what all who compute, train, save, compare or measure with them go by.
+"""Records of the update rules, used by kernels, training, checkpoints, tests and benchmarks.
 
-`RULES` names them as users do. A new rule is a record here and its formula in the contract and the four variants;
-`fastnn.optim` offers it under its name.
+The keys of `RULES` are the names that users pass. To add a rule, add a record here and its formula in the contract and
+the four variants; `fastnn.optim` then offers it under its name.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-# what `validation.number` is given for a hyperparameter; t, the number of an update, is an integer
+# limits for `validation.number`; t, the number of an update, is an integer
 _FRACTION: dict[str, float] = {"minimum": 0, "below": 1}
 LIMITS: dict[str, dict[str, float]] = {
     "learning_rate": {"minimum": 0},
@@ -22,11 +22,11 @@ LIMITS: dict[str, dict[str, float]] = {
 
 
 class Torch(NamedTuple):
-    """PyTorch's optimiser of a rule.
+    """PyTorch's optimizer for a rule.
 
-    name: of the class in `torch.optim`
+    name: the class in `torch.optim`
     state: PyTorch's names of the rule's state arrays; its momentum_buffer is velocity / -learning_rate
-    options: arguments that make the class this rule
+    options: arguments with which the class is this rule
     """
 
     name: str
@@ -34,7 +34,7 @@ class Torch(NamedTuple):
     options: Mapping[str, Any] = {}
 
     def arguments(self, numbers: Mapping[str, float]) -> dict[str, Any]:
-        """The keyword arguments of the class for hyperparameters of the rule."""
+        """Return the keyword arguments of the class for hyperparameters of the rule."""
         names = {"learning_rate": "lr", "decay_rate": "alpha", "epsilon": "eps"}
         given: dict[str, Any] = {
             names.get(name, name): value for name, value in numbers.items() if name not in ("t", "beta1", "beta2")
@@ -47,16 +47,16 @@ class Torch(NamedTuple):
 class Rule(NamedTuple):
     """An update rule.
 
-    kernel: the function in `fastnn.kernels.updates`, which ends with _update
+    kernel: the name of the function in `fastnn.kernels.updates`, which ends with _update
     state: the arrays that the rule keeps for each parameter, in the kernel's order
-    defaults: the hyperparameters, in the order of a config; a t among them counts updates from 0
-    constants: what the compiled kernels need of the hyperparameters, given in the kernel's order: a tuple of numbers,
-        computed once for each parameter
-    torch: PyTorch's optimiser, or None where it has none
-    not_negative: those of the state without negative numbers
-    decoupled: whether weight decay bypasses the gradient, that is, shrinks the weights themselves
-    jumps: whether the step is not continuous, as a sign is not: rounding may then decide about a whole step, so that
-        results are only comparable for numbers that are computed without rounding
+    defaults: the hyperparameters, in the order of a config; t counts updates from 0
+    constants: compute from the hyperparameters, in the kernel's order, the tuple of numbers that the compiled kernels
+        take; called once for each parameter
+    torch: PyTorch's optimizer, or None if it has none
+    not_negative: the state arrays that contain no negative numbers
+    decoupled: whether weight decay is applied to the weights instead of the gradient
+    jumps: whether the step is discontinuous, like a sign: rounding may then change a whole step, so results are
+        compared only on numbers that are computed without rounding
     """
 
     kernel: str
@@ -70,7 +70,7 @@ class Rule(NamedTuple):
 
     @property
     def hyperparameters(self) -> tuple[str, ...]:
-        """Their names in the kernel's order, which begins with t."""
+        """The names of the hyperparameters in the kernel's order, which begins with t."""
         return *(["t"] if "t" in self.defaults else []), *(name for name in self.defaults if name != "t")
 
 
@@ -103,7 +103,7 @@ def _lion(learning_rate, beta1, beta2, weight_decay):
 
 
 def _moments(t, beta1, beta2):
-    """For each moment the factors of the old one and of the new gradient, and the correction."""
+    """Return for each moment the factors of the old moment and of the gradient, and the bias correction."""
     return beta1, 1 - beta1, 1 / (1 - beta1**t), beta2, 1 - beta2, 1 / (1 - beta2**t)
 
 

@@ -1,4 +1,4 @@
-"""The functions of `updates` as data, which follows from the records in `rules`: see `dispatch.specification`."""
+"""Specification of the functions of `updates`, derived from the records in `rules`; see `dispatch.specification`."""
 
 import inspect
 
@@ -11,7 +11,7 @@ CHOICES = {
     "learning_rate": (0.5, 0.1),
     "momentum": (0.9, 0.5),
     "decay_rate": (0.9, 0.5),
-    "beta1": (0.875, 0.5),  # exact in every dtype, for rules that jump
+    "beta1": (0.875, 0.5),  # exact in every dtype, for discontinuous rules
     "beta2": (0.99, 0.5),
     "epsilon": (0.1, 0.5),
     "weight_decay": (0.0, 0.25),
@@ -26,21 +26,21 @@ def _function(rule):
 
 
 def _torch_step(rule):
-    """A step of PyTorch's optimiser, fused where it can be."""
+    """Return a step of PyTorch's optimizer, fused if it supports that."""
 
     def step(torch, t, s):
         w = t.w.clone().requires_grad_()
         w.grad = t.dw
         kind = getattr(torch.optim, rule.torch.name)
         fused = {"fused": True} if "fused" in inspect.signature(kind).parameters else {}
-        optimiser = kind([w], **rule.torch.arguments({name: s[name] for name in rule.defaults}), **fused)
-        state = optimiser.state[w]
+        optimizer = kind([w], **rule.torch.arguments({name: s[name] for name in rule.defaults}), **fused)
+        state = optimizer.state[w]
         state["step"] = torch.tensor(s.get("t", 1) - 1.0)
         for ours, theirs in rule.torch.state.items():
             state[theirs] = getattr(t, ours) / (-s["learning_rate"] if ours == "velocity" else 1)
 
         def update():
-            optimiser.step()
+            optimizer.step()
             return (w.detach(),)
 
         return update

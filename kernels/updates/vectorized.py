@@ -1,4 +1,4 @@
-"""`updates` with NumPy: a whole array at a time, the weights written last since `out` may be `w`."""
+"""`updates` as NumPy array expressions; the weights are written last, since `out` may be `w`."""
 
 import numpy as np
 

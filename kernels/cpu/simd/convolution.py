@@ -1,7 +1,7 @@
-"""The convolution engine of the njit backend: the forward pass on register tiles, ReLU and pooling fused in.
+"""Forward pass of the convolution of the njit backend: register tiles with fused ReLU and max pooling.
 
-Work is split over blocks of images, and where these are few over filters too. `geometry` says where things lie. While a
-block is computed the images of the next one are fetched. The backward pass is in `gradients`.
+Tasks are blocks of images, split by filters too if there are few blocks. `geometry` computes the memory layout. While a
+block is computed the images of the next one are prefetched. The backward pass is in `gradients`.
 """
 
 import numpy as np
@@ -13,23 +13,23 @@ from .padding import fill_planes, part_planes, pool, prefetch_part, store_plane
 from .pool2x2 import narrow
 from .tiles import outer_tile
 
-TASKS = 8  # wanted at least, to keep cores equally busy
+TASKS = 8  # minimum number of tasks, for load balance
 NO_INDEX = np.empty((0, 0, 0, 0), np.uint8)
 
 
-def forward(x, w, b, place, relu=False):
-    """The convolution's output, passed through ReLU if asked."""
-    x, place, _ = windows.cropped(x, place)
-    shape = geometry.shape_of(x, w, place)
+def forward(x, w, b, geometry_, relu=False):
+    """Return the output of the convolution, with ReLU if relu is True."""
+    x, geometry_, _ = windows.cropped(x, geometry_)
+    shape = geometry.shape_of(x, w, geometry_)
     out = np.empty((x.shape[0], shape.F, shape.OH, shape.OW), x.dtype)
     _run_forward(x, w, b, shape, 0 if relu else -np.inf, (0, 0), (0, 0), out, NO_INDEX)
     return out
 
 
-def forward_pooled(x, w, b, place, pooling, index_dtype):
-    """The convolution's output passed through ReLU and max pooling, and the pooling's index."""
-    x, place, _ = windows.cropped(x, place)
-    shape = geometry.shape_of(x, w, place)
+def forward_pooled(x, w, b, geometry_, pooling, index_dtype):
+    """Return the output of convolution, ReLU and max pooling, and the index of the pooling."""
+    x, geometry_, _ = windows.cropped(x, geometry_)
+    shape = geometry.shape_of(x, w, geometry_)
     out = np.empty((x.shape[0], shape.F, *pooling.out), x.dtype)
     index = np.empty(out.shape, index_dtype)
     _run_forward(x, w, b, shape, 0, pooling.window, pooling.stride, out, index)
@@ -42,15 +42,15 @@ def _run_forward(x, w, b, shape, floor, size, pool_stride, out, index):
         weights = _pack(w.reshape(shape.F, -1), plan.out.rows)
         blocks = -(-len(x) // (plan.out.groups * plan.planes.together))
         splits = min(len(weights), -(-TASKS // blocks))
-        are_quads = size == pool_stride == (2, 2) and plan.out.row == 2 * out.shape[3]
-        width = narrow(2, plan.out.row, x.dtype) if are_quads and plan.planes.together == 1 else 0
+        is_2x2 = size == pool_stride == (2, 2) and plan.out.row == 2 * out.shape[3]
+        width = narrow(2, plan.out.row, x.dtype) if is_2x2 and plan.planes.together == 1 else 0
         numbers = (splits, shape.OH, shape.OW, width)
         _forward(blocks * splits, x, weights, b, *plan, x.dtype.type(floor), numbers, size, pool_stride, out, index)
 
 
 @threads.serial
 def _pack(w, rows):
-    """Filters (F, K) as tiles read them: (blocks, K, rows); the last block overlaps the one before."""
+    """Pack filters (F, K) into blocks (blocks, K, rows) as tiles read them; the last block overlaps the one before."""
     F, K = w.shape
     blocks = (F + rows - 1) // rows
     packed = np.empty((blocks, K, rows), w.dtype)
@@ -64,7 +64,7 @@ def _pack(w, rows):
 
 @threads.parallel(grain=1)
 def _forward(start, stop, x, weights, b, layout, offsets, tiles, floor, numbers, size, pool_stride, out, index):
-    """The tasks from `start` to `stop`: each some filters of a block of images."""
+    """Compute the tasks from `start` to `stop`; each is some filters of a block of images."""
     (splits, OH, OW, width), together = numbers, layout.together
     images, image = tiles.groups * together, layout.C * layout.H * layout.W
     planes = np.zeros(0 if layout.in_place else tiles.groups * layout.group, x.dtype)
@@ -93,7 +93,7 @@ def _forward(start, stop, x, weights, b, layout, offsets, tiles, floor, numbers,
 
 @threads.njit_no_refcount
 def _write_direct(source, weights, blocks, b, offsets, tiles, floor, out, n, ahead):
-    """Some filters' outputs of image n, tile by tile, straight into `out`."""
+    """Compute outputs of image n for some filters, tile by tile, and write them directly to `out`."""
     _, K, rows = weights.shape
     F, plane, size = out.shape[1], out.shape[2] * out.shape[3], out.itemsize
     for group in range(0, tiles.positions.size, tiles.tile_vectors):
@@ -102,7 +102,7 @@ def _write_direct(source, weights, blocks, b, offsets, tiles, floor, out, n, ahe
             outer_tile(
                 rows, floor, source, tiles.positions.ctypes.data + group * 8, offsets.ctypes.data,
                 weights.ctypes.data + block * K * rows * size, K, out.ctypes.data + (n * F + f) * plane * size, plane,
-                tiles.places.ctypes.data + group * 8, b.ctypes.data + f * size,
+                tiles.targets.ctypes.data + group * 8, b.ctypes.data + f * size,
             )  # fmt: skip
         prefetch_part(ahead, group, tiles.positions.size, size)
 
@@ -112,7 +112,7 @@ def _write_rows(
     source, weights, blocks, b, offsets, tiles, floor, scratch, out_size, size, pool_stride, width, out, index,
     first, count, together, spare, plain, ahead,
 ):  # fmt: skip
-    """A block of images, some filters at a time: tiles into scratch planes, and from there rows, pooled or not."""
+    """Compute a block of images, some filters at a time: tiles to scratch planes, whose rows are copied or pooled."""
     _, K, rows = weights.shape
     F, itemsize, groups = b.size, out.itemsize, (count + together - 1) // together
     stride, zero, plane = tiles.groups * tiles.plane, out.dtype.type(0), out_size[0] * out_size[1]
@@ -122,7 +122,7 @@ def _write_rows(
             outer_tile(
                 rows, floor, source, tiles.positions.ctypes.data + group * 8, offsets.ctypes.data,
                 weights.ctypes.data + block * K * rows * itemsize, K, scratch.ctypes.data, stride,
-                tiles.places.ctypes.data + group * 8, b.ctypes.data + f * itemsize,
+                tiles.targets.ctypes.data + group * 8, b.ctypes.data + f * itemsize,
             )  # fmt: skip
         for row in range(rows):
             for g in range(groups):
@@ -138,6 +138,6 @@ def _write_rows(
                         out_size[1] * itemsize, plane * itemsize, here, spare,
                     )  # fmt: skip
                     for e in range(here):
-                        target, places = out[n + e, f + row], index[n + e, f + row]
-                        pool(plain, e * plane, out_size[1], size, pool_stride, 0, target, places)
+                        target, winners = out[n + e, f + row], index[n + e, f + row]
+                        pool(plain, e * plane, out_size[1], size, pool_stride, 0, target, winners)
         prefetch_part(ahead, block - blocks.start, len(blocks), itemsize)

@@ -1,18 +1,18 @@
-"""Where everything lies when a convolution runs on register tiles. Worked out once per geometry, in NumPy.
+"""Memory layout of a convolution on register tiles, computed in NumPy once per geometry.
 
-An image is copied into zero-bordered planes, one per channel, so that no tap asks whether it is inside. A stride s is
-undone on the way: rows and columns are dealt out to s x s phases, and within a phase every stride is 1. Tap
-k = (c, kh, kw) of the output at row i, column j then lies at
+An image is copied into zero-padded planes, one per channel, so that taps need no bounds checks. The copy removes a
+stride s: rows and columns are distributed over s x s phases, and within a phase every stride is 1. Tap k = (c, kh, kw)
+of the output at row i, column j is then at
 
     offsets[k] + i*row + j,   offsets[k] = plane of (c, h mod s, w mod s) + (h div s)*row + w div s
 
-with h = kh*dilation, w = kw*dilation: the same for every output, which is all that a tile needs to know (an implicit
-matrix product; no im2col). A tile works on vectors of neighbouring outputs: `positions` lists where they begin. Where a
-row holds whole vectors they go straight to the output ("direct"); else they run on over the ends of rows through one
-flat plane, and rows are copied from there.
+with h = kh*dilation, w = kw*dilation. The offsets are the same for every output, so a tile needs nothing else (an
+implicit matrix product without im2col). A tile computes vectors of adjacent outputs, which begin at `positions`. If a
+row consists of whole vectors they are written directly to the output ("direct"); else vectors continue across the ends
+of rows in a flat scratch plane, from which the rows are copied.
 
-Where rows are much shorter than a vector, `together` images form a group and are interleaved element by element: a row
-is then `together` times as long, every number above is multiplied by it, and the rest stays as it was.
+If rows are much shorter than a vector, `together` images form a group and are interleaved element by element: a row is
+then `together` times as long and every number above is multiplied by it.
 """
 
 import functools
@@ -25,13 +25,13 @@ from ...dispatch.windows import Geometry
 from .cpu_info import dot_tile, lanes, outer_tile
 
 INDEX = np.int64
-BLOCK_BYTES = 512 * 1024  # of planes that a thread works on at a time: half of a usual second-level cache
-DOT_VECTORS = 64  # in one dot product, more or less: enough to make little of adding up lanes
-GROUPS = 8  # wanted at least, to keep cores busy
+BLOCK_BYTES = 512 * 1024  # planes of one task at a time: half of a typical L2 cache
+DOT_VECTORS = 64  # approximate length of a dot product; amortizes the sum over lanes
+GROUPS = 8  # minimum number of groups, to keep cores busy
 
 
 class Shape(NamedTuple):
-    """The numbers that define a convolution, but for the number of images."""
+    """The sizes that define a convolution, except the number of images."""
 
     C: int
     H: int
@@ -56,30 +56,30 @@ class Shape(NamedTuple):
 
     @property
     def reach(self) -> tuple[int, int]:
-        """How many rows and columns of a phase the last tap of a filter lies behind the first."""
+        """The distance from the first to the last tap of a filter, in rows and columns of a phase."""
         return self.DH * (self.KH - 1) // self.SH, self.DW * (self.KW - 1) // self.SW
 
     @property
     def reads_all(self) -> bool:
-        """Whether taps fall into every phase, so that no row or column lies between all windows."""
+        """Whether every phase has taps, so that every row and column is read by some window."""
         rows, columns = math.gcd(self.SH, self.DH), math.gcd(self.SW, self.DW)
         return self.SH <= self.KH and self.SW <= self.KW and rows == columns == 1
 
     @property
     def is_plain(self) -> bool:
-        """Whether a tap is never outside and outputs are as close as inputs."""
+        """Whether there is no padding and the stride is 1."""
         return (self.SH, self.SW, self.PH, self.PW) == (1, 1, 0, 0)
 
 
 def shape_of(x: np.ndarray, w: np.ndarray, geometry: Geometry) -> Shape:
-    """The convolution of images x with filters w."""
+    """Return the sizes of a convolution of images x with filters w."""
     return Shape(
         x.shape[1], *geometry.image, w.shape[0], *geometry.window, *geometry.stride, *geometry.pad, *geometry.dilation
     )
 
 
 class Planes(NamedTuple):
-    """The zero-bordered planes of a group of images. Kernels see it, so it is flat: numba takes no nested tuples."""
+    """The zero-padded planes of a group of images. It is passed to kernels, so it contains no nested tuples."""
 
     C: int
     H: int
@@ -88,40 +88,40 @@ class Planes(NamedTuple):
     SW: int
     together: int
     row: int  # elements in a row
-    plane: int  # in a plane, of which there are C*SH*SW
-    group: int  # in all of them, with slack behind
-    lines: np.ndarray  # where row h of an image goes in its channel's planes
-    columns: np.ndarray  # where column w < SW goes in that row, and how many columns go with it
-    in_place: bool  # the images themselves lie so, and no vector reaches beyond them
+    plane: int  # elements in a plane; there are C*SH*SW planes
+    group: int  # elements in all planes, with slack at the end
+    lines: np.ndarray  # target of row h of an image in its channel's planes
+    columns: np.ndarray  # target of column w < SW in that row, and the number of columns in its phase
+    in_place: bool  # the images already have this layout, and no vector reads beyond them
 
 
 class Gradients(NamedTuple):
-    """The zero-bordered planes of dout, one per filter."""
+    """The zero-padded planes of dout, one per filter."""
 
     together: int
     row: int
     plane: int
     group: int
-    start: int  # where output (0, 0) lies in a plane
-    in_place: bool  # dout itself lies so, where no ReLU or pooling has to be undone first
+    start: int  # position of output (0, 0) in a plane
+    in_place: bool  # dout already has this layout, if there is no fused ReLU or pooling
 
 
 class Output(NamedTuple):
-    """What the outer tile writes over a block of groups."""
+    """Outputs of the outer-product tile for a block of groups."""
 
     rows: int  # of a tile
     tile_vectors: int  # of a tile
     groups: int  # in a block
     vectors: int  # of one group
-    positions: np.ndarray  # where the vectors of a block begin in its planes
-    places: np.ndarray  # where they go: in the output if direct, else in a scratch plane
+    positions: np.ndarray  # first elements of the vectors of a block in its planes
+    targets: np.ndarray  # where they are written: in the output if direct, else in a scratch plane
     direct: bool
     row: int  # of the scratch plane
     plane: int  # of the scratch plane, one per group
 
 
 class Dots(NamedTuple):
-    """What the dot tile reads over a block of groups."""
+    """Inputs of the tile of dot products for a block of groups."""
 
     rows: int  # of a tile
     tile_vectors: int  # of a tile
@@ -156,14 +156,14 @@ class Phase(NamedTuple):
     left: int
     rows: int
     columns: int
-    taps: np.ndarray  # (K, 2): filter and place kh*KW + kw of each tap
+    taps: np.ndarray  # (K, 2): filter and position kh*KW + kw of each tap
     offsets: np.ndarray  # of the taps in the planes of the gradient
     out: Output
 
 
 @functools.lru_cache(maxsize=256)
 def images_together(shape: Shape, images: int, dtype: np.dtype) -> int:
-    """How many images of a batch to interleave: what leaves the fewest lanes unused, 1 where it is close."""
+    """Return how many images of a batch to interleave: the number with the fewest unused lanes, 1 if it is close."""
     if not images * shape.OH * shape.OW:
         return 1
     width, row, size = lanes(dtype), _row(shape), shape.C * shape.H * shape.W * dtype.itemsize
@@ -181,7 +181,7 @@ def images_together(shape: Shape, images: int, dtype: np.dtype) -> int:
 
 @functools.lru_cache(maxsize=256)
 def forward(shape: Shape, dtype: np.dtype, together: int) -> Forward:
-    """The plan of a forward pass."""
+    """Return the plan of a forward pass."""
     tile = outer_tile(shape.F, shape.C * shape.KH * shape.KW, dtype)
     planes = _x_planes(shape, together, tile.lanes)
     width = shape.OW if together == 1 else None
@@ -194,7 +194,7 @@ def forward(shape: Shape, dtype: np.dtype, together: int) -> Forward:
 
 @functools.lru_cache(maxsize=256)
 def backward(shape: Shape, dtype: np.dtype, need_dx: bool, together: int) -> Backward:
-    """The plan of dw and db; the planes of the gradient have borders only if dx is needed as well."""
+    """Return the plan of dw and db; the planes of the gradient are padded only if dx is needed too."""
     tile, width = dot_tile(shape.F, dtype), lanes(dtype)
     x = _x_planes(shape, together, width)
     columns = shape.OW * together
@@ -218,7 +218,7 @@ def backward(shape: Shape, dtype: np.dtype, need_dx: bool, together: int) -> Bac
 
 @functools.lru_cache(maxsize=256)
 def input_phases(shape: Shape, dtype: np.dtype, together: int) -> tuple[Phase, ...]:
-    """The phases of dx. Rows and columns that no output read belong to no phase: dx is zero there."""
+    """Return the phases of dx. Rows and columns that no output reads belong to no phase; dx is zero there."""
     plan, tile = backward(shape, dtype, True, together), outer_tile(shape.C, shape.F * shape.KH * shape.KW, dtype)
     d, phases = plan.gradients, []
     heights, widths = np.arange(shape.KH) * shape.DH, np.arange(shape.KW) * shape.DW
@@ -246,10 +246,10 @@ def _round_up(count: int, step: int) -> int:
 
 
 def _row(shape: Shape) -> int:
-    """Places in a row, the same for the planes of x and of d, so that one flat position means one output in both.
+    """Return the length of a row in the planes of x and d, so that a flat position is the same output in both.
 
-    It is just the padded row: OW plus the reach of a filter never exceed it, so in the planes of d a tap that leaves a
-    row on either side meets the gap of zeros.
+    It is the length of a padded row: OW plus the reach of a filter never exceeds it, so in the planes of d a tap beyond
+    either end of a row reads zeros.
     """
     return -(-(shape.W + 2 * shape.PW) // shape.SW)
 
@@ -262,9 +262,9 @@ def _x_planes(shape: Shape, together: int, width: int) -> Planes:
     group = shape.C * shape.SH * shape.SW * plane + reach + row + 2 * width
     h, w = np.arange(shape.H) + shape.PH, np.arange(min(shape.SW, shape.W)) + shape.PW
     lines = h % shape.SH * shape.SW * plane + h // shape.SH * row
-    places = w % shape.SW * plane + w // shape.SW * together
+    columns = w % shape.SW * plane + w // shape.SW * together
     counts = (shape.W + shape.SW - 1 - np.arange(w.size)) // shape.SW
-    tables = lines.astype(INDEX), np.stack([places, counts], axis=1).astype(INDEX)
+    tables = lines.astype(INDEX), np.stack([columns, counts], axis=1).astype(INDEX)
     return Planes(shape.C, shape.H, shape.W, shape.SH, shape.SW, together, row, plane, group, *tables, False)
 
 
@@ -276,14 +276,15 @@ def _x_offsets(shape: Shape, planes: Planes) -> np.ndarray:
     c, kh, kw = np.meshgrid(np.arange(shape.C), np.arange(shape.KH), np.arange(shape.KW), indexing="ij")
     h, w = kh * shape.DH, kw * shape.DW
     plane = (c * shape.SH + h % shape.SH) * shape.SW + w % shape.SW
-    place = plane * planes.plane + h // shape.SH * planes.row + w // shape.SW * planes.together
-    return place.ravel().astype(INDEX)
+    offsets = plane * planes.plane + h // shape.SH * planes.row + w // shape.SW * planes.together
+    return offsets.ravel().astype(INDEX)
 
 
 def _d_layout(shape: Shape, row: int, width: int, borders: bool, together: int) -> tuple[int, int]:
-    """Where output (0, 0) lies in a plane of the gradient, and the elements of a plane.
+    """Return the position of output (0, 0) in a plane of the gradient, and the number of elements of a plane.
 
-    With borders there is room for the reach of a filter above and left of it, and it lies at the start of a vector.
+    With borders there is padding for the reach of a filter above and to the left, and the position is a multiple of the
+    vector length.
     """
     start, rows = 0, shape.OH
     if borders:
@@ -294,7 +295,7 @@ def _d_layout(shape: Shape, row: int, width: int, borders: bool, together: int) 
 
 
 def _cover(rows: int, columns: int, row: int, lanes: int) -> list[int]:
-    """Where vectors begin that cover every output of a flat plane once: each at the first output not yet covered."""
+    """Return the starts of vectors that cover all outputs of a flat plane: each at the first output not covered yet."""
     positions, covered = [], 0
     for i in range(rows):
         position = max(i * row, covered)
@@ -305,9 +306,9 @@ def _cover(rows: int, columns: int, row: int, lanes: int) -> list[int]:
 
 
 def _output(rows, columns, row, group, width, tile, budget, groups=None) -> Output:
-    """Vectors over rows x columns outputs in planes of `row` elements, one group every `group` elements.
+    """Return the vectors for rows x columns outputs in planes of `row` elements, with `group` elements per group.
 
-    `width` is the row length of the array that vectors may go to directly, None where they may not.
+    `width` is the row length of the array that vectors may be written to directly, or None.
     """
     flat = _cover(rows, columns, row, tile.lanes)
     in_row = [*range(0, columns - tile.lanes + 1, tile.lanes)]
@@ -315,13 +316,13 @@ def _output(rows, columns, row, group, width, tile, budget, groups=None) -> Outp
         in_row.append(columns - tile.lanes)  # the last vector overlaps the one before
     if width is not None and in_row and rows * len(in_row) <= 1.1 * len(flat):
         positions = [i * row + j for i in range(rows) for j in in_row]
-        places = [i * width + j for i in range(rows) for j in in_row]
+        targets = [i * width + j for i in range(rows) for j in in_row]
         rest = -len(positions) % tile.vectors
-        positions, places = positions + positions[-1:] * rest, places + places[-1:] * rest
-        tables = _table(positions), _table(places)
+        positions, targets = positions + positions[-1:] * rest, targets + targets[-1:] * rest
+        tables = _table(positions), _table(targets)
         return Output(tile.rows, tile.vectors, 1, len(positions), *tables, True, width, rows * width)
-    dense = columns % tile.lanes == 0  # whole vectors: no gaps need be kept in the scratch plane
-    places = [position // row * columns + position % row for position in flat] if dense else flat
+    dense = columns % tile.lanes == 0  # whole vectors: the scratch plane needs no gaps
+    targets = [position // row * columns + position % row for position in flat] if dense else flat
     row = columns if dense else row
     plane = _round_up(rows * row + tile.lanes, tile.lanes)
     plane += tile.lanes if plane % 1024 == 0 else 0
@@ -330,10 +331,10 @@ def _output(rows, columns, row, group, width, tile, budget, groups=None) -> Outp
             (-len(flat) * n % tile.vectors / (len(flat) * n), n) for n in range(1, max(2, min(9, budget // group)))
         ]
         groups = min(waste)[1]
-    starts, targets = _for_each_group(flat, groups, group), _for_each_group(places, groups, plane)
-    rest = -starts.size % tile.vectors
-    starts, targets = (np.concatenate([table, np.repeat(table[-1:], rest)]) for table in (starts, targets))
-    return Output(tile.rows, tile.vectors, groups, len(flat), starts, targets, False, row, plane)
+    tables = _for_each_group(flat, groups, group), _for_each_group(targets, groups, plane)
+    rest = -tables[0].size % tile.vectors
+    sources, destinations = (np.concatenate([table, np.repeat(table[-1:], rest)]) for table in tables)
+    return Output(tile.rows, tile.vectors, groups, len(flat), sources, destinations, False, row, plane)
 
 
 def _for_each_group(positions: list[int], groups: int, stride: int) -> np.ndarray:

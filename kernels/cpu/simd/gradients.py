@@ -1,9 +1,10 @@
-"""The gradients of the convolution engine: dx, dw and db, ReLU and pooling undone on the way.
+"""Backward pass of the convolution of the njit backend: dx, dw and db, through fused ReLU and max pooling.
 
-dx is the gradient's planes convolved with the filters turned over, on the outer tile; dw is a tile of dot products of
-the gradient's planes and the images'; db falls off where the gradient is packed for it. Work is split over chunks of
-images, and where these are few over filters and channels too. The number of chunks does not depend on the threads: dw
-is summed within a chunk and then over the chunks in order, so that no bit depends on the threads either.
+dx is the convolution of the gradient's planes with the flipped filters, on the outer-product tile; dw uses the tile
+of dot products of the planes of the gradient and of the images; db is summed while the gradient is packed. Tasks are
+chunks of images, split by filters and channels too if there are few chunks. The number of chunks does not depend on the
+number of threads, and dw is summed within a chunk and then over the chunks in order, so results are bitwise independent
+of the number of threads.
 """
 
 import functools
@@ -18,14 +19,14 @@ from .geometry import DOT_VECTORS
 from .padding import fill_gradients, fill_planes, prefetch_part, store_phase
 from .tiles import dot_tile, outer_tile, pack_rows
 
-CHUNKS = 16  # of images at most, each with its own partial sum of dw
-PARTIAL_SUMS = 1 << 24  # elements of them together, more or less
+CHUNKS = 16  # maximum number of chunks of images, each with a partial sum of dw
+PARTIAL_SUMS = 1 << 24  # approximate number of elements of all partial sums
 
 
-def backward(dout, x, w, place, need_dx, relu=None, index=None, pooling=None):
-    """dx (or None), dw and db; `relu` is the output of a ReLU that followed, `index` that of a `pooling` behind it."""
-    x, place, places = windows.cropped(x, place)
-    shape = geometry.shape_of(x, w, place)
+def backward(dout, x, w, geometry_, need_dx, relu=None, index=None, pooling=None):
+    """Return dx (or None), dw and db. relu: the output of a fused ReLU; index: the index of a fused `pooling`."""
+    x, geometry_, crop = windows.cropped(x, geometry_)
+    shape = geometry.shape_of(x, w, geometry_)
     together = geometry.images_together(shape, len(x), x.dtype)
     plan = geometry.backward(shape, x.dtype, need_dx, together)
     rows, vectors = plan.dots.rows, plan.dots.tile_vectors
@@ -48,17 +49,17 @@ def backward(dout, x, w, place, need_dx, relu=None, index=None, pooling=None):
             db_parts,
         )  # fmt: skip
     dw = dw_parts.sum(axis=0).transpose(0, 3, 1, 2).reshape(tiles[0] * rows, -1)[: shape.F, : w[0].size]
-    return windows.uncropped(dx, places), np.ascontiguousarray(dw).reshape(w.shape), db_parts.sum(axis=0)
+    return windows.uncropped(dx, crop), np.ascontiguousarray(dw).reshape(w.shape), db_parts.sum(axis=0)
 
 
 def _empty_dx(x, shape):
-    """Zeros only where some rows or columns of dx belong to no phase."""
+    """Allocate dx, with zeros if some of its rows or columns belong to no phase."""
     return np.empty_like(x) if shape.reads_all else np.zeros_like(x)
 
 
 @threads.serial
 def _pack_phase(w, taps, rows):
-    """The filters of one phase for the tile of dx, whose rows are channels: (blocks, K, rows)."""
+    """Pack the filters of one phase for the tile of dx, whose rows are channels: (blocks, K, rows)."""
     F, C = w.shape[0], w.shape[1]
     flat = w.reshape(F, C, -1)
     blocks = (C + rows - 1) // rows
@@ -74,8 +75,8 @@ def _pack_phase(w, taps, rows):
 
 @functools.lru_cache(maxsize=256)
 def _tables(shape, dtype, need_dx, together):
-    """The phases as a kernel walks them, a row of numbers each and their tables end to end; the scratch they need."""
-    numbers, offsets, positions, places, scratch, rows = [], [], [], [], 0, 1
+    """Return the phases as arrays for a kernel, a row of numbers each and joined tables, and the scratch size."""
+    numbers, offsets, positions, targets, scratch, rows = [], [], [], [], 0, 1
     for phase in geometry.input_phases(shape, dtype, together) if need_dx else ():
         out = phase.out
         numbers.append([
@@ -84,9 +85,9 @@ def _tables(shape, dtype, need_dx, together):
         ])  # fmt: skip
         offsets.append(phase.offsets)
         positions.append(out.positions)
-        places.append(out.places)
+        targets.append(out.targets)
         scratch, rows = max(scratch, out.rows * out.groups * out.plane), out.rows
-    tables = (_join(table, np.int64) for table in (offsets, positions, places))
+    tables = (_join(table, np.int64) for table in (offsets, positions, targets))
     return (np.array(numbers, np.int64).reshape(-1, 13), *tables), (rows, scratch)
 
 
@@ -99,7 +100,7 @@ def _backward(
     start, stop, dout, relu, index, size, pool_stride, x, layout, gradients, offsets, dots, tables, of_dx, weights,
     numbers, dx, dw_parts, db_parts,
 ):  # fmt: skip
-    """The tasks from `start` to `stop`: each a part of the filters (for dw) and channels (for dx) of a chunk."""
+    """Compute the tasks from `start` to `stop`; each is a part of the filters (dw) and channels (dx) of a chunk."""
     (splits, OH, OW, d_in_place), (rows, scratch_size), together = numbers, of_dx, layout.together
     N, chunks, images, itemsize = x.shape[0], len(dw_parts), dots.groups * together, x.itemsize
     image, d_image = layout.C * layout.H * layout.W, dout[0].size
@@ -155,7 +156,7 @@ def _backward(
 
 @threads.serial
 def _add_dw(x, d, gradients, offsets, dots, vectors, part, packed, dw, db, ahead, d_ahead):
-    """dw and db of some filters over a block of images, a tile of filters and taps at a time."""
+    """Add dw and db of some filters over a block of images, one tile of filters and taps at a time."""
     size, zero, rows, F = dw.itemsize, dw.dtype.type(0), dots.rows, db.size
     tiles, taps = dw.shape[0], dw.shape[1]
     pieces = max(1, vectors // DOT_VECTORS)
@@ -188,8 +189,8 @@ def _add_dw(x, d, gradients, offsets, dots, vectors, part, packed, dw, db, ahead
 
 @threads.serial
 def _write_dx(d, layout, gradients, tables, weights, rows, scratch, dx, first, count, split, spare):
-    """dx of a block of images, phase by phase: the gradient's planes convolved with the filters turned over."""
-    phases, offsets, positions, places = tables
+    """Write dx of a block of images, phase by phase: the gradient's planes convolved with the flipped filters."""
+    phases, offsets, positions, targets = tables
     C, plane_size, size, together = layout.C, layout.H * layout.W, dx.itemsize, layout.together
     blocks, no_floor, zeros = (C + rows - 1) // rows, dx.dtype.type(-np.inf), np.zeros(rows, dx.dtype)
     all_groups = (count + together - 1) // together
@@ -209,7 +210,7 @@ def _write_dx(d, layout, gradients, tables, weights, rows, scratch, dx, first, c
                         rows, no_floor, d + g * gradients.group * size, positions.ctypes.data + at * 8,
                         offsets.ctypes.data + at_offsets * 8,
                         weights.ctypes.data + (at_weights + block * K * rows) * size, K, target, stride,
-                        places.ctypes.data + at * 8, zeros.ctypes.data,
+                        targets.ctypes.data + at * 8, zeros.ctypes.data,
                     )  # fmt: skip
                 if not direct:
                     for i in range(here):

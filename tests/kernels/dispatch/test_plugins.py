@@ -291,20 +291,20 @@ def test_what_is_broken_is_not_available_and_says_why(site):
     assert lines == [
         f"False absent | loading 'nowhere.kernels' of broken-package failed (ModuleNotFoundError: No module named "
         f"'nowhere') | {remedy}",
-        "False auto of broken-package | the name 'auto' is one of fastnn's own | ask the authors of broken-package for "
+        "False auto of broken-package | the name 'auto' is reserved by fastnn | ask the authors of broken-package for "
         "another",
-        "False njit of broken-package | the name 'njit' is one of fastnn's own | ask the authors of broken-package for "
+        "False njit of broken-package | the name 'njit' is reserved by fastnn | ask the authors of broken-package for "
         "another",
         f"False quits | loading 'broken' of broken-package failed (SystemExit: no licence) | {remedy}",
         "False three | 'number:VALUE' of broken-package is of type int, neither a package nor a mapping of operations "
-        "| ask the authors of broken-package to mend it",
+        "| ask the authors of broken-package to fix it",
         "False twice | more than one package offers it: broken-package, other-package | uninstall all but one of them",
     ]
     assert first == (
         "BackendUnavailable set_backend: backend='quits' cannot run here: loading 'broken' of broken-package failed "
         f"(SystemExit: no licence); {remedy}"
     )
-    assert "cannot run here: the name 'njit' is one of fastnn's own" in second
+    assert "cannot run here: the name 'njit' is reserved by fastnn" in second
     assert third.startswith("ValueError set_backend: backend='twise' is unknown; expected one of 'naive', ")
     assert third.endswith("'twice'; did you mean 'twice'?")
 

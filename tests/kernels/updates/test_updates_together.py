@@ -104,7 +104,7 @@ def test_where_one_does_not_fit_none_is_written(backend, rule):
     before, numbers = copy.deepcopy(arrays), RULES[rule][1]
     wrong = [([*arrays[1][:2], np.ones(5)], ValueError, r"dw\[2\].shape = \(5,\) does not fit; expected \(4,\)")]
     wrong.append((arrays[1][:2], ValueError, r"len\(dw\) = 2 does not fit; expected 3, one for each parameter"))
-    wrong.append((np.ones(3), TypeError, "dw is of type ndarray beside lists; expected a list of arrays"))
+    wrong.append((np.ones(3), TypeError, "dw is of type ndarray, but w is a list; expected a list of arrays"))
     wrong.append(([*arrays[1][:2], arrays[0][2]], ValueError, r"dw\[2\] and out\[2\] share memory"))
     for dw, error, message in wrong:
         with pytest.raises(error, match=f"^{rule.__name__}: {message}"):
