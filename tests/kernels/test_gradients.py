@@ -1,4 +1,4 @@
-"""The naive loops' gradients of every operation against numeric ones, on arguments that its specification describes."""
+"""Tests of the gradients of the naive loops against numeric ones, on arguments drawn from the specifications."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def plan_of(function, draw):
 
 
 def assert_numeric(function, forward, arguments, value, result, weights):
-    """Every gradient is that of `result`, weighted."""
+    """Compare every gradient with the numeric gradient of `result`, weighted by `weights`."""
     with fastnn.use_backend("naive"):
         gradients = outcome(function, function.public, arguments)
         for name, gradient in gradients.items():

@@ -1,1 +1,1 @@
-"""Inputs and checks that files of tests share: a module for each operation, one for networks."""
+"""Inputs and checks shared by several test files: one module for each operation, one for networks."""

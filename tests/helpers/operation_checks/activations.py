@@ -18,7 +18,7 @@ def backward(name):
 
 
 def draw(shape, dtype, seed=0):
-    """Normal numbers among zeros, halves, NaN and large ones."""
+    """Draw normal numbers mixed with zeros, halves, NaN and large numbers."""
     generator = np.random.default_rng(seed)
     special = generator.choice([0.0, -0.0, 0.5, -1.0, np.nan, 40.0, -40.0, 1e4, -1e4], shape)
     return np.where(generator.random(shape) < 0.5, special, 2 * generator.standard_normal(shape)).astype(dtype)

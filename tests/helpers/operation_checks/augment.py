@@ -10,7 +10,7 @@ EXTREME = [-(2**31), 2**31 - 1]
 
 
 def draw(shape, dtype=np.float64, seed=0, reach=6):
-    """Images, and for each an offset, whether it is mirrored, and a hole; now and then an absurd one."""
+    """Draw images and for each an offset, a flip and a hole; some numbers are extreme."""
     generator = np.random.default_rng(seed)
     numbers = generator.integers(-reach, reach + 1, (5, shape[0]))
     numbers = np.where(generator.random(numbers.shape) < 0.1, generator.choice(EXTREME, numbers.shape), numbers)
@@ -20,7 +20,7 @@ def draw(shape, dtype=np.float64, seed=0, reach=6):
 
 
 def only(count=1, **changed):
-    """The arguments behind x that change nothing, but for those given."""
+    """Return the arguments after x that leave the images unchanged, except the given ones."""
     names = ("top", "left", "flip", "hole_top", "hole_left", "hole_size")
     return {name: np.full(count, changed.get(name, 0), bool if name == "flip" else int) for name in names}
 

@@ -9,16 +9,16 @@ compared = pytest.mark.parametrize("backend", [name for name in AVAILABLE if nam
 
 
 def draw(rng, shape, dtype, whole=False):
-    """Normal numbers, or small whole ones whose sums are exact."""
+    """Draw normal numbers, or small integers whose sums are exact."""
     return (rng.integers(-4, 5, shape) if whole else rng.normal(size=shape)).astype(dtype)
 
 
 def numeric_gradient(loss, x, h=1e-6):
     gradient = np.empty_like(x)
-    for place in np.ndindex(x.shape):
+    for index in np.ndindex(x.shape):
         moved = x.copy()
-        moved[place] += h
+        moved[index] += h
         high = loss(moved)
-        moved[place] -= 2 * h
-        gradient[place] = (high - loss(moved)) / (2 * h)
+        moved[index] -= 2 * h
+        gradient[index] = (high - loss(moved)) / (2 * h)
     return gradient

@@ -17,7 +17,7 @@ def check_layouts_and_integers(shape, dtype):
 
 
 def check_dropped_elements(dtype):
-    """Dropped elements are 0, whatever they were."""
+    """Dropped elements are 0, even if they were NaN or infinite."""
     _, mask = dropout.dropout_forward(np.ones(64, dtype), 0.5, 0)
     for odd in (np.nan, np.inf, -np.inf):
         x = np.full(64, odd, dtype)
@@ -28,7 +28,7 @@ def check_dropped_elements(dtype):
 
 
 def check_keeping_everything(size):
-    """Keeping everything changes nothing, not a bit."""
+    """Keeping everything returns bitwise equal arrays."""
     x = np.random.default_rng(2).standard_normal(size).astype(np.float32)
     x[:2] = -0.0, np.nan
     out, mask = dropout.dropout_forward(x, 1, 9)

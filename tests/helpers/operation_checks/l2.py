@@ -16,7 +16,7 @@ def draw(shapes, dtype=np.float64, seed=0):
 
 
 def penalised(w, dw, reg):
-    """`weight_penalty` as a function that leaves its arguments alone and returns the new gradient too."""
+    """Call `weight_penalty` on a copy of dw. Returns the loss and the new gradient."""
     dw = dw.copy(order="C")
     return l2.weight_penalty(w, dw, reg), dw
 
@@ -32,10 +32,10 @@ def check_against_the_loops(shape, dtype):
 
 
 def check_many_at_once(shapes, dtypes, seed=0):
-    """Many at once are one after the other."""
+    """Lists of arrays give the same results as one array at a time."""
 
     def some(seed):
-        return [array.astype(dtypes[place % len(dtypes)]) for place, array in enumerate(draw(shapes, seed=seed))]
+        return [array.astype(dtypes[position % len(dtypes)]) for position, array in enumerate(draw(shapes, seed=seed))]
 
     w, dw = some(seed), some(seed + 1)
     each = [penalised(*pair, 0.7) for pair in zip(w, dw, strict=True)]
@@ -56,7 +56,7 @@ def check_numbers_worked_by_hand():
 
 
 def check_the_gradient(shape):
-    """The gradient is that of the penalty."""
+    """The gradient equals the numeric gradient of the penalty."""
     (w,), dw = draw([shape]), np.zeros(shape)
     l2.weight_penalty(w, dw, 0.8)
     expected = eval_numerical_gradient(lambda w: l2.weight_penalty(w, np.zeros_like(w), 0.8), w, verbose=False)
@@ -64,7 +64,7 @@ def check_the_gradient(shape):
 
 
 def check_a_shared_gradient(size):
-    """A gradient that weights share gets every penalty."""
+    """The penalties of weights that share a gradient are added."""
     w, dw = draw([(size,), (size,)]), np.zeros(size)
     l2.weight_penalty(w, [dw, dw], 1.0)
     np.testing.assert_allclose(dw, w[0] + w[1], rtol=1e-15, atol=1e-15)

@@ -9,14 +9,14 @@ LOSSES = [linear_losses.linear_svm_loss, linear_losses.linear_softmax_loss]
 
 
 def draw(N, D, K, dtype, seed=0):
-    """Integers, so that scores are exact in any order of summing, with ties and hinges exactly at their kink."""
+    """Draw integers, so that scores are exact in any order of summation, with ties and hinges exactly at 0."""
     generator = np.random.default_rng(seed)
     W, X = generator.integers(-2, 3, (D, K)), generator.integers(-1, 2, (N, D))
     return W.astype(dtype), X.astype(dtype), generator.integers(K, size=N)
 
 
 def rounded(function):
-    """The function with its loss in the dtype of dW: as exact as its scores are."""
+    """Return the function with its loss rounded to the dtype of dW, the precision of the scores."""
 
     def call(W, X, y, reg):
         loss, dW = function(W, X, y, reg)
@@ -28,7 +28,7 @@ def rounded(function):
 
 
 def check_the_kink(dtype):
-    """The hinge has gradient 0 at its kink."""
+    """The gradient of the hinge is 0 at its kink."""
     one = np.ones((1, 1), dtype)
     assert linear_losses.linear_svm_loss(np.array([[2, 3, 1]], dtype), one, [1], 0)[1].tolist() == [[0, 0, 0]]
     nearly = np.array([[0.5, np.nextafter(dtype(1.5), dtype(0)), 1.5]], dtype)
@@ -37,7 +37,7 @@ def check_the_kink(dtype):
 
 
 def check_the_gradient(function):
-    """The gradient is the numeric one."""
+    """The gradient equals the numeric one."""
     generator = np.random.default_rng(3)
     W, X, y = generator.standard_normal((4, 3)), generator.standard_normal((5, 4)), generator.integers(3, size=5)
     expected = eval_numerical_gradient(lambda W: function(W, X, y, 0.7)[0], W, verbose=False)

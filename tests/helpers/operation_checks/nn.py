@@ -1,4 +1,4 @@
-"""A convolutional network, and numbers for it."""
+"""A convolutional network, and random inputs."""
 
 import numpy as np
 

@@ -6,7 +6,9 @@ from fastnn.gradient_check import eval_numerical_gradient_array, rel_error
 from fastnn.kernels import normalization
 from fastnn.testing import against_naive
 
-LARGE = 0.5  # an epsilon for few elements: their variance may be near 0, which costs digits whatever computes it
+LARGE = (
+    0.5  # epsilon for few elements, whose variance may be near 0; a small epsilon would lose digits on every backend
+)
 BATCH_BACKWARD = [
     normalization.batchnorm_backward,
     normalization.batchnorm_backward_alt,
@@ -15,7 +17,7 @@ BATCH_BACKWARD = [
 
 
 def draw(shape, dtype, seed=0, offset=0.0):
-    """x, dout, gamma, beta."""
+    """Return x, dout, gamma, beta."""
     generator = np.random.default_rng(seed)
     x, dout = offset + 2 * generator.standard_normal(shape), generator.standard_normal(shape)
     return tuple(values.astype(dtype) for values in (x, dout, *generator.standard_normal((2, shape[1]))))
@@ -36,7 +38,7 @@ def check_groups(x, dout, gamma, beta, groups):
 
 
 def check_gradients(shape, number, epsilon):
-    """Gradients are the numeric ones; number: of groups."""
+    """Compare gradients with numeric ones. number: the number of groups."""
     x, dout, gamma, beta = draw(shape, np.float64)
     statistics = np.random.default_rng(1).uniform(0.5, 2, (2, shape[1]))
 

@@ -8,7 +8,7 @@ RNG = np.random.default_rng(0)
 
 
 def draw(shape, dtype, kind="normal"):
-    """Normal numbers; few whole ones, so that there are ties, both zeros and exact sums; or with NaN and infinity."""
+    """Draw normal numbers; or few integers ("whole"), for ties and exact sums; or also NaN and infinity ("special")."""
     if kind == "normal":
         return RNG.standard_normal(shape).astype(dtype)
     values = [-2.0, -0.0, 0.0, 1.0, 2.0] + ([np.nan, np.inf, -np.inf] if kind == "special" else [])

@@ -10,7 +10,7 @@ from fastnn.testing import against_naive
 # beta1 is exact in every dtype, so that no sign depends on rounding: see `rules.Rule.jumps`
 NUMBERS = {"learning_rate": 0.01, "beta1": 0.875, "t": 3, "weight_decay": 0.1}
 RECORDS = {getattr(updates, record.kernel): record for record in rules.RULES.values()}
-RULES = {  # the arrays of state, and numbers for the rest
+RULES = {  # the number of state arrays, and the hyperparameters
     rule: (len(record.state), {name: NUMBERS.get(name, value) for name, value in record.defaults.items()})
     for rule, record in RECORDS.items()
 }
@@ -18,7 +18,7 @@ each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name_
 
 
 def draw(rule, shape, dtype, seed=0):
-    """w, dw and the state, whose second moments are not negative."""
+    """Return w, dw and the state, with second moments that are not negative."""
     record = RECORDS[rule]
     w, dw, *state = np.random.default_rng(seed).standard_normal((2 + len(record.state), *shape))
     state = [np.abs(one) if name in record.not_negative else one for name, one in zip(record.state, state, strict=True)]
@@ -27,7 +27,7 @@ def draw(rule, shape, dtype, seed=0):
 
 
 def updated(rule, in_place=False, **changed):
-    """The rule as a function that leaves its arguments alone and returns the new weights and the new state."""
+    """Return the rule as a function that copies its arguments and returns the new weights and state."""
 
     def apply(w, dw, *state):
         w, state = w.copy(order="C"), [array.copy(order="C") for array in state]
@@ -47,7 +47,7 @@ def check_against_the_loops(rule, decay, shape, dtype):
 
 
 def check_without_weight_decay(rule):
-    """Without weight decay the weights do not matter."""
+    """Without weight decay the state does not depend on the weights."""
     w, dw, *state = draw(rule, (3,), np.float64)
     expected = updated(rule, weight_decay=0)(w, dw, *state)
     w[1] = np.inf

@@ -1,4 +1,4 @@
-"""Convolution: the naive loops are judged by hand numbers and identities, every backend by the naive loops."""
+"""Tests of convolution: the naive loops against known values and identities, every backend against the naive loops."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def problem(x_shape, w_shape, stride, pad, dtype=np.float64, whole=False, seed=0
 
 
 def check(x, w, b, dout, stride, pad):
-    """Forward and backward on the active backend against the naive loops."""
+    """Compare forward and backward of the active backend with the naive loops."""
     sums = w[0].size, dout.size // max(1, dout.shape[1]), w[:, 0].size
     out = against_naive(conv2d_forward, x, w, b, stride, pad, terms=sums[0])
     gradients = against_naive(conv2d_backward, dout, x, w, stride, pad, terms=max(sums[1:]))
@@ -39,7 +39,7 @@ def check(x, w, b, dout, stride, pad):
 
 @st.composite
 def geometries(draw):
-    """Images, filters, stride and pad that fit at least once; small, so that the naive loops are quick."""
+    """Draw images, filters, stride and pad with at least one window; small, so that the naive loops are fast."""
     kernel = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
     stride = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     pad = draw(st.tuples(st.integers(0, 3), st.integers(0, 3)))
@@ -49,7 +49,7 @@ def geometries(draw):
     return (N, C, *size), (F, C, *kernel), stride, pad
 
 
-# ---- the oracle, judged from outside ----
+# ---- the naive loops against independent references ----
 
 
 def test_numbers_worked_by_hand(backend):
@@ -145,7 +145,7 @@ def test_agrees_with_torch(backend, x_shape, w_shape, stride, pad, dtype):
     assert_same(conv2d_backward(dout, x, w, stride, pad), expected, terms=dout.size)
 
 
-# ---- every backend against the oracle ----
+# ---- every backend against the naive loops ----
 
 
 @compared
@@ -158,7 +158,7 @@ def test_any_geometry(backend, geometry, dtype, seed):
 @compared
 @given(geometry=geometries(), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 999))
 @by_hypothesis
-def test_sums_of_small_whole_numbers_are_exact(backend, geometry, dtype, seed):
+def test_sums_of_small_integers_are_exact(backend, geometry, dtype, seed):
     x, w, b, dout = problem(*geometry, dtype, whole=True, seed=seed)
     actual = (conv2d_forward(x, w, b, *geometry[2:]), *conv2d_backward(dout, x, w, *geometry[2:]))
     with fastnn.use_backend("naive"):
@@ -208,8 +208,8 @@ def test_awkward_geometry(backend, x_shape, w_shape, stride, pad, dtype):
 @compared
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65])
-def test_every_tail_of_a_row(backend, width, dtype):
-    """Outputs per row below, at and above every vector length; filters and channels at every tail of a tile."""
+def test_every_remainder_of_a_row(backend, width, dtype):
+    """Rows just below, at and above each vector length; filters and channels that do not fill a tile."""
     for F, C, rows, stride in ((1, 3, 1, 1), (3, 1, 4, 1), (4, 5, 3, 2), (5, 16, 2, 1), (25, 1, 2, 1)):
         geometry = (2, C, rows + 2, (width - 1) * stride + 3), (F, C, 3, 3), (1, stride), (0, 0)
         check(*problem(*geometry, dtype), *geometry[2:])
@@ -242,7 +242,7 @@ def test_gaps_between_windows_get_no_gradient(backend):
     np.testing.assert_array_equal(dx[:, :, ~reached], 0)
 
 
-def test_no_images_give_zeros(backend):
+def test_an_empty_batch_gives_zeros(backend):
     x, w, b, dout = problem((0, 3, 5, 5), (2, 3, 3, 3), (1, 1), (0, 0))
     assert conv2d_forward(x, w, b).shape == (0, 2, 3, 3)
     dx, dw, db = conv2d_backward(dout, x, w)

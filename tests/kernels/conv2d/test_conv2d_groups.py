@@ -1,4 +1,4 @@
-"""Convolution where images are interleaved, where filters are split among tasks, and in place: the engine's choices."""
+"""Tests of convolution with interleaved images, with filters split among tasks, and without copies of the images."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def problem(x_shape, w_shape, stride, pad, dtype, seed=0):
 
 
 NARROW = [
-    # x, w, stride, pad: 2, 4, 8 and 16 images together, whole groups and not, each way of filling planes
+    # x, w, stride, pad: groups of 2, 4, 8 and 16 images, full and partial, and every way of filling planes
     ((16, 2, 8, 8), (3, 2, 3, 3), 1, 1),
     ((21, 3, 8, 8), (3, 3, 3, 3), 1, 1),
     ((35, 2, 4, 4), (5, 2, 3, 3), 1, 1),
@@ -51,7 +51,7 @@ def njit():
 
 
 def test_narrow_images_are_interleaved():
-    """The geometries of this file reach every number of images together, in groups that are whole and not."""
+    """The geometries of this file give every size of a group, with full and partial groups."""
     chosen = set()
     for x, w, stride, pad in NARROW:
         together = geometry.images_together(
@@ -109,7 +109,7 @@ def test_any_narrow_images(images, size, kernel, stride, pad, filters):
 
 @pytest.mark.parametrize("images", [1, 2, 3])
 def test_few_images_are_split_by_filters(images):
-    """The same bits, whether a thread does all filters of an image or some."""
+    """Results are bitwise equal whether a thread computes all filters of an image or some."""
     x, w, b, dout = problem((images, 12, 16, 16), (37, 12, 3, 3), 1, 1, "float32")
     results = []
     for count in (1, 2, 4):
@@ -124,7 +124,7 @@ def test_few_images_are_split_by_filters(images):
 
 @pytest.mark.parametrize("filters", range(1, 18))
 def test_every_number_of_filters_and_channels(filters):
-    """Each shape of a tile, alone and with a last block that overlaps."""
+    """Every shape of a tile, with and without an overlapping last block."""
     for x_shape, w_shape in (
         ((2, 2, 5, 17), (filters, 2, 3, 3)),
         ((2, filters, 4, 16), (2, filters, 3, 3)),
@@ -137,8 +137,8 @@ def test_every_number_of_filters_and_channels(filters):
 
 @pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_images_read_where_they_lie(kernel, dtype):
-    """No padding, no stride, whole vectors: neither x nor dout is copied into planes."""
+def test_images_are_read_without_a_copy(kernel, dtype):
+    """Without padding and stride, with rows of whole vectors, neither x nor dout is copied into planes."""
     size = 2 * cpu_info.lanes(np.dtype(dtype))
     x, w, b, dout = problem((3, 4, 5, size + kernel - 1), (7, 4, kernel, kernel), 1, 0, dtype)
     shape = geometry.shape_of(x, w, windows.checked("f", x.shape, w.shape[2:], 1, 0))

@@ -1,4 +1,4 @@
-"""Convolution on memory as it comes: NaN and infinity, freed memory, layouts, dtypes."""
+"""Tests of convolution on NaN and infinity, reused memory, memory layouts and dtypes."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from fastnn.testing import against_naive, assert_same
 RNG = np.random.default_rng(0)
 compared = pytest.mark.parametrize("backend", [name for name in AVAILABLE if name != "naive"], indirect=True)
 GEOMETRIES = [
-    # x, w, stride, pad: a row of whole vectors, rows that run on, phases, a border
+    # x, w, stride, pad: rows of whole vectors, vectors across the ends of rows, phases, padding
     ((2, 2, 4, 34), (3, 2, 3, 3), 1, 0),
     ((3, 2, 6, 7), (5, 2, 3, 2), 1, 0),
     ((2, 2, 9, 8), (3, 2, 2, 3), 2, 0),
@@ -41,36 +41,36 @@ def check(x, w, b, dout, stride, pad):
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
-@pytest.mark.parametrize("where", ["x", "w", "b", "dout"])
-def test_nan_and_infinity_spread_as_the_formula_says(backend, geometry, dtype, where):
+@pytest.mark.parametrize("name", ["x", "w", "b", "dout"])
+def test_nan_and_infinity_spread_as_the_formula_says(backend, geometry, dtype, name):
     stride, pad = geometry[2:]
     arrays = dict(zip(("x", "w", "b", "dout"), problem(*geometry, dtype), strict=True))
-    for special, place in ((np.nan, 0), (np.nan, 0.5), (np.nan, 1), (np.inf, 0), (-np.inf, 0.7)):
-        altered = arrays[where].copy()
-        altered.flat[int(place * (altered.size - 1))] = special
-        x, w, b, dout = (arrays | {where: altered}).values()
+    for special, fraction in ((np.nan, 0), (np.nan, 0.5), (np.nan, 1), (np.inf, 0), (-np.inf, 0.7)):
+        altered = arrays[name].copy()
+        altered.flat[int(fraction * (altered.size - 1))] = special
+        x, w, b, dout = (arrays | {name: altered}).values()
         against_naive(conv2d_forward, x, w, b, stride, pad, terms=w[0].size)
         gradients = conv2d_backward(dout, x, w, stride, pad)
         with fastnn.use_backend("naive"):
             expected = conv2d_backward(dout, x, w, stride, pad)
         for one, other in zip(gradients, expected, strict=True):
-            # njit may spread them further, never less
+            # njit may give more NaN, never fewer
             assert not np.isfinite(one[~np.isfinite(other)]).any()
             shared = np.isfinite(one) if backend == "njit" else ...
             assert_same(one[shared], other[shared], terms=dout.size)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-@pytest.mark.parametrize("where", [0, 1, 3])
-def test_a_nan_does_not_reach_other_gradients(backend, where):
-    """From x not to dx and db, from w not to dw and db, from one image's dout not to another's dx."""
+@pytest.mark.parametrize("position", [0, 1, 3])
+def test_a_nan_does_not_reach_other_gradients(backend, position):
+    """x does not affect dx and db, w does not affect dw and db, dout of an image does not affect dx of another."""
     arrays = problem((3, 2, 6, 7), (5, 2, 3, 3), 1, 1)
-    arrays[where][0] = np.nan
+    arrays[position][0] = np.nan
     x, w, _, dout = arrays
     dx, dw, db = conv2d_backward(dout, x, w, 1, 1)
-    assert np.isfinite(dx[1:] if where == 3 else dx).all() == (where != 1)
-    assert np.isfinite(dw).all() == (where == 1)
-    assert np.isfinite(db).all() == (where != 3)
+    assert np.isfinite(dx[1:] if position == 3 else dx).all() == (position != 1)
+    assert np.isfinite(dw).all() == (position == 1)
+    assert np.isfinite(db).all() == (position != 3)
 
 
 def test_a_nan_in_one_image_stays_there(backend):
@@ -91,7 +91,7 @@ def test_signed_sums_overflow_to_infinity(backend):
 
 
 def poison():
-    """Leave NaN in freed memory, for those who read what they have not written."""
+    """Leave NaN in freed memory, to expose reads of uninitialized memory."""
     held = [np.full(int(1.3**power), np.nan, dtype) for power in range(8, 52) for dtype in (np.float32, np.float64)]
     held.clear()
 

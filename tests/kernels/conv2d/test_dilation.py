@@ -1,4 +1,4 @@
-"""Dilation, rows and columns of a filter that lie apart: judged by hand and by torch, every backend by the loops."""
+"""Tests of dilation: the naive loops against known values and PyTorch, every backend against the naive loops."""
 
 import tracemalloc
 
@@ -19,7 +19,7 @@ EPSILON = 1e-5
 
 
 def problem(x_shape, w_shape, geometry, dtype=np.float64, whole=False, seed=0):
-    """x, w, b, dout; stride, pad, dilation."""
+    """Return x, w, b, dout. geometry: stride, pad, dilation, each a pair."""
     rng = np.random.default_rng(seed)
     x, w, b = (draw(rng, shape, dtype, whole) for shape in (x_shape, w_shape, w_shape[:1]))
     lengths = zip(x_shape[2:], w_shape[2:], *geometry, strict=True)
@@ -35,7 +35,7 @@ def options(geometry):
 
 
 def check(x, w, b, dout, geometry):
-    """Forward and backward, fused and not, on the active backend against the naive loops."""
+    """Compare forward and backward, with and without fused ReLU, with the naive loops."""
     stride, pad, dilation = geometry
     terms = max(w[0].size, w[:, 0].size, dout.size)
     out = against_naive(conv2d_forward, x, w, b, *geometry, terms=terms)
@@ -50,7 +50,7 @@ def check(x, w, b, dout, geometry):
 
 @st.composite
 def geometries(draw):
-    """Images, filters and (stride, pad, dilation) that fit at least once: all remainders, filters higher than wide."""
+    """Draw images, filters and (stride, pad, dilation) with at least one window."""
     both = lambda low, high: draw(st.tuples(st.integers(low, high), st.integers(low, high)))  # noqa: E731
     kernel, stride, pad, dilation = both(1, 4), both(1, 4), both(0, 5), both(1, 5)
     smallest = [max(1, dilation[a] * (kernel[a] - 1) + 1 - 2 * pad[a]) for a in (0, 1)]
@@ -59,7 +59,7 @@ def geometries(draw):
     return (N, C, *size), (F, C, *kernel), (stride, pad, dilation)
 
 
-# ---- the oracle, judged from outside ----
+# ---- the naive loops against independent references ----
 
 
 def test_numbers_worked_by_hand(backend):
@@ -115,7 +115,7 @@ def test_gradients_agree_with_numeric_ones(backend, x_shape, w_shape, geometry):
         np.testing.assert_allclose(actual, numeric_gradient(loss, (x, w, b)[position]), rtol=1e-6, atol=1e-7)
 
 
-def test_it_is_a_filter_with_zeros_between_its_numbers(backend):
+def test_it_equals_a_filter_with_zeros_between_its_weights(backend):
     x, w, b, dout = problem((2, 3, 10, 9), (4, 3, 3, 2), ((2, 1), (1, 2), (3, 4)), whole=True)
     spread = np.zeros((4, 3, 7, 5))
     spread[:, :, ::3, ::4] = w
@@ -127,7 +127,7 @@ def test_it_is_a_filter_with_zeros_between_its_numbers(backend):
     assert_same(actual, (dx, np.ascontiguousarray(dw[:, :, ::3, ::4]), db), terms=1)
 
 
-# ---- every backend against the oracle ----
+# ---- every backend against the naive loops ----
 
 
 @compared
@@ -143,9 +143,9 @@ def test_any_geometry(backend, geometry, dtype, seed):
     ("x_shape", "w_shape", "geometry"),
     [
         ((2, 4, 16, 16), (8, 4, 3, 3), ((1, 1), (2, 2), (2, 2))),  # rows of whole vectors
-        ((3, 2, 40, 48), (5, 2, 3, 3), ((1, 1), (0, 0), (4, 16))),  # vectors straight from the images
+        ((3, 2, 40, 48), (5, 2, 3, 3), ((1, 1), (0, 0), (4, 16))),  # vectors read directly from the images
         ((40, 3, 5, 4), (7, 3, 2, 2), ((1, 1), (1, 2), (3, 2))),  # images interleaved
-        ((40, 3, 8, 7), (7, 3, 3, 2), ((2, 3), (2, 3), (2, 3))),  # and strides with one remainder for all taps
+        ((40, 3, 8, 7), (7, 3, 3, 2), ((2, 3), (2, 3), (2, 3))),  # and strides for which all taps have one remainder
         ((1, 33, 9, 9), (17, 33, 3, 3), ((2, 2), (3, 3), (3, 2))),
         ((2, 2, 6, 5), (3, 2, 2, 2), ((9, 8), (10, 9), (3, 4))),  # windows with a border between them
         ((2, 2, 6, 5), (3, 2, 3, 2), ((1, 2), (20, 31), (20, 33))),  # rows of a window with a border between them
@@ -164,20 +164,20 @@ def test_fused_forms(backend, geometry):
     gamma, beta, var = rng.normal(size=4), rng.normal(size=4), rng.random(4) + 0.5
     for pooling in ((), (2, 1)):
         name = "conv2d_batchnorm_relu_pool" if pooling else "conv2d_batchnorm_relu"
-        places = (*geometry[:2], pooling[0], pooling[1]) if pooling else geometry[:2]
+        window = (*geometry[:2], pooling[0], pooling[1]) if pooling else geometry[:2]
         forward, backward = getattr(fused, f"{name}_forward"), getattr(fused, f"{name}_backward")
         with fastnn.use_backend("naive"):
-            out, *rest = forward(x, w, b, gamma, beta, EPSILON, *places, dilation=geometry[2])
+            out, *rest = forward(x, w, b, gamma, beta, EPSILON, *window, dilation=geometry[2])
         index, (pre_norm, mean, variance) = (rest[0] if pooling else out), rest[-3:]
         last = (True, geometry[2])
-        against_naive(forward, x, w, b, gamma, beta, EPSILON, *places, geometry[2], terms=n)
-        given_back = np.random.default_rng(2).normal(size=out.shape)
-        kept_for = (given_back, x, w, pre_norm, gamma, mean, variance, EPSILON, index, *places, *last)
+        against_naive(forward, x, w, b, gamma, beta, EPSILON, *window, geometry[2], terms=n)
+        dout = np.random.default_rng(2).normal(size=out.shape)
+        kept_for = (dout, x, w, pre_norm, gamma, mean, variance, EPSILON, index, *window, *last)
         against_naive(backward, *kept_for, terms=n)
         inference = getattr(fused, f"{name}_inference")
-        result = against_naive(inference, x, w, b, gamma, beta, b, var, EPSILON, *places, geometry[2], terms=n)
+        result = against_naive(inference, x, w, b, gamma, beta, b, var, EPSILON, *window, geometry[2], terms=n)
         seen = result[1] if pooling else result
-        arguments = (given_back, x, w, b, gamma, b, var, EPSILON, seen, *places, *last)
+        arguments = (dout, x, w, b, gamma, b, var, EPSILON, seen, *window, *last)
         against_naive(getattr(fused, f"{name}_inference_backward"), *arguments, terms=n)
     out, index = against_naive(fused.conv2d_relu_pool_forward, x, w, b, *geometry[:2], 2, 1, geometry[2], terms=n)
     dout = np.random.default_rng(3).normal(size=out.shape)
@@ -187,7 +187,7 @@ def test_fused_forms(backend, geometry):
 
 
 @pytest.mark.parametrize("backend", ["njit"], indirect=True)
-def test_no_bit_depends_on_the_threads(backend):
+def test_results_do_not_depend_on_the_number_of_threads(backend):
     from fastnn.kernels.cpu import threads
 
     x, w, b, dout = problem((9, 5, 14, 13), (11, 5, 3, 3), ((2, 1), (2, 3), (2, 3)), np.float32)
@@ -202,7 +202,7 @@ def test_no_bit_depends_on_the_threads(backend):
         np.testing.assert_array_equal(actual, one)
 
 
-# ---- what is no dilation, and huge ones ----
+# ---- invalid and huge dilations ----
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_errors(backend, dilation, error, message):
 
 
 @pytest.mark.parametrize("huge", [2**31, 2**40, 2**63, 2**100])
-def test_dilations_of_a_single_row_are_of_no_account(backend, huge):
+def test_dilation_of_a_single_row_is_ignored(backend, huge):
     x, w, b, dout = problem((2, 2, 5, 4), (3, 2, 1, 3), ((2, 1), (1, 1), (1, 1)))
     actual = [conv2d_forward(x, w, b, (2, 1), 1, (huge, 1)), *conv2d_backward(dout, x, w, (2, 1), 1, True, (huge, 1))]
     expected = [conv2d_forward(x, w, b, (2, 1), 1), *conv2d_backward(dout, x, w, (2, 1), 1)]
@@ -239,8 +239,8 @@ def test_dilations_of_a_single_row_are_of_no_account(backend, huge):
 
 
 @pytest.mark.parametrize("backend", ["vectorized", "njit"], indirect=True)
-def test_no_memory_for_a_border_that_no_window_reads(backend):
-    """Nine pixels, each 2**12 from the next, around one: 512 MiB."""
+def test_padding_that_no_window_reads_is_not_allocated(backend):
+    """The padded image would take 512 MiB."""
     x, w, b = np.full((1, 1, 1, 1), 3.0), np.arange(9.0).reshape(1, 1, 3, 3), np.ones(1)
     conv2d_backward(conv2d_forward(x, w, b, 1, 4, 4), x, w, 1, 4, True, 4)  # compiled
     tracemalloc.start()
@@ -281,12 +281,12 @@ def test_a_network_agrees_with_torch(backend, fuse):
         nn.Conv2d(5, 2, 2, 1, 0, (1, 3), **double),
     ]  # fmt: skip
     model = nn.Sequential(*own)
-    judge = torch.nn.Sequential(
+    peer = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 3, padding=2, dilation=2), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
         torch.nn.Conv2d(4, 5, (3, 2), (2, 1), (3, 1), (3, 2)), torch.nn.BatchNorm2d(5), torch.nn.ReLU(),
         torch.nn.Conv2d(5, 2, 2, 1, 0, (1, 3)),
     ).double()  # fmt: skip
-    judge.load_state_dict({name: torch.tensor(value) for name, value in model.state_dict().items()})
+    peer.load_state_dict({name: torch.tensor(value) for name, value in model.state_dict().items()})
     x = np.random.default_rng(0).normal(size=(4, 3, 12, 10))
     if fuse:
         out, cache = model.forward(x)
@@ -296,7 +296,7 @@ def test_a_network_agrees_with_torch(backend, fuse):
             out, cache = layer.forward(out)
             caches.append(cache)
     tensor = torch.tensor(x, requires_grad=True)
-    expected = judge(tensor)
+    expected = peer(tensor)
     assert_same(out, expected.detach().numpy(), terms=500)
     dout = np.random.default_rng(1).normal(size=out.shape)
     expected.backward(torch.tensor(dout))
@@ -308,18 +308,18 @@ def test_a_network_agrees_with_torch(backend, fuse):
             dx, found = own[position].backward(dx, caches[position])
             grads.update({f"{position}.{key}": gradient for key, gradient in found.items()})
     assert_same(dx, tensor.grad.numpy(), terms=5000)
-    for name, parameter in judge.named_parameters():
+    for name, parameter in peer.named_parameters():
         assert_same(grads[name], parameter.grad.numpy(), terms=5000)
 
 
-def test_checkpoints_keep_it_and_older_ones_have_none():
+def test_checkpoints_store_it_and_older_ones_load_without_it():
     described = config.describe(nn.Conv2d(3, 2, 3, 1, 2, (1, 2)))
     assert repr(config.build(described)) == "Conv2d(3, 2, 3, padding=2, dilation=(1, 2))"
     del described["arguments"]["dilation"]
     assert repr(config.build(described)) == "Conv2d(3, 2, 3, padding=2)"
 
 
-def test_what_it_looks_like():
+def test_repr():
     assert repr(nn.Conv2d(3, 2, (3, 5), dilation=2)) == "Conv2d(3, 2, (3, 5), dilation=2)"
     both = nn.Conv2d(3, 2, 3, 2, 1, (1, 4), bias=False)
     assert repr(both) == "Conv2d(3, 2, 3, stride=2, padding=1, dilation=(1, 4), bias=False)"

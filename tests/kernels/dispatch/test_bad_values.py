@@ -1,7 +1,7 @@
-"""Every public function of the kernels is fed bad values, one parameter at a time, on every backend.
+"""Tests of bad values for each parameter of every public function of the kernels, on every backend.
 
-Expected is a ValueError or TypeError that begins with the function's name, the same one on every backend, with nothing
-computed and nothing modified.
+Every call must raise a ValueError or TypeError that begins with the function's name, the same on every backend, and
+must not modify its arguments.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ POOLS = {"KH": 2, "KW": 2, "SH": 2, "SW": 2, "PH": 0, "PW": 0}
 
 
 def valid(function):
-    """Arguments of a function, with axes of lengths that differ."""
+    """Return valid arguments of a function, with axes of different lengths."""
     choices = strategies.choices(function)
     given = {**SIZES, **NUMBERS}
     if "H" in choices:
@@ -45,13 +45,13 @@ SMALL = VALID["max_pool2d_backward"]["dout"]
 
 
 def has_any_rank(function, parameter):
-    """Whether an array with one axis more or less is valid too."""
+    """Whether an array with one axis more or less is also valid."""
     open_ended = [name for name, kind in function.arguments.items() if getattr(kind, "axes", "").endswith("...")]
     return open_ended == [parameter]
 
 
 def bad_values(name, parameter):
-    """Values that this function may not accept for this parameter."""
+    """Return values that the function must reject for this parameter."""
     function, good = SPECS[name], VALID[name][parameter]
     kind = function.arguments[parameter]
     if isinstance(kind, Window):
@@ -79,7 +79,7 @@ def bad_values(name, parameter):
     return [*values, good.astype(float), good > 0, good + beyond, good - beyond, good[..., :1]]
 
 
-def refusal(function, arguments, backend):
+def error_of(function, arguments, backend):
     with fastnn.use_backend(backend), pytest.raises((ValueError, TypeError)) as caught:
         function(**arguments)
     return type(caught.value), str(caught.value)
@@ -98,25 +98,25 @@ PARAMETERS = [(name, parameter) for name in VALID for parameter in VALID[name]]
 
 
 @pytest.mark.parametrize("name", VALID)
-def test_what_is_valid_is_accepted(name, backend):
+def test_valid_values_are_accepted(name, backend):
     FUNCTIONS[name](**copied(VALID[name]))
 
 
 @pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
-def test_bad_values_are_refused_alike(name, parameter):
+def test_bad_values_raise_the_same_error(name, parameter):
     for value in bad_values(name, parameter):
         arguments = copied(VALID[name])
         before = copied(arguments)
         arguments[parameter] = value
-        first, *others = (refusal(FUNCTIONS[name], arguments, backend) for backend in AVAILABLE)
+        first, *others = (error_of(FUNCTIONS[name], arguments, backend) for backend in AVAILABLE)
         assert first[1].startswith(f"{name}: ")
-        assert first[1].count("; ") >= 2, "an error says what is wrong; what was expected; what to do"
+        assert first[1].count("; ") >= 2, "an error states what is wrong; what was expected; what to do"
         assert all(other == first for other in others)
         assert_untouched(arguments | {parameter: before[parameter]}, before)
 
 
 def outcome(function, arguments, backend):
-    """What a call returns, or its error."""
+    """Return the results of a call, or its error."""
     try:
         with fastnn.use_backend(backend):
             return function(**copied(arguments))
@@ -127,7 +127,7 @@ def outcome(function, arguments, backend):
 @pytest.mark.parametrize(
     ("name", "parameter"), [pair for pair in PARAMETERS if isinstance(VALID[pair[0]][pair[1]], np.ndarray)]
 )
-def test_one_element_more_or_less_on_an_axis_is_refused_or_computed_alike(name, parameter):
+def test_one_element_more_or_less_on_an_axis_gives_the_same_outcome(name, parameter):
     value = VALID[name][parameter]
     for axis in range(value.ndim):
         for count in (0, value.shape[axis] - 1, value.shape[axis] + 1):
@@ -216,7 +216,7 @@ def test_the_course_writes_its_pad_as_a_division(backend):
         ),
     ],
 )
-def test_arguments_that_do_not_belong_together(name, changed, message, backend):
+def test_arguments_that_do_not_match(name, changed, message, backend):
     with pytest.raises(ValueError) as caught:
         FUNCTIONS[name](**VALID[name] | changed)
     assert str(caught.value).startswith(f"{name}: {message}")

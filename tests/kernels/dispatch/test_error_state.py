@@ -1,4 +1,4 @@
-"""NumPy's error state of the caller (`np.seterr`, `np.errstate`, warnings as errors) changes no result of a kernel."""
+"""Tests that NumPy's error state (`np.seterr`, `np.errstate`, warnings as errors) changes no result of a kernel."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from fastnn.testing.conformance import cases, strategies
 from fastnn.testing.conformance.specs import FUNCTIONS
 
 VALUES = {
-    "tiny": {"float32": 1e-40, "float64": 1e-310},  # not normal numbers: what is multiplied underflows
+    "tiny": {"float32": 1e-40, "float64": 1e-310},  # subnormal numbers, whose products underflow
     "small": {"float32": 1e-25, "float64": 1e-200},  # whose squares underflow
     "zeros": {"float32": 0.0, "float64": 0.0},
     "large": {"float32": 1e25, "float64": 1e200},  # whose squares overflow
@@ -20,14 +20,14 @@ VALUES = {
 
 
 def raising(kind, flag):
-    raise AssertionError(f"the error state was asked: {kind}")
+    raise AssertionError(f"the error state was used: {kind}")
 
 
 STATES = {"raise": {"all": "raise"}, "warn": {"all": "warn"}, "call": {"all": "call", "call": raising}}
 
 
 def arguments_of(function, dtype, factor):
-    """A valid call on arrays that are drawn and scaled; of a backward pass, the forward pass is of these too."""
+    """Return valid arguments with scaled arrays; those of a backward pass come from a forward pass."""
     generator = np.random.default_rng(0)
     plan = strategies.draw(function, dtype, 0, generator) | {"N": 2, "values": "normal", "layout": "C", "need_dx": True}
     sizes = {"H": 4, "W": 5, "KH": 2, "KW": 1, "SH": 1, "SW": 2, "PH": 0, "PW": 0, "QH": 2, "QW": 2, "groups": 1}
@@ -41,7 +41,7 @@ def arguments_of(function, dtype, factor):
 
 
 def outcome(function, given):
-    """What a call returns and writes, to the last bit."""
+    """Return the bytes of all arrays that a call returns or writes."""
     copies = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in given.items()}
     returned = function.public(*copies.values())
     results = returned if isinstance(returned, tuple) else (returned,)

@@ -1,4 +1,4 @@
-"""Strides, borders and windows beyond memory and beyond 64 bits, and borders of which no window reads most."""
+"""Tests of strides, padding and windows that exceed memory or 64 bits, and of padding that no window reads."""
 
 import tracemalloc
 
@@ -45,11 +45,11 @@ CONVOLUTIONS = {
         X, W, B, *NORM, stride, pad, 1, 1
     ),
 }
-PLACES = np.zeros((2, 1, 1, 1), np.uint8)
+INDEX = np.zeros((2, 1, 1, 1), np.uint8)
 DOUT = np.ones((2, 1, 1, 1))
 POOLINGS = {
     "max_pool2d_forward": lambda size, stride, pad: max_pool2d_forward(X, size, stride, pad),
-    "max_pool2d_backward": lambda size, stride, pad: max_pool2d_backward(DOUT, PLACES, X.shape, size, stride, pad),
+    "max_pool2d_backward": lambda size, stride, pad: max_pool2d_backward(DOUT, INDEX, X.shape, size, stride, pad),
     "avg_pool2d_forward": lambda size, stride, pad: avg_pool2d_forward(X, size, stride, pad),
     "avg_pool2d_backward": lambda size, stride, pad: avg_pool2d_backward(DOUT, X.shape, size, stride, pad),
     "pooling after a convolution": lambda size, stride, pad: conv2d_relu_pool_forward(X, W, B, 1, pad, size, stride),
@@ -60,7 +60,7 @@ TOO_LARGE = r"^\w+: \w+=.* asks for an array of \d+ numbers; expected at most \d
 
 @pytest.mark.parametrize("huge", [*HUGE, (2**63, 1), (1, 2**40)])
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_borders_of_convolutions(backend, name, huge):
+def test_padding_of_convolutions(backend, name, huge):
     with pytest.raises(ValueError, match=TOO_LARGE):
         CONVOLUTIONS[name](1, huge)
 
@@ -68,7 +68,7 @@ def test_borders_of_convolutions(backend, name, huge):
 @pytest.mark.parametrize("huge", HUGE)
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_strides_past_the_image(backend, name, huge):
-    """There is one window, as with any stride past the image."""
+    """There is one window, as for any stride larger than the image."""
     for actual, expected in zip(CONVOLUTIONS[name](huge, 0), CONVOLUTIONS[name](3, 0), strict=True):
         np.testing.assert_array_equal(actual, expected)
 
@@ -83,7 +83,7 @@ def test_strides_of_poolings(backend, name, huge):
 @pytest.mark.parametrize("huge", HUGE)
 @pytest.mark.parametrize("name", POOLINGS)
 def test_windows_of_poolings(backend, name, huge):
-    """Larger than the image, and with a border into which they fit."""
+    """Windows larger than the image, without and with enough padding."""
     with pytest.raises(ValueError, match="the window does not fit"):
         POOLINGS[name](huge, 1, 0)
     with pytest.raises(ValueError, match=TOO_LARGE):
@@ -95,11 +95,11 @@ def test_shapes_of_images(backend, huge):
     with pytest.raises(ValueError, match=TOO_LARGE):
         global_avg_pool2d_backward(DOUT[:, :, 0, 0], (2, 1, huge, 1))
     with pytest.raises(ValueError, match=TOO_LARGE):
-        max_pool2d_backward(DOUT, PLACES, (2, 1, 1, huge), 1, huge)
+        max_pool2d_backward(DOUT, INDEX, (2, 1, 1, huge), 1, huge)
 
 
-def test_no_memory_is_asked_for_that_does_not_exist(backend, monkeypatch):
-    """Compared with what this machine has."""
+def test_padded_images_must_fit_in_memory(backend, monkeypatch):
+    """The limit is the memory of this machine."""
     assert arrays.memory() > 2**20
     monkeypatch.setattr(arrays, "memory", lambda: 4 * 2 * 1 * 9 * 9)
     conv2d_forward(X, W, B, 1, 3)
@@ -107,13 +107,13 @@ def test_no_memory_is_asked_for_that_does_not_exist(backend, monkeypatch):
         conv2d_forward(X, W, B, 1, (4, 3))
 
 
-# ---- borders between windows ----
+# ---- padding between windows ----
 
 
 @pytest.mark.parametrize("stride", [(5, 4), (4, 1), (1, 7), 9, (4, 4)])
 @pytest.mark.parametrize("pad", [(6, 5), 9, (12, 1), (0, 8)])
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 2), (2, 4)])
-def test_a_border_between_windows(backend, kernel, stride, pad):
+def test_padding_between_windows(backend, kernel, stride, pad):
     rng = np.random.default_rng(0)
     x, w, b = (rng.normal(size=shape) for shape in ((3, 2, 6, 7), (4, 2, *kernel), 4))
     out = against_naive(conv2d_forward, x, w, b, stride, pad, terms=w[0].size)
@@ -125,8 +125,8 @@ def test_a_border_between_windows(backend, kernel, stride, pad):
 
 
 @pytest.mark.parametrize("backend", ["vectorized", "njit"])
-def test_no_memory_for_a_border_that_no_window_reads(backend):
-    """A border of 2**12 around one pixel: 512 MiB."""
+def test_padding_that_no_window_reads_is_not_allocated(backend):
+    """The padded image would take 512 MiB."""
     x, w, b = np.full((1, 1, 1, 1), 3.0), np.full((1, 1, 1, 1), 2.0), np.ones(1)
     with fastnn.use_backend(backend):
         conv2d_backward(conv2d_forward(x, w, b, 4, 4), x, w, 4, 4)  # compiled

@@ -1,4 +1,4 @@
-"""Backends of other packages, and the pytest plugin: installed for real, in processes of their own."""
+"""Tests of backends of other packages and of the pytest plugin, installed and run in subprocesses."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def site(tmp_path):
-    """A function that installs a package into a folder: its modules, and the entry points of a group."""
+    """Return a function that installs a package, its modules and entry points, into a folder."""
 
     def install(package, files, group, points):
         for name, text in files.items():
@@ -82,7 +82,7 @@ def test_a_backend_of_another_package_is_one_of_the_backends(site):
     """
     assert printed(folder, code) == [
         "before",
-        "trusty is imported",  # no sooner than it is asked for
+        "trusty is imported",  # only when it is selected
         "trusty True",
         "['naive', 'vectorized', 'njit', 'cuda', 'trusty']",
         "Backend(name='trusty', available=True, reason='', remedy='', device='another package: trusty.kernels')",
@@ -92,8 +92,8 @@ def test_a_backend_of_another_package_is_one_of_the_backends(site):
     assert printed(folder, code, FASTNN_BACKEND="trusty")[-1] == "trusty"
 
 
-def test_it_is_called_with_the_parameters_of_the_public_functions(site):
-    """By position: strides and borders as pairs, whatever value our own variants share."""
+def test_functions_are_called_with_the_parameters_of_the_public_functions(site):
+    """Arguments are positional; strides and padding are pairs."""
     kernels = """
         class conv2d:
             def conv2d_forward(x, w, b, stride, pad):
@@ -136,7 +136,7 @@ def test_it_is_called_with_the_parameters_of_the_public_functions(site):
     ]
 
 
-def test_what_it_lacks_says_so(site):
+def test_missing_functions_raise_an_error(site):
     folder = site("trusty", TRUSTY, GROUP, {"trusty": "trusty.kernels"})
     code = """
         import numpy as np
@@ -183,7 +183,7 @@ LIMITED = {
 }
 
 
-def test_features_that_it_lacks_say_so(site):
+def test_unsupported_features_raise_an_error(site):
     """The last parameters may be missing, and a function may raise Unsupported."""
     folder = site("limited", LIMITED, GROUP, {"limited": "limited:operations"})
     code = """
@@ -210,19 +210,19 @@ def test_features_that_it_lacks_say_so(site):
                     assert str(pickle.loads(pickle.dumps(error))) == str(copy.copy(error)) == str(error)
                     print(error.name, "|", error)
     """
-    says = "expected a backend that does, and nothing falls back to another one; call it under use_backend('njit')"
+    rest = "expected a backend that does, and nothing falls back to another one; call it under use_backend('njit')"
     assert printed(folder, code) == [
         "(2, 3) (3, 4) (4,)",
         "(2, 1, 5, 5)",
         "(2, 3) (2, 3)",
-        f"need_dx | affine_backward: backend='limited' does not support need_dx=False; {says}",
-        f"label_smoothing | softmax_loss: backend='limited' does not support label_smoothing=0.5; {says}",
-        f"dilation | conv2d_forward: backend='limited' does not support dilation=(2, 1); {says}",
-        f"float32 | affine_forward: backend='limited' does not support float32; {says}",
+        f"need_dx | affine_backward: backend='limited' does not support need_dx=False; {rest}",
+        f"label_smoothing | softmax_loss: backend='limited' does not support label_smoothing=0.5; {rest}",
+        f"dilation | conv2d_forward: backend='limited' does not support dilation=(2, 1); {rest}",
+        f"float32 | affine_forward: backend='limited' does not support float32; {rest}",
     ]
 
 
-def test_features_that_it_lacks_are_left_out_of_the_check(site):
+def test_unsupported_features_are_not_checked(site):
     folder = site("limited", LIMITED, GROUP, {"limited": "limited:operations"})
     command = [
         "-m",
@@ -245,7 +245,7 @@ def test_features_that_it_lacks_are_left_out_of_the_check(site):
     assert done.stdout.endswith("all are right\n")
 
 
-def test_it_is_checked_as_ours_are(site):
+def test_check_finds_a_wrong_function(site):
     wrong = """
         class affine:
             def affine_forward(x, w, b):
@@ -263,7 +263,7 @@ def test_it_is_checked_as_ours_are(site):
     assert "\nwrong lacks affine_backward, augment_images\n" in done.stdout
 
 
-def test_what_is_broken_is_not_available_and_says_why(site):
+def test_broken_backends_are_unavailable_with_a_reason(site):
     files = {"broken.py": "import sys; sys.exit('no\\nlicence')", "number.py": "VALUE = 3"}
     points = {
         "quits": "broken",
@@ -309,7 +309,7 @@ def test_what_is_broken_is_not_available_and_says_why(site):
     assert third.endswith("'twice'; did you mean 'twice'?")
 
 
-def test_nobody_looks_for_packages_before_a_name_is_asked_for_that_is_none_of_ours(monkeypatch):
+def test_packages_are_searched_only_for_unknown_names(monkeypatch):
     monkeypatch.setattr(plugins, "offered", lambda reserved: pytest.fail("it takes longer than importing fastnn"))
     for name in ("naive", "vectorized"):
         with fastnn.use_backend(name):
@@ -318,7 +318,7 @@ def test_nobody_looks_for_packages_before_a_name_is_asked_for_that_is_none_of_ou
     assert printed(ROOT, f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}") == ["False"]
 
 
-def test_there_is_no_module_of_numbers_and_functions_are_looked_up_once():
+def test_functions_are_looked_up_once():
     point = metadata.EntryPoint("mine", "math", GROUP)
     assert plugins.variant(point, "affine") is None
     functions = plugins.Functions("affine", "mine", switch)
@@ -341,11 +341,11 @@ TESTS = """
 
 
 def pytest_of(folder, *arguments):
-    """pytest with the plugin of this source tree, whether or not an installed fastnn brings it too."""
+    """Run pytest with the plugin of this source tree, also if fastnn is installed with its plugin."""
     return run(folder, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments)
 
 
-def test_the_fixture_is_there_and_fails_a_test_with_the_report(site):
+def test_the_fixture_fails_a_test_with_the_report(site):
     folder = site("plugin", {**PLUGIN, "test_mine.py": TESTS}, "pytest11", {"fastnn": "pytest_fastnn"})
     (folder / "faulty_kernels.py").write_text(
         (ROOT / "tests" / "helpers" / "faulty_kernels.py").read_text(encoding="utf-8"), encoding="utf-8"
@@ -356,7 +356,7 @@ def test_the_fixture_is_there_and_fails_a_test_with_the_report(site):
     assert "Probable cause: bias: the bias b is left out." in done.stdout
 
 
-def test_who_does_not_use_the_plugin_imports_nothing_for_it(site):
+def test_an_unused_plugin_imports_nothing(site):
     text = """
         import sys
 

@@ -1,4 +1,4 @@
-"""The backend switch: what is chosen when, by whom, for which thread; and what is said when it cannot be."""
+"""Tests of the backend switch: precedence, threads, and errors for unknown or unavailable backends."""
 
 import re
 import threading
@@ -123,12 +123,12 @@ def test_two_threads_use_different_backends_at_once():
         assert list(pool.map(inside, ["naive", "vectorized"])) == ["naive", "vectorized"]
 
 
-def test_a_first_look_at_the_environment_does_not_undo_set_backend(monkeypatch):
+def test_reading_the_environment_does_not_undo_set_backend(monkeypatch):
     resolve = switch._resolve
 
     def interrupted(name, origin):
         if origin != "set_backend":
-            fastnn.set_backend("naive")  # as another thread may, while this one still imports numba
+            fastnn.set_backend("naive")  # as another thread may do while this one imports numba
         return resolve(name, origin)
 
     monkeypatch.setenv("FASTNN_BACKEND", "vectorized")
@@ -144,10 +144,10 @@ def test_a_first_look_at_the_environment_does_not_undo_set_backend(monkeypatch):
     ("reason", "simulated", "expected"),
     [(None, False, "cuda"), (None, True, "njit"), (("no GPU", "buy one"), False, "njit")],
 )
-def test_auto_is_cuda_where_there_is_a_gpu_else_njit(monkeypatch, reason, simulated, expected):
+def test_auto_is_cuda_if_there_is_a_gpu_else_njit(monkeypatch, reason, simulated, expected):
     availability = pytest.importorskip("fastnn.kernels.gpu.availability", reason="the backend cuda needs numba")
     monkeypatch.setattr(availability, "SIMULATED", simulated)
-    monkeypatch.setattr("fastnn.kernels.gpu.device.register", lambda: None)  # of CuPy, which is not here
+    monkeypatch.setattr("fastnn.kernels.gpu.device.register", lambda: None)  # registers CuPy, which is not installed
     monkeypatch.setattr(switch, "_reason", lambda name: reason if name == "cuda" else None)
     monkeypatch.setenv("FASTNN_BACKEND", "auto")
     assert fastnn.get_backend() == expected
@@ -157,8 +157,8 @@ def test_auto_is_cuda_where_there_is_a_gpu_else_njit(monkeypatch, reason, simula
         assert fastnn.get_backend() == expected
 
 
-def test_auto_says_so_where_not_even_njit_runs(monkeypatch):
-    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "mend it"))
+def test_auto_raises_if_njit_is_unavailable(monkeypatch):
+    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "repair it"))
     with pytest.raises(fastnn.BackendUnavailable, match=r"set_backend: backend='njit' cannot run here: it is broken"):
         fastnn.set_backend("auto")
 
@@ -190,7 +190,7 @@ def test_unknown_name(monkeypatch, origin, name, closing):
 
 @pytest.mark.parametrize("name", [None, 1, "", ["njit"], ("njit",), {"njit": 1}])
 @pytest.mark.parametrize("origin", ORIGINS[:2])
-def test_a_name_that_is_no_name(monkeypatch, origin, name):
+def test_invalid_name(monkeypatch, origin, name):
     message = f"{origin}: backend={name!r} is unknown; expected one of 'naive', 'vectorized', 'njit', 'cuda', 'auto'"
     with pytest.raises(ValueError if isinstance(name, str) else TypeError, match="^" + re.escape(message)):
         choose(origin, name, monkeypatch)
@@ -211,32 +211,32 @@ def test_unavailable_backend_names_cause_and_remedy(monkeypatch, origin):
     assert isinstance(caught.value, RuntimeError)
 
 
-def test_an_unavailable_default_is_not_laid_at_the_environments_door(monkeypatch):
-    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "mend it"))
-    message = "the default: backend='njit' cannot run here: it is broken; mend it"
+def test_an_unavailable_default_is_not_blamed_on_the_environment(monkeypatch):
+    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "repair it"))
+    message = "the default: backend='njit' cannot run here: it is broken; repair it"
     with pytest.raises(fastnn.BackendUnavailable, match=f"^{re.escape(message)}$"):
         fastnn.get_backend()
 
 
 @pytest.mark.parametrize("bad", ["nonsense", "njit"])
-def test_failed_set_backend_keeps_the_old_one(monkeypatch, bad):
+def test_failed_set_backend_keeps_the_previous_backend(monkeypatch, bad):
     fastnn.set_backend("naive")
-    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "mend it"))
+    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "repair it"))
     with pytest.raises((ValueError, fastnn.BackendUnavailable), match="set_backend"):
         fastnn.set_backend(bad)
     assert fastnn.get_backend() == "naive"
 
 
 @pytest.mark.parametrize("bad", ["nonsense", "njit"])
-def test_failed_use_backend_keeps_the_old_one(monkeypatch, bad):
+def test_failed_use_backend_keeps_the_previous_backend(monkeypatch, bad):
     fastnn.set_backend("naive")
-    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "mend it"))
+    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "repair it"))
     with pytest.raises((ValueError, fastnn.BackendUnavailable), match="use_backend"), fastnn.use_backend(bad):
         pass
     assert fastnn.get_backend() == "naive"
 
 
-def test_a_failed_environment_is_asked_again(monkeypatch):
+def test_an_invalid_environment_variable_is_read_again(monkeypatch):
     monkeypatch.setenv("FASTNN_BACKEND", "nonsense")
     for _ in range(2):
         with pytest.raises(ValueError, match="backend='nonsense' is unknown"):
@@ -247,7 +247,7 @@ def test_a_failed_environment_is_asked_again(monkeypatch):
 
 def test_nothing_falls_back(monkeypatch):
     device = pytest.importorskip("fastnn.kernels.gpu.device", reason="the backend cuda needs numba")
-    monkeypatch.setattr(device, "register", lambda: None)  # of CuPy, which is not here
+    monkeypatch.setattr(device, "register", lambda: None)  # registers CuPy, which is not installed
     monkeypatch.setattr(switch, "_reason", lambda name: None)
     monkeypatch.setattr(switch, "_has_variant", lambda operation, backend: backend in ("naive", "vectorized"))
     variant = switch.operation("fastnn.kernels.conv2d")
@@ -263,22 +263,22 @@ def test_nothing_falls_back(monkeypatch):
 
 
 def test_backends_lists_all_with_reason_and_remedy(monkeypatch):
-    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "mend it") if name == "cuda" else None)
+    monkeypatch.setattr(switch, "_reason", lambda name: ("it is broken", "repair it") if name == "cuda" else None)
     lines = fastnn.backends()
     assert [line.name for line in lines] == ["naive", "vectorized", "njit", "cuda"]
     assert [line.available for line in lines] == [True, True, True, False]
     assert lines[0] == ("naive", True, "", "", "")
-    assert lines[3] == ("cuda", False, "it is broken", "mend it", "")
+    assert lines[3] == ("cuda", False, "it is broken", "repair it", "")
 
 
-# ---- caches travel ----
+# ---- caches of one backend on another ----
 
-WITH_SANDWICH = [name for name in AVAILABLE if switch._has_variant("fused", name)]
+WITH_FUSED = [name for name in AVAILABLE if switch._has_variant("fused", name)]
 
 
-@pytest.mark.parametrize("backward", WITH_SANDWICH)
-@pytest.mark.parametrize("forward", WITH_SANDWICH)
-def test_a_cache_of_one_backend_serves_the_backward_pass_of_another(forward, backward):
+@pytest.mark.parametrize("backward", WITH_FUSED)
+@pytest.mark.parametrize("forward", WITH_FUSED)
+def test_the_backward_pass_accepts_the_cache_of_another_backend(forward, backward):
     rng = np.random.default_rng(0)
     x, w, b = rng.normal(size=(3, 2, 6, 7)), rng.normal(size=(4, 2, 3, 3)), rng.normal(size=4)
     dout = rng.normal(size=(3, 4, 3, 3))

@@ -1,6 +1,7 @@
-"""What arrays a user may pass in, and the errors of kernels/dispatch/validation.py, word for word.
+"""Tests of the validation of arrays in kernels/dispatch/validation.py, with complete error messages.
 
-Numbers, words and dicts are in test_validation_numbers.py; what the public functions are fed in test_bad_values.py.
+Numbers, strings and dicts are tested in test_validation_numbers.py, bad values of public functions in
+test_bad_values.py.
 """
 
 import re
@@ -15,7 +16,7 @@ UINT8 = np.dtype(np.uint8)
 
 
 class NoArray:
-    """Refuses to become an array, as a tensor on another device does."""
+    """An object that cannot be converted to an array, like a tensor on another device."""
 
     def __array__(self, dtype=None, copy=None):
         raise RuntimeError("it is elsewhere")
@@ -24,7 +25,7 @@ class NoArray:
         return "<elsewhere>"
 
 
-def refused(exception, message):
+def raises(exception, message):
     return pytest.raises(exception, match=f"^{re.escape(message)}$")
 
 
@@ -39,28 +40,28 @@ def refused(exception, message):
         (3.0, "f: a.shape = () has 0 axes; expected (N, D); reshape a to that"),
     ],
 )
-def test_floats_refuses_a_wrong_rank(value, message):
-    with refused(ValueError, message):
+def test_floats_rejects_a_wrong_rank(value, message):
+    with raises(ValueError, message):
         validation.floats("f", a=(value, "N D"))
 
 
-def test_floats_spells_a_single_axis_and_further_ones():
-    with refused(ValueError, "f: a.shape = (2, 3) has 2 axes; expected (N,); reshape a to that"):
+def test_floats_names_the_expected_axes():
+    with raises(ValueError, "f: a.shape = (2, 3) has 2 axes; expected (N,); reshape a to that"):
         validation.floats("f", a=(np.ones((2, 3)), "N"))
-    with refused(ValueError, "f: a.shape = (2,) has 1 axes; expected (N, C, ...); reshape a to that"):
+    with raises(ValueError, "f: a.shape = (2,) has 1 axes; expected (N, C, ...); reshape a to that"):
         validation.floats("f", a=(np.ones(2), "N C ..."))
 
 
-def test_floats_refuses_lengths_that_disagree():
+def test_floats_rejects_lengths_that_disagree():
     remedy = "pass arrays that belong together"
     message = f"f: b.shape = (4, 2) has length 4 on axis 0; expected (D, M) with D = 3 as in a; {remedy}"
-    with refused(ValueError, message):
+    with raises(ValueError, message):
         validation.floats("f", a=(np.ones((2, 3)), "N D"), b=(np.ones((4, 2)), "D M"))
     message = f"f: a.shape = (2, 3) has length 3 on axis 1; expected (N, N) with N = 2 as in a; {remedy}"
-    with refused(ValueError, message):
+    with raises(ValueError, message):
         validation.floats("f", a=(np.ones((2, 3)), "N N"))
     message = f"f: a.shape = (2, 3) has length 2 on axis 0; expected (1, C) with 1 = 1 as in the definition; {remedy}"
-    with refused(ValueError, message):
+    with raises(ValueError, message):
         validation.floats("f", a=(np.ones((2, 3)), "1 C"))
 
 
@@ -80,12 +81,12 @@ def test_floats_refuses_lengths_that_disagree():
         (np.zeros(2, [("re", "f4"), ("im", "f4")]), "[('re', '<f4'), ('im', '<f4')]"),
     ],
 )
-def test_floats_refuses_a_dtype(value, dtype):
+def test_floats_rejects_a_dtype(value, dtype):
     message = (
         f"f: a.dtype = {dtype} cannot be computed with; expected float32 or float64 (integers are converted); "
         "convert it with np.asarray(a, dtype=np.float32)"
     )
-    with refused(TypeError, message):
+    with raises(TypeError, message):
         validation.floats("f", a=(value, "..."))
 
 
@@ -97,7 +98,7 @@ def test_floats_refuses_a_dtype(value, dtype):
         (NoArray(), "<elsewhere> is not an array (it is elsewhere)"),
     ],
 )
-def test_array_refuses_what_is_none(value, said):
+def test_array_rejects_other_objects(value, said):
     ending = r".*\); expected numbers in rows of equal length; pass a NumPy array$"
     with pytest.raises(TypeError, match="^" + re.escape(f"f: a={said}".rstrip(")")) + ending) as caught:
         validation.floats("f", a=(value, "..."))
@@ -136,7 +137,7 @@ def test_floats_converts_to_one_dtype(given, expected):
         np.float64(3),
     ],
 )
-def test_floats_gives_plain_contiguous_memory_and_the_same_values(value):
+def test_floats_returns_a_contiguous_array_with_the_same_values(value):
     (a,) = validation.floats("f", a=(value, "..."))
     np.testing.assert_array_equal(a, value, strict=isinstance(value, np.ndarray) and value.dtype == a.dtype)
     assert type(a) is np.ndarray
@@ -144,7 +145,7 @@ def test_floats_gives_plain_contiguous_memory_and_the_same_values(value):
     assert a.flags.aligned
 
 
-def test_floats_does_not_copy_without_need():
+def test_floats_does_not_copy_unnecessarily():
     value = np.ones((2, 3), np.float32)
     (a,) = validation.floats("f", a=(value, "N D"))
     assert a is value
@@ -154,18 +155,18 @@ def test_floats_does_not_copy_without_need():
 def test_shape():
     validation.shape("f", "a", np.ones((2, 3)), (2, 3))
     message = "f: a.shape = (2, 3) does not fit; expected (2, 4) from the other arguments"
-    with refused(ValueError, f"{message}; pass the arrays of one forward pass"):
+    with raises(ValueError, f"{message}; pass the arrays of one forward pass"):
         validation.shape("f", "a", np.ones((2, 3)), (2, 4))
 
 
 def test_not_empty():
     validation.not_empty("f", "a", np.ones((1, 1)))
     message = "f: a.shape = (2, 0) is empty; expected at least one element on every axis; check how a was made"
-    with refused(ValueError, message):
+    with raises(ValueError, message):
         validation.not_empty("f", "a", np.ones((2, 0)))
 
 
-# ---- places and labels ----
+# ---- indices and labels ----
 
 
 @pytest.mark.parametrize(
@@ -199,13 +200,13 @@ def test_not_empty():
         ),
     ],
 )
-def test_index_refuses(value, exception, message):
-    with refused(exception, message):
+def test_index_rejects(value, exception, message):
+    with raises(exception, message):
         validation.index("f", "a", value, (2,), 4, UINT8)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "<i4", ">i4", ">u8", "i8"])
-def test_index_comes_in_one_dtype(dtype):
+def test_index_has_one_dtype(dtype):
     actual = validation.index("f", "a", np.array([0, 9, 4, 9], dtype)[::2], (2,), 4, UINT8)
     np.testing.assert_array_equal(actual, np.array([0, 4], np.uint8), strict=True)
     assert validation.index("f", "a", np.zeros((0, 2), dtype), (0, 2), 4, UINT8).dtype == UINT8
@@ -244,8 +245,8 @@ def test_index_comes_in_one_dtype(dtype):
         ),
     ],
 )
-def test_labels_refuses(value, exception, message):
-    with refused(exception, message):
+def test_labels_rejects(value, exception, message):
+    with raises(exception, message):
         validation.labels("f", "y", value, 2, 3)
 
 
@@ -257,7 +258,7 @@ def test_labels_are_int64():
 
 
 class Unit(np.ndarray):
-    """An array whose numbers have a unit."""
+    """An array with a physical unit."""
 
 
 @pytest.mark.parametrize(
@@ -285,21 +286,21 @@ class Unit(np.ndarray):
         ),
     ],
 )
-def test_arrays_with_a_meaning_of_their_own_are_refused(value, message):
-    with refused(TypeError, message):
+def test_subclasses_of_arrays_are_rejected(value, message):
+    with raises(TypeError, message):
         validation.array("f", "x", value)
-    with refused(TypeError, message):
+    with raises(TypeError, message):
         validation.floats("f", x=(value, "..."))
 
 
-def test_a_tensor_that_requires_a_gradient_is_refused():
+def test_a_tensor_that_requires_a_gradient_is_rejected():
     class Tensor:
         requires_grad = True
 
         def __array__(self, dtype=None, copy=None):
             raise RuntimeError("call detach")
 
-    with refused(
+    with raises(
         TypeError,
         "f: x is a tensor that requires a gradient, which would be lost; expected a plain array; detach it: pass "
         "x.detach()",
@@ -307,7 +308,7 @@ def test_a_tensor_that_requires_a_gradient_is_refused():
         validation.array("f", "x", Tensor())
 
 
-def test_what_numpy_reads_is_read():
+def test_objects_with_dlpack_are_accepted():
     class Exchanged:
         def __dlpack__(self, **options):
             return np.arange(3.0).__dlpack__(**options)

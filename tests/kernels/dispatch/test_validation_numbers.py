@@ -1,4 +1,4 @@
-"""What numbers, words and dicts a user may pass in and what is said otherwise, word for word."""
+"""Tests of the validation of numbers, strings and dicts, with complete error messages."""
 
 import re
 from fractions import Fraction
@@ -9,7 +9,7 @@ import pytest
 from fastnn.kernels.dispatch import validation, windows
 
 
-def refused(exception, message):
+def raises(exception, message):
     return pytest.raises(exception, match=f"^{re.escape(message)}$")
 
 
@@ -17,20 +17,20 @@ def refused(exception, message):
 
 
 @pytest.mark.parametrize("value", [3, 3.0, (7 - 1) / 2, np.int8(3), np.float32(3), np.array(3), Fraction(3)])
-def test_integer_accepts_whole_numbers(value):
+def test_integer_accepts_integral_values(value):
     actual = validation.integer("f", "a", value, minimum=3, maximum=3)
     assert actual == 3
     assert type(actual) is int
 
 
 @pytest.mark.parametrize("value", [True, np.True_, "3", None, 3j, [3], np.array([3]), np.array(True)])
-def test_integer_refuses_what_is_no_number(value):
+def test_integer_rejects_other_objects(value):
     with pytest.raises(TypeError, match=r"^f: a=.+ is not a number; expected an integer; pass an int$"):
         validation.integer("f", "a", value)
 
 
 @pytest.mark.parametrize("value", [1.5, np.float32(0.5), np.array(2.5), Fraction(1, 3), np.nan, np.inf, -np.inf])
-def test_integer_refuses_what_is_not_whole(value):
+def test_integer_rejects_fractions(value):
     with pytest.raises(ValueError, match=r"^f: a=.+ is not an integer; expected an integer; round it yourself$"):
         validation.integer("f", "a", value)
 
@@ -44,8 +44,8 @@ def test_integer_refuses_what_is_not_whole(value):
         (0, {"maximum": -1}, "at most -1"),
     ],
 )
-def test_integer_refuses_what_is_out_of_range(value, limits, expected):
-    with refused(ValueError, f"f: a={value} is out of range; expected {expected}; choose such a value"):
+def test_integer_rejects_numbers_out_of_range(value, limits, expected):
+    with raises(ValueError, f"f: a={value} is out of range; expected {expected}; choose such a value"):
         validation.integer("f", "a", value, **limits)
 
 
@@ -55,21 +55,21 @@ def test_pair_accepts_one_or_two(value):
     assert validation.pair("f", "a", (1, 2), minimum=0) == (1, 2)
 
 
-def test_pair_refuses_other_lengths():
+def test_pair_rejects_other_lengths():
     for value in ((), (1,), (1, 2, 3), [1, 2, 3]):
         message = f"f: a={value!r} has {len(value)} entries; expected an integer or (height, width); pass one of these"
-        with refused(ValueError, message):
+        with raises(ValueError, message):
             validation.pair("f", "a", value, minimum=0)
 
 
-def test_pair_refuses_bad_entries():
-    with refused(ValueError, "f: a=0 is out of range; expected at least 1; choose such a value"):
+def test_pair_rejects_bad_entries():
+    with raises(ValueError, "f: a=0 is out of range; expected at least 1; choose such a value"):
         validation.pair("f", "a", (1, 0), minimum=1)
-    with refused(ValueError, "f: a=1.5 is not an integer; expected an integer; round it yourself"):
+    with raises(ValueError, "f: a=1.5 is not an integer; expected an integer; round it yourself"):
         validation.pair("f", "a", (1, 1.5), minimum=1)
-    with refused(TypeError, "f: a='2' is not a number; expected an integer; pass an int"):
+    with raises(TypeError, "f: a='2' is not a number; expected an integer; pass an int"):
         validation.pair("f", "a", (2, "2"), minimum=1)
-    with refused(TypeError, "f: a={'height': 2} is not a number; expected an integer; pass an int"):
+    with raises(TypeError, "f: a={'height': 2} is not a number; expected an integer; pass an int"):
         validation.pair("f", "a", {"height": 2}, minimum=1)
 
 
@@ -81,13 +81,13 @@ def test_number_accepts_real_numbers(value):
 
 
 @pytest.mark.parametrize("value", [True, "0.5", None, 1j, [0.5], np.array([0.5])])
-def test_number_refuses_what_is_none(value):
+def test_number_rejects_other_objects(value):
     with pytest.raises(TypeError, match=r"^f: a=.+ is not a number; expected a real number; pass a float$"):
         validation.number("f", "a", value)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, np.float32("inf"), np.array(np.nan), 10**400])
-def test_number_refuses_what_is_not_finite(value):
+def test_number_rejects_nan_and_infinity(value):
     with pytest.raises(ValueError, match=r"^f: a=.+ is not finite; expected a finite number; check its origin$"):
         validation.number("f", "a", value)
 
@@ -101,33 +101,33 @@ def test_number_refuses_what_is_not_finite(value):
         (1.5, {"above": 0, "maximum": 1}, "more than 0 and at most 1"),
     ],
 )
-def test_number_refuses_what_is_out_of_range(value, limits, expected):
-    with refused(ValueError, f"f: a={value} is out of range; expected {expected}; choose such a value"):
+def test_number_rejects_numbers_out_of_range(value, limits, expected):
+    with raises(ValueError, f"f: a={value} is out of range; expected {expected}; choose such a value"):
         validation.number("f", "a", value, **limits)
 
 
-# ---- words and dicts ----
+# ---- strings and dicts ----
 
 
 def test_choice():
     assert validation.choice("f", "mode", "test", ["train", "test"]) == "test"
-    with refused(ValueError, "f: mode='tran' is unknown; expected one of 'train', 'test'; did you mean 'train'?"):
+    with raises(ValueError, "f: mode='tran' is unknown; expected one of 'train', 'test'; did you mean 'train'?"):
         validation.choice("f", "mode", "tran", ["train", "test"])
-    with refused(ValueError, "f: mode='x' is unknown; expected one of 'train', 'test'; use one of these"):
+    with raises(ValueError, "f: mode='x' is unknown; expected one of 'train', 'test'; use one of these"):
         validation.choice("f", "mode", "x", iter(["train", "test"]))
-    with refused(TypeError, "f: mode=None is unknown; expected one of 'train', 'test'; use one of these"):
+    with raises(TypeError, "f: mode=None is unknown; expected one of 'train', 'test'; use one of these"):
         validation.choice("f", "mode", None, ["train", "test"])
 
 
 def test_keys():
     assert validation.keys("f", "p", {"a": 1, "b": 2}, required=["a"], optional=["b", "c"]) == {"a": 1, "b": 2}
-    with refused(TypeError, "f: p=[1] is not a dict; expected keys ['a', 'b']; pass a dict with them"):
+    with raises(TypeError, "f: p=[1] is not a dict; expected keys ['a', 'b']; pass a dict with them"):
         validation.keys("f", "p", [1], required=["a"], optional=["b"])
-    with refused(ValueError, "f: p lacks the key 'a' (it has ['b']); expected ['a']; add 'a'"):
+    with raises(ValueError, "f: p lacks the key 'a' (it has ['b']); expected ['a']; add 'a'"):
         validation.keys("f", "p", {"b": 2}, required=["a"], optional=["b"])
-    with refused(ValueError, "f: p['strid'] is unknown; expected only ['stride', 'pad']; did you mean 'stride'?"):
+    with raises(ValueError, "f: p['strid'] is unknown; expected only ['stride', 'pad']; did you mean 'stride'?"):
         validation.keys("f", "p", {"strid": 2}, optional=["stride", "pad"])
-    with refused(ValueError, "f: p[1] is unknown; expected only ['stride', 'pad']; use one of these"):
+    with raises(ValueError, "f: p[1] is unknown; expected only ['stride', 'pad']; use one of these"):
         validation.keys("f", "p", {1: 2}, optional=["stride", "pad"])
 
 
@@ -161,7 +161,7 @@ def test_keys_returns_a_copy():
     ],
 )
 def test_a_window_that_does_not_fit(window, pad, message):
-    with refused(ValueError, f"f: the window does not fit: {message} or a smaller window"):
+    with raises(ValueError, f"f: the window does not fit: {message} or a smaller window"):
         windows.checked("f", (1, 1, 4, 5), window, 1, pad)
     enough = int(re.search(r"pad=(\d)", message)[1])
     assert min(windows.checked("f", (1, 1, 4, 5), window, 1, enough).out) >= 1

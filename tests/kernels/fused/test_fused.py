@@ -1,4 +1,4 @@
-"""The sandwiches are what their parts give one after the other, on every backend, to the last tie."""
+"""Tests of fused layers: every backend agrees with the composition of the parts, including ties."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ by_hypothesis = settings(max_examples=40)
 
 
 def draw(rng, shape, dtype, whole=False):
-    """Normal numbers; or small whole ones, so that sums are exact and ties and zeros abound."""
+    """Draw normal numbers; or small integers, for exact sums and many ties and zeros."""
     return (rng.integers(-1, 2, shape) if whole else rng.normal(size=shape)).astype(dtype)
 
 
@@ -39,7 +39,7 @@ def assert_equal(actual, expected):
 
 @st.composite
 def geometries(draw):
-    """x, w, stride, pad, pool size, pool stride such that everything fits at least once."""
+    """Draw shapes of x and w, stride, pad, pool size and pool stride with at least one window."""
     kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     pad = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
@@ -57,7 +57,7 @@ def geometries(draw):
 
 
 def parts_forward(x, w, b, stride, pad, size, pool_stride):
-    """The definition: the three parts, and "none" where the winner is not positive."""
+    """Compose the three parts, with index "none" where the maximum is not positive."""
     out, index = max_pool2d_forward(relu_forward(conv2d_forward(x, w, b, stride, pad)), size, pool_stride)
     return out, np.where(out > 0, index, np.prod(size)).astype(index.dtype)
 
@@ -65,8 +65,8 @@ def parts_forward(x, w, b, stride, pad, size, pool_stride):
 def parts_backward(dout, x, w, b, stride, pad, size, pool_stride):
     before = conv2d_forward(x, w, b, stride, pad)
     _, index = max_pool2d_forward(relu_forward(before), size, pool_stride)
-    dbetween = max_pool2d_backward(dout, index, before.shape, size, pool_stride)
-    return conv2d_backward(relu_backward(dbetween, before), x, w, stride, pad)
+    dpre_pool = max_pool2d_backward(dout, index, before.shape, size, pool_stride)
+    return conv2d_backward(relu_backward(dpre_pool, before), x, w, stride, pad)
 
 
 def pooled_shape(x_shape, w_shape, stride, pad, size, pool_stride):
@@ -85,8 +85,8 @@ def pool_problem(geometry, dtype, whole=False, seed=0):
 
 @given(geometry=geometries(), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 999))
 @by_hypothesis
-def test_conv_relu_pool_is_its_parts_to_the_last_tie(backend, geometry, dtype, seed):
-    """Of integers, so that every backend must agree exactly."""
+def test_conv_relu_pool_equals_its_parts_including_ties(backend, geometry, dtype, seed):
+    """On integers every backend must agree exactly."""
     x, w, b, dout = pool_problem(geometry, dtype, whole=True, seed=seed)
     actual = conv2d_relu_pool_forward(x, w, b, *geometry[2:])
     gradients = conv2d_relu_pool_backward(dout, x, w, actual[1], *geometry[2:])
@@ -159,7 +159,7 @@ def test_awkward_conv_relu_pool(backend, geometry, dtype):
 @compared
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [2, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 34, 63, 64, 65, 67])
-def test_every_tail_of_a_pooled_row(backend, width, dtype):
+def test_every_remainder_of_a_pooled_row(backend, width, dtype):
     for F, pool in ((1, 2), (3, 2), (5, 2), (4, 3)):
         geometry = (2, 2, 6, max(width, pool) + 2), (F, 2, 3, 3), (1, 1), (0, 0), (pool, pool), (pool, pool)
         x, w, b, dout = pool_problem(geometry, dtype, whole=True)
@@ -171,7 +171,7 @@ def test_every_tail_of_a_pooled_row(backend, width, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_nan_passes_forward_and_stops_backward(backend, dtype):
+def test_nan_propagates_forward_and_has_no_gradient(backend, dtype):
     x, w, b = np.ones((1, 1, 4, 4), dtype), np.ones((1, 1, 1, 1), dtype), np.zeros(1, dtype)
     x[0, 0, 1, 1], x[0, 0, 2, 2], x[0, 0, 0, 2:] = np.nan, np.inf, -np.inf
     out, index = conv2d_relu_pool_forward(x, w, b, 1, 0, 2, 2)
@@ -248,14 +248,14 @@ def test_any_affine_relu(backend, sizes, dtype, whole, seed):
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_nan_and_infinity_forward(backend, dtype, special):
     rng = np.random.default_rng(0)
-    for where in range(3):
+    for position in range(3):
         arrays = [draw(rng, shape, dtype) for shape in ((2, 2, 6, 7), (3, 2, 3, 3), (3,))]
-        arrays[where].flat[arrays[where].size // 2] = special
+        arrays[position].flat[arrays[position].size // 2] = special
         against_naive(conv2d_relu_forward, *arrays, 1, 1, terms=18)
         out, index = against_naive(conv2d_relu_pool_forward, *arrays, 1, 1, 2, 2, terms=18)
         np.testing.assert_array_equal(index == 4, ~(out > 0))
         arrays = [draw(rng, shape, dtype) for shape in ((4, 9), (9, 5), (5,))]
-        arrays[where].flat[-1] = special
+        arrays[position].flat[-1] = special
         against_naive(affine_relu_forward, *arrays, terms=9)
 
 
@@ -291,8 +291,8 @@ def test_agrees_with_torch(backend, dtype):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     x, w, b, dout = pool_problem(AWKWARD[2], dtype)
     given_to_torch = [torch.tensor(value, requires_grad=True) for value in (x, w, b)]
-    between = torch.nn.functional.relu(torch.nn.functional.conv2d(*given_to_torch, padding=1))
-    expected = torch.nn.functional.max_pool2d(between, 2)
+    pre_pool = torch.nn.functional.relu(torch.nn.functional.conv2d(*given_to_torch, padding=1))
+    expected = torch.nn.functional.max_pool2d(pre_pool, 2)
     expected.backward(torch.tensor(dout))
     out, index = conv2d_relu_pool_forward(x, w, b, 1, 1, 2, 2)
     assert_same(out, expected.detach().numpy(), terms=27)

@@ -1,4 +1,4 @@
-"""The sandwiches with a norm are what their parts give one after the other, on every backend."""
+"""Tests of fused layers with a norm: every backend agrees with the composition of the parts."""
 
 import numpy as np
 import pytest
@@ -15,12 +15,12 @@ from fastnn.kernels.pool2d import max_pool2d_backward, max_pool2d_forward
 from fastnn.testing import against_naive, assert_same
 
 DTYPES = [np.float32, np.float64]
-EPSILON = 0.1  # few elements may have a variance near 0, which costs digits on every backend
+EPSILON = 0.1  # few elements may have a variance near 0; a small epsilon would lose digits on every backend
 by_hypothesis = settings(max_examples=20)
 
 
 def draw(x_shape, w_shape, dtype, seed=0):
-    """x, w, b, gamma, beta, mean, var."""
+    """Return x, w, b, gamma, beta, mean, var."""
     generator = np.random.default_rng(seed)
     channels = w_shape[0] if len(w_shape) == 4 else w_shape[1]
     x, w = generator.standard_normal(x_shape), generator.standard_normal(w_shape)
@@ -34,19 +34,19 @@ def functions(name):
 
 
 def check(name, arrays, geometry=(), seed=1):
-    """Every function of a sandwich against the naive loops, which compose the parts."""
+    """Compare every function of a fused layer with the naive loops, which compose the parts."""
     forward, backward, inference, inference_backward = functions(name)
     x, w, b, gamma, beta, mean, var = arrays
     terms = 4 * (x.size + w.size)
     out, pre_norm, *statistics = against_naive(forward, x, w, b, gamma, beta, EPSILON, *geometry, terms=terms)
     dout = np.random.default_rng(seed).standard_normal(out.shape).astype(x.dtype)
-    given_back = (dout, x, w, pre_norm, gamma, *statistics, EPSILON, out, *geometry)
-    gradients = against_naive(backward, *given_back, terms=terms + 4 * dout.size)  # db is 0 but for rounding
-    assert_same(backward(*given_back, need_dx=False), (None, *gradients[1:]))
+    saved = (dout, x, w, pre_norm, gamma, *statistics, EPSILON, out, *geometry)
+    gradients = against_naive(backward, *saved, terms=terms + 4 * dout.size)  # db is 0 except for rounding
+    assert_same(backward(*saved, need_dx=False), (None, *gradients[1:]))
     out = against_naive(inference, x, w, b, gamma, beta, mean, var, EPSILON, *geometry, terms=terms)
-    given_back = (dout, x, w, b, gamma, mean, var, EPSILON, out, *geometry)
-    gradients = against_naive(inference_backward, *given_back, terms=terms + dout.size)
-    assert_same(inference_backward(*given_back, need_dx=False), (None, *gradients[1:]))
+    saved = (dout, x, w, b, gamma, mean, var, EPSILON, out, *geometry)
+    gradients = against_naive(inference_backward, *saved, terms=terms + dout.size)
+    assert_same(inference_backward(*saved, need_dx=False), (None, *gradients[1:]))
 
 
 @by_hypothesis
@@ -73,15 +73,15 @@ def test_any_affine_layernorm_relu(backend, sizes, dtype, seed):
         fused.affine_layernorm_relu_forward, x, w, b, gamma, beta, EPSILON, terms=x.size + w.size
     )
     dout = np.random.default_rng(seed).standard_normal((N, M)).astype(dtype)
-    given_back = (dout, x, w, pre_norm, gamma, *statistics, EPSILON, out)
-    gradients = against_naive(fused.affine_layernorm_relu_backward, *given_back, terms=x.size + w.size)
-    without = fused.affine_layernorm_relu_backward(*given_back, need_dx=False)
+    saved = (dout, x, w, pre_norm, gamma, *statistics, EPSILON, out)
+    gradients = against_naive(fused.affine_layernorm_relu_backward, *saved, terms=x.size + w.size)
+    without = fused.affine_layernorm_relu_backward(*saved, need_dx=False)
     assert_same(without, (None, *gradients[1:]))
 
 
 @st.composite
 def geometries(draw):
-    """Shapes of x and w, stride and pad such that the window fits at least once."""
+    """Draw shapes of x and w, stride and pad with at least one window."""
     kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     stride, pad = (draw(st.tuples(st.integers(low, 2), st.integers(low, 2))) for low in (1, 0))
     size = draw(st.tuples(*[st.integers(max(1, kernel[a] - 2 * pad[a]), 9) for a in (0, 1)]))
@@ -118,26 +118,26 @@ def check_pooled(arrays, geometry, seed=1):
     terms = 4 * (x.size + w.size)
 
     def compare(function, *arguments):
-        """Everything but the index, where rounding may decide which of two neighbours is larger."""
+        """Compare all results, and the index only in float64: rounding may change which of two elements is larger."""
         out, index, *others = function(*arguments)
         with use_backend("naive"):
             wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in arguments]
-            expected, places, *expected_others = function(*wide)
+            expected, expected_index, *expected_others = function(*wide)
         assert_same((out, others), (expected, expected_others), terms)
         if x.dtype == np.float64:
-            np.testing.assert_array_equal(index, places, strict=True)
+            np.testing.assert_array_equal(index, expected_index, strict=True)
         np.testing.assert_array_equal(index == np.prod(geometry[2]), ~(out > 0))
         return out, index, *others
 
     out, index, pre_norm, *statistics = compare(forward, x, w, b, gamma, beta, EPSILON, *geometry)
     dout = np.random.default_rng(seed).standard_normal(out.shape).astype(x.dtype)
-    given_back = (dout, x, w, pre_norm, gamma, *statistics, EPSILON, index, *geometry)
-    gradients = against_naive(backward, *given_back, terms=terms + 4 * pre_norm.size)
-    assert_same(backward(*given_back, need_dx=False), (None, *gradients[1:]))
+    saved = (dout, x, w, pre_norm, gamma, *statistics, EPSILON, index, *geometry)
+    gradients = against_naive(backward, *saved, terms=terms + 4 * pre_norm.size)
+    assert_same(backward(*saved, need_dx=False), (None, *gradients[1:]))
     out, index = compare(inference, x, w, b, gamma, beta, mean, var, EPSILON, *geometry)
-    given_back = (dout, x, w, b, gamma, mean, var, EPSILON, index, *geometry)
-    gradients = against_naive(inference_backward, *given_back, terms=terms + 4 * pre_norm.size)
-    assert_same(inference_backward(*given_back, need_dx=False), (None, *gradients[1:]))
+    saved = (dout, x, w, b, gamma, mean, var, EPSILON, index, *geometry)
+    gradients = against_naive(inference_backward, *saved, terms=terms + 4 * pre_norm.size)
+    assert_same(inference_backward(*saved, need_dx=False), (None, *gradients[1:]))
 
 
 @pytest.mark.parametrize("pool_size", [1, 3, (2, 3), (16, 16)])
@@ -148,22 +148,22 @@ def test_pools_of_any_size(backend, pool_size):
 
 
 def test_pooled_gradients_are_those_of_the_parts(backend):
-    """Through the whole image, which `conv2d_batchnorm_relu_pool` does without."""
+    """Compare with separate pooling, which stores the normalized images."""
     x, w, b, gamma, beta, *_ = draw((3, 2, 7, 8), (4, 2, 3, 3), np.float64)
     geometry = (1, 1, 2, 2)
     normal, before, *statistics = fused.conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, EPSILON, 1, 1)
     expected, index = max_pool2d_forward(normal, 2, 2)
     forward, backward, *_ = functions("conv2d_batchnorm_relu_pool")
-    out, places, *others = forward(x, w, b, gamma, beta, EPSILON, *geometry)
+    out, actual_index, *others = forward(x, w, b, gamma, beta, EPSILON, *geometry)
     assert_same([out, *others], [expected, before, *statistics])
-    np.testing.assert_array_equal(places, np.where(out > 0, index, 4))
+    np.testing.assert_array_equal(actual_index, np.where(out > 0, index, 4))
     dout = np.random.default_rng(0).standard_normal(out.shape)
     dnormal = max_pool2d_backward(dout, index, normal.shape, 2, 2)
     expected = fused.conv2d_batchnorm_relu_backward(dnormal, x, w, before, gamma, *statistics, EPSILON, normal, 1, 1)
-    assert_same(backward(dout, x, w, before, gamma, *statistics, EPSILON, places, *geometry), expected, terms=999)
+    assert_same(backward(dout, x, w, before, gamma, *statistics, EPSILON, actual_index, *geometry), expected, terms=999)
 
 
-def test_the_naive_sandwich_is_its_parts():
+def test_the_naive_loops_equal_their_parts():
     with use_backend("naive"):
         x, w, b, gamma, beta, mean, var = draw((3, 2, 5, 4), (4, 2, 3, 2), np.float64)
         before = conv2d_forward(x, w, b, 1, 1)
@@ -201,16 +201,16 @@ def test_large_enough_for_several_tasks(backend, dtype):
         forward, backward, *_ = functions("conv2d_batchnorm_relu")
         expected = forward(*arrays[:5], EPSILON, 1, 1)
         dout = expected[0][::-1].copy()
-        given_back = (dout, *arrays[:2], expected[1], arrays[3], *expected[2:], EPSILON, expected[0], 1, 1)
-        expected_back = backward(*given_back)
+        saved = (dout, *arrays[:2], expected[1], arrays[3], *expected[2:], EPSILON, expected[0], 1, 1)
+        expected_back = backward(*saved)
     assert_same(forward(*arrays[:5], EPSILON, 1, 1), expected, terms=27)
-    for position, (actual, wanted) in enumerate(zip(backward(*given_back), expected_back, strict=True)):
-        assert_same(actual, wanted, terms=dout.size * (100 if position == 2 else 1))  # db is 0 but for rounding
+    for position, (actual, wanted) in enumerate(zip(backward(*saved), expected_back, strict=True)):
+        assert_same(actual, wanted, terms=dout.size * (100 if position == 2 else 1))  # db is 0 except for rounding
 
 
 @pytest.mark.parametrize("name", ["affine_batchnorm_relu", "conv2d_batchnorm_relu"])
 def test_gradients_with_given_statistics_are_the_numeric_ones(backend, name):
-    """dgamma comes from dw where the norm is folded into the weights; at gamma = 0 too."""
+    """If the norm is folded into the weights, dgamma is computed from dw; this must hold for gamma = 0 too."""
     shapes, geometry = (((4, 3), (3, 5)), ()) if "affine" in name else (((2, 2, 4, 3), (3, 2, 2, 2)), (1, 1))
     x, w, b, gamma, beta, mean, var = draw(*shapes, np.float64)
     gamma[1] = 0

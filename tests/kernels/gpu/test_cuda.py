@@ -1,4 +1,4 @@
-"""The cuda backend without a GPU: its tests in the simulator, and the machine code of its kernels."""
+"""Tests of the cuda backend without a GPU: in the simulator, and on the machine code of its kernels."""
 
 import importlib
 import importlib.util
@@ -20,11 +20,11 @@ pytest.importorskip("numba.cuda", reason="the backend cuda needs numba")
 CAPABILITIES = ((8, 0), (9, 0))
 NO_COMPILER = importlib.util.find_spec("numba_cuda") is None or importlib.util.find_spec("nvidia") is None
 needs_compiler = pytest.mark.skipif(
-    NO_COMPILER, reason="needs numba-cuda with its compiler, which the extra test brings where NVIDIA has it"
+    NO_COMPILER, reason="needs numba-cuda with its compiler, which the extra `test` installs if NVIDIA provides it"
 )
-ABOUT_KERNELS = 0x70000000  # the type of a section, of attributes; a frame is what spilled registers lie in
+ABOUT_KERNELS = 0x70000000  # type of an ELF section of attributes; spilled registers are stored in a stack frame
 REGISTER_COUNT, FRAME_SIZE = 0x2F, 0x11
-INSTRUCTIONS = {  # of the kernels that most of the time is spent in: how many there are of each, as one to the other
+INSTRUCTIONS = {  # of the most time-consuming kernels: the ratio of the numbers of two instructions
     "fastnn.kernels.gpu.tensor_cores:_tensor_product": {r"HMMA\.1688\.F32\.TF32": 8, r"LDSM\.16\.M88\.4": 3},
     "fastnn.kernels.gpu.tiles:tiled_product float32": {"FFMA": 16, r"LDS\.128": 1},
     "fastnn.kernels.gpu.tiles:tiled_product float64": {"DFMA": 4, r"LDS\.128": 1},
@@ -42,7 +42,7 @@ REGISTERS = {  # maximum for a thread; a multiprocessor has 65536, 256 for each 
 TRAPS = {
     "arithmetic in float64": r"\.f64",
     "division of 64-bit integers": r"\b(div|rem)\.[su]64",
-    "memory of a thread's own, which is slow": r"__local_depot",
+    "local memory, which is slow": r"__local_depot",
 }
 
 
@@ -69,7 +69,7 @@ def signatures(tmp_path_factory):
 
 
 def test_every_kernel_passes_its_tests_in_the_simulator(signatures):
-    """The tests run in the fixture."""
+    """The fixture runs the tests; check that they launch every kernel."""
     for operation in OPERATIONS:
         assert (FOLDER / "simulated" / f"test_{operation}.py").exists(), f"{operation} has no tests in the simulator"
     assert [name for name, words in signatures.items() if not words] == []
@@ -98,8 +98,8 @@ def test_kernels_compile_without_traps(signatures, tmp_path):
 
 
 @needs_compiler
-def test_registers_that_spill_are_seen(signatures, tmp_path):
-    """A kernel that needs more registers than it is given has a frame in memory, which its instructions read."""
+def test_spilled_registers_are_detected(signatures, tmp_path):
+    """A kernel that needs more registers than its limit has a stack frame, which its instructions access."""
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
     from fastnn.kernels.gpu import cubins, tiles
@@ -121,20 +121,20 @@ def check_instructions(name, code):
 
 
 def most(attribute, cubin):
-    """The largest value of an attribute, of the kernel and what it calls, in the sections of an ELF file about them."""
+    """Return the largest value of an attribute of the kernel and its callees in the sections of an ELF file."""
     start, size, count = *struct.unpack_from("<Q", cubin, 0x28), *struct.unpack_from("<HH", cubin, 0x3A)
     found = []
     for header in range(start, start + size * count, size):
-        (kind,), (place, length) = (
+        (kind,), (offset, length) = (
             struct.unpack_from("<I", cubin, header + 4),
             struct.unpack_from("<QQ", cubin, header + 24),
         )
-        end = place + (length if kind == ABOUT_KERNELS else 0)
-        while place < end:
-            form, number, bytes_behind = struct.unpack_from("<BBH", cubin, place)
+        end = offset + (length if kind == ABOUT_KERNELS else 0)
+        while offset < end:
+            form, number, payload = struct.unpack_from("<BBH", cubin, offset)
             if number == attribute:
-                found.append(struct.unpack_from("<I", cubin, place + 8)[0])  # behind the number of a symbol
-            place += 4 + (bytes_behind if form == 4 else 0)
+                found.append(struct.unpack_from("<I", cubin, offset + 8)[0])  # after the index of a symbol
+            offset += 4 + (payload if form == 4 else 0)
     return max(found)
 
 

@@ -1,4 +1,4 @@
-"""Pooling: the naive loops are judged by hand numbers and identities, every backend by the naive loops."""
+"""Tests of pooling: the naive loops against known values and identities, every backend against the naive loops."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def geometries(draw):
     return (draw(st.integers(0, 4)), draw(st.integers(0, 5)), *images), size, stride, pad
 
 
-# ---- the oracle, judged from outside ----
+# ---- the naive loops against independent references ----
 
 
 def test_max_worked_by_hand(backend):
@@ -133,7 +133,7 @@ def test_agrees_with_torch(backend, shape, size, stride, pad, dtype):
         assert_same((out, dx), (expected.detach().numpy(), given_to_torch.grad.numpy()), terms=16)
 
 
-# ---- every backend against the oracle ----
+# ---- every backend against the naive loops ----
 
 
 @compared
@@ -183,7 +183,7 @@ def test_awkward_geometry(backend, shape, size, stride, pad, dtype):
 @compared
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [1, 2, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65])
-def test_every_tail_of_a_row(backend, width, dtype):
+def test_every_remainder_of_a_row(backend, width, dtype):
     for size, stride in ((2, 2), (3, 2), (2, 1), ((1, 3), (1, 3))):
         columns = np.broadcast_to(size, 2)[1] + (width - 1) * np.broadcast_to(stride, 2)[1]
         check_max(draw((2, 3, 4, columns), dtype, "special"), size, stride)
@@ -214,7 +214,7 @@ def test_the_first_nan_wins(backend, dtype):
     check_the_first_nan_wins(dtype)
 
 
-def test_the_index_is_uint8_up_to_254_places(backend):
+def test_the_index_is_uint8_for_up_to_254_elements(backend):
     x = draw((1, 1, 16, 17), np.float32)
     for size, expected in (((2, 127), None), ((14, 17), np.uint8), ((15, 17), np.int32), ((16, 16), np.int32)):
         if expected:
@@ -222,7 +222,7 @@ def test_the_index_is_uint8_up_to_254_places(backend):
         assert pool2d.index_dtype(size) == (expected or np.uint8)
 
 
-def test_none_passes_no_gradient(backend):
+def test_none_has_no_gradient(backend):
     dout, index = np.ones((1, 1, 2, 2)), np.array([[[[0, 4], [4, 3]]]], np.uint8)
     dx = max_pool2d_backward(dout, index, (1, 1, 4, 4), 2, 2)
     np.testing.assert_array_equal(dx, [[[[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]]])
@@ -231,16 +231,16 @@ def test_none_passes_no_gradient(backend):
 
 
 @pytest.mark.parametrize(("size", "stride", "pad"), [((2, 2), (2, 2), (1, 1)), ((4, 3), (1, 2), (2, 1)), (2, 1, 1)])
-def test_a_place_outside_the_image_passes_no_gradient(backend, size, stride, pad):
+def test_a_position_outside_the_image_has_no_gradient(backend, size, stride, pad):
     shape = (2, 3, 6, 5)
     out = max_pool2d_forward(draw(shape, np.float64), size, stride, pad)[0]
-    for place in range(int(np.prod(np.broadcast_to(size, 2))) + 1):
-        index = np.full(out.shape, place, np.uint8)
+    for position in range(int(np.prod(np.broadcast_to(size, 2))) + 1):
+        index = np.full(out.shape, position, np.uint8)
         against_naive(max_pool2d_backward, draw(out.shape, np.float64), index, shape, size, stride, pad, terms=4)
 
 
 @pytest.mark.parametrize("kind", ["<i4", ">i4", "i8", "u1", ">u2"])
-def test_an_index_of_any_whole_dtype_and_layout(backend, kind):
+def test_an_index_of_any_integer_dtype_and_layout(backend, kind):
     x = draw((2, 3, 6, 6), np.float32)
     out, index = max_pool2d_forward(x, 2, 2)
     expected = max_pool2d_backward(out, index, x.shape, 2, 2)
@@ -281,9 +281,9 @@ def test_global_avg(backend, shape, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_avg_spreads_nan_and_infinity(backend, dtype):
     for special in (np.nan, np.inf, -np.inf):
-        for place in (0, 7, 24, 34):
+        for position in (0, 7, 24, 34):
             x = draw((1, 1, 5, 7), dtype)
-            x.flat[place] = special
+            x.flat[position] = special
             for window in ((2, 2, 0), (3, 1, 1), (2, 3, 1), (1, 1, 0)):
                 check_avg(x, *window)
 

@@ -1,13 +1,13 @@
-"""Every function on the simulated GPU, on arguments that its specification describes."""
+"""Tests of every function on the simulated GPU, on arguments drawn from the specifications."""
 
 import pytest
 
 from fastnn.testing.conformance.checking import examine
 from fastnn.testing.conformance.specs import FUNCTIONS
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # a GPU gives none
+pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # a GPU raises no warnings
 
-CASES = 6  # among them the usual traps: ties, no images, NaN, other layouts
+CASES = 6  # includes ties, empty batches, NaN and other memory layouts
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

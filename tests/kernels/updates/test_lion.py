@@ -1,4 +1,4 @@
-"""`lion` by algorithm 2 of its paper, written here in NumPy: PyTorch has no such optimiser to compare with."""
+"""Tests of `lion` against algorithm 2 of its paper in NumPy, since PyTorch has no such optimizer."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from fastnn.testing import assert_same
 
 
 def algorithm_2(w, dw, m, learning_rate, beta1, beta2, weight_decay):
-    """The new weights and the new m."""
+    """Return the new weights and the new m."""
     c = beta1 * m + (1 - beta1) * dw
     return w - learning_rate * (np.sign(c) + weight_decay * w), beta2 * m + (1 - beta2) * dw
 
@@ -18,7 +18,7 @@ def algorithm_2(w, dw, m, learning_rate, beta1, beta2, weight_decay):
 @pytest.mark.parametrize("weight_decay", [0, 0.5])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_ten_steps_of_the_paper(backend, dtype, weight_decay):
-    """With sixteenths and these betas c has 20 bits at most, so that no sign depends on rounding."""
+    """With multiples of 1/16 and these betas c has at most 20 bits, so that no sign depends on rounding."""
     generator = np.random.default_rng(0)
     w = np.round(16 * generator.standard_normal((7, 5))) / 16
     numbers = {"learning_rate": 2.0**-6, "beta1": 0.875, "beta2": 0.5, "weight_decay": weight_decay}
@@ -51,4 +51,4 @@ def test_the_sign_of_zero_is_zero_and_that_of_nan_is_nan(backend):
 def test_the_defaults_are_those_of_the_paper():
     assert optim.DEFAULTS["lion"] == {"learning_rate": 1e-4, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0}
     assert rules.RULES["lion"].decoupled
-    assert not hasattr(pytest.importorskip("torch", reason="PyTorch may have the optimiser by now").optim, "Lion")
+    assert not hasattr(pytest.importorskip("torch", reason="PyTorch may have the optimizer by now").optim, "Lion")

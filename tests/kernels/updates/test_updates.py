@@ -1,4 +1,4 @@
-"""`fastnn.kernels.updates`: every backend against the naive loops, the naive loops against numbers and torch."""
+"""Tests of `fastnn.kernels.updates`: every backend against the naive loops, these against known values and PyTorch."""
 
 import inspect
 
@@ -26,7 +26,7 @@ from fastnn.testing import against_naive, assert_same
 DTYPES = [np.float32, np.float64]
 PENALISED = [
     rule for rule, record in RECORDS.items() if not record.decoupled
-]  # whose weight decay is part of the gradient
+]  # rules whose weight decay is part of the gradient
 anything = settings(max_examples=15)
 
 
@@ -70,12 +70,12 @@ def test_weight_decay_is_part_of_the_gradient(backend, rule):
     expected = updated(rule, weight_decay=0)(w, dw + 0.3 * w, *state)
     assert_same(updated(rule, weight_decay=0.3)(w, dw, *state), expected)
     without = {name: value for name, value in RULES[rule][1].items() if name != "weight_decay"}
-    rule(w, dw + 0.3 * w, *state, w, **without)  # none is the default
+    rule(w, dw + 0.3 * w, *state, w, **without)  # the default is no weight decay
     assert_same((w, *state), expected)
 
 
 @each_rule
-def test_without_weight_decay_the_weights_do_not_matter(backend, rule):
+def test_without_weight_decay_the_state_does_not_depend_on_the_weights(backend, rule):
     check_without_weight_decay(rule)
 
 
@@ -95,7 +95,7 @@ def test_gradients_in_any_layout_and_dtype(backend, rule):
 
 
 @each_rule
-def test_not_a_number_stays_where_it_is(backend, rule):
+def test_nan_does_not_spread_to_other_elements(backend, rule):
     w, dw, *state = draw(rule, (5,), np.float64)
     dw[2] = np.nan
     for result in updated(rule)(w, dw, *state):
@@ -160,7 +160,7 @@ def test_three_steps_agree_with_torch(backend, rule, decay):
 
 
 def test_nesterov_follows_the_look_ahead_form(backend):
-    """With w the point looked ahead to: at `position + momentum * velocity`, as Nesterov wrote it."""
+    """w is the look-ahead point `position + momentum * velocity` of Nesterov's formula."""
     position, velocity = np.array([3.0, -1.0]), np.zeros(2)
     w, state = position.copy(), np.zeros(2)
     for _ in range(5):
@@ -189,7 +189,7 @@ WRITTEN_ERRORS = [
 
 @each_rule
 @pytest.mark.parametrize(("wrong", "error", "message"), WRITTEN_ERRORS)
-def test_arrays_that_cannot_be_written_are_refused(backend, rule, wrong, error, message):
+def test_arrays_that_cannot_be_written_are_rejected(backend, rule, wrong, error, message):
     for position, name in enumerate((*RECORDS[rule].state, "out")):
         w, dw, state, out, numbers = arguments(rule)
         written = [*state, out]
@@ -201,14 +201,14 @@ def test_arrays_that_cannot_be_written_are_refused(backend, rule, wrong, error, 
 
 
 @each_rule
-def test_arrays_that_share_memory_are_refused(backend, rule):
+def test_arrays_that_share_memory_are_rejected(backend, rule):
     w, dw, state, out, numbers = arguments(rule)
     with pytest.raises(ValueError, match=f"^{rule.__name__}: dw and out share memory"):
         rule(w, dw, *state, dw, **numbers)
     long = np.zeros(4)
     with pytest.raises(ValueError, match=f"^{rule.__name__}: w and out share memory"):
         rule(long[1:], dw, *state, long[:3], **numbers)
-    rule(long[1:], dw, *state, long[1:], **numbers)  # one and the same memory is w itself
+    rule(long[1:], dw, *state, long[1:], **numbers)  # out may be w itself
     rule(w, w, *state, out, **numbers)  # neither is written
     for position in range(len(state)):
         for other in (w, dw, out, *state[:position]):
@@ -238,7 +238,7 @@ NUMBER_ERRORS = [
     ("rule", "wrong", "error", "message"),
     [(rule, *case) for rule in RULES for case in NUMBER_ERRORS if case[0].keys() <= RULES[rule][1].keys()],
 )
-def test_numbers_out_of_range_are_refused(backend, rule, wrong, error, message):
+def test_numbers_out_of_range_are_rejected(backend, rule, wrong, error, message):
     w, dw, state, out, numbers = arguments(rule)
     with pytest.raises(error, match=f"^{rule.__name__}: {message}"):
         rule(w, dw, *state, out, **(numbers | wrong))

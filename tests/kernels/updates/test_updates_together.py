@@ -1,4 +1,4 @@
-"""Many parameters updated at once, by `fastnn.kernels.updates` and `fastnn.optim.update`: as one after the other."""
+"""Tests of updating many parameters in one call of `fastnn.kernels.updates` or `fastnn.optim.update`."""
 
 import copy
 
@@ -20,13 +20,13 @@ each_name = pytest.mark.parametrize("name", optim.RULES)
 
 
 def columns(rule, shapes, dtypes=(np.float32,), seed=0):
-    """w, dw and the state of every parameter, as lists."""
-    rows = [draw(rule, shape, dtypes[place % len(dtypes)], seed + place) for place, shape in enumerate(shapes)]
+    """Return w, dw and the state of every parameter, as lists."""
+    rows = [draw(rule, shape, dtypes[position % len(dtypes)], seed + position) for position, shape in enumerate(shapes)]
     return [list(column) for column in zip(*rows, strict=True)]
 
 
 def varied(rule, count):
-    """Other numbers for each parameter; the first one has no weight decay."""
+    """Return different hyperparameters for each parameter; the first one has no weight decay."""
     numbers = {}
     for name, value in RULES[rule][1].items():
         scale = range(1, count + 1) if name == "t" else np.linspace(0 if name == "weight_decay" else 0.5, 1, count)
@@ -34,9 +34,9 @@ def varied(rule, count):
     return numbers
 
 
-def one_after_the_other(rule, arrays, out, numbers):
-    for place, row in enumerate(zip(*arrays, out, strict=True)):
-        rule(*row, **{name: value[place] if isinstance(value, list) else value for name, value in numbers.items()})
+def update_one_by_one(rule, arrays, out, numbers):
+    for position, row in enumerate(zip(*arrays, out, strict=True)):
+        rule(*row, **{name: value[position] if isinstance(value, list) else value for name, value in numbers.items()})
 
 
 def assert_same_bits(actual, expected):
@@ -53,7 +53,7 @@ def assert_same_bits(actual, expected):
     in_place=st.booleans(),
     seed=st.integers(0, 2**31),
 )
-def test_all_at_once_has_the_bits_of_one_after_the_other(backend, rule, shapes, dtypes, in_place, seed):
+def test_lists_give_bitwise_the_results_of_one_by_one(backend, rule, shapes, dtypes, in_place, seed):
     if backend == "naive":
         shapes = [shape for shape in shapes if np.prod(shape) < 100]
     for numbers in (RULES[rule][1], varied(rule, len(shapes))):
@@ -62,14 +62,14 @@ def test_all_at_once_has_the_bits_of_one_after_the_other(backend, rule, shapes, 
         outs = [
             values[0] if in_place else [np.full_like(w, np.nan) for w in values[0]] for values in (arrays, expected)
         ]
-        one_after_the_other(rule, expected, outs[1], numbers)
+        update_one_by_one(rule, expected, outs[1], numbers)
         assert rule(*arrays, outs[0], **numbers) is None
         for actual, wanted in zip((*arrays, outs[0]), (*expected, outs[1]), strict=True):
             assert_same_bits(actual, wanted)
 
 
 @each_rule
-def test_the_bits_do_not_depend_on_the_threads(rule):
+def test_results_do_not_depend_on_the_number_of_threads(rule):
     threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="the backend njit needs numba")
     results = []
     for count in (1, 2, 4):
@@ -91,14 +91,14 @@ def test_parameters_that_share_memory_are_updated_in_their_order(backend, rule):
             if together:
                 rule(*arrays, **RULES[rule][1])
             else:
-                one_after_the_other(rule, arrays[:-1], arrays[-1], RULES[rule][1])
+                update_one_by_one(rule, arrays[:-1], arrays[-1], RULES[rule][1])
         return shared, out
 
     assert_same_bits(apply(together=True), apply(together=False))
 
 
 @each_rule
-def test_where_one_does_not_fit_none_is_written(backend, rule):
+def test_an_error_in_one_parameter_changes_none(backend, rule):
     count = 2 + RULES[rule][0]
     arrays = columns(rule, [(3,), (2, 2), (4,)])
     before, numbers = copy.deepcopy(arrays), RULES[rule][1]
@@ -109,9 +109,9 @@ def test_where_one_does_not_fit_none_is_written(backend, rule):
     for dw, error, message in wrong:
         with pytest.raises(error, match=f"^{rule.__name__}: {message}"):
             rule(arrays[0], dw, *arrays[2:], arrays[0], **numbers)
-    for place in range(2, count):
+    for position in range(2, count):
         state = [list(column) for column in arrays[2:]]
-        state[place - 2][2] = state[place - 2][2].astype(np.float64)
+        state[position - 2][2] = state[position - 2][2].astype(np.float64)
         with pytest.raises(TypeError, match=rf"^{rule.__name__}: \w+\[2\].dtype = float64 cannot be updated in place"):
             rule(*arrays[:2], *state, arrays[0], **numbers)
     for rates, message in (
@@ -144,7 +144,7 @@ def model(dtype=np.float64):
 def test_update_is_the_rule_for_each_parameter(backend, name):
     rule, (params, grads) = optim.RULES[name], model()
     expected, same = copy.deepcopy(params), dict(params)
-    configs = {key: {"learning_rate": 0.1 * place} for place, key in enumerate(params)}
+    configs = {key: {"learning_rate": 0.1 * position} for position, key in enumerate(params)}
     before, expected_configs = dict(configs), copy.deepcopy(configs)
     for _ in range(3):
         optim.update(rule, params, grads, configs)
@@ -160,7 +160,7 @@ def test_update_is_the_rule_for_each_parameter(backend, name):
             np.testing.assert_array_equal(configs[key][field], value)
 
 
-def test_update_with_a_rule_of_ones_own(backend):
+def test_update_with_a_user_defined_rule(backend):
     params, grads = model()
     expected = {key: params[key] - 0.5 * grads[key] for key in params}
     configs = {key: {} for key in params}
@@ -173,7 +173,7 @@ def test_update_with_a_rule_of_ones_own(backend):
 
 
 @each_name
-def test_where_update_fails_it_changes_nothing(backend, name):
+def test_update_changes_nothing_if_it_fails(backend, name):
     params, grads = model()
     configs = {key: {} for key in params}
     optim.update(optim.RULES[name], params, grads, configs)
