@@ -1,4 +1,4 @@
-"""Kernels with one classic fault each, for the tests of `check_kernel`, and a correct one."""
+"""Kernels with one classic fault each, for tests of `check_kernel`, and a correct one."""
 
 import itertools
 import threading
@@ -11,7 +11,7 @@ from fastnn.kernels import activations, affine, conv2d, dropout, losses, normali
 
 
 def right(function):
-    """Return the vectorized function, whose arguments or results the faults below change."""
+    """The function on the vectorized backend; the faults below change its arguments or results."""
     return fastnn.use_backend("vectorized")(function)
 
 
@@ -46,7 +46,7 @@ def assigning_avg_pool(dout, x_shape, size, stride, pad=0):
     return dx[:, :, PH : PH + H, PW : PW + W].copy()
 
 
-def last_of_equals_max_pool(x, size, stride, pad=0):
+def max_pool_of_the_last_tie(x, size, stride, pad=0):
     out, index = right(pool2d.max_pool2d_forward)(x, size, stride, pad)
     (KH, KW), (SH, SW), (PH, PW) = pair(size), pair(stride), pair(pad)
     for n, c, oh, ow in np.ndindex(out.shape):
@@ -61,7 +61,7 @@ def max_pool_with_swapped_sides(x, size, stride, pad=0):
     return right(pool2d.max_pool2d_forward)(x, pair(size)[::-1], stride, pair(pad)[::-1])
 
 
-def max_pool_with_a_border_of_zeros(x, size, stride, pad=0):
+def max_pool_padded_with_zeros(x, size, stride, pad=0):
     (PH, PW) = pair(pad)
     out, index = right(pool2d.max_pool2d_forward)(x, size, stride, pad)
     return (np.maximum(out, 0) if PH or PW else out), index
@@ -72,7 +72,7 @@ def max_pool_that_loses_nan(x, size, stride, pad=0):
 
 
 def max_pool_that_rounds_up(x, size, stride, pad=0):
-    """Its last window extends beyond the edge."""
+    """Max pooling whose last window extends beyond the edge."""
     (_, _, H, W), (KH, KW), (SH, SW), (PH, PW) = x.shape, pair(size), pair(stride), pair(pad)
     more = ((0, 0), (0, 0), (0, -(H + 2 * PH - KH) % SH), (0, -(W + 2 * PW - KW) % SW))
     return right(pool2d.max_pool2d_forward)(np.pad(x, more, constant_values=-np.inf), size, stride, pad)
@@ -134,7 +134,7 @@ _turns = itertools.count()
 
 
 def racing_affine(x, w, b):
-    """Threads read, add and write without a lock, so some sums are lost."""
+    """Affine layer whose threads read, add and write without a lock, so that sums are lost."""
     out = np.tile(b, (len(x), 1)).astype(x.dtype)
     terms = range(x.shape[1])
     turn = next(_turns)
@@ -160,7 +160,7 @@ _has_written = threading.Condition()
 
 
 def affine_in_a_shared_buffer(x, w, b):
-    """Of two simultaneous calls the first returns the result of the second."""
+    """Affine layer with a global buffer: of two concurrent calls the first returns the result of the second."""
     out = right(affine.affine_forward)(x, w, b)
     with _has_written:
         _buffer[: out.size] = out.ravel()
@@ -196,7 +196,7 @@ def mse_without_the_mean(x, target):
     return loss, dx * x.dtype.type(len(x))
 
 
-def pool_that_refuses_nothing(x, size, stride, pad=0):
+def pool_that_fails_for_empty_batches(x, size, stride, pad=0):
     return right(pool2d.max_pool2d_forward)(x, size, stride, pad) if x.max() < np.inf else 1 / 0
 
 
@@ -219,7 +219,7 @@ def adam_without_correction(w, dw, m, v, out, t, learning_rate, beta1, beta2, ep
 FAULTS = (
     (assigning_max_pool, "max_pool2d_backward", "accumulation", r"contributions to dx replace one another \(=\)"),
     (assigning_avg_pool, "avg_pool2d_backward", "accumulation", r"\(\+=\)"),
-    (last_of_equals_max_pool, "max_pool2d_forward", "ties", "the first of them has to"),
+    (max_pool_of_the_last_tie, "max_pool2d_forward", "ties", "the first of them has to"),
     (relu_that_splits_its_kink, "relu_backward", "kink", "only elements at 0"),
     (max_pool_with_swapped_sides, "max_pool2d_forward", "sides", "height and width of .* are swapped"),
     (conv_with_swapped_strides, "conv2d_forward", "sides", "height and width of stride are swapped"),
@@ -230,18 +230,18 @@ FAULTS = (
     (flipped_conv, "conv2d_forward", "flipped", "w is turned by 180 degrees"),
     (conv_with_flipped_dw, "conv2d_backward", "flipped", "the result is turned by 180 degrees"),
     (conv_without_bias, "conv2d_forward", "bias", "the bias b is left out"),
-    (conv_that_always_returns_dx, "conv2d_backward", "need_dx", "dx is None where it is False"),
-    (affine_in_single_precision, "affine_forward", "float32", "the digits of float32 only"),
+    (conv_that_always_returns_dx, "conv2d_backward", "need_dx", "dx must be None if it is False"),
+    (affine_in_single_precision, "affine_forward", "float32", "only the precision of float32"),
     (affine_in_double_precision, "affine_forward", "dtype", "out has the wrong dtype"),
-    (affine_in_memory_order, "affine_forward", "layout", "strides of an array are not heeded"),
+    (affine_in_memory_order, "affine_forward", "layout", "strides of an array are ignored"),
     (relu_that_overwrites, "relu_forward", "overwritten", "the kernel writes into its argument x"),
     (racing_affine, "affine_forward", "race", "threads that add to one element at the same time"),
     (affine_in_a_shared_buffer, "affine_forward", "shared buffer", "let each call make its own"),
     (mse_of_an_empty_batch, "mse_loss", "empty batch", "a batch of no images is not handled"),
-    (pool_that_refuses_nothing, "max_pool2d_forward", "empty batch", "a batch of no images is not handled"),
+    (pool_that_fails_for_empty_batches, "max_pool2d_forward", "empty batch", "a batch of no images is not handled"),
     (mse_without_the_mean, "mse_loss", "factor", "look for a mean, a 1/N"),
-    (max_pool_that_loses_nan, "max_pool2d_forward", "nan", "asked for with isnan"),
-    (max_pool_with_a_border_of_zeros, "max_pool2d_forward", "border", "minus infinity"),
+    (max_pool_that_loses_nan, "max_pool2d_forward", "nan", "test for it with isnan"),
+    (max_pool_padded_with_zeros, "max_pool2d_forward", "border", "minus infinity"),
     (negative_tanh_gradient, "tanh_backward", "sign", "the sign is wrong"),
     (dropout_without_scaling, "dropout_forward", "left out", "p is not divided by"),
     (batchnorm_of_the_unbiased_variance, "batchnorm_forward", "variance", "one less than there are elements"),

@@ -1,4 +1,4 @@
-"""The harness on kernels that are right: what it draws, what it accepts, what it says."""
+"""`check_kernel` on right kernels: the cases it draws, the kernels it accepts, its reports."""
 
 import importlib
 import re
@@ -44,12 +44,12 @@ def test_every_function_has_cases_of_every_kind(name):
     values = {case.plan["values"] for case in made}
     assert values >= {"normal", "nan", "infinity", *([] if function.moves_ties else ["ties"])}
     assert {case.plan["layout"] for case in made} == {"C", "F", "strided", "reversed"}
-    statistics = "batchnorm" in name and "inference" not in name  # of nothing there are none
+    statistics = "batchnorm" in name and "inference" not in name  # undefined for an empty batch
     assert any(case.plan["N"] == 0 for case in made) == (not statistics)
     assert cases.make(function, strategies.large(function, "float32", {})) is not None
 
 
-def test_windows_overlap_tile_leave_gaps_and_tails_and_are_no_squares():
+def test_windows_overlap_leave_gaps_and_tails_and_are_rectangular():
     seen = {"overlap": 0, "gap": 0, "tail": 0, "border": 0, "rectangle": 0, "several": 0}
     for case in drawn("max_pool2d_forward"):
         plan = case.plan
@@ -104,7 +104,7 @@ def test_the_same_seed_draws_the_same():
     assert first == again != other
 
 
-def test_a_smaller_case_has_nothing_that_is_not_needed():
+def test_the_smallest_case_keeps_only_the_choices_that_fail():
     case = next(case for case in drawn("conv2d_forward") if case.plan["C"] > 1 and case.plan["values"] == "normal")
     fault = Fault("value", "out", "", {})
     found, _ = smallest(case, fault, lambda case: fault if case.plan["C"] > 1 else None)
@@ -112,7 +112,7 @@ def test_a_smaller_case_has_nothing_that_is_not_needed():
     assert {name: found.plan[name] for name in least} == {**least, "C": 2}
 
 
-# ---- what is accepted, and what is said ----
+# ---- accepted kernels and reports ----
 
 
 def test_a_right_kernel_is_right_and_timed():
@@ -121,15 +121,17 @@ def test_a_right_kernel_is_right_and_timed():
     assert report.seconds.keys() >= {"my_conv", "naive", "vectorized"}
     lines = str(report).splitlines()
     assert lines[0] == (
-        f"my_conv does what conv2d_forward does: {report.cases} cases in float32 and float64, and the same bits again "
-        "and in several threads at once."
+        f"my_conv does what conv2d_forward does: {report.cases} cases in float32 and float64, with the same bits in "
+        "repeated calls and in several threads at once."
     )
-    assert lines[1].startswith("One call on x (16, 8, 16, 16), w (16, 8, 3, 3), b (16,), float32, and how many times")
+    assert lines[1].startswith(
+        "Time of one call on x (16, 8, 16, 16), w (16, 8, 3, 3), b (16,), float32, and the speedup"
+    )
     assert re.fullmatch(r"  my_conv +[\d.e+-]+ ms", lines[2])
     assert re.fullmatch(r"  naive +[\d.e+]+ ms +[\d.e+]+x", lines[3])
 
 
-def test_a_kernel_may_go_by_the_name_of_a_backend():
+def test_a_kernel_may_be_named_like_a_backend():
     def naive(x):
         return np.maximum(x, 0)
 
@@ -160,17 +162,17 @@ def test_the_last_parameters_may_be_missing():
     with fastnn.use_backend("vectorized"):
         assert check_kernel(plain_conv, "conv2d_forward", cases=20, timed=False, dtypes=["float32"]).cases > 20
         assert check_kernel(faulty_kernels.right(gradients), "conv2d_backward", cases=10, timed=False).ok
-    assert min(seen) >= 0  # without a border
+    assert min(seen) >= 0  # no padding
 
 
 def pool_without_gaps(x, size, stride, pad=0):
-    """Windows meet or overlap."""
+    """Max pooling of windows without gaps between them."""
     if np.any(np.less(size, stride)):
         raise Unsupported(f"stride={stride}")
     return faulty_kernels.right(pool2d.max_pool2d_forward)(x, size, stride, pad)
 
 
-def test_what_a_kernel_does_not_support_is_left_out():
+def test_unsupported_cases_are_skipped():
     report = check_kernel(pool_without_gaps, "max_pool2d_forward", cases=12)
     assert (report.ok, report.lacks) == (True, ("stride",))
     assert (
@@ -180,10 +182,10 @@ def test_what_a_kernel_does_not_support_is_left_out():
             faulty_kernels.right(pool2d.max_pool2d_forward), "max_pool2d_forward", cases=12, timed=False
         ).cases
     )
-    assert "does what max_pool2d_forward does but for stride, which it does not support: " in str(report)
+    assert "does what max_pool2d_forward does except for stride, which it does not support: " in str(report)
 
 
-def test_what_a_kernel_does_not_support_hides_no_fault():
+def test_unsupported_cases_hide_no_fault():
     def wrong(x, size, stride, pad=0):
         out, index = pool_without_gaps(x, size, stride, pad)
         return out + 1, index
@@ -213,24 +215,24 @@ def test_a_kernel_that_supports_nothing():
         (len, "relu_forward", {"dtypes": ["float16"]}, ValueError, "check_kernel: dtypes='float16' is unknown"),
         (lambda x: x, "max_pool2d_forward", {}, ValueError,
          "check_kernel: kernel has the parameters (x); expected those of max_pool2d_forward: (x, size, stride, pad=0), "
-         "by position; only last ones with a default may be missing"),
+         "by position; only the last ones with a default may be missing"),
         (lambda x, y: x, "relu_forward", {}, ValueError, "check_kernel: kernel has the parameters (x, y); expected"),
         (lambda *, x: x, "relu_forward", {}, ValueError, "check_kernel: kernel has the parameters (*, x); expected"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_checked_is_refused(kernel, like, options, error, message):
+def test_invalid_arguments_raise(kernel, like, options, error, message):
     with pytest.raises(error, match="^" + re.escape(message)):
         check_kernel(kernel, like, **options)
 
 
-def test_kernels_of_numba_that_end_a_process_are_not_called_in_two_threads(monkeypatch):
-    numba = pytest.importorskip("numba", reason="it is numba's layer that does so")
+def test_kernels_on_workqueue_are_not_called_concurrently(monkeypatch):
+    numba = pytest.importorskip("numba", reason="workqueue is a threading layer of numba")
     monkeypatch.setattr(numba, "threading_layer", lambda: "workqueue")
     check_kernel(faulty_kernels.affine_in_a_shared_buffer, "affine_forward", cases=4, timed=False)
 
 
-def test_every_available_backend_is_asked_in_its_own_name(backend):
-    """A kernel is called on the backend that is active outside, the loops that judge it are not."""
+def test_a_kernel_runs_on_the_active_backend(backend):
+    """The kernel runs on the active backend, the loops it is compared with on naive."""
     seen = set()
 
     def pool(x):

@@ -1,4 +1,4 @@
-"""The harness is judged: it catches every classic fault, in a case that fits on a screen, and says what it is."""
+"""`check_kernel` finds common faults in a small case and names their cause."""
 
 import re
 
@@ -23,7 +23,7 @@ def found(kernel, like, **options):
 @pytest.mark.parametrize(
     ("kernel", "like", "word", "words"), faulty_kernels.FAULTS, ids=[row[0].__name__ for row in faulty_kernels.FAULTS]
 )
-def test_a_planted_fault_is_caught_and_its_cause_told(kernel, like, word, words):
+def test_a_fault_is_found_and_its_cause_named(kernel, like, word, words):
     report = found(kernel, like)
     assert not report.ok
     assert report.cause.word == word, str(report)
@@ -34,7 +34,7 @@ def test_a_planted_fault_is_caught_and_its_cause_told(kernel, like, word, words)
             assert value.size <= 12, f"not the smallest case: {report}"
 
 
-def test_the_ten_faults_that_everybody_makes_are_among_them():
+def test_the_ten_most_common_faults_are_among_them():
     caught = {word for _, _, word, _ in faulty_kernels.FAULTS}
     assert caught > {
         "accumulation", "ties", "sides", "tail", "flipped", "bias", "float32", "overwritten", "race", "empty batch",
@@ -42,7 +42,7 @@ def test_the_ten_faults_that_everybody_makes_are_among_them():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_wrong_max_pool_gradient_is_caught_in_its_smallest_case_whatever_is_drawn(seed):
+def test_a_wrong_max_pool_gradient_is_found_in_its_smallest_case_for_any_seed(seed):
     report = found(faulty_kernels.assigning_max_pool, "max_pool2d_backward", seed=seed)
     dout, index, x_shape, size, stride, pad = report.arguments.values()
     assert sorted(x_shape) == [1, 1, 1, 3]  # two windows of two that share the element between them
@@ -52,7 +52,7 @@ def test_a_wrong_max_pool_gradient_is_caught_in_its_smallest_case_whatever_is_dr
     assert report.takes[0].startswith("windows that overlap in ")
 
 
-def test_the_report_shows_what_to_type():
+def test_the_report_shows_the_failing_call():
     lines = str(found(faulty_kernels.assigning_max_pool, "max_pool2d_backward", seed=0)).splitlines()
     assert re.fullmatch(
         r"assigning_max_pool does not do what max_pool2d_backward does: dx\[0, 0, .*\] = \S+ where \S+ was expected "
@@ -98,8 +98,8 @@ def maxout_with_float_index(x, pieces):
     ("kernel", "like", "said", "cause"),
     [
         (raising(KeyError("x")), "relu_forward", "raises KeyError: 'x'", "arguments that the contract allows"),
-        (lambda x: [1, 2], "relu_forward", "out: shape (2,) where (1, 1) was expected", "another form"),
-        (lambda x: None, "relu_forward", "out: None where a ndarray was expected", "another form"),
+        (lambda x: [1, 2], "relu_forward", "out: shape (2,) where (1, 1) was expected", "not of the type or rank"),
+        (lambda x: None, "relu_forward", "out: None where a ndarray was expected", "not of the type or rank"),
         (lambda x: x > 0, "relu_forward", "out is bool; expected float64", "wrong dtype"),
         (maxout_with_float_index, "maxout_forward", "index", "index has the wrong dtype; make it uint8"),
         (lambda x, y: (True, x), "svm_loss", "loss: dtype bool where float64 was", "loss has the wrong dtype"),
@@ -107,22 +107,21 @@ def maxout_with_float_index(x, pieces):
         (lambda x, y: 0.0, "svm_loss", "returns 1 result; expected 2: loss, dx", "the results are not those"),
     ],
 )  # fmt: skip
-def test_what_no_kernel_may_return(kernel, like, said, cause):
+def test_wrong_forms_of_results(kernel, like, said, cause):
     report = found(kernel, like)
     assert said in report.fault.message
     assert cause in report.cause.words
 
 
-def test_where_no_cause_fits_none_is_made_up():
+def test_an_unknown_cause():
     report = found(lambda x: np.sin(x * 1.1).astype(x.dtype), "relu_forward")
     assert report.cause.word is None
-    assert str(report).endswith("Probable cause: no known one; work the smallest case by hand.")
+    assert str(report).endswith("Probable cause: unknown; compute the smallest case by hand.")
 
 
-def test_every_public_kernel_that_is_spoilt_is_caught():
-    """One element of each result of each function."""
+def test_a_wrong_element_is_found_in_every_result_of_every_kernel():
 
-    def spoilt(function, name):
+    def with_one_wrong_element(function, name):
         def kernel(*arguments):
             results = function.public(*arguments)
             if name in function.written:
@@ -137,7 +136,7 @@ def test_every_public_kernel_that_is_spoilt_is_caught():
 
     for function in FUNCTIONS.values():
         for name in (*function.results, *function.written):
-            kernel = faulty_kernels.right(spoilt(function, name))
+            kernel = faulty_kernels.right(with_one_wrong_element(function, name))
             judged = ((case, judge(kernel, case)) for case in drawn(function, "float64", {}, 0, 16))
             case, fault = next((case, fault) for case, fault in judged if fault)
             assert fault.where == name

@@ -1,13 +1,13 @@
-"""Is a kernel what its contract says? What `fastnn check` and `fastnn.testing.check_kernel` share.
+"""Tests of kernels against their contracts, used by `fastnn check` and `fastnn.testing.check_kernel`.
 
-    specs      what is checked: every public kernel, the shapes of its arguments, the names of its results
-    strategies which cases are drawn: lengths, strides, layouts, dtypes, ties, NaN, empty batches
-    cases      a plan as arguments, and what the naive loops in float64 make of them
-    compare    whether a kernel does the same, leaves its inputs alone, and does it again, in many threads at once
+    specs      every public kernel: the shapes of its arguments, the names of its results
+    strategies random plans: lengths, strides, layouts, dtypes, ties, NaN, empty batches
+    cases      arguments built from a plan, and the expected results of the naive loops in float64
+    compare    comparison of results, inputs, and repeated calls, also from several threads
     shrinking  the smallest case that still fails
-    causes     what is probably wrong; hypotheses: those about values, which predict them
-    report     what is said about one kernel; timing: its speed beside that of our backends
-    checking   all of it for one kernel; support_matrix: for every operation, backend and dtype, as a matrix
+    causes     the probable cause of a failure; hypotheses: causes that predict the wrong values
+    report     the report on one kernel; timing: its speed compared with fastnn's backends
+    checking   the whole check of one kernel; support_matrix: of every operation, backend and dtype
 
-Nothing is imported here, and nothing beyond NumPy and the kernels by any of them.
+This module imports nothing; its submodules import only NumPy and fastnn.
 """

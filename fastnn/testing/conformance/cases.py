@@ -1,4 +1,4 @@
-"""A plan as arguments, and what the naive loops in float64 make of them."""
+"""Test cases: arguments built from a plan, and the expected results of the naive loops in float64."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,14 +14,14 @@ from .strategies import Plan, draw
 
 Arguments = dict[str, Any]
 
-_REFERENCE, _FORWARD = "naive", "vectorized"  # the specification; what computes the forward pass that goes before
-_COUNTED = 7  # then it begins again at 1
+_REFERENCE, _FORWARD = "naive", "vectorized"  # the oracle; the backend that computes preceding forward passes
+_COUNTED = 7  # values count from 1 to this, then start again
 _SPECIAL = ("x", "X", "dout", "dw")  # the arrays in which NaN and infinity are placed
-_VAIN = 40  # plans for one case
+_ATTEMPTS = 40  # plans to draw for one valid case
 
 
 class Case(NamedTuple):
-    """Arguments of one call, in C order; `fresh` gives those that a kernel gets. expected: see `outcome`."""
+    """Arguments of one call, in C order, and the expected results (see `outcome`); `fresh` copies the arguments."""
 
     function: Function
     plan: Plan
@@ -29,26 +29,26 @@ class Case(NamedTuple):
     expected: dict[str, Any]
 
     def fresh(self) -> Arguments:
-        """Copies in the layout of the plan, which a kernel may spoil."""
+        """Copies of the arguments in the layout of the plan, which a kernel may overwrite."""
         return laid_out(self.function, self.plan, self.arguments)
 
     @property
     def terms(self) -> int:
-        """How long its sums may be: no shorter, for statistics and penalties enter into them too."""
+        """Upper bound on the number of terms in a sum, statistics and penalties included."""
         return 50 * max((value.size for value in self.arguments.values() if isinstance(value, np.ndarray)), default=1)
 
 
 def drawn(function: Function, dtype: str, fixed: Plan, seed: int, count: int) -> Iterator[Case]:
-    """So many cases, or fewer where plans do not belong together, whatever is drawn. fixed: choices made already."""
+    """Yield up to `count` cases, fewer if no valid plan is found. fixed: choices that are not drawn."""
     chance = np.random.default_rng([seed, zlib.crc32(function.name.encode())])
     for number in range(count):
-        plans = ({**draw(function, dtype, number, chance), **fixed} for _ in range(_VAIN))
+        plans = ({**draw(function, dtype, number, chance), **fixed} for _ in range(_ATTEMPTS))
         if case := next(filter(None, (make(function, plan) for plan in plans)), None):
             yield case
 
 
 def make(function: Function, plan: Plan) -> Case | None:
-    """The case of a plan, or None where its choices do not belong together."""
+    """The case of a plan, or None if its choices are incompatible."""
     try:
         arguments = build(function, plan)
         wide = {name: _widened(value) for name, value in laid_out(function, {**plan, "layout": "C"}, arguments).items()}
@@ -60,7 +60,7 @@ def make(function: Function, plan: Plan) -> Case | None:
 
 
 def build(function: Function, plan: Plan) -> Arguments:
-    """The arguments in the contract's order. ValueError where the plan's choices do not belong together."""
+    """Build the arguments in the contract's order. Raises ValueError if the plan's choices are incompatible."""
     sizes, forward = lengths(plan), forward_of(function)
     given: Arguments = {}
     if forward and (derived := set(forward.results) & set(function.parameters)):
@@ -75,7 +75,7 @@ def build(function: Function, plan: Plan) -> Arguments:
 
 
 def outcome(function: Function, kernel: Callable, arguments: Arguments) -> dict[str, Any]:
-    """What a call returns, by name, and what it wrote. ValueError where it returns more or fewer results."""
+    """Call a kernel; return its results and the arrays it wrote, by name. Raises WrongCount."""
     with np.errstate(all="ignore"):
         returned = kernel(*arguments.values())
     names = function.results
@@ -91,7 +91,7 @@ class WrongCount(ValueError):
 
 
 def lengths(plan: Plan) -> Plan:
-    """The lengths of all axes: those of the plan, and those that follow."""
+    """The lengths of all axes: those of the plan and those derived from them."""
     sizes = dict(plan)
     if "KH" in plan:
         for axis in "HW":
@@ -104,7 +104,7 @@ def lengths(plan: Plan) -> Plan:
 
 
 def shape(pattern: str, sizes: Plan) -> tuple[int, ...]:
-    """The lengths of the axes of a pattern. ValueError where one would be negative."""
+    """The lengths of the axes of a pattern. Raises ValueError if one would be negative."""
     found: list[int] = []
     for axis in pattern.split():
         if axis == "...":
@@ -118,11 +118,13 @@ def shape(pattern: str, sizes: Plan) -> tuple[int, ...]:
 
 
 def _argument(function: Function, plan: Plan, sizes: Plan, name: str) -> Any:
-    """A valid argument. A plan may hold a range, as (low, high), for integers that are drawn otherwise."""
+    """A valid argument. A plan may hold a range (low, high) for integers, instead of the usual one."""
     kind, drawn = function.arguments[name], generator(plan, name)
     if isinstance(kind, Floats):
         values = _floats(plan, name, kind, shape(kind.axes, sizes), ties=not function.moves_ties)
-        return np.round(16 * values) / 16 if function.jumps else values  # with which kernels compute without rounding
+        return (
+            np.round(16 * values) / 16 if function.jumps else values
+        )  # multiples of 1/16 are computed without rounding
     if isinstance(kind, Window):
         both = plan[f"{kind.letter}H"], plan[f"{kind.letter}W"]
         return both[0] if both[0] == both[1] else both
@@ -139,15 +141,15 @@ def _argument(function: Function, plan: Plan, sizes: Plan, name: str) -> Any:
 
 
 def generator(plan: Plan, name: str) -> np.random.Generator:
-    """Numbers that depend on the name of an argument and the number of the plan alone."""
+    """A generator seeded by the plan's number and the argument's name only."""
     return np.random.default_rng([plan["draw"], zlib.crc32(name.encode())])
 
 
 def _floats(plan: Plan, name: str, floats: Floats, shape: tuple[int, ...], ties: bool) -> np.ndarray:
     """An array of the plan's kind of values.
 
-    Sixteenths are for calls that are timed: sums of products of such numbers are exact in float32 too, and maxima,
-    kinks and ties are the same on every backend and in PyTorch.
+    "sixteenths" is used in benchmarks: sums of products of such numbers are exact in float32 too, and maxima, kinks and
+    ties are the same on every backend and in PyTorch.
     """
     drawn, kind = generator(plan, name), plan["values"]
     if kind == "counting":
@@ -170,7 +172,7 @@ def _floats(plan: Plan, name: str, floats: Floats, shape: tuple[int, ...], ties:
 
 
 def laid_out(function: Function, plan: Plan, arguments: Arguments) -> Arguments:
-    """Copies of the arguments: arrays that are read in the layout of the plan, those that are written in C order."""
+    """Copies of the arguments: input arrays in the layout of the plan, output arrays in C order."""
     copies = {}
     for name, value in arguments.items():
         plain = not isinstance(value, np.ndarray) or not value.ndim or name in function.written
@@ -182,7 +184,7 @@ def laid_out(function: Function, plan: Plan, arguments: Arguments) -> Arguments:
 
 
 def _strided(array: np.ndarray) -> np.ndarray:
-    """The elements with one of another array between two of them."""
+    """A strided view with a copy of the array: every second element of a larger array."""
     wide = np.ones((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
     wide[..., ::2] = array
     return wide[..., ::2]

@@ -1,4 +1,4 @@
-"""All of it for one kernel: draw, judge, shrink, name the cause, time."""
+"""The check of one kernel: draw cases, compare, shrink a failing case, find its cause, time the kernel."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ from .specs import FUNCTIONS, Function
 DTYPES = ("float32", "float64")
 CASES = 60
 
-_WITNESSES, _MORE = 4, 40  # failing cases that are asked for the cause; how many calls to find them
+_WITNESSES, _MORE = 4, 40  # failing cases used to find the cause; calls made to find them
 
 
 def check_kernel(
@@ -29,18 +29,18 @@ def check_kernel(
     seed: int = 0,
     timed: bool = True,
 ) -> Report:
-    """Compare a kernel of your own with the public function of `fastnn.kernels` that it is like.
+    """Compare a custom kernel with a public function of `fastnn.kernels`.
 
-    kernel: called with the arguments of that function, by position, in any layout that it accepts; the last ones may be
-        left out of its signature where they have a default there, such as need_dx
+    kernel: called with the arguments of that function, by position, in any memory layout; its signature may lack the
+        last ones if they have a default there, such as need_dx
     like: the name of the function, such as "conv2d_forward", whose docstring is the contract
-    cases: how many are drawn for each dtype: lengths, strides, layouts, ties, NaN, empty batches; the first few are
-        the usual traps, the others follow from `seed`
-    timed: time it too, beside the loops, NumPy and Numba, where it is right
+    cases: number of cases for each dtype: lengths, strides, layouts, ties, NaN, empty batches; the first few are fixed
+        edge cases, the others are drawn with `seed`
+    timed: if the kernel is right, time it and compare it with the loops, NumPy and Numba
     Values and gradients are compared with the naive loops in float64 (see `fastnn.testing.assert_same`), dtypes too;
-    inputs are to stay untouched, and repeated calls, also in several threads at once, are to give the same bits.
-    Returns a Report, to be printed. Raises WrongKernel, an AssertionError whose message is the report, with the
-    smallest failing case and the probable cause; TypeError and ValueError for arguments that cannot be.
+    inputs must not change, and repeated calls, also in several threads at once, must give the same bits.
+    Returns a printable Report. Raises WrongKernel, an AssertionError whose message is the report with the smallest
+    failing case and the probable cause; TypeError and ValueError for invalid arguments.
     """
     name = "check_kernel"
     if not callable(kernel):
@@ -57,7 +57,7 @@ def check_kernel(
     if not report.cases:
         raise ValueError(
             f"{name}: kernel={title} raises Unsupported in every case ({', '.join(report.lacks)}); expected some that "
-            f"it supports; raise Unsupported only for what it lacks"
+            f"it supports; raise Unsupported only for unsupported arguments"
         )
     if not report.ok:
         raise WrongKernel(report)
@@ -78,10 +78,10 @@ def examine(
     fixed: strategies.Plan | None = None,
     again: bool = True,
 ) -> Report:
-    """Judge a kernel that takes all arguments; arguments and results as of `check_kernel`, but nothing is raised.
+    """Check a kernel that takes all arguments; as `check_kernel`, but a wrong kernel raises no error.
 
-    Cases in which the kernel raises Unsupported are left out; the report says what it lacks.
-    again: call it with large arrays too, time and again and in several threads
+    Cases in which the kernel raises Unsupported are skipped; the report lists the arguments.
+    again: also test large arrays, repeated calls and calls from several threads
     """
     tried, fixed, lacks = 0, fixed or {}, set()
     for dtype in dtypes:
@@ -111,7 +111,7 @@ def examine(
 
 
 def fitted(name: str, kernel: Callable, function: Function) -> tuple[Callable, strategies.Plan]:
-    """The kernel as one that takes all arguments, and the choices that are made where it lacks the last ones."""
+    """A wrapper of the kernel that takes all arguments, and the fixed choices for parameters that it lacks."""
     parameters, defaults = list(function.parameters.values()), strategies.defaults(function)
     try:
         signature = inspect.signature(kernel)
@@ -129,7 +129,7 @@ def fitted(name: str, kernel: Callable, function: Function) -> tuple[Callable, s
     wanted = ", ".join(str(one) for one in parameters)
     raise ValueError(
         f"{name}: kernel has the parameters {signature}; expected those of {function.name}: ({wanted}), by position; "
-        f"only last ones with a default may be missing"
+        f"only the last ones with a default may be missing"
     )
 
 
@@ -147,7 +147,7 @@ def _explained(
     first: tuple[Case, Fault],
     others: Iterable[Case],
 ) -> Report:
-    """The report about a failing case: it is made smaller, and others like it are looked for."""
+    """The report on a failing case, which is shrunk; other failing cases help to find the cause."""
 
     def again(case: Case) -> Fault | None:
         try:
@@ -156,7 +156,7 @@ def _explained(
             return None
 
     if first[1].aspect == "value" and (fault := judge_again(kernel, first[0])):
-        judged, first = judge_again, (first[0], fault)  # what is wrong is another thing each time
+        judged, first = judge_again, (first[0], fault)  # the wrong values differ from call to call
     witnesses = [first]
     for _, case in zip(range(_MORE), others, strict=False):
         fault = again(case)

@@ -1,4 +1,4 @@
-"""Whether a kernel does what the naive loops in float64 do, leaves its inputs alone, and does it again."""
+"""Comparison of a kernel with the naive loops in float64, of its inputs before and after, and of repeated calls."""
 
 import contextlib
 import contextvars
@@ -19,11 +19,11 @@ REPEATS, THREADS = 8, 4
 
 
 class Fault(NamedTuple):
-    """What is wrong with one call.
+    """A failure of one call.
 
     aspect: "error", "count", "form", "value", "input", "repeat" or "thread"
     where: the result or the argument concerned
-    actual: all results by name, where there are any
+    actual: all results by name, if there are any
     """
 
     aspect: str
@@ -33,11 +33,11 @@ class Fault(NamedTuple):
 
 
 class Missing(Exception):
-    """A backend lacks the function that is to be judged."""
+    """The backend lacks the function to be checked."""
 
 
 def judge(kernel: Callable, case: Case) -> Fault | None:
-    """Call the kernel once: what is wrong, or None. Raises Unsupported where the kernel does."""
+    """Call the kernel once; return the fault, or None. Raises Unsupported if the kernel does."""
     given = case.fresh()
     try:
         actual = outcome(case.function, kernel, given)
@@ -45,7 +45,7 @@ def judge(kernel: Callable, case: Case) -> Fault | None:
         raise
     except WrongCount as error:
         return Fault("count", "", str(error), {})
-    except Exception as error:  # a kernel of somebody else raises anything
+    except Exception as error:  # a custom kernel may raise any exception
         return Fault("error", "", f"raises {type(error).__name__}: {_one_line(error)}", {})
     for name, expected in case.expected.items():
         if fault := _compared(case, name, actual[name], expected):
@@ -54,10 +54,10 @@ def judge(kernel: Callable, case: Case) -> Fault | None:
 
 
 def judge_again(kernel: Callable, case: Case) -> Fault | None:
-    """Call the kernel time and again, then in several threads at once: every bit must be that of the first call.
+    """Call the kernel repeatedly, then in several threads at once, and compare the bits with those of the first call.
 
-    The threads alternate two cases, to expose shared buffers. They are left out where no more threads can be started,
-    and where the kernel runs on numba's layer `workqueue`, which ends a process that does this.
+    Threads alternate two cases, to expose shared buffers. They are skipped if no more threads can be started, or if
+    the kernel uses numba's threading layer `workqueue`, which aborts on concurrent calls.
     """
     first = _bits(kernel, case)
     for _ in range(REPEATS):
@@ -75,19 +75,19 @@ def judge_again(kernel: Callable, case: Case) -> Fault | None:
             calls = [pool.submit(contextvars.copy_context().run, _bits, kernel, turn) for turn, _ in turns]
     except RuntimeError as error:  # raised by `submit`; kernels run in the threads
         warnings.warn(
-            f"check: {error}: kernels are not called in several threads at once; raise the limit of processes",
+            f"check: {error}: kernels are not called in several threads at once; raise the process limit",
             RuntimeWarning,
             stacklevel=2,
         )
         return None
     for (turn, expected), call in zip(turns, calls, strict=True):
-        if fault := _differing("thread", "a call beside others in other threads", turn, expected, call.result()):
+        if fault := _differing("thread", "a call concurrent with other threads", turn, expected, call.result()):
             return fault
     return None
 
 
 def wrong_places(actual: np.ndarray, expected: np.ndarray, terms: int) -> np.ndarray:
-    """Where two arrays of one shape differ by more than `assert_same` allows."""
+    """A mask of the elements of two arrays of one shape that differ by more than `assert_same` allows."""
     if actual.dtype.kind != "f":
         return actual != expected
     finite = np.abs(expected[np.isfinite(expected)], dtype=np.float64)
@@ -113,7 +113,7 @@ def _compared(case: Case, name: str, actual: Any, expected: Any) -> Fault | None
 
 
 def _as_lenient(case: Case, actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """What is expected where an input is not finite: NaN and infinity pass for one another, perhaps NaN for numbers."""
+    """The expected values, with NaN and infinity interchangeable if an input is not finite."""
     floats = [value for value in case.arguments.values() if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
     if all(np.isfinite(value).all() for value in floats):
         return expected
@@ -146,7 +146,7 @@ def _modified(case: Case, given: Arguments, actual: dict[str, Any]) -> Fault | N
 
 
 def _bits(kernel: Callable, case: Case) -> dict[str, bytes]:
-    """The results of a call as bytes; an error is one too."""
+    """The results of a call as bytes, or its error message."""
     try:
         results = outcome(case.function, kernel, case.fresh())
     except Exception as error:
@@ -157,13 +157,13 @@ def _bits(kernel: Callable, case: Case) -> dict[str, bytes]:
 def _differing(aspect: str, call: str, case: Case, first: dict, other: dict) -> Fault | None:
     for name in first:
         if first[name] != other[name]:
-            return Fault(aspect, name, f"{name} differs between two calls: {call} gives other bits", {})
+            return Fault(aspect, name, f"{name} differs between two calls: {call} gives different bits", {})
     return None
 
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[bool]:
-    """Run our own compiled kernels on one thread, if there are any; says whether."""
+    """Run fastnn's compiled kernels on one thread, if they are loaded; yields whether they are."""
     threads = sys.modules.get("fastnn.kernels.cpu.threads")
     with threads.use_num_threads(1) if threads else contextlib.nullcontext():
         yield threads is not None

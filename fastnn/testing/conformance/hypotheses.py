@@ -1,6 +1,6 @@
-"""Hypotheses about wrong values, each of which predicts them.
+"""Hypotheses about the cause of wrong values.
 
-Most say: it is what the loops give for other arguments, such as a bias of zero. One is believed where it predicts every
+Most recompute the loops with altered arguments, such as a bias of zero. A hypothesis is accepted if it predicts every
 wrong result of a call.
 """
 
@@ -16,7 +16,7 @@ from .cases import Arguments, Case, outcome
 from .compare import Fault, wrong_places
 
 _REFERENCE = "naive"
-_MANY = 200  # elements of dout: as many calls of the loops are too many
+_MANY = 200  # elements of dout, each of which takes a call of the loops; more are skipped
 _NEUTRAL = {"b": 0, "beta": 0, "gamma": 1, "mean": 0, "var": 1, "dout": 1}
 _OTHER_NUMBERS = {
     "reg": ((0.0, "is left out"), (2, "counts twice"), (0.5, "counts half")),
@@ -24,14 +24,14 @@ _OTHER_NUMBERS = {
     "label_smoothing": ((0.0, "is left out"),),
     "momentum": ((0.0, "is left out"),),
     "epsilon": ((1e-12, "is left out"),),
-    "t": ((10**7, "is not used: moments that began at zero are not corrected for it"),),
-    "slope": ((1, "is not the one given"),),
-    "alpha": ((1, "is not the one given"),),
+    "t": ((10**7, "is not used: the bias of the moments is not corrected"),),
+    "slope": ((1, "is ignored, as if it were 1"),),
+    "alpha": ((1, "is ignored, as if it were 1"),),
 }
 
 
 class Cause(NamedTuple):
-    """In one word, and in words."""
+    """A probable cause: a keyword and an explanation."""
 
     word: str | None
     words: str
@@ -47,18 +47,18 @@ def of_values(case: Case, fault: Fault) -> Iterator[Cause]:
         if all(_fits(case, change, name, fault.actual[name]) for name in wrong):
             yield cause
     if "var" in wrong and _same(case, fault.actual["var"], _unbiased(case)):
-        yield Cause("variance", "the variance is divided by one less than there are elements, not by their number")
+        yield Cause("variance", "the variance is divided by N - 1, one less than there are elements, not by N")
     if wrong == ["index"]:
-        yield Cause("ties", "among equal values another one wins: the first of them has to, in row order")
+        yield Cause("ties", "among equal values another one wins: the first of them has to, in row-major order")
     if any(np.shape(fault.actual[name]) != np.shape(case.expected[name]) for name in wrong):
         return
     expected, actual = ({name: result[name] for name in wrong} for result in (case.expected, fault.actual))
     if all(np.isnan(expected[name])[_unlike(case, actual[name], expected[name])].all() for name in wrong):
-        yield Cause("nan", "NaN gets lost: every comparison with it is false, so it has to be asked for with isnan")
+        yield Cause("nan", "NaN is lost: every comparison with NaN is false; test for it with isnan")
     if case.plan["dtype"] == "float64" and all(_is_single(actual[name], expected[name]) for name in wrong):
-        yield Cause("float32", "the result has the digits of float32 only: a sum or an array in float32 within float64")
+        yield Cause("float32", "the result has only the precision of float32: an intermediate sum or array is float32")
     if all(_only_at_kinks(case, actual[name], expected[name]) for name in wrong):
-        yield Cause("kink", "only elements at 0 are wrong, where the contract says which of the two slopes counts")
+        yield Cause("kink", "only elements at 0 are wrong; the contract says which of the two slopes to use there")
     if "dout" in case.arguments and 1 < case.arguments["dout"].size <= _MANY:
         for results in _assigned(case):
             if all(_same(case, fault.actual[name], results[name]) for name in wrong):
@@ -71,19 +71,19 @@ def of_values(case: Case, fault: Fault) -> Iterator[Cause]:
 
 
 def altered_calls(case: Case) -> Iterator[tuple[Cause, dict[str, Any]]]:
-    """What the loops give for other arguments."""
+    """Yield causes with the results of the loops for altered arguments."""
     for word, words, changed in _alterations(case.arguments):
         wide = {name: value.astype(float) if _is_float(value) else value for name, value in case.fresh().items()}
         try:
             with use_backend(_REFERENCE):
                 results = outcome(case.function, case.function.public, wide | changed)
-        except (ValueError, TypeError, ArithmeticError):  # they do not belong together
+        except (ValueError, TypeError, ArithmeticError):  # incompatible arguments
             continue
         yield Cause(word, words), results
 
 
 def _alterations(arguments: Arguments) -> Iterator[tuple[str, str, Arguments]]:
-    """Arguments that a wrong kernel may have computed with: cause, in words, what is other."""
+    """Yield (keyword, explanation, changed arguments) of common mistakes."""
     for name, value in arguments.items():
         if name in _NEUTRAL:
             word, what = ("bias", "bias b") if name == "b" else ("left out", f"argument {name}")
@@ -91,7 +91,7 @@ def _alterations(arguments: Arguments) -> Iterator[tuple[str, str, Arguments]]:
         if name == "b":
             yield "bias", "the bias b is added twice", {name: 2.0 * value}
         if name == "w" and value.ndim == 4:
-            words = "w is turned by 180 degrees, as in a true convolution; the contract wants a cross-correlation"
+            words = "w is turned by 180 degrees, as in a true convolution; the contract is a cross-correlation"
             yield "flipped", words, {name: value[:, :, ::-1, ::-1].astype(float)}
         if name in ("w", "W") and value.ndim in (2, 4) and value.shape[-1] == value.shape[-2] > 1:
             word = "sides" if value.ndim == 4 else "transposed"
@@ -113,14 +113,14 @@ def _alterations(arguments: Arguments) -> Iterator[tuple[str, str, Arguments]]:
 _CHANGES: tuple[tuple[Cause, Callable[[np.ndarray, Case], np.ndarray]], ...] = (
     (Cause("zero", "the result is never computed: it is zero"), lambda result, case: np.zeros_like(result)),
     (Cause("left out", "p is not divided by"), lambda result, case: result * case.plan.get("p", 1)),
-    (Cause("sign", "the sign is wrong: a minus is missing or too many"), lambda result, case: -result),
+    (Cause("sign", "the sign is wrong: a minus is missing or superfluous"), lambda result, case: -result),
     (
         Cause("flipped", "the result is turned by 180 degrees: the kernel is flipped"),
         lambda result, case: result[..., ::-1, ::-1],
     ),
     (Cause("sides", "rows and columns of the result are swapped"), lambda result, case: result.swapaxes(-1, -2)),
     (
-        Cause("border", "the border takes part in the maximum as 0; it has to be minus infinity"),
+        Cause("border", "the border counts as 0 in the maximum; it must be minus infinity"),
         lambda result, case: np.maximum(result, 0) if case.plan.get("PH", 0) + case.plan.get("PW", 0) else result,
     ),
 )
@@ -141,7 +141,7 @@ def _unbiased(case: Case) -> np.ndarray:
 
 
 def _assigned(case: Case) -> Iterator[dict[str, np.ndarray]]:
-    """The gradients where, of all contributions to an element, the last alone is left; and where it is the first."""
+    """Yield the gradients if only the last contribution to each element is kept, then if only the first is."""
     dout, parts = case.arguments["dout"], []
     arguments = case.arguments | ({"need_dx": True} if "need_dx" in case.arguments else {})
     for place in np.ndindex(dout.shape):
@@ -158,18 +158,18 @@ def _assigned(case: Case) -> Iterator[dict[str, np.ndarray]]:
 
 
 def _factor(case: Case, actual: Any, expected: Any) -> float | None:
-    """What the expected has to be multiplied with; None where there is no such number, or too few to tell."""
+    """The constant factor between expected and actual; None if there is none, or too few elements to decide."""
     actual, expected = (np.asarray(value, dtype=np.float64).ravel() for value in (actual, expected))
     if not (np.isfinite(actual).all() and np.isfinite(expected).all()) or np.count_nonzero(expected) == 0:
         return None
     factor = float(actual @ expected / (expected @ expected))
     usual = (2.0, 0.5, float(case.plan.get("N", 2) or 2), 1 / (case.plan.get("N", 2) or 2))
-    told = np.count_nonzero(expected) > 2 or any(abs(factor - one) < 1e-6 for one in usual)
-    return factor if told and _same(case, actual, factor * expected) else None
+    is_certain = np.count_nonzero(expected) > 2 or any(abs(factor - one) < 1e-6 for one in usual)
+    return factor if is_certain and _same(case, actual, factor * expected) else None
 
 
 def _only_at_kinks(case: Case, actual: Any, expected: Any) -> bool:
-    """Whether all wrong elements are those where the input is 0."""
+    """Whether the input is 0 at all wrong elements."""
     stored = case.arguments.get("x", case.arguments.get("out"))
     if case.function.operation != "activations" or stored is None or np.shape(stored) != np.shape(expected):
         return False

@@ -1,4 +1,4 @@
-"""What is said about one kernel, for programs and for readers."""
+"""The report on one kernel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,21 +10,21 @@ from .cases import Arguments, Case
 from .causes import Cause
 from .compare import Fault
 
-_SHOWN = 40  # elements of an array; of a larger one the shape tells more
+_SHOWN = 40  # elements of an array; of a larger one only the shape is shown
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Report:
-    """The result of `check_kernel`; printed, it says what a person should know.
+    """The result of `check_kernel`; `str` gives it as text.
 
-    kernel, like: the names of what was checked, and of its contract
-    cases: how many calls were compared with the loops
-    fault: what is wrong with the smallest failing case, or None where all are right
+    kernel, like: the names of the checked kernel and of its contract
+    cases: number of calls compared with the loops
+    fault: the fault of the smallest failing case, or None if all are right
     case: that case; its `arguments` are a dict in the contract's order
-    takes: what is special about it: without each of these it does not fail
-    cause: why it is wrong, in one word and in words (`cause.word` may be None)
-    seconds: median of one call, by name, where it was timed; size: what was timed
-    lacks: the arguments for whose values it raises Unsupported; these cases are left out
+    takes: its traits; without any one of them it does not fail
+    cause: the probable cause: a keyword and an explanation (`cause.word` may be None)
+    seconds: median seconds of one call, by name, if it was timed; size: the timed arguments
+    lacks: the arguments for which it raises Unsupported; those cases are skipped
     """
 
     kernel: str
@@ -41,27 +41,27 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing wrong was found."""
+        """Whether no fault was found."""
         return self.fault is None
 
     @property
     def arguments(self) -> Arguments:
-        """The arguments of the smallest failing case, as the kernel gets them; {} where all are right."""
+        """The arguments of the smallest failing case, as passed to the kernel; {} if all are right."""
         return self.case.fresh() if self.case else {}
 
     def __repr__(self) -> str:
         return "\n".join(self._right() if self.ok else self._wrong())
 
     def _right(self) -> list[str]:
-        but = f" but for {' and '.join(self.lacks)}, which it does not support" if self.lacks else ""
+        but = f" except for {' and '.join(self.lacks)}, which it does not support" if self.lacks else ""
         lines = [
             f"{self.kernel} does what {self.like} does{but}: {self.cases} cases in {' and '.join(self.dtypes)}, "
-            f"and the same bits again and in several threads at once."
+            f"with the same bits in repeated calls and in several threads at once."
         ]
         if self.seconds:
             own = self.seconds[self.kernel]
             width = max(map(len, self.seconds))
-            lines.append(f"One call on {self.size}, and how many times as fast {self.kernel} is:")
+            lines.append(f"Time of one call on {self.size}, and the speedup of {self.kernel}:")
             for name, median in self.seconds.items():
                 ratio = f"  {median / own:8.3g}x" if name != self.kernel else ""
                 lines.append(f"  {name:{width}}  {median * 1e3:10.4g} ms{ratio}")
@@ -87,7 +87,7 @@ class Report:
 
 
 class WrongKernel(AssertionError):
-    """A kernel does not do what its contract says; `report` holds what was found."""
+    """A kernel violates its contract; `report` is the Report."""
 
     def __init__(self, report: Report):
         super().__init__(str(report))

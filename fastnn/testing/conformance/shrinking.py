@@ -1,4 +1,4 @@
-"""The smallest case that still fails, and what it takes to fail."""
+"""Shrinking of a failing case, and the traits without which it does not fail."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -11,12 +11,12 @@ TIES, EMPTY, NAN = "equal values (ties) or zeros", "no images (N = 0)", "NaN"
 OVERLAP, TAIL, LAYOUT = "windows that overlap in", "a tail that no window reaches in", "arrays"
 
 _FIRST, _LAST = ("dtype", "layout", "PH", "PW", "DH", "DW", "SH", "SW"), ("H", "W", "values")
-_DRAWS = range(8)  # other numbers in the arrays, where those at hand happen to be right in a smaller case
+_DRAWS = range(8)  # other values to try, as the present ones may give a right result in a smaller case
 _ROUNDS = 10
 
 
 def smallest(case: Case, fault: Fault, judge: Callable[[Case], Fault | None]) -> tuple[Case, Fault]:
-    """Make one choice after the other simpler, as long as the fault is of the same aspect, until none can be."""
+    """Simplify one choice after the other, as long as the fault is of the same aspect."""
     for _ in range(_ROUNDS):
         before = case
         for name in sorted(case.plan, key=_order):
@@ -32,18 +32,18 @@ def smallest(case: Case, fault: Fault, judge: Callable[[Case], Fault | None]) ->
 
 
 def _order(name: str) -> tuple[int, str]:
-    """Borders before the lengths of images, for which they could stand in; values last, when they are few."""
+    """Sort key: padding before image lengths, which may replace it; values last, when there are few."""
     if name in _FIRST:
         return _FIRST.index(name), name
     return len(_FIRST) + (_LAST.index(name) + 1 if name in _LAST else 0), name
 
 
 def _simpler(name: str, case: Case) -> Iterator[Plan]:
-    """What makes one choice of a plan simpler, the simplest first; where a border goes, the image may grow for it."""
+    """Yield changes that simplify one choice, simplest first; the image may grow as padding shrinks."""
     plan, chosen, others = case.plan, case.plan[name], choices(case.function).get(name, ())
-    if name == "N" and chosen == 0:  # an empty batch is not a small one
+    if name == "N" and chosen == 0:  # an empty batch is not simpler than one image
         others = others[:1]
-    elif name in ("H", "W"):  # which may have grown
+    elif name in ("H", "W"):  # may have grown with less padding
         others = tuple(length for length in others if length < chosen)
     else:
         others = others[: others.index(chosen)] if chosen in others else ()
@@ -54,7 +54,7 @@ def _simpler(name: str, case: Case) -> Iterator[Plan]:
 
 
 def traits(case: Case, judge: Callable[[Case], Fault | None]) -> list[str]:
-    """What is special about a case that could not be made simpler: without each of these it does not fail."""
+    """The traits of a smallest failing case; without any one of them it does not fail."""
     plan, sizes = case.plan, lengths(case.plan)
     found = [words[plan[name]] for name, words in _WORDS.items() if plan.get(name) in words]
     if plan["values"] == "ties" and (other := make(case.function, {**plan, "values": "normal"})) and not judge(other):

@@ -10,7 +10,7 @@ FUNCTIONS: dict[str, Function] = {
 
 
 def forward_of(function: Function) -> Function | None:
-    """The function whose results a backward pass asks for, or None."""
+    """The forward function whose results a backward pass takes, or None."""
     return FUNCTIONS[function.forward] if function.forward else None
 
 

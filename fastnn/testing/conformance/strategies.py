@@ -1,6 +1,6 @@
-"""Which cases are drawn: a plan is a dict of small choices, from which all arguments of a kernel follow.
+"""Random plans. A plan is a dict of choices that determines all arguments of a kernel.
 
-So a case is made smaller by making its plan smaller: in `CHOICES` the simplest comes first.
+A case is shrunk by simplifying its plan; in `CHOICES` the simplest choice comes first.
 """
 
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ from .specs import Function, forward_of
 Plan = dict[str, Any]
 
 CHOICES: dict[str, tuple] = {
-    # lengths; 0 images are asked for by name
+    # lengths; N = 0 is among `_EDGE_CASES`
     **{"N": (1, 2, 3), "C": (1, 2, 3, 4), "F": (1, 2, 5), "D": (1, 2, 3, 7), "M": (1, 2, 3, 5), "K": (1, 2, 3, 5)},
     **{"H": (1, 2, 3, 4, 5, 6, 7, 9), "W": (1, 2, 3, 4, 5, 6, 7, 11), "S": (1, 2, 3, 6), "rank": (2, 3, 4)},
     **{"KH": (1, 2, 3), "KW": (1, 2, 3)},
-    # what the arrays are like
+    # properties of the arrays
     "in_place": (False, True),  # out is w
     "layout": ("C", "F", "strided", "reversed"),
     "values": ("counting", "ties", "normal", "nan", "infinity"),
     "dtype": ("float64", "float32"),
-}  # of all functions; the specification of a function has those of its numbers and windows
+}  # of all functions; numbers and windows have choices in the specification of a function
 
-# One of each trap, before chance has its way.
-_TRAPS: tuple[Plan, ...] = (
+# The first plans; later ones are random.
+_EDGE_CASES: tuple[Plan, ...] = (
     {"values": "normal", "layout": "C"},
     {"values": "ties", "layout": "F"},
     {"N": 0, "values": "normal", "layout": "C"},
@@ -47,7 +47,7 @@ _OFTEN = {
 
 
 def choices(function: Function) -> dict[str, tuple]:
-    """The choices that decide about the arguments of this function, each with what it can be."""
+    """The choices that determine the arguments of this function, each with its options."""
     found: dict[str, tuple] = {}
     for one in (function, forward_of(function)):
         for name, kind in one.arguments.items() if one else ():
@@ -64,7 +64,7 @@ def choices(function: Function) -> dict[str, tuple]:
 
 
 def defaults(function: Function) -> dict[str, Plan]:
-    """The choices that stand for each parameter which has a default: a kernel may lack the last ones."""
+    """The choices that correspond to each parameter with a default; a kernel may lack the last of these."""
     found: dict[str, Plan] = {}
     for name, parameter in function.parameters.items():
         if parameter.default is not parameter.empty:
@@ -80,17 +80,17 @@ def _axes(pattern: str) -> Iterator[str]:
 
 
 def draw(function: Function, dtype: str, number: int, generator: np.random.Generator) -> Plan:
-    """The plan of this number: first one of each trap, then by chance. Its choices may not belong together."""
+    """The plan of this number: first the edge cases, then random ones. Its choices may be incompatible."""
     plan = {name: _one(generator, _OFTEN.get(name, of_name)) for name, of_name in choices(function).items()}
-    if number < len(_TRAPS):
-        plan |= {name: value for name, value in _TRAPS[number].items() if name in plan}
+    if number < len(_EDGE_CASES):
+        plan |= {name: value for name, value in _EDGE_CASES[number].items() if name in plan}
     if function.moves_ties and plan["values"] == "ties":
         plan["values"] = "normal"
     return {**plan, "dtype": dtype, "draw": number}
 
 
 def large(function: Function, dtype: str, fixed: Plan) -> Plan:
-    """A plan as large as they come, to be run again and again."""
+    """A plan with the largest lengths, for repeated calls."""
     plan = {name: of_name[-1 if name.isupper() else 0] for name, of_name in choices(function).items()}
     simple = dict.fromkeys(("SH", "SW", "DH", "DW", "PH", "PW"), 1)
     simple |= {"RH": 2, "RW": 2, "groups": 2, "pieces": 2, "rank": 3, "S": 6}

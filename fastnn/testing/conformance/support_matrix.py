@@ -1,4 +1,4 @@
-"""Which operation is right on which backend in which dtype: the support matrix, from checks of every kernel."""
+"""The support matrix: which operations are right on which backends in which dtypes, from checks of every kernel."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -22,15 +22,15 @@ def run(
 ) -> dict:
     """Check every function of the operations on every backend, in every dtype.
 
-    counts: the names of the backends, with the number of cases of each function in each dtype
-    simulated: those whose every call takes a second: they are not called again and again, nor with large arrays
-    progress: called with a line about what comes next
-    Returns, as JSON has it,
+    counts: the number of cases of each function in each dtype, by backend
+    simulated: slow, simulated backends: repeated calls and large arrays are skipped
+    progress: called with a line about the next step
+    Returns a dict that JSON can hold,
 
         backends: {name: note}
-        support: {operation: {backend: {dtype: "right", "wrong" or "missing"}}}; "missing" where it lacks all functions
-        lacking: {backend: [names of functions that it lacks, or "FUNCTION with ARGUMENT" where it supports some cases]}
-        reports: [what is wrong, in words]; calls: how many were compared; seconds: how long that took
+        support: {operation: {backend: {dtype: "right", "wrong" or "missing"}}}; "missing" if it lacks all functions
+        lacking: {backend: [names of functions that it lacks, or "FUNCTION with ARGUMENT" if it supports some cases]}
+        reports: [texts about wrong kernels]; calls: number of compared calls; seconds: duration
     """
     began, calls, reports = time.perf_counter(), 0, []
     support: dict[str, Any] = {}
@@ -69,7 +69,7 @@ def run(
 
 
 def _on(backend: str, function: Function) -> Callable:
-    """The public function on a backend, in whatever thread it is called."""
+    """The public function on a backend, in any thread."""
 
     def kernel(*arguments: Any) -> Any:
         with use_backend(backend):
@@ -84,7 +84,7 @@ def _on(backend: str, function: Function) -> Callable:
 
 
 def table(result: dict) -> str:
-    """The matrix, in Markdown, which is easy to read on a terminal too."""
+    """The matrix as an aligned Markdown table."""
     names = result["backends"]
     head = ["operation", *(f"{name} ({note})" if note else name for name, note in names.items())]
     rows = [

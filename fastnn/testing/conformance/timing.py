@@ -1,4 +1,4 @@
-"""How fast a kernel is beside the loops, NumPy and Numba."""
+"""Times of a kernel compared with the loops, NumPy and Numba."""
 
 import contextlib
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _SIZES = {
 
 
 def times(name: str, kernel: Callable, function: Function, fixed: Plan) -> tuple[dict[str, float], str]:
-    """Median seconds of one call of the kernel, the loops and our backends, in float32; and on what."""
+    """Median seconds of one call of the kernel, the loops and fastnn's backends, and the shapes; all in float32."""
     sizes = {key: size for key, size in _SIZES.items() if key in choices(function)}
     plan = {**large(function, "float32", fixed), **sizes, **fixed, "layout": "C"}
     given = build(function, plan)
