@@ -1,11 +1,11 @@
-"""Timing of the kernels on every backend, and of PyTorch beside them: what `fastnn bench` and benchmarks/ share.
+"""Timing of the kernels on every backend and of PyTorch, used by `fastnn bench` and benchmarks/.
 
-    cases     what is timed: every operation on arrays of given shapes; its cost; as calls of ours and of PyTorch's
-    measure   how it is timed: peers in alternation, medians
+    cases     the benchmark cases: operations on arrays of given shapes, their cost, their calls in fastnn and PyTorch
+    measure   timing: interleaved calls, medians
     roofline  the measured peak of the machine, which `fastnn.environment` describes
-    malloc    how memory is had, on which PyTorch's times depend; a run in a process of its own with malloc tuned
-    report    all of it in one run: values checked, timed, compared; ready for JSON; summary: its ratios and means
+    malloc    settings of malloc, which affect PyTorch's times; a run in a separate process with tuned malloc
+    report    the benchmark run: check values, time, compare; ready for JSON; summary: ratios and means
     table     a report as text, and tables in Markdown; chart: a report as a picture
 
-Nothing is imported here: numba, torch and the kernels are loaded by whoever runs a case.
+This module imports nothing; numba, torch and the kernels are loaded when a case runs.
 """

@@ -1,7 +1,7 @@
-"""What is timed: `CASES`, every operation at the sizes of the courses' networks.
+"""The benchmark cases, `CASES`: every operation at the sizes of the courses' networks.
 
-They follow from the specifications of the operations (`kernels/<operation>/spec.py`), which say which functions are
-timed together, at which sizes, at what cost, and what PyTorch does for the same work.
+They are built from the specifications of the operations (`kernels/<operation>/spec.py`), which give the functions
+timed together, the sizes, the cost and the equivalent calls of PyTorch.
 """
 
 import dataclasses
@@ -23,20 +23,20 @@ from fastnn.testing.conformance.specs import FUNCTIONS, Function
 Arguments = dict[str, Any]
 Calls = dict[str, Callable[[], Any]]
 
-REFERENCE = "vectorized"  # the backend that computes what a backward pass needs of the forward pass
+REFERENCE = "vectorized"  # the backend that computes the forward results a backward pass needs
 _FLAGS = ("headline", "whole", "slow")
 _TINY = {"N": 3, "C": 3, "F": 3, "H": 9, "W": 8, "D": 7, "M": 5, "K": 4}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-    """Functions on arrays of given sizes, as calls without arguments: one for each pass.
+    """Functions on arrays of given sizes, with one call without arguments for each pass.
 
-    Passes are "forward" and "backward"; "loss" where the value and its gradient come from one call; "update".
-    x: shape of what goes in, images first: the naive loops are timed on fewer of them where they would take too long
+    Passes are "forward" and "backward"; "loss" if one call returns the value and its gradient; "update".
+    x: shape of the input, images first; slow naive loops are timed on fewer images
     numbers: other lengths and arguments
-    headline: one of the few that `fastnn bench` times when nothing is chosen
-    whole: the naive loops are timed on all images, however long it takes
+    headline: whether `fastnn bench` times it by default
+    whole: the naive loops are always timed on all images
     slow: the naive loops take minutes for a single image
     """
 
@@ -50,7 +50,7 @@ class Case:
 
     @property
     def function(self) -> str:
-        """The kernels' name of it, without _forward and _backward."""
+        """The kernel's name without _forward and _backward."""
         return self.timed.name
 
     @property
@@ -59,12 +59,12 @@ class Case:
 
     @property
     def random_peer(self) -> tuple[str, ...]:
-        """Passes in which PyTorch draws numbers of its own."""
+        """Passes in which PyTorch draws random numbers."""
         return self.timed.random
 
     @property
     def name(self) -> str:
-        """Short, and no other case's."""
+        """A short, unique name."""
         return f"{self.function} {'x'.join(map(str, self.x))}{self.timed.label(self.sizes())}"
 
     @property
@@ -74,7 +74,7 @@ class Case:
 
     @property
     def plan(self) -> strategies.Plan:
-        """The choices that stand for the case's arguments: see `fastnn.testing.conformance.strategies`."""
+        """The plan that gives the case's arguments; see `fastnn.testing.conformance.strategies`."""
         plan: strategies.Plan = {"draw": 0, "rank": len(self.x)}
         for function in self.functions.values():
             plan |= {name: of_name[0] for name, of_name in strategies.choices(function).items()}
@@ -118,7 +118,7 @@ class Case:
         return arguments
 
     def calls(self, arguments: Arguments) -> Calls:
-        """Each pass, on the backend that is active when it is called. What is updated in place is a copy."""
+        """A call of each pass, on the backend active at that time. Arrays updated in place are copies."""
         return {direction: self._call(function, arguments) for direction, function in self.functions.items()}
 
     def _call(self, function: Function, arguments: Arguments) -> Callable[[], Any]:
@@ -138,7 +138,7 @@ class Case:
         return call
 
     def torch_calls(self, arguments: Arguments) -> Calls:
-        """Each pass as PyTorch does the same work; without those that it has not."""
+        """A call of each pass in PyTorch; passes that it lacks are left out."""
         import torch
 
         peer, sizes = self.timed.peer, self.sizes()
@@ -171,15 +171,15 @@ class Case:
         }
 
     def cost(self, direction: str, itemsize: int) -> tuple[float, str]:
-        """A pass's floating-point operations and "FLOP/s", or the bytes that it must read and write and "B/s"."""
+        """The floating-point operations of a pass and "FLOP/s", or the bytes it must read and write and "B/s"."""
         return self.timed.work(self.sizes(), itemsize)[direction], self.timed.unit
 
     def terms(self) -> int:
-        """Products in the longest sum of any pass: what the tolerance follows from."""
+        """Number of products in the longest sum of any pass, which determines the tolerance."""
         return self.timed.terms(self.sizes())
 
     def tiny(self) -> "Case":
-        """The same functions on arrays so small that the naive loops take milliseconds."""
+        """The same functions on small arrays, for which the naive loops take milliseconds."""
         named = [axis for axis in self._axes if axis != "..."]
         tiny = [_TINY.get(axis, 3) for axis in [*named, *"NC"[len(named) :]]] if len(self.x) > 1 else [37]
         rest = [5, 4][: len(self.x) - len(tiny)]
@@ -196,7 +196,7 @@ def _arrays(arguments: Arguments) -> dict[str, np.ndarray]:
 
 
 def select(operations: Iterable[str]) -> tuple[Case, ...]:
-    """The cases of the operations named, as in `kernels.OPERATIONS`."""
+    """The cases of the given operations, named as in `kernels.OPERATIONS`."""
     wanted = set(operations)
     return tuple(case for case in CASES if case.operation in wanted)
 
@@ -207,7 +207,7 @@ def with_images(case: Case, images: int) -> Case:
 
 
 def in_float64(arguments: Arguments) -> Arguments:
-    """The inputs of a case with every float widened, for the reference result."""
+    """The inputs of a case with floats converted to float64, for the reference result."""
     wide = {name: array.astype(np.float64) for name, array in _arrays(arguments).items() if array.dtype.kind == "f"}
     return {**arguments, **wide}
 

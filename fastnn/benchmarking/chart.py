@@ -1,6 +1,6 @@
-"""A benchmark report as a picture: how much faster than the slowest of them each case runs, on a logarithmic axis.
+"""Bar chart of a benchmark report: the speedup of each case over the first backend, on a logarithmic axis.
 
-The bars with their figures are those of the charts in benchmarks/ too.
+The charts of benchmarks/ use the same labelled bars.
 """
 
 import os
@@ -21,9 +21,9 @@ _OTHER = "#009e73"
 
 @figures.drawing()
 def draw(report: dict, path: str | os.PathLike | None = None) -> "Figure":
-    """Draw bars for each case, all its passes together: the first backend's time over that of each name.
+    """Draw bars for each case, all passes together: the first backend's time divided by that of each name.
 
-    The first backend is the naive loops where they took part. Cases that it was not timed in are left out.
+    The first backend is naive if it was timed. Cases without its time are left out.
     """
     names = columns(report)
     passes = summary.grouped(report["results"], "case")
@@ -55,7 +55,7 @@ def draw(report: dict, path: str | os.PathLike | None = None) -> "Figure":
 def bar(
     axes: "Axes", at: float, value: float, height: float, color: str, label: str, text: str, start: float = 0.0
 ) -> None:
-    """A horizontal bar from `start` to the value, a little thinner than `height`, and the text to the right of it."""
+    """A horizontal bar from `start` to the value, a little thinner than `height`, with the text to the right."""
     axes.barh(at, value - start, 0.92 * height, left=start, color=color, label=label)
     axes.annotate(
         text, (max(value, start), at), (3, 0), textcoords="offset points", va="center", fontsize=7.5, color=figures.INK

@@ -1,7 +1,7 @@
-"""glibc's malloc, on which PyTorch's times depend: as it is, and tuned so that large arrays are reused.
+"""Settings of glibc's malloc, which affect PyTorch's times: the default, and tuned to reuse large arrays.
 
-By default each large array is mapped anew and its pages are faulted in at the first write. The settings are read when
-a process starts, so a tuned run is a process of its own.
+By default each large array is newly mapped and its pages are faulted in at the first write. The settings are read when
+a process starts, so a tuned run needs a separate process.
 """
 
 import json
@@ -18,14 +18,14 @@ TUNED = {
 
 
 def state() -> str:
-    """ "tuned" where this process was started with settings for all of them, else "default"."""
+    """Return "tuned" if this process was started with all settings of `TUNED`, else "default"."""
     return "tuned" if all(os.environ.get(name) for name in TUNED) else "default"
 
 
 def run_tuned(arguments: Sequence[str] = ()) -> dict:
-    """The result of `fastnn bench` with these arguments, run in a process with tuned malloc.
+    """Run `fastnn bench` with these arguments in a process with tuned malloc; return its result.
 
-    Raises RuntimeError with what it left on stderr where it fails.
+    Raises RuntimeError with its standard error if it fails.
     """
     command = [sys.executable, "-m", "fastnn", "bench", *arguments, "--json", "-"]
     done = subprocess.run(command, env=os.environ | TUNED, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""How calls are timed: one after the other, and peers in alternation."""
+"""Timing of single calls and of interleaved calls."""
 
 import contextlib
 import statistics
@@ -17,7 +17,7 @@ class Timing(NamedTuple):
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """What one call takes."""
+    """Seconds of one call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
@@ -34,13 +34,13 @@ def alternate(
     budget: float = 60.0,
     around: Callable[[str], AbstractContextManager] = contextlib.nullcontext,
 ) -> dict[str, Timing]:
-    """Time peers in turns, so that what slows the machine for a while slows all of them.
+    """Time calls interleaved, so that temporary slowdowns of the machine affect all of them.
 
     In each of `rounds` rounds, each call has one turn. A turn begins with untimed calls for at least `settle` seconds:
-    the idle threads of the peer before (OpenBLAS) spin for some 100 ms and take the cores away, and the scheduler needs
-    50 more to give each thread a core. Then follow timed calls, one at least, for a tenth of that time. After `budget`
+    idle threads of the previous peer (OpenBLAS) occupy the cores by spinning for about 100 ms, and the scheduler needs
+    another 50 ms to give each thread a core. Timed calls follow, at least one, for a tenth of that time. After `budget`
     seconds no further round begins.
-    `around(name)` is a context that is entered for the turns of that call, outside its time.
+    `around(name)` is a context manager entered for the turns of that call, outside the timed part.
     """
     samples: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + budget
@@ -54,7 +54,7 @@ def alternate(
 
 
 def turn(call: Callable[[], Any], settle: float) -> list[float]:
-    """Seconds of each timed call of a turn, which begins with untimed ones: see `alternate`."""
+    """Seconds of each timed call of one turn (see `alternate`)."""
     settled = time.perf_counter() + settle
     call()
     while time.perf_counter() < settled:

@@ -1,4 +1,4 @@
-"""The benchmark run: every case checked, then timed on every backend and on PyTorch; as a dict ready for JSON."""
+"""The benchmark run: check and time every case on every backend and in PyTorch; the result is ready for JSON."""
 
 import contextlib
 import importlib.util
@@ -16,7 +16,7 @@ from fastnn.testing import assert_same
 from . import malloc, measure, roofline, summary
 from .cases import (
     CASES,
-    REFERENCE,  # in float64, it says what every result must be
+    REFERENCE,  # in float64, it computes the expected results
     Arguments,
     Calls,
     Case,
@@ -24,12 +24,12 @@ from .cases import (
     with_images,
 )
 
-SPECIFICATION = "naive"  # timed alone and seldom: its loops take seconds
+SPECIFICATION = "naive"  # timed separately, with few repetitions: its loops take seconds
 PEER = "torch"
 
 
 class WrongResult(RuntimeError):
-    """What a backend computed is not what it should be, so that its time means nothing."""
+    """A backend computed a wrong result, so its time is meaningless."""
 
 
 def run(
@@ -44,25 +44,25 @@ def run(
     slow: bool = False,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict:
-    """Check and time each case, every pass.
+    """Check and time every pass of each case.
 
     cases: what to time; None: all of `cases.CASES`
-    backends: the backends to time; subject: the one whose speedup over the others is given
+    backends: the backends to time; subject: the backend whose speedup over the others is computed
     rounds, settle: see `measure.alternate`
-    patience: naive loops that would take more seconds are timed on fewer images and scaled
-    peer: PyTorch too, where it is installed
-    slow: the naive loops also where they take minutes
-    progress: called with a line about what comes next
+    patience: limit in seconds; slower naive loops are timed on fewer images and scaled
+    peer: time PyTorch too, if it is installed
+    slow: time the naive loops even if they take minutes
+    progress: called with a line about the next step
     Returns seconds per call, rates, shares of the measured peak, speedups and their summary, the machine, versions and
-    commit, all as JSON has it: "results" is a list with an entry for each pass of each case,
+    commit, in a dict that JSON can hold; "results" is a list with an entry for each pass of each case,
 
-        case, operation, function, pass, images: what was timed
-        seconds: {name: {median, fastest, samples}}; with "images" too where fewer were timed and the rest was scaled
+        case, operation, function, pass, images: the timed work
+        seconds: {name: {median, fastest, samples}}, with images too if fewer were timed and the time was scaled
         unit, rate: FLOP/s or B/s, {name: rate}
-        share: {name: fraction of the peak}; empty where the peak cannot be measured
-        speedup: {name: seconds of it over seconds of the subject}
+        share: {name: fraction of the peak}; empty if the peak cannot be measured
+        speedup: {name: its seconds divided by those of the subject}
 
-    Raises WrongResult where a value differs from the reference by more than rounding.
+    Raises WrongResult if a value differs from the reference by more than rounding.
     """
     backends, results = list(backends), []
     peer = peer and has_peer()
@@ -113,7 +113,7 @@ def around(name: str) -> AbstractContextManager:
 
 
 def torch_calls(case: Case, arrays: Arguments) -> Calls:
-    """PyTorch's calls, on as many threads as the kernels have."""
+    """PyTorch's calls, with as many threads as the kernels."""
     import torch
 
     torch.set_num_threads(environment.threads())
@@ -121,16 +121,16 @@ def torch_calls(case: Case, arrays: Arguments) -> Calls:
 
 
 def reference(case: Case, arrays: Arguments) -> dict[str, tuple]:
-    """What each pass returns, computed in float64."""
+    """The expected results of each pass, computed in float64."""
     with use_backend(REFERENCE):
         return {direction: _as_tuple(call(), float) for direction, call in case.calls(in_float64(arrays)).items()}
 
 
 def check(case: Case, expected: dict[str, tuple], name: str, calls: Calls, dtype: Any) -> None:
-    """Call each pass once and compare what it returns with the reference.
+    """Call each pass once and compare its results with the reference.
 
-    PyTorch may return less: the first of the results. Where it draws numbers of its own, shapes are compared. It may
-    err ten times as much: its batch norm takes the variance in one pass.
+    PyTorch may return only the first results. If it draws random numbers, only shapes are compared. Its tolerance is
+    ten times as large: its batch norm computes the variance in one pass.
     """
     for direction, call in calls.items():
         with around(name):
@@ -145,7 +145,7 @@ def check(case: Case, expected: dict[str, tuple], name: str, calls: Calls, dtype
 
 
 def _as_tuple(results: Any, dtype: Any) -> tuple:
-    """The results as arrays; numbers of Python are as exact as the dtype."""
+    """The results as arrays; Python numbers become arrays of the dtype."""
     results = results if isinstance(results, (tuple, list)) else (results,)
     return tuple(np.asarray(to_numpy(result), dtype if _is_number(result) else None) for result in results)
 
@@ -155,7 +155,7 @@ def _is_number(result: Any) -> bool:
 
 
 def time_loops(case: Case, direction: str, dtype: Any, patience: float) -> dict:
-    """Time the naive loops: on the whole batch where that takes less than `patience` seconds, else on a part of it."""
+    """Time the naive loops: on the whole batch if that takes less than `patience` seconds, else on part of it."""
     one = _time_images(with_images(case, 1), direction, dtype, times=1)
     images = case.x[0]
     part = images

@@ -1,4 +1,4 @@
-"""What this machine gives at most, as rates that shares are taken of."""
+"""Measured peak rates of this machine."""
 
 import functools
 from typing import Any
@@ -8,15 +8,15 @@ import numpy as np
 from fastnn import backends
 from fastnn.kernels.dispatch.switch import DEFAULT
 
-TURNS, SECONDS = 3, 0.3  # of each measurement, in turns: a machine that is busy for a second spoils none of them
+TURNS, SECONDS = 3, 0.3  # of each measurement, interleaved, so that a short load affects none of them
 
 
 @functools.cache
 def measured() -> dict[str, Any] | None:
-    """Measured once in a process, on all threads of the kernels; None where there is no compiler to measure with.
+    """Peak rates on all threads, measured once per process; None if the compiled backend is unavailable.
 
-    "FLOP/s": for float32 and float64, two for each multiply-add, in a loop that never leaves the registers
-    "B/s": read and written by a copy of arrays that no cache holds; a kernel whose arrays stay in a cache exceeds it
+    "FLOP/s": for float32 and float64, two per multiply-add, in a loop that uses registers only
+    "B/s": read and written by a copy of arrays larger than any cache; kernels on cached arrays may exceed it
     """
     if not any(line.available for line in backends() if line.name == DEFAULT):
         return None

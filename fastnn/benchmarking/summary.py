@@ -1,6 +1,6 @@
-"""What the results of a benchmark run come to: each case with all its passes, and geometric means over cases.
+"""Summary of a benchmark run: speedups of each case over all passes, and geometric means over cases.
 
-A ratio is another's seconds over the subject's: above 1, the subject is faster.
+A ratio is the seconds of another backend divided by those of the subject: above 1, the subject is faster.
 """
 
 import statistics
@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 
 def of(results: Iterable[dict], subject: str) -> dict:
-    """Speedups of the subject, as {name of the other: ratio}.
+    """Speedups of the subject, as {name of the other backend: ratio}.
 
-    cases: of each case, over all its passes, of those that were timed in each
+    cases: of each case, over all its passes, for backends timed in each pass
     operations, functions: the geometric means of these over the cases of an operation, and of one function of it
     """
     passes = grouped(results, "case")
@@ -25,7 +25,7 @@ def of(results: Iterable[dict], subject: str) -> dict:
 
 
 def grouped(results: Iterable[dict], key: str) -> dict[str, list[dict]]:
-    """The results by what they have under `key`, such as "operation" or "case"."""
+    """Group the results by the value of `key`, such as "operation" or "case"."""
     groups: dict[str, list[dict]] = {}
     for result in results:
         groups.setdefault(result[key], []).append(result)
@@ -33,7 +33,7 @@ def grouped(results: Iterable[dict], key: str) -> dict[str, list[dict]]:
 
 
 def totals(passes: list[dict]) -> dict[str, float]:
-    """The median seconds of all passes together, of those that were timed in each."""
+    """The sum of the median seconds of all passes, for backends timed in each pass."""
     return {
         name: sum(result["seconds"][name]["median"] for result in passes)
         for name in passes[0]["seconds"]
@@ -42,7 +42,7 @@ def totals(passes: list[dict]) -> dict[str, float]:
 
 
 def ratio(results: Iterable[dict], subject: str, other: str) -> float | None:
-    """The ratio over the passes in which both were timed; None: there are none."""
+    """The ratio over the passes in which both were timed, or None if there are none."""
     shared = [result for result in results if {subject, other} <= result["seconds"].keys()]
     if not shared:
         return None
@@ -51,13 +51,13 @@ def ratio(results: Iterable[dict], subject: str, other: str) -> float | None:
 
 
 def geometric_mean(values: Iterable[float]) -> float | None:
-    """None: there are no values."""
+    """The geometric mean, or None if there are no values."""
     values = list(values)
     return statistics.geometric_mean(values) if values else None
 
 
 def _geometric_means(ratios: list[dict[str, float]]) -> dict[str, float]:
-    """Of each name's ratios, over those that have it."""
+    """The geometric mean of the ratios of each name."""
     names = dict.fromkeys(name for of_case in ratios for name in of_case)
     return {name: statistics.geometric_mean(each[name] for each in ratios if name in each) for name in names}
 

@@ -8,7 +8,7 @@ _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def columns(report: dict) -> list[str]:
-    """The names that were timed: the loops first, PyTorch last."""
+    """The timed names: the loops first, PyTorch last."""
     present = {name for result in report["results"] for name in result["seconds"]}
     first = [name for name in (SPECIFICATION, REFERENCE) if name in present]
     return first + sorted(present - {SPECIFICATION, REFERENCE, PEER}) + [PEER] * (PEER in present)
@@ -58,7 +58,7 @@ def render(report: dict) -> str:
 
 
 def _conditions(report: dict) -> list[str]:
-    """Where and how it was timed."""
+    """The machine and the conditions of the run, as lines."""
     machine, peak = report["machine"], report["peak"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
     lines = [
@@ -74,7 +74,7 @@ def _conditions(report: dict) -> list[str]:
 
 
 def _summary(report: dict, others: list[str]) -> list[str]:
-    """Geometric means for each function, where there is anything to compare with."""
+    """Geometric means for each function, if other backends were timed."""
     means, entries = report["summary"]["functions"], report["summary"]["cases"]
     if not others or not any(means.values()):
         return []
@@ -114,7 +114,7 @@ def _rate(result: dict, subject: str) -> str:
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]], left: Container[int] = (0,)) -> str:
-    """A table in Markdown; the columns `left` begin at the left, the others end at the right."""
+    """A table in Markdown; the columns `left` are left-aligned, the others right-aligned."""
     rule = [" --- " if column in left else " ---: " for column in range(len(headings))]
     lines = [f"| {' | '.join(cells)} |" for cells in (headings, *rows)]
     return "\n".join([lines[0], f"|{'|'.join(rule)}|", *lines[1:], ""])
@@ -128,7 +128,7 @@ def duration(seconds: float) -> str:
 
 
 def digits(value: float | None) -> str:
-    """Three digits, whole from 100 up; a dash for None."""
+    """Format with three digits, as an integer from 100 up; a dash for None."""
     if value is None:
         return "-"
     return f"{value:,.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"

@@ -1,9 +1,8 @@
-"""What to call once so that every kernel is compiled, and kept where it can be.
+"""Calls that compile every kernel and fill the cache on disk.
 
-A kernel is compiled for each combination of the types of its arguments: dtypes, numbers of axes, layouts. So what is
-timed and what is checked is called, on small arrays: the benchmark cases, and the first cases on which a kernel is
-compared with the naive loops. Training comes last. What is rare is left out: pooling windows of 255 places and more,
-whose index has another dtype.
+A kernel is compiled for each combination of the types of its arguments: dtypes, numbers of axes, layouts. The warm-up
+calls, on small arrays, the benchmark cases and the first cases of the comparison with the naive loops, then trains
+small models. Rare types are left out: pooling windows of 255 and more elements, whose index has another dtype.
 """
 
 import functools
@@ -24,7 +23,7 @@ from fastnn.solver import Solver
 from fastnn.testing.conformance import cases
 from fastnn.testing.conformance.specs import FUNCTIONS
 
-_CASES = 8  # of each function: the usual traps, such as no images or another layout
+_CASES = 8  # of each function: edge cases such as empty batches and other layouts
 
 
 @signatures.checked
