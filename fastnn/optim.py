@@ -1,14 +1,14 @@
 """Update rules: `rule(w, dw, config=None, out=None) -> (next_w, config)`.
 
 w is a parameter and dw the gradient of the loss with respect to it, of one shape. `config` is a dict of the rule's
-hyperparameters and state; keys that it lacks get the values in `DEFAULTS`, state arrays begin as zeros in the shape of
-w, and all of them are updated in the dict itself, which is also returned. None stands for an empty dict.
+hyperparameters and state; missing keys get the values in `DEFAULTS`, state arrays start as zeros of the shape of w, and
+all of them are updated in the dict itself, which is also returned. None means an empty dict.
 
-weight_decay is the factor of an L2 penalty, weight_decay/2 * sum(w^2) in the loss: every rule but `adamw` and `lion`
-first adds weight_decay * w to dw. A penalty in the model, its `reg`, comes on top of that.
+weight_decay is the factor of an L2 penalty, weight_decay/2 * sum(w^2) in the loss: every rule except `adamw` and `lion`
+first adds weight_decay * w to dw. The model's own penalty `reg` is added to this.
 
-next_w is a new array, or written to `out` where that is given; with `out=w` the update happens in place, in one pass.
-dw is never modified. Raises ValueError for keys that the rule does not know and for values out of range.
+next_w is a new array, or `out` if that is given; with `out=w` the update happens in place, in one pass.
+dw is never modified. Raises ValueError for unknown keys and for values out of range.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
@@ -34,7 +34,7 @@ _KERNELS: dict[str, Callable] = {name: getattr(updates, record.kernel) for name,
 
 
 def _rule(function: _F) -> _F:
-    """A decorator of the functions in `RULES`."""
+    """Decorator that adds an update rule to `RULES`."""
     RULES[function.__name__] = checked = signatures.checked(function)
     return checked
 
@@ -113,13 +113,14 @@ def lion(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | 
 
 
 def find(function: str, rule: str | Callable) -> Callable:
-    """The rule of that name; a function is its own rule."""
+    """The rule of that name; a function is returned unchanged."""
     return rule if callable(rule) else RULES[validation.choice(function, "update_rule", rule, RULES)]
 
 
 def checked_config(function: str, rule: Callable, config: dict | None, name: str = "optim_config") -> dict:
-    """A copy of the hyperparameters; for the rules of this module as numbers, and ValueError for one that the rule does
-    not have.
+    """A copy of the hyperparameters; for rules of this module, checked numbers.
+
+    Raises ValueError for hyperparameters that a rule of this module does not have.
     """
     given = {} if config is None else config
     if rule not in RULES.values():
@@ -129,12 +130,12 @@ def checked_config(function: str, rule: Callable, config: dict | None, name: str
 
 
 def usual_rate(rule: Callable) -> float | None:
-    """The learning rate of a rule of this module where its config has none; of other functions nothing is known."""
+    """The default learning rate of a rule of this module; None for other functions."""
     return DEFAULTS[rule.__name__]["learning_rate"] if rule in RULES.values() else None
 
 
 def base_rate(function: str, rule: Callable, config: dict) -> float:
-    """The learning rate that a schedule multiplies: that of the hyperparameters, else the rule's default."""
+    """The learning rate that a schedule multiplies: from the hyperparameters, else the rule's default."""
     rate = config.get("learning_rate", usual_rate(rule))
     if rate is None:
         raise ValueError(
@@ -148,8 +149,8 @@ def base_rate(function: str, rule: Callable, config: dict) -> float:
 def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
     """Scale all gradients by one factor, so that the norm of all their elements together is at most `limit`.
 
-    Returns the gradients (new arrays where they had to be scaled, else the given dict) and their norm before; where
-    that is not finite, no factor helps, and they stay as they are.
+    Returns the gradients (new arrays if they were scaled, else the given dict) and their norm before scaling. If the
+    norm is not finite, they are returned unchanged.
     Source: Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks (2013), section 3.2.
     """
     limit = validation.number("clip_by_norm", "limit", limit, above=0)
@@ -164,11 +165,11 @@ def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
 
 @signatures.checked
 def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: MutableMapping) -> None:
-    """Update the parameters that `configs` names, which has a config of the rule for each: those in `params`, in place.
+    """Update the parameters named in `configs`, which holds a config of the rule for each, in place.
 
-    The result is that of `params[name], configs[name] = rule(params[name], grads[name], configs[name])` for one after
-    the other. But a rule of this module updates all C-contiguous arrays at once, in one pass over memory, and where one
-    of these cannot be updated, none is, nor is any of their configs.
+    Equivalent to `params[name], configs[name] = rule(params[name], grads[name], configs[name])` for each name. A rule
+    of this module updates all C-contiguous arrays in one pass over memory; if one of them cannot be updated, all of
+    them and their configs stay unchanged.
     """
     _check_named(rule, params, grads, configs)
     together = [name for name in configs if arrays.is_plain(params[name])] if rule in RULES.values() else []
@@ -181,7 +182,7 @@ def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: Muta
 
 
 def next_numbers(rule: Callable, config: dict) -> tuple:
-    """What the compiled kernels are given for the next update with a config, which may be replayed; increments t."""
+    """The numbers that compiled kernels take for the next update with a config; increments t."""
     name = rule.__name__
     complete = {key: config.get(key, value) for key, value in DEFAULTS[name].items()}
     if "t" in complete:
@@ -191,7 +192,7 @@ def next_numbers(rule: Callable, config: dict) -> tuple:
 
 
 def _check_named(rule: Any, params: Any, grads: Any, configs: Any) -> None:
-    """Every config is that of a parameter, which is an array, and of its gradient."""
+    """Check that every config has a parameter, which is an array, and a gradient."""
     arguments.function("update", "rule", rule)
     arguments.mapping("update", "configs", configs, "configs of the rule")
     for which, values in (("params", params), ("grads", grads)):
@@ -200,7 +201,7 @@ def _check_named(rule: Any, params: Any, grads: Any, configs: Any) -> None:
             if name not in values:
                 raise ValueError(
                     f"update: {which} lacks {name!r} (it has {list(values)}); expected {list(configs)} as in configs; "
-                    f"add it, or take its config out"
+                    f"add it, or remove its config"
                 )
     for name in configs:
         if not isinstance(params[name], (np.ndarray, *arrays.DEVICE_ARRAYS)):
@@ -225,7 +226,7 @@ def _all(name: str, w: list[np.ndarray], dw: list, configs: list[dict]) -> None:
     columns: dict[str, Any] = {key: [config[key] for config in complete] for key in complete[0]}
     for key in DEFAULTS[name]:
         values = columns[key]
-        if all(value is values[0] for value in values):  # then it is checked once
+        if all(value is values[0] for value in values):  # equal values are checked once
             columns[key] = values[0]
     _KERNELS[name](w, dw, out=w, **columns)
     for config, one in zip(configs, complete, strict=True):
@@ -233,15 +234,15 @@ def _all(name: str, w: list[np.ndarray], dw: list, configs: list[dict]) -> None:
 
 
 def _completed(name: str, config: dict, w: np.ndarray) -> dict:
-    """What the config is after an update: t is counted, what it lacked are defaults, and zeros in the shape of w.
+    """The config after an update: t incremented, missing keys filled with defaults and zeros of the shape of w.
 
-    Once the update is done, the config becomes that: one that raises leaves it as it was.
+    It replaces the config only after the update, so an update that raises leaves the config unchanged.
     """
     validation.keys(name, "config", config, optional=_KEYS[name])
     complete = {key: config.get(key, value) for key, value in DEFAULTS[name].items()}
     for key, value in complete.items():
         if isinstance(value, np.ndarray):
-            complete[key] = arguments.unshared(value)  # a number, which the kernel checks
+            complete[key] = arguments.unshared(value)  # a 0-d array, checked by the kernel
     for key in STATE[name]:
         complete[key] = config[key] if key in config else arrays.zeros(w.shape, w)
     if "t" in complete:
@@ -250,7 +251,7 @@ def _completed(name: str, config: dict, w: np.ndarray) -> dict:
 
 
 def _number(function: str, key: str, value: Any, name: str) -> float:
-    """A hyperparameter, or the count of updates, as a number within its limits."""
+    """Validate a hyperparameter or the count of updates t."""
     return (
         validation.integer(function, name, value, 0)
         if key == "t"

@@ -14,14 +14,15 @@ __all__ = ["ResNet"]
 
 
 class ResNet(Sequential):
-    """Eight 3x3 convolutions, each with batch norm and ReLU, two pairs of them with a shortcut; an affine layer.
+    """Residual network of eight 3x3 convolutions with batch norm and ReLU, two shortcuts, and an affine layer.
 
     With F = num_filters, and [F] for a convolution with F filters, its batch norm and its ReLU:
 
         [F] [2F] pool [4F] ([4F] [4F] + x) pool [8F] pool ([8F] [8F] + x) - global average pool - affine - softmax
 
-    where pool is a 2x2 max pool, and the brackets add their input x. Convolutions pad by 1 and have no bias. The
-    parameters have torch's names ("0.weight", ...), weights begin as in He et al. (2015), see `nn.init.kaiming_normal`.
+    where pool is a 2x2 max pool, and (... + x) is a residual block with input x. Convolutions pad by 1 and have no
+    bias. The parameters have torch's names ("0.weight", ...), weights are initialised as in He et al. (2015), see
+    `nn.init.kaiming_normal`.
 
     input_dim: (C, H, W), of at least 8x8 pixels; num_classes: K
     reg: strength of the penalty 0.5 * reg * sum(W*W) on the weights of convolutions and the affine layer

@@ -1,7 +1,7 @@
-"""The models of the command line: one table, which every command reads.
+"""Table of the models of the command line.
 
-A model is a class of `fastnn.classifiers` and a record here. Its class takes the settings that the record names as
-keywords, and with them input_dim, num_classes, reg, dtype and seed.
+Each model is a class of `fastnn.classifiers` and a record here. The class takes the settings in the record's `options`
+as keywords, and also input_dim, num_classes, reg, dtype and seed.
 """
 
 import dataclasses
@@ -9,20 +9,20 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-OPTIONS = ("num_filters", "filter_size", "hidden_dim", "weight_scale")  # settings that not every model has
+OPTIONS = ("num_filters", "filter_size", "hidden_dim", "weight_scale")  # settings that some models do not have
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A network that is trained by name.
+    """A model that can be trained by name.
 
     class_name: of the class in `fastnn.classifiers`
-    summary: what it is, for --help; description: its sizes, a format of the settings
-    options: those of OPTIONS that apply to it, keywords of the class
+    summary: text for --help; description: format string of its sizes, filled with the settings
+    options: members of OPTIONS that apply to it, keywords of the class
     is_flat: its input_dim is the number of values in an image, instead of (C, H, W)
     arguments: further keywords of the class
-    defaults: of settings, where they are not those of the data set; data_defaults: more of them for one data set
-    grid, ranges: the values that a sweep tries, and with --random the ranges
+    defaults: settings that differ from the defaults of the data set; data_defaults: more of them, by data set
+    grid: the values that a sweep tries; ranges: those that a random sweep draws from
     """
 
     class_name: str
@@ -55,7 +55,7 @@ class Model:
         )
 
     def defaults_on(self, data: str) -> dict[str, Any]:
-        """The defaults of settings that this model brings to a data set."""
+        """The model's default settings on a data set."""
         return {**self.defaults, **self.data_defaults.get(data, {})}
 
 
@@ -96,7 +96,7 @@ MODELS: dict[str, Model] = {
 
 
 def check_applies(model: str, given: Mapping[str, Any]) -> None:
-    """Raise ValueError where a setting was given that the model does not have."""
+    """Raise ValueError if a given setting does not apply to the model."""
     for name in OPTIONS:
         if name in given and name not in MODELS[model].options:
             option = "--" + name.replace("_", "-")
@@ -108,14 +108,14 @@ def check_applies(model: str, given: Mapping[str, Any]) -> None:
 
 
 def summaries() -> str:
-    """What each model is, for --help."""
+    """The summaries of all models, for --help."""
     return "; ".join(f"{name}: {model.summary}" for name, model in MODELS.items())
 
 
 def exceptions(setting: str, usual: Collection, own: Mapping[str, Mapping[str, Any]] | None = None) -> str:
-    """Which models do not have a setting, or have other defaults than the usual: the end of its line in --help.
+    """Text for --help: models that do not have a setting or have another default.
 
-    own: defaults of each model; None: those of the table
+    own: defaults of each model; None: those in the table
     """
     words = []
     for name, model in MODELS.items():

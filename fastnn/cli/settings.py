@@ -1,4 +1,4 @@
-"""What a training run consists of: its settings, their defaults per data set, and the model and data they stand for."""
+"""Settings of a training run, their defaults per data set, and the model, data and Solver built from them."""
 
 import argparse
 import dataclasses
@@ -15,11 +15,11 @@ from fastnn.kernels.updates import rules
 from . import models
 from .models import MODELS
 
-# For pixels of 0 to 255 less their mean, as `shapes` has it: with larger inputs Adam at 1e-3 is unsteady, and one epoch
-# on CIFAR-10 ends some 0.1 lower.
+# For mean-subtracted pixels of 0 to 255, as in `shapes`. With larger inputs Adam at 1e-3 is unstable, and the accuracy
+# after one epoch on CIFAR-10 is about 0.1 lower.
 PIXEL_SCALE = np.float32(1 / 64)
 
-# per data set; those of cifar10 are the course's
+# by data set; those of cifar10 are from the course
 DEFAULTS: dict[str, dict[str, Any]] = {
     "shapes": {
         "epochs": 5,
@@ -50,12 +50,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "num_test": 1000,
     },
 }
-# of a sweep, whose trials are many: fewer images and epochs
+# of a sweep: fewer images and epochs, as there are many trials
 SWEEP_DEFAULTS: dict[str, dict[str, Any]] = {
     "shapes": {**DEFAULTS["shapes"], "epochs": 2, "num_train": 2000, "num_test": 0},
     "cifar10": {**DEFAULTS["cifar10"], "num_train": 10_000, "num_test": 0},
 }
-# type and meaning of what can be chosen per number or word
+# type and help text of the settings that are options
 OPTIONS: dict[str, tuple[type, str]] = {
     "epochs": (int, ""),
     "batch_size": (int, ""),
@@ -74,7 +74,7 @@ SCHEDULES = ("none", "step", "exponential", "cosine", "warmup-cosine", "one-cycl
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything that decides what a run computes; stored in its checkpoints, the older of which lack the last ones."""
+    """All settings that determine a run's results; stored in checkpoints. Older checkpoints lack the last ones."""
 
     model: str
     data: str
@@ -101,12 +101,12 @@ class Settings:
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace, defaults: dict[str, dict] = DEFAULTS) -> "Settings":
-        """The defaults of the data set, then of the model, overridden by what was given on the command line."""
+        """The defaults of the data set, then of the model, overridden by the command line."""
         given = {name: value for name, value in vars(arguments).items() if name in _NAMES and value is not None}
         models.check_applies(arguments.model, given)
         if given.get("augment") and arguments.data != "cifar10":
             raise ValueError(
-                f"--augment does not apply to --data {arguments.data}; expected photographs, whose mirror images have "
+                f"--augment does not apply to --data {arguments.data}; expected photographs, whose mirror images keep "
                 f"their class; leave it out or choose --data cifar10"
             )
         if arguments.data_root is not None:
@@ -117,7 +117,7 @@ class Settings:
 
     @classmethod
     def from_checkpoint(cls, tree: dict, path: Path) -> "Settings":
-        """The settings of the run of `fastnn train` that wrote a checkpoint."""
+        """The settings stored in a checkpoint of `fastnn train`."""
         stored = tree["settings"]
         if (
             not isinstance(stored, dict)
@@ -131,15 +131,15 @@ class Settings:
         return cls(**stored)
 
     def load_data(self) -> dict:
-        """The data set, as a dict of float32 images, integer labels, and how the images were made from pixels."""
+        """The data set, as a dict of float32 images, integer labels and the preprocessing."""
         return load_data(self.data, self.data_root, self.num_train, self.num_validation, self.num_test)
 
     def build_model(self, seed: Any, data: dict) -> Any:
-        """The network with its initial weights, for images and classes such as those of the data."""
+        """The network with its initial weights, for the image shape of the data."""
         return MODELS[self.model].build(self, data["X_train"].shape[1:], seed)
 
     def describe_model(self) -> str:
-        """The network in words, without its class."""
+        """A description of the network, without its class."""
         return MODELS[self.model].description.format_map(vars(self))
 
     def solver_arguments(self) -> dict[str, Any]:
@@ -168,10 +168,10 @@ class Settings:
         return Solver(model, data, seed=solver_seed, verbose=verbose, **self.solver_arguments())
 
     def build_schedule(self) -> Any:
-        """The schedule of that name, with the lengths that suit the number of epochs; None: none."""
+        """The schedule, with lengths that suit the number of epochs, or None."""
         from fastnn.schedules import Cosine, Exponential, OneCycle, Plateau, Step, Warmup
 
-        epochs = max(self.epochs, 1)  # fewer are refused by the Solver
+        epochs = max(self.epochs, 1)  # Solver raises an error for fewer
         return {
             "none": None,
             "step": Step(max(epochs // 3, 1), 0.1),
@@ -190,7 +190,7 @@ _REQUIRED = {field.name for field in dataclasses.fields(Settings) if field.defau
 def load_data(
     name: str, root: str | None, train: int, validation: int, test: int, scaled: bool = True, dtype: Any = np.float32
 ) -> dict:
-    """A data set of that name, with so many training, validation and test images; scaled: as `fastnn train` has it."""
+    """Load a data set with the given numbers of images; scaled: scale the pixels as `fastnn train` does."""
     from fastnn import data_utils
 
     sizes = train, validation, test
@@ -206,14 +206,14 @@ def load_data(
 
 
 def data_of_script(command: str, tree: dict, path: Path, name: str | None, root: str | None) -> dict:
-    """The data set that a script trained on, which its checkpoint does not name; known again by its checksum."""
+    """The data set that a script trained on; its checkpoint stores a checksum instead of the name."""
     from fastnn.checkpoint import run
 
     if name is None:
         raise ValueError(
-            f"{command}: path={str(path)!r} was written by a script, and does not say where its data are; expected the "
-            f"name of a data set; pass --data {' or --data '.join(DEFAULTS)} where it was trained on that, or go on in "
-            f"the script: Solver.resume(path, data)"
+            f"{command}: path={str(path)!r} was written by a script, and does not name its data set; expected the name "
+            f"of a data set; pass --data {' or --data '.join(DEFAULTS)} if it was trained on that, or resume in the "
+            f"script: Solver.resume(path, data)"
         )
     then = tree.get("data", {})
     if then.get("dtype") in ("float32", "float64"):
@@ -224,12 +224,12 @@ def data_of_script(command: str, tree: dict, path: Path, name: str | None, root:
                 return data
     raise ValueError(
         f"{command}: path={str(path)!r} was trained on other data than --data {name}, or on other images of it; "
-        f"expected those that `fastnn train` or fastnn.data_utils make; go on in the script: Solver.resume(path, data)"
+        f"expected those that `fastnn train` or fastnn.data_utils make; resume in the script: Solver.resume(path, data)"
     )
 
 
 def defaults_of(name: str, defaults: dict[str, dict], own: Mapping[str, Mapping] | None = None) -> str:
-    """The defaults of a setting in words, for --help: one value, or one per data set, and those of single models."""
+    """The defaults of a setting as text for --help: one value or one per data set, and exceptions of models."""
     values = {data: table[name] for data, table in defaults.items()}
     usual = list(dict.fromkeys(values.values()))
     words = [f"{value} for {data}" for data, value in values.items()] if len(usual) > 1 else map(str, usual)

@@ -15,8 +15,8 @@ from fastnn.kernels.dispatch import signatures, validation
 def conv_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
     """Convolve images x (N, C, H, W) with filters w (F, C, HH, WW), bias b (F,). Returns out (N, F, H', W'), cache.
 
-    conv_param: stride, pad and, if wanted, dilation, each an integer or a (height, width) pair
-    H' = 1 + (H + 2 * pad - dilation * (HH - 1) - 1) // stride, W' likewise; x counts as zero outside its borders.
+    conv_param: stride, pad and optionally dilation, each an integer or a (height, width) pair
+    H' = 1 + (H + 2 * pad - dilation * (HH - 1) - 1) // stride, W' likewise; x is padded with zeros.
     """
     options = conv_options("conv_forward", conv_param)
     return conv2d.conv2d_forward(x, w, b, **options), (x, w, b, options)
@@ -24,7 +24,7 @@ def conv_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[s
 
 @signatures.checked
 def conv_backward(dout: ArrayLike, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
-    """dout (N, F, H', W') -> dx (N, C, H, W) (None unless needed), dw (F, C, HH, WW), db (F,)."""
+    """Gradients: dout (N, F, H', W') -> dx (N, C, H, W) (None if not need_dx), dw (F, C, HH, WW), db (F,)."""
     x, w, _, conv_param = arguments.cache("conv_backward", cache, 4)
     return conv2d.conv2d_backward(dout, x, w, need_dx=need_dx, **conv_options("conv_backward", conv_param))
 
@@ -42,7 +42,7 @@ def max_pool_forward(x: ArrayLike, pool_param: Mapping[str, Any]) -> tuple[np.nd
 
 @signatures.checked
 def max_pool_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
-    """dout (N, C, H', W') -> dx (N, C, H, W): dout goes to the first of the largest elements of its window."""
+    """Gradient: dout (N, C, H', W') -> dx (N, C, H, W); it goes to the first of the largest elements of each window."""
     return pool2d.max_pool2d_backward(dout, *arguments.cache("max_pool_backward", cache, 5))
 
 
@@ -55,7 +55,7 @@ def avg_pool_forward(x: ArrayLike, pool_param: Mapping[str, Any]) -> tuple[np.nd
 
 @signatures.checked
 def avg_pool_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
-    """dout (N, C, H', W') -> dx (N, C, H, W)."""
+    """Gradient: dout (N, C, H', W') -> dx (N, C, H, W)."""
     return pool2d.avg_pool2d_backward(dout, *arguments.cache("avg_pool_backward", cache, 4))
 
 
@@ -67,11 +67,11 @@ def global_avg_pool_forward(x: ArrayLike) -> tuple[np.ndarray, Any]:
 
 @signatures.checked
 def global_avg_pool_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
-    """dout (N, C) -> dx (N, C, H, W)."""
+    """Gradient: dout (N, C) -> dx (N, C, H, W)."""
     return pool2d.global_avg_pool2d_backward(dout, cache)
 
 
-REQUIRED, OPTIONAL = {"stride": 1, "pad": 0}, {"dilation": 1}  # the keys of a conv_param, and their least values
+REQUIRED, OPTIONAL = {"stride": 1, "pad": 0}, {"dilation": 1}  # the keys of a conv_param and their minimum values
 
 
 def conv_options(function: str, conv_param: Mapping[str, Any]) -> dict[str, tuple[int, int]]:

@@ -1,8 +1,8 @@
-"""Layers with weights, pooling, and Flatten. Constructor arguments are those of the torch.nn namesakes.
+"""Linear, Conv2d, pooling and Flatten layers, with the constructor arguments of torch.nn.
 
-Beyond them, layers with parameters take the keywords `dtype` (float32 or float64), `init` (for the weights: a name in
-`nn.init`, or an initialiser like those; biases begin as zeros) and `seed` (see `fastnn.rng`). Unlike torch, Linear's
-weight is (in, out); `state_dict` turns it into torch's (out, in).
+Layers with parameters also take the keywords `dtype` (float32 or float64), `init` (for the weights: a name in
+`nn.init`, or such an initialiser; biases start as zeros) and `seed` (see `fastnn.rng`). Unlike torch, Linear's
+weight is (in, out); `state_dict` transposes it to torch's (out, in).
 """
 
 import math
@@ -22,8 +22,8 @@ from .module import Module, check_input, shape_of
 class Parametric(Module):
     """A layer with the parameter `weight` and, unless bias=False, `bias`.
 
-    arguments: what `fastnn.layers` wants after x, w and b
-    axes: the axes that x must have
+    arguments: further arguments of the function of `fastnn.layers`, after x, w and b
+    axes: the required axes of x
     """
 
     regularized = ("weight",)
@@ -41,16 +41,16 @@ class Parametric(Module):
         self.outputs = outputs
 
     def check(self, x: np.ndarray) -> None:
-        """Raise ValueError where x is not an input for this layer."""
+        """Raise ValueError if x is not a valid input of this layer."""
         check_input(self, x, *self.axes)
 
     def weight_and_bias(self) -> tuple[np.ndarray, np.ndarray]:
-        """Both parameters, with zeros for a bias that the layer does not have."""
+        """Weight and bias; the bias is zeros if the layer has none."""
         weight = self.params["weight"]
         return weight, self.params["bias"] if "bias" in self.params else arrays.zeros((self.outputs,), weight)
 
     def gradients(self, dw: np.ndarray, db: np.ndarray) -> dict[str, np.ndarray]:
-        """The gradients of the parameters that the layer has."""
+        """The gradients of the layer's parameters."""
         return {"weight": dw, "bias": db} if "bias" in self.params else {"weight": dw}
 
 
@@ -143,8 +143,8 @@ class Conv2d(Parametric):
 class Stateless(Module):
     """A layer without parameters, given by two functions of `fastnn.layers`.
 
-    arguments: what the forward function wants after x
-    axes: the axes that x must have, or None for any
+    arguments: further arguments of the forward function, after x
+    axes: the required axes of x, or None for any
     """
 
     functions: ClassVar[tuple[Callable, Callable]]
@@ -165,7 +165,7 @@ class Stateless(Module):
 
 
 class Pool2d(Stateless):
-    """What MaxPool2d and AvgPool2d share; stride is kernel_size unless given."""
+    """Base class of MaxPool2d and AvgPool2d; stride defaults to kernel_size."""
 
     axes = ("N", "C", "H", "W")
 
@@ -203,7 +203,7 @@ class GlobalAvgPool2d(Stateless):
 
 
 class Flatten(Module):
-    """(N, d1, ..., dk) becomes (N, d1*...*dk)."""
+    """Flatten (N, d1, ..., dk) to (N, d1*...*dk)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ class Flatten(Module):
 
 
 def window_text(size: tuple, stride: tuple, usual_stride: tuple, padding: tuple, dilation: tuple = (1, 1)) -> str:
-    """Size, stride, padding and dilation as in a constructor: pairs of equal numbers as one, defaults left out."""
+    """Size, stride, padding and dilation as constructor arguments; equal pairs as one number, defaults left out."""
     parts = [f"{_short(size)}"]
     if stride != usual_stride:
         parts.append(f"stride={_short(stride)}")

@@ -53,7 +53,7 @@ def test_the_run_of_a_script_without_a_name_is_saved_where_it_was_read(capsys):
 
 def test_resume_needs_to_know_the_data_of_a_script(error_of):
     script()
-    expected = "resume: path='run.h5' was written by a script, and does not say where its data are; expected the name"
+    expected = "resume: path='run.h5' was written by a script, and does not name its data set; expected the name"
     assert expected in error_of("resume", "run.h5")
     script("other.h5", data=data_utils.get_shapes_data(12, 6, 5, seed=3))
     expected = "resume: path='other.h5' was trained on other data than --data shapes, or on other images of it"
