@@ -1,12 +1,12 @@
-"""Train every network of `benchmarks/networks.py` on CIFAR-10 and write what it reached.
+"""Train the networks of `benchmarks/networks.py` on CIFAR-10 and write their accuracies.
 
-    python benchmarks/accuracy.py                          all of them, some twenty minutes on two cores
-    python benchmarks/accuracy.py softmax residual         those whose names contain one of these words
-    python benchmarks/accuracy.py --table FILE             print the table of a JSON file written before
+    python benchmarks/accuracy.py                          all of them, about twenty minutes on two cores
+    python benchmarks/accuracy.py softmax residual         networks whose names contain one of these words
+    python benchmarks/accuracy.py --table FILE             print the table of an earlier JSON file
 
-CIFAR-10 is found as everywhere (README.md). The validation images are the 1000 after the 49,000 training images, the
-test images the 10,000; both accuracies are those of the parameters that did best on the validation images. Seeds are
-fixed: on one machine and backend, a second run gives the same figures. Exit code 1 where a goal was missed.
+CIFAR-10 is found as described in README.md. The validation images are the 1000 after the 49,000 training images, the
+test images the 10,000; both accuracies are those of the parameters with the best validation accuracy. Seeds are fixed:
+results are reproducible on the same machine and backend. Exit code 1 if a goal was missed.
 """
 
 import argparse
@@ -35,11 +35,11 @@ def main() -> int:
     if arguments.table:
         print(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
         return 0
-    chosen = [network for network in NETWORKS if _is_meant(network, arguments.names)]
+    chosen = [network for network in NETWORKS if _is_selected(network, arguments.names)]
     if not chosen:
-        sys.exit(f"accuracy: no network is named like {arguments.names}; expected {[n.name for n in NETWORKS]}")
+        sys.exit(f"accuracy: no network name contains one of {arguments.names}; expected {[n.name for n in NETWORKS]}")
     report: dict[str, Any] = {"machine": environment.describe(), "results": []}
-    if arguments.out.exists() and arguments.names:  # what is not done again stays
+    if arguments.out.exists() and arguments.names:  # keep the results of other networks
         report["results"] = json.loads(arguments.out.read_text(encoding="utf-8"))["results"]
     known = {result["name"]: result for result in report["results"]}
     for network, result in _training(chosen, arguments):
@@ -60,7 +60,7 @@ def _training(chosen: list[Network], arguments: argparse.Namespace) -> Iterator[
 
 
 def train(network: Network, data: dict[str, np.ndarray], seed: int, verbose: bool) -> dict[str, Any]:
-    """One run from the beginning; the figures of its best parameters."""
+    """Train a network; return the results of its best parameters."""
     model_seed, solver_seed = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(2))
     model = network.build(model_seed)
     solver = Solver(model, data, seed=solver_seed, print_every=0, verbose=verbose, **network.solver_arguments())
@@ -81,7 +81,7 @@ def train(network: Network, data: dict[str, np.ndarray], seed: int, verbose: boo
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report in Markdown."""
+    """The report as a Markdown table."""
     about, results = report["machine"], report["results"]
     headings = ["network", "parameters", "epochs", "validation", "test", "seconds"]
     rows = []
@@ -94,7 +94,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def line(result: dict[str, Any]) -> str:
-    """What is known of a network, in a line."""
+    """The results of a network in one line."""
     parts = []
     if "goals" in result:
         validation, test = result["goals"]
@@ -112,7 +112,7 @@ def _has_reached(result: dict[str, Any]) -> bool:
     return result["validation_accuracy"] >= validation and result["test_accuracy"] >= test
 
 
-def _is_meant(network: Network, words: list[str]) -> bool:
+def _is_selected(network: Network, words: list[str]) -> bool:
     return not words or any(word.lower() in network.name.lower() for word in words)
 
 
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("names", nargs="*", help="words that occur in a network's name; default all networks")
+    parser.add_argument("names", nargs="*", help="words in names of networks; default all networks")
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file, default %(default)s")
     parser.add_argument("--seed", type=int, default=SEED, help="default %(default)s")
     parser.add_argument("--table", type=Path, metavar="FILE", help="only print the table of this file")

@@ -1,9 +1,9 @@
-"""Sparse autoencoders on patches of CIFAR-10: their features as pictures, and the costs of both ways to train.
+"""Sparse autoencoders on patches of CIFAR-10: images of their features, and the costs of two ways to train.
 
     python benchmarks/autoencoder.py --hidden 25 64 100 --out runs/autoencoder
 
-For each number of hidden units the same start is trained by L-BFGS on all patches and by Adam on batches; into the
-folder go features and reconstructions as PNG, and costs.json. CIFAR-10 is looked for as `fastnn.data_utils` says.
+For each number of hidden units the same initial weights are trained by L-BFGS on all patches and by Adam on batches.
+Features and reconstructions are written as PNG, costs as costs.json. CIFAR-10 is found as in `fastnn.data_utils`.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from fastnn.data_utils import cut_patches, get_CIFAR10_data, preprocess_patches
 from fastnn.vis_utils import show_autoencoder_features, show_reconstructions
 
 SIZE = 16  # pixels
-# rho = 0.01 and lambd = 1e-4, usual for 8 x 8 pixels, leave the noise of the initial weights in the features; a lambd
+# rho = 0.01 and lambd = 1e-4, common for 8 x 8 pixels, leave noise of the initial weights in the features; a lambd
 # between the two gives sharper reconstructions and less simple features.
 PENALTIES = {"rho": 0.05, "beta": 3.0, "lambd": 1e-3}
 BATCHES = {"num_epochs": 100, "batch_size": 100, "learning_rate": 3e-3, "update_rule": "adam"}
@@ -27,8 +27,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--hidden", type=int, nargs="+", default=[25, 64, 100], help="numbers of hidden units")
-    parser.add_argument("--patches", type=int, default=10_000, help="16 x 16 pixels each")
-    parser.add_argument("--iterations", type=int, default=400, help="of L-BFGS, at most")
+    parser.add_argument("--patches", type=int, default=10_000, help="number of patches of 16 x 16 pixels")
+    parser.add_argument("--iterations", type=int, default=400, help="maximum number of L-BFGS iterations")
     parser.add_argument("--out", type=Path, default=Path("runs/autoencoder"), help="folder for the results")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def run(X, hidden, iterations, folder):
-    """Train both ways, draw what was learnt, return costs and seconds."""
+    """Train both ways, draw the features, return costs and seconds."""
     result = {"hidden": hidden}
     for name in ("lbfgs", "batches"):
         model = SparseAutoencoder(X.shape[1], hidden, **PENALTIES, seed=0)

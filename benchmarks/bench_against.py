@@ -1,12 +1,12 @@
-"""Time the working tree against a commit: the same cases, the two in turns, on one machine.
+"""Time the working tree against a commit: the same cases, interleaved, on one machine.
 
     python benchmarks/bench_against.py HEAD~1                        every operation and training step
     python benchmarks/bench_against.py main --only conv2d norm       cases whose names contain one of these words
-    python benchmarks/bench_against.py main --limit 1.1              exit code 1 where something takes 1.1 times as long
+    python benchmarks/bench_against.py main --limit 1.1              exit code 1 if a case takes 1.1 times as long
 
-The commit is checked out into a git worktree in a temporary folder, which is removed again whatever happens. Each tree
-runs in a process of its own, compiles into a folder of its own, and takes the cases of the working tree, so that both
-do the same. A case that the commit cannot run, or computes wrongly, is named with the reason. The table has medians.
+The commit is checked out into a git worktree in a temporary folder, which is always removed. Each tree runs in its own
+process, compiles into its own folder, and uses the cases of the working tree, so that both do the same work. A case
+that the commit cannot run, or computes wrongly, is printed with the reason. The table has medians.
 """
 
 import argparse
@@ -36,7 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         base, new = (stack.enter_context(contextlib.closing(Worker(folder))) for folder in folders)
         names = new.ask("names", options.only, options.dtype)
         if not names:
-            sys.exit(f"bench_against: no case is named like {options.only}; expected words of names such as conv2d")
+            sys.exit(
+                f"bench_against: no case name contains one of {options.only}; expected words of names such as conv2d"
+            )
         print(f"{options.dtype:{WIDTH + 10}}{options.base[:11]:>11}{'now':>11}{'now / then':>12}", flush=True)
         ratios = list(compare(base, new, names, options))
     if ratios:
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def compare(base: "Worker", new: "Worker", names: Iterable[str], options: argparse.Namespace) -> Iterator[float]:
-    """Time the cases, print a line for each pass, and give its ratio."""
+    """Time the cases, print a line for each pass, and yield its ratio."""
     for name in names:
         found = {worker: worker.ask("prepare", name, options.dtype) for worker in (base, new)}
         reasons = [f"{side}: {found[worker]}" for side, worker in (("then", base), ("now", new))
@@ -74,8 +76,8 @@ def compare(base: "Worker", new: "Worker", names: Iterable[str], options: argpar
 def trees(root: Path, base: str) -> Iterator[tuple[Path, Path]]:
     """Two temporary folders to import from, fastnn of the commit `base` and of the working tree, with the same cases.
 
-    They are copies: that `kernels/` is installed as `fastnn.kernels` needs no installation there, and what is edited
-    during the measurement changes nothing. Exits where git knows no such commit.
+    They are copies: `kernels/` becomes `fastnn/kernels/` without an installation, and edits during the measurement have
+    no effect. Exits if git does not know the commit.
     """
     with tempfile.TemporaryDirectory(prefix="fastnn-against-") as name:
         folder = Path(name)
@@ -101,7 +103,7 @@ def _git(root: Path, *command: str) -> None:
 
 
 class Worker:
-    """A process that imports fastnn from a folder and does what it is asked, a line of JSON for each request."""
+    """A process that imports fastnn from a folder and answers requests, each a line of JSON."""
 
     def __init__(self, folder: Path) -> None:
         command = [sys.executable, __file__, "--worker", "HEAD"]
@@ -114,7 +116,7 @@ class Worker:
         print(json.dumps(request), file=self._process.stdin, flush=True)
         answer = self._process.stdout.readline()
         if not answer:
-            sys.exit("bench_against: a process that times has ended; its message stands above")
+            sys.exit("bench_against: a worker process ended unexpectedly; see its message above")
         return json.loads(answer)
 
     def close(self) -> None:
@@ -123,7 +125,7 @@ class Worker:
 
 
 def _work() -> None:
-    """Answer requests until the input ends. Ctrl-C is for the process that asks."""
+    """Answer requests until the input ends. Ctrl-C is handled by the parent process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     answers, sys.stdout = sys.stdout, sys.stderr
@@ -134,7 +136,7 @@ def _work() -> None:
 
 
 class Requests:
-    """What a worker can be asked; the case prepared last is the one that is timed."""
+    """The requests that a worker answers; the case prepared last is timed."""
 
     def __init__(self) -> None:
         import steps
@@ -152,7 +154,7 @@ class Requests:
         return [name for name in every if not words or any(word.lower() in name.lower() for word in words)]
 
     def prepare(self, name: str, dtype: str) -> list[str] | str:
-        """Compile the case and check its values; the passes that it has, or why it cannot be."""
+        """Compile the case and check its values; return its passes, or the error as a string."""
         try:
             if name in self._networks:
                 network = self._networks[name]
@@ -182,10 +184,12 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("base", metavar="BASE", help="a commit, branch or tag")
-    parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="cases with such a word in their names")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="WORD", help="cases whose names contain one of these words"
+    )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default %(default)s")
-    parser.add_argument("--limit", type=float, metavar="RATIO", help="exit code 1 where now / then is more than this")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each, default %(default)s")
+    parser.add_argument("--limit", type=float, metavar="RATIO", help="exit code 1 if now / then exceeds this")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each tree, default %(default)s")
     parser.add_argument("--settle", type=float, default=0.1, help="seconds before a turn is timed, default %(default)s")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return parser

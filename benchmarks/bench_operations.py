@@ -3,10 +3,10 @@
     pytest benchmarks/bench_operations.py --benchmark-enable --benchmark-only -k "conv2d and njit and float32"
     pytest benchmarks/bench_operations.py --benchmark-enable --benchmark-json=results.json -k "not naive"
 
-Values are checked first. Without --benchmark-enable every test runs once, on tiny arrays. With it vectorized and
-PyTorch have a turn before each timed call, and `extra_info` holds the rate (FLOP/s or B/s), the share of the machine's
-measured peak and the speedups over them and over the naive loops, which are timed on fewer images and scaled. As a
-backend of its own, naive runs on one image.
+Values are checked first. Without --benchmark-enable every test runs once, on tiny arrays. With it, vectorized and
+PyTorch run before each timed call, and `extra_info` holds the rate (FLOP/s or B/s), the share of the machine's
+measured peak, and the speedups over them and over the naive loops, which are timed on fewer images and scaled. As the
+tested backend, naive runs on one image.
 """
 
 import functools
@@ -65,7 +65,7 @@ def test_operation(benchmark, case, direction, dtype, backend):
 
 
 def peers(case, arrays, direction, backend):
-    """The calls that take turns with this backend's."""
+    """The calls that are interleaved with those of this backend."""
     calls = {report.REFERENCE: case.calls(arrays)[direction]} if backend != report.REFERENCE else {}
     if report.has_peer():
         theirs = report.torch_calls(case, arrays)

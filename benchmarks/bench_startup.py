@@ -2,12 +2,12 @@
 
     pytest benchmarks/bench_startup.py --benchmark-enable --benchmark-only
 
-    import      `import fastnn`, where NumPy is imported already
-    cold        the kernels of a training step of ThreeLayerConvNet, and of its evaluation, compiled from nothing
-    warm        the same kernels, loaded from the folder where the process before kept them
+    import      `import fastnn`, with NumPy already imported
+    cold        the kernels of a training step of ThreeLayerConvNet, and of its evaluation, compiled with an empty cache
+    warm        the same kernels, loaded from the cache that the previous process wrote
 
-Compilation is what the first call of `Solver.train` takes beyond a second one. Without --benchmark-enable every test
-runs once, on a backend that compiles nothing.
+Compilation time is the time of a first call of `Solver.train` minus that of a second one. Without
+--benchmark-enable every test runs once, on a backend that compiles nothing.
 """
 
 import json
@@ -48,7 +48,7 @@ print(json.dumps({"compilation": first - second, "losses": solver.loss_history})
 
 
 def in_new_process(program: str, **environment: str) -> dict[str, Any]:
-    """What a program prints as its last line, read as JSON."""
+    """Run a program; return its last line of output, read as JSON."""
     command = [sys.executable, "-c", program]
     run = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
     if run.returncode:
@@ -57,8 +57,8 @@ def in_new_process(program: str, **environment: str) -> dict[str, Any]:
 
 
 def time_startup(repeats: int = 7, compilations: int = 2) -> dict[str, float]:
-    """Seconds of each series: the median of `repeats` imports, and of `compilations`, each in a new folder, twice."""
-    in_new_process(IMPORT)  # the first one may have to write its byte code
+    """Median seconds of each series: `repeats` imports, and `compilations` pairs of a cold and a warm start."""
+    in_new_process(IMPORT)  # the first one may write byte code
     seconds: dict[str, list[float]] = {"import": [in_new_process(IMPORT)["import"] for _ in range(repeats)]}
     for _ in range(compilations):
         with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +70,7 @@ def time_startup(repeats: int = 7, compilations: int = 2) -> dict[str, float]:
 
 @pytest.fixture
 def environment(benchmark, tmp_path):
-    """A new folder for what is compiled; where nothing is timed, a backend that compiles nothing."""
+    """Environment variables: a new cache folder and, if nothing is timed, a backend that compiles nothing."""
     backend = {"FASTNN_BACKEND": "vectorized"} if benchmark.disabled else {}
     return {"NUMBA_CACHE_DIR": str(tmp_path), **backend}
 
@@ -96,6 +96,6 @@ def test_warm(benchmark, environment):
     assert len(found["losses"]) == 2
 
 
-def test_a_program_that_fails_says_why():
+def test_the_error_of_a_failing_program():
     with pytest.raises(RuntimeError, match=r"(?s)exit code 1:.*ZeroDivisionError"):
         in_new_process("1 / 0")

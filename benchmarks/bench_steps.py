@@ -1,11 +1,11 @@
-"""Training steps of the courses' networks under pytest-benchmark, one test for each network; see `networks.STEPS`.
+"""Training steps of the courses' networks under pytest-benchmark, one test per network; see `networks.STEPS`.
 
     pytest benchmarks/bench_steps.py --benchmark-enable --benchmark-only
     pytest benchmarks/bench_steps.py --benchmark-enable --benchmark-only -k conv --benchmark-json=steps.json
 
 Without --benchmark-enable every test runs once, on eight images. PyTorch's network is checked to compute the same
-before any is timed. `extra_info` holds the speedup over it, timed in alternation; without PyTorch, ours is timed alone.
-For PyTorch at its best start the process as `fastnn.benchmarking.malloc` says; its optimisers then are the fused ones.
+results before it is timed. `extra_info` holds the speedup over PyTorch, timed interleaved; without PyTorch, only fastnn
+is timed. With the settings of `fastnn.benchmarking.malloc`, PyTorch is fastest; its optimisers are then the fused ones.
 """
 
 import importlib.util

@@ -1,13 +1,13 @@
 """Check and time the CUDA kernels and the networks' training steps against PyTorch on the same GPU.
 
     python benchmarks/gpu.py                       everything; writes results/gpu.json
-    python benchmarks/gpu.py conv2d                only the cases in whose names a word occurs, and no networks
-    python benchmarks/gpu.py --table FILE          print the table of a JSON file written before
+    python benchmarks/gpu.py conv2d                only cases whose names contain a word, and no networks
+    python benchmarks/gpu.py --table FILE          print the table of an earlier JSON file
 
-Every case is checked against NumPy in float64, then timed with its arrays on the GPU, in turns with PyTorch (cuDNN,
-cuBLAS): in float32, and where tensor cores matter with TF32 as well. Calls are queued for a while and waited for at the
-end, as training does. Networks train through Solver, which repeats its iterations as a CUDA graph where that is
-possible; PyTorch's steps are taken eagerly and as a CUDA graph.
+Every case is checked against NumPy in float64, then timed with its arrays on the GPU, interleaved with PyTorch (cuDNN,
+cuBLAS): in float32, and matrix products with TF32 as well. Calls are queued and synchronized at the end, as in
+training. Networks are trained by Solver, which replays its iterations as a CUDA graph if possible; PyTorch's steps run
+eagerly and as a CUDA graph.
 """
 
 import argparse
@@ -37,8 +37,8 @@ from fastnn.training.placement import on_device
 
 RESULTS = Path(__file__).parent / "results" / "gpu.json"
 TF32_OPERATIONS = ("conv2d", "affine", "fused")
-TF32_TOLERANCE = 2e-3  # of the largest element expected: factors have 10 bits
-QUEUED, ITERATIONS = 20, 100  # calls, and iterations, that are waited for together
+TF32_TOLERANCE = 2e-3  # relative to the largest expected element: TF32 has a 10-bit mantissa
+QUEUED, ITERATIONS = 20, 100  # calls, and iterations, between synchronizations
 
 
 def main() -> int:
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def missing() -> str:
-    """Why nothing can be timed here, or nothing."""
+    """The reason why nothing can be timed here, or an empty string."""
     (line,) = (line for line in fastnn.backends() if line.name == "cuda")
     if not line.available or "simulated" in line.device:
         found = line.reason or f"the GPU is {line.device}"
@@ -76,7 +76,7 @@ def missing() -> str:
 
 
 def about_gpu() -> dict[str, Any]:
-    """The GPU, its driver and the libraries on it."""
+    """The GPU, its driver and library versions."""
     import torch
 
     from fastnn.kernels.gpu import availability
@@ -92,7 +92,7 @@ def about_gpu() -> dict[str, Any]:
 
 
 def operations(case: Case, rounds: int) -> list[dict[str, Any]]:
-    """A case's passes, checked and timed; with TF32 too where it multiplies matrices."""
+    """Check and time the passes of a case; matrix products also with TF32."""
     found = []
     for tf32 in (False, True) if case.operation in TF32_OPERATIONS else (False,):
         with precision(tf32), peers_on_gpu():
@@ -115,7 +115,7 @@ def operations(case: Case, rounds: int) -> list[dict[str, Any]]:
 
 
 def check(case: Case, expected: dict[str, tuple], calls: dict[str, Callable], tf32: bool) -> None:
-    """Compare with the reference; with TF32, within what its factors of 10 bits allow."""
+    """Compare with the reference, within `TF32_TOLERANCE` if TF32 is used."""
     if not tf32:
         report.check(case, expected, "cuda", calls, np.float32)
         return
@@ -134,12 +134,12 @@ def check(case: Case, expected: dict[str, tuple], calls: dict[str, Callable], tf
 
 
 def steps(network: Network, rounds: int) -> dict[str, Any]:
-    """Iterations of a network's training, ours and PyTorch's."""
+    """Time training iterations of a network in fastnn and PyTorch."""
     import torch
-    from peers import check as check_twin
+    from peers import check as check_equivalence
     from peers import torch_step
 
-    check_twin(network, 8)
+    check_equivalence(network, 8)
     data, entry = noise(network), {"network": network.name, "images": network.solver_arguments()["batch_size"]}
     with use_backend("cuda"):
         arguments = {**network.solver_arguments(), "transform": None, "schedule": None}
@@ -147,29 +147,29 @@ def steps(network: Network, rounds: int) -> dict[str, Any]:
         solver = Solver(network.build(np.random.default_rng(0)), data, seed=0, verbose=False, **arguments)
         with on_device(solver):
             solver._iterate()
-            repeated = GraphTraining(solver)
-            repeated.advance(4)  # watched and recorded
+            training = GraphTraining(solver)
+            training.advance(4)  # traced and captured
 
             def ours() -> None:
-                for _ in range(ITERATIONS if repeated.reason else 1):
-                    solver._iterate() if repeated.reason else repeated.advance(ITERATIONS)
+                for _ in range(ITERATIONS if training.reason else 1):
+                    solver._iterate() if training.reason else training.advance(ITERATIONS)
 
             eager = torch_step(network, RATE, data, fused=True, device="cuda")
             calls = {"cuda": ours, "torch": _queued(eager, ITERATIONS)}
-            with contextlib.suppress(RuntimeError):  # what PyTorch cannot capture
+            with contextlib.suppress(RuntimeError):  # PyTorch cannot capture some networks
                 calls["torch graph"] = _queued(graph(network, data), ITERATIONS)
             before = fastnn.transfers()
             timings = measure.alternate(calls, rounds, around=lambda name: report.around(name.partition(" ")[0]))
             moved = sum(fastnn.transfers()) - sum(before)
             torch.cuda.synchronize()
     seconds = {name: timing.median / ITERATIONS for name, timing in timings.items()}
-    entry |= {"seconds": seconds, "reason": repeated.reason, "bytes_moved": moved, **_speedup(seconds)}
+    entry |= {"seconds": seconds, "reason": training.reason, "bytes_moved": moved, **_speedup(seconds)}
     print(f"{network.name}: {_words(entry)}", flush=True)
     return entry
 
 
 def graph(network: Network, data: dict[str, np.ndarray]) -> Callable[[], Any]:
-    """PyTorch's step as a CUDA graph, as its documentation captures one."""
+    """PyTorch's step as a CUDA graph, captured as in its documentation."""
     import torch
     from peers import torch_step
 
@@ -188,18 +188,18 @@ def graph(network: Network, data: dict[str, np.ndarray]) -> Callable[[], Any]:
 
 @contextlib.contextmanager
 def precision(tf32: bool) -> Iterator[None]:
-    """Inside the block both of us may use TF32, or neither."""
+    """Context in which both fastnn and PyTorch may use TF32, or neither."""
     import torch
 
     with mock.patch.dict(os.environ, {"FASTNN_TF32": str(int(tf32))}):
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-        torch.backends.cudnn.benchmark = True  # cuDNN tries its algorithms and takes the fastest
+        torch.backends.cudnn.benchmark = True  # cuDNN times its algorithms and chooses the fastest
         yield
 
 
 @contextlib.contextmanager
 def peers_on_gpu() -> Iterator[None]:
-    """Inside the block the cases' PyTorch calls are made of tensors on the GPU."""
+    """Context in which the cases' PyTorch calls use tensors on the GPU."""
     import torch
 
     from_numpy = torch.from_numpy
@@ -208,14 +208,14 @@ def peers_on_gpu() -> Iterator[None]:
 
 
 def _queued(call: Callable[[], Any], times: int) -> Callable[[], None]:
-    """So many calls, waited for at the end."""
+    """A function that makes `times` calls and synchronizes at the end."""
 
     def queued() -> None:
         import torch
 
         for _ in range(times):
             call()
-        torch.cuda.synchronize()  # the whole device, whoever uses it
+        torch.cuda.synchronize()  # the whole device, fastnn's streams included
 
     return queued
 
@@ -230,7 +230,7 @@ def _words(result: dict[str, Any]) -> str:
 
 
 def table(results: dict[str, Any]) -> str:
-    """What the README shows, in Markdown: how many times as fast as PyTorch."""
+    """The Markdown table of the README: speedups over PyTorch."""
     about = results["machine"]
     rows = []
     for one in results["networks"]:
@@ -256,7 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("words", nargs="*", help="words that occur in a case's name; default everything")
+    parser.add_argument("words", nargs="*", help="words in names of cases; default everything")
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file, default %(default)s")
     parser.add_argument("--rounds", type=int, default=8, help="turns of each, default %(default)s")
     parser.add_argument("--table", type=Path, metavar="FILE", help="only print the table of this file")

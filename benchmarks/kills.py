@@ -1,11 +1,11 @@
-"""Kill a training run at random, again and again, and compare where it ends with a run that was never stopped.
+"""Kill a training run repeatedly at random times and compare its result with that of an uninterrupted run.
 
     python benchmarks/kills.py                          twelve kills, about half a minute
-    python benchmarks/kills.py --kills 100 --seed 7     other moments
+    python benchmarks/kills.py --kills 100 --seed 7     other random times
 
-The network has everything with a memory: batch normalization, dropout, Adam, augmentation, a schedule, permutations of
-the images. Its process gets SIGKILL, often while it writes a checkpoint, and another one goes on from the file. Exit
-code 1 where a file was not readable after a kill, or the last checkpoints differ in a single byte.
+The run has every kind of state: batch normalization, dropout, Adam, augmentation, a schedule, permutations of the
+images. Its process gets SIGKILL, often while it writes a checkpoint, and another one resumes from the file. Exit code 1
+if a file is unreadable after a kill, or the last checkpoints differ in a single byte.
 """
 
 import argparse
@@ -56,12 +56,12 @@ def main() -> int:
         )
         return 1
     print(f"{time.perf_counter() - began:.0f} s on the backend {fastnn.get_backend()}")
-    print(f"{arguments.kills} kills: the bytes are those of a run that was never stopped.")
+    print(f"{arguments.kills} kills: the last checkpoint is identical to that of an uninterrupted run.")
     return 0
 
 
 def train(folder: Path, kills: int) -> None:
-    """Begin the run of a folder, or resume it; each iteration is printed."""
+    """Start or resume the run in a folder; print each iteration."""
     data = get_shapes_data(BATCH_SIZE * PER_EPOCH, 20, 0)
     callbacks = [lambda solver: print(solver.iteration, flush=True)]
     if (folder / NAME).exists():
@@ -94,26 +94,26 @@ def train(folder: Path, kills: int) -> None:
 
 
 def kill_once(arguments: argparse.Namespace, folder: Path, target: int, moments: random.Random) -> int:
-    """Run until the target is passed, and a random part of the next iterations; returns the last one that was said."""
+    """Kill a run at a random time after the target iteration; return the last iteration it printed."""
     process = _start(arguments, folder)
-    said, began, first = 0, 0.0, 0
+    iteration, began, first = 0, 0.0, 0
     for line in process.stdout:
-        said = int(line)
+        iteration = int(line)
         if not began:
-            began, first = time.perf_counter(), said
-        if said >= target:
+            began, first = time.perf_counter(), iteration
+        if iteration >= target:
             break
     else:
-        sys.exit(f"kills: the run ended by itself after iteration {said}, with exit code {process.wait()}")
-    pace = (time.perf_counter() - began) / max(said - first, 1) or 0.1
+        sys.exit(f"kills: the run ended without a kill after iteration {iteration}, with exit code {process.wait()}")
+    pace = (time.perf_counter() - began) / max(iteration - first, 1) or 0.1
     time.sleep(moments.uniform(0, EVERY * pace))
     process.kill()
     process.communicate()
-    return said
+    return iteration
 
 
 def differing(whole: Any, killed: Any, where: str = "") -> list[str]:
-    """The places in two trees that hold other values."""
+    """The paths at which two trees have different values."""
     if isinstance(whole, dict) and isinstance(killed, dict) and list(whole) == list(killed):
         return [place for name in whole for place in differing(whole[name], killed[name], f"{where}/{name}")]
     return [] if np.array_equal(whole, killed) else [where or "/"]
@@ -131,8 +131,8 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--kills", type=int, default=12, metavar="N", help="default %(default)s")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments; default %(default)s")
-    parser.add_argument("--backend", type=_backend, help="default: as FASTNN_BACKEND says")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the times; default %(default)s")
+    parser.add_argument("--backend", type=_backend, help="default: FASTNN_BACKEND, or the default backend")
     parser.add_argument("--out", type=Path, default=Path("runs/kills"), metavar="DIR", help="default %(default)s")
     parser.add_argument("--train", action="store_true", help=argparse.SUPPRESS)
     return parser

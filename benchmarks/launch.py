@@ -1,10 +1,10 @@
-"""What a launch of threads costs: our own helpers beside numba's parallel layers, on an idle and on a busy machine.
+"""Time of a parallel launch: fastnn's worker threads and numba's threading layers, on an idle and on a busy machine.
 
     python benchmarks/launch.py
 
-The kernel does next to nothing, on as many parts as there are threads. "at once" is one launch right after the other,
-"after a pause" one after 2 ms of other work in Python, "busy" the first while another process keeps each core busy.
-A layer that is not installed is left out.
+The kernel does almost no work, on one part per thread. "at once": launches in immediate succession; "after a pause":
+launches after 2 ms of other work in Python; "busy": as "at once", while another process occupies each core. Layers
+that are not installed are marked so.
 """
 
 import json
@@ -45,7 +45,7 @@ def _text(samples: list[float]) -> str:
 
 
 def _measured(name: str, rounds: int) -> dict[str, list[float]] | None:
-    """Seconds of each launch, in a process of its own; None where the layer is not there."""
+    """Seconds of each launch, measured in a new process; None if the layer is not installed."""
     environment = {**os.environ, "NUMBA_THREADING_LAYER": "default" if name == OWN else name}
     command = [sys.executable, __file__, name, str(rounds)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -60,7 +60,7 @@ def _launcher(name: str):
     from fastnn.kernels.cpu import threads
 
     count = threads.get_num_threads()
-    out = np.zeros(64 * count)  # one cache line for each
+    out = np.zeros(64 * count)  # a separate cache line for each thread
     if name == OWN:
 
         @threads.parallel(grain=1)
@@ -79,7 +79,7 @@ def _launcher(name: str):
 
 
 def measure(name: str, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each launch at once and after a pause."""
+    """Seconds of each launch, at once and after a pause."""
     launch = _launcher(name)
     launch()
     found: dict[str, list[float]] = {"at once": [], "after a pause": []}

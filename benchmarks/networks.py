@@ -1,8 +1,8 @@
-"""The networks of the courses, as they are trained on CIFAR-10: what each is, how it is trained, what it must reach.
+"""The courses' networks for CIFAR-10: their layers, training settings and target accuracies.
 
-`NETWORKS` is the one table of those that `benchmarks/accuracy.py` trains; `STEPS` holds those whose training steps are
-timed: `TARGETED`, for which there is a target, and all of `NETWORKS` that differ in their work. Images are
-(N, 3, 32, 32), the pixels less the training set's mean image and divided by 64, except where `raw`.
+`NETWORKS` are trained by `benchmarks/accuracy.py`; the training steps of `STEPS` are timed: `TARGETED`, which have a
+target time, and all of `NETWORKS` that differ in work. Images are (N, 3, 32, 32): the pixels minus the training set's
+mean image, divided by 64 unless `raw`.
 """
 
 import dataclasses
@@ -26,9 +26,10 @@ SMALL = functools.partial(nn.init.normal, std=1e-3)
 class Network:
     """A network and its training.
 
-    goals: the accuracies on validation and on test images that it must reach; 0: none
-    build: function of a generator that returns the model; training: keyword arguments of Solver beyond the usual ones
-    raw: pixels of 0 to 255 less their mean, undivided
+    goals: target accuracies on validation and test images; 0: none
+    build: function of a generator that returns the model
+    training: keyword arguments of Solver, which override those of `solver_arguments`
+    raw: pixels of 0 to 255 minus their mean, not divided
     """
 
     name: str
@@ -38,7 +39,7 @@ class Network:
     raw: bool = False
 
     def solver_arguments(self) -> dict[str, Any]:
-        """Keyword arguments of Solver: permuted epochs and one cycle of the learning rate, unless said otherwise."""
+        """Keyword arguments of Solver: by default permuted epochs and a one-cycle schedule."""
         return {"sampling": "epoch", "schedule": OneCycle(), "num_train_samples": 1000, **self.training}
 
 
@@ -127,7 +128,7 @@ NETWORKS: tuple[Network, ...] = (
     Network(
         "three-layer convnet, the notebook's epoch", (0.49, 0.0), three_layer_as_in_the_notebook, AS_IN_THE_NOTEBOOK
     ),
-    Network(  # on such pixels Adam's steps are too large for the filters: from seed to seed it ends 0.1 apart
+    Network(  # on such pixels Adam's steps are too large for the filters: accuracies vary by 0.1 between seeds
         "the same, pixels undivided as there", (0.0, 0.0), three_layer_as_in_the_notebook, AS_IN_THE_NOTEBOOK, raw=True
     ),
     Network(
@@ -150,7 +151,7 @@ def adam(learning_rate: float) -> dict[str, Any]:
 
 
 def as_in_the_course(training: dict[str, Any], batch_size: int) -> dict[str, Any]:
-    """Batches drawn with replacement, a constant learning rate."""
+    """Add the course's sampling with replacement and constant learning rate to training settings."""
     return {**training, "batch_size": batch_size, "sampling": "with_replacement", "schedule": None}
 
 

@@ -1,4 +1,4 @@
-"""The same networks in PyTorch: their layers, their loss, a step of their training, and that it computes the same."""
+"""The networks in PyTorch: their layers, losses and training steps, and a check that they compute the same results."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,11 +12,11 @@ from fastnn import environment, nn
 from fastnn.layers import svm_loss
 
 LARGEST_DIFFERENCE = 1e-9  # relative, in norm
-NEGLIGIBLE = 1e-4  # of the largest gradient's norm: that of a bias before batch norm is nothing but rounding
+NEGLIGIBLE = 1e-4  # of the largest gradient's norm: the gradient of a bias before batch norm is only rounding error
 
 
 class WrongTwin(RuntimeError):
-    """The network in PyTorch does not compute what ours does, so that their times cannot be compared."""
+    """The network in PyTorch computes other results than fastnn's, so their times cannot be compared."""
 
 
 def twin(module: nn.Module) -> torch_nn.Module:
@@ -51,7 +51,9 @@ def _translated(module: nn.Module) -> torch_nn.Module:
             return torch_nn.ReLU()
         case nn.Flatten():
             return torch_nn.Flatten()
-    raise TypeError(f"twin: {module!r} has no translation here; expected a layer of the courses' networks; add it")
+    raise TypeError(
+        f"twin: {module!r} has no PyTorch equivalent here; expected a layer of the courses' networks; add it"
+    )
 
 
 class _Linear(torch_nn.Linear):
@@ -68,7 +70,7 @@ class _Residual(torch_nn.Sequential):
 
 
 def torch_loss(model: nn.Sequential) -> torch_nn.Module:
-    """What the model's loss function is called in PyTorch."""
+    """The model's loss function in PyTorch."""
     if model.loss_function is svm_loss:
         return _SumOfMargins()
     smoothing = getattr(model.loss_function, "keywords", {}).get("label_smoothing", 0.0)
@@ -76,17 +78,17 @@ def torch_loss(model: nn.Sequential) -> torch_nn.Module:
 
 
 class _SumOfMargins(torch_nn.MultiMarginLoss):
-    """PyTorch's loss is the mean over classes, the course's is the sum."""
+    """The multiclass hinge loss summed over classes, as in the course; PyTorch takes the mean."""
 
     def forward(self, scores: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return super().forward(scores, y) * scores.shape[1]
 
 
 def check(network: Network, images: int) -> None:
-    """Compare loss and gradients of one batch with those of the twin, in float64: WrongTwin where they differ.
+    """Compare loss and gradients of one batch with PyTorch's in float64. Raises WrongTwin if they differ.
 
-    In float32 a tie that only rounding decides, in ReLU or pooling, moves a whole gradient. The penalty is left out,
-    which PyTorch takes into account in its optimiser, and so is dropout, which is random.
+    In float32, rounding may decide ties in ReLU or pooling and so move a whole gradient. The penalty, which PyTorch
+    adds in its optimiser, and dropout, which is random, are turned off.
     """
     model, of_torch = network.build(np.random.default_rng(0)), network.build(np.random.default_rng(0))
     widen(model)
@@ -102,7 +104,7 @@ def check(network: Network, images: int) -> None:
     expected_loss = torch_loss(model)(peer(torch.from_numpy(X)), torch.from_numpy(y))
     expected_loss.backward()
     loss, grads = model.loss(X, y)
-    of_torch.params = grads  # to have them in PyTorch's names and layouts
+    of_torch.params = grads  # converts them to PyTorch's names and layouts
     gradients = of_torch.state_dict()
     pairs = {"loss": (np.array(loss), expected_loss.detach().numpy())}
     pairs |= {name: (gradients[name], parameter.grad.numpy()) for name, parameter in peer.named_parameters()}
@@ -114,7 +116,7 @@ def check(network: Network, images: int) -> None:
 
 
 def widen(module: nn.Module) -> None:
-    """Have the parameters in float64."""
+    """Convert the parameters to float64."""
     for child in module.children():
         widen(child)
     if not list(module.children()):
@@ -124,10 +126,10 @@ def widen(module: nn.Module) -> None:
 def torch_step(
     network: Network, rate: float, data: dict[str, np.ndarray], fused: bool, device: str = "cpu", **options: Any
 ) -> Callable[[], Any]:
-    """A step of training, eagerly, on as many threads as the kernels have: a batch drawn, gradients, the update.
+    """An eager training step with as many threads as the kernels: draw a batch, compute gradients, update.
 
-    rate: the learning rate; fused: the form of the optimisers in which an update is one call
-    options: for Adam, such as capturable=True, without which no CUDA graph holds it
+    rate: the learning rate; fused: use the fused optimisers
+    options: of Adam, such as capturable=True for CUDA graphs
     """
     torch.set_num_threads(environment.threads())
     model = network.build(np.random.default_rng(0))
@@ -142,7 +144,7 @@ def torch_step(
     elif rule == "sgd":
         optimiser = torch.optim.SGD(peer.parameters(), **common)
     else:
-        raise ValueError(f"torch_step: {rule!r} has no translation here; expected a rule of the table; add it")
+        raise ValueError(f"torch_step: {rule!r} has no PyTorch equivalent here; expected a rule of the table; add it")
 
     def step() -> None:
         places = torch.randint(len(X), (size,), device=device)

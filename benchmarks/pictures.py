@@ -27,15 +27,15 @@ NAMES = {
     "l2": "L2 penalty, gradient norm",
     "augment": "augmentation",
 }
-HEIGHT = 0.62  # of a bar, of the distance between two operations
+HEIGHT = 0.62  # of a bar, relative to the distance between two operations
 SHORT = 7  # letters of a commit
 
 
 @figures.drawing()
 def speedups(parts: Parts, path: Path) -> None:
-    """Draw for each operation how many times the loops, NumPy and PyTorch take our time: geometric means, float32.
+    """Draw the speedup of each operation over the loops, NumPy and PyTorch: geometric means, float32.
 
-    Bars begin at 1: to the right of it ours is faster.
+    Bars start at 1; to the right of it fastnn is faster.
     """
     default, tuned = (parts.get(f"operations float32 {mode}") for mode in ("default", "tuned"))
     operations = list(by_operation(default)) if default else []
@@ -70,14 +70,14 @@ def speedups(parts: Parts, path: Path) -> None:
 
 
 def _bars(axes: "Axes", values: list, offset: float, height: float, color: str, label: str) -> None:
-    """Bars from 1 to the values, which are written at the right end."""
+    """Draw bars from 1 to the values, with the values at the right end."""
     known = [(place + offset, value) for place, value in enumerate(values) if value is not None]
     for place, value in known:
         chart.bar(axes, place, value, height, color, label if place == known[0][0] else "", digits(value), start=1)
 
 
 def _scale(axes: "Axes") -> None:
-    """Room for what is written beside the bars, marks as plain numbers, a line at 1."""
+    """Leave room for the labels of the bars, format ticks as plain numbers, draw a line at 1."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = axes.get_xlim()
@@ -91,7 +91,7 @@ def _scale(axes: "Axes") -> None:
 
 @figures.drawing()
 def history(lines: list[dict[str, Any]], path: Path) -> None:
-    """Draw how the ratios to PyTorch, the training steps and the start-up went, commit by commit."""
+    """Draw the ratios of operations and training steps to PyTorch, and the start-up times, by commit."""
     figure = figures.new(9.6, 6.4)
     panels = figure.subplots(2, 2)
     kinds = [f"operations {dtype} {mode}" for dtype in ("float32", "float64") for mode in ("default", "tuned")]
@@ -135,11 +135,11 @@ def _line(axes: "Axes", values: list, label: str, place: int) -> None:
 
 
 def _thinned(count: int, most: int = 12) -> list[int]:
-    """Places of at most so many marks, the last one among them."""
+    """Positions of at most `most` ticks, including the last one."""
     return list(range(count - 1, -1, -count // most))[::-1]
 
 
 def _save(figure: Any, path: Path) -> None:
-    """Without the version of matplotlib, so that the same figures give the same file."""
+    """Save without matplotlib's version, so that equal figures give equal files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, metadata={"Software": None})

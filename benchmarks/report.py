@@ -2,7 +2,7 @@
 
     python benchmarks/report.py                results/*.json -> REPORT.md, docs/speedups.png, results/history.png
 
-The chart of speedups shows the machine that was measured last, the one over time that which was measured most often.
+The chart of speedups shows the machine measured last, the chart over time the machine measured most often.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def load(folder: Path) -> dict[str, Parts]:
-    """The parts of each machine, by the names of their files; other results have no parts."""
+    """The parts of each machine, by file name; other results are ignored."""
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     return {name: content["parts"] for name, content in found.items() if "parts" in content}
 

@@ -1,15 +1,15 @@
 """Measure everything on this machine and write the report: operations, training steps, start-up.
 
-    python benchmarks/run.py                               all of it, less than half an hour on two cores
-    python benchmarks/run.py --only steps startup          these parts; what was measured of the others stays
+    python benchmarks/run.py                               everything, less than half an hour on two cores
+    python benchmarks/run.py --only steps startup          these parts; results of the others are kept
     python benchmarks/run.py --only operations --cases conv pool       cases whose names contain one of these words
-    python benchmarks/run.py --rough --out try.json        quickly and roughly, to see that everything runs
+    python benchmarks/run.py --rough --out try.json        quick and rough, to test that everything runs
 
-Each part runs in a process of its own, `default` with malloc as it is and `tuned` as `fastnn.benchmarking.malloc`
-says, where PyTorch's optimisers are the fused ones too. Values are checked before anything is timed. The figures go to
-results/<machine>.json and, where whole parts were measured, a line of ratios to results/history/<machine>.jsonl;
-`benchmarks/report.py` makes the rest.
-Wants PyTorch, and a machine with nothing else to do.
+Each part runs in a separate process: `default` with the default malloc, `tuned` with the settings of
+`fastnn.benchmarking.malloc` and PyTorch's fused optimisers. Values are checked before anything is timed. Results are
+written to results/<machine>.json and, if whole parts were measured, a line of ratios to
+results/history/<machine>.jsonl; `benchmarks/report.py` writes the report.
+Requires PyTorch and an idle machine.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> int:
     parser = _parser()
     arguments = parser.parse_args()
     if (arguments.rough or arguments.part) and not arguments.out:
-        parser.error("--rough and --part want --out FILE: their figures are not for the report")
+        parser.error("--rough and --part need --out FILE: their results do not go into the report")
     if arguments.part:
         measured = measure_part(arguments.part, arguments.cases, ROUGH if arguments.rough else ACCURATE)
         arguments.out.write_text(json.dumps(measured), encoding="utf-8")
@@ -98,16 +98,16 @@ def measure_part(part: str, words: list[str], effort: dict[str, Any]) -> dict[st
     if tuned:
         names = [subject]
     elif kinds[0] == "float64":
-        names.remove(operations.SPECIFICATION)  # its loops take as long as in float32
+        names.remove(operations.SPECIFICATION)  # the loops take as long as in float32
     patience = 0.1 if effort is ROUGH else 1.0
     cases = [case for case in CASES if is_meant(case.name, words)]
     measured = operations.run(names, subject, cases, dtype=kinds[0], patience=patience, **effort)
-    del measured["summary"]  # it follows from the rest
+    del measured["summary"]  # computed from the results
     return measured
 
 
 def is_meant(name: str, words: list[str]) -> bool:
-    """Whether a name contains one of the words; every name does where there are none."""
+    """Whether a name contains one of the words, or there are no words."""
     return not words or any(word.lower() in name.lower() for word in words)
 
 
@@ -124,7 +124,7 @@ def _in_new_process(part: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def merged(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]:
-    """A part measured anew, with the results of before that were not measured again."""
+    """A newly measured part, with earlier results that were not measured again."""
     if before is None:
         return now
     results = {_key(result): result for result in (*before["results"], *now["results"])}
@@ -136,7 +136,7 @@ def _key(result: dict[str, Any]) -> tuple:
 
 
 def add_to_history(path: Path, about: dict[str, Any], ratios: dict[str, Any]) -> None:
-    """Append the line of this commit; one that it has already is replaced."""
+    """Append the line of this commit, replacing an earlier one."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     lines = [line for line in lines if json.loads(line)["commit"] != about["commit"]]
     lines.append(dump({"commit": about["commit"], "date": about["date"], **ratios}, wide=True))
@@ -145,7 +145,7 @@ def add_to_history(path: Path, about: dict[str, Any], ratios: dict[str, Any]) ->
 
 
 def machine_name() -> str:
-    """A file name that tells machines apart: the processor, its design as LLVM calls it, the cores."""
+    """A file name for this machine: processor, LLVM's name of its architecture, number of cores."""
     import llvmlite.binding
 
     design = llvmlite.binding.get_host_cpu_name().replace("znver", "zen")
@@ -154,7 +154,7 @@ def machine_name() -> str:
 
 
 def dump(value: Any, wide: bool = False, indent: str = "") -> str:
-    """JSON with floats of four digits and one line for each result, so that a change can be read."""
+    """JSON with floats of four digits and one line per result, for readable diffs."""
     if isinstance(value, dict) and not wide and indent != "   ":
         inner = [f"{indent} {json.dumps(key)}: {dump(item, wide, indent + ' ')}" for key, item in value.items()]
         return "{\n" + ",\n".join(inner) + f"\n{indent}}}" + ("" if indent else "\n")
@@ -176,9 +176,11 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--only", nargs="+", choices=SERIES, default=SERIES, help="default all")
-    parser.add_argument("--cases", nargs="+", default=[], metavar="WORD", help="cases with such a word in their names")
-    parser.add_argument("--rough", action="store_true", help="once each, for a try")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="another file than that of this machine; no report")
+    parser.add_argument(
+        "--cases", nargs="+", default=[], metavar="WORD", help="cases whose names contain one of these words"
+    )
+    parser.add_argument("--rough", action="store_true", help="time each case once, as a test")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write to this file; no report")
     parser.add_argument("--part", choices=PARTS, metavar="PART", help="measure one part in this process, into --out")
     return parser
 

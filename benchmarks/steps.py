@@ -1,4 +1,4 @@
-"""Training steps of one network on the same images: ours by Solver, with all that it does besides, and PyTorch's."""
+"""Training steps of a network on the same images: in fastnn, as a whole Solver iteration, and in PyTorch."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from networks import Network
 from fastnn.benchmarking import measure
 from fastnn.solver import Solver
 
-BATCHES = 10  # in the data set: more than the caches hold of the larger networks
-RATE = 1e-8  # of learning: the network stays as it began, however often it is timed
+BATCHES = 10  # in the data set: more than the caches hold for larger networks
+RATE = 1e-8  # learning rate, so small that the network stays unchanged while timed
 
 
 def with_batches_of(network: Network, images: int) -> Network:
@@ -20,7 +20,7 @@ def with_batches_of(network: Network, images: int) -> Network:
 
 
 def noise(network: Network) -> dict[str, np.ndarray]:
-    """Images and labels that mean nothing, for training and for validation."""
+    """Random images and labels for training and validation."""
     generator = np.random.default_rng(0)
     data: dict[str, np.ndarray] = {}
     for part, count in (("train", BATCHES * network.solver_arguments()["batch_size"]), ("val", 1)):
@@ -30,7 +30,7 @@ def noise(network: Network) -> dict[str, np.ndarray]:
 
 
 def solver_step(network: Network, data: dict[str, np.ndarray]) -> Callable[[], Any]:
-    """An iteration of Solver, without augmentation: a batch drawn, gradients, the update, checks, histories, snapshots.
+    """An iteration of Solver without augmentation: draw a batch, gradients, update, checks, histories, snapshots.
 
     A snapshot is taken before the first and every two hundredth iteration, as in training.
     """
@@ -41,9 +41,9 @@ def solver_step(network: Network, data: dict[str, np.ndarray]) -> Callable[[], A
 
 
 def peers(network: Network, fused: bool) -> dict[str, Callable[[], Any]]:
-    """A step of each, as calls without arguments, after a check that they compute the same.
+    """A step of fastnn and of PyTorch, as calls without arguments, checked to compute the same results.
 
-    Raises peers.WrongTwin where they do not.
+    Raises peers.WrongTwin if they do not.
     """
     from peers import check, torch_step  # PyTorch
 
@@ -53,7 +53,7 @@ def peers(network: Network, fused: bool) -> dict[str, Callable[[], Any]]:
 
 
 def time_steps(network: Network, fused: bool, rounds: int = 8, settle: float = 0.25) -> dict[str, Any]:
-    """Seconds per step of ours and of PyTorch's, in turns, and PyTorch's over ours."""
+    """Seconds per step of fastnn and PyTorch, timed interleaved, and their ratio."""
     timings = measure.alternate(peers(network, fused), rounds, settle)
     return {
         "network": network.name,

@@ -1,7 +1,7 @@
-"""What the figures of a machine say: ratios over PyTorch, NumPy and the loops, and which targets they meet.
+"""Ratios to PyTorch, NumPy and the loops from the results of a machine, and the targets for them.
 
-`parts` is what `benchmarks/run.py` wrote, by the names of its `PARTS`; ratios are those that
-`fastnn.benchmarking.summary` forms.
+`parts` holds the results of `benchmarks/run.py`, by the names of its `PARTS`; ratios are computed by
+`fastnn.benchmarking.summary`.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ def by_operation(part: Part) -> dict[str, list[dict]]:
 
 
 def case_ratios(part: Part | None, operation: str, other: str) -> dict[str, float]:
-    """The ratio of each case of an operation that has one, all its passes together."""
+    """The ratio of each case of an operation, all passes together; cases without one are left out."""
     if part is None:
         return {}
     cases = summary.grouped(by_operation(part).get(operation, []), "case")
@@ -44,7 +44,7 @@ def startup(parts: Parts) -> dict[str, float]:
 
 
 def ratios(parts: Parts) -> dict[str, Any]:
-    """A line of the history: geometric means over PyTorch by operation, steps over PyTorch, seconds of start-up."""
+    """A line of the history: mean ratios to PyTorch by operation, ratios of training steps, seconds of start-up."""
     line: dict[str, Any] = {}
     for kind in KINDS:
         part = parts.get(f"operations {kind}")
@@ -59,10 +59,10 @@ def ratios(parts: Parts) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Something to be reached.
+    """A performance target.
 
-    values: function of the parts that returns figures under names, of which the worst counts; none: not measured
-    at_most: the figure should be small instead of large
+    values: function of the parts that returns {name: value}, of which the worst counts; {} if not measured
+    at_most: the wanted value is an upper instead of a lower bound
     """
 
     text: str
@@ -72,7 +72,7 @@ class Target:
     at_most: bool = False
 
     def worst(self, parts: Parts) -> tuple[str, float] | None:
-        """The figure that counts, with its name."""
+        """The name and value of the worst result, or None."""
         values = self.values(parts)
         if not values:
             return None
@@ -96,7 +96,7 @@ def _mean_of_convolutions(kind: str) -> Callable[[Parts], dict[str, float]]:
 
 
 def _shares(dtype: str, direction: str) -> Callable[[Parts], dict[str, float]]:
-    """Percent of the measured peak, of convolutions with enough work whose rows fill the vectors."""
+    """Percent of the measured peak, for large enough convolutions whose rows are multiples of the vector width."""
 
     def values(parts: Parts) -> dict[str, float]:
         part = parts.get(f"operations {dtype} default")
@@ -111,7 +111,7 @@ def _shares(dtype: str, direction: str) -> Callable[[Parts], dict[str, float]]:
 
 
 def _fills_vectors(case: str, dtype: str, part: Part | None) -> bool:
-    sizes = re.fullmatch(r"conv2d \d+x(\d+)x\d+x(\d+) \d+f(\d+)x\d+ p(\d+)", case)  # those with a stride have an s too
+    sizes = re.fullmatch(r"conv2d \d+x(\d+)x\d+x(\d+) \d+f(\d+)x\d+ p(\d+)", case)  # names with a stride contain an s
     if not sizes or part is None:
         return False
     C, W, KW, pad = map(int, sizes.groups())
@@ -120,7 +120,7 @@ def _fills_vectors(case: str, dtype: str, part: Part | None) -> bool:
     return C * KW**2 >= 64 and (W + 2 * pad - KW + 1) % (width // (4 if dtype == "float32" else 8)) == 0
 
 
-def _pooling_sandwiches(kind: str) -> Callable[[Parts], dict[str, float]]:
+def _fused_pooling(kind: str) -> Callable[[Parts], dict[str, float]]:
     def values(parts: Parts) -> dict[str, float]:
         found = case_ratios(parts.get(f"operations {kind}"), "fused", "torch")
         return {case: value for case, value in found.items() if case.startswith("conv2d_relu_pool ")}
@@ -155,7 +155,7 @@ TARGETS: tuple[Target, ...] = (
     *(Target(f"PyTorch / ours, {kind}: convolutions, geometric mean", MEANS[kind], _mean_of_convolutions(kind))
       for kind in KINDS),
     *(Target(f"PyTorch / ours, {kind}: slowest convolution", 1.0, _convolutions(kind)) for kind in KINDS),
-    *(Target(f"PyTorch / ours, {kind}: convolution, ReLU and pooling in one", 2.0, _pooling_sandwiches(kind))
+    *(Target(f"PyTorch / ours, {kind}: convolution, ReLU and pooling in one", 2.0, _fused_pooling(kind))
       for kind in KINDS if kind.endswith("tuned")),
     Target("PyTorch / ours, default: training steps", 1.5, _steps("default")),
     Target("PyTorch / ours, tuned: training steps", 1.2, _steps("tuned")),

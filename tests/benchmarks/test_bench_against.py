@@ -1,4 +1,4 @@
-"""The working tree timed against a commit, in a small repository made for it. No test looks at a time."""
+"""`benchmarks/bench_against.py` in a small repository. No test depends on a time."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ PASSED_OVER = shutil.ignore_patterns("__pycache__", "results")
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    """Its commit lacks NumPy's augmentation, its working tree is this one's."""
+    """A repository whose commit lacks NumPy's augmentation and whose working tree is a copy of this one."""
     root = tmp_path_factory.mktemp("repository")
     git = ["git", "-C", str(root), "-c", "user.name=tests", "-c", "user.email=tests@example.org"]
     if shutil.which("git") is None:
@@ -33,7 +33,7 @@ def repository(tmp_path_factory):
 
 @pytest.fixture
 def against(repository, tmp_path):
-    """A function that starts the comparison; afterwards nothing of it is left."""
+    """A function that starts the comparison; teardown checks that no files are left."""
 
     def start(*arguments):
         command = [sys.executable, str(repository / "benchmarks" / "bench_against.py"), "--rounds", "1"]
@@ -60,7 +60,7 @@ def test_medians_and_their_ratio(against):
     assert mean.split() == ["geometric", "mean", ratio]
 
 
-def test_what_is_slower_is_an_error_where_a_limit_is_given(against):
+def test_slower_cases_are_an_error_with_a_limit(against):
     process = against("HEAD", "--only", "3072-100", "--limit", "0.0001")
     out, err = process.communicate(timeout=600)
     assert process.returncode == 1, err
@@ -96,4 +96,4 @@ def test_cases_that_do_not_exist(against):
     process = against("HEAD", "--only", "nothing is named so")
     _, err = process.communicate(timeout=600)
     assert process.returncode == 1
-    assert err.startswith("bench_against: no case is named like ['nothing is named so']; expected")
+    assert err.startswith("bench_against: no case name contains one of ['nothing is named so']; expected")

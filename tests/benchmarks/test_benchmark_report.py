@@ -1,4 +1,4 @@
-"""The report of the benchmarks: what it says follows from the figures, the committed one from the committed figures."""
+"""The benchmark report: its ratios, targets and tables, and the committed report and results."""
 
 import copy
 import json
@@ -32,7 +32,7 @@ def line(operation, case, direction, share=None, **seconds):
 
 
 def parts():
-    """Figures made up, the same for both dtypes and both kinds of malloc."""
+    """Invented results, the same for both dtypes and both kinds of malloc."""
     large, small = "conv2d 50x3x32x32 32f7x7 p3", "conv2d 100x3x31x31 25f3x3 s2 p1"
     results = [
         line("conv2d", large, "forward", 0.95, naive=60.0, vectorized=0.06, njit=0.002, torch=0.003),
@@ -66,7 +66,7 @@ def test_the_committed_report_is_that_of_the_committed_results():
     assert report.REPORT.read_text(encoding="utf-8") == report.render(machines)
 
 
-def test_other_results_are_passed_over(tmp_path):
+def test_other_results_are_ignored(tmp_path):
     (tmp_path / "accuracy.json").write_text('{"results": []}')
     (tmp_path / "machine.json").write_text(json.dumps({"parts": {"startup": {"results": []}}}))
     assert report.load(tmp_path) == {"machine": {"startup": {"results": []}}}
@@ -113,7 +113,7 @@ def test_the_worst_figure_counts():
     assert smallest.worst({}) == ("a", 1.0)
 
 
-def test_every_target_stands_in_the_report_measured_or_not(by_target):
+def test_every_target_is_in_the_report_measured_or_not(by_target):
     for measured in (parts(), {"startup": parts()["startup"]}):
         text = report.render({"machine": measured})
         assert all(f"| {name} |" in text for name in by_target)
@@ -134,7 +134,7 @@ def test_every_target_stands_in_the_report_measured_or_not(by_target):
         ("conv2d_relu_pool 64x32x8x8 64f3x3 p1", "AVX2", "float32", False),
     ],
 )
-def test_shapes_that_a_share_of_the_peak_is_asked_of(case, features, dtype, fills):
+def test_shapes_with_a_target_share_of_the_peak(case, features, dtype, fills):
     assert targets._fills_vectors(case, dtype, {"machine": {"vector_features": ["X86_V2", features]}}) is fills
 
 
@@ -150,7 +150,7 @@ def test_tables_of_the_report():
         assert len({row.count("|") for row in table.splitlines() if row.startswith("|")}) <= 1
 
 
-def test_charts_of_made_up_figures(tmp_path):
+def test_charts_of_invented_results(tmp_path):
     pictures.speedups(parts(), tmp_path / "speedups.png")
     lines = [{"commit": f"{number:012x}", "date": "", **targets.ratios(parts())} for number in range(30)]
     del lines[3]["steps default"]

@@ -1,4 +1,4 @@
-"""What times training steps: equal work on both sides; and what measures everything. No test looks at a time."""
+"""Benchmarks of training steps do equal work in fastnn and PyTorch; `benchmarks/run.py`. No test depends on a time."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ def test_networks_with_a_target_are_those_named():
     assert all(network.build(0).reg == 0 for network in TARGETED)
 
 
-def test_steps_are_told_apart_by_their_names():
+def test_steps_have_distinct_names():
     names = [network.name for network in STEPS]
     assert len(set(names)) == len(names)
     assert {network.name for network in NETWORKS if not network.raw} < set(names)
@@ -50,7 +50,7 @@ def test_a_step_is_an_iteration_of_solver():
     assert solver.optim_config["learning_rate"] == steps.RATE
 
 
-def test_twins_that_compute_something_else_are_not_timed(monkeypatch):
+def test_networks_that_differ_from_torch_are_not_timed(monkeypatch):
     torch = pytest.importorskip("torch")
     import peers
 
@@ -95,7 +95,7 @@ def test_torch_takes_the_same_step(network, fused, monkeypatch):
     model.params = {
         name: w - np.float32(0.1) * (grads[name] if name in model.regularized else grads[name] + np.float32(0.1) * w)
         for name, w in model.params.items()
-    }  # PyTorch's penalty lies on biases too
+    }  # PyTorch's penalty includes biases
     step()
     expected = {name: value for name, value in model.state_dict().items() if "running" not in name}
     with torch.no_grad():
@@ -103,19 +103,19 @@ def test_torch_takes_the_same_step(network, fused, monkeypatch):
             np.testing.assert_allclose(parameter.numpy(), expected[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def test_rules_without_translation_are_refused():
+def test_rules_without_torch_equivalent_raise():
     pytest.importorskip("torch")
     import peers
 
     other = dataclasses.replace(TINY, training={**TINY.training, "update_rule": "adagrad"})
-    with pytest.raises(ValueError, match="torch_step: 'adagrad' has no translation here"):
+    with pytest.raises(ValueError, match="torch_step: 'adagrad' has no PyTorch equivalent here"):
         peers.torch_step(other, 0.1, steps.noise(TINY), fused=False)
 
 
-# ---- all of it ----
+# ---- benchmarks/run.py ----
 
 
-def test_parts_are_measured_in_processes_of_their_own(tmp_path):
+def test_parts_are_measured_in_separate_processes(tmp_path):
     pytest.importorskip("torch")
     out = tmp_path / "results" / "machine.json"
     command = [sys.executable, str(BENCHMARKS / "run.py"), "--only", "steps", "--cases", "3072-100", "--rough"]
@@ -129,7 +129,7 @@ def test_parts_are_measured_in_processes_of_their_own(tmp_path):
     assert not (tmp_path / "results" / "history").exists()
 
 
-def test_a_history_line_tells_of_what_this_commit_was_measured_at(tmp_path, monkeypatch):
+def test_a_history_line_has_only_results_of_its_commit(tmp_path, monkeypatch):
     def part(commit):
         return {"machine": {"commit": commit}, "results": [{"series": "cold", "seconds": 3.0}]}
 
@@ -151,10 +151,10 @@ def test_rough_figures_are_not_kept(arguments, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
     with pytest.raises(SystemExit):
         run.main()
-    assert "want --out FILE" in capsys.readouterr().err
+    assert "need --out FILE" in capsys.readouterr().err
 
 
-def test_what_is_not_measured_again_stays():
+def test_results_that_are_not_measured_again_are_kept():
     def result(case, value):
         return {"case": case, "pass": "forward", "seconds": value}
 
@@ -173,7 +173,7 @@ def test_a_commit_has_one_line(tmp_path):
     assert [(line["commit"], line["startup"]["cold"]) for line in lines] == [("abc", 1.0), ("def", 3.0)]
 
 
-def test_results_are_written_for_reading():
+def test_results_are_written_readably():
     value = {"parts": {"one": {"peak": 1.23456789e11, "results": [{"a": 0.000123456, "b": {"c": None}}, {"a": 1}]}}}
     text = run.dump(value)
     assert text.splitlines()[4:7] == ['   "results": [', '    {"a": 0.0001235, "b": {"c": null}},', '    {"a": 1}']
@@ -183,7 +183,7 @@ def test_results_are_written_for_reading():
     }
 
 
-def test_machines_have_names_for_files():
+def test_file_names_of_machines():
     assert run.machine_name() == run.machine_name().lower()
     assert set(run.machine_name()) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
     assert run.machine_name().endswith("-cores")

@@ -1,4 +1,4 @@
-"""The benchmark run: peers in turns, values checked, results in the form that others read. No test looks at a time."""
+"""The benchmark run: interleaved timing, checked values, the form of the results. No test depends on a time."""
 
 import contextlib
 import json
@@ -22,14 +22,14 @@ TINY = (
 PEAK = {"FLOP/s": {"float32": 4e11, "float64": 2e11}, "B/s": 5e10}
 
 
-# ---- how it is timed ----
+# ---- timing ----
 
 
 def test_peers_take_turns():
     order = []
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
     timings = measure.alternate(calls, rounds=3, settle=0.0)
-    assert order == ["a", "a", "b", "b"] * 3  # one call to settle, one that is timed
+    assert order == ["a", "a", "b", "b"] * 3  # one untimed and one timed call
     assert {name: timing.samples for name, timing in timings.items()} == {"a": 3, "b": 3}
 
 
@@ -98,7 +98,7 @@ def test_report_without_a_peak(monkeypatch):
     assert [line["share"] for line in result["results"]] == [{}, {}]
 
 
-def test_torch_takes_part_where_it_can(monkeypatch):
+def test_torch_is_timed_if_possible(monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.setattr(roofline, "measured", lambda: None)
     result = report.run(["vectorized"], "vectorized", TINY, np.float64, rounds=1, settle=0.0)
@@ -117,7 +117,7 @@ def test_part_of_a_batch_is_scaled(monkeypatch):
     assert report.time_loops(always, "forward", "float32", patience=0.0)["images"] == 100
 
 
-# ---- where it is timed ----
+# ---- the machine ----
 
 
 def test_machine(monkeypatch):
@@ -168,7 +168,7 @@ def test_peak_is_measured_once(monkeypatch):
 
 
 def test_the_peak_is_that_of_multiply_adds_and_copies():
-    """Accumulators of a tile, a -> a/2 + 1, that end at 2 each; an array copied whole."""
+    """Accumulators of a tile, a -> a/2 + 1, which converge to 2; a complete copy of an array."""
     pytest.importorskip("numba")
     from fastnn.kernels.cpu import roofline as kernels
     from fastnn.kernels.cpu.simd import cpu_info
@@ -186,7 +186,7 @@ def test_the_peak_is_that_of_multiply_adds_and_copies():
 # ---- malloc ----
 
 
-def test_malloc_is_told(monkeypatch):
+def test_malloc_state(monkeypatch):
     for name in malloc.TUNED:
         monkeypatch.delenv(name, raising=False)
     for name, value in malloc.TUNED.items():
@@ -195,7 +195,7 @@ def test_malloc_is_told(monkeypatch):
     assert malloc.state() == "tuned"
 
 
-def test_tuned_run_is_a_process_of_its_own(monkeypatch):
+def test_tuned_run_is_a_separate_process(monkeypatch):
     def run(command, env, **_):
         assert command == [sys.executable, "-m", "fastnn", "bench", "--quick", "--json", "-"]
         assert malloc.TUNED.items() <= env.items()

@@ -1,4 +1,4 @@
-"""The cases that are timed: complete, distinct, right, and their costs as worked by hand."""
+"""The benchmark cases: complete, distinct and right, with costs computed by hand."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_every_operation_has_cases():
     assert {case.operation for case in HEADLINE} == set(OPERATIONS) - {"augment"}
 
 
-def test_names_are_short_and_tell_cases_apart():
+def test_names_are_short_and_distinct():
     assert len({case.name for case in CASES}) == len(CASES)
     assert max(len(case.name) for case in CASES) <= 50
     assert (
@@ -61,7 +61,7 @@ def test_names_are_short_and_tell_cases_apart():
 
 
 def test_the_convolutions_that_matter():
-    """What the courses train, and shapes that are hard on register tiles."""
+    """Shapes of the courses' networks, and shapes that do not fit register tiles."""
     assert [case.name.removeprefix("conv2d ") for case in select(["conv2d"])] == [
         "100x3x31x31 25f3x3 s2 p1",
         "50x3x32x32 32f7x7 p3",
@@ -79,13 +79,13 @@ def test_the_convolutions_that_matter():
 
 
 def lacks_peer(case):
-    """Whether PyTorch does nothing of this kind."""
+    """Whether PyTorch has no equivalent."""
     return case.operation == "augment" or case.function in [rule.kernel for rule in RULES.values() if not rule.torch]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_torch_agrees_with_the_reference(case):
-    """The backends are compared with it by benchmarks/bench_operations.py."""
+    """benchmarks/bench_operations.py compares the backends with the reference."""
     pytest.importorskip("torch")
     tiny = case.tiny()
     for dtype in ("float32", "float64"):
@@ -98,7 +98,7 @@ def test_torch_agrees_with_the_reference(case):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_wrong_results_are_found(case):
-    """In every pass, in the last of what it returns; where PyTorch draws numbers of its own, only a wrong shape is."""
+    """In the last result of every pass; if PyTorch draws random numbers, only a wrong shape is found."""
     tiny = case.tiny()
     expected = report.reference(tiny, tiny.inputs("float64"))
     assert tuple(expected) == tiny.passes

@@ -1,4 +1,4 @@
-"""A benchmark report told: its summary, its table, its picture."""
+"""The summary, table and chart of a benchmark report."""
 
 import pytest
 

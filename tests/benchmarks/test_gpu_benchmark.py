@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.py` where there is no GPU, and what the README says of GPUs."""
+"""`benchmarks/gpu.py` without a GPU, and the GPU results in the README."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def run(*arguments, **environment):
 
 
 @pytest.mark.skipif(any(line.name == "cuda" and line.available for line in fastnn.backends()), reason="there is a GPU")
-def test_without_a_gpu_it_says_what_is_missing():
+def test_the_message_without_a_gpu():
     done = run()
     assert done.returncode == 2 and done.stdout == ""
     assert re.fullmatch(r"gpu.py: there is no .*; expected an NVIDIA GPU; .*\n", done.stderr)
@@ -64,7 +64,7 @@ def test_the_table(tmp_path):
     ]
 
 
-def test_the_readme_shows_what_was_measured_or_says_that_nothing_was():
+def test_the_readme_shows_the_measured_results_if_any():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     if not RESULTS.exists():
         assert "**GPU figures are not measured yet.**" in text

@@ -1,4 +1,4 @@
-"""`benchmarks/launch.py` on a few rounds."""
+"""`benchmarks/launch.py` with a few rounds."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The networks of the accuracy runs: they compute what their PyTorch twins compute, and train."""
+"""The networks of the accuracy runs agree with PyTorch and can be trained."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ each = pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.
 
 
 @each
-def test_twins_agree(network):
+def test_networks_agree_with_torch(network):
     torch = pytest.importorskip("torch")
     from peers import twin
 
