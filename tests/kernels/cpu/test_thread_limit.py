@@ -97,7 +97,7 @@ def test_a_forked_child_tries_again(allow):
 
 def test_conformance_is_checked_without_threads(allow):
     allow(0)
-    message = "check: can't start new thread: kernels are not called in several threads at once; raise the limit"
+    message = "check: can't start new thread: kernels are not called in several threads at once; raise the process"
     with threads.use_num_threads(1), pytest.warns(RuntimeWarning, match=message):
         assert check_kernel(affine.affine_forward, like="affine_forward", cases=3).ok
 
