@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import textwrap
 
 import hypothesis
 import pytest
@@ -144,3 +145,25 @@ def stop_after(monkeypatch):
         return lambda: monkeypatch.setattr(run.Run, "_after_iteration", original)
 
     return after
+
+
+# ---- packages ----
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Return a function that installs a package, its modules and entry points, into a folder."""
+
+    def install(package, files, group, points):
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
+        info = tmp_path / f"{package.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+        return tmp_path
+
+    return install

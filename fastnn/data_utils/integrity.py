@@ -28,7 +28,7 @@ MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
 # Source: lib/torchvision/datasets/cifar10.rb in github.com/ankane/torchvision-ruby. The official page publishes no
-# digests of single files, and no second source was found; so a match is trusted, but a mismatch is no error.
+# digests of single files, and no second source was found; so a match is trusted, but a mismatch is not an error.
 SHA256 = {
     "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
     "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",

@@ -1,49 +1,16 @@
-"""Tests of backends of other packages and of the pytest plugin, installed and run in subprocesses."""
+"""Tests of backends of other packages, installed and run in subprocesses."""
 
-import os
-import subprocess
-import sys
 import textwrap
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from installed_packages import run
 
 import fastnn
 from fastnn.kernels.dispatch import plugins, switch
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def site(tmp_path):
-    """Return a function that installs a package, its modules and entry points, into a folder."""
-
-    def install(package, files, group, points):
-        for name, text in files.items():
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(text), encoding="utf-8")
-        info = tmp_path / f"{package.replace('-', '_')}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        lines = [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
-        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-        return tmp_path
-
-    return install
-
-
-def run(folder, *arguments, **environment):
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("FASTNN_", "PYTEST"))}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env=kept | {"PYTHONPATH": str(folder)} | environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 def printed(folder, code, **environment):
@@ -324,52 +291,3 @@ def test_functions_are_looked_up_once():
     functions = plugins.Functions("affine", "mine", switch)
     assert functions.get_backend is switch.get_backend
     assert "get_backend" in vars(functions)
-
-
-# ---- pytest ----
-
-PLUGIN = {"pytest_fastnn.py": (ROOT / "pytest_fastnn.py").read_text(encoding="utf-8")}
-TESTS = """
-    import faulty_kernels
-
-    def test_right(check_kernel):
-        assert check_kernel(faulty_kernels.my_conv, like="conv2d_forward", cases=4).seconds == {}
-
-    def test_wrong(check_kernel):
-        check_kernel(faulty_kernels.conv_without_bias, like="conv2d_forward", cases=4)
-"""
-
-
-def pytest_of(folder, *arguments):
-    """Run pytest with the plugin of this source tree, also if fastnn is installed with its plugin."""
-    return run(folder, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments)
-
-
-def test_the_fixture_fails_a_test_with_the_report(site):
-    folder = site("plugin", {**PLUGIN, "test_mine.py": TESTS}, "pytest11", {"fastnn": "pytest_fastnn"})
-    (folder / "faulty_kernels.py").write_text(
-        (ROOT / "tests" / "helpers" / "faulty_kernels.py").read_text(encoding="utf-8"), encoding="utf-8"
-    )
-    done = pytest_of(folder, "test_mine.py")
-    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
-    assert "WrongKernel: conv_without_bias does not do what conv2d_forward does: out[" in done.stdout
-    assert "Probable cause: bias: the bias b is left out." in done.stdout
-
-
-def test_an_unused_plugin_imports_nothing(site):
-    text = """
-        import sys
-
-        def test_nothing():
-            assert [name for name in ("fastnn", "numpy", "numba") if name in sys.modules] == []
-            assert "pytest_fastnn" in sys.modules
-    """
-    folder = site("plugin", {**PLUGIN, "test_mine.py": text}, "pytest11", {"fastnn": "pytest_fastnn"})
-    done = pytest_of(folder, "test_mine.py", "-W", "error", "-p", "no:benchmark", "-p", "no:hypothesispytest")
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
-
-
-def test_the_plugin_is_declared():
-    tomllib = pytest.importorskip("tomllib")
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["entry-points"]["pytest11"] == {"fastnn": "pytest_fastnn"}
