@@ -5,8 +5,9 @@
     python benchmarks/bench_against.py main --limit 1.1              exit code 1 if a case takes 1.1 times as long
 
 The commit is checked out into a git worktree in a temporary folder, which is always removed. Each tree runs in its own
-process, compiles into its own folder, and uses the cases of the working tree, so that both do the same work. A case
-that the commit cannot run, or computes wrongly, is printed with the reason. The table has medians.
+process and compiles into its own folder. Cases belong together by their names, which contain their sizes; training
+steps are those of the working tree. A case that the commit lacks, or computes wrongly, is printed with the reason. The
+table has medians.
 """
 
 import argparse
@@ -74,7 +75,7 @@ def compare(base: "Worker", new: "Worker", names: Iterable[str], options: argpar
 
 @contextlib.contextmanager
 def trees(root: Path, base: str) -> Iterator[tuple[Path, Path]]:
-    """Two temporary folders to import from, fastnn of the commit `base` and of the working tree, with the same cases.
+    """Two temporary folders to import from, fastnn of the commit `base` and of the working tree.
 
     They are copies: `kernels/` becomes `fastnn/kernels/` without an installation, and edits during the measurement have
     no effect. Exits if git does not know the commit.
@@ -88,8 +89,6 @@ def trees(root: Path, base: str) -> Iterator[tuple[Path, Path]]:
                 ignored = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(tree / "fastnn", folder / side / "fastnn", ignore=ignored)
                 shutil.copytree(tree / "kernels", folder / side / "fastnn" / "kernels", ignore=ignored)
-            shutil.rmtree(folder / "base" / "fastnn" / "benchmarking", ignore_errors=True)
-            shutil.copytree(folder / "new" / "fastnn" / "benchmarking", folder / "base" / "fastnn" / "benchmarking")
             yield folder / "base", folder / "new"
         finally:
             shutil.rmtree(checkout, ignore_errors=True)

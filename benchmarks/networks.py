@@ -10,9 +10,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from fastnn import nn
+from fastnn import classifiers, nn
 from fastnn.augment import Augment
-from fastnn.classifiers import FullyConnectedNet, ResNet, ThreeLayerConvNet, TwoLayerNet
+from fastnn.classifiers import FullyConnectedNet, ThreeLayerConvNet, TwoLayerNet
 from fastnn.layers import softmax_loss, svm_loss
 from fastnn.schedules import OneCycle
 
@@ -92,7 +92,7 @@ def three_convolutions_without_penalty(generator: Any) -> nn.Sequential:
 
 
 def residual(generator: Any) -> nn.Sequential:
-    return ResNet(reg=5e-4, label_smoothing=0.1, seed=generator)
+    return classifiers.ResNet(reg=5e-4, label_smoothing=0.1, seed=generator)
 
 
 def nesterov(learning_rate: float) -> dict[str, Any]:
