@@ -10,6 +10,7 @@ from numba.core import event
 
 from ..cache import sources
 from ..cache.code_cache import CodeCache
+from .code_library import KernelCompiler
 
 # Only fused multiply-adds and reordering of sums; NaN and infinity keep their IEEE semantics.
 FASTMATH = frozenset({"contract", "nsz", "reassoc"})
@@ -26,13 +27,17 @@ def serial(function: Callable) -> Callable:
 
 def uncached(function: Callable) -> Callable:
     """Compile a kernel that is always inlined into another one, and stored with that."""
-    return numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
+    return _njit(function)
 
 
 def njit_no_refcount(function: Callable) -> Callable:
     """Compile a kernel without reference counting: it is only called by other kernels and allocates no array."""
-    options: dict[str, Any] = {"_nrt": False}
-    return numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH), **options)(function)
+    return _njit(function, _nrt=False)
+
+
+def _njit(function: Callable, **options: Any) -> Callable:
+    options |= {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH), "pipeline_class": KernelCompiler}
+    return numba.njit(**options)(function)
 
 
 def compiled() -> int:
