@@ -36,8 +36,9 @@ def njit_no_refcount(function: Callable) -> Callable:
 
 
 def _njit(function: Callable, **options: Any) -> Callable:
-    options |= {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH), "pipeline_class": KernelCompiler}
-    return numba.njit(**options)(function)
+    return numba.njit(
+        nogil=True, error_model="numpy", fastmath=set(FASTMATH), pipeline_class=KernelCompiler, **options
+    )(function)
 
 
 def compiled() -> int:
