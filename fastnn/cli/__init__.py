@@ -1,4 +1,4 @@
-"""The command line `fastnn`: train, resume, predict, plot, sweep, warmup, info, bench, check.
+"""The command line `fastnn`: train, resume, predict, plot, sweep, courses, warmup, info, bench, check.
 
 Every command is a module with `add_parser(commands)` and a function that runs it. Imports beyond the standard library
 are delayed until a command runs.
@@ -13,7 +13,7 @@ from fastnn import BackendUnavailable, __version__
 from fastnn.kernels.dispatch import validation
 from fastnn.output import streams
 
-from . import bench, check, info, plot, predict, resume, sweep, train, warmup
+from . import bench, check, courses, info, plot, predict, resume, sweep, train, warmup
 from .parser import Parser
 
 _EXAMPLES = """examples:
@@ -23,6 +23,7 @@ _EXAMPLES = """examples:
   fastnn predict runs/first cat.png             classify images with a trained network
   fastnn plot runs/first                        plot losses and accuracies
   fastnn sweep                                  search for a learning rate and penalty
+  fastnn courses                                list the courses whose notebooks run
   fastnn warmup                                 compile all kernels in advance
   fastnn info                                   show the available backends and the environment
   fastnn bench --quick                          time the kernels
@@ -91,6 +92,6 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     parser.commands = commands.choices
-    for module in (train, resume, predict, plot, sweep, warmup, info, bench, check):
+    for module in (train, resume, predict, plot, sweep, courses, warmup, info, bench, check):
         module.add_parser(commands)
     return parser
