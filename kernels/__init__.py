@@ -10,6 +10,7 @@ Numba for the CPU and in `cuda.py` with Numba for a GPU.
     dropout      with a mask drawn from a seed      normalization  batch, layer, group, instance norm
     updates      update rules of gradient descent   l2             weight penalty, norm of gradients
     augment      shift, mirror, erase images        fused          affine or convolution with norm, ReLU, pooling
+    distances    between rows, and nearest rows
 
 The other folders are shared: `dispatch` holds the switch and the argument checks, `cpu` and `gpu` the building blocks
 of the njit and cuda variants, `cache` the compiled code on disk.
@@ -39,6 +40,7 @@ OPERATIONS = (
     "l2",
     "augment",
     "fused",
+    "distances",
 )
 
 FORMER_NAMES = {"norm": "normalization", "squares": "l2", "sandwich": "fused"}  # former name of an operation: its name

@@ -16,7 +16,19 @@ from fastnn.testing.conformance.compare import Fault
 from fastnn.testing.conformance.shrinking import smallest
 from fastnn.testing.conformance.specs import FUNCTIONS
 
-ENDINGS = ("_forward", "_inference", "_backward", "_alt", "_loss", "_update", "_images", "_penalty", "_norm")
+ENDINGS = (
+    "_forward",
+    "_inference",
+    "_backward",
+    "_alt",
+    "_loss",
+    "_update",
+    "_images",
+    "_penalty",
+    "_norm",
+    "_distances",
+    "_neighbors",
+)
 SOME = 60
 
 

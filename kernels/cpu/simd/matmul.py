@@ -37,6 +37,13 @@ def multiply_add(x, w, b, relu=False):
     return out
 
 
+def multiply_transposed(x, y):
+    """Return x @ y.T."""
+    out = np.empty((x.shape[0], y.shape[0]), x.dtype)
+    _multiply(x, False, y, True, np.empty(0, x.dtype), out, False)
+    return out
+
+
 def gradients(dout, x, w, need_dx, mask=None):
     """Return dx (or None), dw and db; the gradient is 0 where `mask`, the output of a ReLU, is not positive."""
     no_bias, db = np.empty(0, x.dtype), np.empty(dout.shape[1], x.dtype)
