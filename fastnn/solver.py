@@ -18,12 +18,13 @@ from .training import evaluation, nonfinite
 from .training.graph_training import GraphTraining
 from .training.placement import on_device
 from .training.sampling import Sampler, is_in_memory, labelled, part, rows
-from .training.state import Resumable, copied
+from .training.state import copied
+from .training.stopping import Stopping
 
 __all__ = ["Solver"]
 
 
-class Solver(Resumable):
+class Solver(Stopping):
     """Train a model on data with an update rule; the model ends with the best parameters.
 
         solver = Solver(model, data, update_rule="adam", optim_config={"learning_rate": 1e-3}, num_epochs=2)
@@ -57,11 +58,14 @@ class Solver(Resumable):
     transform: function (images, generator) -> images, applied to training batches only. It may modify the images,
         which are a copy; it should draw random numbers from the generator only, which is that of `seed`
     clip_norm: largest global norm of the gradients (see `optim.clip_by_norm`); None: no limit
+    on_nonfinite: what `train` does if a loss, or a score in an evaluation, is not finite: "warn" stops it with a
+        RuntimeWarning, "raise" raises FloatingPointError
     callbacks: functions that are called with the solver after each iteration
 
     Attributes: epoch and iteration (numbers of finished ones), loss_history, train_acc_history, val_acc_history,
-    best_val_acc, best_params, best_buffers, and optim_configs, whose "learning_rate" is the current rate (with a
-    schedule: that of the last update). Raises TypeError for unknown keywords, ValueError for values out of range.
+    best_val_acc, best_params, best_buffers; optim_configs, whose "learning_rate" is the current rate (with a schedule:
+    that of the last update); and stopped, a sentence that says why the last call of `train` ended before its last
+    iteration, or None. Raises TypeError for unknown keywords, ValueError for values out of range.
     """
 
     @signatures.checked
@@ -87,6 +91,7 @@ class Solver(Resumable):
         sampling: str = "with_replacement",
         transform: Callable | None = None,
         clip_norm: float | None = None,
+        on_nonfinite: str = "warn",
         callbacks: Iterable[Callable] = (),
     ) -> None:
         super().__init__(rng.generator(seed))
@@ -118,6 +123,8 @@ class Solver(Resumable):
         self.verbose = validation.flag("Solver", "verbose", verbose)
         self.transform = arguments.function_or_none("Solver", "transform", transform)
         self.clip_norm = None if clip_norm is None else validation.number("Solver", "clip_norm", clip_norm, above=0)
+        nonfinite.raises("Solver", on_nonfinite)
+        self.on_nonfinite = on_nonfinite
         self.callbacks = arguments.callbacks("Solver", "callbacks", callbacks)
 
     @signatures.checked
@@ -127,17 +134,28 @@ class Solver(Resumable):
         After an interruption, or with a state saved before the end, training resumes and runs to that end. Exceptions
         (Ctrl-C, an error in the model) propagate, and leave model and solver in a state between two iterations.
 
-        Raises FloatingPointError if the loss is not finite, naming iteration and layer, or if a score in an evaluation
-        is not finite, naming the image; the model then has the best parameters, and with a checkpoint_name the state
-        before the failure is saved. Raises ValueError for a label without a score, OSError if a checkpoint cannot be
-        written (BlockingIOError if another run saves under the same name).
+        If a loss is not finite, or a score in an evaluation, training stops. The model then has the best parameters
+        (those from before this call if there was no evaluation), and with a checkpoint_name the state before the
+        failure is saved. One RuntimeWarning names iteration, layer or image, and says what to do, as does `stopped`;
+        loss_history ends with this loss, or with NaN if it was finite; and if there was no evaluation, accuracies of
+        the parameters put back are appended to their histories. A further call resumes from there, without these
+        values. With on_nonfinite="raise", FloatingPointError with this message is raised instead.
+
+        Raises ValueError for a label without a score, OSError if a checkpoint cannot be written (BlockingIOError if
+        another run saves under the same name).
 
         If the active backend computes on a GPU and the model can too (`fastnn.nn.Module.resident`), everything that an
         iteration reads and writes is in GPU memory during the call: callbacks see device arrays, and get NumPy arrays
         from `state()`.
         """
         with self._reserved(), on_device(self):
-            self._train()
+            self._forget_stop()
+            try:
+                self._train()
+            except nonfinite.Stopped as stop:
+                self._stop(stop)
+        if self._lengths:
+            nonfinite.warn(str(self.stopped))
 
     def _train(self) -> None:
         self._recover()
@@ -159,10 +177,11 @@ class Solver(Resumable):
                 self._save_checkpoint()
                 for callback in self.callbacks:
                     callback(self)
-            if self.verbose and self.iteration < self._end():
-                epochs = f"{self.early_stopping} epoch{'s' * (self.early_stopping != 1)}"
-                say(f"(Epoch {self.epoch} / {self.num_epochs}) stopped early: no better val_acc for {epochs}")
-            self._put_back_best(finished=True)
+            if self.iteration < self._end():
+                self.stopped = f"no better val_acc for {self.early_stopping} epoch{'s' * (self.early_stopping != 1)}"
+                if self.verbose:
+                    say(f"(Epoch {self.epoch} / {self.num_epochs}) stopped early: {self.stopped}")
+            self._put_back(self.best_params, self.best_buffers, finished=True)
             self._snapshot = None
         except BaseException:
             self._recover()
@@ -264,15 +283,6 @@ class Solver(Resumable):
         """The iteration at which this call of `train` ends, unless it stops early."""
         return self.start_iteration + self.num_epochs * self.iterations_per_epoch
 
-    def _is_stopped_early(self) -> bool:
-        """Whether this call has had `early_stopping` epochs in a row without a better validation accuracy."""
-        history = self.val_acc_history
-        if self.early_stopping is None or not history:
-            return False
-        since_best = len(history) - 1 - history.index(max(history))
-        epochs = self.last_evaluation // self.iterations_per_epoch - self.start_iteration // self.iterations_per_epoch
-        return min(since_best, epochs) >= self.early_stopping
-
     def _evaluation_is_due(self) -> bool:
         """Whether to compute accuracies: after the first iteration of `train` and at the end of each epoch."""
         first, ends_epoch = self.iteration == self.start_iteration + 1, self.iteration % self.iterations_per_epoch == 0
@@ -287,7 +297,7 @@ class Solver(Resumable):
         except FloatingPointError as error:
             names = nonfinite.not_finite(self.model.params)
             cause = f"the parameters {names} are not finite any more: lower learning_rate={self._rate()}"
-            self._give_up(f"{error} (after iteration {self.iteration})", cause if names else None)
+            self._give_up(math.nan, f"{error} (after iteration {self.iteration})", cause if names else None)
         is_best = val_acc > self.best_val_acc or not self.best_params
         best_params = copied(self.model.params) if is_best else self.best_params
         best_buffers = copied(self._buffers) if is_best else self.best_buffers
@@ -322,11 +332,6 @@ class Solver(Resumable):
     def _is_printing(self) -> bool:
         return self.verbose and self.iteration > self._quiet_until
 
-    def _rate(self) -> float | None:
-        """The current learning rate, if known."""
-        config: dict = next(iter(self.optim_configs.values()), {})
-        return config.get("learning_rate", optim.usual_rate(self.update_rule))
-
     def _loss(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, dict]:
         """The model's loss, as a float, and its gradients."""
         returned = self.model.loss(images, labels)
@@ -336,14 +341,3 @@ class Solver(Resumable):
                 f"a number; return both"
             )
         return float(arrays.to_numpy(returned[0])), returned[1]
-
-    def _check_finite(self, what: str, value: float, images: np.ndarray, labels: np.ndarray, grads: Any) -> None:
-        """If the value is not finite, put the best parameters into the model and raise FloatingPointError."""
-        if math.isfinite(value):
-            return
-        failed, rate = self.iteration + 1, self._rate()
-        self._recover()
-        self._reading_from = self._origin()
-        cause = nonfinite.cause(self.model, images, rate)
-        explanation = [nonfinite.location(self.model, images, labels, grads), cause]
-        self._give_up(f"Solver: {what} = {value} in iteration {failed}; expected a finite number", *explanation)

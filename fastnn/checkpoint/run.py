@@ -43,7 +43,7 @@ PREPROCESSING = ("mean_image", "scale", "class_names")
 
 _OPTIONS = (
     "update_rule", "lr_decay", "schedule", "num_epochs", "num_train_samples", "num_val_samples", "early_stopping",
-    "checkpoint_every", "print_every", "verbose", "transform", "clip_norm",
+    "checkpoint_every", "print_every", "verbose", "transform", "clip_norm", "on_nonfinite",
 )  # fmt: skip
 _STATE = {"params", "loss_history", "train_acc_history", "val_acc_history"}
 _ENVIRONMENT = ("backend", "threads", "processor", "versions", "denormals")

@@ -14,7 +14,7 @@ from fastnn.layers.affine import rows
 from fastnn.nn import weights_io
 from fastnn.nn.named_arrays import all_fitting
 from fastnn.output.streams import say
-from fastnn.training import sampling
+from fastnn.training import nonfinite, sampling
 
 __all__ = ["SparseAutoencoder"]
 
@@ -108,6 +108,7 @@ class SparseAutoencoder:
         *,
         seed: Any = None,
         verbose: bool = False,
+        on_nonfinite: str = "warn",
         **hyperparameters: Any,
     ) -> list[float]:
         """Train on batches from a new permutation of X (N, D) in each epoch, without an incomplete last batch.
@@ -116,9 +117,12 @@ class SparseAutoencoder:
         hyperparameters: the rest of its config, such as momentum=0.9
         seed: source of random numbers for the permutations (see `fastnn.rng`)
         verbose: print the mean cost of each epoch
+        on_nonfinite: "warn": a cost that is not finite ends training with a RuntimeWarning, as the last one returned,
+            and the parameters are those after the epoch of the lowest mean cost, or those it began with; "raise": it
+            raises FloatingPointError
         Returns the cost of each batch before its update. Mean activations are taken over the batch, so small batches
         make the sparsity penalty noisy.
-        Raises ValueError or TypeError for arguments out of range, FloatingPointError if the cost is not finite.
+        Raises ValueError or TypeError for arguments out of range.
         """
         function = "SparseAutoencoder.train"
         X = self._batch("train", X, self.dtype)
@@ -130,17 +134,28 @@ class SparseAutoencoder:
         configs = {name: arguments.unshared(config) for name in self.params}
         sampler, source = sampling.Sampler(function, len(X), batch_size, "epoch"), rng.generator(seed)
         history: list[float] = []
+        raises, best, lowest = nonfinite.raises(function, on_nonfinite), self._copies(), math.inf
         is_own = rule in optim.RULES.values()
         X, params = (place(X), self.params) if is_own else (X, {})
-        with params_on_device(params):
-            for epoch in range(num_epochs):
-                for batch in range(sampler.batches):
-                    cost, grads = self.cost(sampling.rows(X, sampler.draw(batch, source)))
-                    _check_finite(function, cost, f"lower learning_rate={learning_rate}, or check that X is finite")
-                    history.append(cost)
-                    optim.update(rule, self.params, grads, configs)
-                if verbose:
-                    say(f"(Epoch {epoch + 1} / {num_epochs}) cost: {np.mean(history[-sampler.batches :]):f}")
+        try:
+            with params_on_device(params):
+                for epoch in range(num_epochs):
+                    for batch in range(sampler.batches):
+                        cost, grads = self.cost(sampling.rows(X, sampler.draw(batch, source)))
+                        history.append(cost)
+                        advice = f"lower learning_rate={learning_rate}, or check that X is finite"
+                        _check_finite(function, cost, advice, f" in iteration {len(history)}")
+                        optim.update(rule, self.params, grads, configs)
+                    mean = float(np.mean(history[-sampler.batches :]))
+                    if mean < lowest:
+                        best, lowest = self._copies(), mean
+                    if verbose:
+                        say(f"(Epoch {epoch + 1} / {num_epochs}) cost: {mean:f}")
+        except FloatingPointError as error:
+            if raises:
+                raise
+            self.params = best
+            nonfinite.warn(str(error))
         return history
 
     @signatures.checked
@@ -222,6 +237,9 @@ class SparseAutoencoder:
         validation.not_empty(f"SparseAutoencoder.{method}", "X", X)
         return X
 
+    def _copies(self) -> dict[str, np.ndarray]:
+        return {name: np.array(arrays.to_numpy(value)) for name, value in self.params.items()}
+
     def _split(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Split a vector of all parameters into views with their shapes."""
         ends = np.cumsum([value.size for value in self.params.values()])
@@ -255,6 +273,6 @@ def _divergence(hidden: np.ndarray, rho: float) -> tuple[float, np.ndarray]:
     return float(divergence.sum()), slope
 
 
-def _check_finite(function: str, cost: float, advice: str) -> None:
+def _check_finite(function: str, cost: float, advice: str, where: str = "") -> None:
     if not math.isfinite(cost):
-        raise FloatingPointError(f"{function}: cost = {cost}; expected a finite number; {advice}")
+        raise FloatingPointError(f"{function}: cost = {cost}{where}; expected a finite number; {advice}")

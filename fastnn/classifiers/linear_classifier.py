@@ -19,7 +19,7 @@ from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.kernels.linear_losses import linear_softmax_loss, linear_svm_loss
 from fastnn.nn import weights_io
 from fastnn.output.streams import say
-from fastnn.training import evaluation, sampling
+from fastnn.training import evaluation, nonfinite, sampling
 from fastnn.training.sampling import labelled, rows
 
 from .linear_svm import svm_loss_naive, svm_loss_vectorized
@@ -66,6 +66,7 @@ def train_linear_classifier(
     verbose: bool = False,
     *,
     seed: Any = None,
+    on_nonfinite: str = "warn",
 ) -> tuple[np.ndarray, list[float]]:
     """Train weights by stochastic gradient descent on batches drawn with replacement.
 
@@ -75,13 +76,14 @@ def train_linear_classifier(
     X (N, D), y (N,): images and their labels
     verbose: print the loss of every 100th iteration
     seed: source of random numbers for weights and batches (see `fastnn.rng`)
-    Returns the trained weights and the loss of each iteration.
-    Raises FloatingPointError if a loss is not finite; ValueError or TypeError for invalid arguments.
+    on_nonfinite: "warn": a loss that is not finite ends training with a RuntimeWarning, as the last one of the history,
+        and the weights are those of the lowest loss of every 100th iteration; "raise": it raises FloatingPointError
+    Returns the trained weights and the loss of each iteration. Raises ValueError or TypeError for invalid arguments.
     """
     function, generator = "train_linear_classifier", rng.generator(seed)
     arguments.function(function, "loss_func", loss_func)
     X, y, W = _data(function, X, y, W)
-    settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose)
+    settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose, on_nonfinite)
     W = _weights(W, X, y, generator)
     if is_ours(loss_func):
         X, y, W = place(X), place(y), arrays.to_device(W)
@@ -136,11 +138,13 @@ class LinearClassifier:
         num_iters: int = 100,
         batch_size: int = 200,
         verbose: bool = False,
+        *,
+        on_nonfinite: str = "warn",
     ) -> list[float]:
         """Train W, starting from its current value; see `train_linear_classifier`. Returns the losses."""
         function = f"{type(self).__name__}.train"
         X, y, W = _data(function, X, y, self.W)
-        settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose)
+        settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose, on_nonfinite)
         self.W = _weights(W, X, y, self._generator)
         try:
             if self.resident:
@@ -240,15 +244,19 @@ class _Settings(NamedTuple):
     num_iters: int
     batch_size: int
     verbose: bool
+    raises: bool
 
 
-def _settings(function: str, learning_rate: Any, reg: Any, num_iters: Any, batch_size: Any, verbose: Any) -> _Settings:
+def _settings(
+    function: str, learning_rate: Any, reg: Any, num_iters: Any, batch_size: Any, verbose: Any, on_nonfinite: Any
+) -> _Settings:
     return _Settings(
         validation.number(function, "learning_rate", learning_rate, minimum=0),
         validation.number(function, "reg", reg, minimum=0),
         validation.integer(function, "num_iters", num_iters, minimum=0),
         arguments.length(function, "batch_size", batch_size),
         validation.flag(function, "verbose", verbose),
+        nonfinite.raises(function, on_nonfinite),
     )
 
 
@@ -258,26 +266,34 @@ def _train(
     """Train W in place, with checked arguments."""
     config = {"learning_rate": settings.learning_rate}
     history: list[float] = []
-    for iteration in range(settings.num_iters):
-        images, labels = sample_batch(X, y, len(X), settings.batch_size, seed=generator)
-        loss, dW = loss_func(W, arguments.real(function, "X", images, W.dtype), labels, settings.reg)
-        history.append(checked_loss(function, loss, iteration, settings.learning_rate))
-        with np.errstate(over="ignore", invalid="ignore"):  # the next loss is checked
-            optim.sgd(W, dW, config, out=W)
-        if settings.verbose and iteration % 100 == 0:
-            say(f"iteration {iteration} / {settings.num_iters}: loss {history[-1]:f}")
+    best, lowest = W, math.inf
+    try:
+        for iteration in range(settings.num_iters):
+            images, labels = sample_batch(X, y, len(X), settings.batch_size, seed=generator)
+            loss, dW = loss_func(W, arguments.real(function, "X", images, W.dtype), labels, settings.reg)
+            history.append(float(arrays.to_numpy(loss)))
+            check_loss(function, history[-1], iteration, settings.learning_rate)
+            if iteration % 100 == 0 and history[-1] < lowest:
+                best, lowest = arrays.copy(W), history[-1]
+            with np.errstate(over="ignore", invalid="ignore"):  # the next loss is checked
+                optim.sgd(W, dW, config, out=W)
+            if settings.verbose and iteration % 100 == 0:
+                say(f"iteration {iteration} / {settings.num_iters}: loss {history[-1]:f}")
+    except FloatingPointError as error:
+        if settings.raises:
+            raise
+        W[...] = best
+        nonfinite.warn(str(error))
     return history
 
 
-def checked_loss(function: str, loss: Any, iteration: int, learning_rate: float) -> float:
-    """Convert the loss to a float. Raises FloatingPointError if it is not finite."""
-    loss = float(arrays.to_numpy(loss))
+def check_loss(function: str, loss: float, iteration: int, learning_rate: float) -> None:
+    """Raise FloatingPointError if the loss is not finite."""
     if not math.isfinite(loss):
         raise FloatingPointError(
             f"{function}: loss = {loss} in iteration {iteration} with learning_rate={learning_rate:g}; expected a "
             f"finite number; lower learning_rate or reg, and check that the data contains no NaN or infinity"
         )
-    return loss
 
 
 def _data(function: str, X: Any, y: Any, W: Any) -> tuple[Any, Any, np.ndarray | None]:

@@ -22,10 +22,10 @@ from fastnn.layers import affine_backward, affine_forward, softmax_loss
 from fastnn.nn import weights_io
 from fastnn.nn.named_arrays import all_fitting
 from fastnn.output.streams import say
-from fastnn.training import evaluation, sampling
+from fastnn.training import evaluation, nonfinite, sampling
 from fastnn.training.sampling import labelled, rows
 
-from .linear_classifier import checked_loss, sample_batch
+from .linear_classifier import check_loss, sample_batch
 
 __all__ = ["TwoLayerNet", "nn_forward_backward", "nn_forward_pass", "nn_predict", "nn_train"]
 
@@ -76,6 +76,7 @@ def nn_train(
     verbose: bool = False,
     *,
     seed: Any = None,
+    on_nonfinite: str = "warn",
 ) -> dict[str, list[float]]:
     """Train `params` in place by stochastic gradient descent on batches drawn with replacement.
 
@@ -85,9 +86,13 @@ def nn_train(
     learning_rate_decay: factor for the learning rate after each epoch of max(N // batch_size, 1) iterations
     verbose: print the loss of every 100th iteration
     seed: source of random numbers for the batches (see `fastnn.rng`)
+    on_nonfinite: what happens if a loss, or a score in an evaluation, is not finite. "warn": training ends with a
+        RuntimeWarning, and with the parameters of the best val_acc, or those it began with, whose accuracies are
+        appended if there are none; loss_history ends with that loss, or with NaN if it was finite. "raise":
+        FloatingPointError
     Returns a dict with loss_history, the loss of each iteration, train_acc_history (of the batch) and val_acc_history.
     As in the course, accuracies are computed and the rate decays after the first iteration of each epoch.
-    Raises FloatingPointError if a loss is not finite, ValueError for invalid arguments.
+    Raises ValueError for invalid arguments.
     """
     function, generator = "nn_train", rng.generator(seed)
     W1, _, W2, _ = _weights(function, params)
@@ -104,25 +109,54 @@ def nn_train(
     learning_rate_decay = validation.number(function, "learning_rate_decay", learning_rate_decay, above=0)
     num_iters = validation.integer(function, "num_iters", num_iters, minimum=0)
     batch_size = arguments.length(function, "batch_size", batch_size)
-    iterations_per_epoch = max(count // batch_size, 1)
+    iterations_per_epoch, raises = max(count // batch_size, 1), nonfinite.raises(function, on_nonfinite)
     stats: dict[str, list[float]] = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
     with contextlib.ExitStack() as stack:
         if is_ours(loss_func) and is_ours(pred_func):
             stack.enter_context(params_on_device(params))
             X, y, X_val = place(X), place(y), place(X_val)
-        for iteration in range(num_iters):
-            images, labels = sample_batch(X, y, count, batch_size, seed=generator)
-            loss, grads = loss_func(params, images, y=labels, reg=reg)
-            stats["loss_history"].append(checked_loss(function, loss, iteration, learning_rate))
-            with np.errstate(over="ignore", invalid="ignore"):  # the next loss is checked
-                optim.update(optim.sgd, params, grads, {name: {"learning_rate": learning_rate} for name in params})
-            if verbose and iteration % 100 == 0:
-                say(f"iteration {iteration} / {num_iters}: loss {stats['loss_history'][-1]:f}")
-            if iteration % iterations_per_epoch == 0:
-                for name, X_part, y_part in (("train", images, labels), ("val", X_val, y_val)):
-                    correct = pred_func(params, loss_func, X_part) == np.asarray(arrays.to_numpy(y_part))
-                    stats[f"{name}_acc_history"].append(float(np.mean(correct)))
-                learning_rate *= learning_rate_decay
+
+        def evaluate() -> None:
+            accuracies = [
+                float(np.mean(pred_func(params, loss_func, X_part) == np.asarray(arrays.to_numpy(y_part))))
+                for X_part, y_part in ((images, labels), (X_val, y_val))
+            ]
+            for history, accuracy in zip(histories, accuracies, strict=True):
+                history.append(accuracy)
+
+        losses, *histories = stats.values()
+        best, best_acc, message = _copies(params), -1.0, ""
+        try:
+            for iteration in range(num_iters):
+                images, labels = sample_batch(X, y, count, batch_size, seed=generator)
+                loss, grads = loss_func(params, images, y=labels, reg=reg)
+                losses.append(float(arrays.to_numpy(loss)))
+                check_loss(function, losses[-1], iteration, learning_rate)
+                with np.errstate(over="ignore", invalid="ignore"):  # the next loss is checked
+                    optim.update(optim.sgd, params, grads, {name: {"learning_rate": learning_rate} for name in params})
+                if verbose and iteration % 100 == 0:
+                    say(f"iteration {iteration} / {num_iters}: loss {losses[-1]:f}")
+                if iteration % iterations_per_epoch == 0:
+                    evaluate()
+                    if stats["val_acc_history"][-1] > best_acc:
+                        best, best_acc = _copies(params), stats["val_acc_history"][-1]
+                    learning_rate *= learning_rate_decay
+        except FloatingPointError as error:
+            if raises:
+                raise
+            message = str(error)
+            if not losses or math.isfinite(losses[-1]):
+                losses.append(math.nan)
+                message += f" (after iteration {iteration} with learning_rate={learning_rate:g})"
+            params.update({name: arrays.overwrite(params[name], value) for name, value in best.items()})
+            if not stats["val_acc_history"]:
+                try:
+                    evaluate()
+                except FloatingPointError:
+                    for history in histories:
+                        history.append(math.nan)
+    if message:
+        nonfinite.warn(message)
     return stats
 
 
@@ -200,11 +234,14 @@ class TwoLayerNet:
         num_iters: int = 100,
         batch_size: int = 200,
         verbose: bool = False,
+        *,
+        on_nonfinite: str = "warn",
     ) -> dict[str, list[float]]:
         """Call `nn_train` with these parameters. Returns loss_history, train_acc_history, val_acc_history."""
         return nn_train(
             self.params, nn_forward_backward, nn_predict, X, y, X_val, y_val,
             learning_rate, learning_rate_decay, reg, num_iters, batch_size, verbose, seed=self._generator,
+            on_nonfinite=on_nonfinite,
         )  # fmt: skip
 
     @signatures.checked
@@ -225,6 +262,10 @@ class TwoLayerNet:
         Raises ValueError if names or shapes differ from those of this net, or the file has another format.
         """
         self.params = all_fitting("TwoLayerNet.load", "params", self.params, weights_io.load(name)[0])
+
+
+def _copies(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: arrays.copy(value) for name, value in zip(_NAMES, _weights("nn_train", params), strict=True)}
 
 
 def _forward(function: str, params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, np.ndarray, Any]:

@@ -107,7 +107,7 @@ def prepare(model: Any, arguments: dict[str, Any], data: dict, log: Any) -> floa
             print("compiling kernels, first run only ...", file=log, flush=True)
 
     began = time.perf_counter()
-    short = {**arguments, "batch_size": 1, "num_epochs": 1, "seed": 0, "verbose": False}
+    short = {**arguments, "batch_size": 1, "num_epochs": 1, "seed": 0, "verbose": False, "on_nonfinite": "raise"}
     one_image = {name: array[:1] for name, array in data.items() if name.startswith(("X_", "y_"))}
     timer = threading.Timer(_SILENT_SECONDS, announce)
     with contextlib.suppress(RuntimeError):  # without another thread there is no message

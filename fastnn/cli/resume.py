@@ -79,7 +79,7 @@ def _run(path: Path, tree: dict, settings: Settings, epochs: int | None, log: An
         solver.load_state(tree["solver"])
     else:
         changed = {} if epochs is None else {"num_epochs": epochs, "schedule": settings.build_schedule()}
-        solver = Solver.resume(path, data, **changed)
+        solver = Solver.resume(path, data, on_nonfinite="raise", **changed)
     run = Run(solver, data, settings.data, get_backend(), path.parent / CHECKPOINT, settings, log)
     run.check_unfinished()
     return run
@@ -90,7 +90,7 @@ def _run_of_script(path: Path, tree: dict, arguments: argparse.Namespace, log: A
 
     data = data_of_script("resume", tree, path, arguments.data, arguments.data_root)
     changed = {} if arguments.epochs is None else {"num_epochs": arguments.epochs}
-    solver = Solver.resume(path, data, **changed)
+    solver = Solver.resume(path, data, on_nonfinite="raise", **changed)
     file = path.with_name(path.name.removesuffix(".prev"))
     run = Run(solver, data, arguments.data, get_backend(), file, None, log)
     run.check_unfinished()

@@ -156,6 +156,7 @@ class Settings:
             "num_epochs": self.epochs,
             "sampling": self.sampling,
             "early_stopping": self.early_stopping,
+            "on_nonfinite": "raise",
             "transform": Augment(padding=4, flip=0.5) if self.augment else None,
         }
 

@@ -25,6 +25,7 @@ from typing import Any
 from fastnn import arguments
 from fastnn.kernels.dispatch import signatures, validation
 from fastnn.output.streams import say
+from fastnn.training import nonfinite
 
 from .trial_log import FINISHED, TrialLog, load_ledger, plain
 from .trials import choice, grid, integers, log_uniform, random_search, uniform
@@ -64,8 +65,9 @@ def sweep(
 
     A record is {"params": {...}, "status": "finished" or "failed", "reason": None or text, "train_acc": ...,
     "val_acc": ..., other results of `run`, "seconds": ..., "number": counted from 1}. A trial fails if `run` raises an
-    exception, such as FloatingPointError of a Solver, or returns a number that is not finite (recorded as None); the
-    sweep continues with the next one. Ctrl-C stops the sweep; finished trials are kept.
+    exception, or returns a number that is not finite (recorded as None); the sweep continues with the next one. Within
+    `run`, training that diverges raises FloatingPointError, as with on_nonfinite="raise". Ctrl-C stops the sweep;
+    finished trials are kept.
 
     Raises TypeError or ValueError for trials with different names, for params or results that JSON cannot represent,
     for a result without `val_acc`, and for a file that is not a ledger with these names, which is not changed;
@@ -156,7 +158,8 @@ def _run_one(run: Callable, params: dict[str, Any], number: int) -> dict[str, An
     reason, result = None, {"val_acc": None}
     began = time.perf_counter()
     try:
-        returned = run(dict(params))
+        with nonfinite.raising():
+            returned = run(dict(params))
     except Exception as error:
         lines = str(error).splitlines() or [""]
         reason = f"{type(error).__name__}: {lines[0]}".rstrip(": ")

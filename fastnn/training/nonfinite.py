@@ -1,12 +1,54 @@
-"""Explanations of a loss or gradient norm that is not finite: where it began, the likely cause, what to do."""
+"""A loss, gradient norm or score that is not finite: whether training raises or warns, where it began, what to do."""
 
 import contextlib
-from collections.abc import Mapping
+import contextvars
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from fastnn.kernels import to_numpy
+from fastnn.kernels.dispatch import validation
+
+POLICIES = ("warn", "raise")
+_always_raises = contextvars.ContextVar("_always_raises", default=False)
+
+
+class Stopped(Exception):
+    """Raised inside a training loop that stops with a warning: the message and the value that is not finite."""
+
+    def __init__(self, message: str, value: float) -> None:
+        super().__init__(message)
+        self.value = value
+
+
+@contextlib.contextmanager
+def raising() -> Iterator[None]:
+    """Let training raise FloatingPointError in the block, also with on_nonfinite="warn"."""
+    token = _always_raises.set(True)
+    try:
+        yield
+    finally:
+        _always_raises.reset(token)
+
+
+def raises(function: str, on_nonfinite: Any) -> bool:
+    """Check the argument; return whether training raises FloatingPointError, rather than stop with a warning."""
+    return validation.choice(function, "on_nonfinite", on_nonfinite, POLICIES) == "raise" or _always_raises.get()
+
+
+def warn(message: str) -> None:
+    """Give the RuntimeWarning of a training loop that has stopped, for the line that called fastnn."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith("fastnn."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(
+        f"{message}; training stopped, with the best parameters before it; pass on_nonfinite='raise' for an error",
+        RuntimeWarning,
+        stacklevel=level,
+    )
 
 
 def cause(model: Any, images: np.ndarray, rate: Any) -> str:

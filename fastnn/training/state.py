@@ -11,7 +11,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from fastnn import rng
 from fastnn.checkpoint import locks, run, state_validation
 from fastnn.kernels.dispatch import arrays, signatures, validation
 
-from . import nonfinite
 from .sampling import Sampler, is_in_memory
 
 _SNAPSHOT_EVERY = 200  # iterations; a snapshot costs about as much as an iteration
@@ -47,7 +46,7 @@ def _renamed(former: str, name: str) -> property:
 
 
 class Resumable:
-    """Base class of Solver: saves and loads its state, and restores it after an interruption."""
+    """Base class of a Solver that saves and loads its state, and restores it after an interruption."""
 
     model: Any
     update_rule: Callable
@@ -73,12 +72,14 @@ class Resumable:
         self.best_val_acc = 0.0
         self.best_params: dict[str, np.ndarray] = {}
         self.best_buffers: dict[str, np.ndarray] = {}
+        self.stopped: str | None = None  # why the last call of train ended before its last iteration
 
         self._generator = generator
         self._reading_from: dict | None = None  # generator and buffers at the start of the current unit
         self._writing = False
         self._snapshot: dict | None = None
         self._saved: tuple[str, int] | None = None  # the last checkpoint: its file and iteration
+        self._lengths: dict[str, int] = {}  # of histories to which a stop added values that belong to no iteration
 
     def __getstate__(self) -> dict[str, Any]:
         """The state for copying and pickling, without captured CUDA graphs, which cannot be copied."""
@@ -127,22 +128,6 @@ class Resumable:
                 self.save(file)
                 self._saved = saved
 
-    def _save_before_failure(self) -> str:
-        """If the Solver saves checkpoints, save the last finite state; return a phrase that names the file."""
-        finite = (
-            state
-            for state in (self.state(), in_host_memory(self._snapshot))
-            if state and not nonfinite.not_finite(state["params"])
-        )
-        state = next(finite, None)
-        if self.checkpoint_name is None or state is None:
-            return ""
-        name = str(self.checkpoint_name).removesuffix(".h5")
-        if self.checkpoint_every is None:
-            name += f"_iteration_{state['iteration']}"
-        self.save(f"{name}.h5", solver=state)
-        return f"the state after iteration {state['iteration']} is in {name}.h5, for Solver.resume"
-
     @contextlib.contextmanager
     def _reserved(self) -> Iterator[None]:
         """Reserve the checkpoint of this Solver during the block."""
@@ -169,7 +154,7 @@ class Resumable:
         return {
             **self._fingerprint(),
             **{name: getattr(self, attribute) for name, attribute in _NUMBERS.items()},
-            **{name: list(getattr(self, name)) for name in _HISTORIES},
+            **{name: getattr(self, name)[: self._lengths.get(name)] for name in _HISTORIES},
             "params": copied(self.model.params),
             "best_params": copied(self.best_params),
             "best_buffers": copied(self.best_buffers),
@@ -247,19 +232,13 @@ class Resumable:
         self._reading_from = None
         self._writing = False
 
-    def _put_back_best(self, finished: bool) -> None:
+    def _put_back(self, params: Mapping[str, Any], buffers: Mapping[str, Any], finished: bool) -> None:
+        """End a call of train with these parameters and buffers in the model."""
         self._writing = True
-        _assign(self.model.params, self.best_params)
-        _assign(self._buffers, self.best_buffers)
+        _assign(self.model.params, params)
+        _assign(self._buffers, buffers)
         self.finished = finished
         self._writing = False
-
-    def _give_up(self, *parts: str | None) -> NoReturn:
-        """Save the state before the failure, put the best parameters into the model, and raise FloatingPointError."""
-        self._recover()
-        saved = self._save_before_failure()
-        self._put_back_best(finished=False)
-        raise FloatingPointError("; ".join(filter(None, (*parts, saved)))) from None
 
     def _recover(self) -> None:
         """Undo an interrupted unit; if this is interrupted, it can be called again."""
@@ -281,6 +260,7 @@ class Resumable:
             setattr(self, attribute, type(getattr(self, attribute))(state[name]))
         for name in _HISTORIES:
             setattr(self, name, [float(value) for value in state[name]])
+        self._lengths, self.stopped = {}, None
         self.sampler.order = np.array(state["order"])
         rng.set_state(self._generator, state["generator"])
         self._reading_from = None

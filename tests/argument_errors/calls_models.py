@@ -38,7 +38,7 @@ MATRIX = array(W)
 REG = {"reg": number(0.1, least=0)}
 DESCENT = {
     "learning_rate": number(1e-3, least=0), **REG, "num_iters": integer(2, 0), "batch_size": integer(3, 1),
-    "verbose": flag(),
+    "verbose": flag(), "on_nonfinite": choice("raise"),
 }  # fmt: skip
 DECAY = {"learning_rate_decay": number(0.9, above=0)}
 DATA = {"X_train": X, "y_train": Y, "X_val": X, "y_val": Y}
@@ -129,6 +129,7 @@ net = two_layer_net
 LOSS = {"loss_func": function(net.nn_forward_backward)}
 TRAIN = {"X": FLAT, "y": TARGETS, "X_val": FLAT, "y_val": TARGETS, "learning_rate": DESCENT["learning_rate"], **DECAY}
 TRAIN |= {**REG, "num_iters": integer(2, 0), "batch_size": integer(3, 1), "verbose": flag()}
+TRAIN |= {"on_nonfinite": choice("raise")}
 
 
 def small():
@@ -177,7 +178,8 @@ MODELS |= {
     f"{name}.train": Call(
         lambda: lambda momentum, **arguments: encoder().train(**arguments, momentum=momentum), X=FLAT,
         num_epochs=integer(1, 1), batch_size=integer(3, 1), learning_rate=number(0.1, least=0),
-        update_rule=choice("nesterov"), seed=seed(), verbose=flag(), momentum=number(0.9, least=0, most=1),
+        update_rule=choice("nesterov"), seed=seed(), verbose=flag(),
+        on_nonfinite=choice("raise"), momentum=number(0.9, least=0, most=1),
     ),
     f"{name}.save": Call(lambda: encoder().save, name=path("encoder.npz")),
     f"{name}.load": Call(lambda: encoder().load, name=path("autoencoder.npz")),

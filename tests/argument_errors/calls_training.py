@@ -132,6 +132,7 @@ TRAINING |= {
         sampling=choice("epoch"),
         transform=function(lambda images, generator: images, none=True),
         clip_norm=number(1.0, above=0, none=True),
+        on_nonfinite=choice("raise"),
         callbacks=Fed((print,), [3, "a", NOTHING, None, [3], ["print"], print]),
     ),
     "solver.Solver.check_accuracy": Call(

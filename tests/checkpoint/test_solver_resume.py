@@ -87,6 +87,7 @@ def test_every_option_of_a_solver_comes_back(tmp_path):
         "sampling": "epoch",
         "transform": Augment(1),
         "clip_norm": 0.5,
+        "on_nonfinite": "raise",
     }
     keywords = {name for name, one in inspect.signature(Solver).parameters.items() if one.kind is one.KEYWORD_ONLY}
     assert set(given) == keywords - {"seed", "callbacks"}

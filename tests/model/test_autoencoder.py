@@ -235,9 +235,9 @@ def test_an_interrupted_fit_keeps_its_last_iterate(monkeypatch):
 def test_costs_that_are_not_finite():
     bad = X.copy()
     bad[2, 1] = np.nan
-    message = r"cost = nan; expected a finite number; lower learning_rate=0.5, or check that X is finite"
+    message = r"cost = nan in iteration 1; expected a finite number; lower learning_rate=0.5, or check that X is finite"
     with pytest.raises(FloatingPointError, match=rf"SparseAutoencoder.train: {message}"):
-        small().train(bad, learning_rate=0.5, update_rule="sgd")
+        small().train(bad, learning_rate=0.5, update_rule="sgd", on_nonfinite="raise")
     model = small()
     before = {name: value.copy() for name, value in model.params.items()}
     with pytest.raises(
@@ -246,8 +246,31 @@ def test_costs_that_are_not_finite():
         model.fit_lbfgs(bad)
     for name, value in model.params.items():
         np.testing.assert_array_equal(value, before[name])
-    with pytest.raises(FloatingPointError, match=r"cost = (inf|nan); expected a finite number; lower learning_rate"):
-        small().train(X, 50, learning_rate=1e100, update_rule="sgd")
+    with pytest.raises(
+        FloatingPointError, match=r"cost = (inf|nan) in iteration \d+; expected a finite number; lower learning_rate"
+    ):
+        small().train(X, 50, learning_rate=1e100, update_rule="sgd", on_nonfinite="raise")
+
+
+def test_a_cost_that_is_not_finite_ends_training_with_a_warning():
+    model, expected, count = small(), small(), []  # updates of four parameters, two batches in an epoch
+
+    def explode(w, dw, config):
+        count.append(1)
+        return (w + np.inf if len(count) > 4 * 2 * 2 else w - 0.1 * dw), config
+
+    costs = expected.train(X, 2, 3, 0.1, "sgd", seed=0)
+    with (
+        np.errstate(all="ignore"),
+        pytest.warns(RuntimeWarning, match=r"SparseAutoencoder.train: cost = inf in iteration 6") as caught,
+    ):
+        found = model.train(X, 50, 3, 0.1, explode, seed=0)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert found[-1] == np.inf
+    np.testing.assert_allclose(found[: len(costs)], costs)
+    assert len(found) == len(costs) + 2
+    for name, value in expected.params.items():
+        np.testing.assert_allclose(model.params[name], value)
 
 
 # ---- files and arguments ----

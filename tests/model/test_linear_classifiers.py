@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from fastnn import rng
 from fastnn.classifiers import LinearClassifier, LinearSVM, Softmax, linear_classifier
 from fastnn.classifiers.linear_classifier import (
     predict_linear_classifier,
@@ -181,11 +182,42 @@ def test_a_loss_that_is_not_finite_stops_training(backend):
         with pytest.raises(
             FloatingPointError, match=rf"^{make.__name__}.train: loss = \w+ in iteration \d+ with learning_rate=1e\+300"
         ):
-            make(seed=0).train(1e10 * X, y, learning_rate=1e300, reg=1.0)
+            make(seed=0).train(1e10 * X, y, learning_rate=1e300, reg=1.0, on_nonfinite="raise")
     with pytest.raises(
         FloatingPointError, match=r"loss = nan in iteration 0 .*; lower learning_rate or reg, and check"
     ):
-        train_linear_classifier(svm_loss_vectorized, None, X * np.nan, y)
+        train_linear_classifier(svm_loss_vectorized, None, X * np.nan, y, on_nonfinite="raise")
+
+
+def test_a_loss_that_is_not_finite_ends_training_with_a_warning(backend):
+    X, y = blobs(30)
+    for make in CLASSES:
+        classifier = make(seed=0)
+        with pytest.warns(RuntimeWarning, match=rf"^{make.__name__}.train: loss = \w+ in iteration \d+ ") as caught:
+            history = classifier.train(1e10 * X, y, learning_rate=1e300, reg=1.0)
+        assert [warning.filename for warning in caught] == [__file__]
+        assert np.isfinite(history).tolist() == [True] * (len(history) - 1) + [False]
+        assert classifier.predict(X).shape == (30,)
+        np.testing.assert_array_equal(classifier.W, 0.001 * rng.generator(0).standard_normal((5, 3)))
+    with pytest.warns(RuntimeWarning, match=r"^train_linear_classifier: loss = nan in iteration 0 ") as caught:
+        W, history = train_linear_classifier(svm_loss_vectorized, np.ones((5, 3)), X * np.nan, y)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert np.isnan(history).tolist() == [True]
+    assert (W == 1).all()
+
+
+def test_weights_of_the_lowest_loss_come_back():
+    """Of every hundredth iteration, before the loss is no longer finite."""
+    X, y, seen = *blobs(30), []
+
+    def loss(W, X, y, reg):
+        seen.append(W.copy())
+        return {100: 0.5, 200: 0.25, 300: 0.375, 350: np.inf}.get(len(seen) - 1, 1.0), np.ones_like(W)
+
+    with pytest.warns(RuntimeWarning, match="loss = inf in iteration 350 with learning_rate=0.5"):
+        W, history = train_linear_classifier(loss, None, X, y, 0.5, num_iters=1000, seed=0)
+    assert len(history) == 351
+    np.testing.assert_array_equal(W, seen[200])
 
 
 def test_functional_forms(backend):

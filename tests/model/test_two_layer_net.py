@@ -162,7 +162,47 @@ def test_a_loss_that_is_not_finite_stops_training(backend):
     with pytest.raises(
         FloatingPointError, match=r"^nn_train: loss = nan in iteration 0 with learning_rate=0.5; expect"
     ):
-        nn_train(params, nn_forward_backward, nn_predict, X * np.nan, y, X, y, learning_rate=0.5)
+        nn_train(params, nn_forward_backward, nn_predict, X * np.nan, y, X, y, 0.5, on_nonfinite="raise")
+
+
+def test_a_loss_that_is_not_finite_ends_training_with_a_warning(backend):
+    X, y, params = get_toy_data()
+    before = {name: value.copy() for name, value in params.items()}
+    with pytest.warns(RuntimeWarning, match=r"^nn_train: loss = nan in iteration 0 ") as caught:
+        stats = nn_train(params, nn_forward_backward, nn_predict, X * np.nan, y, X, y)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert np.isnan([stats["loss_history"], stats["train_acc_history"], stats["val_acc_history"]]).all()
+    net = TwoLayerNet(4, 10, 3, std=0.1, seed=0)
+    net.params = {name: value.copy() for name, value in before.items()}
+    with pytest.warns(
+        RuntimeWarning, match=r"is (nan|inf); .*\(after iteration 0 with learning_rate=1e\+200\)"
+    ) as caught:
+        stats = net.train(X, y, X, y, learning_rate=1e200)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert np.isnan(stats["loss_history"]).tolist() == [False, True]
+    assert stats["val_acc_history"] == [np.mean(net.predict(X) == y)]
+    for found in (params, net.params):
+        for name, value in before.items():
+            np.testing.assert_array_equal(found[name], value)
+
+
+def test_parameters_of_the_best_accuracy_come_back():
+    X, y, params = get_toy_data()
+    seen = []
+
+    def predict(params, loss_func, X):
+        seen.append({name: value.copy() for name, value in params.items()})
+        return y if len(seen) == 4 else np.full(len(y), -1)  # the validation images in the second epoch
+
+    def loss(params, X, y, reg):
+        found, grads = nn_forward_backward(params, X, y, reg)
+        return (np.nan if len(seen) >= 16 else found), grads
+
+    with pytest.warns(RuntimeWarning, match="loss = nan in iteration 8"):
+        stats = nn_train(params, loss, predict, X, y, X, y, batch_size=5)
+    assert stats["val_acc_history"] == [0, 1, 0, 0, 0, 0, 0, 0]
+    for name, value in seen[3].items():
+        np.testing.assert_array_equal(params[name], value)
 
 
 def train(X, y, params, **options):

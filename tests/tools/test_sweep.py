@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from fastnn import reset_seed
+from fastnn.classifiers import LinearSVM, fc_net
+from fastnn.classifiers.linear_classifier import test_one_param_set as one_param_set
+from fastnn.solver import Solver
 from fastnn.sweep import best, choice, grid, integers, load_ledger, log_uniform, random_search, sweep, uniform
 
 
@@ -199,6 +202,25 @@ def test_failed_trials_are_recorded_and_the_sweep_continues(tmp_path):
     assert best(records) is records[3]
     with pytest.raises(ValueError, match="none of the 3 trials finished, the first because of \"KeyError: 'x'\""):
         best(records[:3])
+
+
+def test_a_trial_that_diverges_has_failed(one_backend):
+    X, y = np.eye(4), np.arange(4) % 2
+    data = {"X_train": X, "y_train": y, "X_val": X, "y_val": y}
+
+    def of_solver(params):
+        model = fc_net.TwoLayerNet(4, 5, 2, seed=0)
+        solver = Solver(model, data, optim_config={"learning_rate": params["a"]}, verbose=False, seed=0)
+        solver.train()
+        return {"val_acc": solver.best_val_acc}
+
+    def of_classifier(params):
+        return {"val_acc": one_param_set(LinearSVM(seed=0), data, params["a"], 1.0, 20)[2]}
+
+    for run in (of_solver, of_classifier):
+        records = run_all(run, grid(a=[1e-3, 1e200]))
+        assert [record["status"] for record in records] == ["finished", "failed"]
+        assert records[1]["reason"].startswith("FloatingPointError: ")
 
 
 def test_failed_trials_are_run_again_on_request(tmp_path):

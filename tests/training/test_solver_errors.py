@@ -18,7 +18,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_best_parameters(value):
                 return value, {}
             return super().loss(X, y)
 
-    solver = make(Diverging())
+    solver = make(Diverging(), on_nonfinite="raise")
     with pytest.raises(FloatingPointError, match=rf"Solver: loss = {value} in iteration 8; .*lower learning_rate=0\.0"):
         solver.train()
     assert solver.iteration == 7
@@ -30,13 +30,13 @@ def test_the_cause_of_a_loss_that_is_not_finite_is_named():
     parts = data()
     parts["X_train"] = np.full_like(parts["X_train"], np.nan)
     with pytest.raises(FloatingPointError, match=r"iteration 1; .*the batch contains NaN or infinity: check the data"):
-        Solver(Model(), parts, verbose=False).train()
+        Solver(Model(), parts, verbose=False, on_nonfinite="raise").train()
 
     def explode(w, dw, config):
         return w + np.inf, config
 
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=r"iteration 1.*parameters \['W', 'b', "):
-        make(update_rule=explode).train()
+        make(update_rule=explode, on_nonfinite="raise").train()
 
     class Steep(Model):
         def loss(self, X, y=None):
@@ -44,7 +44,7 @@ def test_the_cause_of_a_loss_that_is_not_finite_is_named():
             return loss if y is None else (loss, {**grads, "b": np.full(CLASSES, np.inf)})
 
     with pytest.raises(FloatingPointError, match="norm of the gradients = inf in iteration 1"):
-        make(Steep(), clip_norm=1.0).train()
+        make(Steep(), clip_norm=1.0, on_nonfinite="raise").train()
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,7 @@ def test_the_cause_of_a_loss_that_is_not_finite_is_named():
         ({"num_train_samples": 0}, ValueError, "Solver: num_train_samples=0 is out of range"),
         ({"num_val_samples": 1.5}, ValueError, r"Solver: num_val_samples=1\.5 is not an integer"),
         ({"clip_norm": 0}, ValueError, "Solver: clip_norm=0 is out of range"),
+        ({"on_nonfinite": "warm"}, ValueError, "Solver: on_nonfinite='warm' is unknown.*did you mean 'warn'"),
         ({"sampling": "epochs"}, ValueError, "Solver: sampling='epochs' is unknown.*did you mean 'epoch'"),
         ({"seed": "a"}, TypeError, "generator: seed='a' is not a seed"),
         ({"early_stopping": 0}, ValueError, "Solver: early_stopping=0 is out of range"),

@@ -32,7 +32,7 @@ def network(*layers, **options):
 def message(model, **options):
     """Return the error of a solver that fails in its first iteration."""
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError) as caught:
-        Solver(model, data(), verbose=False, seed=0, **options).train()
+        Solver(model, data(), verbose=False, seed=0, on_nonfinite="raise", **options).train()
     return str(caught.value)
 
 
@@ -106,7 +106,7 @@ def test_a_search_that_fails_hides_nothing():
 def test_the_search_leaves_buffers_and_randomness_as_they_were():
     model = network(nn.BatchNorm1d(6, dtype=np.float64), nn.Dropout(0.5, seed=1), Broken("output"))
     before = {name: value.copy() for name, value in model.buffers.items()}
-    solver = Solver(model, data(), verbose=False, seed=0)
+    solver = Solver(model, data(), verbose=False, seed=0, on_nonfinite="raise")
     generator = solver.state()["generator"]
     with pytest.raises(FloatingPointError):
         solver.train()
@@ -127,7 +127,7 @@ class Interrupted(Model):
     ("options", "name"), [({}, "run_iteration_7.h5"), ({"checkpoint_every": 100}, "run.h5")], ids=["epochs", "every"]
 )
 def test_the_state_before_is_saved_and_training_resumes_from_it(tmp_path, options, name):
-    options = {"checkpoint_name": str(tmp_path / "run"), **options}
+    options = {"checkpoint_name": str(tmp_path / "run"), "on_nonfinite": "raise", **options}
     solver = make(Interrupted(), **options)
     solver.model.solver = solver
     with pytest.raises(FloatingPointError, match=rf"; the state after iteration 7 is in .*{name}, for Solver.resume$"):
@@ -151,7 +151,7 @@ def test_where_the_parameters_are_not_finite_an_earlier_state_is_saved(tmp_path)
         config["count"] = config.get("count", 0) + 1
         return w + (np.inf if config["count"] == 5 else 0.1), config
 
-    solver = make(update_rule=explode, checkpoint_name=str(tmp_path / "run"))
+    solver = make(update_rule=explode, checkpoint_name=str(tmp_path / "run"), on_nonfinite="raise")
     with (
         np.errstate(all="ignore"),
         pytest.raises(FloatingPointError, match=r"iteration 6.*the state after iteration 0 is"),

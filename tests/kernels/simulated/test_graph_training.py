@@ -162,13 +162,11 @@ def test_a_loss_that_is_not_finite_is_found_in_its_iteration(capsys):
         with fastnn.use_backend(backend):
             solver = Solver(network(), data, batch_size=3, num_epochs=2, num_val_samples=1, sampling="epoch", seed=1)
             solver.num_train_samples = 1
-            with pytest.raises(
-                FloatingPointError, match=r"loss = nan in iteration 8; .*the batch contains NaN"
-            ) as caught:
+            with pytest.warns(RuntimeWarning, match=r"loss = nan in iteration 8; .*the batch contains NaN") as caught:
                 solver.train()
-        failed.append((str(caught.value), len(solver.loss_history)))
+        failed.append((str(caught[0].message), len(caught), len(solver.loss_history)))
         printed.append(capsys.readouterr().out.splitlines())
-    assert failed[0] == failed[1] and failed[0][1] == 7
+    assert failed[0] == failed[1] and failed[0][1:] == (1, 8)
     assert printed[0] == printed[1]
 
 
