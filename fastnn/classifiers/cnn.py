@@ -13,6 +13,8 @@ from fastnn.kernels.dispatch import validation
 from fastnn.layer_utils import *  # noqa: F403
 from fastnn.nn import BatchNorm1d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, init
 
+from . import course_layers
+
 __all__ = ["ThreeLayerConvNet"]
 __all__ += layer_utils.__all__
 
@@ -31,7 +33,8 @@ class ThreeLayerConvNet(Sequential):
     weight_scale: standard deviation of the initial weights; biases are initially 0
     reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + sum(W2*W2) + sum(W3*W3))
     dtype, seed: of the parameters (see `fastnn.rng`)
-    use_batchnorm: use conv - batch norm - ReLU - pool - affine - batch norm - ReLU - affine
+    use_batchnorm: use conv - batch norm - ReLU - pool - affine - batch norm - ReLU - affine; as in the course,
+        running_var is initially 0
     """
 
     def __init__(
@@ -67,11 +70,11 @@ class ThreeLayerConvNet(Sequential):
             "seed": rng.generator(seed),
         }
         spatial = (
-            (BatchNorm2d(num_filters, dtype=dtype),)
+            (course_layers.batchnorm(BatchNorm2d(num_filters, dtype=dtype)),)
             if validation.flag("ThreeLayerConvNet", "use_batchnorm", use_batchnorm)
             else ()
         )
-        flat = (BatchNorm1d(hidden_dim, dtype=dtype),) if use_batchnorm else ()
+        flat = (course_layers.batchnorm(BatchNorm1d(hidden_dim, dtype=dtype)),) if use_batchnorm else ()
         super().__init__(
             Conv2d(channels, num_filters, filter_size, padding=pad, **options),
             *spatial,

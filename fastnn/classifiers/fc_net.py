@@ -13,7 +13,11 @@ import numpy as np
 from fastnn import arguments, layer_utils, rng
 from fastnn.kernels.dispatch import validation
 from fastnn.layer_utils import *  # noqa: F403
+from fastnn.layers.dropout import LARGEST_SEED
 from fastnn.nn import BatchNorm1d, Dropout, LayerNorm, Linear, Module, ReLU, Sequential, init
+
+from . import course_layers
+from .course_layers import ReseedingDropout
 
 __all__ = ["FullyConnectedNet", "TwoLayerNet"]
 __all__ += layer_utils.__all__
@@ -66,12 +70,13 @@ class FullyConnectedNet(Sequential):
 
     hidden_dims: H1, H2, ...; input_dim: D; num_classes: K; inputs (N, d1, ..., dk) are flattened to (N, D)
     dropout_keep_ratio: probability of keeping an element; 1: no dropout layers
-    normalization: None, "batchnorm" or "layernorm"
+    normalization: None, "batchnorm" or "layernorm"; as in the course, batch norm's running_var is initially 0
     reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + ... + sum(WL*WL)); gamma, beta and biases are not penalized
     weight_scale: standard deviation of the initial weights; biases and beta are initially 0, gamma 1
     dtype: of the parameters
-    seed: of dropout, as in the course: an int gives every layer the mask of `dropout_param["seed"]` in every call, for
-        gradient checks; None lets masks vary, with keys drawn from `generator` after the weights
+    seed: of dropout, as in the course: with an int, every dropout layer calls np.random.seed(seed) in every forward
+        pass and draws its mask from NumPy's global state, so that masks stay the same in gradient checks; None lets
+        masks vary, with keys drawn from `generator` after the weights
     generator: source of the weights, drawn in the order W1, W2, ... (a `seed` as in `fastnn.rng`)
     """
 
@@ -96,7 +101,7 @@ class FullyConnectedNet(Sequential):
         weight_scale = validation.number(function, "weight_scale", weight_scale, minimum=0)
         source, dtype = rng.generator(generator), arguments.dtype(function, dtype)
         if seed is not None:
-            seed = validation.integer(function, "seed", seed, minimum=0, maximum=2**64 - 1)
+            seed = validation.integer(function, "seed", seed, minimum=0, maximum=LARGEST_SEED)
         initialiser = functools.partial(init.normal, std=weight_scale)
         input_dim = validation.integer(function, "input_dim", input_dim, minimum=1)
         num_classes = validation.integer(function, "num_classes", num_classes, minimum=1)
@@ -110,11 +115,13 @@ class FullyConnectedNet(Sequential):
             if number == len(affine):
                 break
             if normalization is not None:
-                layers.append(_NORMALIZATIONS[normalization](linear.out_features, dtype=dtype))
+                layer = _NORMALIZATIONS[normalization](linear.out_features, dtype=dtype)
+                layers.append(course_layers.batchnorm(layer) if isinstance(layer, BatchNorm1d) else layer)
                 names += [f"gamma{number}", f"beta{number}"]
             layers.append(ReLU())
             if keep < 1:
-                layers.append(Dropout(1 - keep, seed=source if seed is None else seed, fixed=seed is not None))
+                dropout = Dropout(1 - keep, seed=source) if seed is None else ReseedingDropout(1 - keep, seed)
+                layers.append(dropout)
         super().__init__(*layers, reg=reg, names=names)
 
 

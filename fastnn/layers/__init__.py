@@ -7,8 +7,8 @@ layout, and are never modified; errors are ValueError and TypeError. Loss functi
 conv_param is a dict with `stride` and `pad`; pool_param is a dict with `pool_height`, `pool_width`, `stride` and
 optionally `pad`. Stride and pad are integers (also as floats: 3.0) or (height, width) pairs. bn_param contains the mode
 and the running averages of batch norm, which a forward pass in training mode updates: see `normalization`.
-dropout_param has `p`, the probability of keeping an element, `mode`, and optionally `seed`, which makes every call use
-the same mask.
+dropout_param has `p`, the probability of keeping an element, `mode`, and optionally `seed`, with which every call seeds
+NumPy's global state and so uses the same mask.
 """
 
 from fastnn.kernels.losses import mse_loss, softmax_loss, svm_loss

@@ -17,8 +17,7 @@ class Dropout(Module):
 
     p: probability of dropping an element, as in torch; at least 0, less than 1
     seed: source of the key of the masks (see `fastnn.rng`), drawn once by the constructor
-    fixed: use the same mask in every call, for numeric gradients; if seed is an int, it is the mask of that seed in
-        `fastnn.layers.dropout_forward`
+    fixed: use the same mask in every call, for numeric gradients; if seed is an int, it is the key of that mask itself
 
     Buffers: key, and draws, the number of forward passes in training mode; `state_dict` omits both. They determine the
     next mask, which is the same on every backend.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import nn
+from fastnn import layers, nn
 from fastnn.classifiers import FullyConnectedNet
 from fastnn.gradient_check import eval_numerical_gradient
 from fastnn.solver import Solver
@@ -41,6 +41,8 @@ def test_gradients(backend, normalization, keep):
     np.random.seed(231)
     X, y = np.random.randn(4, 2, 3), np.random.randint(3, size=4)
     model = FullyConnectedNet([7, 8], 6, 3, keep, normalization, 0.7, 0.5, np.float64, seed=123)
+    for name in ("b1", "b2"):  # else a ReLU without kept inputs is at its kink
+        model.params[name] = np.random.randn(*model.params[name].shape)
     _, grads = model.loss(X, y)
     assert list(grads) == list(model.params)
     for name, value in model.params.items():
@@ -88,6 +90,67 @@ def test_a_generator_for_the_weights_leaves_the_global_state_alone():
     np.testing.assert_array_equal(np.random.get_state()[1], before)
     np.testing.assert_array_equal(first.params["W1"], second.params["W1"])
     assert first.buffers["2.key"] == second.buffers["2.key"]
+
+
+@pytest.mark.parametrize("normalization", ["batchnorm", "layernorm"])
+def test_running_variances_begin_at_0_as_in_the_course(normalization):
+    model = FullyConnectedNet([4, 5], 3, normalization=normalization, generator=0)
+    running = {name: value for name, value in model.buffers.items() if "running" in name}
+    assert len(running) == (4 if normalization == "batchnorm" else 0)
+    assert not any(value.any() for value in running.values())
+    assert nn.BatchNorm1d(4).buffers["running_var"].all()
+
+
+def test_one_step_gives_a_tenth_of_the_variance(backend):
+    """As `bn_param` in the course: running_var = 0.9 * 0 + 0.1 * var."""
+    X, y = np.random.default_rng(0).standard_normal((6, 3)), np.arange(6) % 2
+    model = FullyConnectedNet([4], 3, 2, normalization="batchnorm", dtype=np.float64, generator=0)
+    model.loss(X, y)
+    np.testing.assert_allclose(model.buffers["1.running_var"], 0.1 * (X @ model.params["W1"]).var(axis=0))
+
+
+@pytest.mark.parametrize("solver_seed", [None, 5])
+def test_a_run_with_an_int_seed_can_be_resumed_exactly(tmp_path, solver_seed):
+    """Although every forward pass sets NumPy's global state, from which a Solver without a seed draws too."""
+    X, y = np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2
+    data = {"X_train": X, "y_train": y, "X_val": X, "y_val": y}
+
+    def solver(**options):
+        np.random.seed(0)
+        model = FullyConnectedNet([6, 5], 3, 2, 0.5, seed=3, generator=1, normalization="batchnorm")
+        options = {"update_rule": "adam", "num_train_samples": 10, "verbose": False, "seed": solver_seed, **options}
+        return Solver(model, data, batch_size=4, num_epochs=4, **options)
+
+    def save(one):
+        if one.iteration == 7:
+            one.save(tmp_path / "run.h5")
+            raise KeyboardInterrupt
+
+    expected = solver()
+    expected.train()
+    interrupted = solver(callbacks=[save])
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.train()
+    np.random.seed(99)
+    resumed = Solver.resume(tmp_path / "run.h5", data, callbacks=[])
+    assert isinstance(resumed.model, FullyConnectedNet)
+    resumed.train()
+    assert resumed.loss_history == expected.loss_history
+    for name, value in expected.model.params.items():
+        np.testing.assert_array_equal(resumed.model.params[name], value)
+
+
+def test_an_int_seed_draws_as_the_layer_function(backend):
+    X, y = np.random.default_rng(0).standard_normal((3, 5)), np.array([0, 1, 2])
+    model = FullyConnectedNet([20], 5, 3, 0.5, weight_scale=0.5, dtype=np.float64, generator=1, seed=3)
+    W1, b1, W2, b2 = model.params.values()
+    hidden = np.maximum(X @ W1 + b1, 0)
+    hidden, _ = layers.dropout_forward(hidden, {"mode": "train", "p": 0.5, "seed": 3})
+    expected = np.random.rand()
+    assert model.loss(X, y)[0] == pytest.approx(layers.softmax_loss(hidden @ W2 + b2, y)[0])
+    assert np.random.rand() == expected
+    with pytest.raises(ValueError, match="FullyConnectedNet: seed=4294967296 is out of range"):
+        FullyConnectedNet([20], seed=2**32)
 
 
 def test_an_int_seed_fixes_the_masks(backend):

@@ -153,15 +153,16 @@ def test_dropout(backend, p):
 
 
 def test_fully_connected_net_with_dropout(backend):
-    """The weights of the three nets come from one random stream, as in the notebook."""
+    """Weights and masks come from one random stream, which the seed sets again and again, as in the notebook."""
     X, y = inputs()
-    for dropout_keep_ratio in (1, 0.75, 0.5):
+    figures = {1: 2.3004790897684924, 0.75: 2.302371489704412, 0.5: 2.3042759220785896}
+    for dropout_keep_ratio, expected in figures.items():
         model = FullyConnectedNet(
             [H1, H2], input_dim=D, num_classes=C, weight_scale=5e-2, dtype=np.float64,
             dropout_keep_ratio=dropout_keep_ratio, seed=123,
         )  # fmt: skip
         loss, grads = model.loss(X, y)
-        assert loss == pytest.approx(2.300479089768492, rel=1e-12 if dropout_keep_ratio == 1 else 2e-2)
+        assert loss == pytest.approx(expected, rel=1e-14)
         numeric = numeric_gradients(model, X, y)
         for name in sorted(grads):
             assert_close(numeric[name], grads[name], 1e-5)
