@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels.dispatch import validation
+from fastnn.kernels.dispatch import tensors, validation
 
 
 def cache(function: str, value: Any, length: int) -> tuple:
@@ -164,12 +164,12 @@ def callbacks(function: str, name: str, values: Iterable[Callable]) -> list[Call
 
 
 def unshared(value: Any) -> Any:
-    """Copy the lists, dicts and arrays in a value; 0-d arrays become Python numbers."""
+    """Copy the lists, dicts and arrays in a value; 0-d arrays become Python numbers, torch's dtypes those of NumPy."""
     if isinstance(value, np.ndarray):
         return value.copy() if value.ndim else value.item()
     if isinstance(value, dict):
         return {key: unshared(inner) for key, inner in value.items()}
-    return type(value)(map(unshared, value)) if type(value) in (list, tuple) else value
+    return type(value)(map(unshared, value)) if type(value) in (list, tuple) else tensors.numpy_dtype(value)
 
 
 def movable(function: str, name: str, x: Any) -> np.ndarray:

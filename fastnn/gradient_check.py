@@ -116,6 +116,7 @@ def _checked(function: str, f: Any, x: Any, h: Any, name: str = "x") -> tuple[np
     return arguments.movable(function, name, x), validation.number(function, "h", h, above=0)
 
 
+@signatures.checked
 def _of_array(function: str, weights: str, f: Callable, x: Any, df: Any, h: Any, name: str = "x") -> np.ndarray:
     """Compute the gradient of sum(f(x) * df); errors call df `weights` and x `name`."""
     x, h = _checked(function, f, x, h, name)

@@ -120,8 +120,10 @@ class LinearClassifier:
         accuracy = np.mean(classifier.predict(X_val) == y_val)
 
     seed: source of random numbers for weights and batches (see `fastnn.rng`)
-    W: the weights (D, K); None before training
+    W: the weights (D, K); None before training; a tensor after training on tensors
     """
+
+    _become_tensors = ("W",)  # see `fastnn.kernels.dispatch.tensors`
 
     @signatures.checked
     def __init__(self, *, seed: Any = None) -> None:

@@ -186,10 +186,13 @@ def nn_predict(params: dict[str, np.ndarray], loss_func: Callable, X: Any) -> np
 class TwoLayerNet:
     """affine - ReLU - affine - softmax with its own training loop; `params` contains W1, b1, W2, b2.
 
-    input_size, hidden_size, output_size: D, H, K; dtype: of the parameters
+    input_size, hidden_size, output_size: D, H, K
+    dtype: of the parameters; a dtype of torch makes them tensors
     std: standard deviation of the initial weights; biases are initially 0
     seed: source of random numbers for weights and batches (see `fastnn.rng`)
     """
+
+    _become_tensors = ("params",)  # see `fastnn.kernels.dispatch.tensors`
 
     @signatures.checked
     def __init__(
@@ -261,7 +264,13 @@ class TwoLayerNet:
 
         Raises ValueError if names or shapes differ from those of this net, or the file has another format.
         """
-        self.params = all_fitting("TwoLayerNet.load", "params", self.params, weights_io.load(name)[0])
+        self.params = _loaded(self.params, weights_io.load(name)[0])
+
+
+@signatures.checked
+def _loaded(params: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Copies of the values for these parameters; tensors for tensors."""
+    return all_fitting("TwoLayerNet.load", "params", params, values)
 
 
 def _copies(params: dict[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def on_same_device(value: Any, other: Any) -> Any:
 
 def asarray(value: Any, dtype: Any = None) -> Any:
     """Convert to an array, without a copy if it is one; a device array moves to the host unless cuda is active."""
+    if _is_gpu_tensor(value) and computes_on_gpu():
+        value = _memory.from_dlpack(value)
     if not is_on_device(value):
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             value = np.from_dlpack(value)
@@ -71,7 +73,8 @@ def asarray(value: Any, dtype: Any = None) -> Any:
 def reason_not_plain(value: Any) -> tuple[str, str] | None:
     """Return why a value, or an entry of a list, cannot be converted to a plain array, and the remedy; or None.
 
-    A conversion would lose the mask of a masked array, units, or the gradient of a tensor.
+    A conversion would lose the mask of a masked array, units, or the gradient of a tensor. NumPy has neither bfloat16
+    nor sparse arrays, and other backends than cuda do not read the memory of a GPU.
     """
     kinds = {*map(type, value)} if isinstance(value, (list, tuple)) else {type(value)}
     for kind in kinds - {np.ndarray, np.memmap, np.recarray}:
@@ -82,7 +85,19 @@ def reason_not_plain(value: Any) -> tuple[str, str] | None:
             return f"of the type {name}, a subclass of np.ndarray with a meaning of its own", "pass np.asarray({})"
     if getattr(value, "requires_grad", False) is True:
         return "a tensor that requires a gradient, which would be lost", "detach it: pass {}.detach()"
+    if str(getattr(value, "dtype", "")) in ("torch.float16", "torch.bfloat16"):
+        return f"a tensor of {value.dtype}, of shape {tuple(value.shape)}", "convert it: pass {}.float()"
+    if getattr(value, "is_sparse", False) is True:
+        return f"a sparse tensor of shape {tuple(value.shape)}", "convert it: pass {}.to_dense()"
+    if _is_gpu_tensor(value) and not computes_on_gpu():
+        what = f"a tensor on {value.device}, but the backend {active.name()!r} computes on the CPU"
+        return what, "pass {}.cpu(), or choose the backend cuda"
     return None
+
+
+def _is_gpu_tensor(value: Any) -> bool:
+    """Whether this is a tensor of another package in the memory of a GPU."""
+    return getattr(getattr(value, "device", None), "type", "cpu") != "cpu"
 
 
 def common_dtype(given: Iterable[np.ndarray]) -> np.dtype:

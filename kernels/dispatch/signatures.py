@@ -2,14 +2,16 @@
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
-from . import active, deprecated, validation
+from . import active, deprecated, tensors, validation
 
 F = TypeVar("F", bound=Callable)
+_modules = sys.modules
 
 
 class Unsupported(NotImplementedError):
@@ -34,11 +36,19 @@ class Unsupported(NotImplementedError):
 def checked(function: F) -> F:
     """Decorate a public function, method or `__init__`: wrong arguments raise TypeError in the form of `validation`.
 
-    The error for an unknown keyword suggests the nearest name.
+    The error for an unknown keyword suggests the nearest name. A function of the modules in `tensors.TAKING` also takes
+    torch tensors, and then returns tensors.
     """
+    return _checked(function, _checked(function) if tensors.are_taken_by(function) else None)
+
+
+def _checked(function: F, of_arrays: F | None = None) -> F:
+    """`checked`; calls with torch tensors are made through the second function, if there is one."""
 
     @functools.wraps(function)
     def called(*arguments, **keywords):
+        if of_arrays and "torch" in _modules and tensors.among(*arguments, keywords):
+            return tensors.called(of_arrays, arguments, keywords)
         try:
             return function(*arguments, **keywords)
         except Unsupported as error:

@@ -108,6 +108,10 @@ def asarray(value: np.ndarray) -> Array:
     return Array(np.array(value, order="C"))
 
 
+def from_dlpack(tensor: Any) -> Array:
+    return Array(np.asarray(tensor))  # shares the memory of a tensor on the CPU, which stands for one on the GPU
+
+
 def ascontiguousarray(value: Array, dtype: Any = None) -> Array:
     wanted = value.dtype if dtype is None else dtype
     return value if value.flags.c_contiguous and value.dtype == wanted else value.astype(wanted)

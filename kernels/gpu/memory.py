@@ -38,6 +38,11 @@ def to_device(array: np.ndarray) -> Any:
     return xp.asarray(array)
 
 
+def from_dlpack(tensor: Any) -> Any:
+    """Return a device array that uses the memory of another package's tensor on this GPU."""
+    return xp.from_dlpack(tensor)
+
+
 def to_host(array: Any) -> np.ndarray:
     """Copy a device array to the host; return a NumPy array as it is."""
     if isinstance(array, np.ndarray):
