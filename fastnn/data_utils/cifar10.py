@@ -5,7 +5,6 @@ cache. A folder can be `cifar-10-batches-bin` or `cifar-10-batches-py`, or conta
 """
 
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,7 +117,7 @@ def preprocess_cifar10(
         )
     X, y, X_test, y_test = _read(arguments.path_or_none(function, "root", root))
     if show_examples:
-        _show(X, y)
+        show(X, y)
     train = max(1, round(len(X) * (1 - ratio)))
     data = splits.dictionary((X[:train], y[:train]), (X[train:], y[train:]), (X_test, y_test), True, dtype, 1 / 255)
     if flatten:
@@ -167,14 +166,13 @@ def _locate(root: str | os.PathLike | None) -> tuple[Path, layouts.Layout]:
     return download.fetch(user_cache.folder())
 
 
-def _show(images: np.ndarray, labels: np.ndarray) -> None:
+def show(images: np.ndarray, labels: np.ndarray) -> None:
+    """Draw examples of each class: below the cell of a notebook, otherwise to cifar10_examples.png."""
     from fastnn import vis_utils
+    from fastnn.vis_utils import figures
 
-    figure = vis_utils.show_examples(images, labels, CIFAR10_CLASSES)
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if hasattr(shell, "kernel"):  # a notebook; IPython in a terminal has no kernel
-        sys.modules["IPython"].display.display(figure)
-    else:
+    figure = figures.shown(vis_utils.show_examples(images, labels, CIFAR10_CLASSES))
+    if figure is not None:
         path = "cifar10_examples.png"
         figure.savefig(path, dpi=150)
         print(f"{path} saved.")

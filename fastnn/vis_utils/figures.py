@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,15 @@ def finish(figure: "Figure", path: str | os.PathLike | None) -> "Figure":
         with atomic.replacing(path) as temporary:
             figure.savefig(temporary, dpi=150, format=path.suffix[1:])
     return figure
+
+
+def shown(figure: "Figure") -> "Figure | None":
+    """Display the Figure below the cell of a notebook; return it where there is none."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if not hasattr(shell, "kernel"):  # IPython in a terminal has no kernel
+        return figure
+    sys.modules["IPython"].display.display(figure)
+    return None
 
 
 def style(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
