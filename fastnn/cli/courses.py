@@ -1,6 +1,9 @@
 """The command `fastnn courses`."""
 
 import argparse
+import importlib.util
+import pkgutil
+from collections.abc import Mapping
 from typing import Any
 
 from . import common
@@ -27,14 +30,23 @@ def run_courses(arguments: argparse.Namespace) -> int:
     if arguments.course is None:
         for name, course in table.COURSES.items():
             years = ", ".join(f"from {year}" for year in sorted(course.editions))
-            print(f"{name:10} {course.title}: editions {years}\n{'':10} packages {', '.join(table.packages(name, ''))}")
+            print(f"{name:10} {course.title}{years and f'; editions {years}'}")
+            print(f"{'':10} packages {', '.join(table.packages(name, ''))}")
         return 0
-    validation.choice("courses", "course", arguments.course, table.COURSES)
-    for edition, modules in reversed(table.editions(arguments.course).items()):
-        print(f"fastnn.courses.{edition}")
-        for name, module in sorted(modules.items()):
-            print(f"  {name or '(the package)':32} {_described(module)}".rstrip())
+    course = validation.choice("courses", "course", arguments.course, table.COURSES)
+    for edition, modules in reversed(table.editions(course).items()):
+        _print(edition, {name: _described(module) for name, module in modules.items()})
+    if not table.COURSES[course].editions:
+        spec = importlib.util.find_spec(f"fastnn.courses.{course}")
+        found = pkgutil.iter_modules(spec.submodule_search_locations if spec else [])
+        _print(course, {one.name: "" for one in found})
     return 0
+
+
+def _print(edition: str, modules: Mapping[str, str]) -> None:
+    print(f"fastnn.courses.{edition}")
+    for name, description in sorted(modules.items()):
+        print(f"  {name or '(the package)':32} {description}".rstrip())
 
 
 def _described(module: Any) -> str:

@@ -70,6 +70,8 @@ def _edition(name: str, year: int | None) -> str:
     course = table.COURSES[name]
     if year is None:
         return name
+    if not course.editions:
+        raise ValueError(f"install: year={year!r} selects an edition, and {name} has one only; leave year out")
     year = validation.integer("install", "year", year, minimum=min(course.editions))
     first = max(one for one in course.editions if one <= year)
     return name if first == course.newest else f"{name}_{first}"

@@ -20,7 +20,10 @@ class Module(NamedTuple):
 
 
 class Course(NamedTuple):
-    """A course: what it is, the names of its packages, its editions by first year, and further names of modules."""
+    """A course: what it is, the names of its packages, its editions by first year, and further names of modules.
+
+    A course without editions has modules of its own, in `fastnn/courses/<name>/`.
+    """
 
     title: str
     packages: tuple[str, ...]
@@ -29,7 +32,7 @@ class Course(NamedTuple):
 
     @property
     def newest(self) -> int:
-        return max(self.editions)
+        return max(self.editions, default=0)
 
 
 def _modules(**entries: str | Module) -> dict[str, Module]:
@@ -184,6 +187,11 @@ _NNDL = _modules(
 )
 _NNDL[""] = Module((), {name: f"fastnn.courses.ucla:{name}" for name in ("KNN", "SVM", "Softmax", "TwoLayerNet")})
 
+_EECS598_FILES = (
+    "a3_helper", "convolutional_networks", "fully_connected_networks", "knn", "linear_classifier",
+    "linear_classifier_assignment", "two_layer_net", "two_layer_net_assignment",
+)  # fmt: skip
+
 COURSES: dict[str, Course] = {
     "cs231n": Course(
         "CS231n, Stanford",
@@ -192,6 +200,18 @@ COURSES: dict[str, Course] = {
     ),
     "nndl": Course("ECE C147/C247, UCLA", ("nndl",), {2018: _NNDL}, {"utils": "fastnn.courses.cs231n"}),
     "cs182": Course("CS182, Berkeley", ("cs182", "deeplearning"), {2018: _CS182}),
+    "eecs598": Course(
+        "EECS 498/598, Michigan (on torch tensors)",
+        ("eecs598",),
+        {},
+        {name: f"fastnn.courses.eecs598.{name}" for name in _EECS598_FILES},
+    ),
+    "ite4052": Course(
+        "ITE4052 (on torch tensors)",
+        ("ite4052",),
+        {},
+        {name: f"fastnn.courses.ite4052.{name}" for name in ("linear_classifier", "two_layer_net")},
+    ),
     "dl": Course("a course on CS231n's assignments", ("dl",), {2021: _CS231N_2021}),
 }
 
