@@ -71,8 +71,8 @@ def train_linear_classifier(
     """Train weights by stochastic gradient descent on batches drawn with replacement.
 
     loss_func: function (W, X, y, reg) -> (loss, dW), such as `svm_loss_vectorized`
-    W: initial weights (D, K), which are not modified; None: 0.001 times standard normal numbers, with K the largest
-        label plus 1
+    W: initial weights (D, K), which are not modified; None: 1e-6 times standard normal numbers, as in the course that
+        has this function, with K the largest label plus 1
     X (N, D), y (N,): images and their labels
     verbose: print the loss of every 100th iteration
     seed: source of random numbers for weights and batches (see `fastnn.rng`)
@@ -84,7 +84,7 @@ def train_linear_classifier(
     arguments.function(function, "loss_func", loss_func)
     X, y, W = _data(function, X, y, W)
     settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose, on_nonfinite)
-    W = _weights(W, X, y, generator)
+    W = _weights(W, X, y, generator, 1e-6)
     if is_ours(loss_func):
         X, y, W = place(X), place(y), arrays.to_device(W)
     history = _train(function, loss_func, W, X, y, settings, generator)
@@ -143,11 +143,14 @@ class LinearClassifier:
         *,
         on_nonfinite: str = "warn",
     ) -> list[float]:
-        """Train W, starting from its current value; see `train_linear_classifier`. Returns the losses."""
+        """Train W, starting from its current value; see `train_linear_classifier`. Returns the losses.
+
+        Without weights, training starts with 0.001 times standard normal numbers.
+        """
         function = f"{type(self).__name__}.train"
         X, y, W = _data(function, X, y, self.W)
         settings = _settings(function, learning_rate, reg, num_iters, batch_size, verbose, on_nonfinite)
-        self.W = _weights(W, X, y, self._generator)
+        self.W = _weights(W, X, y, self._generator, 1e-3)
         try:
             if self.resident:
                 X, y, self.W = place(X), place(y), arrays.to_device(self.W)
@@ -334,9 +337,9 @@ def _check_width(function: str, X: Any, W: np.ndarray) -> None:
         )
 
 
-def _weights(W: np.ndarray | None, X: Any, y: Any, generator: Any) -> np.ndarray:
-    """Return W, or small random weights if it is None."""
+def _weights(W: np.ndarray | None, X: Any, y: Any, generator: Any, std: float) -> np.ndarray:
+    """Return W, or random weights of this standard deviation if it is None."""
     if W is not None:
         return W
     dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    return (0.001 * generator.standard_normal((X.shape[1], int(np.max(y)) + 1))).astype(dtype)
+    return (std * generator.standard_normal((X.shape[1], int(np.max(y)) + 1))).astype(dtype)

@@ -94,15 +94,16 @@ def test_training_continues_from_existing_weights():
 
 def test_a_seed_makes_training_independent_of_the_global_state():
     X, y = blobs(30)
-    results = []
+    results, by_function = [], []
     for seed, state in ((7, 0), (7, 1), (np.random.default_rng(7), 2), (8, 0)):
         np.random.seed(state)
         classifier = LinearSVM(seed=seed)
         classifier.train(X, y, num_iters=5)
         results.append(classifier.W)
-        assert train_linear_classifier(svm_loss_vectorized, None, X, y, num_iters=5, seed=7)[0].tolist() == (
-            results[0].tolist()
-        )
+    for state in (0, 1):
+        np.random.seed(state)
+        by_function.append(train_linear_classifier(svm_loss_vectorized, None, X, y, num_iters=5, seed=7)[0].tolist())
+    assert by_function[0] == by_function[1]
     assert results[0].tolist() == results[1].tolist() == results[2].tolist() != results[3].tolist()
 
 
@@ -218,6 +219,15 @@ def test_weights_of_the_lowest_loss_come_back():
         W, history = train_linear_classifier(loss, None, X, y, 0.5, num_iters=1000, seed=0)
     assert len(history) == 351
     np.testing.assert_array_equal(W, seen[200])
+
+
+def test_initial_weights_of_the_courses():
+    X, y = blobs(30)
+    W, _ = train_linear_classifier(svm_loss_vectorized, None, X, y, num_iters=0, seed=4)
+    np.testing.assert_array_equal(W, 1e-6 * rng.generator(4).standard_normal((5, 3)))
+    classifier = LinearSVM(seed=4)
+    classifier.train(X, y, num_iters=0)
+    np.testing.assert_array_equal(classifier.W, 1e-3 * rng.generator(4).standard_normal((5, 3)))
 
 
 def test_functional_forms(backend):
