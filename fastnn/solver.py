@@ -50,7 +50,7 @@ class Solver(Stopping):
         without .h5, if checkpoint_every is None, gives one file per epoch, as in the course:
         <checkpoint_name>_epoch_<epoch>.h5
     checkpoint_every: iterations between checkpoints, of which there is also one at the end; None: one per epoch
-    print_every: iterations between two printed losses; 0: never
+    print_every: iterations between two printed losses; 0 or less: never
     verbose: False prints nothing
     seed: source of random numbers for batches and samples (see `fastnn.rng`)
     sampling: "with_replacement" draws each batch from all images; "epoch" goes through a permutation of them;
@@ -119,7 +119,7 @@ class Solver(Stopping):
                 f"Solver: checkpoint_every={checkpoint_every!r} has no file to write; expected a checkpoint_name with "
                 f"it; pass checkpoint_name='run.h5', or leave checkpoint_every out"
             )
-        self.print_every = validation.integer("Solver", "print_every", print_every, minimum=0)
+        self.print_every = max(0, validation.integer("Solver", "print_every", print_every))
         self.verbose = validation.flag("Solver", "verbose", verbose)
         self.transform = arguments.function_or_none("Solver", "transform", transform)
         self.clip_norm = None if clip_norm is None else validation.number("Solver", "clip_norm", clip_norm, above=0)

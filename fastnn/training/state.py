@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import rng
+from fastnn import arguments, rng
 from fastnn.checkpoint import locks, run, state_validation
 from fastnn.kernels.dispatch import arrays, signatures, validation
+from fastnn.nn import weights_io
 
 from .sampling import Sampler, is_in_memory
 
@@ -114,6 +115,20 @@ class Resumable:
         from fastnn import checkpoint
 
         checkpoint.save(path, {**run.tree(self), **more})
+
+    @signatures.checked
+    def record_histories_as_npz(self, filename: str | os.PathLike) -> None:
+        """Write the histories to a file for `np.load`: arrays train_losses, train_accs and val_accs.
+
+        .npz is appended to the name unless it ends in it. Raises OSError if the file cannot be written.
+        """
+        path = arguments.path("Solver.record_histories_as_npz", "filename", filename)
+        histories = {"train_losses": self.loss_history, "train_accs": self.train_acc_history}
+        histories["val_accs"] = self.val_acc_history
+        weights_io.save(
+            path if path.suffix == ".npz" else f"{path}.npz",
+            {name: np.array(history, np.float64) for name, history in histories.items()},
+        )
 
     def _save_checkpoint(self) -> None:
         """Save a checkpoint if one is due."""

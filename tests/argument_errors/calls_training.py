@@ -126,7 +126,7 @@ TRAINING |= {
         early_stopping=integer(2, 1, none=True),
         checkpoint_name=path("run", none=True),
         checkpoint_every=integer(5, 1, none=True),
-        print_every=integer(0, 0),
+        print_every=integer(0),
         verbose=flag(),
         seed=seed(),
         sampling=choice("epoch"),
@@ -146,6 +146,9 @@ TRAINING |= {
 BAD_FILES = ["nowhere.h5", "weights_of_linear.npz"]
 SAVED = path("solver.h5")
 TRAINING |= {
+    "solver.Solver.record_histories_as_npz": Call(
+        lambda: small_solver.make().record_histories_as_npz, filename=path("histories")
+    ),
     "solver.Solver.save": Call(lambda: small_solver.make().save, path=SAVED),
     "solver.Solver.resume": Call(
         lambda: Solver.resume, path=SAVED, data=Fed(DATA, BAD_DATA), model=instance(Net(), none=True)

@@ -69,10 +69,26 @@ def test_prints_the_course_lines(capsys):
         f"(Iteration 5 / 6) loss: {fifth:f}\n"
         f"(Epoch 2 / 2) train acc: {train[2]:f}; val_acc: {val[2]:f}\n"
     )
-    make(num_epochs=1, print_every=0, verbose=True).train()
-    assert "Iteration" not in capsys.readouterr().out
+    for never in (0, -1):
+        make(num_epochs=1, print_every=never, verbose=True).train()
+        assert "Iteration" not in capsys.readouterr().out
     make(num_epochs=1).train()
     assert capsys.readouterr().out == ""
+
+
+def test_histories_in_a_file_of_numpy(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    solver = make(num_epochs=2)
+    solver.train()
+    solver.record_histories_as_npz("adam")
+    solver.record_histories_as_npz(tmp_path / "again.npz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adam.npz", "again.npz"]
+    for name in ("adam.npz", "again.npz"):
+        with np.load(name) as saved:
+            assert sorted(saved) == ["train_accs", "train_losses", "val_accs"]
+            assert saved["train_losses"].tolist() == solver.loss_history
+            assert saved["train_accs"].tolist() == solver.train_acc_history
+            assert saved["val_accs"].tolist() == solver.val_acc_history
 
 
 def test_called_again_it_trains_as_many_epochs_again(capsys):

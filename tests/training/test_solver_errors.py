@@ -58,7 +58,7 @@ def test_the_cause_of_a_loss_that_is_not_finite_is_named():
         ({"batch_size": 0}, ValueError, "Solver: batch_size=0 is out of range"),
         ({"num_epochs": 0}, ValueError, "Solver: num_epochs=0 is out of range"),
         ({"lr_decay": 0}, ValueError, "Solver: lr_decay=0 is out of range"),
-        ({"print_every": -1}, ValueError, "Solver: print_every=-1 is out of range"),
+        ({"print_every": 0.5}, ValueError, r"Solver: print_every=0\.5 is not an integer"),
         ({"num_train_samples": 0}, ValueError, "Solver: num_train_samples=0 is out of range"),
         ({"num_val_samples": 1.5}, ValueError, r"Solver: num_val_samples=1\.5 is not an integer"),
         ({"clip_norm": 0}, ValueError, "Solver: clip_norm=0 is out of range"),
