@@ -5,6 +5,7 @@ and restores it, also if f raises. x is a float array of any layout; use float64
 correct digits. `diagnose` chooses h itself, and explains why two gradients differ.
 """
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -84,13 +85,16 @@ def eval_numerical_gradient_net(net: Any, inputs: tuple, output: Any, h: float =
 def grad_check_sparse(
     f: Callable, x: np.ndarray, analytic_grad: np.ndarray, num_checks: int = 10, h: float = 1e-5
 ) -> None:
-    """Print numeric and analytic derivatives of f at `num_checks` elements of x, drawn from NumPy's global state."""
+    """Print numeric and analytic derivatives of f at `num_checks` random elements of x.
+
+    As in the courses, they are drawn from Python's `random`, so that NumPy's global state does not change.
+    """
     function = "grad_check_sparse"
     x, h = _checked(function, f, x, h)
     (analytic_grad,) = validation.floats(function, analytic_grad=(analytic_grad, "..."))
     validation.shape(function, "analytic_grad", analytic_grad, x.shape)
     for _ in range(validation.integer(function, "num_checks", num_checks, minimum=1)):
-        index = tuple(np.random.randint(length) for length in x.shape)
+        index = tuple(random.randrange(length) for length in x.shape)
         numerical, analytic = float(_difference(f, x, index, h)) / (2 * h), float(analytic_grad[index])
         error = abs(numerical - analytic) / ((abs(numerical) + abs(analytic)) or 1.0)
         print(f"numerical: {numerical:f} analytic: {analytic:f}, relative error: {error:e}")

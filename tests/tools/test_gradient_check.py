@@ -1,5 +1,6 @@
 """Numeric gradients: values, printed lines, and x is restored."""
 
+import random
 import re
 
 import numpy as np
@@ -99,11 +100,24 @@ def test_gradients_of_blobs_and_nets():
 
 def test_sparse_check_prints_the_course_line(capsys):
     x = np.full((3, 4), 2.0)
-    np.random.seed(1)
     assert grad_check_sparse(lambda x: cubes(x).sum(), x, 3 * x**2, num_checks=2) is None
     line = r"numerical: 12\.000000 analytic: 12\.000000, relative error: \d\.\d{6}e-\d\d\n"
     assert re.fullmatch(line * 2, capsys.readouterr().out)
     np.testing.assert_array_equal(x, 2.0)
+
+
+def test_sparse_check_draws_as_the_courses(capsys):
+    """From Python's generator, axis by axis, so that draws from NumPy's stay the same."""
+    x = np.arange(1.0, 13.0).reshape(3, 4)
+    random.seed(5)
+    expected = [3 * x[random.randrange(3), random.randrange(4)] ** 2 for _ in range(4)]
+    np.random.seed(1)
+    before = np.random.get_state()[1].copy()
+    random.seed(5)
+    grad_check_sparse(lambda x: cubes(x).sum(), x, 3 * x**2, num_checks=4)
+    printed = [float(line.split()[3].rstrip(",")) for line in capsys.readouterr().out.splitlines()]
+    assert printed == expected
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
 def test_sparse_check_where_both_are_zero(capsys):
