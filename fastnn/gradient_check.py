@@ -163,7 +163,7 @@ def _difference(f: Callable, x: np.ndarray, index: tuple[int, ...], h: float) ->
     before = x[index]
     try:
         _move(x, index, before, h)
-        above = np.array(f(x))
+        above = np.asarray(f(x)).copy()  # f may return the same array again
         _move(x, index, before, -h)
         below = np.asarray(f(x))
         with np.errstate(all="ignore"):

@@ -6,10 +6,12 @@ backend is cuda. The function itself, and everything that it calls, sees arrays 
 result becomes a tensor that uses its memory, on the device of the first tensor among the arguments. So no number is
 copied, an array that is updated in place updates the tensor, and results have the bits and dtypes that arrays give.
 
-- An array that stands for a tensor becomes this very tensor again, as in a cache, or in `sgd(w, dw, out=w)`.
+- An array that stands for a tensor becomes this very tensor again, as in a cache, or in `sgd(w, dw, out=w)`. A NumPy
+  array that was given beside tensors stays what it is.
 - Dicts are passed as copies. What the function stores in one, such as running averages or the state of an update rule,
   is stored in the caller's dict as tensors.
-- A function of the caller's, such as the f of a gradient check, gets tensors, and may return them.
+- A function of the caller's, such as the f of a gradient check, gets what was given, and tensors for other arrays. It
+  may return tensors.
 - A loss, a float returned together with gradients, becomes a float64 tensor without axes. Other numbers stay numbers.
 - A tensor without axes beside arrays, such as `reg=torch.tensor(0.1)`, is a number and does not make results tensors.
 - A dtype of torch is that of NumPy, and makes results tensors.
@@ -97,7 +99,7 @@ class _Exchange:
     """The tensors among the arguments of a call, and the arrays that stand for them."""
 
     def __init__(self) -> None:
-        self._tensors: dict[int, tuple[Any, Any]] = {}  # by the id of an array: the array, and its tensor
+        self._given: dict[int, tuple[Any, Any]] = {}  # by the id of an array: the array, and what was given for it
         self._dicts: list[tuple[dict, dict, dict]] = []  # the given dict, the one that is passed, its original items
         self._first: Any = None  # the first tensor, or the first with axes
         self._has_arrays = False
@@ -105,8 +107,10 @@ class _Exchange:
     def to_array(self, value: Any) -> Any:
         """Replace the tensors in a value by arrays."""
         kind = type(value)
+        if kind is np.ndarray:
+            self._given[id(value)] = value, value
+            self._has_arrays |= value.ndim > 0
         if kind in _SIMPLE:
-            self._has_arrays |= kind is np.ndarray and value.ndim > 0
             return value
         if kind is tuple or kind is list:
             return value if _SIMPLE.issuperset(map(type, value)) else kind(map(self.to_array, value))
@@ -122,16 +126,10 @@ class _Exchange:
         """Replace the arrays in a value by tensors."""
         kind = type(value)
         if isinstance(value, _arrays()):
-            return self._tensors[id(value)][1] if id(value) in self._tensors else self._tensor(value)
-        if (
-            kind is tuple
-            and len(value) == 2
-            and isinstance(value[0], float)
-            and isinstance(value[1], (*_arrays(), dict))
-        ):
-            return self._loss(value[0]), self.to_tensor(value[1])
+            return self._given[id(value)][1] if id(value) in self._given else self._tensor(value)
         if kind is tuple or kind is list:
-            return kind(map(self.to_tensor, value))
+            changed = kind(map(self.to_tensor, value))
+            return (self._loss(changed[0]), changed[1]) if _is_loss(value) else changed
         if isinstance(value, dict):
             for given, passed, _ in self._dicts:
                 if passed is value:
@@ -164,11 +162,11 @@ class _Exchange:
             return numpy_dtype(tensor)
         if arrays.reason_not_plain(tensor):
             return tensor
-        for array, known in self._tensors.values():
+        for array, known in self._given.values():
             if known is tensor:
                 return array
         array = arrays.asarray(tensor)
-        self._tensors[id(array)] = array, tensor
+        self._given[id(array)] = array, tensor
         if self._first is None or (tensor.ndim and not self._first.ndim):
             self._first = tensor
         return array
@@ -209,6 +207,16 @@ class _Exchange:
 def _attributes(owner: Any) -> dict[str, Any]:
     """The attributes of an object that become tensors."""
     return {name: vars(owner).get(name) for name in getattr(type(owner), "_become_tensors", ())}
+
+
+def _is_loss(value: Any) -> bool:
+    """Whether this is a loss with its gradient, or a dict of its gradients."""
+    return (
+        type(value) is tuple
+        and len(value) == 2
+        and isinstance(value[0], float)
+        and isinstance(value[1], (dict, *_arrays()))
+    )
 
 
 def _arrays() -> tuple[type, ...]:

@@ -181,7 +181,7 @@ class Blob:
 
 
 def square(x):
-    return float(np.sum(x**2))
+    return float((x**2).sum())
 
 
 def into(blob, output):

@@ -144,6 +144,8 @@ def instance(good, none=False):
 def untouched(value, seen=None):
     """Return a snapshot of a value, to compare with later: the bytes of arrays, the contents of objects."""
     seen = set() if seen is None else seen
+    if type(value).__module__ == "torch" and hasattr(value, "numpy"):
+        value = value.numpy()
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, value.tobytes() if value.dtype.kind not in "O" else repr(value)
     if isinstance(value, dict):

@@ -54,9 +54,13 @@ def called(call, path=None, change=None):
 
 
 def as_arrays(value):
-    """Return a result with arrays of other packages, which a cache may hold, converted to NumPy."""
+    """Return a result with arrays of other packages converted to NumPy; a tensor without axes is a number."""
     if isinstance(value, (list, tuple)):
         return type(value)(map(as_arrays, value)) if type(value) in (list, tuple) else value
+    if isinstance(value, dict):
+        return {name: as_arrays(inner) for name, inner in value.items()}
+    if type(value).__module__ == "torch" and hasattr(value, "numpy"):
+        return value.numpy() if value.ndim else value.item()
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         return np.from_dlpack(value)
     return np.asarray(value) if hasattr(value, "__array__") and not isinstance(value, np.generic) else value
