@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels.dispatch import tensors, validation
+from fastnn.kernels.dispatch import arrays, tensors, validation
 
 
 def cache(function: str, value: Any, length: int) -> tuple:
@@ -172,9 +172,9 @@ def unshared(value: Any) -> Any:
     return type(value)(map(unshared, value)) if type(value) in (list, tuple) else tensors.numpy_dtype(value)
 
 
-def movable(function: str, name: str, x: Any) -> np.ndarray:
+def movable(function: str, name: str, x: Any) -> Any:
     """Check an array of floats, whose elements a numeric gradient changes in place."""
-    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+    if not (isinstance(x, np.ndarray) or arrays.is_on_device(x)) or x.dtype.kind != "f":
         kind = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
         raise TypeError(
             f"{function}: {name} is {kind}; expected an array of floats, whose elements can be changed by h; "

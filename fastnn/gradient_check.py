@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels.dispatch import signatures, validation
+from fastnn.kernels.dispatch import arrays, signatures, validation
 
 from .testing.gradient_doctor import Diagnosis, diagnose
 
@@ -38,7 +38,7 @@ def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h:
     """
     function = "eval_numerical_gradient"
     x, h = _checked(function, f, x, h)
-    verbose, gradient = validation.flag(function, "verbose", verbose), np.zeros_like(x)
+    verbose, gradient = validation.flag(function, "verbose", verbose), _zeros(x)
     for index in np.ndindex(x.shape):
         gradient[index] = _slope(_difference(f, x, index, h), 1, h)
         if verbose:
@@ -95,7 +95,8 @@ def grad_check_sparse(
     validation.shape(function, "analytic_grad", analytic_grad, x.shape)
     for _ in range(validation.integer(function, "num_checks", num_checks, minimum=1)):
         index = tuple(random.randrange(length) for length in x.shape)
-        numerical, analytic = float(_difference(f, x, index, h)) / (2 * h), float(analytic_grad[index])
+        numerical = float(_difference(f, x, index, h)) / (2 * h)
+        analytic = float(arrays.to_numpy(analytic_grad[index]))
         error = abs(numerical - analytic) / ((abs(numerical) + abs(analytic)) or 1.0)
         print(f"numerical: {numerical:f} analytic: {analytic:f}, relative error: {error:e}")
 
@@ -110,7 +111,7 @@ def compute_numeric_gradient(f: Callable, x: np.ndarray, dLdf: Any = None, h: fl
 @signatures.checked
 def rel_error(x: Any, y: Any) -> float:
     """Return the largest relative error, max |x - y| / max(1e-8, |x| + |y|); 0 for empty arrays."""
-    x, y = arguments.real("rel_error", "x", x), arguments.real("rel_error", "y", y)
+    x, y = (arrays.to_numpy(arguments.real("rel_error", name, value)) for name, value in (("x", x), ("y", y)))
     _check_together("rel_error", "y", y, x.shape)
     return float(np.max(np.abs(x - y) / np.maximum(1e-8, np.abs(x) + np.abs(y)), initial=0.0))
 
@@ -124,7 +125,7 @@ def _checked(function: str, f: Any, x: Any, h: Any, name: str = "x") -> tuple[np
 def _of_array(function: str, weights: str, f: Callable, x: Any, df: Any, h: Any, name: str = "x") -> np.ndarray:
     """Compute the gradient of sum(f(x) * df); errors call df `weights` and x `name`."""
     x, h = _checked(function, f, x, h, name)
-    df, gradient = arguments.real(function, weights, df), np.zeros_like(x)
+    df, gradient = arrays.to_numpy(arguments.real(function, weights, df)), _zeros(x)
     for index in np.ndindex(x.shape):
         difference = _difference(f, x, index, h)
         _check_together(function, weights, df, difference.shape)
@@ -135,6 +136,11 @@ def _of_array(function: str, weights: str, f: Callable, x: Any, df: Any, h: Any,
 @signatures.quiet
 def _slope(difference: np.ndarray, df: Any, h: float) -> np.ndarray:
     return np.sum(difference * df) / (2 * h)
+
+
+def _zeros(x: Any) -> np.ndarray:
+    """A gradient in the shape of x, in host memory."""
+    return np.zeros(x.shape, x.dtype) if arrays.is_on_device(x) else np.zeros_like(x)
 
 
 def _check_together(function: str, name: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -160,12 +166,12 @@ def _blobs(function: str, inputs: Any, output: Any) -> list:
 
 def _difference(f: Callable, x: np.ndarray, index: tuple[int, ...], h: float) -> np.ndarray:
     """f with h added to one element of x, minus f with h subtracted; x is restored afterwards."""
-    before = x[index]
+    before = arrays.to_numpy(x[index])[()]
     try:
         _move(x, index, before, h)
-        above = np.asarray(f(x)).copy()  # f may return the same array again
+        above = arrays.to_numpy(f(x)).copy()  # f may return the same array again
         _move(x, index, before, -h)
-        below = np.asarray(f(x))
+        below = arrays.to_numpy(f(x))
         with np.errstate(all="ignore"):
             return above - below
     finally:

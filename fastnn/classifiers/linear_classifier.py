@@ -342,4 +342,4 @@ def _weights(W: np.ndarray | None, X: Any, y: Any, generator: Any, std: float) -
     if W is not None:
         return W
     dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    return (std * generator.standard_normal((X.shape[1], int(np.max(y)) + 1))).astype(dtype)
+    return (std * generator.standard_normal((X.shape[1], int(np.max(arrays.to_numpy(y))) + 1))).astype(dtype)
