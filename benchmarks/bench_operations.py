@@ -67,7 +67,5 @@ def test_operation(benchmark, case, direction, dtype, backend):
 def peers(case, arrays, direction, backend):
     """The calls that are interleaved with those of this backend."""
     calls = {report.REFERENCE: case.calls(arrays)[direction]} if backend != report.REFERENCE else {}
-    if report.has_peer():
-        theirs = report.torch_calls(case, arrays)
-        calls |= {report.PEER: theirs[direction]} if direction in theirs else {}
-    return calls
+    theirs = report.peer_calls(case, arrays)
+    return calls | {name: of_name[direction] for name, of_name in theirs.items() if direction in of_name}

@@ -39,7 +39,7 @@ def versions() -> dict[str, str | None]:
     from fastnn import __version__
 
     found: dict[str, str | None] = {"fastnn": __version__, "python": platform.python_version()}
-    for name in ("numpy", "numba", "torch"):
+    for name in ("numpy", "numba", "torch", "scikit-learn"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

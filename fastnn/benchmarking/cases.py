@@ -170,6 +170,13 @@ class Case:
             "backward": lambda: torch.autograd.grad(out, leaves, tensors["dout"], retain_graph=True),
         }
 
+    def sklearn_calls(self, arguments: Arguments) -> Calls:
+        """A call of the first pass in scikit-learn; empty if it lacks it."""
+        if not self.timed.sklearn:
+            return {}
+        copies = {name: value.copy() for name, value in _arrays(arguments).items()}
+        return {self.passes[0]: self.timed.sklearn(SimpleNamespace(**copies), self.sizes())}
+
     def cost(self, direction: str, itemsize: int) -> tuple[float, str]:
         """The floating-point operations of a pass and "FLOP/s", or the bytes it must read and write and "B/s"."""
         return self.timed.work(self.sizes(), itemsize)[direction], self.timed.unit

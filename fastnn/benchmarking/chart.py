@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = {"naive": figures.MUTED, "vectorized": "#56b4e9", "njit": figures.BLUE, "torch": figures.ORANGE}
+COLOURS = {
+    "naive": figures.MUTED,
+    "vectorized": "#56b4e9",
+    "njit": figures.BLUE,
+    "torch": figures.ORANGE,
+    "sklearn": "#009e73",
+}
 _OTHER = "#009e73"
 
 

@@ -26,6 +26,7 @@ from .cases import (
 
 SPECIFICATION = "naive"  # timed separately, with few repetitions: its loops take seconds
 PEER = "torch"
+PEERS = (PEER, "sklearn")  # other packages, timed where they are installed
 
 
 class WrongResult(RuntimeError):
@@ -50,7 +51,7 @@ def run(
     backends: the backends to time; subject: the backend whose speedup over the others is computed
     rounds, settle: see `measure.alternate`
     patience: limit in seconds; slower naive loops are timed on fewer images and scaled
-    peer: time PyTorch too, if it is installed
+    peer: time PyTorch and scikit-learn too, if they are installed
     slow: time the naive loops even if they take minutes
     progress: called with a line about the next step
     Returns seconds per call, rates, shares of the measured peak, speedups and their summary, the machine, versions and
@@ -65,15 +66,13 @@ def run(
     Raises WrongResult if a value differs from the reference by more than rounding.
     """
     backends, results = list(backends), []
-    peer = peer and has_peer()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     progress("measuring the machine's peak")
     peaks = roofline.measured()
     for case in CASES if cases is None else cases:
         arrays = case.inputs(dtype)
         calls = {name: case.calls(arrays) for name in backends if name != SPECIFICATION}
-        if peer and (theirs := torch_calls(case, arrays)):
-            calls[PEER] = theirs
+        calls |= peer_calls(case, arrays) if peer else {}
         progress(f"{case.name}: checking values")
         expected = reference(case, arrays)
         for name, of_name in calls.items():
@@ -102,14 +101,21 @@ def run(
     }
 
 
-def has_peer() -> bool:
-    """Whether PyTorch is installed."""
-    return importlib.util.find_spec(PEER) is not None
+def has_peer(name: str = PEER) -> bool:
+    """Whether PyTorch, or another of `PEERS`, is installed."""
+    return importlib.util.find_spec(name) is not None
 
 
 def around(name: str) -> AbstractContextManager:
     """The context that a call under this name needs."""
-    return contextlib.nullcontext() if name == PEER else use_backend(name)
+    return contextlib.nullcontext() if name in PEERS else use_backend(name)
+
+
+def peer_calls(case: Case, arrays: Arguments) -> dict[str, Calls]:
+    """The calls of the installed peers that do the work of this case, by their names."""
+    functions = dict(zip(PEERS, (torch_calls, Case.sklearn_calls), strict=True))
+    found = {name: calls(case, arrays) for name, calls in functions.items() if has_peer(name)}
+    return {name: calls for name, calls in found.items() if calls}
 
 
 def torch_calls(case: Case, arrays: Arguments) -> Calls:
@@ -129,17 +135,17 @@ def reference(case: Case, arrays: Arguments) -> dict[str, tuple]:
 def check(case: Case, expected: dict[str, tuple], name: str, calls: Calls, dtype: Any) -> None:
     """Call each pass once and compare its results with the reference.
 
-    PyTorch may return only the first results. If it draws random numbers, only shapes are compared. Its tolerance is
-    ten times as large: its batch norm computes the variance in one pass.
+    Peers may return only the first results. If PyTorch draws random numbers, only shapes are compared. The tolerance
+    of peers is ten times as large: PyTorch's batch norm computes the variance in one pass.
     """
     for direction, call in calls.items():
         with around(name):
             actual = _as_tuple(call(), dtype)
-        wanted = expected[direction][: len(actual)] if name == PEER else expected[direction]
+        wanted = expected[direction][: len(actual)] if name in PEERS else expected[direction]
         if name == PEER and direction in case.random_peer:
             actual, wanted = (tuple(np.zeros(result.shape) for result in results) for results in (actual, wanted))
         try:
-            assert_same(actual, wanted, case.terms() * (100 if name == PEER else 1))
+            assert_same(actual, wanted, case.terms() * (100 if name in PEERS else 1))
         except AssertionError as error:
             raise WrongResult(f"bench: {name} computes {case.name}, {direction}, wrongly: {error}") from error
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Container, Iterable, Sequence
 
-from .report import PEER, REFERENCE, SPECIFICATION
+from .report import PEERS, REFERENCE, SPECIFICATION
 
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def columns(report: dict) -> list[str]:
-    """The timed names: the loops first, PyTorch last."""
+    """The timed names: the loops first, other packages last."""
     present = {name for result in report["results"] for name in result["seconds"]}
     first = [name for name in (SPECIFICATION, REFERENCE) if name in present]
-    return first + sorted(present - {SPECIFICATION, REFERENCE, PEER}) + [PEER] * (PEER in present)
+    peers = [name for name in PEERS if name in present]
+    return first + sorted(present - {SPECIFICATION, REFERENCE, *PEERS}) + peers
 
 
 def render(report: dict) -> str:

@@ -41,7 +41,7 @@ def add_parser(commands: Any) -> None:
     add("--repeat", type=positive, metavar="N", help="rounds of measurement; default 10, with --quick 3")
     add("--quick", action="store_true", help="fewer rounds, and the naive loops on fewer images")
     add("--full", action="store_true", help="also time naive loops that take minutes")
-    add("--no-torch", action="store_true", help="leave PyTorch out")
+    add("--no-torch", action="store_true", help="leave PyTorch and scikit-learn out")
     add("--json", metavar="FILE", help="write all results to a file; - prints them instead of the table")
     add("--chart", metavar="FILE", help="draw the speedups: .png, .svg or .pdf")
     parser.set_defaults(run=run_bench)

@@ -159,6 +159,8 @@ class Timed(NamedTuple):
     numbers: values of arguments in all cases
     peer: the same work in PyTorch, called with the module, tensors by name, and sizes; one function, or one per pass
     prepared: used instead of `peer` for peers with a state; returns the function that is timed
+    sklearn: the same work of the first pass in scikit-learn, called with the arrays by name and sizes; returns the
+        function that is timed
     leaves: the arrays with respect to which PyTorch differentiates the result of `peer`
     random: passes in which PyTorch draws its own random numbers
 
@@ -175,6 +177,7 @@ class Timed(NamedTuple):
     numbers: Mapping[str, Any] = MappingProxyType({})
     peer: Any = None
     prepared: Callable | None = None
+    sklearn: Callable | None = None
     leaves: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
 

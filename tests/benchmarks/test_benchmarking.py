@@ -10,7 +10,7 @@ import pytest
 from small_cases import case_of
 
 from fastnn import environment
-from fastnn.benchmarking import malloc, measure, report, roofline
+from fastnn.benchmarking import malloc, measure, report, roofline, table
 from fastnn.benchmarking.cases import with_images
 
 TINY = (
@@ -104,6 +104,18 @@ def test_torch_is_timed_if_possible(monkeypatch):
     result = report.run(["vectorized"], "vectorized", TINY, np.float64, rounds=1, settle=0.0)
     timed = {line["case"]: "torch" in line["seconds"] for line in result["results"]}
     assert timed == {case.name: case.operation != "augment" for case in TINY}
+
+
+def test_scikit_learn_is_timed_where_it_does_the_same_work(monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(roofline, "measured", lambda: None)
+    cases = (TINY[0], case_of("nearest_neighbors", (4, 7), M=5, k=2))
+    result = report.run(["vectorized"], "vectorized", cases, np.float64, rounds=1, settle=0.0)
+    timed = {line["case"]: "sklearn" in line["seconds"] for line in result["results"]}
+    assert timed == {cases[0].name: False, cases[1].name: True}
+    assert table.columns(result)[-1] == "sklearn"
+    alone = report.run(["vectorized"], "vectorized", cases[1:], rounds=1, settle=0.0, peer=False)
+    assert table.columns(alone) == ["vectorized"]
 
 
 def test_part_of_a_batch_is_scaled(monkeypatch):

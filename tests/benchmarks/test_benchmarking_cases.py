@@ -31,6 +31,8 @@ COSTS = [  # case, cost of each pass with 4 bytes an element, unit
     (case_of("sgd_update", (10,)), (4 * 30,), "B/s"),
     (case_of("adam_update", (10,)), (4 * 70,), "B/s"),
     (case_of("weight_penalty", (10,)), (4 * 30,), "B/s"),
+    (case_of("squared_distances", (3, 7), M=5), (2 * 105,), "FLOP/s"),
+    (case_of("nearest_neighbors", (3, 7), M=5, k=2), (2 * 105,), "FLOP/s"),
     (case_of("global_norm", (10,)), (4 * 10,), "B/s"),
     (case_of("augment_images", (2, 3, 4, 5)), (4 * 240,), "B/s"),
     (case_of("affine_layernorm_relu", (3, 7), M=5), (2 * 105, 4 * 105), "FLOP/s"),
@@ -94,6 +96,21 @@ def test_torch_agrees_with_the_reference(case):
         calls = report.torch_calls(tiny, arrays)
         assert set(calls) == (set() if lacks_peer(case) else set(case.passes))
         report.check(tiny, expected, report.PEER, calls, dtype)
+
+
+@pytest.mark.parametrize("case", select(["distances"]), ids=lambda case: case.name)
+def test_scikit_learn_agrees_with_the_reference(case):
+    pytest.importorskip("sklearn")
+    tiny = case.tiny()
+    for dtype in ("float32", "float64"):
+        arrays = tiny.inputs(dtype)
+        calls = report.peer_calls(tiny, arrays)["sklearn"]
+        assert set(calls) == {"forward"}
+        report.check(tiny, report.reference(tiny, arrays), "sklearn", calls, dtype)
+
+
+def test_only_distances_have_an_equivalent_in_scikit_learn():
+    assert {case.operation for case in CASES if case.timed.sklearn} == {"distances"}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
