@@ -157,8 +157,8 @@ OTHERS = {
 
 
 def test_every_class_has_an_example():
-    """But for those of the command line, of the benchmarks' cases and of specifications."""
-    outside = ("__main__", "fastnn.cli", "fastnn.kernels.", "fastnn.benchmarking.cases")
+    """But for those of the command line, of courses, of the benchmarks' cases and of specifications."""
+    outside = ("__main__", "fastnn.cli", "fastnn.courses", "fastnn.kernels.", "fastnn.benchmarking.cases")
     data = "fastnn.kernels.dispatch.specification"
     modules = [module.name for module in pkgutil.walk_packages(fastnn.__path__, "fastnn.")]
     found = {

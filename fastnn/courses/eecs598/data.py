@@ -4,14 +4,12 @@ import numpy as np
 import torch
 
 from fastnn.data_utils import cifar10 as files
+from fastnn.data_utils import layouts
 
 from .devices import usable
 from .random_state import reset_seed
 
 __all__ = ["cifar10", "preprocess_cifar10"]
-
-_TRAIN, _TEST = 50_000, 10_000
-
 
 def cifar10(
     num_train: int | None = None, num_test: int | None = None, x_dtype: torch.dtype = torch.float32
@@ -22,9 +20,9 @@ def cifar10(
     Raises what `fastnn.data_utils.get_CIFAR10_data` raises.
     """
     data = files.get_CIFAR10_data(
-        _TRAIN if num_train is None else num_train,
+        (len(layouts.BATCHES) - 1) * layouts.IMAGES_PER_FILE if num_train is None else num_train,
         0,
-        _TEST if num_test is None else num_test,
+        layouts.IMAGES_PER_FILE if num_test is None else num_test,
         subtract_mean=False,
         dtype=np.float64 if x_dtype == torch.float64 else np.float32,
     )
