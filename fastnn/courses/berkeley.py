@@ -1,6 +1,5 @@
 """What CS182 adds to the classes of CS231n: schemes of initial weights, and histories of the Solver."""
 
-import os
 from typing import Any
 
 import numpy as np
@@ -73,12 +72,3 @@ class Solver(solver.Solver):
     def best_train_acc(self) -> float:
         """The highest training accuracy so far."""
         return max(self.train_acc_history, default=0.0)
-
-    def record_histories_as_npz(self, filename: str | os.PathLike) -> None:
-        """Write train_losses, train_accs and val_accs to an .npz file."""
-        np.savez(
-            filename,
-            train_losses=np.array(self.loss_history),
-            train_accs=np.array(self.train_acc_history),
-            val_accs=np.array(self.val_acc_history),
-        )

@@ -4,6 +4,8 @@
     python -m fastnn.courses.notebooks knn.ipynb --timeout 120 --json knn.json
     python -m fastnn.courses.notebooks knn.ipynb --no-extension     # with the course's own package beside it
 
+    python -m fastnn.courses.notebooks Dropout.ipynb --first 'import fastnn.courses as c; c.install("cs231n", year=2017)'
+
 A notebook runs in a temporary copy of its folder, so nothing beside it changes. `%load_ext fastnn.courses` is run
 first, and the code of the course's own packages is left out of the copy: a package that can be imported is used
 instead of fastnn. Their other files, such as pictures and data, stay. A cell that fails or takes too long does not
@@ -218,10 +220,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", metavar="FILE", help="write the cells, their outputs and errors here")
     parser.add_argument("--folder", help="run here instead of in a copy of the notebook's folder")
     parser.add_argument("--no-extension", action="store_true", help="use the courses' own packages, not fastnn")
+    parser.add_argument("--first", metavar="CODE", default=EXTENSION, help="the first cell (default: the extension)")
     options = parser.parse_args(arguments)
     results = {}
     for path in options.notebooks:
-        cells = run_notebook(path, options.timeout, not options.no_extension, options.folder)
+        cells = run_notebook(path, options.timeout, not options.no_extension, options.folder, options.first)
         _print_table(path, cells)
         results[path] = [cell._asdict() for cell in cells]
         if options.json:

@@ -11,6 +11,7 @@ from .random_state import reset_seed
 
 __all__ = ["cifar10", "preprocess_cifar10"]
 
+
 def cifar10(
     num_train: int | None = None, num_test: int | None = None, x_dtype: torch.dtype = torch.float32
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
