@@ -1,7 +1,8 @@
 """CIFAR-10: 60,000 colour images of 32 x 32 pixels in ten classes.
 
-It is searched for in the folder `root`, in $FASTNN_DATA and in the user's cache; otherwise it is downloaded into that
-cache. A folder can be `cifar-10-batches-bin` or `cifar-10-batches-py`, or contain one of these.
+It is searched for in the folder `root`, in $FASTNN_DATA, where notebooks of the courses keep it (PLACES, below the
+working folder) and in the user's cache; otherwise it is downloaded into that cache. A folder can be
+`cifar-10-batches-bin` or `cifar-10-batches-py`, or contain one of these.
 """
 
 import os
@@ -21,6 +22,11 @@ from . import layouts, splits
 from .layouts import CIFAR10_CLASSES, Cifar10
 
 VARIABLE = "FASTNN_DATA"
+PLACES = (
+    *(f"{course}/datasets" for course in ("cs231n", "nndl", "dl", "ite4052", "eecs598", "cs182", "deeplearning")),
+    "datasets",
+    ".",
+)
 
 
 @signatures.checked
@@ -34,7 +40,8 @@ def load_CIFAR10(
     Returns X (50000, 32, 32, 3), y (50000,), X_test (10000, 32, 32, 3), y_test (10000,): RGB pixels from 0 to 255;
     labels from 0 to 9 as int64, with the names in CIFAR10_CLASSES.
     Raises FileNotFoundError if the data set is not found and cannot be downloaded, ValueError for damaged files,
-    TypeError for another dtype. Warns if `root` or $FASTNN_DATA does not contain it.
+    TypeError for another dtype. Warns if `root` (unless it is a missing place of a course, such as
+    "cs231n/datasets/cifar-10-batches-py") or $FASTNN_DATA does not contain it, and if the images may not be CIFAR-10's.
     """
     dtype = arguments.dtype("load_CIFAR10", dtype, np.float64, np.float32, np.uint8)
     data = _read(arguments.path_or_none("load_CIFAR10", "root", root))
@@ -137,11 +144,14 @@ def find_CIFAR10(root: str | os.PathLike | None = None) -> Path | None:
 def locations(root: str | os.PathLike | None = None) -> Iterator[tuple[str, Path]]:
     """Yield the folders to search for CIFAR-10, in order, each with the name of its source.
 
-    The cache comes last; a user without a home folder has none.
+    Of PLACES, those that have it. The cache comes last; a user without a home folder has none.
     """
     for name, folder in (("root", root), (VARIABLE, os.environ.get(VARIABLE))):
         if folder:
             yield name, Path(os.path.expanduser(folder))  # without a home folder, ~ is kept
+    for place in map(Path, PLACES):
+        if layouts.find(place):
+            yield "working folder", place
     if cache := user_cache.folder():
         yield "cache", cache
 
@@ -155,7 +165,7 @@ def _locate(root: str | os.PathLike | None) -> tuple[Path, layouts.Layout]:
     for name, folder in locations(root):
         if found := layouts.find(folder):
             return found
-        if name != "cache":
+        if name != "cache" and not _is_place(folder):
             warnings.warn(
                 f"load_CIFAR10: {name}={os.fspath(folder)!r} does not contain CIFAR-10; expected a folder with "
                 f"{layouts.LAYOUTS[0].folder} or {layouts.LAYOUTS[1].folder}; looking elsewhere",
@@ -164,6 +174,12 @@ def _locate(root: str | os.PathLike | None) -> tuple[Path, layouts.Layout]:
     from . import download
 
     return download.fetch(user_cache.folder())
+
+
+def _is_place(folder: Path) -> bool:
+    """Whether this is a missing folder of a course's repository."""
+    parts = folder.parts[:-1] if folder.name in {layout.folder for layout in layouts.LAYOUTS} else folder.parts
+    return Path(*parts[-2:]).as_posix() in PLACES[:-1] and not folder.exists()
 
 
 def show(images: np.ndarray, labels: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """Safe reading of pickles that contain plain data.
 
 A pickle can import and call any function. The Python version of CIFAR-10 consists of pickles, so they are read by an
-unpickler that supports only dicts, lists, tuples, strings, bytes, numbers and the three NumPy names that occur in a
+unpickler that supports only dicts, lists, tuples, strings, bytes, numbers and the four NumPy names that occur in a
 pickled array. These names are replaced by stand-ins, since NumPy's own would accept a dtype of object pointers.
 """
 
@@ -67,6 +67,10 @@ class _Unpickler(_PythonUnpickler):
         if not all(isinstance(key, (str, bytes)) for key in keys):
             raise ValueError("it has a dict with keys that are not text")
 
+    def _bytearray(self) -> None:
+        """Read a bytearray as bytes, which take no more memory than the file."""
+        self.append(self.read(int.from_bytes(self.read(8), "little")))
+
     def _reject(self) -> None:
         raise ValueError("it uses an operation that plain data do not need")
 
@@ -76,8 +80,9 @@ class _Unpickler(_PythonUnpickler):
         pickle.SETITEM[0]: _set_item,
         pickle.SETITEMS[0]: _set_items,
         pickle.DICT[0]: _dict,
-        # claimed memory, names that bypass find_class, sets
-        **dict.fromkeys([code[0] for code in (pickle.BYTEARRAY8, pickle.EXT1, pickle.EXT2, pickle.EXT4)], _reject),
+        pickle.BYTEARRAY8[0]: _bytearray,
+        # names that bypass find_class, sets
+        **dict.fromkeys([code[0] for code in (pickle.EXT1, pickle.EXT2, pickle.EXT4)], _reject),
         **dict.fromkeys([code[0] for code in (pickle.EMPTY_SET, pickle.FROZENSET)], _reject),
     }
 
@@ -111,6 +116,12 @@ def _reconstruct(*_: Any) -> _Array:
     return _Array()
 
 
+def _frombuffer(data: bytes, dtype: _Dtype, shape: tuple, order: str) -> _Array:
+    array = _Array()
+    array.__setstate__((1, shape, dtype, order == "F", data))
+    return array
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, (str, bytes)):
         raise ValueError(f"it has a {type(value).__name__} in place of text")
@@ -122,4 +133,6 @@ _STAND_INS = {
     ("numpy", "ndarray"): "numpy.ndarray",  # only passed to _reconstruct
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.numeric", "_frombuffer"): _frombuffer,  # of protocol 5
+    ("numpy._core.numeric", "_frombuffer"): _frombuffer,
 }

@@ -183,6 +183,35 @@ def test_a_folder_without_the_data_set_is_skipped_with_a_warning(tmp_path, monke
         get_CIFAR10_data(1, 1, 1)
 
 
+@pytest.mark.parametrize("place", ["cs231n/datasets", "nndl/datasets", "deeplearning/datasets", "datasets", "."])
+def test_found_where_notebooks_of_the_courses_keep_it(root, tmp_path, monkeypatch, place):
+    """Below the working folder; $FASTNN_DATA comes before, the cache after them."""
+    monkeypatch.chdir(tmp_path)
+    (folder,) = root.iterdir()
+    write(tmp_path / "cache" / "fastnn" / folder.name, binary_files(*fake_cifar10(3)))
+    Path(place).mkdir(parents=True, exist_ok=True)
+    found = folder.rename(tmp_path / place / folder.name)
+    assert find_CIFAR10() == Path(place, folder.name)
+    np.testing.assert_array_equal(load_CIFAR10()[1], fake_cifar10()[1][:5].reshape(-1))
+    assert len(get_CIFAR10_data(40, 10, 10)["X_train"]) == 40
+    assert len(load_CIFAR10(Path(place, folder.name))[0]) == 50
+    monkeypatch.setenv(
+        "FASTNN_DATA", str(write(tmp_path / "data" / "cifar-10-batches-bin", binary_files(*fake_cifar10(4))))
+    )
+    assert find_CIFAR10() == tmp_path / "data" / "cifar-10-batches-bin"
+    assert found.exists()
+
+
+@pytest.mark.parametrize("missing", ["cs231n/datasets/cifar-10-batches-py", "dl/datasets", "/a/nndl/datasets"])
+def test_missing_places_of_the_courses_need_no_warning(root, tmp_path, monkeypatch, missing):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASTNN_DATA", str(root))
+    assert len(load_CIFAR10(missing)[0]) == 50  # warnings are errors here
+    Path("cs231n/datasets/cifar-10-batches-py").mkdir(parents=True)
+    with pytest.warns(UserWarning, match="root='cs231n.datasets' does not contain CIFAR-10"):
+        load_CIFAR10("cs231n/datasets")
+
+
 def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
