@@ -4,7 +4,7 @@
     python -m fastnn.courses.notebooks knn.ipynb --timeout 120 --json knn.json
     python -m fastnn.courses.notebooks knn.ipynb --no-extension     # with the course's own package beside it
 
-    python -m fastnn.courses.notebooks Dropout.ipynb --first 'from fastnn.courses import *; install("cs231n", year=2017)'
+    python -m fastnn.courses.notebooks drop.ipynb --first 'from fastnn.courses import *; install("cs231n", year=2017)'
 
 A notebook runs in a temporary copy of its folder, so nothing beside it changes. `%load_ext fastnn.courses` is run
 first, and the code of the course's own packages is left out of the copy: a package that can be imported is used
