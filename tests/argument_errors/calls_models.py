@@ -118,6 +118,31 @@ MODELS |= {
     ),
 }  # fmt: skip
 
+# ---- nearest neighbours ----
+
+
+def neighbors():
+    model = classifiers.KNearestNeighbor()
+    model.train(X, Y)
+    return model
+
+
+WIDE = [value for value in IMAGES.bad if np.shape(value) != (6, 4)]  # any width is valid in training
+NEIGHBORS = {"k": integer(2, 1)._replace(bad=[*integer(2, 1).bad, 7])}
+prefix = "classifiers.KNearestNeighbor."
+MODELS |= {
+    prefix + "train": Call(lambda: classifiers.KNearestNeighbor().train, X=Fed(X, WIDE), y=FIRST),
+    prefix + "predict": Call(
+        lambda: neighbors().predict, X=IMAGES, **NEIGHBORS,
+        num_loops=integer(0, 0)._replace(bad=[*integer(0, 0).bad, 3]),
+    ),
+    prefix + "predict_labels": Call(lambda: neighbors().predict_labels, dists=Fed(X @ X.T, IMAGES.bad), **NEIGHBORS),
+}  # fmt: skip
+for name in ("two_loops", "one_loop", "no_loops"):
+    MODELS[f"{prefix}compute_distances_{name}"] = Call(
+        lambda name=name: getattr(neighbors(), f"compute_distances_{name}"), X=IMAGES
+    )
+
 # ---- the two-layer net in functional style ----
 
 PARAMS = {"W1": RNG.normal(size=(5, 4)), "b1": np.zeros(4), "W2": RNG.normal(size=(4, 3)), "b2": np.zeros(3)}
