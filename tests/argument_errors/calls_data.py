@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastnn import data_utils, sweep, vis_utils
+from fastnn import data_utils, features, sweep, vis_utils
 
 from .kinds import (
     NOTHING,
@@ -50,6 +50,30 @@ DATA: dict[str, Call] = {
     ),
     "data_utils.save_patches": Call(lambda: data_utils.save_patches, path=path("cut.h5"), patches=COLOURS),
     "data_utils.load_patches": Call(lambda: data_utils.load_patches, path=path("patches.h5")),
+}  # fmt: skip
+
+# ---- features ----
+
+COLOURED = RNG.uniform(0, 255, size=(2, 8, 8, 3))
+NOT_IMAGES = [None, 3.0, "a", NOTHING, {}, COLOURED[None], COLOURED * 1j, COLOURED.astype(str), COLOURED.astype(object)]
+NO_COLOURS = [*NOT_IMAGES, COLOURED[0, 0, 0, 0], COLOURED[0, ..., :2]]
+IMAGE = Fed(COLOURED[0], [*NO_COLOURS, COLOURED])
+DATA |= {
+    "features.extract_features": Call(
+        lambda: features.extract_features, imgs=Fed(COLOURED, [*NOT_IMAGES, COLOURED[0, 0]]),
+        feature_fns=Fed([features.hog_feature, np.ravel], [None, 3, "ab", NOTHING, {}, [3], np.ravel, [lambda im: im]]),
+        verbose=flag(),
+    ),
+    "features.hog_feature": Call(lambda: features.hog_feature, im=IMAGE),
+    "features.rgb2gray": Call(
+        lambda: features.rgb2gray,
+        rgb=Fed(COLOURED, [bad for bad in NO_COLOURS if np.shape(bad) != (1, 2, 8, 8, 3)]),
+    ),
+    "features.color_histogram_hsv": Call(
+        lambda: features.color_histogram_hsv,
+        im=Fed(COLOURED[0], [*IMAGE.bad, COLOURED[0, 0], COLOURED[0] - 100, COLOURED[0] + 100]), nbin=integer(4, 1),
+        xmin=number(10.0, below=255), xmax=number(255.0, above=0), normalized=flag(True),
+    ),
 }  # fmt: skip
 
 # ---- pictures ----

@@ -9,7 +9,7 @@ FRONT_DOORS = (
     "checkpoint", "rng", "gradient_check", "testing.gradient_doctor", "classifiers", "classifiers.linear_classifier",
     "classifiers.two_layer_net", "classifiers.fc_net", "classifiers.cnn", "classifiers.autoencoder",
     "classifiers.linear_svm", "classifiers.softmax", "data_utils", "vis_utils", "sweep", "benchmarking.warmup",
-    "devices",
+    "devices", "features",
 )  # fmt: skip
 # internal, or with tests of their own
 INTERNAL = (
