@@ -17,10 +17,11 @@ from fastnn.output.streams import say
 
 __all__ = ["color_histogram_hsv", "extract_features", "hog_feature", "rgb2gray"]
 
-BLOCK = 1000  # images whose features are computed at a time; progress is printed after each block
+BLOCK = 1000  # images after which progress is printed
+TOGETHER = 32  # images whose features are computed at a time, so that they stay in the cache
 CELL = 8  # rows and columns of a cell
 ORIENTATIONS = 9
-EDGES = 180 / ORIENTATIONS * np.arange(ORIENTATIONS + 1)  # of the bins of angles, in degrees
+WIDTH = 180 / ORIENTATIONS  # of a bin, in degrees
 GRAY = (0.299, 0.587, 0.144)  # the course's weights; those of ITU-R BT.601 end with 0.114
 
 
@@ -32,8 +33,8 @@ def extract_features(imgs: Any, feature_fns: Iterable[Callable], verbose: bool =
     feature_fns: functions of one image, whose axes of length 1 are removed, that return features (F_i,)
     verbose: print a line after every 1000 images
 
-    `hog_feature` and `color_histogram_hsv`, also as functools.partial, compute all images of a block at once; other
-    functions, and a lambda around one of these, are called for each image.
+    `hog_feature` and `color_histogram_hsv`, also as functools.partial, compute many images at once; other functions,
+    and a lambda around one of these, are called for each image.
     Returns (0, 0) for no images. Raises ValueError if a function does not return the same number of features for each
     image, TypeError for arguments of another type.
     """
@@ -128,9 +129,9 @@ def _of_block(function: Callable, images: np.ndarray) -> np.ndarray:
     if isinstance(function, functools.partial) and not function.args:
         inner, options = function.func, function.keywords
     if inner is hog_feature and not options and (images.ndim == 3 or (images.ndim == 4 and images.shape[3] >= 3)):
-        return _hog(images)
+        return _together(_hog, images)
     if inner is color_histogram_hsv and "im" not in options:
-        return _hue_histogram(images, **_histogram_options(**options))
+        return _together(functools.partial(_hue_histogram, **_histogram_options(**options)), images)
     features: list[np.ndarray] = []
     for image in images:
         found = np.asarray(function(image))
@@ -145,6 +146,11 @@ def _of_block(function: Callable, images: np.ndarray) -> np.ndarray:
     return np.array(features, np.float64)
 
 
+def _together(function: Callable, images: np.ndarray) -> np.ndarray:
+    """Return the features (N, F) by a function of several images."""
+    return np.vstack([function(images[first : first + TOGETHER]) for first in range(0, len(images), TOGETHER)])
+
+
 def _hog(images: np.ndarray) -> np.ndarray:
     """Return the HOG features (N, F) of images (N, H, W, C) or (N, H, W)."""
     gray = rgb2gray(images) if images.ndim == 4 else images.astype(np.float64, copy=False)
@@ -154,10 +160,10 @@ def _hog(images: np.ndarray) -> np.ndarray:
         np.subtract(gray[:, 1:], gray[:, :-1], out=gy[:, :-1])
         magnitudes = np.sqrt(gx**2 + gy**2)
         angles = np.arctan2(gy, gx + 1e-15) * (180 / np.pi) + 90
+        bins = (angles / WIDTH).astype(np.intp)  # a quotient is never rounded up to a whole number
     N, rows, columns = len(gray), gray.shape[1] // CELL, gray.shape[2] // CELL
     inside = slice(None), slice(rows * CELL), slice(columns * CELL)
-    magnitudes, angles = magnitudes[inside], angles[inside]
-    bins = np.searchsorted(EDGES, angles, side="right") - 1
+    magnitudes, angles, bins = magnitudes[inside], angles[inside], bins[inside]
     cells = np.arange(columns * CELL) // CELL * rows + (np.arange(rows * CELL) // CELL)[:, None]
     places = (np.arange(N)[:, None, None] * (rows * columns) + cells) * ORIENTATIONS + bins
     counted = (angles > 0) & (angles < 180)
@@ -180,7 +186,7 @@ def _hue_histogram(images: np.ndarray, nbin: int, xmin: float, xmax: float, norm
             f"pass the image before its mean is subtracted, or its largest possible value as xmax"
         )
     edges = np.linspace(xmin, xmax, nbin + 1)
-    hues = _hues(images / xmax) * xmax
+    hues = _hues(*(channel / xmax for channel in np.moveaxis(images, 3, 0))) * xmax
     bins = np.searchsorted(edges, hues, side="right") - 1
     bins[hues == edges[-1]] = nbin - 1
     counted = (bins >= 0) & (bins < nbin)
@@ -191,16 +197,15 @@ def _hue_histogram(images: np.ndarray, nbin: int, xmin: float, xmax: float, norm
     return counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
 
 
-def _hues(rgb: np.ndarray) -> np.ndarray:
-    """Return the hues of RGB pixels (..., 3), from 0 to 1; 0 for gray ones."""
-    red, green, blue = (rgb[..., channel] for channel in range(3))
+def _hues(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray:
+    """Return the hues of pixels, from 0 to 1; 0 for gray ones."""
     largest = np.maximum(np.maximum(red, green), blue)
     spread = largest - np.minimum(np.minimum(red, green), blue)
     divisor = np.where(spread > 0, spread, 1)
     hue = np.where(red == largest, (green - blue) / divisor, 0)
     hue = np.where(green == largest, 2 + (blue - red) / divisor, hue)
     hue = np.where(blue == largest, 4 + (red - green) / divisor, hue)
-    return np.where(spread > 0, hue / 6 % 1, 0).astype(rgb.dtype, copy=False)
+    return np.where(spread > 0, hue / 6 % 1, 0).astype(red.dtype, copy=False)
 
 
 # ---- checks ----

@@ -84,6 +84,12 @@ def test_hog_of_slopes_worked_by_hand():
     np.testing.assert_allclose(diagonal[[4, 6, 8]], [7 / 64, 49 / 64 * math.sqrt(2), 7 / 64], rtol=1e-15)
 
 
+def test_angles_below_an_edge_are_in_the_bin_below_it():
+    edges = features.WIDTH * np.arange(1, 10)
+    assert (np.nextafter(edges, 0) / features.WIDTH).astype(int).tolist() == list(range(9))
+    assert (edges / features.WIDTH).astype(int).tolist() == list(range(1, 10))
+
+
 def test_pixels_beyond_the_last_cell_count_only_in_gradients():
     image = draw(21, 30)
     np.testing.assert_array_equal(hog_feature(image), hog_feature(image[:17, :25]))
@@ -137,7 +143,8 @@ def test_hues_worked_by_hand():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_all_images_at_once_give_the_features_of_each(monkeypatch, dtype):
-    monkeypatch.setattr(features, "BLOCK", 4)
+    monkeypatch.setattr(features, "BLOCK", 7)
+    monkeypatch.setattr(features, "TOGETHER", 3)
     images = draw(10, 16, 16, 3, dtype=dtype)
     histogram = functools.partial(color_histogram_hsv, nbin=6)
     functions = [
