@@ -5,16 +5,18 @@ As in the course, `from fastnn.classifiers.fc_net import *` also imports everyth
 
 import functools
 import itertools
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn import arguments, layer_utils, rng
-from fastnn.kernels.dispatch import validation
+from fastnn.kernels.dispatch import signatures, validation
 from fastnn.layer_utils import *  # noqa: F403
 from fastnn.layers.dropout import LARGEST_SEED
 from fastnn.nn import BatchNorm1d, Dropout, LayerNorm, Linear, Module, ReLU, Sequential, init
+from fastnn.output.streams import say
 
 from . import course_layers
 from .course_layers import ReseedingDropout
@@ -61,6 +63,12 @@ class TwoLayerNet(Sequential):
             reg=reg,
             names=("W1", "b1", "W2", "b2"),
         )
+
+    @signatures.checked
+    def save(self, name: str | os.PathLike) -> None:
+        """Write the parameters to a file, as `Sequential.save` does, and print the name."""
+        super().save(name)
+        say(f"{os.fspath(name)} saved.")
 
 
 class FullyConnectedNet(Sequential):

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -121,8 +121,10 @@ class LinearClassifier:
 
     seed: source of random numbers for weights and batches (see `fastnn.rng`)
     W: the weights (D, K); None before training; a tensor after training on tensors
+    saved_text: what `save` prints, with {} for the name
     """
 
+    saved_text: ClassVar[str] = "{} saved."
     _become_tensors = ("W",)  # see `fastnn.kernels.dispatch.tensors`
 
     @signatures.checked
@@ -180,9 +182,9 @@ class LinearClassifier:
 
     @signatures.checked
     def save(self, name: str | os.PathLike) -> None:
-        """Write W to a file, as data only: HDF5 if the name ends in .h5, else npz."""
+        """Write W to a file, as data only: HDF5 if the name ends in .h5, else npz. Prints the name."""
         weights_io.save(name, {"W": self._trained("save")})
-        say(f"{os.fspath(name)} saved.")
+        say(self.saved_text.format(os.fspath(name)))
 
     @signatures.checked
     def load(self, name: str | os.PathLike) -> None:

@@ -254,9 +254,9 @@ class TwoLayerNet:
 
     @signatures.checked
     def save(self, name: str | os.PathLike) -> None:
-        """Write the parameters to a file, as data only: HDF5 if the name ends in .h5, else npz."""
+        """Write the parameters to a file, as data only: HDF5 if the name ends in .h5, else npz. Prints the name."""
         weights_io.save(name, self.params)
-        say(f"{os.fspath(name)} saved.")
+        say(f"Saved in {os.fspath(name)}")
 
     @signatures.checked
     def load(self, name: str | os.PathLike) -> None:

@@ -1,5 +1,6 @@
 """Sequential: a network of layers in order."""
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -95,7 +96,7 @@ class Sequential(Container):
         return dx if need_dx else None, {name: grads[name] for name in self.params}
 
     @signatures.checked
-    def save(self, name: str) -> None:
+    def save(self, name: str | os.PathLike) -> None:
         """Write parameters and buffers to a file, as data only.
 
         The format is HDF5 if the name ends in .h5 or .hdf5, else npz.
@@ -103,7 +104,7 @@ class Sequential(Container):
         weights_io.save(name, self.params, self.buffers)
 
     @signatures.checked
-    def load(self, name: str) -> None:
+    def load(self, name: str | os.PathLike) -> None:
         """Read what `save` wrote, without executing anything in the file.
 
         Raises ValueError if names or shapes differ from those of this model, or the file has another format; the model

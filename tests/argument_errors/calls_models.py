@@ -50,6 +50,7 @@ MODELS |= {
     "classifiers.TwoLayerNet": Call(
         lambda: classifiers.TwoLayerNet, input_dim=integer(5, 1), **SIZES, **NETWORK, seed=seed()
     ),
+    "classifiers.TwoLayerNet.save": Call(lambda: classifiers.TwoLayerNet(5, 4, 3).save, name=path("two.npz")),
     "classifiers.ThreeLayerConvNet": Call(
         lambda: classifiers.ThreeLayerConvNet, input_dim=shape((3, 4, 4)), num_filters=integer(2, 1),
         filter_size=integer(3, 1), **SIZES, **NETWORK, use_batchnorm=flag(True), seed=seed(),

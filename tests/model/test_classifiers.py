@@ -80,6 +80,15 @@ def test_three_layer_conv_net_figures(backend):
     assert scores_loss == pytest.approx(2.508, abs=2e-3)
 
 
+def test_save_prints_the_course_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model, other = (TwoLayerNet(12, 4, 3, seed=seed) for seed in (0, 1))
+    model.save("best_two_layer_net.npy")
+    assert capsys.readouterr().out == "best_two_layer_net.npy saved.\n"
+    other.load(tmp_path / "best_two_layer_net.npy")
+    np.testing.assert_array_equal(other.params["W1"], model.params["W1"])
+
+
 @pytest.mark.parametrize("use_batchnorm", [False, True])
 def test_three_layer_conv_net_gradients(backend, use_batchnorm):
     np.random.seed(231)

@@ -149,7 +149,7 @@ def test_saved_nets_come_back(tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
     net, other = (TwoLayerNet(4, 10, 3, std=0.1, seed=seed) for seed in (0, 1))
     net.save(name)
-    assert capsys.readouterr().out == f"{name} saved.\n"
+    assert capsys.readouterr().out == f"Saved in {name}\n"
     other.load(tmp_path / name)
     for key in net.params:
         np.testing.assert_array_equal(other.params[key], net.params[key])
