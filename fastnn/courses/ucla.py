@@ -23,7 +23,7 @@ class KNN(KNearestNeighbor):
         """
         if norm is None:
             return self.compute_distances_two_loops(X)
-        return np.array([[norm(image - other) for other in self.X_train] for image in X])
+        return np.array([[norm(image - other) for other in self._trained("KNN.compute_distances")] for image in X])
 
     def compute_L2_distances_vectorized(self, X: np.ndarray) -> np.ndarray:
         """The Euclidean distances of X (N, D) to the training images (M, D): (N, M)."""

@@ -63,7 +63,7 @@ class KnnClassifier:
 
     def predict(self, x_test: torch.Tensor, k: int = 1) -> torch.Tensor:
         """Return the labels (M,) of x_test (M, ...); the (N, M) distances are never in memory at once."""
-        return _commonest(self.y_train[distances.nearest(_rows(x_test), _rows(self.x_train), k)])
+        return _commonest(self.y_train[distances.nearest_neighbors(_rows(x_test), _rows(self.x_train), k)])
 
     def check_accuracy(self, x_test: torch.Tensor, y_test: torch.Tensor, k: int = 1, quiet: bool = False) -> float:
         """Return the accuracy in percent, and print it unless quiet."""
