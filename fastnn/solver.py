@@ -295,9 +295,8 @@ class Solver(Stopping):
             train_acc = self.check_accuracy(self.X_train, self.y_train, self.num_train_samples)
             val_acc = self.check_accuracy(self.X_val, self.y_val, self.num_val_samples)
         except FloatingPointError as error:
-            names = nonfinite.not_finite(self.model.params)
-            cause = f"the parameters {names} are not finite any more: lower learning_rate={self._rate()}"
-            self._give_up(math.nan, f"{error} (after iteration {self.iteration})", cause if names else None)
+            cause = nonfinite.cause_of_scores(self.model, str(error), self._rate())
+            self._give_up(math.nan, f"{error} (after iteration {self.iteration})", cause)
         is_best = val_acc > self.best_val_acc or not self.best_params
         best_params = copied(self.model.params) if is_best else self.best_params
         best_buffers = copied(self._buffers) if is_best else self.best_buffers

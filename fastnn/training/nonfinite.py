@@ -61,6 +61,13 @@ def cause(model: Any, images: np.ndarray, rate: Any) -> str:
     return f"the scores grew too large: lower learning_rate={rate}, or check the data"
 
 
+def cause_of_scores(model: Any, error: str, rate: Any) -> str | None:
+    """The likely cause of an error of an evaluation, unless it names the data; rate: the current learning rate."""
+    if params := not_finite(model.params):
+        return f"the parameters {params} are not finite any more: lower learning_rate={rate}"
+    return None if "check the data" in error else f"the scores grew too large: lower learning_rate={rate}"
+
+
 def location(model: Any, images: np.ndarray, labels: np.ndarray, gradients: Mapping[str, Any]) -> str:
     """Where in the model it begins: the layer of a Sequential, else the first gradient; an empty string if unknown.
 

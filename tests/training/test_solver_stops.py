@@ -96,6 +96,13 @@ def test_parameters_of_before_come_back_if_none_was_evaluated():
     assert solver.state()["val_acc_history"] == []
 
 
+def test_scores_of_parameters_that_are_too_large_have_advice():
+    def enlarge(w, dw, config):
+        return np.full_like(w, 1e308), config
+
+    stopped(make(update_rule=enlarge), r"\(after iteration 1\); the scores grew too large: lower learning_rate=")
+
+
 def test_evaluations_of_a_stop_leave_randomness_as_it_was():
     solver, raising = make(update_rule=explode), make(update_rule=explode, on_nonfinite="raise")
     stopped(solver, "after iteration 1")
