@@ -83,8 +83,9 @@ class FullyConnectedNet(Sequential):
     weight_scale: standard deviation of the initial weights; biases and beta are initially 0, gamma 1
     dtype: of the parameters
     seed: of dropout, as in the course: with an int, every dropout layer calls np.random.seed(seed) in every forward
-        pass and draws its mask from NumPy's global state, so that masks stay the same in gradient checks; None lets
-        masks vary, with keys drawn from `generator` after the weights
+        pass and draws its mask from NumPy's global state, so that masks stay the same in gradient checks (to train such
+        a net, pass a seed to the Solver, which else draws the same batches again and again); None lets masks vary, with
+        keys drawn from `generator` after the weights
     generator: source of the weights, drawn in the order W1, W2, ... (a `seed` as in `fastnn.rng`)
     """
 
