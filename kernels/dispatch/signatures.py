@@ -47,7 +47,7 @@ def _checked(function: F, of_arrays: F | None = None) -> F:
 
     @functools.wraps(function)
     def called(*arguments, **keywords):
-        if of_arrays and "torch" in _modules and tensors.among(*arguments, keywords):
+        if of_arrays and "torch" in _modules and tensors.among(*arguments, *keywords.values()):
             return tensors.called(of_arrays, arguments, keywords)
         try:
             return function(*arguments, **keywords)

@@ -62,7 +62,7 @@ def among(*values: Any) -> bool:
         if kind in _SIMPLE:
             continue
         if kind is tuple or kind is list:
-            found = among(*value)
+            found = not _SIMPLE.issuperset(map(type, value)) and among(*value)
         elif isinstance(value, dict):
             found = among(*value.values())
         else:
@@ -165,7 +165,10 @@ class _Exchange:
         for array, known in self._given.values():
             if known is tensor:
                 return array
-        array = arrays.asarray(tensor)
+        try:
+            array = tensor.numpy() if tensor.device.type == "cpu" else arrays.asarray(tensor)
+        except (RuntimeError, TypeError):  # such as a conjugated tensor: the function raises its error
+            return tensor
         self._given[id(array)] = array, tensor
         if self._first is None or (tensor.ndim and not self._first.ndim):
             self._first = tensor

@@ -136,6 +136,7 @@ def test_a_parameter_without_gradient_is_a_tensor(batch):
         (lambda x: x.to_sparse(), r"X is a sparse tensor of shape \(6, 5\); .*pass X\.to_dense\(\)"),
         (lambda x: x.to("meta"), r"X is a tensor on meta, but the backend '\w+' computes on the CPU; .*X\.cpu\(\)"),
         (lambda x: x[:, :4], r"X\.shape = \(6, 4\) has length 4 on axis 1; .*; pass arrays that belong together"),
+        (lambda x: x.to(torch.complex64).conj(), r"X=.* is not an array \(.*conjugate bit.*\); .*; pass a NumPy array"),
         (lambda x: x.to(torch.complex64), r"X\.dtype = complex64 cannot be computed with; .*; convert it"),
     ],
 )  # fmt: skip
