@@ -38,7 +38,9 @@ _COLAB = re.compile(
     r"^\s*[!%](git clone|(sudo )?(pip|apt|apt-get) |conda |wget )|^\s*[!%].*(\$FOLDERNAME|\$SYM_PATH|\$DRIVE_PATH)"
 )
 _SHELL = re.compile(r"^\s*(!|%(cd|cp|mkdir|mv|rm)\b)")  # left out too where a cell is about Colab
-_DRIVE = re.compile(r"^(\s*(?:FOLDERNAME|GOOGLE_DRIVE_PATH)\s*=\s*)[^\n]*$", re.MULTILINE)
+_DRIVE = re.compile(
+    r"""^(\s*(?:FOLDERNAME|GOOGLE_DRIVE_PATH|\w+(?=\s*=\s*["']/content\b))\s*=\s*)[^\n]*$""", re.MULTILINE
+)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
