@@ -11,7 +11,7 @@ import numpy as np
 from . import active, deprecated, tensors, validation
 
 F = TypeVar("F", bound=Callable)
-_modules = sys.modules
+_modules, _are_simple = sys.modules, tensors.SIMPLE.issuperset  # each looked up in every call
 
 
 class Unsupported(NotImplementedError):
@@ -47,7 +47,12 @@ def _checked(function: F, of_arrays: F | None = None) -> F:
 
     @functools.wraps(function)
     def called(*arguments, **keywords):
-        if of_arrays and "torch" in _modules and tensors.among(*arguments, *keywords.values()):
+        if (
+            of_arrays
+            and "torch" in _modules
+            and (keywords or not _are_simple(map(type, arguments)))
+            and tensors.among(*arguments, *keywords.values())
+        ):
             return tensors.called(of_arrays, arguments, keywords)
         try:
             return function(*arguments, **keywords)

@@ -44,7 +44,7 @@ TAKING = (  # modules whose functions take tensors, with everything inside them
     "fastnn.optim",
     "fastnn.testing.gradient_doctor",
 )
-_SIMPLE = frozenset((np.ndarray, float, int, bool, str, type(None)))  # hold no tensor; looked up before anything else
+SIMPLE = frozenset((np.ndarray, float, int, bool, str, type(None)))  # hold no tensor; looked up before anything else
 _FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
 
 
@@ -55,14 +55,12 @@ def are_taken_by(function: Callable) -> bool:
 
 def among(*values: Any) -> bool:
     """Whether there is a tensor, or a dtype of torch, among the values or inside lists, tuples and dicts."""
-    if _SIMPLE.issuperset(map(type, values)):
-        return False
     for value in values:
         kind = type(value)
-        if kind in _SIMPLE:
+        if kind in SIMPLE:
             continue
         if kind is tuple or kind is list:
-            found = not _SIMPLE.issuperset(map(type, value)) and among(*value)
+            found = not SIMPLE.issuperset(map(type, value)) and among(*value)
         elif isinstance(value, dict):
             found = among(*value.values())
         else:
@@ -110,10 +108,10 @@ class _Exchange:
         if kind is np.ndarray:
             self._given[id(value)] = value, value
             self._has_arrays |= value.ndim > 0
-        if kind in _SIMPLE:
+        if kind in SIMPLE:
             return value
         if kind is tuple or kind is list:
-            return value if _SIMPLE.issuperset(map(type, value)) else kind(map(self.to_array, value))
+            return value if SIMPLE.issuperset(map(type, value)) else kind(map(self.to_array, value))
         if isinstance(value, dict):
             return self._passed(value)
         if isinstance(value, _torch_types()):
