@@ -13,6 +13,7 @@ import numpy as np
 
 from ..cpu import threads
 from ..cpu.simd import matmul
+from ..dispatch import signatures
 
 ROWS, COLUMNS = 1024, 4096  # rows of x and of y whose distances are in memory at a time
 SAMPLE = 256  # rows of y whose mean is the center
@@ -46,6 +47,7 @@ def nearest_neighbors(x, y, k):
     return index
 
 
+@signatures.quiet
 def _center(y):
     """Return a point in the middle of y: the mean of some rows. Any point gives the same indices."""
     center = y[:: -(-len(y) // SAMPLE)].mean(axis=0, dtype=np.float64)

@@ -132,6 +132,7 @@ WIDE = [value for value in IMAGES.bad if np.shape(value) != (6, 4)]  # any width
 NEIGHBORS = {"k": integer(2, 1)._replace(bad=[*integer(2, 1).bad, 7])}
 prefix = "classifiers.KNearestNeighbor."
 MODELS |= {
+    "classifiers.KNearestNeighbor": Call(lambda: classifiers.KNearestNeighbor),
     prefix + "train": Call(lambda: classifiers.KNearestNeighbor().train, X=Fed(X, WIDE), y=FIRST),
     prefix + "predict": Call(
         lambda: neighbors().predict, X=IMAGES, **NEIGHBORS,

@@ -189,6 +189,9 @@ def used(value):
         return small_solver.everything(value)
     if isinstance(value, classifiers.LinearClassifier):
         return value.train(X, Y, **DESCENT), value.W, value.predict(X)
+    if isinstance(value, classifiers.KNearestNeighbor):
+        value.train(X, Y)
+        return value.predict(X, k=3), value.X_train, value.y_train
     if isinstance(value, two_layer_net.TwoLayerNet):
         return value.train(X, Y, X, Y, **DESCENT), value.params
     if isinstance(value, classifiers.SparseAutoencoder):
