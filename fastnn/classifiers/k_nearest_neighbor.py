@@ -28,6 +28,7 @@ class KNearestNeighbor:
     Source: Cover & Hart, Nearest neighbor pattern classification (1967).
     """
 
+    @signatures.checked
     def __init__(self) -> None:
         self.X_train: np.ndarray | None = None
         self.y_train: np.ndarray | None = None
