@@ -17,11 +17,7 @@ _always_raises = contextvars.ContextVar("_always_raises", default=False)
 
 
 class Stopped(Exception):
-    """Raised inside a training loop that stops with a warning: the message and the value that is not finite."""
-
-    def __init__(self, message: str, value: float) -> None:
-        super().__init__(message)
-        self.value = value
+    """Raised inside a Solver that stops with a warning; args: the message, and the value that is not finite."""
 
 
 @contextlib.contextmanager

@@ -73,7 +73,8 @@ class Stopping(Resumable):
 
     def _stop(self, stop: nonfinite.Stopped) -> None:
         """End a call of `train` that met a number which is not finite; the best parameters are in the model."""
-        self._add_to_histories(loss_history=stop.value)
+        message, value = stop.args
+        self._add_to_histories(loss_history=value)
         if not self.val_acc_history:  # no evaluation yet, so the snapshot is from the beginning
             begun = self._snapshot or {}
             self._put_back(begun["params"], begun["buffers"], finished=False)
@@ -88,7 +89,7 @@ class Stopping(Resumable):
             finally:
                 self._recover()
             self._add_to_histories(train_acc_history=train_acc, val_acc_history=val_acc)
-        self.stopped = str(stop)
+        self.stopped = message
 
     def _rate(self) -> float | None:
         """The current learning rate, if known."""

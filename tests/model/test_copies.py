@@ -26,11 +26,11 @@ from fastnn.augment import Augment
 from fastnn.benchmarking import measure
 from fastnn.benchmarking import report as benchmark_report
 from fastnn.checkpoint import config
-from fastnn.classifiers import two_layer_net
+from fastnn.classifiers import course_layers, two_layer_net
 from fastnn.nn import named_arrays, state_dict
 from fastnn.solver import Solver
 from fastnn.testing.conformance import cases, compare, specs
-from fastnn.training import sampling
+from fastnn.training import nonfinite, sampling
 from fastnn.vis_utils import picture
 
 CALLS = {**NN, **TRAINING, **MODELS, **DATA}
@@ -133,6 +133,8 @@ EXAMPLES = {
     "WrongKernel": lambda: raised(testing.WrongKernel, testing.check_kernel, negative, **CHECK),
     "Missing": lambda: compare.Missing("lacks scipy"),
     "WrongResult": lambda: benchmark_report.WrongResult("conv2d_forward: differs"),
+    "ReseedingDropout": lambda: course_layers.ReseedingDropout(0.5, 3),
+    "Stopped": lambda: nonfinite.Stopped("Solver: loss = nan in iteration 1", float("nan")),
     "NotDescribed": lambda: config.NotDescribed("the function f"),
     "Case": lambda: next(cases.drawn(specs.FUNCTIONS["relu_forward"], "float64", {}, 0, 1)),
     "Function": lambda: specs.FUNCTIONS["relu_forward"],
