@@ -49,7 +49,7 @@ def dropout_forward(x: torch.Tensor, dropout_param: Mapping[str, Any]) -> tuple[
     if dropout_param["mode"] == "train":
         if dropout_param.get("seed") is not None:
             torch.manual_seed(dropout_param["seed"])
-        mask = torch.rand(x.shape, dtype=x.dtype, device=x.device) >= dropout_param["p"]
+        mask = torch.rand(x.shape, device=x.device) >= dropout_param["p"]
     return layers.dropout_backward(x, (mask, keep)), (mask, keep)
 
 

@@ -1,10 +1,10 @@
 """Assignment 1: k nearest neighbours, by squared Euclidean distances of images (N, ...)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from fastnn.kernels import distances
+from fastnn.classifiers import KNearestNeighbor
 
 __all__ = [
     "KnnClassifier",
@@ -25,26 +25,17 @@ def hello() -> None:
 
 def compute_distances_two_loops(x_train: torch.Tensor, x_test: torch.Tensor) -> torch.Tensor:
     """Return the squared distances (N, M) of x_train (N, ...) to x_test (M, ...), one pair at a time."""
-    train, test = _rows(x_train), _rows(x_test)
-    found = train.new_empty(len(train), len(test))
-    for n, row in enumerate(train):
-        for m, other in enumerate(test):
-            found[n, m] = (row - other).square().sum()
-    return found
+    return _squared(KNearestNeighbor.compute_distances_two_loops, x_train, x_test)
 
 
 def compute_distances_one_loop(x_train: torch.Tensor, x_test: torch.Tensor) -> torch.Tensor:
-    """Return the squared distances (N, M) of x_train (N, ...) to x_test (M, ...), one training image at a time."""
-    train, test = _rows(x_train), _rows(x_test)
-    found = train.new_empty(len(train), len(test))
-    for n, row in enumerate(train):
-        found[n] = (test - row).square().sum(dim=1)
-    return found
+    """Return the squared distances (N, M) of x_train (N, ...) to x_test (M, ...), one test image at a time."""
+    return _squared(KNearestNeighbor.compute_distances_one_loop, x_train, x_test)
 
 
 def compute_distances_no_loops(x_train: torch.Tensor, x_test: torch.Tensor) -> torch.Tensor:
-    """Return the squared distances (N, M) of x_train (N, ...) to x_test (M, ...)."""
-    return distances.squared_distances(_rows(x_train), _rows(x_test))
+    """Return the squared distances (N, M) of x_train (N, ...) to x_test (M, ...), with a matrix product."""
+    return _squared(KNearestNeighbor.compute_distances_no_loops, x_train, x_test)
 
 
 def predict_labels(dists: torch.Tensor, y_train: torch.Tensor, k: int = 1) -> torch.Tensor:
@@ -52,7 +43,8 @@ def predict_labels(dists: torch.Tensor, y_train: torch.Tensor, k: int = 1) -> to
 
     dists (N, M): distances of training images to test images; y_train (N,). Returns labels (M,) int64.
     """
-    return _commonest(y_train[dists.topk(k, dim=0, largest=False).indices.T])
+    votes = torch.nn.functional.one_hot(y_train[dists.topk(k, dim=0, largest=False).indices]).sum(dim=0)
+    return votes.argmax(dim=1)  # the first of equal ones
 
 
 class KnnClassifier:
@@ -60,10 +52,11 @@ class KnnClassifier:
 
     def __init__(self, x_train: torch.Tensor, y_train: torch.Tensor) -> None:
         self.x_train, self.y_train = x_train, y_train
+        self._classifier = _trained(x_train, y_train)
 
     def predict(self, x_test: torch.Tensor, k: int = 1) -> torch.Tensor:
         """Return the labels (M,) of x_test (M, ...); the (N, M) distances are never in memory at once."""
-        return _commonest(self.y_train[distances.nearest_neighbors(_rows(x_test), _rows(self.x_train), k)])
+        return self._classifier.predict(_rows(x_test), k)
 
     def check_accuracy(self, x_test: torch.Tensor, y_test: torch.Tensor, k: int = 1, quiet: bool = False) -> float:
         """Return the accuracy in percent, and print it unless quiet."""
@@ -97,11 +90,17 @@ def knn_get_best_k(k_to_accuracies: Mapping[int, Sequence[float]]) -> int:
     return max(sorted(k_to_accuracies), key=lambda k: sum(k_to_accuracies[k]) / len(k_to_accuracies[k]))
 
 
+def _squared(distances: Callable, x_train: torch.Tensor, x_test: torch.Tensor) -> torch.Tensor:
+    """Return the squares of what a method of KNearestNeighbor computes, in the dtype of x_train."""
+    labels = torch.zeros(len(x_train), dtype=torch.int64, device=x_train.device)
+    return distances(_trained(x_train, labels), _rows(x_test)).square().T.to(x_train.dtype)
+
+
+def _trained(x_train: torch.Tensor, y_train: torch.Tensor) -> KNearestNeighbor:
+    classifier = KNearestNeighbor()
+    classifier.train(_rows(x_train), y_train)
+    return classifier
+
+
 def _rows(images: torch.Tensor) -> torch.Tensor:
     return images.reshape(len(images), -1)
-
-
-def _commonest(labels: torch.Tensor) -> torch.Tensor:
-    """Return the commonest label of each row, the smallest of equally common ones."""
-    votes = torch.nn.functional.one_hot(labels).sum(dim=1)
-    return votes.argmax(dim=1)  # the first of equal ones

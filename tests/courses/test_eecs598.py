@@ -1,0 +1,473 @@
+"""EECS 498/598's data, classifiers, Solver and helpers."""
+
+import importlib
+import random
+import sys
+
+import numpy as np
+import pytest
+from cifar10_files import binary_files, fake_cifar10, small_cifar10, write
+
+torch = pytest.importorskip("torch", reason="the course computes on tensors of torch")
+
+from fastnn.courses import eecs598  # noqa: E402
+from fastnn.courses.eecs598 import (  # noqa: E402
+    a2_helpers,
+    fully_connected_networks,
+    knn,
+    linear_classifier,
+    linear_classifier_assignment,
+    two_layer_net,
+    two_layer_net_assignment,
+    utils,
+)
+
+ON_THE_CPU = "cannot be used by torch.*computing on the CPU"
+
+
+@pytest.fixture(autouse=True)
+def _no_gpu(monkeypatch, one_backend):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def blobs(count=60, classes=3, dtype=torch.float64):
+    """Points (count, 4) around a centre for each class, the last feature 1."""
+    eecs598.reset_seed(1)
+    y = torch.arange(count) % classes
+    X = torch.randn(count, 4, dtype=dtype) * 0.3 + 2 * torch.nn.functional.one_hot(y, 4)
+    X[:, 3] = 1
+    return X, y
+
+
+def data_of(X, y):
+    return {"X_train": X, "y_train": y, "X_val": X[:30], "y_val": y[:30]}
+
+
+def test_without_torch(monkeypatch):
+    for name in list(sys.modules):
+        if name.startswith("fastnn.courses.eecs598"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"eecs598: torch is not installed; expected it.*; pip install torch"):
+        importlib.import_module("fastnn.courses.eecs598")
+
+
+def test_the_names_of_the_packages():
+    assert eecs598.data.cifar10
+    assert eecs598.grad.rel_error
+    assert eecs598.submit.make_a1_submission
+    assert utils.reset_seed is eecs598.reset_seed
+    assert linear_classifier_assignment.LinearSVM is linear_classifier.LinearSVM
+    assert two_layer_net_assignment.nn_train is two_layer_net.nn_train
+
+
+def test_reset_seed():
+    def drawn():
+        eecs598.reset_seed(4)
+        return random.random(), torch.rand(1).item(), np.random.rand()
+
+    assert drawn() == drawn()
+
+
+@pytest.mark.parametrize("module", ["a2_helpers", "a3_helper", "knn", "linear_classifier", "two_layer_net",
+                                    "fully_connected_networks", "convolutional_networks"])  # fmt: skip
+def test_modules_say_hello(module, capsys):
+    found = importlib.import_module(f"fastnn.courses.eecs598.{module}")
+    (name,) = (name for name in found.__all__ if name.startswith("hello"))
+    getattr(found, name)()
+    assert capsys.readouterr().out == f"Hello from {module}.py!\n"
+
+
+# ---- CIFAR-10 ----
+
+
+@pytest.fixture
+def _cifar10(monkeypatch, tmp_path):
+    small_cifar10(monkeypatch)
+    write(tmp_path / "data" / "cifar-10-batches-bin", binary_files(*fake_cifar10()))
+    monkeypatch.setenv("FASTNN_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("_cifar10")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_cifar10(dtype):
+    pixels, labels = fake_cifar10()
+    x_train, y_train, x_test, y_test = eecs598.data.cifar10(7, 3, x_dtype=dtype)
+    tolerance = 1e-3 if dtype == torch.float16 else 1e-7
+    for x, y, expected, their in (
+        (x_train, y_train, pixels[0][:7], labels[0][:7]),
+        (x_test, y_test, pixels[5][:3], labels[5][:3]),
+    ):
+        assert x.dtype == dtype
+        assert y.dtype == torch.int64
+        np.testing.assert_allclose(x.double().numpy(), expected / 255, rtol=0, atol=tolerance)
+        np.testing.assert_array_equal(y.numpy(), their)
+    assert [len(tensor) for tensor in eecs598.data.cifar10()] == [50, 50, 10, 10]
+    with pytest.raises(ValueError, match="num_training=51"):
+        eecs598.data.cifar10(51)
+
+
+@pytest.mark.usefixtures("_cifar10")
+def test_preprocess_cifar10(capsys, tmp_path):
+    raw, _, raw_test, _ = eecs598.data.cifar10(x_dtype=torch.float64)
+    data = eecs598.data.preprocess_cifar10(cuda=False, bias_trick=True, dtype=torch.float64)
+    assert (tmp_path / "cifar10_examples.png").exists()
+    shapes = {name: tuple(tensor.shape) for name, tensor in data.items()}
+    assert shapes == {
+        "X_train": (40, 3073), "y_train": (40,), "X_val": (10, 3073), "y_val": (10,), "X_test": (10, 3073),
+        "y_test": (10,),
+    }  # fmt: skip
+    mean = raw.mean(dim=(0, 2, 3), keepdim=True)
+    everything = torch.cat([data["X_train"], data["X_val"]])
+    torch.testing.assert_close(everything[:, :-1], (raw - mean).reshape(50, -1))
+    torch.testing.assert_close(data["X_test"][:, :-1], (raw_test - mean).reshape(10, -1))
+    assert (everything[:, -1] == 1).all()
+    assert capsys.readouterr().out == "cifar10_examples.png saved.\n"
+
+
+@pytest.mark.usefixtures("_cifar10")
+def test_images_and_the_missing_gpu(tmp_path):
+    with pytest.warns(RuntimeWarning, match=f"preprocess_cifar10: device='cuda' {ON_THE_CPU}"):
+        data = eecs598.data.preprocess_cifar10(show_examples=False, flatten=False, validation_ratio=0.5)
+    assert data["X_train"].shape == data["X_val"].shape == (25, 3, 32, 32)
+    assert data["X_train"].dtype == torch.float32
+    assert data["X_train"].device.type == "cpu"
+    assert not list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"bias_trick": True, "flatten": False}, "bias_trick=True needs rows"),
+        ({"validation_ratio": 1.0}, "validation_ratio=1.0 is out of range"),
+    ],
+)
+def test_preprocess_cifar10_raises(arguments, message):
+    with pytest.raises(ValueError, match=f"preprocess_cifar10: {message}"):
+        eecs598.data.preprocess_cifar10(cuda=False, **arguments)
+
+
+# ---- numeric gradients ----
+
+
+def test_grad_check_sparse_prints_the_same_elements(capsys):
+    x = torch.randn(5, 6, dtype=torch.float64)
+    for seed in (1, 2):
+        eecs598.reset_seed(seed)
+        eecs598.grad.grad_check_sparse(lambda x: (x**3).sum(), x, 3 * x**2, 4)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 8
+    assert lines[:4] == lines[4:]
+    assert all(line.startswith("numerical: ") and float(line.split()[-1]) < 1e-6 for line in lines)
+
+
+def test_compute_numeric_gradient():
+    x, dout = torch.randn(3, 4, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+    before = x.clone()
+    actual = eecs598.grad.compute_numeric_gradient(lambda x: (x**2).sum(dim=1), x, dout)
+    assert eecs598.grad.rel_error(actual, 2 * x * dout[:, None]) < 1e-6
+    assert torch.equal(x, before)
+
+
+def test_rel_error_is_relative_to_the_largest():
+    assert eecs598.grad.rel_error(torch.tensor([1.0, 0.0]), torch.tensor([3.0, 1.0])) == 0.5
+    assert eecs598.grad.rel_error(torch.zeros(2), torch.zeros(2)) == 0
+
+
+# ---- nearest neighbours ----
+
+
+@pytest.mark.parametrize("loops", ["two_loops", "one_loop", "no_loops"])
+def test_distances(loops):
+    train, test = torch.randn(7, 3, 4, dtype=torch.float64), torch.randn(5, 3, 4, dtype=torch.float64)
+    actual = getattr(knn, f"compute_distances_{loops}")(train, test)
+    assert isinstance(actual, torch.Tensor)
+    expected = torch.cdist(train.flatten(1), test.flatten(1), compute_mode="donot_use_mm_for_euclid_dist") ** 2
+    torch.testing.assert_close(actual, expected)
+
+
+def test_predict_labels():
+    dists = torch.tensor([[0.3, 0.4, 0.1], [0.1, 0.5, 0.5], [0.4, 0.1, 0.2], [0.2, 0.2, 0.4], [0.5, 0.3, 0.3]])
+    labels = torch.tensor([0, 1, 0, 1, 2])
+    assert knn.predict_labels(dists, labels, k=3).tolist() == [1, 0, 0]
+    assert knn.predict_labels(dists, labels, k=2).tolist() == [1, 0, 0]  # of 0 and 1, the smaller
+
+
+def test_knn_classifier(capsys):
+    X, y = blobs(dtype=torch.float32)
+    classifier = knn.KnnClassifier(X[:40], y[:40])
+    expected = knn.predict_labels(knn.compute_distances_two_loops(X[:40], X[40:]), y[:40], 5)
+    assert torch.equal(classifier.predict(X[40:], 5), expected)
+    assert classifier.check_accuracy(X[40:], y[40:], 5) == 100.0
+    assert capsys.readouterr().out == "Got 20 / 20 correct; accuracy is 100.00%\n"
+    classifier.check_accuracy(X, y, quiet=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_cross_validation():
+    X, y = blobs()
+    found = knn.knn_cross_validate(X, y, num_folds=4, k_choices=[1, 40])
+    assert {k: len(values) for k, values in found.items()} == {1: 4, 40: 4}
+    assert found[1] == [100.0] * 4
+    assert knn.knn_get_best_k({5: [1.0, 3.0], 3: [2.0, 2.0], 1: [0.0, 1.0]}) == 3
+
+
+# ---- linear classifiers ----
+
+
+@pytest.mark.parametrize("kind", [linear_classifier.LinearSVM, linear_classifier.Softmax])
+def test_linear_classifiers_learn(kind, tmp_path, capsys):
+    X, y = blobs()
+    classifier, train_acc, val_acc = linear_classifier.test_one_param_set(kind(), data_of(X, y), 0.5, 1e-4, 150)
+    assert train_acc == val_acc == 100.0
+    assert classifier.W.shape == (4, 3)
+    classifier.save(tmp_path / "best.pt")
+    assert capsys.readouterr().out == f"Saved in {tmp_path / 'best.pt'}\n"
+    other = kind()
+    other.load(tmp_path / "best.pt")
+    assert torch.equal(other.predict(X), y)
+
+
+def test_linear_losses_are_those_of_torch():
+    X, y = blobs()
+    W = torch.randn(4, 3, dtype=torch.float64)
+    judged = W.clone().requires_grad_()
+    expected = torch.nn.functional.cross_entropy(X @ judged, y) + 0.3 * (judged**2).sum()
+    expected.backward()
+    for loss_func in (linear_classifier.softmax_loss_naive, linear_classifier.softmax_loss_vectorized):
+        loss, dW = loss_func(W, X, y, 0.3)
+        assert abs((loss - expected).item()) < 1e-12
+        torch.testing.assert_close(dW, judged.grad)
+
+
+def test_training_starts_from_small_weights_of_torch(capsys):
+    X, y = blobs()
+    eecs598.reset_seed(5)
+    expected = 1e-6 * torch.randn(4, 3, dtype=torch.float64)
+    eecs598.reset_seed(5)
+    W, losses = linear_classifier.train_linear_classifier(
+        linear_classifier.softmax_loss_vectorized, None, X, y, learning_rate=0.0, num_iters=101, verbose=True
+    )
+    assert torch.equal(W, expected)
+    assert len(losses) == 101
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "iteration 0 / 101",
+        "iteration 100 / 101",
+    ]
+
+
+def test_divergence_stops_a_classifier_with_a_warning():
+    X, y = blobs()
+    svm = linear_classifier.LinearSVM()
+    with pytest.warns(RuntimeWarning, match=r"train_linear_classifier: loss = .* in iteration \d+ with learning_rate"):
+        losses = svm.train(X, y, learning_rate=1e3, reg=1.0, num_iters=500)
+    assert len(losses) < 500
+    assert not np.isfinite(losses[-1])
+    assert svm.predict(X).shape == y.shape
+
+
+def test_search_parameters():
+    for rates, penalties in (linear_classifier.svm_get_search_params(), linear_classifier.softmax_get_search_params()):
+        assert 5 <= len(rates) * len(penalties) <= 25  # as the notebook demands
+    assert all(map(len, two_layer_net.nn_get_search_params()))
+
+
+# ---- the two-layer net ----
+
+
+def test_the_figures_of_the_notebook():
+    """The notebook prints them on a GPU, whose random numbers `get_toy_data` draws on every device."""
+    with pytest.warns(RuntimeWarning, match=ON_THE_CPU):
+        X, y, params = a2_helpers.get_toy_data()
+    scores, hidden = two_layer_net.nn_forward_pass(params, X)
+    expected = torch.tensor([
+        [9.7003e-08, -1.1143e-07, -3.9961e-08], [-7.4297e-08, 1.1502e-07, 1.5685e-07],
+        [-2.5860e-07, 2.2765e-07, 3.2453e-07], [-4.7257e-07, 9.0935e-07, 4.0368e-07],
+        [-1.8395e-07, 7.9303e-08, 6.0360e-07],
+    ])  # fmt: skip
+    assert scores.dtype == torch.float32
+    assert hidden.shape == (5, 10)
+    assert (scores - expected).abs().sum() < 1e-10
+    loss, _ = two_layer_net.nn_forward_backward(params, X, y, reg=0.05)
+    assert abs(loss.item() - 1.0986121892929077) < 1e-6
+    stats = two_layer_net.nn_train(
+        params, two_layer_net.nn_forward_backward, two_layer_net.nn_predict, X, y, X, y,
+        learning_rate=1e-1, reg=1e-6, num_iters=200,
+    )  # fmt: skip
+    assert abs(stats["loss_history"][-1] - 0.5211756229400635) < 1e-5
+
+
+def test_gradients_of_the_two_layer_net():
+    X, y, params = a2_helpers.get_toy_data(num_inputs=7, num_classes=2, dtype=torch.float64, device="cpu")
+    assert y.tolist() == [0, 1, 0, 0, 1, 0, 1]
+    _, grads = two_layer_net.nn_forward_backward(params, X, y, reg=0.05)
+    for name, gradient in grads.items():
+        numeric = eecs598.grad.compute_numeric_gradient(
+            lambda _: two_layer_net.nn_forward_backward(params, X, y, reg=0.05)[0], params[name]
+        )
+        assert eecs598.grad.rel_error(gradient, numeric) < 1e-4, name
+
+
+def test_two_layer_net_learns(tmp_path, capsys):
+    X, y = blobs()
+    net = two_layer_net.TwoLayerNet(4, 8, 3, torch.float64, "cpu", std=0.1)
+    stats = net.train(X, y, X, y, learning_rate=0.5, num_iters=102, batch_size=30, verbose=True)
+    assert torch.equal(net.predict(X), y)
+    assert [len(history) for history in stats.values()] == [102, 51, 51]
+    assert stats["val_acc_history"][-1] == 1.0
+    net.save(tmp_path / "nn.pt")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("iteration 0 / 102: loss 1.")
+    assert lines[-1] == f"Saved in {tmp_path / 'nn.pt'}"
+    with pytest.warns(RuntimeWarning, match=f"TwoLayerNet: device='cuda' {ON_THE_CPU}"):
+        other = two_layer_net.TwoLayerNet(4, 8, 3)
+    other.load(tmp_path / "nn.pt")
+    assert torch.equal(other.loss(X), net.loss(X))
+    torch.save({"W1": X}, tmp_path / "wrong.pt")
+    with pytest.raises(ValueError, match=r"TwoLayerNet.load: .*wrong.pt contains \['W1'\]; expected"):
+        other.load(tmp_path / "wrong.pt")
+
+
+def test_divergence_stops_the_two_layer_net_with_a_warning():
+    X, y = blobs()
+    net = two_layer_net.TwoLayerNet(4, 8, 3, torch.float64, "cpu")
+    with pytest.warns(RuntimeWarning, match="nn_train: loss = .*; training stops here"):
+        stats = net.train(X, y, X, y, learning_rate=1e6, reg=1.0, num_iters=200)
+    assert len(stats["loss_history"]) < 200
+    assert stats["val_acc_history"]
+
+
+def test_find_best_net():
+    X, y = blobs()
+    net, stats, accuracy = two_layer_net.find_best_net(
+        {**data_of(X, y), "X_test": X}, lambda: ([1e-6, 0.5], [8], [1e-5], [1.0])
+    )
+    assert accuracy == 1.0
+    assert stats["loss_history"][-1] < 0.2
+    assert torch.equal(net.predict(X), y)
+
+
+# ---- pictures and submission ----
+
+
+def test_pictures(monkeypatch):
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="pictures need matplotlib")
+    X, y = torch.rand(20, 3, 6, 6), torch.arange(20) % 2
+    image = eecs598.visualize_dataset(X, y, 5, ["even", "odd"])
+    pyplot.close("all")
+    assert image.shape == (2 * 8, 5 * 8, 3)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(
+        eecs598.tensor_to_image(torch.tensor([0.0, 0.5, 2.0]).reshape(3, 1, 1)), [[[0, 128, 255]]]
+    )
+    histories = {"loss_history": [1.0, 0.5], "train_acc_history": [0.1], "val_acc_history": [0.2]}
+    assert len(a2_helpers.plot_stats(histories).axes) == 2
+    assert len(a2_helpers.plot_acc_curves({1e-3: histories}).axes) == 2
+    net = two_layer_net.TwoLayerNet(3072, 4, 3, device="cpu")
+    assert a2_helpers.show_net_weights(net).axes
+    grid = a2_helpers.visualize_grid(torch.rand(4, 5, 5, 3), padding=1)
+    assert grid.shape == (11, 11, 3)
+    assert grid.max() == 255
+
+
+def test_there_is_nothing_to_submit(tmp_path, capsys):
+    for number in range(1, 7):
+        getattr(eecs598.submit, f"make_a{number}_submission")(tmp_path, None, umid=None)
+        assert capsys.readouterr().out.startswith(f"There is nothing to submit for A{number}")
+    assert not list(tmp_path.iterdir())
+
+
+# ---- Solver ----
+
+
+def solver_of(count=60, **options):
+    X, y = blobs(count)
+    model = fully_connected_networks.FullyConnectedNet([10], 4, 3, weight_scale=0.1, dtype=torch.float64)
+    settings = {"optim_config": {"learning_rate": 0.3}, "batch_size": 20, "num_epochs": 10, **options}
+    return eecs598.Solver(model, data_of(X, y), **settings)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "sgd_momentum", "rmsprop", "adam"])
+def test_solver_trains(rule, capsys):
+    rate = {"sgd": 0.3, "sgd_momentum": 0.1}.get(rule, 0.01)
+    solver = solver_of(
+        update_rule=getattr(fully_connected_networks, rule),
+        optim_config={"learning_rate": rate}, lr_decay=0.9, num_epochs=15, print_acc_every=5,
+    )  # fmt: skip
+    solver.train()
+    assert solver.train_acc_history[-1] == 1.0
+    assert solver.check_accuracy(solver.X_val, solver.y_val) == solver.best_val_acc == 1.0
+    assert [len(history) for history in (solver.loss_history, solver.val_acc_history)] == [45, 16]
+    assert solver.optim_configs["W1"]["learning_rate"] == pytest.approx(rate * 0.9**15)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("(Time ")
+    assert "sec; Iteration 1 / 45) loss: 1." in lines[0]
+    assert lines[1].startswith("(Epoch 0 / 15) train acc: ")
+    assert sum(line.startswith("(Epoch") for line in lines) == 4
+    assert sum(line.startswith("(Time") for line in lines) == 5
+
+
+def test_solver_draws_permutations_of_torch():
+    solver = solver_of(num_epochs=1, verbose=False)
+    batches, loss = [], solver.model.loss
+    solver.model.loss = lambda X, y=None: (y is not None and batches.append(X), loss(X, y))[1]
+    eecs598.reset_seed(2)
+    solver.train()
+    eecs598.reset_seed(2)
+    assert torch.equal(batches[0], solver.X_train[torch.randperm(60)[:20]])
+
+
+def test_solver_is_silent_and_keeps_the_last_parameters(capsys):
+    solver = solver_of(num_epochs=2, verbose=False)
+    solver.train(return_best_params=False)
+    assert capsys.readouterr().out == ""
+    assert solver.model.params is not solver.best_params
+    solver.train()
+    assert solver.model.params is solver.best_params
+
+
+def test_solver_estimates_on_samples():
+    solver = solver_of(num_train_samples=10, verbose=False)
+    assert round(10 * solver.check_accuracy(solver.X_train, solver.y_train, num_samples=10, batch_size=3), 9) % 1 == 0
+
+
+def test_solver_stops_at_the_time_limit(capsys):
+    solver = solver_of()
+    solver.train(time_limit=0)
+    assert len(solver.loss_history) == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("End of training")
+
+
+def test_solver_stops_when_it_diverges():
+    solver = solver_of(optim_config={"learning_rate": 1e300}, num_epochs=5, verbose=False)
+    with pytest.warns(RuntimeWarning, match=r"Solver.train: loss = .* with learning_rate=1e\+300"):
+        solver.train()
+    assert len(solver.loss_history) < 15
+    assert all(torch.isfinite(w).all() for w in solver.model.params.values()) == (solver.best_params != {})
+
+
+def test_solver_saves_checkpoints(tmp_path, capsys):
+    solver = solver_of(num_epochs=2, checkpoint_name=tmp_path / "run", print_every=0)
+    solver.train()
+    names = [f"run_epoch_{epoch}.pt" for epoch in range(3)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    saved = torch.load(tmp_path / names[-1], weights_only=True)
+    assert saved["epoch"] == 2
+    assert saved["loss_history"] == solver.loss_history
+    assert saved["params"].keys() == solver.model.params.keys()
+    assert f'Saving checkpoint to "{tmp_path / names[0]}"' in capsys.readouterr().out
+
+
+def test_solver_knows_its_keywords():
+    with pytest.raises(TypeError, match="learning_rate"):
+        solver_of(learning_rate=1e-3)
+
+
+def test_the_suggested_solver_and_settings():
+    data = data_of(*blobs())
+    with pytest.warns(RuntimeWarning, match=ON_THE_CPU):
+        solver = fully_connected_networks.create_solver_instance(data, torch.float64, "cuda")
+    assert solver.model.params["W1"].shape == (3072, 200)
+    assert fully_connected_networks.get_three_layer_network_params() > (0, 0)
+    assert fully_connected_networks.get_five_layer_network_params() > (0, 0)
