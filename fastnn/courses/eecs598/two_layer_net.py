@@ -154,7 +154,7 @@ class TwoLayerNet:
 
 def nn_get_search_params() -> tuple[list[float], list[int], list[float], list[float]]:
     """Return learning rates, hidden sizes, penalties and decays of the learning rate to try."""
-    return [0.5, 1.0], [128], [1e-5, 1e-4], [0.95]
+    return [1.0], [128], [1e-5, 1e-4], [0.95]
 
 
 def find_best_net(
