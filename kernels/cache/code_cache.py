@@ -96,8 +96,13 @@ class CodeCache:
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Store what Numba has just compiled, unless it contains addresses of this process."""
-        if not result.library.has_dynamic_globals:
-            self.save(self._key(signature, result.codegen), result._reduce())
+        if result.library.has_dynamic_globals:
+            return
+        try:
+            data = result._reduce()
+        except RuntimeError:  # Ctrl-C came while LLVM handed the code to Python, where exceptions are lost
+            raise KeyboardInterrupt from None
+        self.save(self._key(signature, result.codegen), data)
 
     def load(self, key: tuple) -> Any:
         for folder in self._folders()[0]:

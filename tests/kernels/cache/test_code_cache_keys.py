@@ -266,3 +266,15 @@ def test_types_and_processors_have_files_of_their_own(make, tmp_path):
     first.flush()
     assert [first.load(key) for key in keys] == [None] * 4
     assert other.load(KEY) == "kept"
+
+
+def test_an_interrupt_that_llvm_lost_is_raised_and_nothing_is_kept(make, tmp_path):
+    """Ctrl-C while LLVM hands machine code to Python leaves a library without it."""
+
+    def reduce():
+        raise RuntimeError("no compiled object yet")
+
+    library = types.SimpleNamespace(has_dynamic_globals=False)
+    with pytest.raises(KeyboardInterrupt):
+        make().save_overload(KEY, types.SimpleNamespace(library=library, _reduce=reduce))
+    assert kept(tmp_path) == []
