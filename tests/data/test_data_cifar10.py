@@ -1,6 +1,7 @@
 """CIFAR-10 from disk: both layouts, splits, and errors for invalid files."""
 
 import os
+import sys
 import types
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from cifar10_files import binary_files, fake_cifar10, python_files, small_cifar1
 
 from fastnn.data_utils import (
     CIFAR10_CLASSES,
-    cifar10,
     find_CIFAR10,
     get_CIFAR10_data,
     layouts,
@@ -152,7 +152,7 @@ def test_preprocess_shows_examples_in_a_notebook(root, tmp_path, monkeypatch, no
         display = types.SimpleNamespace(display=shown.append)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(cifar10.sys.modules, "IPython", IPython)
+    monkeypatch.setitem(sys.modules, "IPython", IPython)
     preprocess_cifar10(show_examples=True, root=root)
     assert [type(figure).__name__ for figure in shown] == ["Figure"] * notebook
     assert Path("cifar10_examples.png").exists() != notebook
