@@ -137,6 +137,11 @@ def empty_like(array: Any) -> Any:
     return (_memory.xp if is_on_device(array) else np).empty(array.shape, array.dtype)
 
 
+def module(*values: Any) -> Any:
+    """Return the module whose functions compute on these arrays: NumPy, or the device arrays' module if any is one."""
+    return _memory.xp if DEVICE_ARRAYS and any(map(is_on_device, values)) else np
+
+
 def zeros(shape: Any, like: Any) -> Any:
     """Return zeros in the memory and dtype of `like`."""
     return (_memory.xp if is_on_device(like) else np).zeros(shape, like.dtype)

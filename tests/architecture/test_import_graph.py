@@ -6,8 +6,9 @@ import pytest
 from source_files import PACKAGE, SOURCES, imported
 
 ROOT = {  # what users import
-    "augment", "checkpoint", "classifiers", "courses", "data_utils", "fast_layers", "features", "gradient_check",
-    "kernels", "layer_utils", "layers", "nn", "optim", "schedules", "solver", "sweep", "testing", "vis_utils",
+    "augment", "autograd", "checkpoint", "classifiers", "courses", "data_utils", "fast_layers", "features",
+    "gradient_check", "kernels", "layer_utils", "layers", "nn", "optim", "schedules", "solver", "sweep", "testing",
+    "vis_utils",
 }  # fmt: skip
 ROOMS = {"benchmarking", "cli", "output", "training"}
 GROUND = {"arguments", "devices", "environment", "fixed_backend", "rng"}  # modules that many folders need

@@ -14,6 +14,7 @@ FRONT_DOORS = (
 # internal, or with tests of their own
 INTERNAL = (
     "arguments",
+    "autograd",
     "courses",
     "environment",
     "fixed_backend",
