@@ -9,21 +9,20 @@ import numpy as np
 from fastnn.kernels.dispatch import arrays, validation
 
 
-def operand(name: str, value: Any, like: Any) -> Any:
+def operand(name: str, value: Any, others: Sequence[Any]) -> Any:
     """Check a constant operand: an array, or a number, which has no dtype of its own beside a Tensor."""
     if isinstance(value, np.ndarray) or arrays.is_on_device(value):
         return value
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, float, np.integer, np.floating)):
-        number = int(value) if isinstance(value, (int, np.integer)) else float(value)
-        if like is None or like.ndim or (like.dtype.kind != "f" and isinstance(number, float)):
-            return number
-        return arrays.to_device(np.asarray(number, like.dtype))
-    raise TypeError(
-        f"{name}: an operand is {validation.brief(value)}; expected a Tensor, an array or a number; convert it with "
-        f"autograd.tensor"
-    )
+    if not isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
+        raise TypeError(
+            f"{name}: an operand is {validation.brief(value)}; expected a Tensor, an array or a number; convert it "
+            f"with autograd.tensor"
+        )
+    number = value.item() if isinstance(value, np.generic) else value
+    like = next((x.data for x in others if hasattr(x, "grad_fn")), None)
+    if isinstance(like, np.ndarray) and like.ndim == 0 and like.dtype.kind == "f":
+        return np.asarray(number, like.dtype)  # an old NumPy computes in float64 where both have no axes
+    return number
 
 
 def one_device(name: str, values: Sequence[Any]) -> None:
@@ -61,14 +60,14 @@ def first_gradient(data: Any, gradient: Any) -> Any:
     return gradient.astype(data.dtype, copy=False)
 
 
-def key(value: Any) -> Any:
-    """An index with arrays in place of Tensors; integer arrays are copied, since the tape keeps them."""
+def key(value: Any, like: Any) -> Any:
+    """An index for the array `like`: arrays in place of Tensors and lists, copied, since the tape keeps them."""
     if isinstance(value, tuple):
-        return tuple(map(key, value))
-    value = getattr(value, "data", value) if hasattr(value, "grad_fn") else value
+        return tuple(key(one, like) for one in value)
     if isinstance(value, list):
         value = np.asarray(value) if value else np.asarray(value, np.int64)
-    return arrays.copy(value) if hasattr(value, "dtype") else value
+    value = value.data if hasattr(value, "grad_fn") else value
+    return arrays.on_same_device(arrays.copy(value), like) if hasattr(value, "shape") else value
 
 
 def lengths(given: tuple) -> tuple[int, ...]:

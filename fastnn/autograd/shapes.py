@@ -9,6 +9,7 @@ from typing import Any
 from fastnn.kernels.dispatch import arrays
 
 from .arithmetic import Result
+from .tape import unbroadcast
 
 
 def getitem(x: Any, key: Any) -> Result:
@@ -45,7 +46,7 @@ def transpose(x: Any, dim0: int, dim1: int) -> Result:
 
 def expand(x: Any, shape: tuple[int, ...]) -> Result:
     """Broadcast to a shape."""
-    return arrays.module(x).broadcast_to(x, shape).copy(), (lambda dout: dout,)
+    return arrays.module(x).broadcast_to(x, shape).copy(), (lambda dout: unbroadcast(dout, x.shape),)
 
 
 def cat(tensors: Sequence[Any], dim: int = 0) -> Result:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
+
 from fastnn.kernels.dispatch import arrays, signatures
 
 _recording: ContextVar[bool] = ContextVar("fastnn_recording", default=True)  # threads begin with the default
@@ -184,13 +186,14 @@ def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
 
 
 def is_finite(array: Any) -> bool:
-    """Whether no element is NaN or infinite."""
-    return array.dtype.kind != "f" or bool(arrays.module(array).isfinite(array).all())
+    """Whether no element is NaN or infinite, of an array or a number."""
+    array = array if hasattr(array, "dtype") else np.asarray(array)
+    return array.dtype.kind != "f" or bool(arrays.to_numpy(arrays.module(array).isfinite(array).all()))
 
 
 def check_result(name: str, given: Sequence[Any], out: Any) -> None:
     """Raise FloatingPointError if an operation made a NaN or infinity from finite arrays."""
-    if is_finite(out) or not all(is_finite(array) for array in given if hasattr(array, "dtype")):
+    if is_finite(out) or not all(map(is_finite, given)):
         return
     shapes = ", ".join(str(array.shape) for array in given if hasattr(array, "shape"))
     raise FloatingPointError(

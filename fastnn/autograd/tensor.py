@@ -60,20 +60,21 @@ def operation(forward: Callable, inputs: int = 1, keeps: str = "both", shares: b
     inputs: how many of the first arguments are Tensors; two and more are broadcast together
     shares: whether the result may share the memory of its input
     """
-    name, call = forward.__name__, signatures.checked(forward)
+    name, explained = forward.__name__, signatures.checked(forward)
 
     @functools.wraps(forward)
     def of_tensors(*arguments: Any, **options: Any) -> "Tensor":
-        given = arguments[:inputs]
-        like = next((x for x in given if isinstance(x, Tensor)), None)
-        values = [x.data if isinstance(x, Tensor) else operands.operand(name, x, like) for x in given]
+        given, more = arguments[:inputs], arguments[inputs:]
+        values = [x.data if isinstance(x, Tensor) else operands.operand(name, x, given) for x in given]
         if arrays.DEVICE_ARRAYS:
             operands.one_device(name, values)
         with np.errstate(all="ignore"):
             try:
-                out, gradients = call(*values, *arguments[inputs:], **options)
-            except (ValueError, IndexError, np.exceptions.AxisError) as error:
-                raise type(error)(operands.misfit(name, values, arguments[inputs:], options, error)) from None
+                out, gradients = forward(*values, *more, **options)
+            except (ValueError, IndexError) as error:
+                raise type(error)(operands.misfit(name, values, more, options, error)) from None
+            except TypeError:
+                out, gradients = explained(*values, *more, **options)  # raises a clear error for wrong arguments
         result = record(name, given, out, gradients, keeps, broadcasts=inputs > 1)
         if shares and arrays.may_share_memory(result.data, values[0]):
             result._counter = given[0]._counter
@@ -94,7 +95,7 @@ def _in_place(change: Callable, recorded: Callable) -> Callable:
         if tape.is_grad_enabled() and (self._requires_grad or getattr(other, "_requires_grad", False)):
             self._check_may_change(change.__name__)
             return recorded(self, other)
-        value = other.data if isinstance(other, Tensor) else operands.operand(change.__name__, other, self)
+        value = other.data if isinstance(other, Tensor) else operands.operand(change.__name__, other, (self,))
         operands.one_device(change.__name__, (self.data, value))
         try:
             with np.errstate(all="ignore"):
@@ -246,7 +247,7 @@ class Tensor(Values):
     __rmatmul__ = _reflected(lambda x, y: wrap(x) @ y)
 
     def __getitem__(self, key: Any) -> "Tensor":
-        return Tensor._getitem(self, operands.key(key))
+        return Tensor._getitem(self, operands.key(key, self.data))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._check_may_change("setitem")
@@ -255,9 +256,9 @@ class Tensor(Values):
                 f"setitem: a Tensor of shape {self.shape} would be changed in place, which the tape does not record; "
                 f"expected data that need no gradient; build the result with where, cat or stack"
             )
-        value = value.data if isinstance(value, Tensor) else operands.operand("setitem", value, self)
+        value = value.data if isinstance(value, Tensor) else operands.operand("setitem", value, (self,))
         operands.one_device("setitem", (self.data, value))
-        self.data[operands.key(key)] = value
+        self.data[operands.key(key, self.data)] = value
         self.mark_changed()
 
     def zero_(self) -> "Tensor":

@@ -190,8 +190,15 @@ def may_share_memory(one: Any, other: Any) -> bool:
         return np.may_share_memory(one, other)
     if not is_on_device(one) or not is_on_device(other):
         return False
-    first, second = address(one), address(other)
-    return first < second + other.nbytes and second < first + one.nbytes
+    (first, first_end), (second, second_end) = _bounds(one), _bounds(other)
+    return first < second_end and second < first_end
+
+
+def _bounds(array: Any) -> tuple[int, int]:
+    """The addresses of the first byte of a device array and of the byte behind its last one."""
+    steps = [(length - 1) * stride for length, stride in zip(array.shape, array.strides, strict=True)]
+    first = address(array)
+    return first + sum(min(step, 0) for step in steps), first + sum(max(step, 0) for step in steps) + array.itemsize
 
 
 def address(array: Any) -> int:

@@ -27,7 +27,7 @@ class Array:
         )
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("shape", "dtype", "ndim", "size", "nbytes", "flags"):
+        if name not in ("shape", "dtype", "ndim", "size", "nbytes", "flags", "strides", "itemsize"):
             raise AttributeError(
                 f"Array: the simulated GPU has no attribute {name!r}; expected one that the project uses; add it"
             )
@@ -40,11 +40,13 @@ class Array:
         return f"Array({self.memory!r})"
 
     def __getitem__(self, key: Any) -> "Array":
-        keys = key if isinstance(key, tuple) else (key,)
+        keys = _memory(key if isinstance(key, tuple) else (key,))
+        if any(isinstance(one, np.ndarray) for one in keys):
+            return _computed(lambda: self.memory[keys])
         return Array(self.memory[keys if Ellipsis in keys else (*keys, ...)])  # a view, also of a single element
 
     def __setitem__(self, key: Any, value: "Array | float") -> None:
-        source = value.memory if isinstance(value, Array) else value
+        key, source = _memory(key), _memory(value)
         _work(lambda: self.memory.__setitem__(key, source))
 
     def reshape(self, *shape: Any) -> "Array":
@@ -60,27 +62,91 @@ class Array:
     def copy(self) -> "Array":
         return self.astype(self.dtype)
 
-    def __add__(self, other: Any) -> "Array":
-        return self._combined(np.add, other)
+    def transpose(self, *axes: Any) -> "Array":
+        return Array(self.memory.transpose(*axes))
 
-    def __mul__(self, other: Any) -> "Array":
-        return self._combined(np.multiply, other)
+    def swapaxes(self, one: int, other: int) -> "Array":
+        return Array(self.memory.swapaxes(one, other))
 
-    def __truediv__(self, other: Any) -> "Array":
-        return self._combined(np.divide, other)
+    def __iadd__(self, other: Any) -> "Array":
+        self[...] = self + other
+        return self
 
-    __radd__, __rmul__ = __add__, __mul__
+    def __isub__(self, other: Any) -> "Array":
+        self[...] = self - other
+        return self
 
-    def _combined(self, function: Any, other: Any) -> "Array":
-        if isinstance(other, np.ndarray):
-            raise TypeError(
-                f"Array: an operand is a NumPy array, of shape {other.shape}; expected device arrays; move it first"
-            )
-        operands = self.memory, other.memory if isinstance(other, Array) else other
-        shape = np.broadcast_shapes(*map(np.shape, operands))
-        out = empty(shape, function(*(np.ones_like(operand, shape=()) for operand in operands)).dtype)
-        _work(lambda: function(*operands, out=out.memory))
-        return out
+    def __imul__(self, other: Any) -> "Array":
+        self[...] = self * other
+        return self
+
+    def __itruediv__(self, other: Any) -> "Array":
+        self[...] = self / other
+        return self
+
+
+OPERATORS = (  # computed by NumPy's
+    "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "rpow", "matmul", "neg", "lt", "le",
+    "gt", "ge", "eq", "ne", "and",
+)  # fmt: skip
+
+
+def _memory(value: Any) -> Any:
+    """The NumPy array inside a device array, or inside those of a tuple."""
+    if isinstance(value, tuple):
+        return tuple(map(_memory, value))
+    return value.memory if isinstance(value, Array) else value
+
+
+def _computed(function: Callable[[], Any]) -> Array:
+    """A new array with what NumPy computes, now and whenever the work is replayed."""
+    with np.errstate(all="ignore"):
+        out = Array(np.array(function()))
+
+    def compute() -> None:
+        with np.errstate(all="ignore"):
+            out.memory[...] = function()
+
+    _work(compute)
+    return out
+
+
+def _like_numpy(function: Callable) -> Callable[..., Array]:
+    """NumPy's function, for device arrays."""
+
+    def of_arrays(*operands: Any, **options: Any) -> Array:
+        for operand in operands:
+            if isinstance(operand, np.ndarray):
+                raise TypeError(
+                    f"Array: an operand is a NumPy array, of shape {operand.shape}; expected device arrays; move it "
+                    f"first"
+                )
+        given = _memory(operands)
+        return _computed(lambda: function(*given, **options))
+
+    return of_arrays
+
+
+for name in OPERATORS:
+    setattr(Array, f"__{name}__", _like_numpy(getattr(np.ndarray, f"__{name}__")))
+for name in ("sum", "mean", "max", "min", "all"):
+    setattr(Array, name, _like_numpy(getattr(np.ndarray, name)))
+
+exp, log, sqrt, abs, sign, isfinite = (
+    _like_numpy(function) for function in (np.exp, np.log, np.sqrt, np.abs, np.sign, np.isfinite)
+)
+maximum, minimum, where, argmax, argmin, arange, expand_dims = (
+    _like_numpy(function)
+    for function in (np.maximum, np.minimum, np.where, np.argmax, np.argmin, np.arange, np.expand_dims)
+)
+
+
+class add:
+    """The ufunc."""
+
+    @staticmethod
+    def at(array: Array, key: Any, values: Array) -> None:
+        _work(lambda: np.add.at(array.memory, _memory(key), values.memory))
 
 
 def _work(function: Callable[[], Any]) -> None:
@@ -102,6 +168,16 @@ def zeros(shape: Any, dtype: Any = float) -> Array:
     out = empty(shape, dtype)
     out[...] = 0
     return out
+
+
+def ones(shape: Any, dtype: Any = float) -> Array:
+    out = empty(shape, dtype)
+    out[...] = 1
+    return out
+
+
+def broadcast_to(value: Array, shape: Any) -> Array:
+    return Array(np.broadcast_to(value.memory, shape))
 
 
 def asarray(value: np.ndarray) -> Array:

@@ -1,0 +1,394 @@
+"""The tape: what is recorded, when it is freed, threads, changes in place, anomalies."""
+
+import copy
+import gc
+import sys
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+from fastnn import autograd
+from fastnn.autograd import Tensor, tape
+
+X, W = np.arange(6.0).reshape(2, 3) + 1, np.linspace(-1, 1, 6).reshape(3, 2)
+
+
+def leaf(array=X):
+    return Tensor(np.array(array), requires_grad=True)
+
+
+# ---- gradients add up ----
+
+
+def test_a_multiplication_by_hand():
+    a, b = Tensor(np.array(2.0), requires_grad=True), Tensor(np.array(3.0), requires_grad=True)
+    c = a * b
+    d = c * c + a
+    assert d.item() == 38
+    d.backward()
+    assert (a.grad.item(), b.grad.item()) == (2 * 6 * 3 + 1, 2 * 6 * 2)
+
+
+def test_gradients_add_up_until_they_are_forgotten():
+    x = leaf()
+    x.sum().backward()
+    first = x.grad
+    (x * 2).sum().backward()
+    assert x.grad is first
+    assert (x.grad.numpy() == 3).all()
+    x.zero_grad()
+    assert x.grad is None
+
+
+def test_leaves_own_their_gradients():
+    """x + y passes one array on to both; a change of one gradient in place leaves the other alone."""
+    x, y, dout = leaf(), leaf(), np.ones((2, 3))
+    (x + y).backward(dout)
+    x.grad.zero_()
+    assert (y.grad.numpy() == 1).all() and (dout == 1).all()
+    z = leaf()
+    z.backward(dout)
+    z.grad.zero_()
+    assert (dout == 1).all()
+
+
+def test_a_gradient_stays_when_more_is_added_to_it():
+    x, dout = leaf(), np.ones((2, 3))
+    y = x.reshape(3, 2)
+    (y + y).backward(dout.reshape(3, 2))
+    (x + 0).backward(dout)
+    assert (x.grad.numpy() == 3).all() and (dout == 1).all()
+
+
+def test_retain_graph_gives_the_same_gradients_again():
+    x = leaf()
+    loss = (x.exp() * x).sum()
+    loss.backward(retain_graph=True)
+    once = x.grad.numpy().copy()
+    loss.backward()
+    assert np.array_equal(x.grad.numpy(), 2 * once)
+
+
+def test_backward_of_a_long_chain_needs_no_recursion():
+    x = out = leaf()
+    for _ in range(20_000):
+        out = out + 1
+    out.sum().backward()
+    assert (x.grad.numpy() == 1).all()
+    out = x
+    for _ in range(20_000):
+        out = out + 1
+    del out  # freed without a backward
+
+
+# ---- what is recorded ----
+
+
+def test_nothing_is_recorded_without_need():
+    x = leaf()
+    assert (Tensor(X) * 2).is_leaf
+    assert not (x > 1).requires_grad and not x.argmax().requires_grad
+    assert (x * 2).detach().grad_fn is None
+    with autograd.no_grad():
+        assert not autograd.is_grad_enabled()
+        assert not (x * 2).requires_grad
+        with autograd.enable_grad():
+            assert (x * 2).requires_grad
+    assert (x * 2).requires_grad and not (x * 2).is_leaf
+
+    @autograd.no_grad()
+    def score():
+        return x * 2
+
+    assert not score().requires_grad and not score().requires_grad
+
+
+def test_no_grad_ends_with_an_error():
+    with pytest.raises(KeyError), autograd.no_grad():
+        raise KeyError
+    assert autograd.is_grad_enabled()
+
+
+def test_constants_get_no_gradient():
+    x, constant = leaf(), Tensor(X)
+    (x * constant).sum().backward()
+    assert constant.grad is None
+    assert np.array_equal(x.grad.numpy(), X)
+
+
+# ---- threads ----
+
+
+def test_threads_have_tapes_and_modes_of_their_own():
+    recorded, barrier = {}, threading.Barrier(2)
+
+    def work(name):
+        x = leaf()
+        if name == "silent":
+            with autograd.no_grad():
+                barrier.wait()
+                recorded[name] = (x * 2).requires_grad
+                barrier.wait()
+            return
+        barrier.wait()
+        recorded[name] = (x * 2).requires_grad
+        barrier.wait()
+        for _ in range(50):
+            (x @ Tensor(W)).exp().sum().backward()
+        recorded["gradient"] = x.grad.numpy()
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("silent", "recording")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    x = leaf()
+    for _ in range(50):
+        (x @ Tensor(W)).exp().sum().backward()
+    assert (recorded["silent"], recorded["recording"]) == (False, True)
+    assert np.array_equal(recorded["gradient"], x.grad.numpy())
+
+
+# ---- memory ----
+
+
+def step(x, w, rate=1e-3):
+    loss = ((x @ w).tanh() + x[:, :1] * 0.1).exp().mean()
+    loss.backward()
+    with autograd.no_grad():
+        w -= rate * w.grad
+    w.zero_grad()
+
+
+@pytest.fixture
+def without_collector():
+    """Only reference counts free memory."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collector", "one_backend")
+def test_memory_stays_flat_for_10000_steps():
+    x, w = Tensor(X), leaf(W)
+    for _ in range(3000):  # until Python keeps as many small objects for later use as it wants to
+        step(x, w)
+    before = sys.getallocatedblocks()
+    for _ in range(10_000):
+        step(x, w)
+    assert sys.getallocatedblocks() - before < 1000  # a tenth of a block for each step
+    assert gc.collect() < 100
+
+
+@pytest.mark.usefixtures("without_collector")
+@pytest.mark.parametrize("finish", [lambda loss: loss.backward(), lambda loss: None], ids=["backward", "abandoned"])
+def test_a_tape_is_freed_by_reference_counts(finish):
+    x = leaf()
+    hidden = x * 2
+    nodes = [weakref.ref(hidden)]
+    loss = hidden.exp().sum()
+    del hidden
+    assert nodes[0]() is None, "a node keeps the arrays that it needs, and no Tensor"
+    count = sum(isinstance(one, tape.Node) for one in gc.get_objects())
+    assert count == 3
+    finish(loss)
+    del loss
+    assert sum(isinstance(one, tape.Node) for one in gc.get_objects()) == 0
+
+
+def test_backward_frees_arrays_on_its_way():
+    """When the first operation is reached, what later ones kept is gone."""
+    alive = []
+
+    class Array(np.ndarray):
+        """Can be referred to weakly."""
+
+    kept = np.ones(1000).view(Array)
+    reference = weakref.ref(kept)
+    x = leaf()
+
+    def first(dout):
+        alive.append(reference() is not None)
+        return dout
+
+    y = autograd.record("first", (x,), x.data.copy(), (first,), keeps="")
+    z = autograd.record("second", (y,), y.data.copy(), (lambda dout, kept=kept: dout,), keeps="")
+    del kept
+    loss = z.sum()
+    loss.backward(retain_graph=True)
+    loss.backward()
+    assert alive == [True, False]
+
+
+# ---- arrays that change ----
+
+
+def test_an_array_overwritten_after_its_use_raises():
+    x, y = leaf(), Tensor(np.ones((2, 3)))
+    out = (x * y).sum()
+    y += 1
+    with pytest.raises(RuntimeError, match=r"backward: an array that multiply needs was overwritten 1 times after"):
+        out.backward()
+    assert x.grad is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y.zero_(),
+        lambda y: y.copy_(np.zeros((2, 3))),
+        lambda y: y.__setitem__((0, 0), 5.0),
+        lambda y: y.__imul__(2),
+        lambda y: y.__itruediv__(2),
+        lambda y: y.detach().zero_(),
+        lambda y: y[0].zero_(),
+        lambda y: y.T.__isub__(1),
+        lambda y: y.mark_changed(),
+    ],
+)
+def test_every_change_in_place_is_counted(change):
+    x, y = leaf(), Tensor(np.ones((2, 3)))
+    out = (x * y).sum()
+    change(y)
+    assert y._version == 1
+    with pytest.raises(RuntimeError, match="overwritten"):
+        out.backward()
+
+
+def test_a_result_that_its_operation_needs_is_watched_too():
+    x = leaf()
+    out = x.exp()
+    with autograd.no_grad():
+        out *= 2
+    with pytest.raises(RuntimeError, match="an array that exp needs was overwritten"):
+        out.sum().backward()
+
+
+def test_arrays_that_no_derivative_needs_may_change():
+    x, y = leaf(), Tensor(np.ones((2, 3)))
+    out = (x + y).sum()
+    y += 1
+    out.backward()
+    assert (x.grad.numpy() == 1).all()
+
+
+def test_an_index_may_change_after_its_use():
+    x, index = leaf(), np.array([0, 0])
+    out = x[index].sum()
+    index[...] = 1
+    out.backward()
+    assert x.grad.tolist() == [[2, 2, 2], [0, 0, 0]]
+
+
+def test_parameters_change_in_place_where_nothing_is_recorded():
+    w = leaf(W)
+    data, alias = w.data, w
+    with autograd.no_grad():
+        w -= 0.5
+        w[0] = 7.0
+    assert w is alias and w.data is data
+    assert w.requires_grad and w.is_leaf
+    assert w.tolist()[0] == [7, 7]
+
+
+def test_recorded_results_are_not_changed_in_place():
+    """As in `out += shortcut` of a residual network: a new Tensor."""
+    x = leaf()
+    out = before = x * 2
+    out += x
+    assert out is not before and np.array_equal(before.detach().numpy(), 2 * X)
+    out.sum().backward()
+    assert (x.grad.numpy() == 3).all()
+    total = Tensor(np.zeros(()))
+    total += leaf().sum()
+    assert total.requires_grad
+
+
+# ---- anomalies ----
+
+
+def test_detect_anomaly_names_the_operation_that_made_a_nan():
+    x = leaf(np.array([-1.0, 2.0]))
+    with autograd.detect_anomaly():
+        with pytest.raises(
+            FloatingPointError,
+            match=r"^log: the result contains NaN or infinity, made from finite inputs of shape \(2,\) in "
+            r"test_autograd_tape.py, line \d+; expected finite numbers; check the range of the inputs$",
+        ):
+            (x.exp() * x).log()
+        with pytest.raises(FloatingPointError, match=r"^divide: the result"):
+            1 / (x - 2)
+    assert np.isnan(x.log().tolist()[0])
+
+
+def test_detect_anomaly_names_the_operation_with_an_infinite_derivative():
+    x = leaf(np.array([0.0, 4.0]))
+    with autograd.detect_anomaly():
+        loss = (x.sqrt() * 2).sum()
+        with pytest.raises(
+            FloatingPointError,
+            match=r"^backward: sqrt made a NaN or infinity in the gradient of input 0 of shape \(2,\), recorded in "
+            r"test_autograd_tape.py, line \d+; expected",
+        ):
+            loss.backward()
+    assert x.grad is None
+
+
+def test_an_infinity_that_was_given_is_no_anomaly():
+    x = leaf(np.array([1.0, 2.0]))
+    with autograd.detect_anomaly():
+        masked = autograd.where(np.array([True, False]), x, -np.inf)
+        masked.softmax(dim=0)[0].backward()
+    assert x.grad.tolist() == [0, 0]
+
+
+# ---- values ----
+
+
+def test_values_of_a_tensor(backend):
+    x = autograd.tensor([[1.5, 2.0], [3.0, 4.0]])
+    assert (x.dtype, x.shape, x.ndim, x.dim(), x.numel()) == (np.float32, (2, 2), 2, 2, 4)
+    assert (x.size(), x.size(0), len(x)) == ((2, 2), 2, 2)
+    assert x.tolist() == [[1.5, 2], [3, 4]]
+    assert float(x[0, 0]) == x[0, 0].item() == 1.5 and int(x[1, 1]) == 4 and bool(x[0, 0])
+    assert [row.tolist() for row in x] == x.tolist()
+    assert x.numpy() is x.data and np.asarray(x) is x.data
+    values, indices = x.max(1)
+    assert (values.tolist(), indices.tolist()) == ([2, 4], [1, 1])
+    assert (indices == np.array([1, 0])).sum().item() == 1
+    assert (x >= 2).tolist() == [[False, True], [True, True]] and (x != x).sum().item() == 0
+    assert autograd.tensor([1, 2]).dtype == np.int64
+    assert autograd.tensor(np.ones(2)).dtype == np.float64
+    assert x.to(np.float64).dtype == x.to(dtype=np.float64).dtype == x.double().dtype == np.float64
+    assert (x.long().dtype, x.double().float().dtype) == (np.int64, np.float32)
+    assert x.to("cpu") is x
+    assert repr(x) == "Tensor([[1.5, 2. ],\n       [3. , 4. ]], dtype=float32)"
+    assert repr(leaf([1.0]) * 2) == "Tensor([2.], made by multiply)"
+    assert repr(leaf([1.0])) == "Tensor([1.], requires_grad=True)"
+
+
+def test_tensors_can_be_keys_and_copied():
+    x = leaf()
+    assert {x: 1}[x] == 1
+    twin = copy.deepcopy(x)
+    assert twin is not x and twin.data is not x.data and twin.requires_grad
+
+
+def test_a_tensor_uses_the_array_and_tensor_copies_it():
+    array = np.ones(3)
+    assert Tensor(array).data is array
+    assert autograd.tensor(array).data is not array
+
+
+def test_new_tensors():
+    assert autograd.zeros(2, 3).tolist() == [[0, 0, 0]] * 2
+    assert autograd.ones((2,), dtype=np.float64, requires_grad=True).requires_grad
+    np.random.seed(0)
+    first = autograd.randn(3)
+    np.random.seed(0)
+    assert autograd.randn((3,)).tolist() == first.tolist()
+    assert 0 <= autograd.rand(1, generator=0).item() < 1
+    assert first.dtype == np.float32
