@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import arguments
 from fastnn.kernels.dispatch import arrays, validation
 
 
@@ -55,7 +56,7 @@ def first_gradient(data: Any, gradient: Any) -> Any:
                 f"as a loss; reduce it with sum() or mean(), or pass the gradient of a loss with respect to it"
             )
         return arrays.module(data).ones(data.shape, data.dtype)
-    gradient = arrays.to_device(validation.array("backward", "gradient", gradient))
+    gradient = arrays.to_device(arguments.real("backward", "gradient", gradient))
     validation.shape("backward", "gradient", gradient, data.shape)
     return gradient.astype(data.dtype, copy=False)
 

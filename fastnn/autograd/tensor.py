@@ -101,7 +101,8 @@ def _in_place(change: Callable, recorded: Callable) -> Callable:
             with np.errstate(all="ignore"):
                 self.data = change(self.data, value)
         except (ValueError, TypeError) as error:
-            raise type(error)(operands.misfit(change.__name__, (self.data, value), (), {}, error)) from None
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(operands.misfit(change.__name__, (self.data, value), (), {}, error)) from None
         self.mark_changed()
         return self
 

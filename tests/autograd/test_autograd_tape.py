@@ -176,6 +176,7 @@ def test_memory_stays_flat_for_10000_steps():
     x, w = Tensor(X), leaf(W)
     for _ in range(3000):  # until Python keeps as many small objects for later use as it wants to
         step(x, w)
+    gc.collect()
     before = sys.getallocatedblocks()
     for _ in range(10_000):
         step(x, w)
