@@ -16,6 +16,7 @@ Read the files in this order:
     shapes       indexing, reshaping, joining
     tensor       Tensor: an array with these operations as operators and methods
     functions    kernels, layers and losses as operations of the tape
+    drawing      a picture of a tape
 
 **Kernels as operations.** Three functions put any forward and backward pass on the tape, as one node:
 
@@ -34,7 +35,8 @@ needs has another count than in the forward pass. Who writes to `tensor.data` ca
 """
 
 from .creation import ones, rand, randn, tensor, zeros
-from .functions import apply, cat, function, loss, stack, where
+from .drawing import draw
+from .functions import apply, cat, function, grad, loss, stack, where
 from .tape import detect_anomaly, enable_grad, is_grad_enabled, no_grad
 from .tensor import Tensor, record
 
@@ -46,8 +48,8 @@ log_softmax, logsumexp, softmax, split = Tensor.log_softmax, Tensor.logsumexp, T
 max, mean, min, sum, var = Tensor.max, Tensor.mean, Tensor.min, Tensor.sum, Tensor.var
 
 __all__ = [
-    "Tensor", "abs", "apply", "cat", "clamp", "detect_anomaly", "enable_grad", "exp", "function", "is_grad_enabled",
-    "log", "log_softmax", "logsumexp", "loss", "matmul", "max", "maximum", "mean", "min", "minimum", "mm", "no_grad",
-    "ones", "rand", "randn", "record", "sigmoid", "softmax", "split", "sqrt", "stack", "sum", "tanh", "tensor", "var",
-    "where", "zeros",
+    "Tensor", "abs", "apply", "cat", "clamp", "detect_anomaly", "draw", "enable_grad", "exp", "function", "grad",
+    "is_grad_enabled", "log", "log_softmax", "logsumexp", "loss", "matmul", "max", "maximum", "mean", "min", "minimum",
+    "mm", "no_grad", "ones", "rand", "randn", "record", "sigmoid", "softmax", "split", "sqrt", "stack", "sum", "tanh",
+    "tensor", "var", "where", "zeros",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 from fastnn.kernels.dispatch import arrays, signatures, validation
 
 from . import arithmetic, operands, shapes
-from .tensor import Tensor, operation, record
+from .tensor import Tensor, operation, record, wrap
 
 
 def function(forward: Callable, backward: Callable, name: str = "") -> Callable:
@@ -72,6 +72,28 @@ def loss(function: Callable, name: str = "") -> Callable:
 
     functools.update_wrapper(of_tensors, function)
     return of_tensors
+
+
+@signatures.checked
+def grad(output: Tensor, inputs: Any, gradient: Any = None, retain_graph: bool = False) -> tuple[Tensor | None, ...]:
+    """Return the gradients of a Tensor with respect to leaves, and add to nobody's `grad`; otherwise as `backward`.
+
+    inputs: a leaf or a list of them; the result holds a gradient for each, None where output does not depend on it
+    """
+    wanted = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    for position, leaf in enumerate(wanted):
+        if not isinstance(leaf, Tensor):
+            raise TypeError(
+                f"grad: inputs[{position}]={validation.brief(leaf)} is not a Tensor; expected leaves; pass Tensors "
+                f"with requires_grad=True"
+            )
+        if not leaf.is_leaf:
+            raise ValueError(
+                f"grad: inputs[{position}] is the result of {leaf.grad_fn.name}; expected leaves; use "
+                f"x = x.detach().requires_grad_() before the forward pass"
+            )
+    found = output._gradients(gradient, retain_graph)
+    return tuple(wrap(found[leaf]) if leaf in found else None for leaf in wanted)
 
 
 @functools.cache

@@ -101,14 +101,13 @@ class Node:
 
 
 @signatures.quiet
-def run(root: Any, gradient: Any, retain_graph: bool) -> None:
-    """Walk from a node or leaf back to all leaves, and add their gradients to `leaf.grad`.
+def run(root: Any, gradient: Any, retain_graph: bool) -> dict[Any, Any]:
+    """Walk from a node or leaf back to all leaves; return their gradients, by leaf.
 
-    The newest node comes first, so all that used its result have been visited. If an error is raised, no leaf changes.
+    The newest node comes first, so all that used its result have been visited.
     """
     if not isinstance(root, Node):
-        root._add_gradient(arrays.copy(gradient))
-        return
+        return {root: arrays.copy(gradient)}
     gradients, leaves = {root: gradient}, _Sums()
     waiting = [(-root.number, root)]
     while waiting:
@@ -131,8 +130,7 @@ def run(root: Any, gradient: Any, retain_graph: bool) -> None:
         if not retain_graph:
             node.free()
         del node, dout  # the last references, before the next node computes
-    for leaf, total in leaves.totals.items():
-        leaf._add_gradient(total)
+    return leaves.totals
 
 
 class _Sums:
@@ -212,11 +210,11 @@ def _caller() -> str:
 
 def nodes(root: Any) -> list[Any]:
     """Return the nodes and leaves that a node leads to, newest first, then the leaves."""
-    seen, stack = {root}, [root]
+    seen, stack = {root: None}, [root]
     while stack:
         for target in getattr(stack.pop(), "inputs", ()):
             if target is not None and target not in seen:
-                seen.add(target)
+                seen[target] = None
                 stack.append(target)
-    leaves = [one for one in seen if not isinstance(one, Node)]
-    return [*sorted((one for one in seen if isinstance(one, Node)), key=lambda node: -node.number), *leaves]
+    made = sorted((one for one in seen if isinstance(one, Node)), key=lambda node: -node.number)
+    return [*made, *(one for one in seen if not isinstance(one, Node))]

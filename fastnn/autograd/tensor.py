@@ -182,6 +182,15 @@ class Tensor(Values):
         Raises RuntimeError if nothing was recorded, the tape was freed, or an array that is needed was overwritten; the
         gradients of all leaves are then unchanged.
         """
+        for leaf, found in self._gradients(gradient, retain_graph).items():
+            if leaf.grad is None:
+                leaf.grad = wrap(found)
+            else:
+                leaf.grad.data += found
+                leaf.grad.mark_changed()
+
+    def _gradients(self, gradient: Any, retain_graph: bool) -> dict["Tensor", Any]:
+        """The gradients of this Tensor with respect to all leaves."""
         if not self._requires_grad:
             raise RuntimeError(
                 "backward: the Tensor does not require a gradient, so nothing was recorded; expected the result of "
@@ -189,7 +198,7 @@ class Tensor(Values):
             )
         gradient = operands.first_gradient(self.data, gradient.data if isinstance(gradient, Tensor) else gradient)
         retain_graph = validation.flag("backward", "retain_graph", retain_graph)
-        tape.run(self if self._node is None else self._node, gradient, retain_graph)
+        return tape.run(self if self._node is None else self._node, gradient, retain_graph)
 
     def _check_may_change(self, name: str) -> None:
         """Raise RuntimeError for a leaf that requires a gradient, unless nothing is recorded."""
@@ -198,14 +207,6 @@ class Tensor(Values):
                 f"{name}: a leaf that requires a gradient, of shape {self.shape}, would be changed in place; expected "
                 f"that only where nothing is recorded; do it in no_grad()"
             )
-
-    def _add_gradient(self, gradient: Any) -> None:
-        """Add a gradient, an array that nobody else uses, to `grad`."""
-        if self.grad is None:
-            self.grad = wrap(gradient)
-        else:
-            self.grad.data += gradient
-            self.grad.mark_changed()
 
     def zero_grad(self) -> None:
         """Forget the gradient: `grad` becomes None."""

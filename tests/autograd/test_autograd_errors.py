@@ -37,6 +37,12 @@ ERRORS = {
     "wrong gradient": (lambda: leaf().exp().backward(np.ones(3)), ValueError, "gradient.shape = (3,) does not fit"),
     "no gradient": (lambda: leaf().exp().backward("a"), TypeError, "gradient"),
     "nothing recorded": (lambda: Tensor(np.ones(1)).backward(), RuntimeError, "does not require a gradient"),
+    "grad of a result": (
+        lambda: autograd.grad(leaf().sum(), leaf().exp()),
+        ValueError,
+        "grad: inputs[0] is the result",
+    ),
+    "grad of an array": (lambda: autograd.grad(leaf().sum(), [np.ones(3)]), TypeError, "grad: inputs[0]=array"),
     "retain": (lambda: leaf().sum().backward(retain_graph="yes"), TypeError, "retain_graph='yes'"),
     "misspelt": (lambda: leaf().sum().backward(retain_grap=True), TypeError, "did you mean 'retain_graph'?"),
     "integers": (lambda: Tensor(np.arange(3), requires_grad=True), TypeError, "data.dtype = int64"),

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments, rng
+from fastnn.autograd import Tensor
 from fastnn.kernels.dispatch import signatures, validation
 
-from . import causes
+from . import causes, tensors
 from .diagnosis import UNTESTED, VERDICTS, Diagnosis
 from .slopes import Estimate, Slope, Slopes
 
@@ -22,8 +23,8 @@ _VISIBLE = 0.05  # times the largest derivative: a larger measurement error deci
 @signatures.checked
 def diagnose(
     f: Callable,
-    x: np.ndarray,
-    analytic: Any,
+    x: Any,
+    analytic: Any = None,
     h: float | None = None,
     *,
     dout: Any = None,
@@ -32,9 +33,12 @@ def diagnose(
 ) -> Diagnosis:
     """Test each element of an analytic gradient of f at x, and name the likely cause of errors.
 
+    f may also be a function of Tensors, and x a Tensor; then the gradient that `backward` computes is tested.
+
     f(x): the loss as a number; or an array, if dout, the gradient of a loss with respect to it, is given
     x: finite array of floats of any layout; each element is changed in place and restored, also if f raises
-    analytic: the gradient to test, in the shape of x (any other shape is diagnosed as an error)
+    analytic: the gradient to test, in the shape of x (any other shape is diagnosed as an error); may be left out if x
+        is a Tensor
     h: the step; None chooses epsilon**(1/3) * max(|x|, 1) for each element, with epsilon of the coarsest dtype among x,
         f(x) and analytic: 6e-6 in float64, 5e-3 in float32 if |x| is at most 1
     num_checks: number of elements to draw with seed (see `fastnn.rng`); None tests all
@@ -54,6 +58,8 @@ def diagnose(
     """
     function = "diagnose"
     arguments.function(function, "f", f)
+    if isinstance(x, Tensor):
+        f, x, analytic, dout = tensors.as_arrays(function, f, x, analytic, dout)
     arguments.movable(function, "x", x)
     validation.not_empty(function, "x", x)
     if not np.isfinite(x).all():
