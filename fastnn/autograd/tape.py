@@ -107,7 +107,7 @@ def run(root: Any, gradient: Any, retain_graph: bool) -> dict[Any, Any]:
     The newest node comes first, so all that used its result have been visited.
     """
     if not isinstance(root, Node):
-        return {root: arrays.copy(gradient)}
+        return {root: arrays.copy(gradient, order="C")}
     gradients, leaves = {root: gradient}, _Sums()
     waiting = [(-root.number, root)]
     while waiting:
@@ -142,8 +142,9 @@ class _Sums:
     def add(self, leaf: Any, gradient: Any, dout: Any) -> None:
         if leaf in self.totals:
             self.totals[leaf] += gradient
-        else:  # an operation such as x + y passes dout itself on
-            self.totals[leaf] = arrays.copy(gradient) if arrays.may_share_memory(gradient, dout) else gradient
+        else:  # x + y passes dout itself on, x.sum() a read-only view of one number
+            own = arrays.is_plain(gradient) and not arrays.may_share_memory(gradient, dout)
+            self.totals[leaf] = gradient if own else arrays.copy(gradient, order="C")
 
 
 def _checked(node: Node, dout: Any, gradients: Sequence[Any]) -> list[Any]:

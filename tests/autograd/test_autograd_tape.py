@@ -54,6 +54,18 @@ def test_leaves_own_their_gradients():
     assert (dout == 1).all()
 
 
+@pytest.mark.parametrize(
+    "function", [lambda x: x.sum() * 2, lambda x: x.T.sum(dim=0).mean() + x.sum() * 0.5, lambda x: (x.T * x.T).mean()]
+)
+def test_gradients_can_be_changed_in_place(function):
+    x = leaf()
+    function(x).backward()
+    assert x.grad.data.flags.carray
+    function(x).backward()
+    x.grad.zero_()
+    assert x.grad.tolist() == [[0, 0, 0]] * 2
+
+
 def test_a_gradient_stays_when_more_is_added_to_it():
     x, dout = leaf(), np.ones((2, 3))
     y = x.reshape(3, 2)
