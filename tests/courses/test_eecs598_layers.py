@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="the course computes on tensors of t
 
 from torch.nn import functional as F  # noqa: E402
 
-from fastnn.courses.eecs598 import a3_helper, grad, reset_seed  # noqa: E402
+from fastnn.courses.eecs598 import a3_helper, adapters, grad, reset_seed  # noqa: E402
 from fastnn.courses.eecs598 import convolutional_networks as conv  # noqa: E402
 from fastnn.courses.eecs598 import fully_connected_networks as fc  # noqa: E402
 
@@ -103,6 +103,18 @@ def test_layers_have_names_and_static_methods():
     assert conv.Conv_ReLU.__name__ == "Conv_ReLU"
     assert conv.Conv_ReLU.__module__ == "fastnn.courses.eecs598.convolutional_networks"
     assert isinstance(vars(conv.Conv_ReLU)["forward"], staticmethod)
+
+
+def test_loops_run_on_the_host(monkeypatch):
+    """Tensors on a GPU, for which these stand, are copied to the CPU; results return to their device."""
+    monkeypatch.setattr(adapters, "_is_on_gpu", lambda tensor: True)
+    moves, to = [], torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: (moves.append(device), to(tensor, device))[1])
+    x, w, b = torch.randn(IMAGES), torch.randn(FILTERS), torch.randn(BIAS)
+    out, cache = conv.Conv.forward(x, w, b, CONV)
+    dx, dw, db = conv.Conv.backward(torch.ones_like(out), cache)
+    assert [gradient.shape for gradient in (dx, dw, db)] == [x.shape, w.shape, b.shape]
+    assert len(moves) >= 14  # forward: three there, with the cache four back; backward: four there, three back
 
 
 def test_batch_norm_keeps_running_averages_as_tensors():

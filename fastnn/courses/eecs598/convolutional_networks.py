@@ -8,7 +8,7 @@ import torch
 
 from fastnn import fast_layers, layer_utils, layers
 
-from .adapters import layer
+from .adapters import layer, on_the_host
 from .fully_connected_networks import Linear, Linear_ReLU, ReLU, adam
 from .networks import Network, Step
 from .solver import Solver
@@ -44,8 +44,8 @@ def hello_convolutional_networks() -> None:
     print("Hello from convolutional_networks.py!")
 
 
-Conv = layer("Conv", layers.conv_forward_naive, layers.conv_backward_naive)
-MaxPool = layer("MaxPool", layers.max_pool_forward_naive, layers.max_pool_backward_naive)
+Conv = layer("Conv", on_the_host(layers.conv_forward_naive), on_the_host(layers.conv_backward_naive))
+MaxPool = layer("MaxPool", on_the_host(layers.max_pool_forward_naive), on_the_host(layers.max_pool_backward_naive))
 FastConv = layer("FastConv", fast_layers.conv_forward_fast, fast_layers.conv_backward_fast)
 FastMaxPool = layer("FastMaxPool", fast_layers.max_pool_forward_fast, fast_layers.max_pool_backward_fast)
 BatchNorm = layer(

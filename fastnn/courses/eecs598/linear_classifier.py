@@ -5,16 +5,16 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from fastnn.classifiers import linear_classifier
 from fastnn.classifiers.linear_classifier import (
     predict_linear_classifier,
-    softmax_loss_naive,
     softmax_loss_vectorized,
-    svm_loss_naive,
     svm_loss_vectorized,
 )
 from fastnn.output.streams import say
 
 from . import divergence
+from .adapters import on_the_host
 from .random_state import reset_seed
 
 __all__ = [
@@ -33,6 +33,10 @@ __all__ = [
     "test_one_param_set",
     "train_linear_classifier",
 ]
+
+
+softmax_loss_naive = on_the_host(linear_classifier.softmax_loss_naive)
+svm_loss_naive = on_the_host(linear_classifier.svm_loss_naive)
 
 
 def hello_linear_classifier() -> None:
