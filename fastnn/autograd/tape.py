@@ -108,7 +108,8 @@ def run(root: Any, gradient: Any, retain_graph: bool) -> dict[Any, Any]:
     """
     if not isinstance(root, Node):
         return {root: arrays.copy(gradient, order="C")}
-    gradients, leaves = {root: gradient}, _Sums()
+    gradients: dict[Any, Any] = {root: gradient}
+    leaves: dict[Any, Any] = {}
     waiting = [(-root.number, root)]
     while waiting:
         node = heapq.heappop(waiting)[1]
@@ -121,7 +122,7 @@ def run(root: Any, gradient: Any, retain_graph: bool) -> dict[Any, Any]:
         for target, found in zip(node.inputs, _checked(node, dout, node.pull(dout)), strict=True):
             if not isinstance(target, Node):
                 if target is not None:
-                    leaves.add(target, found, dout)
+                    _add_to_leaf(leaves, target, found, dout)
             elif target in gradients:
                 gradients[target] = gradients[target] + found
             else:
@@ -129,22 +130,17 @@ def run(root: Any, gradient: Any, retain_graph: bool) -> dict[Any, Any]:
                 heapq.heappush(waiting, (-target.number, target))
         if not retain_graph:
             node.free()
-        del node, dout  # the last references, before the next node computes
-    return leaves.totals
+        del node, dout, target, found  # the last references, before the next node computes
+    return leaves
 
 
-class _Sums:
-    """The gradients of the leaves, each in an array of its own."""
-
-    def __init__(self) -> None:
-        self.totals: dict[Any, Any] = {}
-
-    def add(self, leaf: Any, gradient: Any, dout: Any) -> None:
-        if leaf in self.totals:
-            self.totals[leaf] += gradient
-        else:  # x + y passes dout itself on, x.sum() a read-only view of one number
-            own = arrays.is_plain(gradient) and not arrays.may_share_memory(gradient, dout)
-            self.totals[leaf] = gradient if own else arrays.copy(gradient, order="C")
+def _add_to_leaf(leaves: dict[Any, Any], leaf: Any, gradient: Any, dout: Any) -> None:
+    """Add to the gradient of a leaf, which is in an array of its own."""
+    if leaf in leaves:
+        leaves[leaf] += gradient
+    else:  # x + y passes dout itself on, x.sum() a read-only view of one number
+        own = arrays.is_plain(gradient) and not arrays.may_share_memory(gradient, dout)
+        leaves[leaf] = gradient if own else arrays.copy(gradient, order="C")
 
 
 def _checked(node: Node, dout: Any, gradients: Sequence[Any]) -> list[Any]:

@@ -16,7 +16,7 @@ from .values import Values
 def wrap(data: Any, counter: list[int] | None = None) -> "Tensor":
     """Make a Tensor of an array without checks; counter: that of the Tensor whose memory it shares."""
     tensor = object.__new__(Tensor)
-    tensor.data = data if type(data) is np.ndarray or arrays.is_on_device(data) else np.asarray(data)
+    tensor._data = data if type(data) is np.ndarray or arrays.is_on_device(data) else np.asarray(data)
     tensor.grad, tensor._node, tensor._requires_grad = None, None, False
     tensor._counter = [0] if counter is None else counter
     return tensor
@@ -99,7 +99,7 @@ def _in_place(change: Callable, recorded: Callable) -> Callable:
         operands.one_device(change.__name__, (self.data, value))
         try:
             with np.errstate(all="ignore"):
-                self.data = change(self.data, value)
+                self._data = change(self.data, value)
         except (ValueError, TypeError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(operands.misfit(change.__name__, (self.data, value), (), {}, error)) from None
@@ -120,33 +120,32 @@ class Tensor(Values):
     such as += change the data in place only where nothing is recorded, as in `no_grad`; otherwise x += y is x = x + y.
     """
 
-    __slots__ = ("__weakref__", "_counter", "_node", "_requires_grad", "data", "grad")
-    __array_ufunc__ = None  # array * tensor is left to this class
+    __slots__ = ("__weakref__", "_counter", "_data", "_node", "_requires_grad", "grad")
+    __array_priority__ = 1000  # NumPy leaves array * tensor to this class
     __hash__ = object.__hash__  # == compares elements
 
-    data: Any
     grad: "Tensor | None"
 
     @signatures.checked
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self.data = data
+        self.grad, self._node, self._counter, self._requires_grad = None, None, [0], False
+        self.requires_grad = requires_grad
+
+    def _set_data(self, data: Any) -> None:
         data = data.data if isinstance(data, Tensor) else validation.array("Tensor", "data", data)
         if data.dtype.kind not in "fiub" or (data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8)):
             raise TypeError(
                 f"Tensor: data.dtype = {data.dtype} cannot be computed with; expected float32, float64, integers or "
                 f"booleans; convert the data with np.asarray(data, dtype=np.float32)"
             )
-        self.data = arrays.to_device(data)
-        self.grad, self._node, self._counter, self._requires_grad = None, None, [0], False
-        self.requires_grad = requires_grad
+        self._data = arrays.to_device(data)
+
+    data = property(operator.attrgetter("_data"), _set_data, doc="The array.")
 
     # ---- gradients ----
 
-    @property
-    def requires_grad(self) -> bool:
-        return self._requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
+    def _set_requires_grad(self, value: bool) -> None:
         value = validation.flag("Tensor", "requires_grad", value)
         if value and self.data.dtype.kind != "f":
             raise TypeError(
@@ -159,6 +158,8 @@ class Tensor(Values):
                 "x.detach(), or compute it in no_grad()"
             )
         self._requires_grad = value
+
+    requires_grad = property(operator.attrgetter("_requires_grad"), _set_requires_grad)
 
     def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
         """Set `requires_grad`. Returns the Tensor."""

@@ -76,6 +76,9 @@ class Values:
     def __bool__(self) -> bool:
         return bool(self.item())
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
     def __len__(self) -> int:
         return len(self.data)
 

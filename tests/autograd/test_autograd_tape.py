@@ -401,6 +401,7 @@ def test_values_of_a_tensor(backend):
     assert x.to(np.float64).dtype == x.to(dtype=np.float64).dtype == x.double().dtype == np.float64
     assert (x.long().dtype, x.double().float().dtype) == (np.int64, np.float32)
     assert x.to("cpu") is x
+    assert f"{x.sum():.2f} {x[0, 0]}" == "10.50 Tensor(1.5, dtype=float32)"
     assert repr(x) == "Tensor([[1.5, 2. ],\n       [3. , 4. ]], dtype=float32)"
     assert repr(leaf([1.0]) * 2) == "Tensor([2.], made by multiply)"
     assert repr(leaf([1.0])) == "Tensor([1.], requires_grad=True)"
@@ -417,6 +418,23 @@ def test_a_tensor_uses_the_array_and_tensor_copies_it():
     array = np.ones(3)
     assert Tensor(array).data is array
     assert autograd.tensor(array).data is not array
+
+
+def test_data_can_be_assigned():
+    """As `w.data -= rate * w.grad`, which makes a Tensor of an array and a Tensor."""
+    w = leaf()
+    w.sum().backward()
+    w.data -= 0.5 * w.grad
+    assert type(w.data) is np.ndarray and np.array_equal(w.data, X - 0.5)
+    w.data = w.data * 2
+    assert w.requires_grad and w.tolist() == (2 * (X - 0.5)).tolist()
+
+
+def test_numpy_leaves_operators_to_tensors(backend):
+    x = leaf()
+    for result in (X * x, X - x, X / x, np.float64(2.0) * x, np.equal(X, X) > x, X.T @ x, np.float32(1) ** x):
+        assert type(result) is Tensor
+    assert (X - x).requires_grad and np.exp(Tensor(X)).shape == X.shape
 
 
 def test_new_tensors():
