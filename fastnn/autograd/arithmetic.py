@@ -113,10 +113,11 @@ def relu(x: Any) -> Result:
 
 def clamp(x: Any, min: Any = None, max: Any = None) -> Result:
     """x limited to min and max, numbers or None; the gradient is that of x from min to max, and 0 outside."""
-    xp, low, high = arrays.module(x), -float("inf") if min is None else min, float("inf") if max is None else max
-    out = x if min is None else xp.maximum(x, min)
-    out = out if max is None else xp.minimum(out, max)
-    return out, (lambda dout: xp.where((x >= low) & (x <= high), dout, 0),)
+    xp = arrays.module(x)
+    low, high = (bound if bound is None or x.dtype.kind != "f" else x.dtype.type(bound) for bound in (min, max))
+    out = x if low is None else xp.maximum(x, low)
+    out = out if high is None else xp.minimum(out, high)
+    return out, (lambda dout: xp.where(out == x, dout, 0),)
 
 
 def maximum(x: Any, y: Any) -> Result:

@@ -37,7 +37,7 @@ def var(x: Any, dim: Axes = None, correction: int = 1, keepdim: bool = False, un
     """
     difference = x - x.mean(axis=dim, keepdims=True)
     count = _count(x, dim) - (correction if unbiased is None else int(unbiased))
-    out = (difference * difference).sum(axis=dim, keepdims=keepdim) / count
+    out = ((difference * difference).sum(axis=dim, keepdims=keepdim) / count).astype(difference.dtype, copy=False)
     return out, (lambda dout: _stretch(dout * 2 / count, x, dim, keepdim) * difference,)
 
 

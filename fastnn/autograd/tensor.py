@@ -282,7 +282,7 @@ class Tensor(Values):
     tanh = operation(arithmetic.tanh, keeps="output")
     sigmoid = operation(arithmetic.sigmoid, keeps="output")
     relu = operation(arithmetic.relu, keeps="inputs")
-    clamp = operation(arithmetic.clamp, keeps="inputs")
+    clamp = operation(arithmetic.clamp)
     maximum = operation(arithmetic.maximum, 2, keeps="inputs")
     minimum = operation(arithmetic.minimum, 2, keeps="inputs")
     _astype = operation(arithmetic.astype, keeps="", shares=True)

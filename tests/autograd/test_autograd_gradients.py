@@ -132,6 +132,17 @@ def test_large_scores_do_not_overflow():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_do_not_change_the_dtype_of_a_scalar(dtype):
+    x = Tensor(np.array(0.25, dtype), requires_grad=True)
+    for out in (x * 2.0, 2 / x, x**2, 2**x, x - 1, x.clamp(0, 1), x.maximum(0.5), x.var(correction=0), x.mean()):
+        assert out.dtype == dtype
+        (gradient,) = autograd.grad(out, x)
+        assert gradient.dtype == dtype and gradient.shape == ()
+    assert Tensor(np.arange(3)).clamp(max=1).tolist() == [0, 1, 1]
+    assert Tensor(np.arange(3)).clamp(max=1).dtype == np.int64
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_results_and_gradients_have_the_dtype_of_the_inputs(dtype, backend):
     x, w = Tensor(M.astype(dtype), requires_grad=True), Tensor(N.astype(dtype), requires_grad=True)
     out = ((x @ w) * np.float64(2.0) + 1).softmax(dim=1).log().mean() * 0.5 - 3
