@@ -62,6 +62,11 @@ class Values:
         return arrays.to_numpy(self.data).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if arrays.is_on_device(self.data):
+            raise TypeError(
+                f"numpy: the Tensor of shape {self.shape} is in GPU memory, which NumPy cannot read; expected an "
+                f"explicit conversion; use x.detach().numpy()"
+            )
         array = np.asarray(self.numpy(), dtype)
         return array.copy() if copy else array
 

@@ -78,7 +78,7 @@ def test_the_root_holds_what_users_import():
 
 ORDER = [
     {"data_utils"},
-    {"layers", "layer_utils", "fast_layers", "nn"},
+    {"autograd", "layers", "layer_utils", "fast_layers", "nn"},
     {"training"},
     {"solver"},
     {"benchmarking", "cli"},

@@ -438,6 +438,7 @@ def test_numpy_leaves_operators_to_tensors(backend):
 
 
 def test_new_tensors():
+    assert autograd.zeros((2,), device="cpu", dtype=np.int64).dtype == np.int64
     assert autograd.zeros(2, 3).tolist() == [[0, 0, 0]] * 2
     assert autograd.ones((2,), dtype=np.float64, requires_grad=True).requires_grad
     np.random.seed(0)

@@ -131,6 +131,13 @@ def test_tensors_move_to_the_memory_of_the_backend():
     assert autograd.zeros(2).tolist() == [0, 0] and repr(autograd.ones(1)) == "Tensor([1.], dtype=float32)"
 
 
+def test_device_arrays_are_not_converted_implicitly():
+    with pytest.raises(TypeError, match=r"^numpy: the Tensor of shape \(3, 4\) is in GPU memory, which NumPy cannot"):
+        np.asarray(Tensor(X))
+    with pytest.raises(TypeError, match="is in GPU memory"):
+        layers.relu_forward(Tensor(X))
+
+
 def test_anomalies_are_found():
     with autograd.detect_anomaly(), pytest.raises(FloatingPointError, match=r"^log: the result contains NaN"):
         (Tensor(X, requires_grad=True) * -1 - 9).log()
