@@ -187,7 +187,7 @@ class Tensor(Values):
             if leaf.grad is None:
                 leaf.grad = wrap(found)
             else:
-                leaf.grad.data += found
+                leaf.grad._data += found
                 leaf.grad.mark_changed()
 
     def _gradients(self, gradient: Any, retain_graph: bool) -> dict["Tensor", Any]:

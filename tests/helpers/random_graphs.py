@@ -84,8 +84,11 @@ def axes_of(x, number):
 
 
 def binary(x, y, number, lib, kinks):
-    if fit(x.shape, y.shape):
-        return [x + y, x - y, x * y * 0.5, x / (y.abs() + 0.5), (x.abs() + 0.5) ** y.tanh()][number % 5]
+    if not fit(x.shape, y.shape):
+        return None
+    if number % 5 > 2:  # absolute values
+        kinks.near(y if number % 5 == 3 else x)
+    return [x + y, x - y, x * y * 0.5, x / (y.abs() + 0.5), (x.abs() + 0.5) ** y.tanh()][number % 5]
 
 
 def with_a_number(x, y, number, lib, kinks):
@@ -110,7 +113,7 @@ def elementwise(x, y, number, lib, kinks):
 
 
 def extremes(x, y, number, lib, kinks):
-    if fit(x.shape, y.shape) and x is not y:
+    if fit(x.shape, y.shape):
         kinks.near(x - y)
         chosen = number % 3
         return lib.where(x > y, x, y * 2) if chosen == 2 else [lib.maximum, lib.minimum][chosen](x, y)
@@ -177,6 +180,7 @@ def shaped(x, y, number, lib, kinks):
 def indexed(x, y, number, lib, kinks):
     if x.ndim == 0 or x.shape[0] < 2:
         return None
+    kinks.near(x + 5)
     return [
         lambda: x[0],
         lambda: x[1:],
