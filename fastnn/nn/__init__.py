@@ -4,9 +4,13 @@
     Solver(model, data, update_rule="adam").train()
 
 `Module` describes how to define a layer: one class with two methods.
+
+`fastnn.nn.functional` has the layers as functions of Tensors, for networks defined by running them.
 """
 
-from fastnn.kernels.dispatch import deprecated
+import importlib
+import warnings
+from typing import Any
 
 from . import init
 from .activations import ELU, GELU, LeakyReLU, Maxout, PReLU, ReLU, Sigmoid, Tanh
@@ -46,4 +50,12 @@ __all__ = [
     "init",
 ]
 
-__getattr__ = deprecated.names(__name__, evaluating="eval_mode")
+
+def __getattr__(name: str) -> Any:
+    """Import `functional` on first access, with automatic differentiation; and map a former name."""
+    if name == "functional":
+        return importlib.import_module(f"{__name__}.functional")
+    if name == "evaluating":
+        warnings.warn(f"{__name__}.evaluating is now {__name__}.eval_mode", DeprecationWarning, stacklevel=2)
+        return eval_mode
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
