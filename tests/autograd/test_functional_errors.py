@@ -1,5 +1,6 @@
-"""Errors of `fastnn.nn.functional` name the function and its arguments, and say what to do."""
+"""Arguments of `fastnn.nn.functional` are those of torch; errors name the function and them, and say what to do."""
 
+import inspect
 import re
 
 import numpy as np
@@ -90,3 +91,28 @@ def test_errors_say_what_to_do(name, one_backend):
     assert words in message
     assert STYLE.match(message), message
     assert message.startswith(f"{name.split()[0]}: ") and len(message) < 500
+
+
+def parameters(function):
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:  # written in C
+        return {}
+
+
+COMPARED = {  # those of which torch tells the arguments
+    "adaptive_avg_pool2d", "batch_norm", "cross_entropy", "dropout", "elu", "group_norm", "layer_norm", "leaky_relu",
+    "log_softmax", "mse_loss", "multi_margin_loss", "nll_loss", "relu", "sigmoid", "softmax", "tanh",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(COMPARED))
+def test_arguments_have_names_order_and_defaults_of_torch(name):
+    torch = pytest.importorskip("torch", reason="torch is not installed: nothing to compare with")
+    mine, theirs = parameters(getattr(F, name)), parameters(getattr(torch.nn.functional, name))
+    assert list(mine) == [one for one in theirs if one in mine]
+    for one, parameter in mine.items():
+        required = parameter.default is parameter.empty  # `dim` is always required here
+        assert parameter.default == theirs[one].default or (required and one == "dim")
+        positions = list(mine).index(one), list(theirs).index(one)
+        assert parameter.kind is parameter.KEYWORD_ONLY or positions[0] == positions[1]

@@ -20,12 +20,12 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
             f"linear: input.shape = {x.shape} does not fit weight.shape = {w.shape}; expected (..., {w.shape[1]}); "
             f"flatten or transpose the input, or pass the weight as (out_features, in_features)"
         )
-    rows, w = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), arrays.contiguous(w.T, w.dtype)
+    rows, w = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), arrays.contiguous(w.swapaxes(0, 1), w.dtype)
     out = affine.affine_forward(rows, w, _or_zeros(b, w.shape[1], w)).reshape(*x.shape[:-1], w.shape[1])
 
     def gradients(dout: Any, needed: list[bool]) -> list[Any]:
         dx, dw, db = affine.affine_backward(dout.reshape(len(rows), w.shape[1]), rows, w, need_dx=needed[0])
-        return [dx if dx is None else dx.reshape(x.shape), dw.T, db]
+        return [dx if dx is None else dx.reshape(x.shape), dw.swapaxes(0, 1), db]
 
     return record("linear", inputs, out, gradients, keeps="inputs")
 
