@@ -2,7 +2,7 @@
 
     sgd, sgd_momentum, nesterov, rmsprop, adagrad,      functions.py    rule(w, dw, config) -> (next_w, config)
     adam, adamw, lion; update, clip_by_norm
-    SGD, RMSprop, Adagrad, Adam, AdamW, Lion            optimizers.py   SGD(parameters, lr=1e-2).step()
+    SGD, RMSprop, Adagrad, Adam, AdamW, Lion            optimizers.py   SGD(parameters, lr=1e-2).step(); base.py
 
 Both run the kernels of `fastnn.kernels.updates`, `update` and `step` once for all parameters.
 """
@@ -27,8 +27,10 @@ from .functions import (
     update,
     usual_rate,
 )
+from .optimizers import SGD, Adagrad, Adam, AdamW, Lion, RMSprop
 
 __all__ = [
+    "SGD", "Adagrad", "Adam", "AdamW", "Lion", "RMSprop",
     "DEFAULTS", "RULES", "STATE", "adagrad", "adam", "adamw", "base_rate", "checked_config", "clip_by_norm", "find",
     "lion", "nesterov", "next_numbers", "rmsprop", "sgd", "sgd_momentum", "update", "usual_rate",
 ]  # fmt: skip

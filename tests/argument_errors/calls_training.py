@@ -5,6 +5,7 @@ import small_solver
 
 import fastnn
 from fastnn import augment, checkpoint, gradient_check, optim, rng, schedules
+from fastnn.autograd import Tensor
 from fastnn.benchmarking import warmup
 from fastnn.kernels.updates import rules
 from fastnn.solver import Solver
@@ -61,6 +62,46 @@ TRAINING |= {
         grads=Fed({"W": np.ones(3)}, [None, 3, "a", NOTHING, {}, {"W": "a"}, {"V": np.ones(3)}, {"W": np.ones(4)}]),
         configs=Fed({"W": {"learning_rate": 0.1}}, [None, 3, "a", NOTHING, {"W": 3}, {"W": {"learning_rtae": 1}}]),
     ),
+}
+
+# ---- optimizers ----
+
+TENSOR = Tensor(W, requires_grad=True)
+BETA = number(0.9, least=0, below=1)
+BETAS = Fed((0.9, 0.99), [None, 3, "a", NOTHING, {}, (0.9,), np.ones(2), *((0.9, wrong) for wrong in BETA.bad)])
+OPTIONS = {name: number(0.1, **LIMITS[key]) for name, key in {
+    "lr": "learning_rate", "momentum": "momentum", "weight_decay": "weight_decay", "alpha": "decay_rate",
+    "eps": "epsilon", "lr_decay": "weight_decay", "initial_accumulator_value": "weight_decay",
+}.items()} | {"betas": BETAS, "nesterov": flag()}  # fmt: skip
+OFF = Fed(0, ["a", NOTHING, {}, [0], np.ones(2), 0.5, -1, True, np.nan, None])  # options without a kernel
+PARAMETERS = Fed([TENSOR], [None, 3, "a", NOTHING, {}, [], TENSOR, W, [W], [TENSOR * 2], [Tensor(W)], [None]])
+for name, options in {
+    "SGD": ("lr", "momentum", "weight_decay", "nesterov"), "RMSprop": ("lr", "alpha", "eps", "weight_decay"),
+    "Adagrad": ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"),
+    "Adam": ("lr", "betas", "eps", "weight_decay"), "AdamW": ("lr", "betas", "eps", "weight_decay"),
+    "Lion": ("lr", "betas", "weight_decay"),
+}.items():  # fmt: skip
+    off = {"SGD": ["dampening"], "RMSprop": ["momentum", "centered"], "Adam": ["amsgrad"], "AdamW": ["amsgrad"]}
+    TRAINING[f"optim.{name}"] = Call(
+        lambda name=name: getattr(optim, name), params=PARAMETERS, **{option: OPTIONS[option] for option in options},
+        **dict.fromkeys(off.get(name, ()), OFF),
+    )  # fmt: skip
+SAVED_OPTIMIZER = optim.SGD([TENSOR]).state_dict()
+TRAINING |= {
+    "optim.SGD.add_param_group": Call(
+        lambda: optim.SGD([TENSOR]).add_param_group,
+        param_group=Fed({"params": [Tensor(W, requires_grad=True)]}, [None, 3, "a", NOTHING, [], {}, {"lr": 1}]),
+    ),
+    "optim.SGD.load_state_dict": Call(
+        lambda: optim.SGD([TENSOR]).load_state_dict,
+        state_dict=required(
+            Fed(
+                SAVED_OPTIMIZER,
+                [None, 3, "a", NOTHING, [], {}, *({**SAVED_OPTIMIZER, name: 3} for name in SAVED_OPTIMIZER)],
+            )
+        ),
+    ),
+    "optim.SGD.zero_grad": Call(lambda: optim.SGD([TENSOR]).zero_grad, set_to_none=flag(True)),
 }
 
 # ---- schedules, augmentation ----
