@@ -244,8 +244,9 @@ class Optimizer:
 
     def _check_off(self, option: str, value: Any) -> None:
         """Raise for an option of PyTorch's that the kernels do not have, unless it is 0 or False."""
-        is_number = not isinstance(value, bool) and isinstance(value, (int, float))
-        if not (value is False or (is_number and value == 0)):
+        given = arguments.unshared(value)  # a 0-d array as its number
+        is_number = not isinstance(given, bool) and isinstance(given, (int, float, np.number))
+        if not (given is False or (is_number and given == 0)):
             raise ValueError(
                 f"{self._name}: {option}={validation.brief(value)} is not supported; expected 0 or False; leave it out"
             )

@@ -9,6 +9,7 @@ from .kinds import (
     Call,
     Fed,
     array,
+    choice,
     dtype,
     flag,
     function,
@@ -50,6 +51,24 @@ DATA: dict[str, Call] = {
     ),
     "data_utils.save_patches": Call(lambda: data_utils.save_patches, path=path("cut.h5"), patches=COLOURS),
     "data_utils.load_patches": Call(lambda: data_utils.load_patches, path=path("patches.h5")),
+}  # fmt: skip
+
+# ---- batches ----
+
+ROWS, CLASSES = np.ones((4, 3)), np.zeros(4, int)
+BAD_ROWS = [None, 3, "a", NOTHING, (), {}, {"X_train": ROWS}, (ROWS, CLASSES[:-1]), (ROWS, None), ROWS[:0]]
+BAD_ROWS += [ROWS.astype(kind) for kind in (object, complex, str, np.float16)]
+DATA |= {
+    "data_utils.DataLoader": Call(
+        lambda: data_utils.DataLoader, dataset=Fed((ROWS, CLASSES), BAD_ROWS), batch_size=integer(2, 1),
+        shuffle=flag(), sampler=Fed(None, [3, "a", NOTHING, {}]), drop_last=flag(),
+        transform=function(lambda images, generator: images, none=True), seed=seed(), prefetch=integer(2, 0),
+        part=choice("train"),
+    ),
+    "data_utils.SubsetRandomSampler": Call(
+        lambda: data_utils.SubsetRandomSampler, seed=seed(),
+        indices=Fed([0, 2], [None, 3, "a", NOTHING, {}, [], [0.5], ["a"], [[1]], [-1], [True], np.ones(2)]),
+    ),
 }  # fmt: skip
 
 # ---- features ----
