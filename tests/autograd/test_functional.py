@@ -265,6 +265,7 @@ def test_arrays_are_constants_and_dtypes_mix(backend):
     out.sum().backward()
     assert w.grad.dtype == np.float64
     assert F.relu([[1.0, -1.0]]).tolist() == [[1, 0]]
+    assert F.mse_loss([1.0, 2.0], [1, 4]).item() == 2 and F.cross_entropy([[0.0]], [0]).item() == 0
     assert not F.relu(x).requires_grad
     mixed = Tensor(x, requires_grad=True)
     F.conv2d(mixed, w).sum().backward()

@@ -59,11 +59,11 @@ def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, 
 @public
 def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:
     """The squared difference of input and target, of one shape: the 'mean' or 'sum' of all elements, or 'none'."""
-    (x, y), _ = floats("mse_loss", input=(input, "..."), target=(target, "..."))
-    if x.shape != y.shape:
+    (x, y), (given, wanted) = floats("mse_loss", input=(input, "..."), target=(target, "..."))
+    if given.shape != wanted.shape:
         raise ValueError(
-            f"mse_loss: target.shape = {y.shape} does not fit input.shape = {x.shape}; expected equal shapes; reshape "
-            f"the target"
+            f"mse_loss: target.shape = {wanted.shape} does not fit input.shape = {given.shape}; expected equal shapes; "
+            f"reshape the target"
         )
     difference = as_tensor("mse_loss", x) - as_tensor("mse_loss", y)
     return _reduced("mse_loss", difference * difference, reduction)
