@@ -1,6 +1,7 @@
 """Update rules: figures of the notebooks, parity with PyTorch's optimizers, config, out and inputs."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -161,3 +162,9 @@ def test_config_is_checked_and_copied():
     assert optim.checked_config("Solver", abs, {"anything": 1}) == {"anything": 1}
     with pytest.raises(ValueError, match=r"Solver: optim_config\['momentun'\] is unknown.*did you mean 'momentum'"):
         optim.checked_config("Solver", optim.nesterov, {"momentun": 0.9})
+
+
+def test_rules_are_pickled_by_name():
+    assert pickle.loads(b"cfastnn.optim\nsgd\n.") is optim.sgd  # as written while fastnn.optim was one file
+    for rule in optim.RULES.values():
+        assert pickle.loads(pickle.dumps(rule)) is rule
