@@ -1,4 +1,4 @@
-"""Layers and networks. There is no autograd: every Module has an explicit forward and backward pass.
+"""Layers and networks. Every Module has an explicit forward and backward pass, so none of this needs `fastnn.autograd`.
 
     model = nn.Sequential(nn.Flatten(), nn.Linear(3072, 100), nn.ReLU(), nn.Linear(100, 10), reg=1e-3)
     Solver(model, data, update_rule="adam").train()

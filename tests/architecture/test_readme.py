@@ -27,7 +27,7 @@ def test_the_code_of_the_readme_runs(monkeypatch):
     get_shapes_data = data_utils.get_shapes_data
     monkeypatch.setattr(data_utils, "get_shapes_data", lambda: get_shapes_data(200, 50, 50))
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names: dict = {}
     np.random.seed(0)  # some blocks draw from the global state, and could stop early by chance
     for block in blocks:
