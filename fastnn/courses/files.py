@@ -1,6 +1,7 @@
-"""Files beside the courses' notebooks: two pictures, and a script that would download CIFAR-10.
+"""Files beside the courses' notebooks: two pictures, a script that would download CIFAR-10, and EECS 498's modules.
 
-A cell that names one of them finds it: it is written, and this is said, before the cell runs.
+A cell that names one of them finds it: it is written, and this is said, before the cell runs. A module such as knn.py,
+whose time of change some cells print, imports fastnn's.
 """
 
 import re
@@ -9,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-_NAMED = re.compile(r"""(?:[\w.-]+/)*(?:notebook_images/(?:kitten|puppy)\.jpg|get_datasets\.sh)""")
+from . import table
+
+_MODULES = {f"{name}.py": module for name, module in table.COURSES["eecs598"].others.items()}
+_NAMED = re.compile(
+    r"(?:[\w.-]+/)*(?:notebook_images/(?:kitten|puppy)\.jpg|get_datasets\.sh|"
+    rf"""(?<=["'/])(?:{"|".join(map(re.escape, _MODULES))})(?=["']))"""
+)
 _SCRIPT = 'echo "CIFAR-10 is found by fastnn: in FASTNN_DATA, or downloaded once by fastnn.data_utils.load_CIFAR10"\n'
 _SIZE = 400  # pixels
 
@@ -22,6 +29,8 @@ def provide(info: Any) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix == ".sh":
                 path.write_text(_SCRIPT)
+            elif path.name in _MODULES:
+                path.write_text(f"from {_MODULES[path.name]} import *  # noqa: F403\n")
             else:
                 _draw(path, warm=path.stem == "kitten")
             print(f"fastnn.courses: wrote {name}, which was missing")

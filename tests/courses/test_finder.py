@@ -130,6 +130,14 @@ def test_files_that_a_cell_names_are_there(folder, capsys):
     assert (folder / "get_datasets.sh").read_text().startswith("echo")
 
 
+def test_a_module_whose_time_a_cell_asks_for(folder, capsys):
+    files.provide(Cell("path = os.path.join(GOOGLE_DRIVE_PATH, 'knn.py')\nprint(os.path.getmtime(path))"))
+    files.provide(Cell("from knn import hello  # see two_layer_net.py"))
+    assert capsys.readouterr().out == "fastnn.courses: wrote knn.py, which was missing\n"
+    assert (folder / "knn.py").read_text() == "from fastnn.courses.eecs598.knn import *  # noqa: F403\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["knn.py"]
+
+
 def test_files_that_exist_and_cells_that_name_none_write_nothing(folder, capsys):
     (folder / "notebook_images").mkdir()
     (folder / "notebook_images" / "kitten.jpg").write_bytes(b"mine")
