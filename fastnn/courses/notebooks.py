@@ -216,7 +216,11 @@ def _print_table(path: str, cells: Sequence[Cell]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the notebooks of a command line; return 1 if a cell failed."""
-    parser = argparse.ArgumentParser("python -m fastnn.courses.notebooks", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        "python -m fastnn.courses.notebooks",
+        description="Run the courses' notebooks, cell by cell, and print which cells ran.",
+        allow_abbrev=False,
+    )
     parser.add_argument("notebooks", nargs="+", metavar="FILE.ipynb")
     parser.add_argument("--timeout", type=float, default=45, help="seconds for each cell (default: %(default)g)")
     parser.add_argument("--json", metavar="FILE", help="write the cells, their outputs and errors here")

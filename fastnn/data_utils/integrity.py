@@ -72,8 +72,10 @@ def is_original(files: Sequence[Path]) -> bool:
     return True
 
 
-def check_content(folder: Path, sets: Sequence[ImageSet]) -> None:
+def check_content(folder: Path, sets: Sequence[ImageSet], files: Sequence[Path] = ()) -> None:
     """Check images of unknown origin: equal class sizes, no duplicates; warn if the set has another digest.
+
+    Other images in files whose MD5 is published are an error: such files were damaged.
 
     The official page states the class sizes: "exactly 1000 randomly-selected images from each class" for testing, and
     "exactly 5000 images from each class" for training (https://www.cs.toronto.edu/~kriz/cifar.html). A copy of the
@@ -101,6 +103,12 @@ def check_content(folder: Path, sets: Sequence[ImageSet]) -> None:
         if (actual := _set_digest(digests, one.labels)) != SET_DIGESTS[one.name]:
             others.append(f"its {one.name} images have the digest {actual}")
             expected_digests.append(SET_DIGESTS[one.name])
+    if others and (published := [file.name for file in files if file.name in MD5]):
+        raise ValueError(
+            f"load_CIFAR10: {folder} differs from CIFAR-10: the md5 of {' or '.join(published[:2])} is not the "
+            f"published one, and {' and '.join(others)}; expected {' and '.join(expected_digests)}; replace the files with the "
+            f"original"
+        )
     if others:
         warnings.warn(
             f"load_CIFAR10: {folder} may differ from CIFAR-10: {' and '.join(others)}; expected "

@@ -79,7 +79,7 @@ def read(folder: Path, layout: Layout) -> Cifar10:
     X, y = images[:-1].reshape(-1, *IMAGE_SHAPE), labels[:-1].reshape(-1)
     if not is_original:
         sets = (integrity.ImageSet("training", X, y), integrity.ImageSet("test", images[-1], labels[-1]))
-        integrity.check_content(folder, sets)
+        integrity.check_content(folder, sets, files)
     return Cifar10(X, y, images[-1], labels[-1])
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments, rng
-from fastnn.autograd import Tensor
 from fastnn.kernels.dispatch import arrays, signatures, validation
 
 from . import rows
@@ -124,11 +123,15 @@ class DataLoader:
             yield first, *others
 
     def _tensors(self, batch: _Batch) -> Any:
+        from fastnn.autograd import Tensor
+
         return tuple(map(Tensor, batch)) if self._is_tuple else Tensor(batch[0])
 
 
 def _columns(given: Iterable[Any]) -> tuple[Any, ...]:
     """Check the arrays of a data set: numbers, with equal numbers of rows, at least one."""
+    from fastnn.autograd import Tensor
+
     columns: list[Any] = []
     for value in given:
         value = value.data if isinstance(value, Tensor) else rows.array_or_file("DataLoader", "dataset", value)

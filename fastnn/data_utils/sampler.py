@@ -1,5 +1,6 @@
 """Orders in which a DataLoader goes through the rows of a data set."""
 
+import copy
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,6 +21,9 @@ class SubsetRandomSampler:
     def __init__(self, indices: Iterable[int], seed: Any = None) -> None:
         self.indices = row_numbers("SubsetRandomSampler", "indices", indices)
         self._generator = rng.generator(seed)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return copy.deepcopy(vars(self))  # a copy draws on its own
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -55,6 +55,11 @@ DATA: dict[str, Call] = {
 
 # ---- batches ----
 
+
+def _unchanged(images, generator):
+    return images
+
+
 ROWS, CLASSES = np.ones((4, 3)), np.zeros(4, int)
 BAD_ROWS = [None, 3, "a", NOTHING, (), {}, {"X_train": ROWS}, (ROWS, CLASSES[:-1]), (ROWS, None), ROWS[:0]]
 BAD_ROWS += [ROWS.astype(kind) for kind in (object, complex, str, np.float16)]
@@ -62,7 +67,7 @@ DATA |= {
     "data_utils.DataLoader": Call(
         lambda: data_utils.DataLoader, dataset=Fed((ROWS, CLASSES), BAD_ROWS), batch_size=integer(2, 1),
         shuffle=flag(), sampler=Fed(None, [3, "a", NOTHING, {}]), drop_last=flag(),
-        transform=function(lambda images, generator: images, none=True), seed=seed(), prefetch=integer(2, 0),
+        transform=function(_unchanged, none=True), seed=seed(), prefetch=integer(2, 0),
         part=choice("train"),
     ),
     "data_utils.SubsetRandomSampler": Call(

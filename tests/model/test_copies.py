@@ -154,6 +154,7 @@ OTHERS = {
     "Entry", "Step", "Fused", "Slope", "Slopes", "Estimate",  # live inside one call
     "Archive", "Cifar10", "ImageSet", "Layout",  # of what is downloaded
     "Stream",  # around one that is open
+    "Node",  # on a tape, until `backward`
     "Case",  # of the gradient doctor and of benchmarks; that of `check_kernel` has an example
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """How torch tensors are exchanged for arrays; tests/argument_errors/test_tensors.py does it for every function."""
 
+import random
 import subprocess
 import sys
 
@@ -211,7 +212,7 @@ def test_a_sparse_gradient_check_prints_as_for_arrays(batch, capsys):
     w, x, y = batch
     printed = []
     for one, *others in ((w, x, y), (WEIGHTS.copy(), IMAGES, LABELS)):
-        np.random.seed(0)
+        random.seed(0)
         gradient = svm_loss_naive(one, *others, 0.1)[1]
         gradient_check.grad_check_sparse(lambda w, others=others: svm_loss_naive(w, *others, 0.1)[0], one, gradient)
         printed.append(capsys.readouterr().out)
@@ -278,7 +279,7 @@ def test_a_two_layer_net_of_tensors(batch, tmp_path, capsys):
     model.save(tmp_path / "net.npz")
     model.load(tmp_path / "net.npz")
     same(model.params["W1"], expected.params["W1"])
-    assert capsys.readouterr().out.endswith("net.npz saved.\n")
+    assert capsys.readouterr().out.endswith("net.npz\n")
 
 
 def test_training_functions_update_a_dict_of_tensors(batch):
