@@ -106,8 +106,8 @@ def check_content(folder: Path, sets: Sequence[ImageSet], files: Sequence[Path] 
     if others and (published := [file.name for file in files if file.name in MD5]):
         raise ValueError(
             f"load_CIFAR10: {folder} differs from CIFAR-10: the md5 of {' or '.join(published[:2])} is not the "
-            f"published one, and {' and '.join(others)}; expected {' and '.join(expected_digests)}; replace the files with the "
-            f"original"
+            f"published one, and {' and '.join(others)}; expected {' and '.join(expected_digests)}; replace the files "
+            f"with the original"
         )
     if others:
         warnings.warn(

@@ -1,6 +1,7 @@
 """DataLoader: the batches of a data set as Tensors, read ahead in a thread."""
 
 import contextvars
+import copy
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -95,6 +96,9 @@ class DataLoader:
         if self.prefetch and not any(map(arrays.is_on_device, self.dataset)):
             batches = _read_ahead(batches, self.prefetch)
         return (self._tensors(batch) for batch in batches)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_generator": copy.deepcopy(self._generator)}  # a copy draws on its own
 
     def _order(self) -> np.ndarray:
         """The row numbers of an epoch."""

@@ -21,7 +21,7 @@ from argument_errors.calls_training import POSITION, TRAINING
 from argument_errors.kinds import untouched
 
 import fastnn
-from fastnn import classifiers, gradient_check, nn, rng, schedules, testing
+from fastnn import autograd, classifiers, data_utils, gradient_check, nn, rng, schedules, testing
 from fastnn.augment import Augment
 from fastnn.benchmarking import measure
 from fastnn.benchmarking import report as benchmark_report
@@ -133,6 +133,8 @@ EXAMPLES = {
     "WrongKernel": lambda: raised(testing.WrongKernel, testing.check_kernel, negative, **CHECK),
     "Missing": lambda: compare.Missing("lacks scipy"),
     "WrongResult": lambda: benchmark_report.WrongResult("conv2d_forward: differs"),
+    "Tensor": lambda: autograd.Tensor(np.ones(3), requires_grad=True),
+    "Extreme": lambda: autograd.Tensor(np.ones((2, 3))).max(1),
     "ReseedingDropout": lambda: course_layers.ReseedingDropout(0.5, 3),
     "Stopped": lambda: nonfinite.Stopped("Solver: loss = nan in iteration 1", float("nan")),
     "NotDescribed": lambda: config.NotDescribed("the function f"),
@@ -207,6 +209,12 @@ def used(value):
         return out, value.backward(np.ones_like(out), cache), dict(value.params), dict(value.buffers)
     if isinstance(value, Augment):
         return value(calls_nn.IMAGES)
+    if isinstance(value, data_utils.DataLoader):
+        return [[part.numpy() for part in batch] for batch in value]
+    if isinstance(value, data_utils.SubsetRandomSampler):
+        return list(value)
+    if isinstance(value, autograd.Tensor):
+        return value.detach().numpy(), value.requires_grad
     if isinstance(value, sampling.Sampler):
         return [value.draw(iteration, rng.generator()) for iteration in range(7)]
     if type(value).__module__ == "fastnn.schedules" and callable(value):
