@@ -208,7 +208,7 @@ def test_a_loss_that_is_not_finite_ends_training_with_a_warning(backend):
 
 
 def test_weights_of_the_lowest_loss_come_back():
-    """Of every hundredth iteration, before the loss is no longer finite."""
+    """The weights come from an iteration divisible by 100, before the loss became NaN or infinite."""
     X, y, seen = *blobs(30), []
 
     def loss(W, X, y, reg):
