@@ -1,9 +1,9 @@
-"""Layers and networks. Every Module has an explicit forward and backward pass, so none of this needs `fastnn.autograd`.
+"""Layers and networks. Layers have an explicit forward and backward pass; networks of your own need only a forward.
 
     model = nn.Sequential(nn.Flatten(), nn.Linear(3072, 100), nn.ReLU(), nn.Linear(100, 10), reg=1e-3)
     Solver(model, data, update_rule="adam").train()
 
-`Module` describes how to define a layer: one class with two methods.
+`Module` describes how to define a layer, one class with two methods, and a network, one class with `forward`.
 
 `fastnn.nn.functional` has the layers as functions of Tensors, for networks defined by running them.
 """
@@ -17,14 +17,17 @@ from .activations import ELU, GELU, LeakyReLU, Maxout, PReLU, ReLU, Sigmoid, Tan
 from .blocks import DenseBlock, Residual
 from .dropout import Dropout
 from .layers import AvgPool2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
+from .lists import ModuleDict, ModuleList
 from .module import Module, eval_mode
 from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
+from .parameter import Buffer, Parameter
 from .sequential import Sequential
 
 __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Buffer",
     "Conv2d",
     "DenseBlock",
     "Dropout",
@@ -40,7 +43,10 @@ __all__ = [
     "MaxPool2d",
     "Maxout",
     "Module",
+    "ModuleDict",
+    "ModuleList",
     "PReLU",
+    "Parameter",
     "ReLU",
     "Residual",
     "Sequential",

@@ -7,7 +7,7 @@ import numpy as np
 from fastnn import arguments
 from fastnn.kernels.dispatch import arrays, validation
 
-from .container import Container, numbered, run
+from .container import Container, explicit, numbered, run
 from .module import Module
 from .sequential import Sequential
 
@@ -26,7 +26,7 @@ class Residual(Container):
     def __init__(self, *layers: Module, shortcut: Module | None = None) -> None:
         super().__init__(numbered(layers) if shortcut is None else {**numbered(layers), "shortcut": shortcut})
         self._body = Sequential(*layers)
-        self._shortcut = shortcut
+        self._shortcut = None if shortcut is None else explicit(shortcut)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         x = self._cast(x)
@@ -76,11 +76,12 @@ class DenseBlock(Container):
 
     def __init__(self, *layers: Module) -> None:
         super().__init__(numbered(layers))
+        self._layers = {name: explicit(layer) for name, layer in self._children.items()}
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
         x = self._cast(x)
         caches = []
-        for name, layer in self._children.items():
+        for name, layer in self._layers.items():
             out, cache = run(layer.forward, x, name, layer)
             caches.append((cache, x.shape[1]))
             x = _joined(x, out, name)
@@ -88,7 +89,7 @@ class DenseBlock(Container):
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         x = self._cast(x)
-        for name, layer in self._children.items():
+        for name, layer in self._layers.items():
             x = _joined(x, run(layer, x, name, layer), name)
         return x
 
@@ -97,7 +98,7 @@ class DenseBlock(Container):
         cache = arguments.cache("DenseBlock.backward", cache, len(self._children))
         need_dx = validation.flag("DenseBlock", "need_dx", need_dx)
         dx: Any = validation.floats("DenseBlock.backward", dout=(dout, "N C ..."))[0]
-        for index, (name, layer) in reversed(list(enumerate(self._children.items()))):
+        for index, (name, layer) in reversed(list(enumerate(self._layers.items()))):
             own_cache, before = cache[index]
             needed = need_dx or index > 0
             dseen, own = layer.backward(dx[:, before:], own_cache, needed)

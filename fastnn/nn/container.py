@@ -8,8 +8,10 @@ import numpy as np
 from fastnn import arguments
 from fastnn.kernels.dispatch import validation
 
+from . import recorded, table
 from .module import Module
 from .named_arrays import NamedArrays
+from .parameter import Parameter
 
 
 class Container(Module):
@@ -36,21 +38,19 @@ class Container(Module):
     def regularized(self) -> tuple[str, ...]:  # type: ignore[override]
         """The names of the parameters that are penalized."""
         return tuple(
-            self._names[f"{name}.{key}"] for name, child in self._children.items() for key in child.regularized
+            self._names[f"{name}.{key}"] for name, child in self._children.items() for key in child._penalized()
         )
 
     def named_children(self) -> dict[str, Module]:
         return dict(self._children)
 
+    def _tensors(self) -> dict[str, Parameter]:
+        children = self._children.items()
+        named = {f"{name}.{key}": one for name, child in children for key, one in child._tensors().items()}
+        return {self._names[default]: one for default, one in named.items()}
+
     def __repr__(self) -> str:
-        rows = _table(self, "")
-        width, shapes_width = (max((len(row[column]) for row in rows if row[2]), default=0) for column in (0, 1))
-        count = f"{sum(value.size for value in self.params.values()):,}"
-        lines = [
-            f"{text:<{width}}    {shapes:<{shapes_width}}    {size:>{len(count)}}" if size else text
-            for text, shapes, size in rows
-        ]
-        return "\n".join([f"{type(self).__name__}(", *lines, f")  {count} parameters"])
+        return table.text(self)
 
     def _cast(self, x: Any) -> np.ndarray:
         """Convert x to the dtype of the parameters."""
@@ -60,6 +60,32 @@ class Container(Module):
     def _named(self, child: str, grads: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Rename the gradients of a child to the container's names."""
         return {self._names[f"{child}.{key}"]: gradient for key, gradient in grads.items()}
+
+
+class Recorded(Module):
+    """A module without `backward` as a layer with both passes: `backward` walks the tape that `forward` recorded."""
+
+    def __init__(self, module: Module) -> None:
+        super().__init__()
+        self._module = module
+        self._params, self._buffers = module.params, module.buffers
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        return recorded.forward(self._module, x, True)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self._module(x)
+
+    def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        return recorded.backward(self._module, dout, cache, need_dx)
+
+    def __repr__(self) -> str:
+        return repr(self._module)
+
+
+def explicit(layer: Module) -> Module:
+    """The layer itself if it has both passes, else a layer with both passes that computes the same."""
+    return Recorded(layer) if layer._is_recorded else layer
 
 
 def run(function: Callable, x: np.ndarray, name: Any, layer: Module) -> Any:
@@ -101,17 +127,3 @@ def _names(function: str, default: list[str], names: Iterable[str] | None) -> di
             f"leave names out to get these"
         )
     return dict(zip(default, given, strict=True))
-
-
-def _table(container: Container, indent: str) -> list[tuple[str, str, str]]:
-    """One row for each layer, at any depth: constructor, shapes of the parameters, their number."""
-    rows = []
-    inner = indent + "  "
-    for name, child in container.named_children().items():
-        if isinstance(child, Container):
-            rows += [(f"{inner}({name}) {type(child).__name__}(", "", ""), *_table(child, inner), (f"{inner})", "", "")]
-        else:
-            shapes = ", ".join(f"{key} {value.shape}" for key, value in child.params.items())
-            size = f"{sum(value.size for value in child.params.values()):,}" if child.params else ""
-            rows.append((f"{inner}({name}) {child!r}", shapes, size))
-    return rows

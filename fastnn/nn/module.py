@@ -9,11 +9,16 @@ from typing import Any
 import numpy as np
 
 from fastnn.arguments import unshared
+from fastnn.autograd import Tensor
 from fastnn.devices import is_ours
-from fastnn.kernels import to_device, to_numpy
-from fastnn.kernels.dispatch import signatures, validation
+from fastnn.kernels import l2, to_device, to_numpy
+from fastnn.kernels.dispatch import arrays, signatures, validation
+from fastnn.layers import softmax_loss
 
+from . import recorded, table
+from .hierarchy import Hierarchy, delete_attribute, set_attribute
 from .named_arrays import all_fitting
+from .parameter import Parameter
 from .state_dict import Differences, collect, restore
 
 # arguments that, given as objects, affect only the initial values of parameters; some cannot be copied
@@ -33,7 +38,7 @@ def eval_mode() -> Iterator[None]:
         _evaluating.reset(token)
 
 
-class Module:
+class Module(Hierarchy):
     """A differentiable function with parameters: the base of all layers and networks.
 
         out, cache = module.forward(x)
@@ -47,6 +52,25 @@ class Module:
     are not trained into `self.buffers`, and define the two methods. They must not modify their arguments, with which
     out and dx may share memory; gradients of parameters are new arrays.
 
+    A class that defines `forward` but no `backward` computes with Tensors, and is differentiated automatically:
+
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv = nn.Conv2d(8, 8, 3, padding=1)
+                self.scale = nn.Parameter(np.ones(1, np.float32))
+
+            def forward(self, x):
+                return F.relu(self.conv(x) * self.scale + x)
+
+    Modules, Parameters and Buffers that are its attributes (also in a `ModuleList` or `ModuleDict`) are found there,
+    under the names of the attributes, as in torch. One that is used twice has one entry in `params`.
+
+    Calling a Module, `module(x)`, on a Tensor gives a Tensor and records the tape; a layer with both passes is one
+    operation there. On an array it gives an array and records nothing. The mode is the module's, in both cases.
+
+    loss_function: function of (scores, y) that returns (loss, dscores), for `loss`
+    reg: strength of the penalty 0.5 * reg * sum(W*W) on the `regularized` parameters, in `loss`
     regularized: names of the parameters that are penalized as weights
     transposed: names of the parameters whose torch layout is the transpose
     non_persistent: names of the buffers that torch does not have, and that `state_dict` omits
@@ -55,6 +79,8 @@ class Module:
     regularized: tuple[str, ...] = ()
     transposed: tuple[str, ...] = ()
     non_persistent: tuple[str, ...] = ()
+    loss_function: Callable = staticmethod(softmax_loss)
+    reg: float = 0.0
     _given: tuple[tuple, dict[str, Any]]
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -63,6 +89,14 @@ class Module:
             setattr(cls, name, signatures.checked(vars(cls)[name]))
         if "__init__" in vars(cls):
             cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+        cls._is_recorded = cls.backward is Module.backward
+        if "__call__" in vars(cls) and not cls._is_recorded:
+            cls.__call__ = _taking_tensors(cls.__call__)  # type: ignore[method-assign]
+        if cls.__call__ in (Module.__call__, recorded.call) and cls._is_recorded != (cls.__call__ is recorded.call):
+            cls.__call__ = recorded.call if cls._is_recorded else Module.__call__  # type: ignore[method-assign]
+        if cls.__setattr__ in (object.__setattr__, set_attribute):
+            cls.__setattr__ = set_attribute if cls._is_recorded else object.__setattr__  # type: ignore[assignment]
+            cls.__delattr__ = delete_attribute if cls._is_recorded else object.__delattr__  # type: ignore[assignment]
 
     def __init__(self, **params: np.ndarray) -> None:
         for name, value in params.items():
@@ -75,6 +109,11 @@ class Module:
         self._params: MutableMapping[str, np.ndarray] = params
         self._buffers: MutableMapping[str, np.ndarray] = {}
         self._training = True
+        if self._is_recorded:
+            self._params = recorded.AttributeArrays("params", self)
+            self._buffers = recorded.AttributeArrays("buffers", self)
+            for name, value in params.items():
+                setattr(self, name, Parameter(value))
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         """Return the output for x and the cache for `backward`."""
@@ -87,9 +126,36 @@ class Module:
         )
 
     @signatures.checked
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Return the output for x."""
-        return self.forward(x)[0]
+    def __call__(self, x: Any) -> Any:
+        """Return the output for x: a Tensor for a Tensor, an array for an array."""
+        if self._is_recorded:
+            return recorded.call(self, x)
+        return recorded.call_layer(self, x) if isinstance(x, Tensor) else self.forward(x)[0]
+
+    @signatures.checked
+    def loss(self, X: np.ndarray, y: Any = None) -> Any:
+        """Return the scores of X in eval mode if y is None, else the loss with its penalty and all gradients.
+
+        X: input, any real dtype
+        y: target of the loss function; labels (N,) for softmax_loss
+        Returns scores, or (loss, dict of gradients by the names of `params`).
+        """
+        if y is None:
+            with eval_mode():
+                return self(X)
+        scores, cache = recorded.forward(self, X, False) if self._is_recorded else self.forward(X)
+        loss, dscores = self.loss_function(scores, y)
+        if self._is_recorded:
+            _, grads = recorded.backward(self, dscores, cache, False)
+        else:
+            _, grads = self.backward(dscores, cache, need_dx=False)
+        if self.reg:
+            names = self._penalized()
+            weights = [self.params[name] for name in names]
+            for name, weight in zip(names, weights, strict=True):
+                grads[name] = arrays.contiguous(grads[name], weight.dtype)
+            loss = loss + l2.weight_penalty(weights, [grads[name] for name in names], self.reg)
+        return loss, grads
 
     @property
     def params(self) -> MutableMapping[str, np.ndarray]:
@@ -122,6 +188,8 @@ class Module:
         A custom layer that computes only with `fastnn` and the operators of arrays can override it with True. If a
         layer of a network calls NumPy, the arrays of the network stay in host memory.
         """
+        if self._is_recorded:
+            return all(child.resident for child in self.children())
         return is_ours(self)
 
     def to_device(self) -> "Module":
@@ -138,9 +206,9 @@ class Module:
     def _move(self, move: Callable) -> "Module":
         for child in self.children():
             child._move(move)
-        if not self.children():
-            for arrays in (self._params, self._buffers):
-                arrays.update({key: move(value) for key, value in arrays.items()})
+        for kind in ("params", "buffers"):
+            for values, key in self._own(kind).values():
+                values[key] = move(values[key])
         return self
 
     @signatures.checked
@@ -167,14 +235,6 @@ class Module:
         """Whether the module is in training mode, the initial mode; see `train` and `eval`."""
         return self._training and not _evaluating.get()
 
-    def named_children(self) -> dict[str, "Module"]:
-        """The modules directly inside this one, by name. A module has either children or arrays of its own."""
-        return {}
-
-    def children(self) -> tuple["Module", ...]:
-        """The modules directly inside this one."""
-        return tuple(self.named_children().values())
-
     @signatures.checked
     def train(self, mode: bool = True) -> "Module":
         """Put the module and those inside it into training mode (or eval mode, for False). Returns the module."""
@@ -189,7 +249,19 @@ class Module:
         return self.train(False)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return table.text(self) if self._is_recorded else f"{type(self).__name__}()"
+
+
+def _taking_tensors(call: Callable) -> Callable:
+    """Wrap the `__call__` of a layer with both passes: a Tensor is computed as one operation of the tape."""
+
+    @functools.wraps(call)
+    def called(self: Module, *inputs: Any, **options: Any) -> Any:
+        if len(inputs) == 1 and isinstance(inputs[0], Tensor):
+            return recorded.call_layer(self, inputs[0])
+        return call(self, *inputs, **options)
+
+    return called
 
 
 def _recording(constructor: Callable) -> Callable:

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels import l2
-from fastnn.kernels.dispatch import arrays, signatures, validation
+from fastnn.kernels.dispatch import signatures, validation
 from fastnn.layers import softmax_loss
 
 from . import weights_io
-from .container import Container, numbered, run
+from .container import Container, explicit, numbered, run
 from .fused import fuse
-from .module import Module, eval_mode
+from .module import Module
 from .named_arrays import all_fitting
 
 
@@ -45,30 +44,8 @@ class Sequential(Container):
         self.layers = layers
         self.loss_function = arguments.function("Sequential", "loss", loss)
         self.reg = validation.number("Sequential", "reg", reg, minimum=0)
-        self._steps = fuse(layers)
+        self._steps = fuse([explicit(layer) for layer in layers])
         self._first = next((index for index, step in enumerate(self._steps) if step.names), len(layers))
-
-    @signatures.checked
-    def loss(self, X: np.ndarray, y: Any = None) -> Any:
-        """Return the scores of X in eval mode if y is None, else the loss with its penalty and all gradients.
-
-        X: input of the first layer, any real dtype
-        y: target of the loss function; labels (N,) for softmax_loss
-        Returns scores, or (loss, dict of gradients by the names of `params`).
-        """
-        if y is None:
-            with eval_mode():
-                return self(X)
-        scores, cache = self.forward(X)
-        loss, dscores = self.loss_function(scores, y)
-        _, grads = self.backward(dscores, cache, need_dx=False)
-        if self.reg:
-            names = self.regularized
-            weights = [self.params[name] for name in names]
-            for name, weight in zip(names, weights, strict=True):
-                grads[name] = arrays.contiguous(grads[name], weight.dtype)
-            loss = loss + l2.weight_penalty(weights, [grads[name] for name in names], self.reg)
-        return loss, grads
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
         x = self._cast(x)

@@ -65,12 +65,10 @@ def restore(module: Any, values: Mapping[str, Any], strict: bool) -> Differences
 
 
 def _entries(module: Any, prefix: str = "") -> Iterator[tuple[str, Entry]]:
-    children = module.named_children()
-    for name, child in children.items():
+    for name, (arrays, key) in module._own("params").items():
+        yield prefix + name, Entry(arrays, key, name in module.transposed)
+    for name, (arrays, key) in module._own("buffers").items():
+        if name not in module.non_persistent and getattr(vars(module).get(name), "persistent", True):
+            yield prefix + name, Entry(arrays, key, False)
+    for name, child in module.named_children().items():
         yield from _entries(child, f"{prefix}{name}.")
-    if not children:
-        for key in module.params:
-            yield prefix + key, Entry(module.params, key, key in module.transposed)
-        for key in module.buffers:
-            if key not in module.non_persistent:
-                yield prefix + key, Entry(module.buffers, key, False)

@@ -179,6 +179,8 @@ def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: Muta
     for name in configs:
         if name not in together:
             params[name], configs[name] = rule(params[name], grads[name], configs[name])
+    if hasattr(params, "mark_changed"):
+        params.mark_changed()
 
 
 def next_numbers(rule: Callable, config: dict) -> tuple:

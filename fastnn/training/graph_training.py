@@ -157,6 +157,8 @@ def _reason(solver: Any) -> str | None:
     """Why the iterations of a solver cannot be captured, as far as its settings tell; None if they can."""
     if not all(map(arrays.is_on_device, (solver.X_train, solver.y_train, *solver.model.params.values()))):
         return "the training data or parameters are not in the GPU's memory"
+    if any(getattr(module, "_is_recorded", False) for module in getattr(solver.model, "modules", tuple)()):
+        return "the model has a forward of its own, which may do something else each time"
     if solver.update_rule not in optim.RULES.values():
         return "the update rule is a user-defined function"
     if solver.transform is not None and type(solver.transform) is not Augment:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels import to_numpy
-from fastnn.nn.container import Container
+from fastnn.nn.container import Container, explicit
 from fastnn.nn.module import Module
 from fastnn.nn.sequential import Sequential
 
@@ -48,7 +48,7 @@ def _leaves(network: Sequential, prefix: str) -> Iterator[tuple[str, Module]]:
         if isinstance(layer, Sequential):
             yield from _leaves(layer, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", layer
+            yield f"{prefix}{name}", explicit(layer)
 
 
 def _is_finite(array: Any) -> bool:

@@ -114,6 +114,8 @@ for kind, options in OPTIONS.items():
         lambda kind=kind: around(kind).backward,
         dout=array(out), cache=Fed(made, [None, 3, "a", NOTHING, (1, 2)]), need_dx=flag(True),
     )  # fmt: skip
+MODULES = Fed([LAYER], [None, 3, "a", NOTHING, [3], [None], [nn.ReLU], LAYER])
+NAMED_MODULES = Fed({"a": LAYER}, [3, "a", NOTHING, [LAYER], {"a": 3}, {"a.b": LAYER}, {"": LAYER}, {3: LAYER}])
 STATE = around(nn.Sequential).state_dict()
 NN |= {
     "nn.Module": Call(
@@ -126,11 +128,17 @@ NN |= {
         values=Fed(STATE, [None, 3, "a", [], {**STATE, "0.bias": "a"}, {**STATE, "0.bias": np.ones(3)}]),
         strict=flag(True),
     ),
-    "nn.Sequential.loss": Call(
+    "nn.Module.loss": Call(
         lambda: around(nn.Sequential, reg=0.1).loss,
         X=array(ROWS, **FITS),
         y=Fed(LABELS, [value for value in labels(LABELS, 4).bad if value is not None]),
     ),
+    "nn.ModuleList": Call(lambda: nn.ModuleList, modules=MODULES),
+    "nn.ModuleList.append": Call(lambda: nn.ModuleList().append, module=instance(LAYER)),
+    "nn.ModuleList.extend": Call(lambda: nn.ModuleList().extend, modules=MODULES),
+    "nn.ModuleList.insert": Call(lambda: nn.ModuleList().insert, index=integer(0), module=instance(LAYER)),
+    "nn.ModuleDict": Call(lambda: nn.ModuleDict, modules=NAMED_MODULES),
+    "nn.ModuleDict.update": Call(lambda: nn.ModuleDict().update, modules=NAMED_MODULES),
     "nn.Sequential.save": Call(lambda: around(nn.Sequential).save, name=path("weights.npz")),
     "nn.Sequential.load": Call(lambda: around(nn.Sequential).load, name=path("sequential.npz")),
 }

@@ -30,10 +30,13 @@ HELPERS = {
     "testing.gradient_doctor": {"Diagnosis"},  # internal names of modules without __all__
     "optim": {"find", "checked_config", "base_rate", "usual_rate", "next_numbers"},
     "nn.init": {"find", "fans"},
+    "nn": {"Buffer", "Parameter"},  # Tensors, with tests of their own
 }
 
 
-ABSTRACT = {"nn.Module.forward", "nn.Module.backward", "classifiers.LinearClassifier.loss"}  # for derived classes
+ABSTRACT = {  # for derived classes
+    "nn.Module.forward", "nn.Module.backward", "nn.ModuleDict.__call__", "classifiers.LinearClassifier.loss",
+}  # fmt: skip
 HELPING_METHODS = {"check", "gradients", "keep", "weight_and_bias"}  # methods of layers for `Fused`
 
 

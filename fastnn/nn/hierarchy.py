@@ -1,0 +1,133 @@
+"""Hierarchy: the base class of Module with what concerns modules inside modules, and their attributes."""
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+from fastnn.autograd import Tensor
+
+from . import recorded
+from .parameter import Parameter, Stored, bound, structure
+
+
+class Hierarchy:
+    """The modules inside a module, and its Parameters.
+
+    regularized: names of the parameters that are penalized as weights
+    """
+
+    regularized: tuple[str, ...] = ()
+    params: MutableMapping[str, Any]
+    buffers: MutableMapping[str, Any]
+    _params: MutableMapping[str, Any]
+    _buffers: MutableMapping[str, Any]
+    _is_recorded = False  # whether the class defines no `backward`, so that the tape differentiates `forward`
+
+    def named_children(self) -> dict[str, Any]:
+        """The modules directly inside this one, by name."""
+        if self._is_recorded:
+            return {name: value for name, value in vars(self).items() if isinstance(value, Hierarchy)}
+        return {}
+
+    def children(self) -> tuple[Any, ...]:
+        """The modules directly inside this one."""
+        return tuple(self.named_children().values())
+
+    def named_modules(self) -> Iterator[tuple[str, "Hierarchy"]]:
+        """Generate this module, under the name "", and all those inside it, each once, as "2.conv"."""
+        yield from _named_modules(self, "", set())
+
+    def modules(self) -> Iterator["Hierarchy"]:
+        """Generate this module and all those inside it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Generate the names in `state_dict` and the Parameters, each once.
+
+        Their data are the arrays in `params`, in this layout: the weight of Linear is (in, out).
+        """
+        seen = set()
+        for name, module in self.named_modules():
+            for key, one in module._own_tensors().items():
+                if one not in seen:
+                    seen.add(one)
+                    yield f"{name}.{key}" if name else key, one
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Generate all Parameters, each once, such as for `fastnn.optim.SGD(model.parameters())`."""
+        return (one for _, one in self.named_parameters())
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all Parameters."""
+        for one in self.parameters():
+            one.zero_grad()
+
+    def _tensors(self) -> dict[str, Parameter]:
+        """The Parameters by the names of `params`, as `autograd.apply` takes them."""
+        return self._params.tensors if self._is_recorded else self._own_tensors()  # type: ignore[attr-defined]
+
+    def _penalized(self) -> tuple[str, ...]:
+        """The names of all parameters that are penalized, also of those inside modules in attributes."""
+        if not self._is_recorded:
+            return self.regularized
+        inside = [f"{name}.{key}" for name, child in self.named_children().items() for key in child._penalized()]
+        return tuple(name for name in (*self.regularized, *inside) if name in self._params)
+
+    def _own(self, kind: str) -> dict[str, tuple[MutableMapping[str, Any], str]]:
+        """The dicts and keys of the arrays of this module itself, by name."""
+        if self._is_recorded:
+            return {name: (one._store, one._key) for name, one in recorded.own(self, kind).items()}
+        values = self._params if kind == "params" else self._buffers
+        return {} if self.named_children() else {key: (values, key) for key in values}
+
+    def _own_tensors(self) -> dict[str, Parameter]:
+        """The Parameters of this module itself, by name."""
+        if self._is_recorded:
+            return recorded.own(self, "params")
+        kept = vars(self).setdefault("_bound", {})
+        for name, (values, key) in self._own("params").items():
+            if name not in kept:
+                kept[name] = bound(Parameter, values, key)
+        return kept
+
+
+def _named_modules(module: Hierarchy, prefix: str, seen: set[int]) -> Iterator[tuple[str, Hierarchy]]:
+    if id(module) not in seen:
+        seen.add(id(module))
+        yield prefix, module
+        for name, child in module.named_children().items():
+            yield from _named_modules(child, f"{prefix}.{name}" if prefix else name, seen)
+
+
+def set_attribute(module: Hierarchy, name: str, value: Any) -> None:
+    """Set an attribute of a module without `backward`; Modules, Parameters and Buffers in it belong to the module."""
+    former = vars(module).get(name)
+    if isinstance(value, (Hierarchy, Stored)):
+        kind = type(module).__name__
+        if "_buffers" not in vars(module):
+            raise AttributeError(
+                f"{kind}: {name}={type(value).__name__} is assigned before Module.__init__ was called; expected "
+                f"super().__init__() first; make it the first line of {kind}.__init__"
+            )
+        if hasattr(type(module), name):
+            raise ValueError(
+                f"{kind}: {name}={type(value).__name__} would hide {kind}.{name}; expected a name that the class does "
+                f"not use; choose another one, such as {name}_"
+            )
+        structure[0] += 1
+    elif isinstance(former, Stored) and isinstance(value, Tensor):
+        if isinstance(former, Parameter):
+            raise TypeError(
+                f"{type(module).__name__}: {name} is a Parameter, and would be replaced by a Tensor of shape "
+                f"{value.shape}; expected another Parameter; assign to {name}.data, or choose another name"
+            )
+        former.data = value.data
+        former.mark_changed()
+        return
+    elif isinstance(former, (Hierarchy, Stored)):
+        structure[0] += 1
+    object.__setattr__(module, name, value)
+
+
+def delete_attribute(module: Hierarchy, name: str) -> None:
+    structure[0] += 1
+    object.__delattr__(module, name)

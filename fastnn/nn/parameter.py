@@ -1,0 +1,78 @@
+"""Parameter and Buffer: Tensors whose array is an entry of a dict, which a module can hold as well."""
+
+from collections.abc import MutableMapping
+from typing import Any, TypeVar
+
+from fastnn.autograd import Tensor
+from fastnn.kernels.dispatch import signatures, validation
+
+structure = [0]  # counts the changes of any module's attributes, after which the names of arrays are collected again
+S = TypeVar("S", bound="Stored")
+
+
+class Stored(Tensor):
+    """A leaf whose data are `store[key]`, so that a module that replaces the array replaces the data as well."""
+
+    __slots__ = ("_key", "_store")
+    _key: str
+    _store: MutableMapping[str, Any]
+
+    def _get(self) -> Any:
+        return self._store[self._key]
+
+    def _set(self, array: Any) -> None:
+        self._store[self._key] = array
+
+    _data = property(_get, _set)
+
+    def __init__(self, data: Any, requires_grad: bool) -> None:
+        self._store, self._key = {}, "data"
+        super().__init__(data, requires_grad)
+
+    def __reduce__(self) -> Any:
+        return bound, (type(self), self._store, self._key, self.requires_grad)
+
+
+class Parameter(Stored):
+    """A Tensor that a module trains, once it is an attribute of the module.
+
+    data: an array or a Tensor of floats, used without a copy if it is in the memory of the active backend
+    """
+
+    __slots__ = ()
+
+    @signatures.checked
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        super().__init__(data, requires_grad)
+
+
+class Buffer(Stored):
+    """A Tensor that a module keeps but does not train, once it is an attribute of the module.
+
+    persistent: whether `state_dict` contains it
+    A Tensor that is assigned to the attribute later becomes the new data of the Buffer.
+    """
+
+    __slots__ = ("persistent",)
+
+    @signatures.checked
+    def __init__(self, data: Any, persistent: bool = True) -> None:
+        super().__init__(data, False)
+        self.persistent = validation.flag("Buffer", "persistent", persistent)
+
+    def __reduce__(self) -> Any:
+        return _buffer, (self._store, self._key, self.persistent)
+
+
+def bound(kind: type[S], store: MutableMapping[str, Any], key: str, requires_grad: bool = True) -> S:
+    """Make the Tensor of an array in a dict."""
+    tensor: Any = object.__new__(kind)
+    tensor._store, tensor._key = store, key
+    tensor.grad, tensor._node, tensor._counter, tensor._requires_grad = None, None, [0], requires_grad
+    return tensor
+
+
+def _buffer(store: MutableMapping[str, Any], key: str, persistent: bool) -> Buffer:
+    buffer = bound(Buffer, store, key, requires_grad=False)
+    buffer.persistent = persistent
+    return buffer
