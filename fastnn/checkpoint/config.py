@@ -25,10 +25,11 @@ def _classes() -> dict[str, type]:
     from fastnn import augment, classifiers, nn, schedules
 
     public = [getattr(module, name) for module in (nn, classifiers) for name in module.__all__]
+    networks = [one for one in public if isinstance(one, type) and issubclass(one, nn.Module) and one is not nn.Module]
     return {
         kind.__name__: kind
         for kind in (
-            *(one for one in public if isinstance(one, type) and issubclass(one, nn.Module) and one is not nn.Module),
+            *(one for one in networks if not issubclass(one, (nn.ModuleDict, nn.ModuleList))),
             *(getattr(schedules, name) for name in schedules.__all__ if name != "Position"),
             augment.Augment,
         )

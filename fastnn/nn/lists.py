@@ -103,8 +103,8 @@ class ModuleDict(_Modules):
         for name in modules:
             if not isinstance(name, str) or not name or "." in name:
                 raise ValueError(
-                    f"ModuleDict: the name {validation.brief(name)} in modules does not fit; expected a string without a "
-                    f"dot, since it becomes part of the names of parameters; rename the module"
+                    f"ModuleDict: the name {validation.brief(name)} in modules does not fit; expected a string without "
+                    f"a dot, since it becomes part of the names of parameters; rename the module"
                 )
         self._keep({**self._modules, **modules})
 

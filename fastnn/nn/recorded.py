@@ -3,11 +3,13 @@
 The modules are those whose class does not define `backward`; `Module` calls these functions for them.
 """
 
-from collections.abc import MutableMapping
+import contextlib
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
 
+from fastnn import arguments
 from fastnn.autograd import Tensor, apply, enable_grad, is_grad_enabled, no_grad, tape, tensor
 from fastnn.kernels.dispatch import arrays, validation
 
@@ -96,7 +98,7 @@ def call(module: Any, *inputs: Any, **options: Any) -> Any:
     given = (*inputs, *options.values())
     if any(isinstance(x, Tensor) for x in given):
         return _checked(module, module.forward(*inputs, **options))
-    with no_grad():
+    with no_grad(), _placed(module):
         made = [_tensor(module, x) for x in inputs]
         out = _checked(module, module.forward(*made, **{key: _tensor(module, x) for key, x in options.items()}))
     on_host = not any(map(arrays.is_on_device, given))
@@ -109,6 +111,20 @@ def call_layer(module: Any, x: Tensor) -> Tensor:
     if is_grad_enabled() and (x.requires_grad or any(one.requires_grad for one in named.values())):
         return apply(module, x, named)
     return Tensor(module(x.data))
+
+
+@contextlib.contextmanager
+def _placed(module: Any) -> Iterator[None]:
+    """Have the arrays of a module where Tensors are: if cuda is active and some are not on the GPU, for this block."""
+    values = (*module.params.values(), *module.buffers.values()) if arrays.computes_on_gpu() else ()
+    if all(map(arrays.is_on_device, values)):
+        yield
+        return
+    module.to_device()
+    try:
+        yield
+    finally:
+        module.to_host()
 
 
 def _tensor(module: Any, x: Any) -> Any:
@@ -151,7 +167,7 @@ def forward(module: Any, x: Any, need_dx: bool) -> tuple[Any, Any]:
     given = _tensor(module, x)
     if need_dx and given.dtype.kind == "f":
         given.requires_grad = True
-    with enable_grad():
+    with enable_grad(), _placed(module):
         out = module.forward(given)
     if not isinstance(out, Tensor):
         _checked(module, (out,) if type(out) in (tuple, list, dict) else out)
@@ -159,21 +175,23 @@ def forward(module: Any, x: Any, need_dx: bool) -> tuple[Any, Any]:
             f"{type(module).__name__}: forward returned a {type(out).__name__} of Tensors; expected one Tensor, the "
             f"scores; return one, or compute the loss in a training loop of your own"
         )
-    return out.data, (given, out)
+    return (out.data if arrays.is_on_device(x) else arrays.to_numpy(out.data)), (given, out)
 
 
 def backward(module: Any, dout: Any, cache: Any, need_dx: bool) -> tuple[Any, dict[str, Any]]:
     """Return the gradients of x (None unless needed) and of all parameters; 0 for those that were not used."""
-    given, out = cache
+    given, out = arguments.cache(f"{type(module).__name__}.backward", cache, 2)
+    like = dout
     found: dict[Any, Any] = {}
     if out.requires_grad:
         dout = arrays.on_same_device(validation.array("backward", "dout", dout), out.data)
         validation.shape("backward", "dout", dout, out.shape)
         found = tape.run(out if out.is_leaf else out.grad_fn, dout.astype(out.dtype, copy=False), False)
     grads = {name: _gradient(found, one) for name, one in module._tensors().items()}
-    return _gradient(found, given) if need_dx else None, grads
+    return arrays.on_same_device(_gradient(found, given), like) if need_dx else None, grads
 
 
 def _gradient(found: dict[Any, Any], leaf: Tensor) -> Any:
-    gradient = found.get(leaf)
-    return arrays.zeros(leaf.shape, leaf.data) if gradient is None else gradient
+    """The gradient of a leaf, in its memory."""
+    gradient, data = found.get(leaf), leaf.data
+    return arrays.zeros(data.shape, data) if gradient is None else arrays.on_same_device(gradient, data)

@@ -537,7 +537,8 @@ def test_buffers_of_ones_own():
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_copies_are_independent(duplicate):
-    for model, x in ((Net(), X), (Shared(), RNG.standard_normal((4, 3)))):
+    nested = nn.Sequential(Block(2, 2, seed=1), nn.Flatten(), nn.Linear(72, 3, seed=2, **DOUBLE))
+    for model, x in ((Net(), X), (nested, X), (Shared(), RNG.standard_normal((4, 3)))):
         list(model.parameters())
         model.loss(x, Y)
         other = duplicate(model)
@@ -547,6 +548,7 @@ def test_copies_are_independent(duplicate):
             assert one.data is other.params[name]
             assert one.data is not former.data
             one.data[...] = 0
+        assert not other(x).any()
         assert all(value.any() for name, value in model.params.items() if not name.endswith("bias"))
 
 

@@ -126,6 +126,9 @@ EXAMPLES = {
     "Augment of everything": lambda: Augment(padding=1, flip=0.5, cutout=2),
     "Sampler": lambda: sampling.Sampler("f", 20, 4, "epoch"),
     "NamedArrays": lambda: network(0).params,
+    "AttributeArrays": lambda: nn.ModuleList([nn.Linear(4, 3, seed=0)]).params,
+    "Parameter": lambda: nn.Parameter(np.ones(3)),
+    "Buffer": lambda: nn.Buffer(np.ones(3)),
     "Differences": lambda: state_dict.Differences(["a"], []),
     "the source of random numbers": rng.generator,
     "Diagnosis": lambda: gradient_check.diagnose(lambda x: float(np.sum(x**2)), np.ones(3), 2 * np.ones(3), seed=0),
@@ -153,6 +156,7 @@ EXAMPLES = {
 OTHERS = {
     "TrialLog",  # holds an open file and its lock
     "GraphTraining",  # what a GPU recorded for one Solver
+    "Recorded",  # inside a Sequential
     "Entry", "Step", "Fused", "Slope", "Slopes", "Estimate",  # live inside one call
     "Archive", "Cifar10", "ImageSet", "Layout",  # of what is downloaded
     "Stream",  # around one that is open
@@ -203,6 +207,8 @@ def used(value):
         return value.train(X, num_epochs=2, batch_size=3), value.params
     if isinstance(value, nn.Sequential):
         return value.training, small_solver.everything(trained(small_solver.make(value, parts=images_of(value))))
+    if isinstance(value, (nn.ModuleList, nn.ModuleDict)):
+        return [module(calls_nn.ROWS) for module in value.children()], dict(value.params), list(value.parameters())
     if isinstance(value, nn.Module) and type(value) is not nn.Module:
         x = calls_nn.INPUTS.get(type(value), calls_nn.ROWS)
         out, cache = value.forward(x)
