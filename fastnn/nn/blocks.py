@@ -76,12 +76,14 @@ class DenseBlock(Container):
 
     def __init__(self, *layers: Module) -> None:
         super().__init__(numbered(layers))
-        self._layers = {name: explicit(layer) for name, layer in self._children.items()}
+
+    def _layers(self) -> list[tuple[str, Module]]:
+        return [(name, explicit(layer)) for name, layer in self._children.items()]
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
         x = self._cast(x)
         caches = []
-        for name, layer in self._layers.items():
+        for name, layer in self._layers():
             out, cache = run(layer.forward, x, name, layer)
             caches.append((cache, x.shape[1]))
             x = _joined(x, out, name)
@@ -89,7 +91,7 @@ class DenseBlock(Container):
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         x = self._cast(x)
-        for name, layer in self._layers.items():
+        for name, layer in self._layers():
             x = _joined(x, run(layer, x, name, layer), name)
         return x
 
@@ -98,7 +100,7 @@ class DenseBlock(Container):
         cache = arguments.cache("DenseBlock.backward", cache, len(self._children))
         need_dx = validation.flag("DenseBlock", "need_dx", need_dx)
         dx: Any = validation.floats("DenseBlock.backward", dout=(dout, "N C ..."))[0]
-        for index, (name, layer) in reversed(list(enumerate(self._layers.items()))):
+        for index, (name, layer) in reversed(list(enumerate(self._layers()))):
             own_cache, before = cache[index]
             needed = need_dx or index > 0
             dseen, own = layer.backward(dx[:, before:], own_cache, needed)

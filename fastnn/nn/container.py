@@ -69,8 +69,14 @@ class Recorded(Module):
         super().__init__()
         self._module = module
         self._params, self._buffers = module.params, module.buffers
+        self._names = list(module.params)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        if list(self._params) != self._names:
+            raise RuntimeError(
+                f"{type(self._module).__name__}: its parameters are {list(self._params)} now, in a container that was "
+                f"made when they were {self._names}; expected no change; make the container after the change"
+            )
         return recorded.forward(self._module, x, True)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -116,6 +122,15 @@ def _check_children(function: str, children: Mapping[str, Module]) -> None:
                 f"{function}: layer {name} is layer {seen[id(layer)]} again, {layer!r}; expected parameters and "
                 f"buffers to occur once, since they would be updated twice; create a second layer"
             )
+    held: dict[tuple[int, str], str] = {}
+    for name, layer in children.items():
+        for key, (store, inner) in recorded.entries(layer.params).items() if layer._is_recorded else ():
+            former = held.setdefault((id(store), inner), f"{name}.{key}")
+            if former != f"{name}.{key}":
+                raise ValueError(
+                    f"{function}: {name}.{key} is {former} again; expected each parameter to occur once, since it "
+                    f"would be updated twice; make a Module of your own, whose attributes can share it"
+                )
 
 
 def _names(function: str, default: list[str], names: Iterable[str] | None) -> dict[str, str]:

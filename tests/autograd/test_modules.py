@@ -626,6 +626,22 @@ def test_names_that_clash():
         model.blocks(X)
 
 
+def test_containers_of_modules_that_share_or_change():
+    first, second = Block(2, 2, seed=1), Block(2, 2, seed=3)
+    model = nn.Sequential(first, second)
+    second.shortcut = first.shortcut
+    with pytest.raises(
+        ValueError, match=r"Sequential: 1\.shortcut\.weight is 0\.shortcut\.weight again; expected each"
+    ):
+        nn.Sequential(first, second)
+    assert model(X).shape == X.shape
+    second.more = nn.Parameter(np.ones(2))
+    with pytest.raises(
+        RuntimeError, match=r"Block: its parameters are .*'more'.*; make the container after the change"
+    ):
+        model.forward(X)
+
+
 def test_parameters_are_floats():
     with pytest.raises(TypeError, match="requires_grad"):
         nn.Parameter(np.ones(2, np.int64))
