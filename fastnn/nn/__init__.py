@@ -10,7 +10,7 @@
 
 import importlib
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import init
 from .activations import ELU, GELU, LeakyReLU, Maxout, PReLU, ReLU, Sigmoid, Tanh
@@ -20,8 +20,10 @@ from .layers import AvgPool2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool
 from .lists import ModuleDict, ModuleList
 from .module import Module, eval_mode
 from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm
-from .parameter import Buffer, Parameter
 from .sequential import Sequential
+
+if TYPE_CHECKING:
+    from .parameter import Buffer, Parameter
 
 __all__ = [
     "AvgPool2d",
@@ -58,9 +60,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `functional` on first access, with automatic differentiation; and map a former name."""
+    """Import what needs automatic differentiation on first access; and map a former name."""
     if name == "functional":
         return importlib.import_module(f"{__name__}.functional")
+    if name in ("Buffer", "Parameter"):
+        return getattr(importlib.import_module(f"{__name__}.parameter"), name)
     if name == "evaluating":
         warnings.warn(f"{__name__}.evaluating is now {__name__}.eval_mode", DeprecationWarning, stacklevel=2)
         return eval_mode

@@ -8,10 +8,10 @@ import numpy as np
 from fastnn import arguments
 from fastnn.kernels.dispatch import validation
 
-from . import recorded, table
+from . import table
+from .attributes import entries
 from .module import Module
 from .named_arrays import NamedArrays
-from .parameter import Parameter
 
 
 class Container(Module):
@@ -24,11 +24,9 @@ class Container(Module):
         super().__init__()
         _check_children(type(self).__name__, children)
         self._children = dict(children)
-        entries = {
-            f"{name}.{key}": (child.params, key) for name, child in self._children.items() for key in child.params
-        }
-        self._names = _names(type(self).__name__, list(entries), names)
-        self._params = NamedArrays("params", {self._names[default]: entry for default, entry in entries.items()})
+        held = {f"{name}.{key}": (child.params, key) for name, child in self._children.items() for key in child.params}
+        self._names = _names(type(self).__name__, list(held), names)
+        self._params = NamedArrays("params", {self._names[default]: entry for default, entry in held.items()})
         self._buffers = NamedArrays(
             "buffers",
             {f"{name}.{key}": (child.buffers, key) for name, child in self._children.items() for key in child.buffers},
@@ -44,7 +42,7 @@ class Container(Module):
     def named_children(self) -> dict[str, Module]:
         return dict(self._children)
 
-    def _tensors(self) -> dict[str, Parameter]:
+    def _tensors(self) -> dict[str, Any]:
         children = self._children.items()
         named = {f"{name}.{key}": one for name, child in children for key, one in child._tensors().items()}
         return {self._names[default]: one for default, one in named.items()}
@@ -77,12 +75,16 @@ class Recorded(Module):
                 f"{type(self._module).__name__}: its parameters are {list(self._params)} now, in a container that was "
                 f"made when they were {self._names}; expected no change; make the container after the change"
             )
+        from . import recorded
+
         return recorded.forward(self._module, x, True)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return self._module(x)
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
+        from . import recorded
+
         return recorded.backward(self._module, dout, cache, need_dx)
 
     def __repr__(self) -> str:
@@ -124,7 +126,7 @@ def _check_children(function: str, children: Mapping[str, Module]) -> None:
             )
     held: dict[tuple[int, str], str] = {}
     for name, layer in children.items():
-        for key, (store, inner) in recorded.entries(layer.params).items() if layer._is_recorded else ():
+        for key, (store, inner) in entries(layer.params).items() if layer._is_recorded else ():
             former = held.setdefault((id(store), inner), f"{name}.{key}")
             if former != f"{name}.{key}":
                 raise ValueError(

@@ -3,10 +3,7 @@
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-from fastnn.autograd import Tensor
-
-from . import recorded
-from .parameter import Parameter, Stored, bound, structure
+from .attributes import Held, own, structure
 
 
 class Hierarchy:
@@ -40,7 +37,7 @@ class Hierarchy:
         """Generate this module and all those inside it, each once."""
         return (module for _, module in self.named_modules())
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+    def named_parameters(self) -> Iterator[tuple[str, Any]]:
         """Generate the names in `state_dict` and the Parameters, each once.
 
         Their data are the arrays in `params`, in this layout: the weight of Linear is (in, out).
@@ -52,7 +49,7 @@ class Hierarchy:
                     seen.add(one)
                     yield f"{name}.{key}" if name else key, one
 
-    def parameters(self) -> Iterator[Parameter]:
+    def parameters(self) -> Iterator[Any]:
         """Generate all Parameters, each once, such as for `fastnn.optim.SGD(model.parameters())`."""
         return (one for _, one in self.named_parameters())
 
@@ -61,7 +58,7 @@ class Hierarchy:
         for one in self.parameters():
             one.zero_grad()
 
-    def _tensors(self) -> dict[str, Parameter]:
+    def _tensors(self) -> dict[str, Any]:
         """The Parameters by the names of `params`, as `autograd.apply` takes them."""
         return self._params.tensors if self._is_recorded else self._own_tensors()  # type: ignore[attr-defined]
 
@@ -75,17 +72,19 @@ class Hierarchy:
     def _own(self, kind: str) -> dict[str, tuple[MutableMapping[str, Any], str]]:
         """The dicts and keys of the arrays of this module itself, by name."""
         if self._is_recorded:
-            return {name: (one._store, one._key) for name, one in recorded.own(self, kind).items()}
+            return {name: (one._store, one._key) for name, one in own(self, kind).items()}
         values = self._params if kind == "params" else self._buffers
         return {} if self.named_children() else {key: (values, key) for key in values}
 
-    def _own_tensors(self) -> dict[str, Parameter]:
+    def _own_tensors(self) -> dict[str, Any]:
         """The Parameters of this module itself, by name."""
         if self._is_recorded:
-            return recorded.own(self, "params")
+            return own(self, "params")
         kept = vars(self).setdefault("_bound", {})
         for name, (values, key) in self._own("params").items():
             if name not in kept:
+                from .parameter import Parameter, bound
+
                 kept[name] = bound(Parameter, values, key)
         return kept
 
@@ -101,7 +100,7 @@ def _named_modules(module: Hierarchy, prefix: str, seen: set[int]) -> Iterator[t
 def set_attribute(module: Hierarchy, name: str, value: Any) -> None:
     """Set an attribute of a module without `backward`; Modules, Parameters and Buffers in it belong to the module."""
     former = vars(module).get(name)
-    if isinstance(value, (Hierarchy, Stored)):
+    if isinstance(value, (Hierarchy, Held)):
         kind = type(module).__name__
         if "_buffers" not in vars(module):
             raise AttributeError(
@@ -114,16 +113,16 @@ def set_attribute(module: Hierarchy, name: str, value: Any) -> None:
                 f"not use; choose another one, such as {name}_"
             )
         structure[0] += 1
-    elif isinstance(former, Stored) and isinstance(value, Tensor):
-        if isinstance(former, Parameter):
+    elif isinstance(former, Held) and hasattr(value, "grad_fn"):
+        if former.kind == "params":
             raise TypeError(
                 f"{type(module).__name__}: {name} is a Parameter, and would be replaced by a Tensor of shape "
                 f"{value.shape}; expected another Parameter; assign to {name}.data, or choose another name"
             )
-        former.data = value.data
-        former.mark_changed()
+        former.data = value.data  # type: ignore[attr-defined]
+        former.mark_changed()  # type: ignore[attr-defined]
         return
-    elif isinstance(former, (Hierarchy, Stored)):
+    elif isinstance(former, (Hierarchy, Held)):
         structure[0] += 1
     object.__setattr__(module, name, value)
 

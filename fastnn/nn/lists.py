@@ -6,8 +6,8 @@ from typing import Any
 from fastnn import arguments
 from fastnn.kernels.dispatch import signatures, validation
 
+from .attributes import structure
 from .module import Module
-from .parameter import structure
 
 
 class _Modules(Module):

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any
@@ -9,16 +10,15 @@ from typing import Any
 import numpy as np
 
 from fastnn.arguments import unshared
-from fastnn.autograd import Tensor
 from fastnn.devices import is_ours
 from fastnn.kernels import l2, to_device, to_numpy
 from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.layers import softmax_loss
 
-from . import recorded, table
+from . import table
+from .attributes import AttributeArrays
 from .hierarchy import Hierarchy, delete_attribute, set_attribute
 from .named_arrays import all_fitting
-from .parameter import Parameter
 from .state_dict import Differences, collect, restore
 
 # arguments that, given as objects, affect only the initial values of parameters; some cannot be copied
@@ -92,8 +92,8 @@ class Module(Hierarchy):
         cls._is_recorded = cls.backward is Module.backward
         if "__call__" in vars(cls) and not cls._is_recorded:
             cls.__call__ = _taking_tensors(cls.__call__)  # type: ignore[method-assign]
-        if cls.__call__ in (Module.__call__, recorded.call) and cls._is_recorded != (cls.__call__ is recorded.call):
-            cls.__call__ = recorded.call if cls._is_recorded else Module.__call__  # type: ignore[method-assign]
+        if cls.__call__ in (Module.__call__, _call) and cls._is_recorded != (cls.__call__ is _call):
+            cls.__call__ = _call if cls._is_recorded else Module.__call__  # type: ignore[method-assign]
         if cls.__setattr__ in (object.__setattr__, set_attribute):
             cls.__setattr__ = set_attribute if cls._is_recorded else object.__setattr__  # type: ignore[assignment]
             cls.__delattr__ = delete_attribute if cls._is_recorded else object.__delattr__  # type: ignore[assignment]
@@ -110,9 +110,11 @@ class Module(Hierarchy):
         self._buffers: MutableMapping[str, np.ndarray] = {}
         self._training = True
         if self._is_recorded:
-            self._params = recorded.AttributeArrays("params", self)
-            self._buffers = recorded.AttributeArrays("buffers", self)
+            self._params = AttributeArrays("params", self)
+            self._buffers = AttributeArrays("buffers", self)
             for name, value in params.items():
+                from .parameter import Parameter
+
                 setattr(self, name, Parameter(value))
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -129,8 +131,8 @@ class Module(Hierarchy):
     def __call__(self, x: Any) -> Any:
         """Return the output for x: a Tensor for a Tensor, an array for an array."""
         if self._is_recorded:
-            return recorded.call(self, x)
-        return recorded.call_layer(self, x) if isinstance(x, Tensor) else self.forward(x)[0]
+            return _call(self, x)
+        return _call_layer(self, x) if _is_tensor(x) else self.forward(x)[0]
 
     @signatures.checked
     def loss(self, X: np.ndarray, y: Any = None) -> Any:
@@ -143,11 +145,15 @@ class Module(Hierarchy):
         if y is None:
             with eval_mode():
                 return self(X)
-        scores, cache = recorded.forward(self, X, False) if self._is_recorded else self.forward(X)
-        loss, dscores = self.loss_function(scores, y)
         if self._is_recorded:
+            from . import recorded
+
+            scores, cache = recorded.forward(self, X, False)
+            loss, dscores = self.loss_function(scores, y)
             _, grads = recorded.backward(self, dscores, cache, False)
         else:
+            scores, cache = self.forward(X)
+            loss, dscores = self.loss_function(scores, y)
             _, grads = self.backward(dscores, cache, need_dx=False)
         if self.reg:
             names = self._penalized()
@@ -252,13 +258,33 @@ class Module(Hierarchy):
         return table.text(self) if self._is_recorded else f"{type(self).__name__}()"
 
 
+def _is_tensor(x: Any) -> bool:
+    """Whether x is a Tensor of `fastnn.autograd`, which is only imported by who uses it."""
+    autograd = sys.modules.get("fastnn.autograd")
+    return autograd is not None and isinstance(x, autograd.Tensor)
+
+
+def _call(module: Module, *inputs: Any, **options: Any) -> Any:
+    """Call a module without `backward`: Tensors give Tensors, arrays give arrays."""
+    from . import recorded
+
+    return recorded.call(module, *inputs, **options)
+
+
+def _call_layer(module: Module, x: Any) -> Any:
+    """Call a layer with both passes on a Tensor."""
+    from . import recorded
+
+    return recorded.call_layer(module, x)
+
+
 def _taking_tensors(call: Callable) -> Callable:
     """Wrap the `__call__` of a layer with both passes: a Tensor is computed as one operation of the tape."""
 
     @functools.wraps(call)
     def called(self: Module, *inputs: Any, **options: Any) -> Any:
-        if len(inputs) == 1 and isinstance(inputs[0], Tensor):
-            return recorded.call_layer(self, inputs[0])
+        if len(inputs) == 1 and _is_tensor(inputs[0]):
+            return _call_layer(self, inputs[0])
         return call(self, *inputs, **options)
 
     return called

@@ -6,11 +6,12 @@ from typing import Any, TypeVar
 from fastnn.autograd import Tensor
 from fastnn.kernels.dispatch import signatures, validation
 
-structure = [0]  # counts the changes of any module's attributes, after which the names of arrays are collected again
+from .attributes import Held
+
 S = TypeVar("S", bound="Stored")
 
 
-class Stored(Tensor):
+class Stored(Held, Tensor):
     """A leaf whose data are `store[key]`, so that a module that replaces the array replaces the data as well."""
 
     __slots__ = ("_key", "_store")
@@ -40,6 +41,7 @@ class Parameter(Stored):
     """
 
     __slots__ = ()
+    kind = "params"
 
     @signatures.checked
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
@@ -54,6 +56,7 @@ class Buffer(Stored):
     """
 
     __slots__ = ("persistent",)
+    kind = "buffers"
 
     @signatures.checked
     def __init__(self, data: Any, persistent: bool = True) -> None:
