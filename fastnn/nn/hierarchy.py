@@ -19,6 +19,17 @@ class Hierarchy:
     _buffers: MutableMapping[str, Any]
     _is_recorded = False  # whether the class defines no `backward`, so that the tape differentiates `forward`
 
+    def __getattr__(self, name: str) -> Any:
+        """The Parameter or Buffer of a layer with that name, such as `conv.weight`."""
+        if not name.startswith("_") and not self._is_recorded:
+            if name in self._own("params"):
+                return self._own_tensors()[name]
+            if name in self._own("buffers"):
+                from .parameter import Buffer, bound
+
+                return bound(Buffer, self._buffers, name, requires_grad=False)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def named_children(self) -> dict[str, Any]:
         """The modules directly inside this one, by name."""
         if self._is_recorded:
@@ -112,7 +123,6 @@ def set_attribute(module: Hierarchy, name: str, value: Any) -> None:
                 f"{kind}: {name}={type(value).__name__} would hide {kind}.{name}; expected a name that the class does "
                 f"not use; choose another one, such as {name}_"
             )
-        structure[0] += 1
     elif isinstance(former, Held) and hasattr(value, "grad_fn"):
         if former.kind == "params":
             raise TypeError(
@@ -122,11 +132,12 @@ def set_attribute(module: Hierarchy, name: str, value: Any) -> None:
         former.data = value.data  # type: ignore[attr-defined]
         former.mark_changed()  # type: ignore[attr-defined]
         return
-    elif isinstance(former, (Hierarchy, Held)):
-        structure[0] += 1
     object.__setattr__(module, name, value)
+    if isinstance(value, (Hierarchy, Held)) or isinstance(former, (Hierarchy, Held)):
+        structure[0] += 1
 
 
 def delete_attribute(module: Hierarchy, name: str) -> None:
-    structure[0] += 1
+    """Delete an attribute of a module without `backward`."""
     object.__delattr__(module, name)
+    structure[0] += 1

@@ -64,7 +64,8 @@ class Module(Hierarchy):
                 return F.relu(self.conv(x) * self.scale + x)
 
     Modules, Parameters and Buffers that are its attributes (also in a `ModuleList` or `ModuleDict`) are found there,
-    under the names of the attributes, as in torch. One that is used twice has one entry in `params`.
+    under the names of the attributes, as in torch. One that is used twice has one entry in `params`. The Parameters of
+    a layer are its attributes, too: `conv.weight`.
 
     Calling a Module, `module(x)`, on a Tensor gives a Tensor and records the tape; a layer with both passes is one
     operation there. On an array it gives an array and records nothing. The mode is the module's, in both cases.
@@ -119,7 +120,10 @@ class Module(Hierarchy):
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         """Return the output for x and the cache for `backward`."""
-        raise NotImplementedError(f"{type(self).__name__}: forward is missing; expected forward(x) -> (out, cache)")
+        raise NotImplementedError(
+            f"{type(self).__name__}: forward is missing; expected forward(x) -> (out, cache), or of a "
+            f"class without backward forward(x) -> out, on Tensors"
+        )
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         """Return the gradients with respect to x (None unless needed) and to each parameter, given dout."""

@@ -68,9 +68,11 @@ class Buffer(Stored):
 
 
 def bound(kind: type[S], store: MutableMapping[str, Any], key: str, requires_grad: bool = True) -> S:
-    """Make the Tensor of an array in a dict."""
+    """Make the Tensor of an array in a dict; a Buffer is persistent."""
     tensor: Any = object.__new__(kind)
     tensor._store, tensor._key = store, key
+    if kind is Buffer:
+        tensor.persistent = True
     tensor.grad, tensor._node, tensor._counter, tensor._requires_grad = None, None, [0], requires_grad
     return tensor
 

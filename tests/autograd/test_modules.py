@@ -131,6 +131,23 @@ def test_parameters_are_the_arrays_of_params():
     assert (model.blocks[0].scale.data == 0.5).all()
 
 
+def test_parameters_of_layers_are_attributes():
+    layer, norm = nn.Linear(2, 3, seed=0), nn.BatchNorm1d(3)
+    assert layer.weight is next(layer.parameters())
+    assert layer.weight.data is layer.params["weight"]
+    with no_grad():
+        layer.bias += 1
+        norm.running_mean += 2
+    assert (layer.params["bias"] == 1).all()
+    assert (norm.buffers["running_mean"] == 2).all()
+    assert norm.running_mean.persistent
+    assert not norm.running_mean.requires_grad
+    assert not hasattr(nn.Linear(2, 3, bias=False), "bias")
+    for module in (layer, Net(), nn.Sequential(layer), nn.ReLU()):
+        with pytest.raises(AttributeError, match=f"'{type(module).__name__}' object has no attribute 'wieght'"):
+            _ = module.wieght
+
+
 def test_repr_is_a_table():
     class Small(nn.Module):
         def __init__(self):
