@@ -88,7 +88,7 @@ class Recorded(Module):
         return recorded.backward(self._module, dout, cache, need_dx)
 
     def __repr__(self) -> str:
-        return repr(self._module)
+        return type(self._module).__name__
 
 
 def explicit(layer: Module) -> Module:

@@ -14,10 +14,12 @@ from fastnn.nn.sequential import Sequential
 def first_not_finite(network: Any, x: Any, y: Any) -> str | None:
     """A sentence that names the first layer whose output for the batch x, or else whose gradient, is not finite.
 
-    network: a Sequential
+    network: a Sequential, or a Module with only a forward, of which the first operation of the tape is named
     x, y: as in `Sequential.loss`
     Returns None for other models, or if everything is finite. Buffers change as in any forward pass.
     """
+    if isinstance(network, Module) and network._is_recorded:
+        return _first_operation(network, x, y)
     if not isinstance(network, Sequential):
         return None
     steps = []
@@ -39,6 +41,17 @@ def first_not_finite(network: Any, x: Any, y: Any) -> str | None:
                     return f"{text} is the last whose gradient, of {name!r}, is not finite"
             if not _is_finite(dout):
                 return f"{text} is the last whose gradient, of its input, is not finite"
+    return None
+
+
+def _first_operation(network: Module, x: Any, y: Any) -> str | None:
+    from fastnn.autograd import detect_anomaly
+
+    try:
+        with detect_anomaly():
+            network.loss(x, y)
+    except FloatingPointError as error:
+        return str(error).partition("; ")[0]
     return None
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -490,20 +491,29 @@ def test_the_solver_trains_it():
     assert solver.check_accuracy(X, Y) == 1
 
 
-def test_the_solver_names_the_gradient_that_is_not_finite():
+def test_the_solver_names_what_is_not_finite():
     class Broken(nn.Module):
-        def __init__(self):
+        def __init__(self, what):
             super().__init__()
+            self.what = what
             self.linear = nn.Linear(4, 3, **DOUBLE)
 
         def forward(self, x):
-            return self.linear(x) * float("nan")
+            return self.what(self.linear(x))
 
-    x = RNG.standard_normal((4, 4))
-    data = {"X_train": x, "y_train": Y, "X_val": x, "y_val": Y}
-    for model in (Broken(), nn.Sequential(Broken())):
-        with pytest.raises(FloatingPointError, match=r"linear\.weight|Broken"):
+    def message(model):
+        x = RNG.standard_normal((4, 4))
+        data = {"X_train": x, "y_train": Y, "X_val": x, "y_val": Y}
+        with pytest.raises(FloatingPointError) as caught:
             Solver(model, data, verbose=False, seed=0, on_nonfinite="raise").train()
+        return str(caught.value)
+
+    said = message(Broken(lambda x: (x * 0 - 1).log()))
+    assert re.search(r"log: the result contains NaN .* of shape \(100, 3\) in test_modules\.py, line \d+", said)
+    said = message(Broken(lambda x: x * float("nan")))
+    assert "the first gradient that is not finite is that of 'linear.weight'" in said
+    said = message(nn.Sequential(nn.Linear(4, 4, **DOUBLE), Broken(lambda x: (x * 0 - 1).log())))
+    assert "layer 1 (Broken) is the first whose output is not finite" in said
 
 
 def test_state_dict_to_and_from_torch():
@@ -652,6 +662,9 @@ def test_containers_of_modules_that_share_or_change():
     ):
         nn.Sequential(first, second)
     assert model(X).shape == X.shape
+    with pytest.raises(ValueError, match=r"x\.shape") as caught:
+        model(X[:, :1])
+    assert "raised by layer 0, Block, given x of shape (4, 1, 6, 6)" in caught.value.__notes__
     second.more = nn.Parameter(np.ones(2))
     with pytest.raises(
         RuntimeError, match=r"Block: its parameters are .*'more'.*; make the container after the change"
