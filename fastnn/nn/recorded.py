@@ -87,7 +87,7 @@ def _checked(module: Any, out: Any) -> Any:
 
 def forward(module: Any, x: Any, need_dx: bool) -> tuple[Any, Any]:
     """Return the output for an array x, and the cache for `backward`: the Tensors of x and of the output."""
-    given = _tensor(module, x)
+    given = _tensor(module, validation.array(type(module).__name__, "X", x))
     if need_dx and given.dtype.kind == "f":
         given.requires_grad = True
     with enable_grad(), _placed(module):
