@@ -45,6 +45,12 @@ __all__ = [
     "use_backend",
 ]
 
+# names of fastnn.autograd that are found here as well, as they are in torch
+_AUTOGRAD = (
+    "Tensor", "arange", "cat", "float32", "float64", "int64", "long", "no_grad", "ones", "rand", "randn", "stack",
+    "tensor", "where", "zeros",
+)  # fmt: skip
+
 
 @_signatures.checked
 def reset_seed(seed: int) -> None:
@@ -55,7 +61,9 @@ def reset_seed(seed: int) -> None:
 
 
 def __getattr__(name: str) -> _Any:
-    """Import a submodule on first access, so that `import fastnn` stays fast."""
+    """Import a submodule on first access, so that `import fastnn` stays fast; `fastnn.tensor` is `autograd.tensor`."""
     if not name.startswith("_") and _importlib_util.find_spec(f"{__name__}.{name}"):
         return _importlib.import_module(f"{__name__}.{name}")
+    if name in _AUTOGRAD:
+        return getattr(_importlib.import_module(f"{__name__}.autograd"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -34,12 +34,15 @@ node as soon as its gradients are computed. **Threads** record tapes of their ow
 needs has another count than in the forward pass. Who writes to `tensor.data` calls `tensor.mark_changed()`.
 """
 
-from .creation import ones, rand, randn, tensor, zeros
+import numpy as _np
+
+from .creation import arange, ones, rand, randn, tensor, zeros
 from .drawing import draw
 from .functions import apply, cat, function, grad, loss, stack, where
 from .tape import detect_anomaly, enable_grad, is_grad_enabled, no_grad
 from .tensor import Tensor, record
 
+float32, float64, int64, long = _np.float32, _np.float64, _np.int64, _np.int64
 abs, clamp, exp, log, sigmoid, sqrt, tanh = (
     Tensor.abs, Tensor.clamp, Tensor.exp, Tensor.log, Tensor.sigmoid, Tensor.sqrt, Tensor.tanh
 )  # fmt: skip
@@ -48,8 +51,8 @@ log_softmax, logsumexp, softmax, split = Tensor.log_softmax, Tensor.logsumexp, T
 max, mean, min, sum, var = Tensor.max, Tensor.mean, Tensor.min, Tensor.sum, Tensor.var
 
 __all__ = [
-    "Tensor", "abs", "apply", "cat", "clamp", "detect_anomaly", "draw", "enable_grad", "exp", "function", "grad",
-    "is_grad_enabled", "log", "log_softmax", "logsumexp", "loss", "matmul", "max", "maximum", "mean", "min", "minimum",
-    "mm", "no_grad", "ones", "rand", "randn", "record", "sigmoid", "softmax", "split", "sqrt", "stack", "sum", "tanh",
-    "tensor", "var", "where", "zeros",
+    "Tensor", "abs", "apply", "arange", "cat", "clamp", "detect_anomaly", "draw", "enable_grad", "exp", "float32",
+    "float64", "function", "grad", "int64", "is_grad_enabled", "log", "log_softmax", "logsumexp", "long", "loss",
+    "matmul", "max", "maximum", "mean", "min", "minimum", "mm", "no_grad", "ones", "rand", "randn", "record",
+    "sigmoid", "softmax", "split", "sqrt", "stack", "sum", "tanh", "tensor", "var", "where", "zeros",
 ]  # fmt: skip

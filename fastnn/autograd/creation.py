@@ -52,6 +52,15 @@ def rand(
     return _drawn("rand", lambda source, size: source.random(size), shape, dtype, requires_grad, generator)
 
 
+@signatures.checked
+def arange(start: int, stop: int | None = None, step: int = 1, *, dtype: Any = np.int64, device: Any = None) -> Tensor:
+    """Numbers from start (0 if only one is given) up to, not including, stop."""
+    ends = (0, start) if stop is None else (start, stop)
+    low, high = (validation.integer("arange", name, value) for name, value in zip(("start", "stop"), ends, strict=True))
+    step = validation.integer("arange", "step", step, minimum=1)
+    return Tensor(np.arange(low, high, step).astype(dtype))
+
+
 def _drawn(name: str, draw: Callable, shape: tuple, dtype: Any, requires_grad: bool, generator: Any) -> Tensor:
     dtype = arguments.dtype(name, dtype, np.float32, np.float64)
     return Tensor(np.asarray(draw(rng.generator(generator), _shape(name, shape))).astype(dtype), requires_grad)

@@ -16,6 +16,7 @@ from . import init
 from .activations import ELU, GELU, LeakyReLU, Maxout, PReLU, ReLU, Sigmoid, Tanh
 from .blocks import DenseBlock, Residual
 from .dropout import Dropout
+from .functions import AdaptiveAvgPool2d, CrossEntropyLoss, MSELoss
 from .layers import AvgPool2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d
 from .lists import ModuleDict, ModuleList
 from .module import Module, eval_mode
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from .parameter import Buffer, Parameter
 
 __all__ = [
+    "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "Buffer",
     "Conv2d",
+    "CrossEntropyLoss",
     "DenseBlock",
     "Dropout",
     "ELU",
@@ -42,6 +45,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "MSELoss",
     "MaxPool2d",
     "Maxout",
     "Module",

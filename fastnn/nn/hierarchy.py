@@ -1,6 +1,6 @@
 """Hierarchy: the base class of Module with what concerns modules inside modules, and their attributes."""
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 from .attributes import Held, own, structure
@@ -10,9 +10,11 @@ class Hierarchy:
     """The modules inside a module, and its Parameters.
 
     regularized: names of the parameters that are penalized as weights
+    transposed: names of the parameters whose torch layout is the transpose
     """
 
     regularized: tuple[str, ...] = ()
+    transposed: tuple[str, ...] = ()
     params: MutableMapping[str, Any]
     buffers: MutableMapping[str, Any]
     _params: MutableMapping[str, Any]
@@ -64,6 +66,13 @@ class Hierarchy:
         """Generate all Parameters, each once, such as for `fastnn.optim.SGD(model.parameters())`."""
         return (one for _, one in self.named_parameters())
 
+    def apply(self, function: Callable[[Any], Any]) -> Any:
+        """Call function(module) for all modules inside this one, then for itself. Returns the module."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
     def zero_grad(self) -> None:
         """Forget the gradients of all Parameters."""
         for one in self.parameters():
@@ -94,9 +103,9 @@ class Hierarchy:
         kept = vars(self).setdefault("_bound", {})
         for name, (values, key) in self._own("params").items():
             if name not in kept:
-                from .parameter import Parameter, bound
+                from .parameter import parameter
 
-                kept[name] = bound(Parameter, values, key)
+                kept[name] = parameter(values, key, is_transposed=name in self.transposed)
         return kept
 
 

@@ -2,6 +2,10 @@
 
 Pass one, or its name, as the `init` of a layer; bind options with `functools.partial(init.normal, std=1e-3)`. fan_in
 is the number of inputs of an output, fan_out the number of outputs of an input.
+
+`kaiming_normal_`, `constant_` and the others that end in an underscore fill a Tensor in place, with torch's arguments:
+
+    nn.init.kaiming_normal_(layer.weight)
 """
 
 import math
@@ -11,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments, rng
-from fastnn.kernels.dispatch import signatures, validation
+from fastnn.kernels.dispatch import arrays, signatures, validation
 
 
 @signatures.checked
@@ -91,6 +95,107 @@ def fans(function: str, shape: tuple[int, ...]) -> tuple[int, int]:
     if len(shape) == 2:
         return shape[0], shape[1]
     return shape[1] * math.prod(shape[2:]), shape[0] * math.prod(shape[2:])
+
+
+# ---- in place ----
+
+
+@signatures.checked
+def kaiming_normal_(
+    tensor: Any, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Any:
+    """Fill a Tensor as `kaiming_normal` does. Returns the Tensor.
+
+    tensor: matrix (out, in) or filters (F, C, KH, KW); of the weight of Linear, (in, out), the layout is known
+    a: slope of the leaky ReLU
+    nonlinearity: "leaky_relu", "relu" (a is 0) or "linear" (variance 1 / fan)
+    generator: a seed, see `fastnn.rng`
+    """
+    return _fill("kaiming_normal_", kaiming_normal, tensor, generator, mode=mode, slope=_slope(a, nonlinearity))
+
+
+@signatures.checked
+def kaiming_uniform_(
+    tensor: Any, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Any:
+    """Fill a Tensor as `kaiming_uniform` does; arguments are those of `kaiming_normal_`. Returns the Tensor."""
+    return _fill("kaiming_uniform_", kaiming_uniform, tensor, generator, mode=mode, slope=_slope(a, nonlinearity))
+
+
+@signatures.checked
+def xavier_normal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
+    """Fill a Tensor as `xavier_normal` does. Returns the Tensor."""
+    return _fill("xavier_normal_", xavier_normal, tensor, generator, gain=gain)
+
+
+@signatures.checked
+def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
+    """Fill a Tensor as `xavier_uniform` does. Returns the Tensor."""
+    return _fill("xavier_uniform_", xavier_uniform, tensor, generator, gain=gain)
+
+
+@signatures.checked
+def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
+    """Fill a Tensor with normal numbers. Returns the Tensor."""
+    mean, std = validation.number("normal_", "mean", mean), validation.number("normal_", "std", std, minimum=0)
+    return _put("normal_", tensor, lambda shape: rng.generator(generator).normal(mean, std, shape))
+
+
+@signatures.checked
+def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Any:
+    """Fill a Tensor with numbers drawn evenly from a to b. Returns the Tensor."""
+    a = validation.number("uniform_", "a", a)
+    b = validation.number("uniform_", "b", b, minimum=a)
+    return _put("uniform_", tensor, lambda shape: rng.generator(generator).uniform(a, b, shape))
+
+
+@signatures.checked
+def constant_(tensor: Any, val: float) -> Any:
+    """Set all elements of a Tensor to a number. Returns the Tensor."""
+    val = validation.number("constant_", "val", val)
+    return _put("constant_", tensor, lambda shape: np.full(shape, val))
+
+
+@signatures.checked
+def zeros_(tensor: Any) -> Any:
+    """Set all elements of a Tensor to 0. Returns the Tensor."""
+    return _put("zeros_", tensor, np.zeros)
+
+
+@signatures.checked
+def ones_(tensor: Any) -> Any:
+    """Set all elements of a Tensor to 1. Returns the Tensor."""
+    return _put("ones_", tensor, np.ones)
+
+
+def _fill(function: str, initialiser: Callable, tensor: Any, seed: Any, **options: Any) -> Any:
+    """Fill a Tensor by an initialiser, which takes matrices (in, out)."""
+
+    def values(shape: tuple[int, ...]) -> np.ndarray:
+        if len(shape) != 2 or getattr(tensor, "is_transposed", False):
+            return initialiser(shape, seed=seed, dtype=tensor.dtype, **options)
+        return initialiser(shape[::-1], seed=seed, dtype=tensor.dtype, **options).T
+
+    return _put(function, tensor, values)
+
+
+def _put(function: str, tensor: Any, values: Callable[[tuple[int, ...]], np.ndarray]) -> Any:
+    """Copy the array values(shape) into a Tensor of floats."""
+    from fastnn.autograd import Tensor, no_grad
+
+    if not isinstance(tensor, Tensor) or tensor.dtype.kind != "f":
+        raise TypeError(
+            f"{function}: tensor={validation.brief(tensor)} cannot be filled; expected a Tensor of float32 or float64; "
+            f"pass such as layer.weight"
+        )
+    with no_grad():
+        return tensor.copy_(arrays.on_same_device(values(tensor.shape).astype(tensor.dtype), tensor.data))
+
+
+def _slope(a: float, nonlinearity: str) -> float:
+    """The slope, for which the gain of `nonlinearity` is sqrt(2 / (1 + slope^2))."""
+    validation.choice("kaiming", "nonlinearity", nonlinearity, ("leaky_relu", "relu", "linear"))
+    return {"leaky_relu": a, "relu": 0.0, "linear": 1.0}[nonlinearity]
 
 
 def _checked(function: str, shape: Any, dtype: Any) -> tuple[tuple[int, ...], np.dtype]:

@@ -78,7 +78,6 @@ class Module(Hierarchy):
     """
 
     regularized: tuple[str, ...] = ()
-    transposed: tuple[str, ...] = ()
     non_persistent: tuple[str, ...] = ()
     loss_function: Callable = staticmethod(softmax_loss)
     reg: float = 0.0
@@ -212,6 +211,15 @@ class Module(Hierarchy):
     def to_host(self) -> "Module":
         """Move parameters and buffers to host memory, as NumPy arrays. Returns the module."""
         return self._move(to_numpy)
+
+    def to(self, device: Any = None) -> "Module":
+        """`to_device`, in torch's form: the switch of backends decides, not `device`. Returns the module."""
+        if isinstance(device, (type, np.dtype)):
+            raise TypeError(
+                f"{type(self).__name__}.to: dtype {np.dtype(device)} cannot be changed; expected a device; pass dtype "
+                f"to the layers"
+            )
+        return self.to_device()
 
     def _move(self, move: Callable) -> "Module":
         for child in self.children():

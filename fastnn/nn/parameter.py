@@ -40,12 +40,17 @@ class Parameter(Stored):
     data: an array or a Tensor of floats, used without a copy if it is in the memory of the active backend
     """
 
-    __slots__ = ()
+    __slots__ = ("is_transposed",)
     kind = "params"
+    is_transposed: bool  # whether it is a matrix (in, out), as Linear's weight is, not (out, in) as in torch
 
     @signatures.checked
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__(data, requires_grad)
+        self.is_transposed = False
+
+    def __reduce__(self) -> Any:
+        return parameter, (self._store, self._key, self.requires_grad, self.is_transposed)
 
 
 class Buffer(Stored):
@@ -75,6 +80,15 @@ def bound(kind: type[S], store: MutableMapping[str, Any], key: str, requires_gra
         tensor.persistent = True
     tensor.grad, tensor._node, tensor._counter, tensor._requires_grad = None, None, [0], requires_grad
     return tensor
+
+
+def parameter(
+    store: MutableMapping[str, Any], key: str, requires_grad: bool = True, is_transposed: bool = False
+) -> Parameter:
+    """Make the Parameter of an array in a dict."""
+    made = bound(Parameter, store, key, requires_grad)
+    made.is_transposed = is_transposed
+    return made
 
 
 def _buffer(store: MutableMapping[str, Any], key: str, persistent: bool) -> Buffer:

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from fastnn import nn
+from fastnn import autograd, nn
 
 
 def normal(*shape, dtype=np.float64, seed=5):
@@ -53,3 +53,52 @@ def test_layers_draw_from_the_global_state_unless_seeded():
     generator = np.random.default_rng(5)
     np.testing.assert_array_equal(nn.Linear(3, 2, seed=generator).params["weight"], first)
     assert not np.array_equal(nn.Linear(3, 2, seed=generator).params["weight"], first)
+
+
+FILLED = {
+    "kaiming_normal_": ({}, 2 / 200),
+    "kaiming_uniform_": ({"nonlinearity": "linear"}, 1 / 200),
+    "xavier_normal_": ({"gain": 2.0}, 8 / 500),
+    "xavier_uniform_": ({}, 2 / 500),
+    "normal_": ({"mean": 3.0, "std": 0.5}, 0.25),
+    "uniform_": ({"a": 1.0, "b": 4.0}, 9 / 12),
+    "constant_": ({"val": 2.5}, 0),
+    "zeros_": ({}, 0),
+    "ones_": ({}, 0),
+}
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_initialisers_in_place(name):
+    options, variance = FILLED[name]
+    drawn = {"generator": 3} if variance else {}
+    layer, tensor = nn.Linear(200, 300), autograd.zeros(300, 200)
+    array, version = layer.params["weight"], layer.weight._version
+    for w in (layer.weight, tensor):
+        assert getattr(nn.init, name)(w, **options, **drawn) is w
+        assert w.data.var() == pytest.approx(variance, rel=0.03)
+    assert layer.params["weight"] is array
+    assert layer.weight._version > version
+    if name.startswith(("kaiming", "xavier")):
+        np.testing.assert_array_equal(layer.params["weight"], tensor.data.T)
+        assert getattr(nn.init, name)(nn.Conv2d(8, 40, 5).weight, **drawn).data.std() > 0
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_initialisers_in_place_and_those_of_torch(name):
+    torch = pytest.importorskip("torch", reason="torch is not installed: nothing to compare with")
+    options, _ = FILLED[name]
+    for shape in ((400, 300), (60, 50, 5, 5)):
+        ours = getattr(nn.init, name)(autograd.zeros(shape), **options).data
+        theirs = getattr(torch.nn.init, name)(torch.zeros(shape), **options).numpy()
+        assert ours.std() == pytest.approx(theirs.std(), rel=0.03)
+        assert ours.mean() == pytest.approx(theirs.mean(), abs=0.02)
+
+
+def test_initialisers_in_place_take_tensors_of_floats():
+    with pytest.raises(TypeError, match=r"zeros_: tensor=.*cannot be filled; .*pass such as layer.weight"):
+        nn.init.zeros_(np.ones(3))
+    with pytest.raises(TypeError, match=r"constant_: tensor=.*expected a Tensor of float32 or float64"):
+        nn.init.constant_(autograd.arange(3), 2)
+    with pytest.raises(ValueError, match="nonlinearity='tanh' is unknown"):
+        nn.init.kaiming_normal_(nn.Linear(3, 2).weight, nonlinearity="tanh")
