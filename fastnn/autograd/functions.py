@@ -57,7 +57,8 @@ def apply(module: Any, x: Any, parameters: Mapping[str, Tensor] | None = None) -
         dx, found = module.backward(dout, cache, **({"need_dx": needed[0]} if takes_need_dx else {}))
         return [dx, *(found[name] for name in names)]
 
-    return record(type(module).__name__, (x, *(parameters or {}).values()), out, gradients)
+    name = getattr(module, "title", type(module).__name__)
+    return record(name, (x, *(parameters or {}).values()), out, gradients)
 
 
 def loss(function: Callable, name: str = "") -> Callable:

@@ -19,6 +19,7 @@ from fastnn.kernels.dispatch import arrays, signatures
 
 _recording: ContextVar[bool] = ContextVar("fastnn_recording", default=True)  # threads begin with the default
 _anomaly: ContextVar[bool] = ContextVar("fastnn_anomaly", default=False)
+_waiting: ContextVar[list | None] = ContextVar("fastnn_waiting", default=None)
 _numbers = itertools.count()
 
 
@@ -47,7 +48,7 @@ def detect_anomaly() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _set(variable: ContextVar[bool], value: bool) -> Iterator[None]:
+def _set(variable: ContextVar, value: Any) -> Iterator[None]:
     token = variable.set(value)
     try:
         yield
@@ -57,6 +58,27 @@ def _set(variable: ContextVar[bool], value: bool) -> Iterator[None]:
 
 is_grad_enabled = _recording.get
 detects_anomaly = _anomaly.get
+
+
+@contextlib.contextmanager
+def deferring() -> Iterator[None]:
+    """Let layers wait for the next layer during the block; see `nn.deferred`."""
+    if _waiting.get() is not None:
+        yield
+        return
+    with _set(_waiting, []):
+        yield
+        settle()
+
+
+waiting = _waiting.get  # a list of what waits, with a method `compute`; None outside `deferring`
+
+
+def settle() -> None:
+    """Compute what waits, before something changes that it depends on."""
+    while todo := _waiting.get():
+        todo[-1].compute()
+
 
 Gradients = tuple[Callable | None, ...] | Callable  # a function of dout for each input, or one for all
 

@@ -95,6 +95,7 @@ def _in_place(change: Callable, recorded: Callable) -> Callable:
         if tape.is_grad_enabled() and (self._requires_grad or getattr(other, "_requires_grad", False)):
             self._check_may_change(change.__name__)
             return recorded(self, other)
+        tape.settle()
         value = other.data if isinstance(other, Tensor) else operands.operand(change.__name__, other, (self,))
         operands.one_device(change.__name__, (self.data, value))
         try:
@@ -139,6 +140,7 @@ class Tensor(Values):
                 f"Tensor: data.dtype = {data.dtype} cannot be computed with; expected float32, float64, integers or "
                 f"booleans; convert the data with np.asarray(data, dtype=np.float32)"
             )
+        tape.settle()
         self._data = arrays.to_device(data)
 
     data = property(operator.attrgetter("_data"), _set_data, doc="The array.")
@@ -259,6 +261,7 @@ class Tensor(Values):
                 f"setitem: a Tensor of shape {self.shape} would be changed in place, which the tape does not record; "
                 f"expected data that need no gradient; build the result with where, cat or stack"
             )
+        tape.settle()
         value = value.data if isinstance(value, Tensor) else operands.operand("setitem", value, (self,))
         operands.one_device("setitem", (self.data, value))
         self.data[operands.key(key, self.data)] = value

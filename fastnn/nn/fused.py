@@ -8,6 +8,7 @@ import numpy as np
 from fastnn import layer_utils
 
 from .activations import ReLU
+from .hierarchy import Fusion
 from .layers import Conv2d, Linear, MaxPool2d, Parametric
 from .module import Module
 from .normalization import BatchNorm, BatchNorm1d, BatchNorm2d, LayerNorm, Normalization
@@ -49,6 +50,7 @@ class Fused(Module):
         super().__init__()
         self._layers = layers
         self._functions = FUSED[tuple(type(layer) for layer in layers)]
+        self.title = " + ".join(type(layer).__name__ for layer in layers)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         self._layers[0].check(x)
@@ -69,6 +71,10 @@ class Fused(Module):
                 grads.update({f"{position}.{key}": gradient for key, gradient in own.items()})
                 gradients = gradients[2:]
         return dx, grads
+
+    def _tensors(self) -> dict[str, Any]:
+        own = [(position, layer._tensors()) for position, layer in enumerate(self._layers)]
+        return {f"{position}.{key}": one for position, tensors in own for key, one in tensors.items()}
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self._layers))
@@ -104,3 +110,21 @@ def _fits(head: Parametric, layer: Module) -> bool:
     if isinstance(layer, Normalization):
         return len(layer.params) == 2 and layer.shape == (head.outputs,)
     return True
+
+
+# ---- layers of Modules that are differentiated automatically ----
+
+_BEGINNINGS = {kinds[:length] for kinds in FUSED for length in range(1, len(kinds) + 1)}
+
+
+def _begins(layers: Sequence[Any]) -> bool:
+    """Whether a fused kernel begins with these layers."""
+    return tuple(map(type, layers)) in _BEGINNINGS and all(_fits(layers[0], layer) for layer in layers[1:])
+
+
+def _combined(layers: Sequence[Any]) -> Fused | None:
+    """The layer that computes these, of which `_begins` is true, or None."""
+    return Fused(*layers) if tuple(map(type, layers)) in FUSED else None
+
+
+Module._fusion = Fusion(_begins, _combined)

@@ -1,9 +1,20 @@
 """Hierarchy: the base class of Module with what concerns modules inside modules, and their attributes."""
 
-from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from typing import Any, NamedTuple
 
 from .attributes import Held, own, structure
+
+
+class Fusion(NamedTuple):
+    """Which layers may be computed by one kernel; `fused` knows.
+
+    begins: whether a kernel begins with some layers
+    combined: the one layer that computes some layers, of which `begins` is true, or None
+    """
+
+    begins: Callable[[Sequence[Any]], bool]
+    combined: Callable[[Sequence[Any]], Any]
 
 
 class Hierarchy:
@@ -19,6 +30,7 @@ class Hierarchy:
     buffers: MutableMapping[str, Any]
     _params: MutableMapping[str, Any]
     _buffers: MutableMapping[str, Any]
+    _fusion: Fusion
     _is_recorded = False  # whether the class defines no `backward`, so that the tape differentiates `forward`
 
     def __getattr__(self, name: str) -> Any:

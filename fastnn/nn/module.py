@@ -256,6 +256,8 @@ class Module(Hierarchy):
     @signatures.checked
     def train(self, mode: bool = True) -> "Module":
         """Put the module and those inside it into training mode (or eval mode, for False). Returns the module."""
+        if "fastnn.autograd" in sys.modules:
+            sys.modules["fastnn.autograd"].tape.settle()
         self._training = validation.flag(f"{type(self).__name__}.train", "mode", mode)
         for child in self.children():
             child.train(mode)

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.autograd import Tensor, apply, enable_grad, is_grad_enabled, no_grad, tape, tensor
+from fastnn.autograd import Tensor, enable_grad, no_grad, tape, tensor
 from fastnn.kernels.dispatch import arrays, validation
+
+from . import deferred
 
 # ---- calls ----
 
@@ -20,8 +22,9 @@ def call(module: Any, *inputs: Any, **options: Any) -> Any:
     """`module(...)`: Tensors give Tensors, recorded; arrays give arrays, and nothing is recorded."""
     given = (*inputs, *options.values())
     if any(isinstance(x, Tensor) for x in given):
-        return _checked(module, module.forward(*inputs, **options))
-    with no_grad(), _placed(module):
+        with tape.deferring():
+            return _checked(module, module.forward(*inputs, **options))
+    with no_grad(), _placed(module), tape.deferring():
         made = [_tensor(module, x) for x in inputs]
         out = _checked(module, module.forward(*made, **{key: _tensor(module, x) for key, x in options.items()}))
     on_host = not any(map(arrays.is_on_device, given))
@@ -29,11 +32,9 @@ def call(module: Any, *inputs: Any, **options: Any) -> Any:
 
 
 def call_layer(module: Any, x: Tensor) -> Tensor:
-    """`module(x)` for a Tensor and a module with both passes: one operation of the tape."""
-    named = module._tensors()
-    if is_grad_enabled() and (x.requires_grad or any(one.requires_grad for one in named.values())):
-        return apply(module, x, named)
-    return Tensor(module(x.data))
+    """`module(x)` for a Tensor and a module with both passes: one operation of the tape, or part of one."""
+    out = deferred.call(module, x)
+    return deferred.compute(module, x) if out is None else out
 
 
 @contextlib.contextmanager
@@ -90,7 +91,7 @@ def forward(module: Any, x: Any, need_dx: bool) -> tuple[Any, Any]:
     given = _tensor(module, validation.array(type(module).__name__, "X", x))
     if need_dx and given.dtype.kind == "f":
         given.requires_grad = True
-    with enable_grad(), _placed(module):
+    with enable_grad(), _placed(module), tape.deferring():
         out = module.forward(given)
     if not isinstance(out, Tensor):
         _checked(module, (out,) if type(out) in (tuple, list, dict) else out)

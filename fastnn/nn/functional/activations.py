@@ -8,12 +8,16 @@ from fastnn.kernels import activations as kernels
 from fastnn.kernels import dropout as masks
 from fastnn.kernels.dispatch import validation
 
+from .. import deferred
+from ..activations import ReLU
 from .inputs import as_tensor, floats, public
 
 
 @public
 def relu(input: Any) -> Tensor:
     """max(input, 0); the gradient at 0 is 0."""
+    if (joined := deferred.joined(input, ReLU)) is not None:
+        return joined
     return _elementwise("relu", input)
 
 

@@ -8,6 +8,8 @@ from fastnn.kernels import affine, pool2d
 from fastnn.kernels import conv2d as convolution
 from fastnn.kernels.dispatch import arrays, validation
 
+from .. import deferred
+from ..layers import MaxPool2d
 from .inputs import as_tensor, floats, public
 
 
@@ -66,8 +68,10 @@ def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
     kernel_size, stride, padding: an integer or a (height, width) pair; stride is by default kernel_size
     OH = 1 + (H + 2 * padding - KH) // stride, OW likewise; padding counts as -infinity.
     """
-    inputs, (x,) = floats("max_pool2d", input=(input, "N C H W"))
     geometry = _window("max_pool2d", kernel_size, stride, padding)
+    if (joined := deferred.joined(input, MaxPool2d, *geometry)) is not None:
+        return joined
+    inputs, (x,) = floats("max_pool2d", input=(input, "N C H W"))
     out, index = pool2d.max_pool2d_forward(x, *geometry)
     shape = x.shape
     gradient = (lambda dout: pool2d.max_pool2d_backward(dout, index, shape, *geometry),)
