@@ -11,7 +11,6 @@ a Tensor is changed in place or a mode is, and at the end of `forward`, in the c
 
 import contextvars
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 from fastnn.autograd import Tensor, apply, is_grad_enabled, tape
@@ -40,9 +39,9 @@ def compute(layer: Any, x: Tensor) -> Tensor:
     return Tensor(layer(x.data))
 
 
-def joined(x: Any, layer: Callable[..., Any], *arguments: Any) -> Tensor | None:
-    """Return layer(*arguments)(x) as a Deferred if x is one, and they may be one kernel, else None."""
-    return call(layer(*arguments), x) if type(x) is Deferred else None
+def joined(x: Any, layer: Any) -> Tensor | None:
+    """Return layer(x) as a Deferred if x is one, and they may be one kernel, else None."""
+    return call(layer, x) if type(x) is Deferred else None
 
 
 class Chain:

@@ -36,18 +36,17 @@ class Step(NamedTuple):
     """
 
     position: int
-    module: Module
+    module: Any
     names: dict[str, str]
 
 
-class Fused(Module):
-    """A layer with weights and the layers that follow it, computed by fused kernels.
+class Fused:
+    """A layer with weights and the layers that follow it, computed by fused kernels, with the passes of a Module.
 
     The keys of its gradients are prefixed by the positions of its layers: "0.weight", "1.weight".
     """
 
     def __init__(self, *layers: Any) -> None:
-        super().__init__()
         self._layers = layers
         self._functions = FUSED[tuple(type(layer) for layer in layers)]
         self.title = " + ".join(type(layer).__name__ for layer in layers)
@@ -61,6 +60,9 @@ class Fused(Module):
             if isinstance(layer, BatchNorm):
                 layer.keep(*own)
         return out, cache
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self.forward(x)[0]
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         dx, *gradients = self._functions[1](dout, cache, need_dx)

@@ -12,11 +12,13 @@ from .. import deferred
 from ..activations import ReLU
 from .inputs import as_tensor, floats, public
 
+_RELU = ReLU()
+
 
 @public
 def relu(input: Any) -> Tensor:
     """max(input, 0); the gradient at 0 is 0."""
-    if (joined := deferred.joined(input, ReLU)) is not None:
+    if (joined := deferred.joined(input, _RELU)) is not None:
         return joined
     return _elementwise("relu", input)
 

@@ -1,5 +1,6 @@
 """Linear, convolution, pooling and flatten."""
 
+import functools
 import math
 from typing import Any
 
@@ -11,6 +12,8 @@ from fastnn.kernels.dispatch import arrays, validation
 from .. import deferred
 from ..layers import MaxPool2d
 from .inputs import as_tensor, floats, public
+
+_pooling = functools.lru_cache(64)(MaxPool2d)
 
 
 @public
@@ -69,7 +72,7 @@ def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
     OH = 1 + (H + 2 * padding - KH) // stride, OW likewise; padding counts as -infinity.
     """
     geometry = _window("max_pool2d", kernel_size, stride, padding)
-    if (joined := deferred.joined(input, MaxPool2d, *geometry)) is not None:
+    if (joined := deferred.joined(input, _pooling(*geometry))) is not None:
         return joined
     inputs, (x,) = floats("max_pool2d", input=(input, "N C H W"))
     out, index = pool2d.max_pool2d_forward(x, *geometry)
