@@ -35,6 +35,17 @@ def test_the_code_of_the_readme_runs(monkeypatch):
     assert names["solver"].iteration == 3 * 2
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README.read_text(encoding="utf-8")))
-def test_links_lead_somewhere(link):
-    assert (ROOT / link).exists()
+def test_the_code_of_the_page_on_autograd_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "autograd.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "autograd.md", "exec"), names)
+    assert capsys.readouterr().out.strip() in " ".join(text.replace("`", "").split())
+    assert (tmp_path / "tape.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / link).exists(), link
