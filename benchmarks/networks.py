@@ -73,7 +73,7 @@ def three_layer(generator: Any) -> nn.Sequential:
 
 def convolution(inputs: int, filters: int, size: int, generator: Any) -> tuple[nn.Module, ...]:
     """Convolution that keeps the image's size, batch norm, ReLU."""
-    layer = nn.Conv2d(inputs, filters, size, padding=size // 2, bias=False, seed=generator)
+    layer = nn.Conv2d(inputs, filters, size, padding=size // 2, bias=False, init="kaiming_normal", seed=generator)
     return layer, nn.BatchNorm2d(filters), nn.ReLU()
 
 
@@ -82,7 +82,8 @@ def three_convolutions(generator: Any) -> nn.Sequential:
     layers: list[nn.Module] = []
     for inputs, filters, size in ((3, 16, 5), (16, 32, 3), (32, 64, 3)):
         layers += [*convolution(inputs, filters, size, generator), nn.MaxPool2d(2)]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 10, seed=generator), reg=5e-4)
+    affine = nn.Linear(64 * 4 * 4, 10, init="kaiming_normal", seed=generator)
+    return nn.Sequential(*layers, nn.Flatten(), affine, reg=5e-4)
 
 
 def three_convolutions_without_penalty(generator: Any) -> nn.Sequential:

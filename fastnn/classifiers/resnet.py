@@ -52,7 +52,7 @@ class ResNet(Sequential):
         num_classes = validation.integer("ResNet", "num_classes", num_classes, minimum=1)
         smoothing = validation.number("ResNet", "label_smoothing", label_smoothing, minimum=0, below=1)
         dtype = arguments.dtype("ResNet", dtype)
-        options: dict[str, Any] = {"dtype": dtype, "seed": rng.generator(seed)}
+        options: dict[str, Any] = {"dtype": dtype, "init": "kaiming_normal", "seed": rng.generator(seed)}
 
         def convolution(inputs: int, outputs: int) -> tuple[Module, ...]:
             layer = Conv2d(inputs, outputs, 3, padding=1, bias=False, **options)

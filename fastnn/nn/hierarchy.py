@@ -78,13 +78,6 @@ class Hierarchy:
         """Generate all Parameters, each once, such as for `fastnn.optim.SGD(model.parameters())`."""
         return (one for _, one in self.named_parameters())
 
-    def apply(self, function: Callable[[Any], Any]) -> Any:
-        """Call function(module) for all modules inside this one, then for itself. Returns the module."""
-        for child in self.children():
-            child.apply(function)
-        function(self)
-        return self
-
     def zero_grad(self) -> None:
         """Forget the gradients of all Parameters."""
         for one in self.parameters():

@@ -194,8 +194,9 @@ def _put(function: str, tensor: Any, values: Callable[[tuple[int, ...]], np.ndar
 
 def _slope(a: float, nonlinearity: str) -> float:
     """The slope, for which the gain of `nonlinearity` is sqrt(2 / (1 + slope^2))."""
-    validation.choice("kaiming", "nonlinearity", nonlinearity, ("leaky_relu", "relu", "linear"))
-    return {"leaky_relu": a, "relu": 0.0, "linear": 1.0}[nonlinearity]
+    slope = validation.number("nn.init", "a", a)
+    validation.choice("nn.init", "nonlinearity", nonlinearity, ("leaky_relu", "relu", "linear"))
+    return {"leaky_relu": slope, "relu": 0.0, "linear": 1.0}[nonlinearity]
 
 
 def _checked(function: str, shape: Any, dtype: Any) -> tuple[tuple[int, ...], np.dtype]:

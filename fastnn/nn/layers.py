@@ -1,8 +1,9 @@
 """Linear, Conv2d, pooling and Flatten layers, with the constructor arguments of torch.nn.
 
-Layers with parameters also take the keywords `dtype` (float32 or float64), `init` (for the weights: a name in
-`nn.init`, or such an initialiser; biases start as zeros) and `seed` (see `fastnn.rng`). Unlike torch, Linear's
-weight is (in, out); `state_dict` transposes it to torch's (out, in).
+Layers with parameters also take the keywords `dtype` (float32 or float64), `seed` (see `fastnn.rng`) and `init`: a name
+in `nn.init`, or such an initialiser, for the weights; biases are then zeros. By default, None, weights and biases start
+as in torch: drawn evenly from -1/sqrt(n) to 1/sqrt(n), where n is the number of inputs of an output. Unlike torch,
+Linear's weight is (in, out); `state_dict` transposes it to torch's (out, in).
 """
 
 import math
@@ -30,13 +31,19 @@ class Parametric(Module):
     arguments: tuple = ()
     axes: tuple[int | str, ...]
 
-    def __init__(self, shape: tuple, outputs: int, bias: bool, dtype: Any, init: Callable | str, seed: Any) -> None:
+    def __init__(
+        self, shape: tuple, outputs: int, bias: bool, dtype: Any, init: Callable | str | None, seed: Any
+    ) -> None:
         name = type(self).__name__
-        dtype = arguments.dtype(name, dtype)
-        initialiser = initialisers.find(name, init)
-        params = {"weight": initialiser(shape, seed=rng.generator(seed), dtype=dtype)}
+        dtype, source = arguments.dtype(name, dtype), rng.generator(seed)
+        if init is None:
+            bound = 1 / math.sqrt(initialisers.fans(name, shape)[0])
+            params = {"weight": source.uniform(-bound, bound, shape).astype(dtype)}
+        else:
+            bound = 0.0
+            params = {"weight": initialisers.find(name, init)(shape, seed=source, dtype=dtype)}
         if validation.flag(name, "bias", bias):
-            params["bias"] = np.zeros(outputs, dtype)
+            params["bias"] = source.uniform(-bound, bound, outputs).astype(dtype) if bound else np.zeros(outputs, dtype)
         super().__init__(**params)
         self.outputs = outputs
 
@@ -69,7 +76,7 @@ class Linear(Parametric):
         bias: bool = True,
         *,
         dtype: Any = np.float32,
-        init: Callable | str = "kaiming_normal",
+        init: Callable | str | None = None,
         seed: Any = None,
     ) -> None:
         self.in_features = validation.integer("Linear", "in_features", in_features, minimum=1)
@@ -112,7 +119,7 @@ class Conv2d(Parametric):
         *,
         bias: bool = True,
         dtype: Any = np.float32,
-        init: Callable | str = "kaiming_normal",
+        init: Callable | str | None = None,
         seed: Any = None,
     ) -> None:
         self.in_channels = validation.integer("Conv2d", "in_channels", in_channels, minimum=1)

@@ -1,5 +1,6 @@
 """ModuleList and ModuleDict: modules by number or name, as attributes of a module that defines only `forward`."""
 
+import sys
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
@@ -64,7 +65,7 @@ class ModuleList(_Modules):
     def insert(self, index: int, module: Module) -> None:
         """Insert a module before a position."""
         listed = list(self)
-        listed.insert(validation.integer("ModuleList.insert", "index", index), module)
+        listed.insert(validation.integer("ModuleList.insert", "index", index, -sys.maxsize, sys.maxsize), module)
         self._become(listed)
 
     def __getitem__(self, index: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.arguments import unshared
+from fastnn import arguments
 from fastnn.devices import is_ours
 from fastnn.kernels import l2, to_device, to_numpy
 from fastnn.kernels.dispatch import arrays, signatures, validation
@@ -212,6 +212,7 @@ class Module(Hierarchy):
         """Move parameters and buffers to host memory, as NumPy arrays. Returns the module."""
         return self._move(to_numpy)
 
+    @signatures.checked
     def to(self, device: Any = None) -> "Module":
         """`to_device`, in torch's form: the switch of backends decides, not `device`. Returns the module."""
         if isinstance(device, (type, np.dtype)):
@@ -268,6 +269,15 @@ class Module(Hierarchy):
         """Put the module and those inside it into eval mode. Returns the module."""
         return self.train(False)
 
+    @signatures.checked
+    def apply(self, function: Callable) -> "Module":
+        """Call function(module) for all modules inside this one, then for this one. Returns the module."""
+        arguments.function(f"{type(self).__name__}.apply", "function", function)
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
     def __repr__(self) -> str:
         return table.text(self) if self._is_recorded else f"{type(self).__name__}()"
 
@@ -308,12 +318,12 @@ def _recording(constructor: Callable) -> Callable:
     """Wrap a constructor to record its arguments, from which `fastnn.checkpoint.config` rebuilds the module."""
 
     @functools.wraps(constructor)
-    def recording(self: Module, *arguments: Any, **options: Any) -> None:
+    def recording(self: Module, *inputs: Any, **options: Any) -> None:
         if "_given" not in vars(self):  # else a constructor of a subclass recorded them
-            given = unshared(options)
+            given = arguments.unshared(options)
             kept = {name: value for name, value in given.items() if name not in _INITIAL_ONLY or _is_plain(value)}
-            self._given = unshared(arguments), kept
-        constructor(self, *arguments, **options)
+            self._given = arguments.unshared(inputs), kept
+        constructor(self, *inputs, **options)
 
     return recording
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastnn import nn
+from fastnn.autograd import Tensor
 from fastnn.layers import softmax_loss
 
 from .calls_layers import LABELS, SCORES, X
@@ -26,7 +27,7 @@ from .kinds import (
 )  # fmt: skip
 
 NN: dict[str, Call] = {}
-MADE = {"dtype": dtype(), "init": choice("normal", functions=True), "seed": seed()}
+MADE = {"dtype": dtype(), "init": choice("normal", none=True, functions=True), "seed": seed()}
 IMAGES, ROWS = X.astype(np.float32), SCORES.astype(np.float32)
 SPATIAL = ROWS.reshape(1, 4, 3, 1).copy()
 
@@ -114,6 +115,14 @@ for kind, options in OPTIONS.items():
         lambda kind=kind: around(kind).backward,
         dout=array(out), cache=Fed(made, [None, 3, "a", NOTHING, (1, 2)]), need_dx=flag(True),
     )  # fmt: skip
+REDUCTION = choice("mean")
+NN |= {
+    "nn.AdaptiveAvgPool2d": Call(lambda: nn.AdaptiveAvgPool2d, output_size=pair(1, 1)),
+    "nn.CrossEntropyLoss": Call(
+        lambda: nn.CrossEntropyLoss, label_smoothing=number(0.1, least=0, below=1), reduction=REDUCTION
+    ),
+    "nn.MSELoss": Call(lambda: nn.MSELoss, reduction=REDUCTION),
+}
 MODULES = Fed([LAYER], [None, 3, "a", NOTHING, [3], [None], [nn.ReLU], LAYER])
 NAMED_MODULES = Fed({"a": LAYER}, [3, "a", NOTHING, [LAYER], {"a": 3}, {"a.b": LAYER}, {"": LAYER}, {3: LAYER}])
 STATE = around(nn.Sequential).state_dict()
@@ -122,6 +131,8 @@ NN |= {
         lambda: lambda params: nn.Module(**params), params=Fed({"w": ROWS}, [{"inplace": True}, {"w": [1]}])
     ),
     "nn.Module.__call__": Call(lambda: nn.ReLU().__call__, x=array(ROWS, any_rank=True)),
+    "nn.Module.apply": Call(lambda: nn.ReLU().apply, function=function(type)),
+    "nn.Module.to": Call(lambda: nn.ReLU().to, device=Fed("cpu", [np.float32, np.dtype("f8")])),
     "nn.Module.train": Call(lambda: nn.ReLU().train, mode=flag(True)),
     "nn.Module.load_state_dict": Call(
         lambda: around(nn.Sequential).load_state_dict,
@@ -153,3 +164,18 @@ for name, options in {
     "kaiming_uniform": KAIMING,
 }.items():
     NN[f"nn.init.{name}"] = Call(lambda name=name: getattr(nn.init, name), **SHAPE, **options)
+WEIGHT = {"tensor": Fed(Tensor(np.zeros((3, 4), np.float32)), [None, 3, "a", NOTHING, ROWS, Tensor(LABELS)])}
+FILLED = {**WEIGHT, "generator": seed()}
+KAIMING = {"a": number(0.0), "mode": choice("fan_in"), "nonlinearity": choice("relu")}
+for name, options in {
+    "normal_": {**FILLED, "mean": number(0.0), "std": number(0.1, least=0)},
+    "uniform_": {**FILLED, "a": number(0.0), "b": number(1.0, least=0)},
+    "xavier_normal_": {**FILLED, "gain": number(1.0)},
+    "xavier_uniform_": {**FILLED, "gain": number(1.0)},
+    "kaiming_normal_": {**FILLED, **KAIMING},
+    "kaiming_uniform_": {**FILLED, **KAIMING},
+    "constant_": {**WEIGHT, "val": number(1.0)},
+    "zeros_": WEIGHT,
+    "ones_": WEIGHT,
+}.items():
+    NN[f"nn.init.{name}"] = Call(lambda name=name: getattr(nn.init, name), **options)

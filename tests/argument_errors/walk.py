@@ -37,6 +37,8 @@ HELPERS = {
 ABSTRACT = {  # for derived classes
     "nn.Module.forward", "nn.Module.backward", "nn.ModuleDict.__call__", "classifiers.LinearClassifier.loss",
 }  # fmt: skip
+# of Modules that define only `forward`, which compute on Tensors: tests/autograd
+ON_TENSORS = {"nn.AdaptiveAvgPool2d", "nn.CrossEntropyLoss", "nn.MSELoss"}
 HELPING_METHODS = {"check", "gradients", "keep", "weight_and_bias"}  # methods of layers for `Fused`
 
 
@@ -73,7 +75,7 @@ def public():
                 continue
             path = f"{module_name}.{name}".lstrip(".")
             add(path, value)
-            if inspect.isclass(value) and not issubclass(value, tuple):
+            if inspect.isclass(value) and not issubclass(value, tuple) and path not in ON_TENSORS:
                 for method, function in inspect.getmembers(value, inspect.isfunction):
                     if (not method.startswith("_") or method == "__call__") and method not in HELPING_METHODS:
                         owner = next(kind for kind in value.__mro__ if method in vars(kind))

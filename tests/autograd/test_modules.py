@@ -47,7 +47,7 @@ def test_parameters_are_the_arrays_of_params():
 
 
 def test_parameters_of_layers_are_attributes():
-    layer, norm = nn.Linear(2, 3, seed=0), nn.BatchNorm1d(3)
+    layer, norm = nn.Linear(2, 3, init="normal"), nn.BatchNorm1d(3)
     assert layer.weight is next(layer.parameters())
     assert layer.weight.data is layer.params["weight"]
     with no_grad():

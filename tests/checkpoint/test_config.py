@@ -19,6 +19,9 @@ pytestmark = pytest.mark.usefixtures("one_backend")
 
 RNG = np.random.default_rng(0)
 MODELS = [
+    nn.AdaptiveAvgPool2d(1),
+    nn.CrossEntropyLoss(label_smoothing=0.1),
+    nn.MSELoss(reduction="sum"),
     nn.AvgPool2d(3, stride=(1, 2), padding=1),
     nn.BatchNorm1d(4, momentum=None, affine=False),
     nn.BatchNorm2d(4, 1e-3, dtype=np.float64),

@@ -157,9 +157,10 @@ OTHERS = {
     "TrialLog",  # holds an open file and its lock
     "GraphTraining",  # what a GPU recorded for one Solver
     "Recorded",  # inside a Sequential
-    "Entry", "Step", "Fused", "Slope", "Slopes", "Estimate",  # live inside one call
+    "Entry", "Step", "Fused", "Chain", "Deferred", "Slope", "Slopes", "Estimate",  # live inside one call
     "Archive", "Cifar10", "ImageSet", "Layout",  # of what is downloaded
     "Stream",  # around one that is open
+    "Fusion",  # an attribute of a class
     "Node",  # on a tape, until `backward`
     "Case",  # of the gradient doctor and of benchmarks; that of `check_kernel` has an example
 }  # fmt: skip
@@ -209,6 +210,11 @@ def used(value):
         return value.training, small_solver.everything(trained(small_solver.make(value, parts=images_of(value))))
     if isinstance(value, (nn.ModuleList, nn.ModuleDict)):
         return [module(calls_nn.ROWS) for module in value.children()], dict(value.params), list(value.parameters())
+    if isinstance(value, (nn.CrossEntropyLoss, nn.MSELoss)):
+        target = calls_nn.LABELS if isinstance(value, nn.CrossEntropyLoss) else 2 * calls_nn.ROWS
+        return value(autograd.Tensor(calls_nn.ROWS), autograd.Tensor(target)).numpy()
+    if isinstance(value, nn.AdaptiveAvgPool2d):
+        return value(calls_nn.IMAGES)
     if isinstance(value, nn.Module) and type(value) is not nn.Module:
         x = calls_nn.INPUTS.get(type(value), calls_nn.ROWS)
         out, cache = value.forward(x)

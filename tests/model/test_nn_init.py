@@ -38,11 +38,26 @@ def test_fans_of_filters_and_faulty_shapes():
         nn.init.kaiming_uniform((3, 2), mode="fan_on")
 
 
+def test_layers_start_as_in_torch():
+    torch = pytest.importorskip("torch", reason="torch is not installed: nothing to compare with")
+    for ours, theirs in (
+        (nn.Linear(300, 200, seed=0), torch.nn.Linear(300, 200)),
+        (nn.Conv2d(12, 200, (5, 3), seed=1), torch.nn.Conv2d(12, 200, (5, 3))),
+        (nn.Conv2d(12, 200, 5, bias=False, dtype=np.float64), torch.nn.Conv2d(12, 200, 5, bias=False)),
+    ):
+        assert list(ours.params) == [name for name, _ in theirs.named_parameters()]
+        for value, tensor in zip(ours.params.values(), theirs.parameters(), strict=True):
+            assert np.abs(value).max() == pytest.approx(tensor.detach().abs().max().item(), rel=0.03)
+            assert value.std() == pytest.approx(tensor.detach().numpy().std(), rel=0.2)
+            assert abs(value.mean()) < 0.15 * value.std()
+    assert not nn.Linear(3, 2, init="kaiming_normal").params["bias"].any()
+
+
 def test_layers_draw_from_the_global_state_unless_seeded():
     np.random.seed(7)
     expected = np.random.normal(0, np.sqrt(2 / 3), (3, 2)).astype(np.float32)
     np.random.seed(7)
-    np.testing.assert_allclose(nn.Linear(3, 2).params["weight"], expected, rtol=1e-6)
+    np.testing.assert_allclose(nn.Linear(3, 2, init="kaiming_normal").params["weight"], expected, rtol=1e-6)
     np.random.seed(7)
     first = nn.Linear(3, 2, seed=5).params["weight"]
     np.random.seed(8)

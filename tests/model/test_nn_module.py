@@ -80,7 +80,7 @@ def test_the_copy_of_params_is_a_plain_dict():
 
 
 def test_copies_are_independent():
-    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.ReLU())
     other = copy.deepcopy(model)
     other.params["0.weight"] = np.zeros((2, 3))
     np.testing.assert_array_equal(other(np.ones((1, 2))), 0)

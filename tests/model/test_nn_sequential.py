@@ -95,7 +95,7 @@ def test_penalty_lies_on_weights_only(backend):
 
 
 def test_penalty_of_many_weights():
-    model = nn.Sequential(nn.Linear(700, 150, seed=1), reg=0.5)
+    model = nn.Sequential(nn.Linear(700, 150, seed=1, init="kaiming_normal"), reg=0.5)
     w = model.params["0.weight"].astype(np.float64)
     loss, grads = model.loss(np.zeros((1, 700)), np.array([0]))
     assert loss == pytest.approx(np.log(150) + 0.25 * (w**2).sum(), rel=1e-6)
