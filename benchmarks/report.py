@@ -130,14 +130,17 @@ def _steps(parts: Parts) -> str:
     part = default or tuned
     if part is None:
         return ""
-    ratios = [step_ratios(default), step_ratios(tuned)]
+    ratios = [step_ratios(default), step_ratios(tuned), step_ratios(tuned or default, "module")]
     rows = []
     for result in part["results"]:
         own = duration(result["seconds"]["fastnn"]["median"])
         found = [digits(values.get(result["network"])) for values in ratios]
         rows.append([result["network"], str(result["images"]), own, *found])
-    text = "### Training steps\n\nFloat32, through `Solver`, with all that it does besides.\n\n"
-    headings = ["network", "batch", "ours", "PyTorch / ours, default", "PyTorch / ours, tuned"]
+    text = (
+        "### Training steps\n\nFloat32, through `Solver`, with all that it does besides. *Module*: the same network, as "
+        "a class with nothing but `forward`.\n\n"
+    )
+    headings = ["network", "batch", "ours", "PyTorch / ours, default", "PyTorch / ours, tuned", "Module / ours"]
     return text + markdown(headings, rows)
 
 

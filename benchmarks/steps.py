@@ -1,10 +1,14 @@
-"""Training steps of a network on the same images: in fastnn, as a whole Solver iteration, and in PyTorch."""
+"""Training steps of a network on the same images: whole Solver iterations of a Sequential and of a Module, and PyTorch.
+
+The Module defines nothing but `forward`, and is differentiated automatically.
+"""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from modules import AsModule
 from networks import Network
 
 from fastnn.benchmarking import measure
@@ -29,35 +33,40 @@ def noise(network: Network) -> dict[str, np.ndarray]:
     return data
 
 
-def solver_step(network: Network, data: dict[str, np.ndarray]) -> Callable[[], Any]:
+def solver_step(network: Network, data: dict[str, np.ndarray], as_module: bool = False) -> Callable[[], Any]:
     """An iteration of Solver without augmentation: draw a batch, gradients, update, checks, histories, snapshots.
 
+    as_module: train the network as a Module with nothing but `forward`
     A snapshot is taken before the first and every two hundredth iteration, as in training.
     """
     arguments = {**network.solver_arguments(), "transform": None, "schedule": None}
     arguments["optim_config"] = {**arguments["optim_config"], "learning_rate": RATE}
-    model = network.build(np.random.default_rng(0))
-    return Solver(model, data, seed=0, verbose=False, **arguments)._iterate
+    model: Any = network.build(np.random.default_rng(0))
+    return Solver(AsModule(model) if as_module else model, data, seed=0, verbose=False, **arguments)._iterate
 
 
 def peers(network: Network, fused: bool) -> dict[str, Callable[[], Any]]:
-    """A step of fastnn and of PyTorch, as calls without arguments, checked to compute the same results.
+    """A step of fastnn, of fastnn with a Module, and of PyTorch, as calls without arguments.
 
-    Raises peers.WrongTwin if they do not.
+    fastnn and PyTorch are checked to compute the same results. Raises peers.WrongTwin if they do not.
     """
     from peers import check, torch_step  # PyTorch
 
     check(network, network.solver_arguments()["batch_size"])
     data = noise(network)
-    return {"fastnn": solver_step(network, data), "torch": torch_step(network, RATE, data, fused)}
+    return {
+        "fastnn": solver_step(network, data),
+        "module": solver_step(network, data, as_module=True),
+        "torch": torch_step(network, RATE, data, fused),
+    }
 
 
 def time_steps(network: Network, fused: bool, rounds: int = 8, settle: float = 0.25) -> dict[str, Any]:
-    """Seconds per step of fastnn and PyTorch, timed interleaved, and their ratio."""
+    """Seconds per step of each, timed interleaved, and the others over fastnn's Sequential."""
     timings = measure.alternate(peers(network, fused), rounds, settle)
     return {
         "network": network.name,
         "images": network.solver_arguments()["batch_size"],
         "seconds": {name: timing._asdict() for name, timing in timings.items()},
-        "speedup": {"torch": timings["torch"].median / timings["fastnn"].median},
+        "speedup": {name: timings[name].median / timings["fastnn"].median for name in ("torch", "module")},
     }

@@ -6,10 +6,10 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from networks import TARGETED
+from networks import TARGETED, Network
 
 from fastnn.benchmarking import summary
 from fastnn.benchmarking.summary import geometric_mean
@@ -34,8 +34,10 @@ def case_ratios(part: Part | None, operation: str, other: str) -> dict[str, floa
     return {case: value for case, value in found.items() if value is not None}
 
 
-def step_ratios(part: Part | None) -> dict[str, float]:
-    return {result["network"]: result["speedup"]["torch"] for result in part["results"]} if part else {}
+def step_ratios(part: Part | None, other: str = "torch") -> dict[str, float]:
+    """Time of another framework, or of "module", over that of a Sequential, by network; {} if not measured."""
+    results = part["results"] if part else []
+    return {result["network"]: result["speedup"][other] for result in results if other in result["speedup"]}
 
 
 def startup(parts: Parts) -> dict[str, float]:
@@ -136,11 +138,14 @@ def _over_loops(operation: str, start: str) -> Callable[[Parts], dict[str, float
     return values
 
 
-def _steps(mode: str) -> Callable[[Parts], dict[str, float]]:
-    names = [network.name for network in TARGETED]
+def _steps(
+    mode: str, other: str = "torch", networks: Sequence[Network] = TARGETED
+) -> Callable[[Parts], dict[str, float]]:
+    names = [network.name for network in networks]
 
     def values(parts: Parts) -> dict[str, float]:
-        return {name: value for name, value in step_ratios(parts.get(f"steps {mode}")).items() if name in names}
+        found = step_ratios(parts.get(f"steps {mode}"), other)
+        return {name: value for name, value in found.items() if name in names}
 
     return values
 
@@ -159,6 +164,9 @@ TARGETS: tuple[Target, ...] = (
       for kind in KINDS if kind.endswith("tuned")),
     Target("PyTorch / ours, default: training steps", 1.5, _steps("default")),
     Target("PyTorch / ours, tuned: training steps", 1.2, _steps("tuned")),
+    Target("Module / Sequential, tuned: two-layer net", 1.25, _steps("tuned", "module", TARGETED[:1]), at_most=True),
+    Target("Module / Sequential, tuned: convolutional networks", 1.05, _steps("tuned", "module", TARGETED[2:]),
+           at_most=True),
     *(Target(f"share of peak, {dtype}: convolutions, {direction}", wanted, _shares(dtype, direction), "%")
       for dtype in ("float32", "float64") for direction, wanted in (("forward", 90), ("backward", 80))),
     Target("loops / ours: the notebook's convolution", 5000, _over_loops("conv2d", "conv2d 100x3x31x31 ")),

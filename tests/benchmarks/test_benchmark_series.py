@@ -50,6 +50,18 @@ def test_a_step_is_an_iteration_of_solver():
     assert solver.optim_config["learning_rate"] == steps.RATE
 
 
+@pytest.mark.parametrize("network", TARGETED, ids=lambda network: network.name)
+def test_a_module_takes_the_same_step(network):
+    data = steps.noise(steps.with_batches_of(network, 2))
+    made = [steps.solver_step(steps.with_batches_of(network, 2), data, as_module) for as_module in (False, True)]
+    for step in made:
+        step()
+    sequential, module = (step.__self__ for step in made)
+    assert module.loss_history == sequential.loss_history
+    for found, expected in zip(module.model.params.values(), sequential.model.params.values(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_networks_that_differ_from_torch_are_not_timed(monkeypatch):
     torch = pytest.importorskip("torch")
     import peers
@@ -126,6 +138,7 @@ def test_parts_are_measured_in_separate_processes(tmp_path):
     medians = {name: timing["median"] for name, timing in result["seconds"].items()}
     assert result["network"] == TARGETED[0].name
     assert result["speedup"]["torch"] == pytest.approx(medians["torch"] / medians["fastnn"], rel=1e-3)
+    assert result["speedup"]["module"] == pytest.approx(medians["module"] / medians["fastnn"], rel=1e-3)
     assert not (tmp_path / "results" / "history").exists()
 
 
