@@ -137,8 +137,8 @@ def _steps(parts: Parts) -> str:
         found = [digits(values.get(result["network"])) for values in ratios]
         rows.append([result["network"], str(result["images"]), own, *found])
     text = (
-        "### Training steps\n\nFloat32, through `Solver`, with all that it does besides. *Module*: the same network, as "
-        "a class with nothing but `forward`.\n\n"
+        "### Training steps\n\nFloat32, through `Solver`, with all that it does besides. *Module*: the same network "
+        "as a class with nothing but `forward`.\n\n"
     )
     headings = ["network", "batch", "ours", "PyTorch / ours, default", "PyTorch / ours, tuned", "Module / ours"]
     return text + markdown(headings, rows)

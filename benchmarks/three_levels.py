@@ -197,7 +197,7 @@ def module_two_layer(data, hidden_size=4000):
 
 def module_convnet(data, channel_1=32, channel_2=16):
     model = ThreeLayerConvNet(3, channel_1, channel_2, 10, data["X_train"].shape[2])
-    optimizer = optim.SGD(model.parameters(), lr=1e-2, momentum=0.9, nesterov=True)
+    optimizer = optim.SGD(model.parameters(), lr=2e-3, momentum=0.9, nesterov=True)
     train_module(model, optimizer, loader(data))
     return model
 
