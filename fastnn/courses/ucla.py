@@ -1,5 +1,6 @@
 """The classes of ECE C147/C247, UCLA: weights have one row for each output, and methods have other names."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ from fastnn.classifiers import linear_svm, softmax, two_layer_net
 from fastnn.classifiers.k_nearest_neighbor import KNearestNeighbor
 from fastnn.classifiers.linear_classifier import train_linear_classifier
 from fastnn.gradient_check import grad_check_sparse
+from fastnn.kernels import to_numpy
+from fastnn.output.streams import say
 
 __all__ = ["KNN", "SVM", "Softmax", "TwoLayerNet"]
 
@@ -74,9 +77,10 @@ class _Linear:
     ) -> list[float]:
         """Train from new weights by gradient descent; return the loss of each iteration."""
         self.init_weights((int(np.max(y)) + 1, X.shape[1]))
+        loss_func = type(self)._vectorized
         W, history = train_linear_classifier(
-            type(self)._vectorized, np.ascontiguousarray(self.W.T), X, y, learning_rate, 0.0, num_iters, batch_size,
-            verbose,
+            _printing(loss_func, num_iters) if verbose else loss_func,
+            np.ascontiguousarray(self.W.T), X, y, learning_rate, 0.0, num_iters, batch_size,
         )  # fmt: skip
         self.W = np.ascontiguousarray(W.T)
         return history
@@ -131,11 +135,11 @@ class TwoLayerNet:
         verbose: bool = False,
     ) -> dict[str, list[float]]:
         """Train by gradient descent; return loss_history, train_acc_history and val_acc_history."""
-        params = _transposed(self.params)
+        params, loss_func = _transposed(self.params), two_layer_net.nn_forward_backward
         try:
             return two_layer_net.nn_train(
-                params, two_layer_net.nn_forward_backward, two_layer_net.nn_predict, X, y, X_val, y_val,
-                learning_rate, learning_rate_decay, 0.5 * reg, num_iters, batch_size, verbose,
+                params, _printing(loss_func, num_iters) if verbose else loss_func, two_layer_net.nn_predict,
+                X, y, X_val, y_val, learning_rate, learning_rate_decay, 0.5 * reg, num_iters, batch_size,
             )  # fmt: skip
         finally:
             self.params = _transposed(params)
@@ -143,6 +147,19 @@ class TwoLayerNet:
     def predict(self, X: np.ndarray) -> np.ndarray:
         """The class with the highest score for each image of X (N, D)."""
         return np.argmax(self.loss(X), axis=1)
+
+
+def _printing(loss_func: Callable, num_iters: int) -> Callable:
+    """Return loss_func, which also prints every 100th loss of a training, with all digits as in the course."""
+    iterations = itertools.count()
+
+    def called(*arguments: Any, **keywords: Any) -> Any:
+        found = loss_func(*arguments, **keywords)
+        if isinstance(found, tuple) and (iteration := next(iterations)) % 100 == 0:
+            say(f"iteration {iteration} / {num_iters}: loss {float(to_numpy(found[0]))}")
+        return found
+
+    return called
 
 
 def _transposed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
