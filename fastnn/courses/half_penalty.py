@@ -30,5 +30,16 @@ class TwoLayerNet(two_layer_net.TwoLayerNet):
     def loss(self, X: Any, y: Any = None, reg: float = 0.0) -> Any:
         return super().loss(X, y, 0.5 * reg)
 
-    def train(self, X: Any, y: Any, X_val: Any, y_val: Any, *given: Any, reg: float = 1e-5, **options: Any) -> Any:
-        return super().train(X, y, X_val, y_val, *given, reg=0.5 * reg, **options)
+    def train(
+        self,
+        X: Any,
+        y: Any,
+        X_val: Any,
+        y_val: Any,
+        learning_rate: float = 1e-3,
+        learning_rate_decay: float = 0.95,
+        reg: float = 1e-5,
+        *settings: Any,
+        **keywords: Any,
+    ) -> Any:
+        return super().train(X, y, X_val, y_val, learning_rate, learning_rate_decay, 0.5 * reg, *settings, **keywords)

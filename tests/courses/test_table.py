@@ -184,7 +184,7 @@ def test_the_penalty_up_to_2016_is_half():
     for edition, reg in (("cs231n_2015", 0.5), ("cs231n_2017", 0.25)):
         np.random.seed(0)
         made = importlib.import_module(f"{finder.PREFIX}{edition}.classifiers.neural_net").TwoLayerNet(4, 6, 3, std=0.1)
-        stats = made.train(X, y, X, y, reg=reg, num_iters=4, batch_size=3)
+        stats = made.train(X, y, X, y, 1e-3, 0.95, reg, num_iters=4, batch_size=3)
         nets.append((made.loss(X, y, reg)[0], stats["loss_history"]))
         assert made.params["W1"].dtype == np.float64
     assert nets[0] == nets[1]
