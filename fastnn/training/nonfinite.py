@@ -35,13 +35,13 @@ def raises(function: str, on_nonfinite: Any) -> bool:
     return validation.choice(function, "on_nonfinite", on_nonfinite, POLICIES) == "raise" or _always_raises.get()
 
 
-def warn(message: str) -> None:
+def warn(message: str, otherwise: str = "; pass on_nonfinite='raise' for an error") -> None:
     """Give the RuntimeWarning of a training loop that has stopped, for the line that called fastnn."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith("fastnn."):
         level, frame = level + 1, frame.f_back
     warnings.warn(
-        f"{message}; training stopped, with the best parameters before it; pass on_nonfinite='raise' for an error",
+        f"{message}; training stopped, with the best parameters before it{otherwise}",
         RuntimeWarning,
         stacklevel=level,
     )

@@ -1,17 +1,19 @@
 """Training that diverges stops with a warning, so that a sweep over learning rates can continue."""
 
-import math
-import warnings
+from fastnn.classifiers.linear_classifier import check_loss
+from fastnn.training import nonfinite
 
 
-def stops(function: str, loss: float, iteration: int, learning_rate: float) -> bool:
-    """Whether training has to stop because the loss is not finite; warns if so."""
-    if math.isfinite(loss):
-        return False
-    warnings.warn(
-        f"{function}: loss = {loss} in iteration {iteration} with learning_rate={learning_rate:g}; expected a finite "
-        f"number; training stops here; lower learning_rate or reg",
-        RuntimeWarning,
-        stacklevel=3,
-    )
-    return True
+def stopped(function: str, loss: float, iteration: int, learning_rate: float) -> str:
+    """Return why training has to stop, after a warning; an empty string if the loss is finite.
+
+    Raises FloatingPointError inside `nonfinite.raising`.
+    """
+    try:
+        check_loss(function, loss, iteration, learning_rate)
+    except FloatingPointError as error:
+        if nonfinite.raises(function, "warn"):
+            raise
+        nonfinite.warn(str(error), "")
+        return str(error)
+    return ""

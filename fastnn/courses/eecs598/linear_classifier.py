@@ -1,7 +1,9 @@
 """Assignment 2: linear classifiers. Losses have the penalty reg * sum(W * W)."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -68,16 +70,21 @@ def train_linear_classifier(
     loss_func: function (W, X, y, reg) -> (loss, dW), such as `svm_loss_vectorized`
     W: initial weights; None: 1e-6 times standard normal numbers, with K the largest label plus 1
     verbose: print the loss of every 100th iteration
-    Returns the weights and the loss of each iteration. If a loss is not finite, training stops with a RuntimeWarning.
+    Returns the weights and the loss of each iteration. If a loss is not finite, training stops with a RuntimeWarning,
+    and the weights are those of the lowest loss of every 100th iteration.
     """
     if W is None:
         W = 1e-6 * torch.randn(X.shape[1], int(y.max()) + 1, dtype=X.dtype, device=X.device)
     losses: list[float] = []
+    best, lowest = W.clone(), math.inf
     for iteration in range(num_iters):
         loss, dW = loss_func(W, *sample_batch(X, y, len(X), batch_size), reg)
         losses.append(float(loss))
-        if divergence.stops("train_linear_classifier", losses[-1], iteration, learning_rate):
+        if divergence.stopped("train_linear_classifier", losses[-1], iteration, learning_rate):
+            W.copy_(best)
             break
+        if iteration % 100 == 0 and losses[-1] < lowest:
+            best, lowest = W.clone(), losses[-1]
         W.add_(dW, alpha=-learning_rate)
         if verbose and iteration % 100 == 0:
             say(f"iteration {iteration} / {num_iters}: loss {losses[-1]:f}")
@@ -96,20 +103,13 @@ class LinearClassifier:
         reset_seed(0)
         self.W: torch.Tensor | None = None
 
-    def train(
-        self,
-        X_train: torch.Tensor,
-        y_train: torch.Tensor,
-        learning_rate: float = 1e-3,
-        reg: float = 1e-5,
-        num_iters: int = 100,
-        batch_size: int = 200,
-        verbose: bool = False,
-    ) -> list[float]:
-        """Train W, starting from its current value; see `train_linear_classifier`. Returns the losses."""
-        self.W, losses = train_linear_classifier(
-            self.loss, self.W, X_train, y_train, learning_rate, reg, num_iters, batch_size, verbose
-        )
+    def train(self, X_train: torch.Tensor, y_train: torch.Tensor, *settings: Any, **keywords: Any) -> list[float]:
+        """Train W, starting from its current value. Returns the losses.
+
+        settings, keywords: what follows y in `train_linear_classifier`: learning_rate, reg, num_iters, batch_size,
+            verbose
+        """
+        self.W, losses = train_linear_classifier(self.loss, self.W, X_train, y_train, *settings, **keywords)
         return losses
 
     def predict(self, X: torch.Tensor) -> torch.Tensor:

@@ -35,7 +35,8 @@ class Solver:
     print_every, print_acc_every: iterations between two printed losses, epochs between two printed accuracies
     verbose: False prints nothing
 
-    Attributes: epoch, loss_history, train_acc_history, val_acc_history, best_val_acc, best_params, optim_configs.
+    Attributes: epoch, loss_history, train_acc_history, val_acc_history, best_val_acc, best_params, optim_configs;
+    stopped: why training stopped early, None if it did not.
     Raises TypeError for unknown keywords.
     """
 
@@ -68,6 +69,7 @@ class Solver:
         self.checkpoint_name, self.verbose = checkpoint_name, verbose
         self.print_every, self.print_acc_every = print_every, print_acc_every
         self.epoch, self.best_val_acc = 0, -1.0
+        self.stopped: str | None = None
         self.best_params: dict[str, torch.Tensor] = {}
         self.loss_history: list[float] = []
         self.train_acc_history: list[float] = []
@@ -126,7 +128,8 @@ class Solver:
         loss, grads = self.model.loss(X, y)
         self.loss_history.append(float(loss))
         rate = next(iter(self.optim_configs.values()))["learning_rate"]
-        if divergence.stops("Solver.train", self.loss_history[-1], iteration, rate):
+        self.stopped = divergence.stopped("Solver.train", self.loss_history[-1], iteration, rate) or None
+        if self.stopped:
             return False
         for name, w in self.model.params.items():
             updated = self.update_rule(w, grads[name], self.optim_configs[name])

@@ -56,15 +56,19 @@ def nn_train(
     learning_rate_decay: factor for the learning rate after each epoch of max(N // batch_size, 1) iterations
     verbose: print the loss of every 100th iteration
     Returns loss_history, the loss of each iteration, train_acc_history (of the batch) and val_acc_history: fractions,
-    after the first iteration of each epoch. If a loss is not finite, training stops with a RuntimeWarning.
+    after the first iteration of each epoch. If a loss is not finite, training stops with a RuntimeWarning, and `params`
+    are those of the best val_acc_history.
     """
     stats: dict[str, list[float]] = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
     epoch = max(len(X) // batch_size, 1)
+    best, best_acc = _copies(params), -1.0
     for iteration in range(num_iters):
         images, labels = sample_batch(X, y, len(X), batch_size)
         loss, grads = loss_func(params, images, y=labels, reg=reg)
         stats["loss_history"].append(float(loss))
-        if divergence.stops("nn_train", stats["loss_history"][-1], iteration, learning_rate):
+        if divergence.stopped("nn_train", stats["loss_history"][-1], iteration, learning_rate):
+            for name, param in params.items():
+                param.copy_(best[name])
             break
         for name, param in params.items():
             param.add_(grads[name], alpha=-learning_rate)
@@ -74,8 +78,14 @@ def nn_train(
             for part, inputs, targets in (("train", images, labels), ("val", X_val, y_val)):
                 correct = pred_func(params, loss_func, inputs) == targets
                 stats[f"{part}_acc_history"].append(correct.double().mean().item())
+            if stats["val_acc_history"][-1] > best_acc:
+                best, best_acc = _copies(params), stats["val_acc_history"][-1]
             learning_rate *= learning_rate_decay
     return stats
+
+
+def _copies(params: Params) -> Params:
+    return {name: param.clone() for name, param in params.items()}
 
 
 def nn_predict(params: Params, loss_func: Callable, X: torch.Tensor) -> torch.Tensor:
@@ -119,18 +129,15 @@ class TwoLayerNet:
         y: torch.Tensor,
         X_val: torch.Tensor,
         y_val: torch.Tensor,
-        learning_rate: float = 1e-3,
-        learning_rate_decay: float = 0.95,
-        reg: float = 5e-6,
-        num_iters: int = 100,
-        batch_size: int = 200,
-        verbose: bool = False,
+        *settings: Any,
+        **keywords: Any,
     ) -> dict[str, list[float]]:
-        """Call `nn_train` with these parameters. Returns loss_history, train_acc_history, val_acc_history."""
-        return nn_train(
-            self.params, nn_forward_backward, nn_predict, X, y, X_val, y_val,
-            learning_rate, learning_rate_decay, reg, num_iters, batch_size, verbose,
-        )  # fmt: skip
+        """Call `nn_train` with these parameters. Returns loss_history, train_acc_history, val_acc_history.
+
+        settings, keywords: what follows y_val in `nn_train`: learning_rate, learning_rate_decay, reg, num_iters,
+            batch_size, verbose
+        """
+        return nn_train(self.params, nn_forward_backward, nn_predict, X, y, X_val, y_val, *settings, **keywords)
 
     def predict(self, X: torch.Tensor) -> torch.Tensor:
         """Return the class with the highest score for each image: labels (N,) int64."""
