@@ -15,12 +15,14 @@ class Adapted(NamedTuple):
     keywords: the course's keywords that differ: another name, or a function of the value that returns a dict of
         keywords of the target
     defaults: keywords of the target that are passed unless the call sets them
+    check: a function of the dict of the call's arguments, which raises an error if they do not go together
     """
 
     target: str
     parameters: tuple[str, ...] = ()
     keywords: Mapping[str, str | Callable[[Any], dict[str, Any]]] = {}
     defaults: Mapping[str, Any] = {}
+    check: Callable[[Mapping[str, Any]], None] | None = None
 
     def build(self, name: str, module: str) -> Any:
         """Return the adapted function, or a subclass of the class, as if defined in `module`."""
@@ -54,6 +56,8 @@ class Adapted(NamedTuple):
         return called
 
     def _translated(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        if self.check is not None:
+            self.check(given)
         result = dict(self.defaults)
         for name, value in given.items():
             change = self.keywords.get(name, name)

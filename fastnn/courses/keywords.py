@@ -11,17 +11,24 @@ from typing import Any
 from fastnn.kernels.dispatch import validation
 
 _RULES = {"sgd_nesterov_momentum": "nesterov"}
+_AMBIGUOUS = (
+    "FullyConnectedNet: {} in editions of CS231n up to 2017, and {} in those from 2018 to 2020; expected one meaning; "
+    'call fastnn.courses.install("cs231n", year=2017) first, or pass {}'
+)
 
 
 def keep_ratio(dropout: Any) -> dict[str, Any]:
     """The probability of keeping (CS231n 2018 to 2020)."""
     if not isinstance(dropout, (str, type(None))) and dropout == 0:
-        raise ValueError(
-            "FullyConnectedNet: dropout=0 means no dropout in editions of CS231n up to 2017, and keeping nothing in "
-            'those from 2018 to 2020; expected one meaning; call fastnn.courses.install("cs231n", year=2017) first, '
-            "or pass dropout=1"
-        )
+        raise ValueError(_AMBIGUOUS.format("dropout=0 means no dropout", "keeping nothing", "dropout=1"))
     return {"dropout_keep_ratio": dropout}
+
+
+def of_one_edition(given: Mapping[str, Any]) -> None:
+    """Raise ValueError for dropout beside use_batchnorm, which editions have where dropout is what is dropped."""
+    if {"dropout", "use_batchnorm"} <= given.keys():
+        words = f"dropout={given['dropout']!r} is the probability of dropping"
+        raise ValueError(_AMBIGUOUS.format(words, "of keeping", "normalization='batchnorm' for use_batchnorm=True"))
 
 
 def drop_ratio(dropout: Any) -> dict[str, Any]:

@@ -56,6 +56,7 @@ _FC_NET = "fastnn.classifiers.fc_net:FullyConnectedNet"
 _FC_ORDER = (
     "hidden_dims", "input_dim", "num_classes", "dropout", "use_batchnorm", "reg", "weight_scale", "dtype", "seed",
 )  # fmt: skip
+_LATER = {"dropout": keywords.keep_ratio, "use_batchnorm": keywords.use_batchnorm}
 _SOLVER = Adapted("fastnn.solver:Solver", keywords={"update_rule": keywords.update_rule})
 
 # Everything that assignments 1 and 2 import, in the newest edition.
@@ -88,7 +89,7 @@ _CS231N_2021 = _SHARED | _modules(
     classifiers__cnn="fastnn.classifiers.cnn",
     classifiers__fc_net=Module(
         ("fastnn.classifiers.fc_net",),
-        {"FullyConnectedNet": Adapted(_FC_NET, keywords={"dropout": keywords.keep_ratio})},
+        {"FullyConnectedNet": Adapted(_FC_NET, keywords=_LATER, check=keywords.of_one_edition)},
     ),
     classifiers__k_nearest_neighbor="fastnn.classifiers.k_nearest_neighbor",
     classifiers__linear_classifier=Module(("fastnn.classifiers.linear_classifier",), _LINEAR),
@@ -102,7 +103,8 @@ _CS231N_2018 = _renamed(
         "FullyConnectedNet": Adapted(
             _FC_NET,
             ("hidden_dims", "input_dim", "num_classes", "dropout", "normalization", *_FC_ORDER[5:]),
-            {"dropout": keywords.keep_ratio},
+            _LATER,
+            check=keywords.of_one_edition,
         )
     },
 )

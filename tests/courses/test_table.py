@@ -91,6 +91,14 @@ def test_dropout_at_ucla(value, expected):
 def test_an_ambiguous_call_names_the_editions(edition):
     with pytest.raises(ValueError, match=r"dropout=0 means no dropout in editions .* 2017.*2018 to 2020.*year=2017"):
         net(edition, dropout=0)
+    with pytest.raises(ValueError, match=r"dropout=0.5 is the probability of dropping in editions .*year=2017"):
+        net(edition, dropout=0.5, use_batchnorm=True)
+
+
+@pytest.mark.parametrize("edition", ["cs231n", "cs231n_2018", "cs231n_2017"])
+def test_use_batchnorm_in_every_edition(edition):
+    assert "gamma1" in net(edition, use_batchnorm=True).params
+    assert "gamma1" not in net(edition, use_batchnorm=False).params
 
 
 @pytest.mark.parametrize("edition", ["cs231n_2017", "cs182"])
