@@ -17,14 +17,19 @@ _NAMED = re.compile(
     r"(?:[\w.-]+/)*(?:notebook_images/(?:kitten|puppy)\.jpg|get_datasets\.sh|"
     rf"""(?<=["'/])(?:{"|".join(map(re.escape, _MODULES))})(?=["']))"""
 )
+_GOES_TO = re.compile(r"^\s*[!%]?cd\s+([\w./-]*datasets)\b", re.MULTILINE)  # with `%cd`, and then back
 _SCRIPT = 'echo "CIFAR-10 is found by fastnn: in FASTNN_DATA, or downloaded once by fastnn.data_utils.load_CIFAR10"\n'
-_SIZE = 400  # pixels
+_SIZE, _WIDE = 400, 500  # pixels; the courses' cells make the kitten square
 
 
 def provide(info: Any) -> None:
     """Write the files that a cell names and that do not exist; IPython calls this before it runs a cell."""
-    for name in sorted(set(_NAMED.findall(info.raw_cell or ""))):
+    cell = info.raw_cell or ""
+    folder = _GOES_TO.search(cell)
+    for name in sorted(set(_NAMED.findall(cell))):
         path = Path(name)
+        if folder and path.parent == Path() and path.suffix == ".sh":
+            path = Path(folder[1]) / path
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix == ".sh":
@@ -33,15 +38,17 @@ def provide(info: Any) -> None:
                 path.write_text(f"from {_MODULES[path.name]} import *  # noqa: F403\n")
             else:
                 _draw(path, warm=path.stem == "kitten")
-            print(f"fastnn.courses: wrote {name}, which was missing")
+            print(f"fastnn.courses: wrote {path}, which was missing")
 
 
 def _draw(path: Path, warm: bool) -> None:
     """Write a picture of a face: a disc with eyes, and triangular ears if `warm`, on a soft background."""
     from PIL import Image
 
-    y, x = np.mgrid[-1 : 1 : _SIZE * 1j, -1 : 1 : _SIZE * 1j]
-    picture = np.empty((_SIZE, _SIZE, 3))
+    width = _WIDE if warm else _SIZE
+    edge = width / _SIZE
+    y, x = np.mgrid[-1 : 1 : _SIZE * 1j, -edge : edge : width * 1j]
+    picture = np.empty((_SIZE, width, 3))
     picture[:] = (150, 190, 160) if warm else (150, 170, 210)
     picture += (40 * y)[:, :, None]
     ears = (

@@ -122,12 +122,27 @@ def test_files_that_a_cell_names_are_there(folder, capsys):
 
     files.provide(Cell("kitten = imread('cs231n/notebook_images/kitten.jpg'), imread('notebook_images/puppy.jpg')"))
     printed = capsys.readouterr().out
-    for name in ("cs231n/notebook_images/kitten.jpg", "notebook_images/puppy.jpg"):
+    sizes = {"cs231n/notebook_images/kitten.jpg": (500, 400), "notebook_images/puppy.jpg": (400, 400)}  # cells crop one
+    for name, size in sizes.items():
         assert f"wrote {name}" in printed
         with Image.open(folder / name) as picture:
-            assert picture.size == (400, 400)
-    files.provide(Cell("%cd cs231n/datasets\n!bash get_datasets.sh"))
-    assert (folder / "get_datasets.sh").read_text().startswith("echo")
+            assert picture.size == size
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        ("!bash get_datasets.sh", "get_datasets.sh"),
+        ("!bash cs231n/datasets/get_datasets.sh", "cs231n/datasets/get_datasets.sh"),
+        ("%cd cs231n/datasets\n!bash get_datasets.sh\n%cd ../..", "cs231n/datasets/get_datasets.sh"),
+        ("%cd deeplearning/datasets/\n!bash ./get_datasets.sh\n%cd ../..", "deeplearning/datasets/get_datasets.sh"),
+        ("!cd cs231n/datasets && ./get_datasets.sh", "cs231n/datasets/get_datasets.sh"),
+    ],
+)
+def test_a_script_lies_where_the_cell_goes(folder, cell, name):
+    files.provide(Cell(cell))
+    assert [path for path in folder.rglob("*") if path.is_file()] == [folder / name]
+    assert (folder / name).read_text().startswith("echo")
 
 
 def test_a_module_whose_time_a_cell_asks_for(folder, capsys):
