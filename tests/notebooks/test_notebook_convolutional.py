@@ -144,7 +144,7 @@ def test_three_layer_net_gradients(backend, use_batchnorm):
 
 
 def test_three_layer_net_overfits_few_images(backend):
-    few, epochs = (20, 2) if backend == "naive" else (50, 60)
+    few, epochs = (20, 1) if backend == "naive" else (50, 30)
     data = get_shapes_data(few, 20, 10)
     model = ThreeLayerConvNet(num_filters=4, filter_size=3, hidden_dim=50, weight_scale=5e-2, seed=0)
     solver = Solver(
