@@ -1,13 +1,8 @@
 """The command `fastnn check`."""
 
 import argparse
-import contextlib
-import importlib.machinery
-import importlib.util
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +12,7 @@ from fastnn.kernels.dispatch import validation
 from fastnn.output import atomic
 
 from . import common
+from .imported import imported
 
 _EXAMPLES = """examples:
   fastnn check                                  every operation on every available backend
@@ -114,64 +110,10 @@ def _check_kernel(arguments: argparse.Namespace) -> int:
                 f"check: --{name} is given together with --kernel; expected one of them; leave --{name} out"
             )
     chosen = {} if arguments.cases is None else {"cases": arguments.cases}
-    folder = os.getcwd()
-    with _last_on_path(folder):
-        kernel = _imported(arguments.kernel, folder)
+    with imported("check", "kernel", arguments.kernel, "mine:my_conv") as kernel:
         try:
             print(check_kernel(kernel, arguments.like, seed=arguments.seed, **chosen))
         except WrongKernel as error:
             print(error)
             return 1
     return 0
-
-
-def _imported(text: str, folder: str) -> Callable:
-    """Import the function `module:function`; a module of the folder takes precedence over an installed one."""
-    module, _, function = text.partition(":")
-    if not (module and function):
-        raise ValueError(f"check: kernel={text!r} names no function; expected MODULE:FUNCTION; write mine:my_conv")
-    try:
-        _import_from(folder, module.partition(".")[0], text)
-        found = importlib.import_module(module)
-    except ImportError as error:
-        raise ValueError(
-            f"check: kernel={text!r} cannot be imported ({error}); expected a module in this folder or an installed "
-            f"one, without .py; change to its folder"
-        ) from error
-    if not callable(getattr(found, function, None)):
-        names = [name for name in vars(found) if not name.startswith("_") and callable(getattr(found, name))]
-        raise ValueError(
-            f"check: {module} has no function {function!r}; expected one of its own"
-            f"{validation.suggestion(function, names)}"
-        )
-    return getattr(found, function)
-
-
-def _import_from(folder: str, name: str, text: str) -> None:
-    """Import a module or package of that name from the folder, if there is one, without changing the search order."""
-    spec = importlib.machinery.PathFinder.find_spec(name, [folder])
-    if spec is None or spec.loader is None:
-        return
-    if name in sys.stdlib_module_names:
-        raise ValueError(
-            f"check: kernel={text!r} has the name of a standard library module; expected another one; "
-            f"rename {Path(str(spec.origin)).name}"
-        )
-    if name not in sys.modules:
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(sys.modules[name])
-        except BaseException:
-            sys.modules.pop(name, None)
-            raise
-
-
-@contextlib.contextmanager
-def _last_on_path(folder: str) -> Iterator[None]:
-    """Append the folder to sys.path during the block."""
-    before = [*sys.path]
-    sys.path.append(folder)
-    try:
-        yield
-    finally:
-        sys.path[:] = before

@@ -17,6 +17,7 @@ from fastnn.output import atomic
 from fastnn.training import evaluation
 
 from .common import add_common, command
+from .imported import imported_model
 from .resume import add_data
 from .run_folder import checkpoint_at
 from .settings import Settings, data_of_script
@@ -25,6 +26,7 @@ _EXAMPLES = """examples:
   fastnn predict runs/shapes-three-layer-conv drawing.png          the three most likely classes
   fastnn predict runs/first *.jpg --top 1 --json
   fastnn predict run.h5 photo.png --data cifar10                   a script that trained on CIFAR-10
+  fastnn predict run.h5 photo.png --data cifar10 --model mine:Net  a network of yours, the class Net in mine.py
 Images are cropped to the proportions of the network's input, resized, and preprocessed as in training. An .npy file
 contains pixels as uint8 or uint16, or preprocessed inputs as floats."""
 
@@ -45,8 +47,9 @@ def run_predict(arguments: argparse.Namespace) -> int:
     top = validation.integer("predict", "top", arguments.top, minimum=1)
     path = checkpoint_at(arguments.path)
     tree = run.read("predict", path)
-    with use_backend(arguments.backend) if arguments.backend else contextlib.nullcontext():
-        model = _model(tree, path)
+    backend = use_backend(arguments.backend) if arguments.backend else contextlib.nullcontext()
+    with backend, imported_model("predict", arguments.model) as own:
+        model = _model(tree, path, own)
         stored = tree.get("data", {})
         about: dict[str, Any] = {}
         found = []
@@ -68,14 +71,16 @@ def run_predict(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _model(tree: dict, path: Path) -> Any:
-    """Build the network with its best parameters."""
+def _model(tree: dict, path: Path, own: Any) -> Any:
+    """Build the network, or take the user's own, with its best parameters."""
     from fastnn.checkpoint import config
     from fastnn.training import nonfinite
 
     state = tree["solver"]
     try:
-        if "model" in tree:
+        if own is not None:
+            model = own
+        elif "model" in tree:
             model = config.build_model(tree["model"])
         elif "settings" in tree:  # an older run of `fastnn train`
             model = Settings.from_checkpoint(tree, path).build_model(0, {"X_train": np.empty((1, 3, 32, 32))})
@@ -85,7 +90,7 @@ def _model(tree: dict, path: Path) -> Any:
         what = tree.get("model", {}).get("unknown", error)
         raise ValueError(
             f"predict: path={str(path)!r} does not contain the network ({what}); expected one made of fastnn's "
-            f"classes; predict in the script, with Solver.resume(path, data, model=...)"
+            f"classes; pass yours as --model MODULE:NAME, such as mine:Net"
         ) from error
     best = "best_params" if state["best_params"] else "params"
     model.params = state[best]

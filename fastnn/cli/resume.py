@@ -11,6 +11,7 @@ from fastnn.kernels.dispatch.switch import VARIABLE
 from fastnn.output import atomic
 
 from .common import add_common, command
+from .imported import imported_model
 from .run import Run
 from .run_folder import CHECKPOINT, checkpoint_at
 from .settings import DEFAULTS, Settings, data_of_script
@@ -20,7 +21,8 @@ _EXAMPLES = """examples:
   fastnn resume runs/shapes-three-layer-conv                after an interruption
   fastnn resume runs/shapes-three-layer-conv --epochs 10    five more epochs after the first five
   fastnn resume runs/first/checkpoint.h5.prev               from the checkpoint before the last
-  fastnn resume run.h5 --data shapes                        the run of a script, on one of fastnn's data sets"""
+  fastnn resume run.h5 --data shapes                        the run of a script, on one of fastnn's data sets
+  fastnn resume run.h5 --data shapes --model mine:Net       its network is the class Net in mine.py"""
 
 
 def add_parser(commands: Any) -> None:
@@ -36,6 +38,7 @@ def add_parser(commands: Any) -> None:
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add options for checkpoints of scripts, which do not contain the name of their data."""
     parser.add_argument("--data", choices=DEFAULTS, help="for a checkpoint of a script: its data set")
+    parser.add_argument("--model", metavar="MODULE:NAME", help="... its network, if that is a class of yours")
     parser.add_argument("--data-root", metavar="DIR", help="with --data cifar10: its folder; default: FASTNN_DATA")
 
 
@@ -47,24 +50,27 @@ def run_resume(arguments: argparse.Namespace) -> int:
     path = atomic.target(path) if path.is_symlink() else path  # the resumed run saves next to the file itself
     tree = run_file.read("resume", path)
     settings = Settings.from_checkpoint(tree, path) if "settings" in tree else None
-    if settings is not None and arguments.data is not None:
-        raise ValueError(
-            f"resume: --data {arguments.data} does not apply to path={str(path)!r}, which contains the name of its "
-            f"data; expected no --data; leave it out"
-        )
+    for option in ("data", "model"):
+        if settings is not None and (given := getattr(arguments, option)) is not None:
+            raise ValueError(
+                f"resume: --{option} {given} does not apply to path={str(path)!r}, which contains the name of its "
+                f"{option}; expected no --{option}; leave it out"
+            )
     if settings is None and "options" not in tree:
         raise ValueError(
             f"resume: path={str(path)!r} is a checkpoint of a script and an older fastnn, which did not store how "
             f"model and Solver were made; expected a newer one; resume in the script, with Solver.load_state"
         )
 
-    def begin(log: Any) -> Run:
-        if settings is None:
-            return _run_of_script(path, tree, arguments, log)
-        return _run(path, tree, settings, arguments.epochs, log)
-
     backend = arguments.backend or (None if os.environ.get(VARIABLE) else tree.get("backend"))
-    return train(begin, arguments, backend)
+    with imported_model("resume", arguments.model) as model:
+
+        def begin(log: Any) -> Run:
+            if settings is None:
+                return _run_of_script(path, tree, arguments, model, log)
+            return _run(path, tree, settings, arguments.epochs, log)
+
+        return train(begin, arguments, backend)
 
 
 def _run(path: Path, tree: dict, settings: Settings, epochs: int | None, log: Any) -> Run:
@@ -85,13 +91,15 @@ def _run(path: Path, tree: dict, settings: Settings, epochs: int | None, log: An
     return run
 
 
-def _run_of_script(path: Path, tree: dict, arguments: argparse.Namespace, log: Any) -> Run:
+def _run_of_script(path: Path, tree: dict, arguments: argparse.Namespace, model: Any, log: Any) -> Run:
     from fastnn.solver import Solver
 
     data = data_of_script("resume", tree, path, arguments.data, arguments.data_root)
     changed = {} if arguments.epochs is None else {"num_epochs": arguments.epochs}
-    solver = Solver.resume(path, data, on_nonfinite="raise", **changed)
+    solver = Solver.resume(path, data, model=model, on_nonfinite="raise", **changed)
     file = path.with_name(path.name.removesuffix(".prev"))
-    run = Run(solver, data, arguments.data, get_backend(), file, None, log)
+    given = {"--data": arguments.data, "--data-root": arguments.data_root, "--model": arguments.model}
+    options = [word for name, value in given.items() if value is not None for word in (name, value)]
+    run = Run(solver, data, arguments.data, get_backend(), file, None, log, options)
     run.check_unfinished()
     return run

@@ -7,7 +7,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Run:
     checkpoint: the file to save to, unless the Solver saves itself
     settings: the settings of `fastnn train`; None for the run of a script
     log: stream for progress lines; with a terminal on stderr, a progress bar replaces them
+    options: of `fastnn resume`, for the run of a script
     """
 
     def __init__(
@@ -42,9 +43,11 @@ class Run:
         checkpoint: Path,
         settings: Settings | None,
         log: Any,
+        options: Sequence[str] = (),
     ) -> None:
         self.solver, self.data, self.data_name, self.backend = solver, data, data_name, backend
         self.checkpoint, self.settings, self.log = checkpoint, settings, log
+        self.options = options
         self.model = solver.model
         self.on_terminal = sys.stderr.isatty()
         self.step_seconds: list[float] = []
@@ -85,7 +88,7 @@ class Run:
     def resume_command(self) -> list[str]:
         """The arguments of the command that resumes this run."""
         if self.settings is None:
-            return ["resume", str(self.checkpoint), "--data", self.data_name]
+            return ["resume", str(self.checkpoint), *self.options]
         return ["resume", str(self.folder)]
 
     def introduction(self) -> list[tuple[str, str]]:

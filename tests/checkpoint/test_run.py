@@ -136,3 +136,10 @@ def test_runs_that_lack_something_raise(saved, damage):
     )
     with pytest.raises(ValueError, match=expected):
         Solver.resume(saved, IMAGES)
+
+
+def test_resume_takes_the_model_as_a_keyword():
+    with pytest.raises(
+        TypeError, match=r"Solver\.resume: too many positional arguments; expected Solver\.resume\(path"
+    ):
+        Solver.resume("run.h5", {}, None, num_epochs=3)

@@ -23,7 +23,9 @@ def shape_images():
 def script(name="run.h5", model=None, data=None, **options):
     """Train as a script would, on the data set of the commands, and stop before the end."""
     data = data or data_utils.get_shapes_data(12, 6, 5)
-    model = model or nn.Sequential(nn.Conv2d(3, 2, 3, seed=0), nn.ReLU(), nn.MaxPool2d(2), nn.Linear(450, 10, seed=0))
+    if model is None:
+        made = {"init": "kaiming_normal", "seed": 0}
+        model = nn.Sequential(nn.Conv2d(3, 2, 3, **made), nn.ReLU(), nn.MaxPool2d(2), nn.Linear(450, 10, **made))
     options = {"checkpoint_name": name, "batch_size": 4, "num_epochs": 2, "verbose": False, "seed": 1, **options}
     solver = Solver(model, data, **options)
     solver.train()

@@ -1,13 +1,16 @@
 """`fastnn resume` of runs of scripts and other backends, and runs that another process trains."""
 
+import importlib
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from runs import assert_identical, solver_state
-from script_runs import Own, script
+from script_runs import Own, predicted, script, shape_images
 
 from fastnn import checkpoint, data_utils, nn
 from fastnn.checkpoint import locks
@@ -74,6 +77,73 @@ def test_pixels_of_cifar10_are_known_again_scaled_and_not(monkeypatch, scaled):
             data[name] *= cli_settings.PIXEL_SCALE
     script(data=data)
     assert main(["resume", "run.h5", "--data", "cifar10", "--epochs", "3"]) == 0
+
+
+OWN = """
+import numpy as np
+import fastnn.nn.functional as F
+from fastnn import nn
+from widths import WIDTH
+
+class Own(nn.Module):
+    def __init__(self, seed=0):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, WIDTH, 3, padding=1, seed=seed), nn.Linear(WIDTH, 10, seed=seed)
+
+    def forward(self, x):
+        return self.fc(F.relu(self.conv(x)).mean((2, 3)))
+
+made = Own()
+nothing = dict
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The class of a network in a module of this folder, which imports another."""
+    monkeypatch.chdir(tmp_path)
+    Path("own_network.py").write_text(OWN)
+    Path("widths.py").write_text("WIDTH = 2")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("own_network").Own
+    for name in ("own_network", "widths"):
+        sys.modules.pop(name)
+
+
+@pytest.mark.parametrize("name", ["Own", "made"])
+def test_a_network_of_ones_own_resumes_and_predicts(capsys, own, name):
+    expected = script("whole.h5", own())
+    solver = script("run.h5", own(), num_epochs=1)
+    images, inputs = shape_images()
+    np.save("pixels.npy", images)
+    given = ["--data", "shapes", "--model", f"own_network:{name}"]
+    assert main(["resume", "run.h5", *given, "--epochs", "2"]) == 0
+    assert "resume run.h5 --data shapes --model own_network:" in capsys.readouterr().out
+    resumed = Solver.resume("run.h5", data_utils.get_shapes_data(12, 6, 5), model=own())
+    assert resumed.loss_history == expected.loss_history
+    result = predicted(capsys, "run.h5", "pixels.npy", *given, "--top", "1")
+    solver.model.params = resumed.best_params
+    assert [one["classes"][0]["class"] for one in result["predictions"]] == solver.model.loss(inputs).argmax(1).tolist()
+
+
+def test_a_network_of_ones_own_that_cannot_be_made(own, error_of):
+    script("run.h5", own())
+    for text, message in (
+        ("own_network", "resume: model='own_network' names no class or function; expected MODULE:NAME; write mine:Net"),
+        (
+            "own_network:Owm",
+            "resume: own_network has no class or function 'Owm'; expected one of its own; did you mean",
+        ),
+        (
+            "own_network:nothing",
+            "resume: model='own_network:nothing' makes {}, which has no parameters; expected a net",
+        ),
+        ("nowhere:Own", "resume: model='nowhere:Own' cannot be imported (No module named 'nowhere'); expected a mod"),
+    ):
+        assert message in error_of("resume", "run.h5", "--data", "shapes", "--model", text)
+    assert main(["train", "--out", "part"]) == 0
+    error = error_of("resume", "part", "--model", "own_network:Own")
+    assert "resume: --model own_network:Own does not apply to path=" in error
 
 
 def test_resume_says_what_a_script_has_to_pass_itself(error_of):
