@@ -124,11 +124,18 @@ def widen(module: nn.Module) -> None:
 
 
 def torch_step(
-    network: Network, rate: float, data: dict[str, np.ndarray], fused: bool, device: str = "cpu", **options: Any
+    network: Network,
+    rate: float,
+    data: dict[str, np.ndarray],
+    fused: bool,
+    device: str = "cpu",
+    compiled: bool = False,
+    **options: Any,
 ) -> Callable[[], Any]:
-    """An eager training step with as many threads as the kernels: draw a batch, compute gradients, update.
+    """A training step with as many threads as the kernels: draw a batch, compute gradients, update.
 
     rate: the learning rate; fused: use the fused optimisers
+    compiled: compile network and loss by torch.compile; otherwise they run eagerly
     options: of Adam, such as capturable=True for CUDA graphs
     """
     torch.set_num_threads(environment.threads())
@@ -146,10 +153,15 @@ def torch_step(
     else:
         raise ValueError(f"torch_step: {rule!r} has no PyTorch equivalent here; expected a rule of the table; add it")
 
+    def forward(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return loss(peer(images), labels)
+
+    run = torch.compile(forward) if compiled else forward
+
     def step() -> None:
         places = torch.randint(len(X), (size,), device=device)
         optimiser.zero_grad()
-        loss(peer(X[places]), y[places]).backward()
+        run(X[places], y[places]).backward()
         optimiser.step()
 
     return step
