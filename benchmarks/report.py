@@ -42,6 +42,8 @@ SERIES = {
     "import": "`import fastnn`, NumPy being imported already",
     "cold": "kernels of ThreeLayerConvNet compiled, nothing kept from before",
     "warm": "the same kernels loaded from disk",
+    "first call": "slowest first call of convolution and pooling, two seconds after the import of `fast_layers`",
+    "warm-up": "`fastnn warmup`, nothing kept from before",
 }
 
 

@@ -1,14 +1,13 @@
 """Fast convolution and pooling under the course's names.
 
 They run on the active backend, or on the default one if the active backend is "naive". Arguments, results, errors and
-caches are those of the functions of the same name without `_fast` in `fastnn.layers`.
+caches are those of the functions of the same name without `_fast` in `fastnn.layers`. Importing this module starts to
+load, or where missing to compile, their kernels in the background (see `fastnn.layers.preloading`).
 """
 
-from . import fixed_backend, layers
+from .layers import preloading
+from .layers.fast import conv_backward_fast, conv_forward_fast, max_pool_backward_fast, max_pool_forward_fast
 
 __all__ = ["conv_backward_fast", "conv_forward_fast", "max_pool_backward_fast", "max_pool_forward_fast"]
 
-conv_forward_fast = fixed_backend.to_fast(layers.conv_forward, "conv_forward_fast", __name__)
-conv_backward_fast = fixed_backend.to_fast(layers.conv_backward, "conv_backward_fast", __name__)
-max_pool_forward_fast = fixed_backend.to_fast(layers.max_pool_forward, "max_pool_forward_fast", __name__)
-max_pool_backward_fast = fixed_backend.to_fast(layers.max_pool_backward, "max_pool_backward_fast", __name__)
+preloading.fast_layers()

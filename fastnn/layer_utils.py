@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike
 from fastnn.kernels import fused
 from fastnn.kernels.dispatch import signatures, validation
 
-from . import arguments, fast_layers, layers
-from .fast_layers import *  # noqa: F403
+from . import arguments, layers
 from .layers import *  # noqa: F403
+from .layers import fast
 from .layers.affine import rows
 from .layers.convolution import conv_options, pool_geometry
+from .layers.fast import *  # noqa: F403
 from .layers.normalization import batchnorm_settings, epsilon, update_running
 
 __all__ = [
@@ -38,7 +39,7 @@ __all__ = [
     "conv_relu_pool_backward",
     "conv_relu_pool_forward",
 ]
-__all__ += layers.__all__ + fast_layers.__all__
+__all__ += layers.__all__ + fast.__all__
 
 
 @signatures.checked

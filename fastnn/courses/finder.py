@@ -13,6 +13,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from fastnn.layers import preloading
+
 from . import table
 from .adapters import Adapted
 
@@ -61,6 +63,7 @@ class _Made(importlib.abc.Loader):
             f"fastnn as {module.__name__.removeprefix(PREFIX)}: made from {', '.join(self._entry.sources)}."
         )
         module.__dict__["__all__"] = sorted(names)
+        preloading.course()
 
 
 class _Alias(importlib.abc.Loader):

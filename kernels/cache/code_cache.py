@@ -25,6 +25,7 @@ from numba.core import config as _config
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
+from ..cpu import background
 from . import sources, user_cache
 
 config: Any = _config  # Numba's
@@ -120,7 +121,7 @@ class CodeCache:
         data = dumps(data)
         if writable and write(folders[-1] / self._name(key), self._digest(key, data) + data):
             written.add(folders[-1])
-        else:
+        elif not background.is_current():
             _warn_once()
 
     def flush(self) -> None:

@@ -1,6 +1,7 @@
 """Compile the njit kernels, and show a line on the terminal meanwhile; `code_cache` stores the machine code."""
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,8 @@ from numba.core import event
 
 from ..cache import sources
 from ..cache.code_cache import CodeCache
-from .code_library import KernelCompiler
+from . import background
+from .code_library import InlinedCompiler, KernelCompiler
 
 # Only fused multiply-adds and reordering of sums; NaN and infinity keep their IEEE semantics.
 FASTMATH = frozenset({"contract", "nsz", "reassoc"})
@@ -35,10 +37,21 @@ def njit_no_refcount(function: Callable) -> Callable:
     return _njit(function, _nrt=False)
 
 
+def exact(function: Callable) -> Callable:
+    """Compile a kernel that calls an intrinsic, whose instructions have fast-math flags of their own, or none."""
+    return _njit(function, fastmath=set())
+
+
 def _njit(function: Callable, **options: Any) -> Callable:
-    return numba.njit(
-        nogil=True, error_model="numpy", fastmath=set(FASTMATH), pipeline_class=KernelCompiler, **options
-    )(function)
+    """Compile a kernel in two ways: for calls from Python, and for calls from other kernels, which contain its code."""
+    options = {"nogil": True, "fastmath": set(FASTMATH), **options}
+    compile_: Any = functools.partial(numba.njit, error_model="numpy", **options)
+    kernel = compile_(pipeline_class=KernelCompiler, no_cfunc_wrapper=True)(function)
+    if hasattr(kernel, "get_call_template"):  # not the plain function of NUMBA_DISABLE_JIT
+        inlined = compile_(pipeline_class=InlinedCompiler)(function)
+        inlined.add_overload = lambda result: inlined.overloads.update({tuple(result.signature.args): result})
+        kernel.get_call_template, kernel.get_overload = inlined.get_call_template, inlined.get_overload
+    return kernel
 
 
 def compiled() -> int:
@@ -84,7 +97,7 @@ def _is_own(event: Any) -> bool:
 
 def _write_to_terminal(text: str) -> bool:
     """Write to stderr if it is a terminal, and return whether it is. Errors of a closed stderr propagate."""
-    if not sys.stderr.isatty():
+    if background.is_current() or not sys.stderr.isatty():
         return False
     sys.stderr.write(text)
     sys.stderr.flush()

@@ -7,11 +7,12 @@ the dtype is that of the scalar argument `zero` or `floor`.
 With NUMBA_DISABLE_JIT=1 the functions of `numpy_reference` replace these.
 """
 
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
+from ..compiling import exact
 from . import cpu_info
 from .ir_builder import INDEX, Emitter
 
@@ -64,7 +65,7 @@ _tile_2x1, _tile_2x2, _tile_2x3 = (_panel_tile_of(2, vectors) for vectors in (1,
 _tile_1x1, _tile_1x2, _tile_1x3 = (_panel_tile_of(1, vectors) for vectors in (1, 2, 3))
 
 
-@njit(error_model="numpy")
+@exact
 def panel_tile(rows, vectors, floor, a, a_row, a_step, panel, count, start, start_row, out, out_row):
     """out[row*out_row + j] = max(floor, start[row*start_row + j] + sum_k a[row*a_row + k*a_step] * panel[k*width + j]).
 
@@ -127,7 +128,7 @@ def _copy_panel_of(vectors):
 _copy_panel_1, _copy_panel_2, _copy_panel_3 = map(_copy_panel_of, (1, 2, 3))
 
 
-@njit(error_model="numpy")
+@exact
 def copy_panel(vectors, zero, target, source, source_row, count):
     """target[k*width + j] = source[k*source_row + j], 0 <= k < count, 0 <= j < width = vectors*lanes."""
     if vectors == 3:

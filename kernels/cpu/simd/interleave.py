@@ -6,10 +6,11 @@ addresses, the bytes from row to row, and in `stride` the bytes from image to im
 """
 
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ..compiling import exact
 from .ir_builder import INDEX, LANE, in_overlapping_strips
 
 LINE = 64  # bytes of a cache line
@@ -83,7 +84,7 @@ _mix_2, _mix_4, _mix_8, _mix_16 = map(_mix_of, (2, 4, 8, 16))
 _part_2, _part_4, _part_8, _part_16 = map(_part_of, (2, 4, 8, 16))
 
 
-@njit(error_model="numpy")
+@exact
 def mix_rows(together, zero, target, target_row, source, source_row, stride, rows, count):
     """target[j*together + e] = element j of image e in source; `together` is 2, 4, 8 or 16."""
     if together == 2:
@@ -96,7 +97,7 @@ def mix_rows(together, zero, target, target_row, source, source_row, stride, row
         _mix_16(zero, target, target_row, source, source_row, stride, rows, count)
 
 
-@njit(error_model="numpy")
+@exact
 def part_rows(together, zero, target, target_row, stride, source, source_row, rows, count):
     """Element j of image e in target = source[j*together + e], the inverse of `mix_rows`."""
     if together == 2:

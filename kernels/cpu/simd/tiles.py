@@ -7,10 +7,11 @@ elements; the dtype is that of the scalar argument `zero`. The shape of a tile d
 With NUMBA_DISABLE_JIT=1 the functions of `numpy_reference` replace these.
 """
 
-from numba import config, njit, types
+from numba import config, types
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
+from ..compiling import exact
 from . import cpu_info
 from .ir_builder import INDEX, Emitter
 
@@ -62,7 +63,7 @@ _outer_tile_1, _outer_tile_2, _outer_tile_3, _outer_tile_4 = map(_outer_tile_of,
 _outer_tile_5, _outer_tile_6, _outer_tile_8 = map(_outer_tile_of, (5, 6, 8))
 
 
-@njit(error_model="numpy")
+@exact
 def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stride, targets, bias):
     """out[row*row_stride + targets[v] + lane] = max(floor, bias[row] + sum_k weights[k*rows + row] * x[offsets[k] + ...
 
@@ -172,7 +173,7 @@ def _packing_of(rows):
 _pack_3, _pack_4, _pack_5, _pack_6, _pack_8 = map(_packing_of, (3, 4, 5, 6, 8))
 
 
-@njit(error_model="numpy")
+@exact
 def pack_rows(rows, zero, packed, d, stride, last, positions, count, sums):
     """packed[(t*rows + row)*lanes + lane] = d[min(row, last)*stride + positions[t] + lane], as `dot_tile` reads it.
 
@@ -193,7 +194,7 @@ def pack_rows(rows, zero, packed, d, stride, last, positions, count, sums):
 _dot_tile_3, _dot_tile_4, _dot_tile_5, _dot_tile_6, _dot_tile_8 = map(_dot_tile_of, (3, 4, 5, 6, 8))
 
 
-@njit(error_model="numpy")
+@exact
 def dot_tile(rows, zero, x, positions, offsets, packed, count, out):
     """out[q*rows + row] += sum_t sum_lane packed[(t*rows + row)*lanes + lane] * x[offsets[q] + positions[t] + lane].
 
