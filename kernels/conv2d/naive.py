@@ -27,8 +27,9 @@ def conv2d_backward(dout, x, w, geometry, need_dx):
             for oh in range(OH):
                 for ow in range(OW):
                     rows, columns = slice(oh * SH, oh * SH + EH, DH), slice(ow * SW, ow * SW + EW, DW)
-                    db[f] += dout[n, f, oh, ow]
-                    dw[f] += dout[n, f, oh, ow] * padded[n, :, rows, columns]
+                    gradient = dout[n, f, oh, ow]
+                    db[f] += gradient
+                    dw[f] += gradient * padded[n, :, rows, columns]
                     if need_dx:
-                        dpadded[n, :, rows, columns] += dout[n, f, oh, ow] * w[f]
+                        dpadded[n, :, rows, columns] += gradient * w[f]
     return dpadded[:, :, PH : PH + H, PW : PW + W].copy() if need_dx else None, dw, db

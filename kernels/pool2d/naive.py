@@ -8,24 +8,17 @@ from . import index_dtype
 def max_pool2d_forward(x, geometry):
     (N, C, _, _), (OH, OW), (KH, KW) = x.shape, geometry.out, geometry.window
     (SH, SW), (PH, PW) = geometry.stride, geometry.pad
-    padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)), constant_values=-np.inf)
     out, index = np.empty((N, C, OH, OW), x.dtype), np.empty((N, C, OH, OW), index_dtype((KH, KW)))
     for n in range(N):
         for c in range(C):
             for oh in range(OH):
                 for ow in range(OW):
-                    window = padded[n, c, oh * SH : oh * SH + KH, ow * SW : ow * SW + KW].ravel()
-                    inside = _inside(x, oh * SH - PH, ow * SW - PW, (KH, KW))
-                    winner = int(inside[np.argmax(window[inside])])
-                    index[n, c, oh, ow] = winner
-                    out[n, c, oh, ow] = window[winner]
+                    top, left = oh * SH - PH, ow * SW - PW
+                    window = x[n, c, max(0, top) : top + KH, max(0, left) : left + KW]  # its part in the image
+                    h, w = divmod(int(window.argmax()), window.shape[1])
+                    out[n, c, oh, ow] = window[h, w]
+                    index[n, c, oh, ow] = (h + max(0, -top)) * KW + w + max(0, -left)
     return out, index
-
-
-def _inside(x, top, left, size):
-    """Return the positions of a window that lie in the image and not in its padding, in row-major order."""
-    (_, _, H, W), (KH, KW) = x.shape, size
-    return [kh * KW + kw for kh in range(KH) for kw in range(KW) if 0 <= top + kh < H and 0 <= left + kw < W]
 
 
 def max_pool2d_backward(dout, index, x_shape, geometry):
