@@ -12,6 +12,7 @@ from fastnn.kernels.gpu import cuda_graphs
 
 from . import arguments, optim, rng
 from .checkpoint import run
+from .optim.repeated import Repeated
 from .output.streams import say
 from .schedules import Position, Schedule
 from .training import evaluation, nonfinite
@@ -102,6 +103,7 @@ class Solver(Stopping):
         self.update_rule = optim.find("Solver", update_rule)
         self.optim_config = optim.checked_config("Solver", self.update_rule, optim_config)
         self.optim_configs = {name: arguments.unshared(self.optim_config) for name in model.params}
+        self._update = Repeated()
         self.lr_decay = validation.number("Solver", "lr_decay", lr_decay, above=0)
         self.schedule = arguments.function_or_none("Solver", "schedule", schedule)
         self._base_rate = None if schedule is None else optim.base_rate("Solver", self.update_rule, self.optim_config)
@@ -182,6 +184,7 @@ class Solver(Stopping):
                 if self.verbose:
                     say(f"(Epoch {self.epoch} / {self.num_epochs}) stopped early: {self.stopped}")
             self._put_back(self.best_params, self.best_buffers, finished=True)
+            self._update = Repeated()  # frees the arrays of the last step
             self._snapshot = None
         except BaseException:
             self._recover()
@@ -250,13 +253,14 @@ class Solver(Stopping):
         if self.clip_norm is not None:
             grads, norm = optim.clip_by_norm(grads, self.clip_norm)
             self._check_finite("norm of the gradients", norm, images, labels, grads)
-        validation.keys("Solver", "gradients", grads, required=self.optim_configs, optional=grads)
+        if type(grads) is not dict or not grads.keys() >= self.optim_configs.keys():
+            validation.keys("Solver", "gradients", grads, required=self.optim_configs, optional=grads)
 
         self._begin_writing()
         if rate is not None:
             for config in self.optim_configs.values():
                 config["learning_rate"] = rate
-        optim.update(self.update_rule, self.model.params, grads, self.optim_configs)
+        self._update(self.update_rule, self.model.params, grads, self.optim_configs)
         self.loss_history.append(loss)
         self.iteration += 1
         self._end_writing()
@@ -334,6 +338,8 @@ class Solver(Stopping):
     def _loss(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, dict]:
         """The model's loss, as a float, and its gradients."""
         returned = self.model.loss(images, labels)
+        if type(returned) is tuple and len(returned) == 2 and type(returned[0]) is float:
+            return returned
         if not isinstance(returned, tuple) or len(returned) != 2 or np.ndim(returned[0]) != 0:
             raise TypeError(
                 f"Solver: model.loss(X, y) returned {validation.brief(returned)}; expected (loss, gradients), the loss "

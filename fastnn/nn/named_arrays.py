@@ -23,7 +23,7 @@ class NamedArrays(MutableMapping):
         self._entries = entries
 
     def __getitem__(self, name: str) -> np.ndarray:
-        arrays, key = self._entry(name)
+        arrays, key = self._entries.get(name) or self._entry(name)
         return arrays[key]
 
     def __setitem__(self, name: str, value: Any) -> None:

@@ -36,6 +36,7 @@ _ALIGNMENT = 8 * work_slots.SIZE
 
 _limit: int | None = None
 _workers: list["_Worker"] = []
+_tables: list[np.ndarray] = [np.empty(0, np.int64)]  # for each number of workers, the addresses of their slots
 _most = sys.maxsize  # the number of workers that the system allows
 _start_lock = threading.RLock()
 
@@ -58,9 +59,10 @@ def parallel(grain: int, parts: int = PARTS) -> Callable[[Callable], Callable]:
             if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
                 kernel(0, count, *arguments)
                 return
-            threads = get_num_threads()
+            threads = _limit or get_num_threads()
             number = min(parts * threads, -(-count // grain)) if threads > 1 else 1
-            if drive(_slots(min(threads, number) - 1), count, number, *arguments):
+            slots = _slots(min(threads, number) - 1) if number > 1 else _tables[0]
+            if drive(slots, count, number, *arguments):
                 raise MemoryError(f"{function.__module__}: {function.__name__} ran out of memory; use smaller batches")
 
         launch.kernel = drive  # type: ignore[attr-defined]
@@ -115,7 +117,7 @@ def _slots(count: int) -> np.ndarray:
     workers = _workers[:count]
     for worker in workers:
         worker.wake()
-    return np.array([worker.address for worker in workers], np.int64)
+    return _tables[len(workers)]
 
 
 def _start_workers(count: int) -> None:
@@ -124,7 +126,9 @@ def _start_workers(count: int) -> None:
     with _start_lock:
         while len(_workers) < min(count, _most):
             try:
-                _workers.append(_Worker(len(_workers) + 1))
+                worker = _Worker(len(_workers) + 1)
+                _tables.append(np.array([*_tables[-1], worker.address], np.int64))
+                _workers.append(worker)
             except (RuntimeError, MemoryError) as error:
                 _most = len(_workers)
                 warnings.warn(
@@ -173,6 +177,7 @@ def _forget_workers() -> None:
     global _start_lock, _most
     _start_lock, _most = threading.RLock(), sys.maxsize
     _workers.clear()
+    del _tables[1:]
 
 
 if hasattr(os, "register_at_fork"):

@@ -157,3 +157,31 @@ def _lion(start, stop, table, numbers):
 
 def lion_update(w, dw, m, out, learning_rate, beta1, beta2, weight_decay):
     _update("lion", _lion, w, out, (dw, m), learning_rate, beta1, beta2, weight_decay)
+
+
+_KERNELS = {
+    "sgd": _sgd,
+    "sgd_momentum": _momentum,
+    "nesterov": _nesterov,
+    "rmsprop": _root_mean_square,
+    "adagrad": _root_mean_square,
+    "adam": _adam,
+    "adamw": _adam,
+    "lion": _lion,
+}
+
+
+def _repeated(rule, w, state):
+    """Return step(dw, numbers), which updates the same arrays again: w and the state arrays of each parameter.
+
+    All arrays, those of dw too, are separate, C-contiguous and of one dtype. numbers: an array with a row of the rule's
+    constants for each parameter.
+    """
+    table, count = multi_tensor.table_of([(one, one, *arrays) for one, *arrays in zip(w, *state, strict=True)])
+    kernel = _KERNELS[rule]
+
+    def step(dw, numbers):
+        table[:, 3] = [multi_tensor.address(one.reshape(-1)) for one in dw]
+        kernel(count, table, numbers)
+
+    return step

@@ -22,26 +22,26 @@ def launches(rows: Sequence[tuple[np.ndarray, ...]]) -> Iterator[tuple[slice, np
     A row holds the arrays of one parameter: C-contiguous, of one size and dtype. Rows are launched one by one if arrays
     of two rows share memory, so that their order matters, or if dtypes differ.
     """
-    table, chunks = _table(rows)
+    table, chunks = table_of(rows)
     together = len({row[0].dtype for row in rows}) == 1 and (len(rows) == 1 or _are_apart(table, rows[0][0].itemsize))
     if together:
         yield slice(None), table, chunks
         return
     for i, row in enumerate(rows):
-        yield slice(i, i + 1), *_table([row])
+        yield slice(i, i + 1), *table_of([row])
 
 
-def _table(rows: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, int]:
+def table_of(rows: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, int]:
     """Return a table of (first chunk, size, addresses of the arrays) for each row, and the number of chunks."""
     lines, chunks = [], 0
     for row in rows:
-        lines.append([chunks, row[0].size, *(_address(array.reshape(-1)) for array in row)])
+        lines.append([chunks, row[0].size, *(address(array.reshape(-1)) for array in row)])
         chunks += -(-row[0].size // CHUNK)
     return np.array(lines, np.int64), chunks
 
 
 @threads.serial
-def _address(array):
+def address(array):
     return array.ctypes.data
 
 

@@ -1,0 +1,137 @@
+"""Updates of the same parameters in every step of training, without the checks that the last step made."""
+
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels import get_backend
+from fastnn.kernels.updates import repeated, rules
+
+from . import functions
+
+
+class Repeated:
+    """`update`, called again and again with the same parameters, for a built-in rule on a backend that offers it.
+
+    If anything but the values of arrays, gradients and hyperparameters differs from the last call, `update` runs and
+    checks everything. The bits are those of `update`.
+    """
+
+    def __init__(self) -> None:
+        self._plan: _Plan | None = None
+
+    def __reduce__(self) -> tuple:
+        return Repeated, ()  # a plan holds addresses, so a copy begins without one
+
+    def __call__(self, rule: Callable, params: MutableMapping, grads: Mapping, configs: MutableMapping) -> None:
+        if self._plan is None or not self._plan.updates(rule, params, grads, configs):
+            self._plan = None
+            functions.update(rule, params, grads, configs)
+            self._plan = _plan(rule, params, configs)
+        elif hasattr(params, "mark_changed"):
+            params.mark_changed()
+
+
+class _Plan:
+    """An update of these arrays with these configs.
+
+    All arrays own their memory, so no two of them overlap.
+    """
+
+    def __init__(self, rule: Callable, params: Mapping, configs: Mapping) -> None:
+        record = rules.RULES[rule.__name__]
+        self._rule, self._record, self._backend = rule, record, get_backend()
+        self._names = list(configs)
+        self._w = [params[name] for name in configs]
+        self._configs = [configs[name] for name in configs]
+        self._states = [[config[key] for key in record.state] for config in self._configs]
+        self._keys = [name for name in record.hyperparameters if name != "t"]
+        self._length = len(record.defaults) + len(record.state)
+        self._dtype = self._w[0].dtype
+        self._owned = {id(array) for array in (*self._w, *(one for state in self._states for one in state))}
+        self._shapes = [w.shape for w in self._w]
+        columns = [list(column) for column in zip(*self._states, strict=True)]
+        self._step = repeated.repeated(rule.__name__, self._w, columns)
+        self._last: tuple[list, np.ndarray] | None = None
+
+    def is_possible(self) -> bool:
+        count = len(self._owned)
+        arrays = [*self._w, *(one for state in self._states for one in state)]
+        return (
+            self._step is not None
+            and count == len(arrays)
+            and all(_owns(one) and one.dtype is self._dtype for one in arrays)
+            and all(len(config) == self._length for config in self._configs)
+        )
+
+    def updates(self, rule: Callable, params: Mapping, grads: Mapping, configs: Mapping) -> bool:
+        """Update, unless the plan does not fit; return whether it did."""
+        if rule is not self._rule or len(configs) != len(self._names) or get_backend() != self._backend:
+            return False
+        dw: list[Any] = []
+        owner: Any
+        for name, w, shape, config, states in zip(
+            self._names, self._w, self._shapes, self._configs, self._states, strict=True
+        ):
+            held: list[Any] = [params.get(name), configs.get(name)]
+            if held[0] is not w or held[1] is not config or len(config) != self._length:
+                return False
+            if name not in grads:
+                return False
+            given = grads[name]
+            if type(given) is not np.ndarray or given.dtype is not self._dtype or given.shape != shape:
+                return False
+            owner = given.base if given.base is not None else given
+            if not (given.flags.carray and w.flags.carray and _owns(owner)) or id(owner) in self._owned:
+                return False
+            for key, state in zip(self._record.state, states, strict=True):
+                if config.get(key) is not state or not state.flags.carray:
+                    return False
+            dw.append(given)
+        numbers = self._numbers()
+        if numbers is None or self._step is None:
+            return False
+        self._step(dw, numbers)
+        if "t" in self._record.defaults:
+            for config in self._configs:
+                config["t"] += 1
+        return True
+
+    def _numbers(self) -> np.ndarray | None:
+        """The rule's constants for each parameter; None unless all configs have the same, valid hyperparameters."""
+        first = self._configs[0]
+        values = [first[key] for key in self._keys]
+        for config in self._configs[1:]:
+            if [config[key] for key in self._keys] != values:
+                return None
+        if "t" in first:
+            t = first["t"]
+            if type(t) is not int or t < 1 or any(config["t"] != t for config in self._configs):
+                return None
+            values.insert(0, t + 1)
+        if self._last is None or values != self._last[0]:
+            for key, value in zip(self._record.hyperparameters, values, strict=True):
+                if type(value) not in (int, float) or not _is_within(value, **rules.LIMITS[key]):
+                    return None
+            row = self._record.constants(*values)
+            with np.errstate(all="ignore"):
+                self._last = values, np.array([row] * len(self._w), self._dtype)
+        return self._last[1]
+
+
+def _plan(rule: Any, params: Mapping, configs: Mapping) -> _Plan | None:
+    """The plan for further updates, after `update` has checked and completed everything; None if there is none."""
+    is_built_in = rule in functions.RULES.values() and configs
+    if not is_built_in or not all(type(params[name]) is np.ndarray for name in configs):
+        return None
+    plan = _Plan(rule, params, configs)
+    return plan if plan.is_possible() else None
+
+
+def _owns(array: Any) -> bool:
+    return type(array) is np.ndarray and array.base is None and array.flags.owndata
+
+
+def _is_within(value: float, minimum: float = -np.inf, above: float = -np.inf, below: float = np.inf) -> bool:
+    return minimum <= value < below and above < value < np.inf
