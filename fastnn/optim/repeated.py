@@ -50,7 +50,10 @@ class _Plan:
         self._length = len(record.defaults) + len(record.state)
         self._dtype = self._w[0].dtype
         self._owned = {id(array) for array in (*self._w, *(one for state in self._states for one in state))}
-        self._shapes = [w.shape for w in self._w]
+        self._rows = [
+            (name, w, w.shape, config, tuple(zip(record.state, state, strict=True)))
+            for name, w, config, state in zip(self._names, self._w, self._configs, self._states, strict=True)
+        ]
         columns = [list(column) for column in zip(*self._states, strict=True)]
         self._step = repeated.repeated(rule.__name__, self._w, columns)
         self._last: tuple[list, np.ndarray] | None = None
@@ -71,9 +74,7 @@ class _Plan:
             return False
         dw: list[Any] = []
         owner: Any
-        for name, w, shape, config, states in zip(
-            self._names, self._w, self._shapes, self._configs, self._states, strict=True
-        ):
+        for name, w, shape, config, states in self._rows:
             held: list[Any] = [params.get(name), configs.get(name)]
             if held[0] is not w or held[1] is not config or len(config) != self._length:
                 return False
@@ -85,7 +86,7 @@ class _Plan:
             owner = given.base if given.base is not None else given
             if not (given.flags.carray and w.flags.carray and _owns(owner)) or id(owner) in self._owned:
                 return False
-            for key, state in zip(self._record.state, states, strict=True):
+            for key, state in states:
                 if config.get(key) is not state or not state.flags.carray:
                     return False
             dw.append(given)
