@@ -3,6 +3,7 @@
     sgd, sgd_momentum, nesterov, rmsprop, adagrad,      functions.py    rule(w, dw, config) -> (next_w, config)
     adam, adamw, lion; update, clip_by_norm
     SGD, RMSprop, Adagrad, Adam, AdamW, Lion            optimizers.py   SGD(parameters, lr=1e-2).step(); base.py
+    `update` for the same parameters in every step      repeated.py
 
 Both run the kernels of `fastnn.kernels.updates`, `update` and `step` once for all parameters.
 """

@@ -1,6 +1,7 @@
 """Building blocks of the njit variants.
 
 compiling     how kernels are compiled
+background    a thread that loads or compiles kernels before they are called
 threads       parallel loops on persistent threads
 work_slots    memory through which work reaches these threads
 thread_count  the number of threads, and the variable that set it

@@ -157,6 +157,7 @@ OTHERS = {
     "TrialLog",  # holds an open file and its lock
     "GraphTraining",  # what a GPU recorded for one Solver
     "Recorded",  # inside a Sequential
+    "Repeated",  # inside a Solver
     "Entry", "Step", "Fused", "Chain", "Deferred", "Slope", "Slopes", "Estimate",  # live inside one call
     "Archive", "Cifar10", "ImageSet", "Layout",  # of what is downloaded
     "Stream",  # around one that is open
