@@ -209,7 +209,7 @@ def sequential(data, channel_1=32, channel_2=16):
     return model
 
 
-def own(data, widths=(32, 64, 128), epochs=10):
+def own(data, widths=(16, 32, 64), epochs=10):
     model = Own(widths)
     optimizer = optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
     train_module(model, optimizer, loader(data, Augment(padding=4, flip=0.5)), epochs, OneCycle())
