@@ -66,9 +66,13 @@ def deferring() -> Iterator[None]:
     if _waiting.get() is not None:
         yield
         return
-    with _set(_waiting, []):
-        yield
-        settle()
+    todo: list = []
+    with _set(_waiting, todo):
+        try:
+            yield
+            settle()
+        finally:
+            todo.clear()  # what waits refers to this list
 
 
 waiting = _waiting.get  # a list of what waits, with a method `compute`; None outside `deferring`

@@ -67,8 +67,8 @@ class Module(Hierarchy):
     under the names of the attributes, as in torch. One that is used twice has one entry in `params`. The Parameters of
     a layer are its attributes, too: `conv.weight`.
 
-    Calling a Module, `module(x)`, on a Tensor gives a Tensor and records the tape, where a layer with both passes is one
-    operation, and so are neighbours with a fused kernel. On an array it gives an array and records nothing.
+    Calling a Module, `module(x)`, on a Tensor gives a Tensor and records the tape, on which a layer with both passes is
+    one operation, and so are neighbours with a fused kernel. On an array it gives an array and records nothing.
 
     loss_function: function of (scores, y) that returns (loss, dscores), for `loss`; in a class body staticmethod(f)
     reg: strength of the penalty 0.5 * reg * sum(W*W) on the `regularized` parameters, in `loss`

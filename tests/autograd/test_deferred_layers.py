@@ -4,7 +4,9 @@
 """
 
 import contextlib
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -253,3 +255,25 @@ def test_nothing_waits_outside_of_a_module():
         Layers(lambda m, x: (m.conv(x), 1 / 0))(X)
     assert type(conv(Tensor(X))) is Tensor
     assert type(Layers(lambda m, x: m.conv(x))(Tensor(X))) is Tensor
+
+
+def test_memory_is_freed_at_once():
+    """Without the garbage collector, also after an error."""
+
+    def fails(m, x):
+        y = m.conv(x * 1)
+        kept.append(weakref.ref(y))
+        if failing:
+            raise ValueError("stop")
+        return F.relu(y)
+
+    kept, model = [], Layers(fails)
+    gc.collect()
+    gc.disable()
+    try:
+        for failing in (False, True):
+            with contextlib.suppress(ValueError), no_grad():
+                model(Tensor(X))
+        assert [one() for one in kept] == [None, None]
+    finally:
+        gc.enable()
