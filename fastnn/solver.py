@@ -150,19 +150,22 @@ class Solver(Stopping):
         iteration reads and writes is in GPU memory during the call: callbacks see device arrays, and get NumPy arrays
         from `state()`.
         """
+        self._graph_training: GraphTraining | None = None
         with self._reserved(), on_device(self):
             self._forget_stop()
             try:
                 self._train()
             except nonfinite.Stopped as stop:
                 self._stop(stop)
+            finally:
+                if self._graph_training is not None:
+                    self._graph_training.close()
         if self._lengths:
             nonfinite.warn(str(self.stopped))
 
     def _train(self) -> None:
         self._recover()
         self._snapshot = self._state()
-        self._graph_training: GraphTraining | None = None
         self._quiet_until = 0  # up to this iteration, everything was printed before
         if self.finished:
             self.start_iteration = self.iteration

@@ -33,10 +33,16 @@ class GraphTraining:
         self.solver = solver
         self.reason = _reason(solver)
         self._stream = cuda_graphs.capture_stream()
-        self._inputs: Any = None
-        self._steps: Iterator[None]
-        self._arrays: list[Any] = []  # the arrays that the captured graphs use
+        self.close()
         self._say_reason()
+
+    def close(self) -> None:
+        """Free the captured graphs and their memory; the next call of `advance` starts again with tracing."""
+        self._loss: Any = None
+        self._grads: Any = None
+        self._inputs: Any = None
+        self._arrays: list[Any] = []  # the arrays that the captured graphs use
+        self._steps: Iterator[None] = iter(())
 
     def advance(self, count: int) -> None:
         """Do `count` iterations, at most LENGTH, as one unit of the solver's work.
@@ -98,6 +104,7 @@ class GraphTraining:
         current = [array for array in current if arrays.is_on_device(array)]
         if len(current) == len(self._arrays) and all(map(operator.is_, current, self._arrays)):
             return
+        self.close()
         config, w = next(iter(solver.optim_configs.values())), next(iter(solver.model.params.values()))
         numbers = optim.next_numbers(solver.update_rule, dict(config))
         count = len(solver.optim_configs)
@@ -114,15 +121,14 @@ class GraphTraining:
         self._update()
         yield
         self.reason = self.reason or second.reason(first)
-        while self.reason:
-            self._gradients()
+        compute_gradients, update = self._gradients, self._update
+        if self.reason is None:  # from here on, gradients stay at the same addresses
+            compute_gradients, self.reason = cuda_graphs.capture(self._gradients)
+            compute_gradients()
             self._update()
             yield
-        compute_gradients = cuda_graphs.capture(self._gradients)  # from here on, gradients stay at the same addresses
-        compute_gradients()
-        self._update()
-        yield
-        update = cuda_graphs.capture(self._update)
+        if self.reason is None:
+            update, self.reason = cuda_graphs.capture(self._update)
         while True:
             compute_gradients()
             update()

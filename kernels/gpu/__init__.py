@@ -2,13 +2,16 @@
 
     availability    whether kernels can run here, on a GPU or in a simulator (NUMBA_ENABLE_CUDASIM=1)
     launch          decorators `kernel` and `device`; a kernel is called with its number of threads
+    words           types of a kernel's arguments
     simulator       runs kernels in Python, one thread at a time
     cubins          compiles kernels to machine code, also without a GPU; stored on disk
     memory          copies between host and GPU; `device` registers device arrays with `dispatch.arrays`
     fake_cupy       in the simulator: fake device arrays that NumPy cannot read implicitly
+    fake_cuda       in the simulator: streams, graphs, memory pools, devices
     gather          rows of an array by index
     row_losses      softmax and SVM loss of rows of scores
-    cuda_graphs     front of `graphs` and `graph_inputs`, which imports no GPU packages
+    cuda_graphs     front of `tracing`, `graphs` and `graph_inputs`, which imports no GPU packages
+    tracing         records GPU work, to tell whether it can be captured
     graphs          captures work as a CUDA graph and replays it
     graph_inputs    per-step inputs of a CUDA graph, uploaded in advance
     multi_tensor    one launch for many arrays

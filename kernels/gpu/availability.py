@@ -6,7 +6,11 @@ import importlib
 import importlib.util
 import itertools
 import os
+import shutil
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from numba import config
 
@@ -15,6 +19,7 @@ SIMULATED: bool = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 _PACKAGES = {"numba_cuda": "numba-cuda", "cupy": "CuPy"}
 _MODULES = ("numba.cuda", "cupy", "cuda.core")
 _LIBRARIES = ("nvvm", "nvJitLink")  # of the CUDA toolkit: the compiler and the linker
+_TOOLKIT = ("CUDA_HOME", "CUDA_PATH")  # environment variables that name the folder of the CUDA toolkit
 _TOO_OLD, _NO_DEVICE = 35, 100  # error codes of the CUDA runtime
 
 _EXPECTED = "expected an NVIDIA GPU, its driver, numba-cuda and CuPy"
@@ -39,9 +44,11 @@ def reason() -> tuple[str, str] | None:
         return f"there is no {lacking}", f"{_EXPECTED}; on a machine with such a GPU {steps}; {_SIMULATOR}"
     if missing:
         return f"there is no {', no '.join(missing)}", f"{_EXPECTED}; {_install(driver)}"
+    _find_toolkit()
     for failure in itertools.chain(map(_import_failure, _MODULES), map(_library_failure, _LIBRARIES)):
         if failure:
-            return failure, f"{_EXPECTED}, with their libraries; {_install(driver)}"
+            toolkit = f"set CUDA_HOME to the folder of a CUDA toolkit, or {_install(driver)}"
+            return failure, f"{_EXPECTED}, with their libraries; {toolkit}"
     return _device_reason(driver)
 
 
@@ -53,7 +60,12 @@ def device() -> str:
 
     current = cupy.cuda.Device()
     name = cupy.cuda.runtime.getDeviceProperties(current.id)["name"].decode()
-    return f"{name}, compute capability {'.'.join(current.compute_capability)}"
+    return f"{name}, compute capability {'.'.join(map(str, capability(current)))}"
+
+
+def capability(device: Any) -> tuple[int, int]:
+    """Return the compute capability of a CuPy device, which writes (10, 0) as "100"."""
+    return int(device.compute_capability[:-1]), int(device.compute_capability[-1])
 
 
 @functools.cache
@@ -102,6 +114,25 @@ def _import_failure(module: str) -> str | None:
         original = error.__cause__ or error  # CuPy's own message is a page long
         return f"importing {module} failed ({' '.join(str(original).split())})"
     return None
+
+
+def _find_toolkit() -> None:
+    """Set CUDA_HOME for this process to an installed toolkit, unless a variable names one.
+
+    NVIDIA's `pathfinder` finds libraries in wheels, but those of a toolkit only through such a variable.
+    """
+    if not any(map(os.environ.get, _TOOLKIT)):
+        for folder in _toolkits():
+            if (folder / "nvvm").is_dir():
+                os.environ["CUDA_HOME"] = str(folder)
+                return
+
+
+def _toolkits() -> Iterator[Path]:
+    """Folders in which a CUDA toolkit may be."""
+    if nvcc := shutil.which("nvcc"):
+        yield Path(nvcc).resolve().parents[1]
+    yield Path("/usr/local/cuda")
 
 
 def _library_failure(name: str) -> str | None:

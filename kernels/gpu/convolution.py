@@ -13,14 +13,12 @@ which is the sum of an index of the output and an index of the tap, as the table
 For dx the rows and columns of dout are spread by the stride, with zeros between and around them.
 """
 
-import functools
-
 import numpy as np
 from numba import cuda
 
 from .launch import kernel, split
-from .memory import to_device, xp
-from .products import INDEX, Matrix, in_fours, multiply, rows_of, steps
+from .memory import cached, xp
+from .products import Matrix, check_size, in_fours, multiply, rows_of, steps, table
 from .reduce import add_up
 from .tiles import ALONE, TERMS
 
@@ -68,33 +66,34 @@ def _padded(geometry):
     return geometry.image[0] + 2 * geometry.pad[0], geometry.image[1] + 2 * geometry.pad[1]
 
 
-@functools.lru_cache(maxsize=1024)
+@cached(maxsize=1024)
 def _taps(C, KH, KW, H, W, dilation, flipped=False):
     """Return the index of tap (c, kh, kw), or of the flipped tap, in an image of C planes, from the window's corner."""
     c, kh, kw = np.meshgrid(np.arange(C), np.arange(KH), np.arange(KW), indexing="ij")
     if flipped:
         kh, kw = KH - 1 - kh, KW - 1 - kw
-    return to_device(((c * H + kh * dilation[0]) * W + kw * dilation[1]).ravel().astype(INDEX))
+    return table(((c * H + kh * dilation[0]) * W + kw * dilation[1]).ravel())
 
 
-@functools.lru_cache(maxsize=1024)
+@cached(maxsize=1024)
 def _grid(N, rows, columns, image, stride, row):
     """Return the index of the first element of the window of output (n, i, j)."""
     n, i, j = np.meshgrid(np.arange(N), np.arange(rows), np.arange(columns), indexing="ij")
-    return to_device((n * image + i * stride[0] * row + j * stride[1]).ravel().astype(INDEX))
+    return table((n * image + i * stride[0] * row + j * stride[1]).ravel())
 
 
-@functools.lru_cache(maxsize=1024)
+@cached(maxsize=1024)
 def _images(N, planes, size):
     """Return the index of element p of image n in its first plane, for images of `planes` planes of `size` elements."""
     n, p = np.meshgrid(np.arange(N), np.arange(size), indexing="ij")
-    return to_device((n * planes * size + p).ravel().astype(INDEX))
+    return table((n * planes * size + p).ravel())
 
 
 def _spread(x, border, step, size):
     """Return images with zeros around and between their rows and columns: x[h, w] is at (border + h*step, ...)."""
     if (*border, *step) == (0, 0, 1, 1) and size == x.shape[2:]:
         return x
+    check_size(len(x) * x.shape[1] * size[0] * size[1])
     out = xp.empty((*x.shape[:2], *size), x.dtype)
     _spread_images(out.size, out.size, *x.shape[2:], *size, *border, *step, x, x.dtype.type(0), out)
     return out

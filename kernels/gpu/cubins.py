@@ -18,6 +18,8 @@ from numba import cuda, types
 from numba.cuda import compiler
 
 from ..cache import code_cache, sources, user_cache
+from . import availability
+from .words import TYPES
 
 FOLDER = "FASTNN_CUBINS"  # the folder of compiled kernels; default: `cubins` in the user's cache folder
 
@@ -29,19 +31,12 @@ _COMPILERS = (
     *("nvidia-nvvm", "nvidia-nvjitlink", "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12"),
 )
 
-# a boolean is a byte of 0 or 1, because Numba cannot access booleans by address
-_TYPES = {
-    "f4": types.float32, "f8": types.float64, "i1": types.int8, "i4": types.int32, "i8": types.int64,
-    "u1": types.uint8, "u2": types.uint16, "u4": types.uint32, "u8": types.uint64, "b1": types.uint8,
-}  # fmt: skip
-
 
 def load(kernel: Any, signature: tuple[str, ...]) -> Any:
-    """Return the kernel for the current GPU as a CuPy function, loaded from disk if it was compiled before."""
+    """Return the kernel for the current device as a CuPy function, loaded from disk if it was compiled before."""
     import cupy
 
-    device = cupy.cuda.Device()
-    capability = int(device.compute_capability[:-1]), int(device.compute_capability[-1])
+    capability = availability.capability(cupy.cuda.Device())
     kept = folder()
     path = kept / f"{kernel.__name__}-{_stamp(kernel, signature, capability)}.cubin" if kept else None
     if path and path.exists():
@@ -58,9 +53,13 @@ def load(kernel: Any, signature: tuple[str, ...]) -> Any:
 
 def ptx(function: Callable, signature: tuple[str, ...], capability: tuple[int, int]) -> str:
     """Compile a kernel to PTX for a compute capability such as (9, 0)."""
-    kinds = tuple(types.CPointer(_TYPES[word[1:]]) if word[0] == "*" else _TYPES[word] for word in signature)
+    kinds = tuple(types.CPointer(_type(word[1:])) if word[0] == "*" else _type(word) for word in signature)
     text, _ = cuda.compile(function, types.void(*kinds), device=False, cc=capability, abi="numba", output="ptx")
     return text
+
+
+def _type(word: str) -> Any:
+    return getattr(types, TYPES[word])
 
 
 def entry(text: str) -> str:

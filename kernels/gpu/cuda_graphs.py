@@ -1,4 +1,4 @@
-"""CUDA graphs for callers that must not import GPU packages; implemented in `graphs` and `graph_inputs`."""
+"""CUDA graphs for callers that must not import GPU packages; implemented in `tracing`, `graphs`, `graph_inputs`."""
 
 import importlib
 from collections.abc import Callable
@@ -14,16 +14,20 @@ def is_possible() -> bool:
 
 
 def trace(function: Callable[[], None]) -> Any:
-    """Run a function and return a `graphs.Trace` of its GPU work."""
-    return _gpu("graphs").trace(function)
+    """Run a function and return a `tracing.Trace` of its GPU work."""
+    return _gpu("tracing").trace(function)
 
 
-def capture(function: Callable[[], None]) -> Callable[[], None]:
-    """Capture the GPU work of a function, without running it; return a function that replays it.
+def capture(function: Callable[[], None]) -> tuple[Callable[[], None], str | None]:
+    """Capture the GPU work of a function, without running it; return a function that replays it, and None.
 
-    Call both inside a `capture_stream`.
+    Call both inside a `capture_stream`. If it cannot be captured, return the function itself, and the reason.
     """
-    return _gpu("graphs").capture(function)
+    graphs = _gpu("graphs")
+    try:
+        return graphs.capture(function), None
+    except graphs.CaptureFailed as error:
+        return function, f"capturing one failed ({error})"
 
 
 def capture_stream() -> AbstractContextManager:

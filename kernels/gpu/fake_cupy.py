@@ -1,24 +1,38 @@
 """Fake device arrays that NumPy cannot read implicitly; they replace CuPy in the simulator.
 
-They have only those attributes and operators of CuPy's arrays that the project uses, so code that works with them works
-with CuPy. Operations are recorded while a step is captured, see `graphs`.
+They have only those attributes and operators of CuPy's arrays that the project uses, and the same defaults, such as the
+memory order of a copy, so code that works with them works with CuPy. `cuda` is the module `fake_cuda`.
+
+Source: CuPy 14.2, `cupy.ndarray` and "Array creation routines".
 """
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from . import graphs
+from . import fake_cuda as cuda
+from . import tracing
+
+DTYPES = "?bhilqBHILQefdFD"  # the characters of CuPy's dtypes
 
 
 class Array:
-    """A device array of the simulated GPU."""
+    """A device array of the simulated GPU; a view shares the block of memory with its base."""
 
     __array_ufunc__ = None  # NumPy then leaves operators to this class
 
-    def __init__(self, memory: np.ndarray) -> None:
-        self.memory = memory
+    def __init__(self, memory: np.ndarray, block: Any = None, device: int | None = None) -> None:
+        self.memory, self._block = memory, block
+        self.device = cuda.Device(device)
+
+    @property
+    def data(self) -> Any:
+        return SimpleNamespace(ptr=self.memory.ctypes.data)
+
+    def _view(self, memory: np.ndarray) -> "Array":
+        return Array(memory, self._block, self.device.id)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
@@ -43,30 +57,63 @@ class Array:
         keys = _memory(key if isinstance(key, tuple) else (key,))
         if any(isinstance(one, np.ndarray) for one in keys):
             return _computed(lambda: self.memory[keys])
-        return Array(self.memory[keys if Ellipsis in keys else (*keys, ...)])  # a view, also of a single element
+        return self._view(self.memory[keys if Ellipsis in keys else (*keys, ...)])  # also of a single element
 
     def __setitem__(self, key: Any, value: "Array | float") -> None:
         key, source = _memory(key), _memory(value)
         _work(lambda: self.memory.__setitem__(key, source))
 
     def reshape(self, *shape: Any) -> "Array":
-        return Array(self.memory.reshape(*shape))
+        reshaped = self.memory.reshape(*shape)
+        if np.may_share_memory(reshaped, self.memory) or not self.size:
+            return self._view(reshaped)
+        return _computed(lambda: self.memory.reshape(*shape))
 
-    def astype(self, dtype: Any, copy: bool = True) -> "Array":
+    def astype(self, dtype: Any, order: Any = "K", copy: bool = True) -> "Array":
         if not copy and self.dtype == dtype:
             return self
-        out = empty(self.shape, dtype)
+        out = _placed(np.empty_like(self.memory, dtype, order=order))
         _work(lambda: np.copyto(out.memory, self.memory, casting="unsafe"))
         return out
 
-    def copy(self) -> "Array":
-        return self.astype(self.dtype)
+    def copy(self, order: Any = "C") -> "Array":
+        return self.astype(self.dtype, order)
+
+    def get(self) -> np.ndarray:
+        """Copy the array to the host, which waits for the stream."""
+        cuda.get_current_stream().synchronize()
+        return np.array(self.memory, order="C")
+
+    def set(self, array: np.ndarray) -> None:
+        """Overwrite the array with one from the host."""
+        if not isinstance(array, np.ndarray):
+            raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
+        if self.dtype != array.dtype:
+            raise TypeError(f"{array.dtype} array cannot be set to {self.dtype} array")
+        if self.shape != array.shape:
+            raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {array.shape}")
+        if not (self.flags.c_contiguous or self.flags.f_contiguous):
+            raise RuntimeError("Cannot set to non-contiguous array")
+        cuda.get_current_stream().synchronize()
+        self.memory[...] = array
+
+    def item(self) -> Any:
+        return self.get().item()
+
+    def __float__(self) -> float:
+        return float(self.get())
+
+    def __int__(self) -> int:
+        return int(self.get())
+
+    def __bool__(self) -> bool:
+        return bool(self.get())
 
     def transpose(self, *axes: Any) -> "Array":
-        return Array(self.memory.transpose(*axes))
+        return self._view(self.memory.transpose(*axes))
 
     def swapaxes(self, one: int, other: int) -> "Array":
-        return Array(self.memory.swapaxes(one, other))
+        return self._view(self.memory.swapaxes(one, other))
 
     def __iadd__(self, other: Any) -> "Array":
         self[...] = self + other
@@ -101,7 +148,7 @@ def _memory(value: Any) -> Any:
 def _computed(function: Callable[[], Any]) -> Array:
     """A new array with what NumPy computes, now and whenever the work is replayed."""
     with np.errstate(all="ignore"):
-        out = Array(np.array(function()))
+        out = _placed(np.asarray(function()))
 
     def compute() -> None:
         with np.errstate(all="ignore"):
@@ -150,18 +197,30 @@ class add:
 
 
 def _work(function: Callable[[], Any]) -> None:
-    graphs.do(function, "an operation of the simulated GPU")
+    tracing.do(lambda: cuda.submit(function), "an operation of the simulated GPU")
+
+
+def _placed(like: np.ndarray) -> Array:
+    """A new array, not initialised, of the shape, dtype and memory order of `like`."""
+    if like.dtype.char not in DTYPES:
+        raise ValueError(f"Unsupported dtype {like.dtype}")
+    block = cuda.allocate(like.nbytes)
+    steps = np.absolute(np.empty_like(like).strides)  # not those of a broadcast array
+    order = np.argsort(-steps, kind="stable")
+    flat = block.memory[: like.nbytes].view(like.dtype.newbyteorder("="))
+    memory = flat.reshape([like.shape[axis] for axis in order])
+    return Array(memory.transpose(np.argsort(order)) if like.ndim else memory, block)
 
 
 ndarray = Array
 
 
 def empty(shape: Any, dtype: Any = float) -> Array:
-    return Array(np.empty(shape, dtype))
+    return _placed(np.empty(shape, dtype))
 
 
 def empty_like(value: Array) -> Array:
-    return empty(value.shape, value.dtype)
+    return _placed(np.empty_like(value.memory))
 
 
 def zeros(shape: Any, dtype: Any = float) -> Array:
@@ -177,11 +236,15 @@ def ones(shape: Any, dtype: Any = float) -> Array:
 
 
 def broadcast_to(value: Array, shape: Any) -> Array:
-    return Array(np.broadcast_to(value.memory, shape))
+    return value._view(np.broadcast_to(value.memory, shape))
 
 
-def asarray(value: np.ndarray) -> Array:
-    return Array(np.array(value, order="C"))
+def asarray(value: np.ndarray, dtype: Any = None, order: Any = "K") -> Array:
+    given = np.asarray(value, dtype)
+    out = _placed(np.empty_like(given, order=order))
+    cuda.get_current_stream().synchronize()
+    out.memory[...] = given
+    return out
 
 
 def from_dlpack(tensor: Any) -> Array:
@@ -190,7 +253,7 @@ def from_dlpack(tensor: Any) -> Array:
 
 def ascontiguousarray(value: Array, dtype: Any = None) -> Array:
     wanted = value.dtype if dtype is None else dtype
-    return value if value.flags.c_contiguous and value.dtype == wanted else value.astype(wanted)
+    return value if value.flags.c_contiguous and value.dtype == wanted else value.astype(wanted, "C")
 
 
 def concatenate(values: Any, axis: int = 0) -> Array:
@@ -203,4 +266,8 @@ def concatenate(values: Any, axis: int = 0) -> Array:
 
 
 def asnumpy(value: Array) -> np.ndarray:
-    return value.memory.copy()
+    return value.get()
+
+
+def get_default_memory_pool() -> Any:
+    return cuda.get_default_memory_pool()

@@ -8,6 +8,7 @@ from .memory import xp
 
 def take(array, rows):
     """Return array[rows] for device arrays; rows out of range are not checked and give arbitrary values."""
+    array, rows = xp.ascontiguousarray(array), xp.ascontiguousarray(rows)
     length = array.size // max(1, len(array))
     out = xp.empty((len(rows), *array.shape[1:]), array.dtype)
     _take(out.size, out.size, array.size, length, array, rows, out)

@@ -1,127 +1,103 @@
 """CUDA graphs: GPU work that is captured once and replayed in one launch, without Python.
 
-A function can be captured if every call launches the same kernels with the same numbers on arrays at the same
-addresses, and copies nothing between host and device. `trace` runs it and records its work; comparing two traces tells
-whether it can be captured. On a GPU `capture` creates a CUDA graph; in the simulator it records the work and repeats
-it.
+A function can be captured if two calls of it leave the same trace, see `tracing`. `capture` runs its Python code, but
+its kernels only become part of the graph.
 
-Source: NVIDIA, CUDA C++ Programming Guide, "CUDA Graphs".
+A graph uses the addresses of the capture, so it gets its memory from a pool of its own. CuPy returns the memory of a
+pool to the GPU only on request, so that is done when the graph is gone: at once, or if arrays of the pool are still in
+use, with the next graph.
+
+Source: NVIDIA, CUDA C++ Programming Guide, "CUDA Graphs"; CuPy, "Memory Management".
 """
 
+import contextlib
+import weakref
+from collections import defaultdict
 from collections.abc import Callable
-from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
-from .availability import SIMULATED
-
-
-class Work(NamedTuple):
-    """One launch or copy on the GPU."""
-
-    name: str
-    numbers: tuple
-    again: Callable[[], None] | None
+from . import tracing
+from .memory import xp
 
 
-class Trace:
-    """The GPU work of a function, and the bytes that it copied between host and device.
+class CaptureFailed(RuntimeError):
+    """A function cannot be captured: it waited for the GPU, copied, or failed."""
 
-    executing: False to record work without doing it
+
+class Replay:
+    """A captured graph, launched on the current stream by each call. Call it inside a `CaptureStream`.
+
+    kept: cached tables that it reads
     """
 
-    def __init__(self, executing: bool = True) -> None:
-        self.work: list[Work] = []
-        self.moved = 0
-        self.executing = executing
+    def __init__(self, graph: Any, pool: Any, kept: list) -> None:
+        self._graph, self._kept = [graph], kept
+        weakref.finalize(self, _release, self._graph, pool, xp.cuda.Device().id).atexit = False
 
-    def reason(self, other: "Trace") -> str | None:
-        """Return why a function with these two traces cannot be captured, or None."""
-        if self.moved or other.moved:
-            return f"it moves {max(self.moved, other.moved)} bytes between host and device"
-        if [one.name for one in self.work] != [one.name for one in other.work]:
-            return f"it launched {len(self.work)} kernels, then {len(other.work)} others"
-        for one, two in zip(self.work, other.work, strict=True):
-            if one.numbers != two.numbers:
-                return f"the kernel {one.name} was given {one.numbers}, then {two.numbers}"
-        return None
+    def __call__(self) -> None:
+        self._graph[0].launch(xp.cuda.get_current_stream())
 
 
-_trace: ContextVar[Trace | None] = ContextVar("fastnn_trace", default=None)
+_released: list[tuple[int, Any]] = []  # devices and pools of graphs that are gone
+_idle: dict[int, list[Any]] = defaultdict(list)  # streams of each device that nobody uses
 
 
-def do(work: Callable[[], None], name: str, numbers: Callable[[], tuple] = tuple) -> None:
-    """Do some GPU work, and record it inside `trace`."""
-    found = _trace.get()
-    if found is None:
-        work()
-        return
-    found.work.append(Work(name, numbers(), work if SIMULATED else None))
-    if found.executing:
-        work()
+def capture(function: Callable[[], None]) -> Replay:
+    """Capture the GPU work of a function, without running it. Call this inside a `CaptureStream`.
 
-
-def record_copy(count: int) -> None:
-    """Record bytes that were copied between host and device."""
-    if found := _trace.get():
-        found.moved += count
-
-
-def trace(function: Callable[[], None], executing: bool = True) -> Trace:
-    """Run a function and return the trace of its GPU work."""
-    found = Trace(executing)
-    token = _trace.set(found)
-    try:
-        function()
-    finally:
-        _trace.reset(token)
-    return found
-
-
-def capture(function: Callable[[], None]) -> Callable[[], None]:
-    """Capture the GPU work of a function, without running it; return a function that replays it.
-
-    Call both inside a `CaptureStream`.
+    Raises CaptureFailed; the function has then run in part, but no kernel of it.
     """
-    if SIMULATED:
-        again = [one.again for one in trace(function, executing=False).work if one.again]
-
-        def repeat() -> None:
-            for work in again:
-                work()
-
-        return repeat
-    import cupy
-
-    stream, pool = cupy.cuda.get_current_stream(), cupy.cuda.MemoryPool()
-    with cupy.cuda.using_allocator(pool.malloc):  # nobody else gets this memory while the graph uses it
-        stream.begin_capture()
+    _free_released()
+    stream, pool = xp.cuda.get_current_stream(), xp.cuda.MemoryPool()
+    with xp.cuda.using_allocator(pool.malloc), tracing.keeping() as kept:  # nobody else gets the pool's memory
         try:
+            stream.begin_capture()
             function()
-        finally:
             graph = stream.end_capture()
+        except BaseException as error:
+            if stream.is_capturing():
+                with contextlib.suppress(xp.cuda.runtime.CUDARuntimeError):  # would hide the cause
+                    stream.end_capture()
+            _released.append((xp.cuda.Device().id, pool))
+            if not isinstance(error, Exception):
+                raise
+            raise CaptureFailed(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+    return Replay(graph, pool, kept)
 
-    def launch(_kept: Any = pool) -> None:
-        graph.launch(cupy.cuda.get_current_stream())
 
-    return launch
+def _release(graph: list, pool: Any, device: int) -> None:
+    graph.clear()  # before its memory
+    _released.append((device, pool))
+    _free_released()
+
+
+def _free_released() -> None:
+    """Return the memory of graphs that are gone to the GPU, but for what arrays still use."""
+    for _ in range(len(_released)):
+        device, pool = _released.pop(0)
+        with xp.cuda.Device(device):
+            pool.free_all_blocks()
+            if pool.total_bytes():
+                _released.append((device, pool))
 
 
 class CaptureStream:
-    """Context manager: a separate stream on which work is captured and replayed."""
+    """Context manager: a stream on which work is captured and replayed, not the default one, which cannot capture.
+
+    Streams are used again, because CuPy's pool keeps the memory of each stream for itself.
+    """
 
     def __init__(self) -> None:
         self._stream: Any = None
 
     def __enter__(self) -> None:
-        if SIMULATED:
-            return
-        import cupy
-
-        cupy.cuda.get_current_stream().synchronize()
-        self._stream = self._stream or cupy.cuda.Stream(non_blocking=True)
+        xp.cuda.get_current_stream().synchronize()
+        idle = _idle[xp.cuda.Device().id]
+        self._stream = idle.pop() if idle else xp.cuda.Stream(non_blocking=True)
         self._stream.__enter__()
 
     def __exit__(self, *error: Any) -> None:
-        if not SIMULATED:
-            self._stream.__exit__(*error)
-            self._stream.synchronize()
+        self._stream.__exit__(*error)
+        self._stream.synchronize()
+        _idle[xp.cuda.Device().id].append(self._stream)
+        self._stream = None

@@ -9,7 +9,8 @@
     _double(x.size, x.size, x, out)
 
 launches `x.size` threads, rounded up to whole blocks. Arguments are device arrays, which a kernel sees as flat memory,
-and scalars: integers are passed as int32, NumPy floats in their own dtype. A float literal such as 0.5 would make a
+and scalars: integers are passed as int32, NumPy floats in their own dtype. Arrays are C-contiguous and on the current
+device. A float literal such as 0.5 would make a
 float32 kernel compute in float64, so such numbers are passed as arguments, for example `half`.
 """
 
@@ -21,11 +22,12 @@ import numba.cuda
 import numpy as np
 from numba import int32, uint32
 
-from . import graphs
+from . import tracing, words
 from .availability import SIMULATED
+from .memory import current_device
 
 if SIMULATED:
-    from . import simulator
+    from . import fake_cuda, simulator
 
 # imported by modules whose functions are called by kernels of other modules
 cuda: Any = simulator.here if SIMULATED else numba.cuda
@@ -35,17 +37,18 @@ KERNELS: dict[str, "Kernel"] = {}
 
 
 class Kernel:
-    """A GPU kernel, compiled for each signature at its first launch.
+    """A GPU kernel, compiled for each signature at its first launch on a device.
 
     block: the number of threads of a block
     variant: distinguishes kernels that are created by the same function
-    `signatures`: the signatures it was launched with, such as "*f4" for a float32 array and "i4" for an int32
+    `signatures`: the signatures it was launched with, such as "*f4" for a float32 array and "i4" for an int32, each
+    with the functions that launch it, by device
     """
 
     def __init__(self, function: Callable, block: int = BLOCK, variant: str = "") -> None:
         functools.update_wrapper(self, function)
         self.function, self.block = function, block
-        self.signatures: dict[tuple[str, ...], Any] = {}
+        self.signatures: dict[tuple[str, ...], dict[int, Callable]] = {}
         self.name = f"{function.__module__}:{function.__name__}{variant and ' '}{variant}"
         KERNELS[self.name] = self
 
@@ -58,11 +61,12 @@ class Kernel:
         if not blocks:
             return
         arguments = tuple(self._int32(value) if type(value) is int else value for value in arguments)
-        signature = tuple(map(_word, arguments))
-        if signature not in self.signatures:
-            self.signatures[signature] = self._load(signature)
-        compiled = self.signatures[signature]
-        graphs.do(
+        signature, device = words.of(self.function.__name__, arguments), current_device()
+        on_devices = self.signatures.setdefault(signature, {})
+        compiled = on_devices.get(device)
+        if compiled is None:
+            compiled = on_devices[device] = self._load(signature)
+        tracing.do(
             lambda: compiled(blocks, arguments),
             self.name,
             lambda: (blocks, *(value for value in arguments if isinstance(value, np.generic))),
@@ -78,12 +82,15 @@ class Kernel:
 
     def _load(self, signature: tuple[str, ...]) -> Callable:
         if SIMULATED:
-            function, block = self.function, self.block
-            return lambda blocks, arguments: simulator.launch(function, blocks, block, [*map(_flat, arguments)])
+            return self._simulated
         from . import cubins
 
         compiled = cubins.load(self, signature)
         return lambda blocks, arguments: compiled((blocks,), (self.block,), arguments)
+
+    def _simulated(self, blocks: int, arguments: tuple) -> None:
+        flat = [*map(_flat, arguments)]
+        fake_cuda.submit(lambda: simulator.launch(self.function, blocks, self.block, flat))
 
 
 def kernel(function: Callable) -> Kernel:
@@ -111,11 +118,15 @@ def windows_over(position, length, stride, count):
     return first, min(last + 1, count)
 
 
-def _word(value: Any) -> str:
-    if isinstance(value, np.generic):
-        return f"{value.dtype.kind}{value.dtype.itemsize}"
-    return f"*{value.dtype.kind}{value.dtype.itemsize}"
-
-
 def _flat(value: Any) -> Any:
-    return value if isinstance(value, np.generic) else value.memory.reshape(-1)
+    """Return the memory of an array as a kernel sees it; raise where a GPU would read other memory."""
+    if isinstance(value, np.generic):
+        return value
+    if not value.flags.c_contiguous:
+        raise ValueError(f"launch: an array with strides {value.strides} is not C-contiguous; make a copy that is")
+    if value.device.id != current_device():
+        raise ValueError(
+            f"launch: an array is on device {value.device.id}, but the current device is {current_device()}; choose "
+            f"it with cupy.cuda.Device({value.device.id})"
+        )
+    return value.memory.reshape(-1)

@@ -3,14 +3,13 @@
 import functools
 import importlib
 import inspect
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from . import graphs
+from . import tracing
 from .availability import SIMULATED
 
 
@@ -32,10 +31,36 @@ xp: Any = _fake_cupy() if SIMULATED else _CuPy()
 _moved, _lock = [0, 0], threading.Lock()  # bytes copied to the GPU and from it
 
 
+def cached(maxsize: int) -> Callable[[Callable], Callable]:
+    """`functools.lru_cache` for functions that return device arrays, on each device its own.
+
+    A graph that is being captured keeps them, also when the cache no longer does.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        @functools.lru_cache(maxsize)
+        def on_device(device: int, *arguments: Any, **options: Any) -> Any:
+            return function(*arguments, **options)
+
+        @functools.wraps(function)
+        def called(*arguments: Any, **options: Any) -> Any:
+            return tracing.keep(on_device(current_device(), *arguments, **options))
+
+        called.cache_clear, called.cache_info = on_device.cache_clear, on_device.cache_info  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
+def current_device() -> int:
+    """Return the number of the current device."""
+    return xp.cuda.runtime.getDevice()
+
+
 def to_device(array: np.ndarray) -> Any:
-    """Copy an array to the GPU."""
+    """Copy an array to the GPU, in C order, since kernels see flat memory; CuPy would keep its order."""
     _count(0, array.nbytes)
-    return xp.asarray(array)
+    return xp.asarray(array, order="C")
 
 
 def from_dlpack(tensor: Any) -> Any:
@@ -58,23 +83,20 @@ def transfers() -> tuple[int, int]:
 
 def free_memory() -> int:
     """Return the free bytes of GPU memory."""
-    return sys.maxsize if SIMULATED else xp.cuda.runtime.memGetInfo()[0]
+    return xp.cuda.runtime.memGetInfo()[0]
 
 
 def write(array: Any, values: np.ndarray) -> None:
     """Overwrite a device array with values from the host."""
     _count(0, values.nbytes)
-    if SIMULATED:
-        array.memory[...] = values
-    else:
-        array.set(values)
+    array.set(values)
 
 
 def address(array: Any) -> int:
     """Return the address of a device array or NumPy array."""
     if isinstance(array, np.ndarray):
         return array.ctypes.data
-    return array.memory.ctypes.data if SIMULATED else array.data.ptr
+    return array.data.ptr
 
 
 def on_device(function: Callable) -> Callable:
@@ -155,6 +177,6 @@ def _holds(values: Any, kind: type) -> bool:
 
 
 def _count(direction: int, count: int) -> None:
-    graphs.record_copy(count)
+    tracing.record_copy(count)
     with _lock:
         _moved[direction] += count

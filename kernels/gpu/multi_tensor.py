@@ -29,7 +29,7 @@ import numpy as np
 
 from .availability import SIMULATED
 from .launch import BLOCK, Kernel, cuda, device
-from .memory import address, to_device, to_host, uploader, write, xp
+from .memory import address, cached, to_device, to_host, uploader, write, xp
 
 CHUNK = 4 * BLOCK  # elements for each block
 
@@ -117,7 +117,7 @@ def _are_apart(keys: tuple[tuple[int, ...], ...]) -> bool:
     return all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
 
 
-@functools.lru_cache(maxsize=64)
+@cached(maxsize=64)
 def _table(keys: tuple[tuple[int, ...], ...], numbers: int, dtype: np.dtype) -> Table:
     first, itemsize = keys[0][2], dtype.itemsize
     lines = [(size, *((start - first) // itemsize for start in starts)) for _, size, *starts in keys]
@@ -135,6 +135,7 @@ class _Memory:
 
     def __init__(self, array: Any) -> None:
         self.dtype, self.start, self.memory = array.dtype, address(array), self
+        self.flags, self.device = array.flags, array.device
 
     def reshape(self, _: int) -> "_Memory":
         return self

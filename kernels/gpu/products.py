@@ -17,7 +17,6 @@ parts, which `_add_parts` adds in order, so that no bit depends on the order in 
 Source: NVIDIA, CUDA C++ Programming Guide, "Shared Memory"; Kerr et al., CUTLASS: Fast Linear Algebra in CUDA C++.
 """
 
-import functools
 import os
 from typing import Any, NamedTuple
 
@@ -26,13 +25,13 @@ import numpy as np
 from . import tiles
 from .availability import SIMULATED
 from .launch import Kernel, cuda, kernel, split
-from .memory import to_device, xp
+from .memory import cached, to_device, xp
 from .multi_tensor import address
 from .reduce import add_up
 from .tiles import ALONE, LINES, TERMS
 
 BLOCKS, SHORTEST = (4, 16) if SIMULATED else (512, 512)  # desired number of blocks; minimum terms of a part
-INDEX = np.int32
+INDEX, LARGEST = np.int32, 2**31 - 1  # of offsets
 TF32 = "FASTNN_TF32"
 
 
@@ -49,10 +48,25 @@ class Matrix(NamedTuple):
     fours: int = ALONE
 
 
-@functools.lru_cache(maxsize=1024)
+@cached(maxsize=1024)
 def steps(count: int, step: int = 1) -> Any:
     """Return the table 0, step, 2 * step, ..., of `count` offsets."""
-    return to_device(np.arange(count, dtype=INDEX) * INDEX(step))
+    return table(np.arange(count, dtype=np.int64) * step)
+
+
+def table(offsets: np.ndarray) -> Any:
+    """Return int64 offsets as a table on the GPU. Raises ValueError if one does not fit 32 bits."""
+    check_size(int(offsets.max(initial=0)) + 1)
+    return to_device(offsets.astype(INDEX))
+
+
+def check_size(size: int) -> None:
+    """Raise ValueError if an array of `size` elements is too large for 32-bit offsets."""
+    if size > LARGEST:
+        raise ValueError(
+            f"multiply: an array of {size} elements is too large for a GPU; expected fewer than 2**31, also in padded "
+            f"images; split the batch into {-(-size // LARGEST)} parts or more"
+        )
 
 
 def rows_of(memory: Any, rows: int, columns: int) -> Matrix:
@@ -76,6 +90,8 @@ def multiply(left, right, out, bias=None, bias_of=(0, 0), floor=-np.inf):
     bias: memory whose element bias_of[0]*i + bias_of[1]*j is added; floor: the minimum of out; NaN stays NaN
     """
     M, N, K = len(out.outer), len(out.terms), len(left.terms)
+    for memory in (left.memory, right.memory, out.memory):
+        check_size(memory.size)
     dtype = out.memory.dtype
     biases = (out.memory if bias is None else bias, *bias_of, int(bias is not None))
     CHOSEN(M, N, K, (*left, *right, *biases), (dtype.type(0), dtype.type(floor)), out[:3])
@@ -115,6 +131,7 @@ def on_tiles(M, N, K, operands, numbers, out):
     if parts == 1:
         tile.kernel.launch(blocks, columns, 1, chunk, M, N, K, *operands, *numbers, *out)
         return
+    check_size(parts * M * N)
     sums, (zero, floor) = xp.empty((parts, M, N), out[0].dtype), numbers
     no_bias, no_floor = (sums, 0, 0, 0), zero.dtype.type(-np.inf)
     here = sums, steps(M, N), steps(N)

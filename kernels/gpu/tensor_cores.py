@@ -10,7 +10,8 @@ A row of a strip holds DEPTH terms of one line, in pieces of four. `ldmatrix` re
 once. To avoid bank conflicts the pieces are swizzled: piece p of row r is at p ^ (r // 2 % 4).
 
 Factors have a 10-bit mantissa instead of 23 bits: the error of an output is about 1e-3 of the sum of the magnitudes of
-its products. Enabled by FASTNN_TF32=1.
+its products. Tensor cores round sums differently from one architecture to the next, so bits depend on the GPU. Enabled
+by FASTNN_TF32=1.
 """
 
 from numba import float32, int32, uint32

@@ -1,11 +1,14 @@
 """Errors if the cuda backend cannot run, on simulated machines of every kind."""
 
 import ctypes
+import os
 import re
 import sys
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import gpu_machine
 import pytest
 
 import fastnn
@@ -15,6 +18,7 @@ driver = pytest.importorskip("fastnn.kernels.gpu.availability", reason="the back
 memory, fake_cupy = (pytest.importorskip(f"fastnn.kernels.gpu.{name}") for name in ("memory", "fake_cupy"))
 
 EXPECTED = "expected an NVIDIA GPU, its driver, numba-cuda and CuPy"
+LIBRARIES = f"{EXPECTED}, with their libraries; set CUDA_HOME to the folder of a CUDA toolkit, or"
 SIMULATOR = "or have numba simulate a GPU, slowly, with NUMBA_ENABLE_CUDASIM=1 in the environment"
 EITHER = 'pip install "fastnn-numba[cuda13]", or cuda12 for a driver older than 580'
 
@@ -45,10 +49,14 @@ def machine(monkeypatch):
     monkeypatch.setattr(switch, "_reason", switch._reason.__wrapped__)
     monkeypatch.setattr(driver, "SIMULATED", False)
     monkeypatch.setattr(arrays, "DEVICE_ARRAYS", ())
+    monkeypatch.setattr(driver, "_toolkits", lambda: iter(()))
+    for name in ("CUDA_HOME", "CUDA_PATH"):
+        monkeypatch.setenv(name, "")  # so that it is as before after the test
+        monkeypatch.delenv(name)
 
-    def make(version, packages=("numba_cuda", "cupy", "cuda.core"), count=lambda: 1, lacking=()):
+    def make(version, packages=("numba_cuda", "cupy", "cuda.core"), count=lambda: 1, lacking=(), capability="90"):
         def load(name):
-            if name in lacking:
+            if name in lacking and not os.environ.get("CUDA_HOME"):
                 raise NotFound(name)
 
         runtime = SimpleNamespace(
@@ -56,7 +64,7 @@ def machine(monkeypatch):
             CUDARuntimeError=RuntimeFailure,
             getDeviceProperties=lambda device: {"name": b"NVIDIA Example"},
         )
-        device = SimpleNamespace(id=0, compute_capability="90")
+        device = SimpleNamespace(id=0, compute_capability=capability)
         cuda = module("cupy.cuda", runtime=runtime, Device=lambda: device)
         pathfinder = SimpleNamespace(load_nvidia_dynamic_lib=load, DynamicLibNotFoundError=NotFound)
         there = {
@@ -117,7 +125,7 @@ def test_with_packages_that_cannot_be_imported(machine):
     machine(13000, ("numba_cuda", "cupy"))
     reason, remedy = reason_and_remedy()
     assert reason.startswith("importing cuda.core failed (")
-    assert remedy == f'{EXPECTED}, with their libraries; pip install "fastnn-numba[cuda13]"'
+    assert remedy == f'{LIBRARIES} pip install "fastnn-numba[cuda13]"'
 
 
 @pytest.mark.parametrize(
@@ -138,8 +146,35 @@ def test_the_cause_is_named_not_the_advice_around_it(monkeypatch, error, cause, 
 @pytest.mark.parametrize("name", ["nvvm", "nvJitLink"])
 def test_without_a_library(machine, name):
     machine(12080, lacking=[name])
-    remedy = f'{EXPECTED}, with their libraries; pip install "fastnn-numba[cuda12]"'
+    remedy = f'{LIBRARIES} pip install "fastnn-numba[cuda12]"'
     assert reason_and_remedy() == (f"CUDA's library {name} cannot be loaded", remedy)
+
+
+@pytest.mark.parametrize("has_nvcc", [True, False])
+def test_a_toolkit_is_found_without_its_variable(machine, monkeypatch, tmp_path, has_nvcc):
+    """Through nvcc, also if that is a link, or at its usual place."""
+    folders, link = [tmp_path / "cuda-13.1", tmp_path / "cuda"], tmp_path / "nvcc"
+    for folder in folders[: 1 + (not has_nvcc)]:
+        (folder / "bin").mkdir(parents=True)
+    (folders[not has_nvcc] / "nvvm").mkdir()
+    link.symlink_to(folders[0] / "bin" / "nvcc")
+    monkeypatch.undo()
+    monkeypatch.setattr(driver.shutil, "which", lambda name: str(link) if name == "nvcc" and has_nvcc else None)
+    monkeypatch.setattr(driver, "Path", lambda path: folders[1] if path == "/usr/local/cuda" else Path(path))
+    found = [*driver._toolkits()]
+    assert found == [*folders[:1] * has_nvcc, folders[1]]
+    monkeypatch.undo()
+
+
+def test_a_toolkit_serves_libraries_that_no_package_has(machine, monkeypatch, tmp_path):
+    (tmp_path / "new" / "nvvm").mkdir(parents=True)
+    monkeypatch.setattr(driver, "_toolkits", lambda: iter([tmp_path / "none", tmp_path / "new", tmp_path / "old"]))
+    machine(12080, lacking=["nvvm"])
+    assert fastnn.backends()[-1].available
+    assert os.environ["CUDA_HOME"] == str(tmp_path / "new")
+    monkeypatch.setenv("CUDA_HOME", "")
+    monkeypatch.setenv("CUDA_PATH", "/chosen")
+    assert reason_and_remedy()[0] == "CUDA's library nvvm cannot be loaded"
 
 
 def test_a_driver_too_old_for_the_packages(machine):
@@ -171,9 +206,10 @@ def test_a_driver_that_fails(machine):
     assert reason_and_remedy() == ("the driver fails (cudaErrorUnknown: unknown error)", remedy)
 
 
-def test_with_a_gpu(machine):
-    machine(13000)
-    assert fastnn.backends()[-1] == ("cuda", True, "", "", "NVIDIA Example, compute capability 9.0")
+@pytest.mark.parametrize(("digits", "capability"), [("80", "8.0"), ("90", "9.0"), ("100", "10.0"), ("121", "12.1")])
+def test_with_a_gpu(machine, digits, capability):
+    machine(13000, capability=digits)
+    assert fastnn.backends()[-1] == ("cuda", True, "", "", f"NVIDIA Example, compute capability {capability}")
     fastnn.set_backend("auto")
     assert fastnn.get_backend() == "cuda"
 
@@ -197,6 +233,35 @@ def test_a_numba_without_the_simulator(machine, monkeypatch):
     reason, remedy = reason_and_remedy()
     assert reason.startswith("importing numba.cuda failed (")
     assert remedy == "expected numba's simulator of a GPU; install it with: pip install numba-cuda"
+
+
+# ---- tests that need a GPU ----
+
+
+@pytest.mark.parametrize(
+    ("version", "reason", "skipped"),
+    [
+        (None, "there is no driver of an NVIDIA GPU", True),
+        (13000, "there is no numba-cuda", True),
+        (13000, "the driver finds no GPU (it counts 0)", True),
+        (13000, "CUDA's library nvvm cannot be loaded", False),
+        (13000, "importing cupy failed (libfew.so: not there)", False),
+        (13000, "the driver fails (cudaErrorUnknown: unknown error)", False),
+    ],
+)
+def test_a_gpu_that_cannot_be_used_is_a_failure_not_a_skip(version, reason, skipped):
+    line = SimpleNamespace(available=False, reason=reason, remedy="set CUDA_HOME")
+    if skipped:
+        assert gpu_machine.reason_to_skip(line, version, False) == f"no NVIDIA GPU to run on: {reason}"
+    else:
+        with pytest.raises(pytest.fail.Exception, match=f"{re.escape(reason)}; set CUDA_HOME"):
+            gpu_machine.reason_to_skip(line, version, False)
+
+
+def test_where_the_tests_on_a_gpu_run():
+    line = SimpleNamespace(available=True)
+    assert gpu_machine.reason_to_skip(line, 13000, False) == ""
+    assert gpu_machine.reason_to_skip(line, None, True) == "the simulator is too slow for these sizes"
 
 
 # ---- the driver's version ----

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numba import cuda, float32
 
-from fastnn.kernels.gpu import products
+from fastnn.kernels.gpu import convolution, products
 from fastnn.kernels.gpu.launch import Kernel
 from fastnn.kernels.gpu.memory import on_device, to_device, to_host
 from fastnn.kernels.gpu.products import Matrix, columns_of, multiply, rows_of, steps
@@ -136,3 +136,27 @@ def test_a_wrong_value_of_fastnn_tf32(monkeypatch):
     monkeypatch.setenv(products.TF32, "yes")
     with pytest.raises(ValueError, match="FASTNN_TF32: 'yes' is unknown; expected 0 or 1; set one of these"):
         product(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32))
+
+
+def test_offsets_of_more_than_32_bits():
+    """They would wrap silently; nothing as large is allocated here."""
+    expected = "expected fewer than 2\\*\\*31, also in padded images; split the batch into 2 parts or more"
+    with pytest.raises(
+        ValueError, match=f"an array of {2**31 + 2**15 + 1} elements is too large for a GPU; {expected}"
+    ):
+        products.steps(2**16 + 2, 2**15)
+    for table in (
+        lambda: convolution._grid(40, 1, 1, 2**26, (1, 1), 1),
+        lambda: convolution._taps(33, 1, 1, 2**13, 2**13, (1, 1)),
+        lambda: convolution._images(33, 2**10, 2**16),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            table()
+    large = np.broadcast_to(np.float32(1), (2**15, 2**16 + 1))
+    some = Matrix(large, np.zeros(1, np.int32), np.zeros(1, np.int32))
+    for operands in ((some, matrix(np.ones((1, 1))), matrix(np.ones((1, 1)))), (matrix(np.ones((1, 1))), some, some)):
+        with pytest.raises(ValueError, match=expected):
+            multiply(*operands)
+    x = np.broadcast_to(np.float32(1), (2**9, 1, 2**11 - 2, 2**11 - 2))
+    with pytest.raises(ValueError, match=expected):
+        convolution._spread(x, (1, 1), (1, 1), (2**11, 2**11))

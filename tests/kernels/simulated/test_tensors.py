@@ -30,6 +30,12 @@ def on_gpu(array, device=GpuTensor.device):
     return torch.from_numpy(np.array(array)).as_subclass(GpuTensor)
 
 
+def from_dlpack(array):
+    tensor = torch.from_numpy(array.memory).as_subclass(GpuTensor)
+    tensor.kept = array  # as a capsule keeps the memory of an array
+    return tensor
+
+
 @pytest.fixture(autouse=True)
 def _fake_torch(monkeypatch):
     fake = types.SimpleNamespace(
@@ -37,7 +43,7 @@ def _fake_torch(monkeypatch):
         float64=torch.float64,
         tensor=lambda value, dtype, device: on_gpu(value, device),
         from_numpy=on_gpu,
-        from_dlpack=lambda array: torch.from_numpy(array.memory).as_subclass(GpuTensor),
+        from_dlpack=from_dlpack,
     )
     monkeypatch.setattr(tensors, "_torch", lambda: fake)
 
