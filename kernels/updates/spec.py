@@ -35,7 +35,7 @@ def _torch_step(rule):
         fused = {"fused": True} if "fused" in inspect.signature(kind).parameters else {}
         optimizer = kind([w], **rule.torch.arguments({name: s[name] for name in rule.defaults}), **fused)
         state = optimizer.state[w]
-        state["step"] = torch.tensor(s.get("t", 1) - 1.0)
+        state["step"] = torch.tensor(s.get("t", 1) - 1.0, device=w.device)  # fused optimizers expect it there
         for ours, theirs in rule.torch.state.items():
             state[theirs] = getattr(t, ours) / (-s["learning_rate"] if ours == "velocity" else 1)
 
