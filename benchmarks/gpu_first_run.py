@@ -41,7 +41,7 @@ from fastnn.solver import Solver
 
 ROOT = Path(__file__).parents[1]
 TESTS = ROOT / "tests" / "kernels" / "gpu" / "test_gpu.py"
-LONG = "not sanitizer and not full_size and not thousand"
+LONG = "not sanitizer and not full_size and not thousand and not tensor_cores"
 CHECKS = ("products", "training")
 TOOLS = ("memcheck", "racecheck")
 AFFINE = ((1, 1, 1), (37, 131, 61), (100, 3072, 100), (129, 515, 257), (257, 8, 1030))  # N, D, M

@@ -17,7 +17,10 @@
     multi_tensor    one launch for many arrays
     reduce          sums over many elements, by blocks of threads
     normalize       batch and group normalization
-    products        matrix products: one thread per output, on `tiles`, or on `tensor_cores`
+    products        matrix products: one thread per output, or on tiles
+    tiles, thin_tiles, tensor_cores    tiles in shared memory, of few rows, on tensor cores
+    tile_shapes     their sizes and kernels
+    cost            chooses a tile by a model of its time
     vector_loads    128-bit loads and stores, asynchronous copies
     warp            shuffles and tensor-core instructions of a warp
     convolution     a convolution and its gradients as matrix products

@@ -32,7 +32,9 @@ def forward(x, w, b, geometry, floor=-np.inf):
     filters = rows_of(w, F, K)
     grid = _grid(N, OH, OW, C * H * W, geometry.stride, W)
     windows = Matrix(_spread(x, geometry.pad, (1, 1), (H, W)), grid, _taps(C, KH, KW, H, W, geometry.dilation))
-    multiply(filters, windows, Matrix(out, steps(F, OH * OW), _images(N, F, OH * OW)), b, (1, 0), floor)
+    multiply(
+        filters, windows._replace(overlap=KW), Matrix(out, steps(F, OH * OW), _images(N, F, OH * OW)), b, (1, 0), floor
+    )
     return out
 
 
@@ -44,7 +46,7 @@ def backward(dout, x, w, geometry, need_dx):
     outputs = Matrix(dout, steps(F, P), _images(N, F, P), TERMS if in_fours(dout, P) else ALONE)
     grid = _grid(N, OH, OW, C * padded[0] * padded[1], geometry.stride, padded[1])
     windows = Matrix(_spread(x, geometry.pad, (1, 1), padded), _taps(C, KH, KW, *padded, geometry.dilation), grid)
-    multiply(outputs, windows, rows_of(dw, F, K))
+    multiply(outputs, windows._replace(overlap=KW), rows_of(dw, F, K))
     return _input_gradients(dout, w, geometry) if need_dx else None, dw, db
 
 
@@ -57,7 +59,7 @@ def _input_gradients(dout, w, geometry):
         _spread(dout, border, geometry.stride, size), grid, _taps(F, KH, KW, *size, geometry.dilation, flipped=True)
     )
     filters = Matrix(w, steps(C, KH * KW), _images(F, C, KH * KW))
-    multiply(filters, windows, Matrix(dx, steps(C, H * W), _images(N, C, H * W)))
+    multiply(filters, windows._replace(overlap=KW), Matrix(dx, steps(C, H * W), _images(N, C, H * W)))
     return dx
 
 

@@ -203,5 +203,6 @@ def allocate(size: int) -> Block:
 runtime = SimpleNamespace(
     CUDARuntimeError=CUDARuntimeError,
     getDevice=lambda: _state.device,
+    deviceGetAttribute=lambda attribute, device: {16: 4}[attribute],
     memGetInfo=lambda: (CAPACITY - _allocated[_state.device], CAPACITY),
 )

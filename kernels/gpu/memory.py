@@ -28,6 +28,7 @@ def _fake_cupy() -> Any:
 
 xp: Any = _fake_cupy() if SIMULATED else _CuPy()
 
+_MULTIPROCESSORS = 16  # cudaDevAttrMultiProcessorCount
 _moved, _lock = [0, 0], threading.Lock()  # bytes copied to the GPU and from it
 
 
@@ -55,6 +56,16 @@ def cached(maxsize: int) -> Callable[[Callable], Callable]:
 def current_device() -> int:
     """Return the number of the current device."""
     return xp.cuda.runtime.getDevice()
+
+
+@functools.cache
+def _multiprocessors(device: int) -> int:
+    return xp.cuda.runtime.deviceGetAttribute(_MULTIPROCESSORS, device)
+
+
+def multiprocessors() -> int:
+    """Return the number of multiprocessors of the current device."""
+    return _multiprocessors(current_device())
 
 
 def to_device(array: np.ndarray) -> Any:

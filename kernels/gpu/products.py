@@ -9,10 +9,11 @@ plus the offset within the window.
 `plain_product` is the definition: a thread computes one output and reads two numbers for every two operations, so
 memory bandwidth is the limit.
 
-`tiled_product` reads each number once for a whole tile. The threads of a block load a strip of both matrices, a few
-terms deep, into shared memory; then each thread adds the products of the strip to its outputs, which stay in registers:
-see `tiles`, and `tensor_cores`. If there are few tiles and long sums, as in a convolution's dw, the sums are cut into
-parts, which `_add_parts` adds in order, so that no bit depends on the order in which they were computed.
+On tiles each number is read once for a whole tile. The threads of a block load a strip of both matrices, a few terms
+deep, into shared memory; then each thread adds the products of the strip to its outputs, which stay in registers: see
+`tiles`, `thin_tiles` for matrices of few rows, and `tensor_cores`. `cost` chooses the tile. If there are few tiles and
+long sums, as in a convolution's dw, the sums are cut into parts, which `_add_parts` adds in order, so that no bit
+depends on the order in which they were computed.
 
 Source: NVIDIA, CUDA C++ Programming Guide, "Shared Memory"; Kerr et al., CUTLASS: Fast Linear Algebra in CUDA C++.
 """
@@ -22,15 +23,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import tiles
+from . import cost, tile_shapes
 from .availability import SIMULATED
-from .launch import Kernel, cuda, kernel, split
-from .memory import cached, to_device, xp
+from .launch import cuda, kernel, split
+from .memory import cached, multiprocessors, to_device, xp
 from .multi_tensor import address
 from .reduce import add_up
 from .tiles import ALONE, LINES, TERMS
 
-BLOCKS, SHORTEST = (4, 16) if SIMULATED else (512, 512)  # desired number of blocks; minimum terms of a part
+SHORTEST = 16 if SIMULATED else 64  # minimum terms of a part
 INDEX, LARGEST = np.int32, 2**31 - 1  # of offsets
 TF32 = "FASTNN_TF32"
 
@@ -39,13 +40,15 @@ class Matrix(NamedTuple):
     """A matrix whose element (i, k) is at memory[outer[i] + terms[k]]; both tables are int32 device arrays.
 
     fours: which four elements, from an index that is a multiple of four, are contiguous and aligned to 16 bytes: TERMS
-    (of one line), LINES (for one term) or ALONE (none)
+    (of one line), LINES (for one term) or ALONE (none); the number of terms, or of lines, is then a multiple of four
+    overlap: how many adjacent elements are mostly the same numbers, as in windows with that many columns
     """
 
     memory: Any
     outer: Any
     terms: Any
     fours: int = ALONE
+    overlap: int = 1
 
 
 @cached(maxsize=1024)
@@ -94,7 +97,8 @@ def multiply(left, right, out, bias=None, bias_of=(0, 0), floor=-np.inf):
         check_size(memory.size)
     dtype = out.memory.dtype
     biases = (out.memory if bias is None else bias, *bias_of, int(bias is not None))
-    CHOSEN(M, N, K, (*left, *right, *biases), (dtype.type(0), dtype.type(floor)), out[:3])
+    overlap = max(left.overlap, right.overlap)
+    CHOSEN(M, N, K, (*left[:4], *right[:4], *biases), (dtype.type(0), dtype.type(floor)), out[:3], overlap)
 
 
 def affine(x, w, b, floor=-np.inf):
@@ -116,46 +120,38 @@ def affine_gradients(dout, x, w, need_dx):
     return dx, dw, db
 
 
-def one_by_one(M, N, K, operands, numbers, out):
+def one_by_one(M, N, K, operands, numbers, out, overlap):
     """Compute a product with one thread for each output."""
     plain_product(M * N, M, N, K, *operands[:3], *operands[4:7], *operands[8:], *numbers, *out)
 
 
-def on_tiles(M, N, K, operands, numbers, out):
-    """Compute a product with one block of threads for each tile, or for each part of its sums."""
-    tile = tile_of(out[0].dtype)
-    columns, blocks = -(-N // tile.wide), -(-M // tile.tall) * -(-N // tile.wide)
-    parts = max(1, min(BLOCKS // max(1, blocks), K // SHORTEST))
-    chunk = max(1, -(-K // (parts * tile.depth))) * tile.depth
-    parts = max(1, -(-K // chunk))
+def on_tiles(M, N, K, operands, numbers, out, overlap):
+    """Compute a product with one block of threads for each tile, or for each part of its sums.
+
+    Tiles are at least as wide as tall, so a narrow product is computed transposed.
+    """
+    if N < M and N < WIDEST:
+        left, right, (bias, row, column, has_bias) = operands[:4], operands[4:8], operands[8:]
+        M, N, operands, out = N, M, (*right, *left, bias, column, row, has_bias), (out[0], out[2], out[1])
+    plan = plan_of(M, N, K, out[0].dtype, overlap)
+    tile, chunk = plan
+    kernel, columns = tile_shapes.KERNELS[tile.name], -(-N // tile.wide)
+    blocks, parts = cost.blocks_of(plan, M, N, K)
     if parts == 1:
-        tile.kernel.launch(blocks, columns, 1, chunk, M, N, K, *operands, *numbers, *out)
+        kernel.launch(blocks, columns, 1, chunk, M, N, K, *operands, *numbers, *out)
         return
     check_size(parts * M * N)
     sums, (zero, floor) = xp.empty((parts, M, N), out[0].dtype), numbers
     no_bias, no_floor = (sums, 0, 0, 0), zero.dtype.type(-np.inf)
     here = sums, steps(M, N), steps(N)
-    tile.kernel.launch(blocks * parts, columns, parts, chunk, M, N, K, *operands[:8], *no_bias, zero, no_floor, *here)
+    kernel.launch(blocks * parts, columns, parts, chunk, M, N, K, *operands[:8], *no_bias, zero, no_floor, *here)
     _add_parts(M * N, parts, M, N, sums, *operands[8:], floor, *out)
 
 
-class Tile(NamedTuple):
-    """A kernel and the shape of the tile of outputs that a block computes."""
-
-    kernel: Kernel
-    tall: int
-    wide: int
-    depth: int  # terms of a strip
-
-
-def tile_of(dtype) -> Tile:
-    """Return the tile for a dtype, on tensor cores if TF32 is enabled."""
-    if dtype.itemsize == 4 and uses_tf32():
-        from . import tensor_cores
-
-        return Tile(tensor_cores.tensor_product, tensor_cores.TALL, tensor_cores.WIDE, tensor_cores.DEPTH)
-    side = tiles.SIDES[dtype.itemsize]
-    return Tile(tiles.TILED[dtype.itemsize], side, side, tiles.DEPTHS[dtype.itemsize])
+def plan_of(M, N, K, dtype, overlap=1) -> cost.Plan:
+    """Return the tile and the parts for a product, on tensor cores if TF32 is enabled."""
+    tiles = tile_shapes.FLOAT64 if dtype.itemsize == 8 else tile_shapes.TF32 if uses_tf32() else tile_shapes.FLOAT32
+    return cost.choose(tiles, M, N, K, GPU._replace(sms=multiprocessors()), SHORTEST, dtype.itemsize, overlap)
 
 
 def uses_tf32() -> bool:
@@ -166,6 +162,9 @@ def uses_tf32() -> bool:
     return value == "1"
 
 
+# the simulator's is so slow that sums are cut wherever that fills its multiprocessors
+GPU = cost.REFERENCE._replace(clock=1e3, cache=1e6) if SIMULATED else cost.REFERENCE
+WIDEST = 8 if SIMULATED else 128
 CHOSEN = one_by_one if SIMULATED else on_tiles  # the simulator is slowest where threads wait for each other
 
 

@@ -1,7 +1,7 @@
 """Float32 matrix products on TF32 tensor cores: see `products` for the tables, `warp` for the instructions.
 
-A warp computes DOWN x OVER small products, with one instruction for every eight terms, and keeps their sums in
-registers. It loads the factors from strips in shared memory, four small matrices with one `ldmatrix` instruction.
+A warp computes some small products, with one instruction for every eight terms, and keeps their sums in registers. It
+loads the factors from strips in shared memory, four small matrices with one `ldmatrix` instruction.
 
 Strips are copied to shared memory asynchronously, while the threads multiply. There are three: one is read while two
 are being copied. Copies are 16 bytes long if four terms are contiguous in memory, else one number.
@@ -16,127 +16,150 @@ by FASTNN_TF32=1.
 
 from numba import float32, int32, uint32
 
-from .availability import SIMULATED
 from .launch import Kernel, cuda, device, split
-from .tiles import TERMS
-from .vector_loads import commit, copy, copy4, wait_but_one
+from .tiles import TERMS, finish
+from .vector_loads import commit, copy, copy4, load4, wait_but_one
 from .warp import COLUMNS, ROWS, SUMS, WARP, load_matrices, multiply_add, to_tf32
 
-WARPS_DOWN, WARPS_ACROSS = (1, 2) if SIMULATED else (2, 4)  # warps of a block
-DOWN, OVER = (2, 2) if SIMULATED else (4, 4)  # small products of a warp
-TALL, WIDE, DEPTH = WARPS_DOWN * DOWN * ROWS, WARPS_ACROSS * OVER * COLUMNS, 16  # shape of a tile
-THREADS = WARPS_DOWN * WARPS_ACROSS * WARP
-LEFT_STRIP, RIGHT_STRIP, PIECES = TALL * DEPTH, WIDE * DEPTH, DEPTH // 4
-LEFT_STRIPS, RIGHT_STRIPS = 3 * LEFT_STRIP, 3 * RIGHT_STRIP
-LEFT_SHARE, RIGHT_SHARE = LEFT_STRIP // THREADS, RIGHT_STRIP // THREADS  # numbers that a thread copies
-ALL_SUMS, ALL_RIGHT = DOWN * OVER * SUMS, OVER * 2
+DEPTH, PIECES = 16, 4  # terms of a strip, and of a line of it
 
 
 @device
 def _offset(row, piece):
     """Return the offset of a piece of a row in a strip."""
-    return row * DEPTH + 4 * (piece ^ ((row >> 1) & 3))
+    return int32(row * DEPTH + 4 * (piece ^ ((row >> 1) & 3)))
 
 
 @device
-def _fetch(strips, at, tall, share, memory, outer, terms, fours, start, count, first, end):
-    """Start copying a strip of `tall` lines from `start` on; each thread copies `share` numbers."""
+def _own_piece(number, tall, fours):
+    """Return row and piece of the four numbers with this number in a strip of `tall` lines."""
     if fours == TERMS:
-        for turn in range(share // 4):
-            row, piece = split(cuda.threadIdx.x + turn * THREADS, PIECES)
-            line, k = start + row, first + 4 * piece
-            inside = line < count and k < end
-            source = outer[line] + terms[k] if inside else 0
-            copy4(strips, at + _offset(row, piece), memory, source, min(4, end - k) if inside else 0)
+        row, piece = split(number, PIECES)
     else:
-        deep, row = split(cuda.threadIdx.x, tall)
-        line = start + row
-        address = outer[line] if line < count else 0
-        for turn in range(share):
-            along = deep + turn * (THREADS // tall)
-            k = first + along
-            inside = line < count and k < end
-            piece, rest = split(along, 4)
-            source = address + terms[k] if inside else 0
-            copy(strips, at + _offset(row, piece) + rest, memory, source, 1 if inside else 0)
+        piece, row = split(number, tall)
+    return row, piece
 
 
-def _tensor_product(
-    columns, parts, chunk, M, N, K, left, left_outer, left_terms, left_fours, right, right_outer, right_terms,
-    right_fours, bias, bias_row, bias_column, has_bias, zero, floor, out, out_rows, out_columns,
-):  # fmt: skip
-    left_strips = cuda.shared.array(LEFT_STRIPS, float32, alignment=16)
-    right_strips = cuda.shared.array(RIGHT_STRIPS, float32, alignment=16)
-    sums = cuda.local.array(ALL_SUMS, float32)
-    factors = cuda.local.array(ALL_RIGHT, uint32)
-    tile, part = split(cuda.blockIdx.x, parts)
-    down, across = split(tile, columns)
-    warp, lane = split(cuda.threadIdx.x, WARP)
-    warp_row, warp_column = split(warp, WARPS_ACROSS)
-    top, start = down * TALL, across * WIDE
-    a_row, a_piece = warp_row * DOWN * ROWS + (lane & 15), lane >> 4  # row that this lane addresses in `load_matrices`
-    b_row, b_piece = warp_column * OVER * COLUMNS + (lane & 7) + 8 * (lane >> 4), (lane >> 3) & 1
-    first, end = part * chunk, min((part + 1) * chunk, K)
-    for i in range(ALL_SUMS):
-        sums[i] = zero
-    for ahead in range(2):
-        from_term = first + ahead * DEPTH
-        _fetch(
-            left_strips, ahead * LEFT_STRIP, TALL, LEFT_SHARE, left, left_outer, left_terms, left_fours, top, M,
-            from_term, end,
-        )  # fmt: skip
-        _fetch(
-            right_strips, ahead * RIGHT_STRIP, WIDE, RIGHT_SHARE, right, right_outer, right_terms, right_fours, start,
-            N, from_term, end,
-        )  # fmt: skip
-        commit()
-    now, free = int32(0), int32(2)  # the strip to read, and the one to copy to
-    while first < end:
-        wait_but_one()
-        cuda.syncthreads()  # all copies of this strip have arrived, and all threads have read the previous one
-        if first + 2 * DEPTH < end:
-            _fetch(
-                left_strips, free * LEFT_STRIP, TALL, LEFT_SHARE, left, left_outer, left_terms, left_fours, top, M,
-                first + 2 * DEPTH, end,
+@device
+def _copy_strip(strips, at, tall, threads, turns, memory, offsets, terms, fours, first, end, is_inside):
+    """Start copying a thread's numbers of a strip; is_inside: if the strip is known to be complete."""
+    for turn in range(turns):
+        number = cuda.threadIdx.x + turn * threads
+        if tall * PIECES % threads == 0 or number < tall * PIECES:
+            row, piece = _own_piece(number, tall, fours)
+            offset, k, there = offsets[turn], int32(first + 4 * piece), int32(at + _offset(row, piece))
+            if fours == TERMS:
+                copy4(strips, there, memory, int32(offset + terms[k]) if k < end else int32(0), 4 if k < end else 0)
+            elif is_inside or first + DEPTH <= end:
+                places = load4(terms, k)
+                for i in range(4):
+                    copy(strips, there + i, memory, int32(offset + places[i]), 1)
+            else:
+                for i in range(4):
+                    source = int32(offset + terms[k + i]) if k + i < end else int32(0)
+                    copy(strips, there + i, memory, source, 1 if k + i < end else 0)
+
+
+def tensor_product_of(
+    warps_down: int, warps_across: int, products_down: int, products_over: int, name: str, modes=None
+):
+    """Return a kernel whose blocks have warps_down x warps_across warps with products_down x products_over products.
+
+    modes: `fours` of both matrices, if they are known when it is compiled, to count instructions
+    """
+    tall, wide = warps_down * products_down * ROWS, warps_across * products_over * COLUMNS
+    threads, own, own_right = warps_down * warps_across * WARP, products_down * products_over * SUMS, products_over * 2
+    left_strip, right_strip = tall * DEPTH, wide * DEPTH
+    left_turns, right_turns = -(-tall * PIECES // threads), -(-wide * PIECES // threads)
+    left_strips_size, right_strips_size = 3 * left_strip, 3 * right_strip
+    warp_tall, warp_wide = products_down * ROWS, products_over * COLUMNS
+    is_fixed, (left_mode, right_mode) = modes is not None, modes or (0, 0)
+
+    def tensor_product(
+        columns, parts, chunk, M, N, K, left, left_outer, left_terms, left_fours, right, right_outer, right_terms,
+        right_fours, bias, bias_row, bias_column, has_bias, zero, floor, out, out_rows, out_columns,
+    ):  # fmt: skip
+        if is_fixed:
+            left_fours, right_fours = int32(left_mode), int32(right_mode)
+        left_strips = cuda.shared.array(left_strips_size, float32, alignment=16)
+        right_strips = cuda.shared.array(right_strips_size, float32, alignment=16)
+        sums = cuda.local.array(own, float32)
+        factors = cuda.local.array(own_right, uint32)
+        left_offsets, right_offsets = cuda.local.array(left_turns, int32), cuda.local.array(right_turns, int32)
+        tile, part = split(cuda.blockIdx.x, parts)
+        tile_row, tile_column = split(tile, columns)
+        warp, lane = split(cuda.threadIdx.x, WARP)
+        warp_row, warp_column = split(warp, warps_across)
+        top, start = tile_row * tall, tile_column * wide
+        # the rows that this lane addresses in `load_matrices`
+        a_row, a_piece = warp_row * warp_tall + (lane & 15), lane >> 4
+        b_row, b_piece = warp_column * warp_wide + (lane & 7) + 8 * (lane >> 4), (lane >> 3) & 1
+        for turn in range(left_turns):  # a line behind the last one is replaced by that: its outputs are not stored
+            row, _ = _own_piece(cuda.threadIdx.x + turn * threads, tall, left_fours)
+            left_offsets[turn] = left_outer[min(top + row, M - 1)]
+        for turn in range(right_turns):
+            row, _ = _own_piece(cuda.threadIdx.x + turn * threads, wide, right_fours)
+            right_offsets[turn] = right_outer[min(start + row, N - 1)]
+        first, end = int32(part * chunk), int32(min((part + 1) * chunk, K))
+        for i in range(own):
+            sums[i] = zero
+        for ahead in range(2):
+            begin = int32(first + ahead * DEPTH)
+            _copy_strip(
+                left_strips, ahead * left_strip, tall, threads, left_turns, left, left_offsets, left_terms, left_fours,
+                begin, end, is_fixed,
             )  # fmt: skip
-            _fetch(
-                right_strips, free * RIGHT_STRIP, WIDE, RIGHT_SHARE, right, right_outer, right_terms, right_fours,
-                start, N, first + 2 * DEPTH, end,
+            _copy_strip(
+                right_strips, ahead * right_strip, wide, threads, right_turns, right, right_offsets, right_terms,
+                right_fours, begin, end, is_fixed,
             )  # fmt: skip
-        commit()  # an empty group at the end, so that the last but one is always this strip
-        for eight in range(DEPTH // 8):
-            for b in range(OVER // 2):
-                row = b_row + b * 2 * COLUMNS
-                four = load_matrices(right_strips, now * RIGHT_STRIP + _offset(row, 2 * eight + b_piece))
-                factors[4 * b], factors[4 * b + 1] = to_tf32(four[0]), to_tf32(four[1])
-                factors[4 * b + 2], factors[4 * b + 3] = to_tf32(four[2]), to_tf32(four[3])
-            for a in range(DOWN):
-                row = a_row + a * ROWS
-                four = load_matrices(left_strips, now * LEFT_STRIP + _offset(row, 2 * eight + a_piece))
-                a0, a1, a2, a3 = to_tf32(four[0]), to_tf32(four[1]), to_tf32(four[2]), to_tf32(four[3])
-                for b in range(OVER):
-                    at = (a * OVER + b) * SUMS
-                    c = multiply_add(
-                        a0, a1, a2, a3, factors[2 * b], factors[2 * b + 1],
-                        sums[at], sums[at + 1], sums[at + 2], sums[at + 3],
+            commit()
+        now, free = int32(0), int32(2)  # the strip to read, and the one to copy to
+        while first < end:
+            wait_but_one()
+            cuda.syncthreads()  # all copies of this strip have arrived, and all threads have read the previous one
+            begin = int32(first + 2 * DEPTH)
+            if begin < end:
+                _copy_strip(
+                    left_strips, free * left_strip, tall, threads, left_turns, left, left_offsets, left_terms,
+                    left_fours, begin, end, is_fixed,
+                )  # fmt: skip
+                _copy_strip(
+                    right_strips, free * right_strip, wide, threads, right_turns, right, right_offsets, right_terms,
+                    right_fours, begin, end, is_fixed,
+                )  # fmt: skip
+            commit()  # an empty group at the end, so that the last but one is always this strip
+            for eight in range(DEPTH // 8):
+                for b in range(products_over // 2):
+                    row = b_row + b * 2 * COLUMNS
+                    four = load_matrices(right_strips, now * right_strip + _offset(row, 2 * eight + b_piece))
+                    factors[4 * b], factors[4 * b + 1] = to_tf32(four[0]), to_tf32(four[1])
+                    factors[4 * b + 2], factors[4 * b + 3] = to_tf32(four[2]), to_tf32(four[3])
+                for a in range(products_down):
+                    row = a_row + a * ROWS
+                    four = load_matrices(left_strips, now * left_strip + _offset(row, 2 * eight + a_piece))
+                    a0, a1, a2, a3 = to_tf32(four[0]), to_tf32(four[1]), to_tf32(four[2]), to_tf32(four[3])
+                    for b in range(products_over):
+                        at = (a * products_over + b) * SUMS
+                        c = multiply_add(
+                            a0, a1, a2, a3, factors[2 * b], factors[2 * b + 1],
+                            sums[at], sums[at + 1], sums[at + 2], sums[at + 3],
+                        )  # fmt: skip
+                        sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = c[0], c[1], c[2], c[3]
+            free = now
+            now = now + 1 if now < 2 else int32(0)
+            first = int32(first + DEPTH)
+        i_first = top + warp_row * warp_tall + (lane >> 2)
+        j_first = start + warp_column * warp_wide + 2 * (lane & 3)
+        for half in range(2 * products_down):
+            i = i_first + 8 * half
+            if i < M:
+                line = int32(part * M * N + out_rows[i])
+                for b in range(2 * products_over):
+                    at = (half // 2 * products_over + b // 2) * SUMS + half % 2 * 2 + b % 2
+                    finish(
+                        sums[at], i, int32(j_first + b // 2 * COLUMNS + b % 2), N, bias, bias_row, bias_column,
+                        has_bias, floor, out, line, out_columns,
                     )  # fmt: skip
-                    sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = c[0], c[1], c[2], c[3]
-        free = now
-        now = now + 1 if now < 2 else 0
-        first += DEPTH
-    i_first = top + warp_row * DOWN * ROWS + (lane >> 2)
-    j_first = start + warp_column * OVER * COLUMNS + 2 * (lane & 3)
-    for half in range(2 * DOWN):
-        i = i_first + 8 * half
-        if i < M:
-            line = part * M * N + out_rows[i]
-            for b in range(2 * OVER):
-                j = j_first + b // 2 * COLUMNS + b % 2
-                if j < N:
-                    total = sums[(half // 2 * OVER + b // 2) * SUMS + half % 2 * 2 + b % 2]
-                    if has_bias:
-                        total += bias[i * bias_row + j * bias_column]
-                    out[line + out_columns[j]] = floor if total < floor else total
 
-
-tensor_product = Kernel(_tensor_product, THREADS)
+    return Kernel(tensor_product, threads, f"TF32 {name}")

@@ -1,19 +1,19 @@
-"""Matrix products on shared-memory tiles: see `products` for the tables.
+"""Matrix products on shared-memory tiles: see `products` for the tables, `choice` for which tile is used when.
 
-A block computes side x side outputs from strips of both matrices, `depth` terms deep, in shared memory. A thread keeps
-own x own outputs in registers, in blocks of 4 x 4: it reads four numbers of a strip with one instruction, and uses each
-for `own` multiplications.
+A block computes tall x wide outputs from strips of both matrices, `depth` terms deep, in shared memory. A thread keeps
+down x over outputs in registers, in blocks of 4 x 4: it reads four numbers of a strip with one instruction, and uses
+each for `down` or `over` multiplications.
 
 Strips are double-buffered: while the threads compute with one, the loads of the next are in flight to registers. So
 there is one `syncthreads` for each strip, and memory latency is hidden.
 
-A thread loads four numbers of each matrix, with one instruction if they are contiguous in memory, along the terms or
-along the lines; else one by one, as for the windows of a convolution.
+A thread loads numbers of each matrix in fours, with one instruction if they are contiguous in memory, along the terms
+or along the lines; else one by one, as for the windows of a convolution. A strip of a small tile has fewer fours than
+there are threads, that of a wide one more: a thread loads one in each of its `turns`.
 """
 
-from numba import float32, float64
+from numba import int32
 
-from .availability import SIMULATED
 from .launch import Kernel, cuda, device, split
 from .vector_loads import load4, store4
 
@@ -21,136 +21,218 @@ ALONE, TERMS, LINES = 0, 1, 2  # which four adjacent elements of a matrix are co
 
 
 @device
-def own_four(start, count, outer, fours, side, depth):
-    """Return line and term of the first of a thread's four numbers, the line's offset, and the lines left."""
+def own_four(number, start, count, outer, fours, side, depth):
+    """Return line and term of the first of four numbers of a strip, and the line's offset.
+
+    number: of the four, from 0 to side * depth / 4. A line behind the last one is replaced by that: its outputs are not
+    stored.
+    """
     if fours == TERMS:
-        along, quarter = split(cuda.threadIdx.x, depth // 4)
-        deep = 4 * quarter
+        along, deep = split(number, depth // 4)
     elif fours == LINES:
-        deep, quarter = split(cuda.threadIdx.x, side // 4)
-        along = 4 * quarter
+        deep, along = split(number, side // 4)
+        along = int32(4 * along)
     else:
-        deep, along = split(cuda.threadIdx.x, side)
-    line = start + along
-    return along, deep, outer[line] if line < count else 0, count - line
+        deep, along = split(number, side)
+    last = count - 4 if fours == LINES else count - 1
+    return along, deep if fours == LINES else int32(4 * deep), outer[min(start + along, last)]
 
 
 @device
-def fetch(memory, terms, fours, address, lines, k, end, step, zero):
-    """Load four numbers: terms from k on, before `end`, of one line; or up to `lines` lines of one term."""
+def fetch(memory, terms, fours, offset, k, end, is_whole, zero):
+    """Load four numbers: terms k to k + 3 of one line; or term k of adjacent lines.
+
+    is_whole: whether all terms of the strip are before `end`
+    """
     a, b, c, d = zero, zero, zero, zero
-    if fours == TERMS:
-        if lines > 0 and k + 3 < end:
-            a, b, c, d = load4(memory, address + terms[k])
-        elif lines > 0:
+    if fours == ALONE:
+        if is_whole:
+            places = load4(terms, k)
+            a, b = memory[int32(offset + places[0])], memory[int32(offset + places[1])]
+            c, d = memory[int32(offset + places[2])], memory[int32(offset + places[3])]
+        else:
             if k < end:
-                a = memory[address + terms[k]]
+                a = memory[int32(offset + terms[k])]
             if k + 1 < end:
-                b = memory[address + terms[k + 1]]
+                b = memory[int32(offset + terms[k + 1])]
             if k + 2 < end:
-                c = memory[address + terms[k + 2]]
-    elif fours == LINES:
-        if lines > 3 and k < end:
-            a, b, c, d = load4(memory, address + terms[k])
-        elif k < end:
-            if lines > 0:
-                a = memory[address + terms[k]]
-            if lines > 1:
-                b = memory[address + 1 + terms[k]]
-            if lines > 2:
-                c = memory[address + 2 + terms[k]]
-    elif lines > 0:
-        if k < end:
-            a = memory[address + terms[k]]
-        if k + step < end:
-            b = memory[address + terms[k + step]]
-        if k + 2 * step < end:
-            c = memory[address + terms[k + 2 * step]]
-        if k + 3 * step < end:
-            d = memory[address + terms[k + 3 * step]]
+                c = memory[int32(offset + terms[k + 2])]
+            if k + 3 < end:
+                d = memory[int32(offset + terms[k + 3])]
+    elif k < end:
+        a, b, c, d = load4(memory, int32(offset + terms[k]))
     return a, b, c, d
 
 
 @device
-def put(strip, at, four, fours, step, side):
-    """Write four numbers to a strip, which has a row for each term."""
-    if fours == LINES:
-        store4(strip, at, four)
-    else:
-        apart = side if fours == TERMS else step * side
-        strip[at] = four[0]
-        strip[at + apart] = four[1]
-        strip[at + 2 * apart] = four[2]
-        strip[at + 3 * apart] = four[3]
+def load_strip(memory, terms, fours, turns, offsets, deep, first, end, depth, is_inside, zero, values):
+    """Load a thread's numbers of the strip that begins with term `first`; is_inside: if it is known to be complete."""
+    is_whole = is_inside or first + depth <= end
+    for turn in range(turns):
+        four = fetch(memory, terms, fours, offsets[turn], int32(first + deep[turn]), end, is_whole, zero)
+        values[4 * turn], values[4 * turn + 1], values[4 * turn + 2], values[4 * turn + 3] = four
 
 
-def tiled_product_of(kind, own: int, across: int, depth: int) -> Kernel:
-    """Return the kernel for a dtype, with across x across threads that compute own x own outputs each."""
-    side, threads, sums_of_a_thread = across * own, across * across, own * own
-    strip, both, step, pitch = side * depth, 2 * side * depth, across // own, 4 * across
+@device
+def store_strip(strips, start, turns, threads, count, places, values, fours, side):
+    """Write a thread's numbers to a strip of `count` fours, which has a row for each term."""
+    for turn in range(turns):
+        at = start + places[turn]
+        a, b, c, d = values[4 * turn], values[4 * turn + 1], values[4 * turn + 2], values[4 * turn + 3]
+        if count % threads != 0 and cuda.threadIdx.x + turn * threads >= count:
+            continue  # another thread has it
+        if fours == LINES:
+            store4(strips, at, (a, b, c, d))
+        else:
+            strips[at], strips[at + side], strips[at + 2 * side], strips[at + 3 * side] = a, b, c, d
+
+
+@device
+def finish(total, i, j, N, bias, bias_row, bias_column, has_bias, floor, out, line, out_columns):
+    """Store an output of row i, which begins at `line`."""
+    if j < N:
+        if has_bias:
+            total += bias[int32(i * bias_row + j * bias_column)]
+        out[int32(line + out_columns[j])] = floor if total < floor else total
+
+
+def tiled_product_of(kind, tall: int, wide: int, down: int, over: int, depth: int, name: str, modes=None) -> Kernel:
+    """Return a kernel with a tile of tall x wide outputs; a thread computes down x over of them.
+
+    modes: `fours` of both matrices, if they are known when it is compiled, to count the instructions of complete strips
+    """
+    height, width = tall // down, wide // over  # in threads
+    threads, own = height * width, down * over
+    left_strip, right_strip, pitch_down, pitch_over = tall * depth, wide * depth, 4 * height, 4 * width
+    left_both, right_both = 2 * left_strip, 2 * right_strip
+    left_count, right_count = left_strip // 4, right_strip // 4  # fours of a strip
+    left_turns, right_turns = -(-left_count // threads), -(-right_count // threads)
+    left_numbers, right_numbers = 4 * left_turns, 4 * right_turns
+    unrolled = min(depth, max(2, 64 // own))  # terms
+    is_fixed, (left_mode, right_mode) = modes is not None, modes or (0, 0)
 
     def tiled_product(
         columns, parts, chunk, M, N, K, left, left_outer, left_terms, left_fours, right, right_outer, right_terms,
         right_fours, bias, bias_row, bias_column, has_bias, zero, floor, out, out_rows, out_columns,
     ):  # fmt: skip
-        left_strips = cuda.shared.array(both, kind, alignment=16)
-        right_strips = cuda.shared.array(both, kind, alignment=16)
-        sums = cuda.local.array(sums_of_a_thread, kind)
-        lefts, rights = cuda.local.array(own, kind), cuda.local.array(own, kind)
+        if is_fixed:
+            left_fours, right_fours = int32(left_mode), int32(right_mode)
+        left_strips = cuda.shared.array(left_both, kind, alignment=16)
+        right_strips = cuda.shared.array(right_both, kind, alignment=16)
+        sums = cuda.local.array(own, kind)
+        lefts, rights = cuda.local.array(down, kind), cuda.local.array(over, kind)
+        next_left, next_right = cuda.local.array(left_numbers, kind), cuda.local.array(right_numbers, kind)
+        i_at, i_term = cuda.local.array(left_turns, int32), cuda.local.array(left_turns, int32)
+        i_offset, j_offset = cuda.local.array(left_turns, int32), cuda.local.array(right_turns, int32)
+        places = cuda.local.array(over, int32)
+        j_at, j_term = cuda.local.array(right_turns, int32), cuda.local.array(right_turns, int32)
         tile, part = split(cuda.blockIdx.x, parts)
-        down, right_by = split(tile, columns)
-        y, x = split(cuda.threadIdx.x, across)
-        top, start = down * side, right_by * side
-        i, i_deep, row, rows = own_four(top, M, left_outer, left_fours, side, depth)
-        j, j_deep, column, lines = own_four(start, N, right_outer, right_fours, side, depth)
-        first, end = part * chunk, min((part + 1) * chunk, K)
-        for i_sum in range(sums_of_a_thread):
+        tile_row, tile_column = split(tile, columns)
+        y, x = split(cuda.threadIdx.x, width)
+        top, start = tile_row * tall, tile_column * wide
+        first, end = int32(part * chunk), int32(min((part + 1) * chunk, K))
+        for i_sum in range(own):
             sums[i_sum] = zero
-        four = fetch(left, left_terms, left_fours, row, rows, first + i_deep, end, step, zero)
-        put(left_strips, i_deep * side + i, four, left_fours, step, side)
-        four = fetch(right, right_terms, right_fours, column, lines, first + j_deep, end, step, zero)
-        put(right_strips, j_deep * side + j, four, right_fours, step, side)
+        for turn in range(left_turns):
+            number = min(cuda.threadIdx.x + turn * threads, left_count - 1)  # the last one again
+            along, deep, i_offset[turn] = own_four(number, top, M, left_outer, left_fours, tall, depth)
+            i_at[turn], i_term[turn] = int32(deep * tall + along), deep
+        for turn in range(right_turns):
+            number = min(cuda.threadIdx.x + turn * threads, right_count - 1)
+            along, deep, j_offset[turn] = own_four(number, start, N, right_outer, right_fours, wide, depth)
+            j_at[turn], j_term[turn] = int32(deep * wide + along), deep
+        left_to, right_to = int32(0), int32(0)  # where in shared memory the next strips are
+        load_strip(
+            left,
+            left_terms,
+            left_fours,
+            left_turns,
+            i_offset,
+            i_term,
+            first,
+            end,
+            depth,
+            is_fixed,
+            zero,
+            next_left,
+        )
+        load_strip(
+            right,
+            right_terms,
+            right_fours,
+            right_turns,
+            j_offset,
+            j_term,
+            first,
+            end,
+            depth,
+            is_fixed,
+            zero,
+            next_right,
+        )
+        store_strip(left_strips, left_to, left_turns, threads, left_count, i_at, next_left, left_fours, tall)
+        store_strip(right_strips, right_to, right_turns, threads, right_count, j_at, next_right, right_fours, wide)
         cuda.syncthreads()  # the first strips are complete
-        now = 0
         while first < end:
-            first += depth
-            next_left = fetch(left, left_terms, left_fours, row, rows, first + i_deep, end, step, zero)
-            next_right = fetch(right, right_terms, right_fours, column, lines, first + j_deep, end, step, zero)
-            for term in range(depth):
-                at = now + term * side
-                for group in range(own // 4):
-                    four = load4(left_strips, at + group * pitch + 4 * y)
-                    lefts[4 * group], lefts[4 * group + 1] = four[0], four[1]
-                    lefts[4 * group + 2], lefts[4 * group + 3] = four[2], four[3]
-                    four = load4(right_strips, at + group * pitch + 4 * x)
-                    rights[4 * group], rights[4 * group + 1] = four[0], four[1]
-                    rights[4 * group + 2], rights[4 * group + 3] = four[2], four[3]
-                for a in range(own):
-                    for b in range(own):
-                        sums[a * own + b] += lefts[a] * rights[b]
-            now = strip - now
-            put(left_strips, now + i_deep * side + i, next_left, left_fours, step, side)
-            put(right_strips, now + j_deep * side + j, next_right, right_fours, step, side)
+            first = int32(first + depth)
+            load_strip(
+                left,
+                left_terms,
+                left_fours,
+                left_turns,
+                i_offset,
+                i_term,
+                first,
+                end,
+                depth,
+                is_fixed,
+                zero,
+                next_left,
+            )
+            load_strip(
+                right,
+                right_terms,
+                right_fours,
+                right_turns,
+                j_offset,
+                j_term,
+                first,
+                end,
+                depth,
+                is_fixed,
+                zero,
+                next_right,
+            )
+            left_at, right_at = left_to + 4 * y, right_to + 4 * x
+            for _ in range(depth // unrolled):
+                for term in range(unrolled):
+                    for group in range(down // 4):
+                        four = load4(left_strips, left_at + (term * tall + group * pitch_down))
+                        lefts[4 * group], lefts[4 * group + 1] = four[0], four[1]
+                        lefts[4 * group + 2], lefts[4 * group + 3] = four[2], four[3]
+                    for group in range(over // 4):
+                        four = load4(right_strips, right_at + (term * wide + group * pitch_over))
+                        rights[4 * group], rights[4 * group + 1] = four[0], four[1]
+                        rights[4 * group + 2], rights[4 * group + 3] = four[2], four[3]
+                    for a in range(down):
+                        for b in range(over):
+                            sums[a * over + b] += lefts[a] * rights[b]
+                left_at += unrolled * tall
+                right_at += unrolled * wide
+            left_to, right_to = int32(left_strip - left_to), int32(right_strip - right_to)
+            store_strip(left_strips, left_to, left_turns, threads, left_count, i_at, next_left, left_fours, tall)
+            store_strip(right_strips, right_to, right_turns, threads, right_count, j_at, next_right, right_fours, wide)
             cuda.syncthreads()  # the next strips are complete, and all threads have read these
-        for a in range(own):
-            i = top + a // 4 * pitch + 4 * y + a % 4
+        for b in range(over):
+            places[b] = int32(start + b // 4 * pitch_over + 4 * x + b % 4)
+        for a in range(down):
+            i = int32(top + a // 4 * pitch_down + 4 * y + a % 4)
             if i < M:
-                line = part * M * N + out_rows[i]
-                for b in range(own):
-                    j = start + b // 4 * pitch + 4 * x + b % 4
-                    if j < N:
-                        total = sums[a * own + b]
-                        if has_bias:
-                            total += bias[i * bias_row + j * bias_column]
-                        out[line + out_columns[j]] = floor if total < floor else total
+                line = int32(part * M * N + out_rows[i])
+                for b in range(over):
+                    finish(
+                        sums[a * over + b], i, places[b], N, bias, bias_row, bias_column, has_bias, floor, out, line,
+                        out_columns,
+                    )  # fmt: skip
 
-    return Kernel(tiled_product, threads, kind.name)
-
-
-# side = across * own; a thread loads four numbers, so side * depth = 4 * threads
-TILED = {
-    4: (tiled_product_of(float32, 8, 8, 4) if SIMULATED else tiled_product_of(float32, 8, 16, 8)),
-    8: (tiled_product_of(float64, 4, 4, 4) if SIMULATED else tiled_product_of(float64, 4, 16, 16)),
-}  # by the bytes of a number
-SIDES = {4: 64 if SIMULATED else 128, 8: 16 if SIMULATED else 64}
-DEPTHS = {4: 4 if SIMULATED else 8, 8: 4 if SIMULATED else 16}
+    return Kernel(tiled_product, threads, f"{kind.name} {name}")

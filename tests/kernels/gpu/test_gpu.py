@@ -4,6 +4,7 @@ import gc
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import gpu_machine
 import numpy as np
@@ -89,3 +90,23 @@ def test_compute_sanitizer_finds_nothing(tool):
     command = [SANITIZER, "--tool", tool, "--error-exitcode", "99", sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+FIRST_RUN = Path(__file__).parents[3] / "benchmarks" / "gpu_first_run.py"
+
+
+def first_run(tmp_path, *steps):
+    """Run steps of `benchmarks/gpu_first_run.py`, which compute in float32 and with TF32."""
+    command = [sys.executable, FIRST_RUN, "--out", tmp_path / "gpu.json", "--only", *steps]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+def test_products_and_training_with_and_without_tensor_cores(tmp_path):
+    first_run(tmp_path, "products", "training")
+
+
+@needs_sanitizer
+@pytest.mark.parametrize("tool", ["memcheck", "racecheck"])
+def test_compute_sanitizer_finds_nothing_with_tensor_cores_either(tool, tmp_path):
+    first_run(tmp_path, tool)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numba import cuda, float32
 
-from fastnn.kernels.gpu import convolution, products
+from fastnn.kernels.gpu import convolution, cost, products, tile_shapes
 from fastnn.kernels.gpu.launch import Kernel
 from fastnn.kernels.gpu.memory import on_device, to_device, to_host
 from fastnn.kernels.gpu.products import Matrix, columns_of, multiply, rows_of, steps
@@ -70,6 +70,63 @@ def test_factors_with_aligned_groups_of_four(monkeypatch, dtype, tf32, shape):
         out = to_device(np.full((M, N), 7, dtype))
         multiply(left, right, matrix(out))
         np.testing.assert_array_equal(to_host(out), expected)
+
+
+TILES = {tile.name: tile for tile in (*tile_shapes.FLOAT32, *tile_shapes.FLOAT64, *tile_shapes.TF32)}
+
+
+@pytest.mark.parametrize("tile", TILES.values(), ids=TILES)
+@pytest.mark.parametrize("strips", [1, 2, 100])
+def test_every_tile_with_whole_and_cut_sums(monkeypatch, tile, strips):
+    """Matrices that it does and does not fill, in all arrangements; with integers, so that results are exact."""
+    dtype = np.float64 if tile.name.startswith("float64") else np.float32
+    monkeypatch.setattr(products, "plan_of", lambda *_: cost.Plan(tile, strips * tile.depth))
+    rng = np.random.default_rng(0)
+    for M, N, K in (
+        (1, 1, 1),
+        (tile.tall, tile.wide, tile.depth),
+        (tile.tall + 4, tile.wide + 4, 2 * tile.depth + 4),
+        (7, 9, 3),
+    ):
+        a, b = (rng.integers(-9, 10, size).astype(dtype) for size in ((M, K), (K, N)))
+        bias, turned = rng.integers(-9, 10, N).astype(dtype), to_device(np.ascontiguousarray(b.T))
+        across = to_device(np.ascontiguousarray(a.T))
+        a_there, b_there = to_device(a), to_device(b)
+        lefts = rows_of(a_there, M, K), columns_of(across, K, M), matrix(a_there)
+        rights = columns_of(b_there, K, N), rows_of(turned, N, K), Matrix(b_there, steps(N), steps(K, N))
+        for left, right in zip(lefts, (*rights[1:], rights[0]), strict=True):
+            out = to_device(np.full((M, N), 7, dtype))
+            multiply(left, right, matrix(out), to_device(bias), (0, 1), 0)
+            np.testing.assert_array_equal(to_host(out), np.maximum(a @ b + bias, 0))
+
+
+@pytest.mark.parametrize("tile", TILES.values(), ids=TILES)
+def test_lines_behind_the_last_one_and_terms_behind_the_end_change_nothing(monkeypatch, tile):
+    """Infinity and NaN in the memory next to a matrix: 0 times infinity would be NaN."""
+    dtype = np.float64 if tile.name.startswith("float64") else np.float32
+    monkeypatch.setattr(products, "plan_of", lambda *_: cost.Plan(tile, 100 * tile.depth))
+    whole = np.full((6, 7), np.inf, dtype)
+    whole[:3, :5] = np.arange(15).reshape(3, 5)
+    there, out = to_device(whole), to_device(np.zeros((3, 3), dtype))
+    left = Matrix(there, steps(6, 7), steps(7))
+    multiply(
+        left._replace(outer=steps(3, 7), terms=steps(5)), left._replace(outer=steps(3, 7), terms=steps(5)), matrix(out)
+    )
+    np.testing.assert_array_equal(to_host(out), whole[:3, :5] @ whole[:3, :5].T)
+
+
+def test_bits_do_not_depend_on_the_number_of_multiprocessors(monkeypatch):
+    """Another tile may be chosen, but the same parts."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((20, 90)).astype(np.float32), rng.standard_normal((90, 70)).astype(np.float32)
+    results, plans = [], []
+    for count in (1, 4, 132):
+        monkeypatch.setattr(products, "multiprocessors", lambda count=count: count)
+        results.append(product(a, b))
+        plans.append(products.plan_of(20, 70, 90, np.dtype(np.float32)))
+    assert len({plan.chunk for plan in plans}) == 1 and len({plan.tile for plan in plans}) > 1
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
 
 
 def test_which_matrices_have_aligned_groups_of_four():
