@@ -2,18 +2,17 @@
 
 import contextlib
 import dataclasses
-import signal
 import statistics
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastnn.checkpoint import locks
+from fastnn.kernels.dispatch import interrupts
 
 from . import run_folder
 from .common import check_writable, drawn
@@ -126,7 +125,7 @@ class Run:
 
     def save(self) -> None:
         """Save the checkpoint, delaying Ctrl-C until that is done."""
-        with _without_interruptions():
+        with interrupts.delayed():
             settings = {} if self.settings is None else {"settings": dataclasses.asdict(self.settings)}
             self.solver.save(self.checkpoint, **settings)
         self._saved_at = time.perf_counter()
@@ -182,20 +181,3 @@ class Run:
                 yield
             finally:
                 self._bar = None
-
-
-@contextlib.contextmanager
-def _without_interruptions() -> Iterator[None]:
-    """Delay Ctrl-C until the end of the block."""
-    main = threading.current_thread() is threading.main_thread()  # only this thread receives signals
-    if not main or signal.getsignal(signal.SIGINT) is None:  # a handler set outside Python could not be restored
-        yield
-        return
-    pending: list[tuple] = []
-    handler: Callable | int | None = signal.signal(signal.SIGINT, lambda *arguments: pending.append(arguments))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if pending and callable(handler):
-        handler(*pending[0])

@@ -11,6 +11,7 @@ from numba.core import event
 
 from ..cache import sources
 from ..cache.code_cache import CodeCache
+from ..dispatch import interrupts
 from . import background
 from .code_library import InlinedCompiler, KernelCompiler
 
@@ -48,6 +49,7 @@ def _njit(function: Callable, **options: Any) -> Callable:
     compile_: Any = functools.partial(numba.njit, error_model="numpy", **options)
     kernel = compile_(pipeline_class=KernelCompiler, no_cfunc_wrapper=True)(function)
     if hasattr(kernel, "get_call_template"):  # not the plain function of NUMBA_DISABLE_JIT
+        kernel.compile = interrupts.delayed()(kernel.compile)
         inlined = compile_(pipeline_class=InlinedCompiler)(function)
         inlined.add_overload = lambda result: inlined.overloads.update({tuple(result.signature.args): result})
         kernel.get_call_template, kernel.get_overload = inlined.get_call_template, inlined.get_overload

@@ -21,7 +21,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from . import active, plugins, signatures, validation
+from . import active, interrupts, plugins, signatures, validation
 
 BACKENDS = ("naive", "vectorized", "njit", "cuda")
 CHOICES = (*BACKENDS, "auto")
@@ -107,7 +107,8 @@ def _import_error(name: str) -> ImportError | None:
     """Return the error of importing the backend's compiler, or None."""
     try:
         if name in ("njit", "cuda"):
-            importlib.import_module("numba")
+            with interrupts.delayed():
+                importlib.import_module("numba")
     except ImportError as error:
         return error
     return None
@@ -194,5 +195,6 @@ def _load(package: str, backend: str) -> Any:
             f"{name}: backend={backend!r} has no kernels for this operation; expected {' or '.join(others)}, and "
             f"nothing falls back to another one; call it under use_backend({others[-1]})"
         )
-    module = importlib.import_module(f"{package}.{backend}")
+    with interrupts.delayed():
+        module = importlib.import_module(f"{package}.{backend}")
     return module if backend in _COMPILED else _Quiet(module)
