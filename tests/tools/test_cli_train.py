@@ -12,6 +12,7 @@ from runs import assert_identical, solver_state
 import fastnn
 from fastnn import checkpoint, data_utils, vis_utils
 from fastnn.cli import common, main, run, settings
+from fastnn.kernels.dispatch import interrupts
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
 training_picture = vis_utils.training_picture
@@ -231,7 +232,7 @@ def test_interruption_waits_for_the_checkpoint():
     steps = []
 
     def save():
-        with run._without_interruptions():
+        with interrupts.delayed():
             signal.raise_signal(signal.SIGINT)
             steps.append("saved")
 

@@ -40,8 +40,9 @@ def test_an_interrupted_import_is_whole(monkeypatch):
     imported = importlib.import_module
 
     def interrupted(name):
-        signal.raise_signal(signal.SIGINT)
-        done.append(name)
+        if name.endswith(".njit"):
+            signal.raise_signal(signal.SIGINT)
+            done.append(name)
         return imported(name)
 
     done = []
@@ -52,11 +53,15 @@ def test_an_interrupted_import_is_whole(monkeypatch):
 
 
 def test_one_interrupt_comes_at_the_end_of_the_block():
-    seen = []
-    with pytest.raises(KeyboardInterrupt), interrupts.delayed():
+    @interrupts.delayed()
+    def twice():
         for _ in range(2):
             signal.raise_signal(signal.SIGINT)
             seen.append(1)
+
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        twice()
     assert seen == [1, 1]
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
