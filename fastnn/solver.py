@@ -64,9 +64,8 @@ class Solver(Stopping):
     callbacks: functions that are called with the solver after each iteration
 
     Attributes: epoch and iteration (numbers of finished ones), loss_history, train_acc_history, val_acc_history,
-    best_val_acc, best_params, best_buffers; optim_configs, whose "learning_rate" is the current rate (with a schedule:
-    that of the last update); and stopped, a sentence that says why the last call of `train` ended before its last
-    iteration, or None. Raises TypeError for unknown keywords, ValueError for values out of range.
+    best_val_acc, best_params, best_buffers; optim_configs, whose "learning_rate" is that of the last update; stopped, a
+    sentence that says why the last `train` ended early, or None. Raises TypeError or ValueError for wrong arguments.
     """
 
     @signatures.checked
