@@ -171,6 +171,6 @@ TARGETS: tuple[Target, ...] = (
       for dtype in ("float32", "float64") for direction, wanted in (("forward", 90), ("backward", 80))),
     Target("loops / ours: the notebook's convolution", 5000, _over_loops("conv2d", "conv2d 100x3x31x31 ")),
     Target("loops / ours: max pooling", 1000, _over_loops("pool2d", "max_pool2d ")),
-    Target("loops / ours: linear losses", 1000, _over_loops("linear_losses", "linear_")),
+    Target("loops / ours: linear losses", 78, _over_loops("linear_losses", "linear_")),
     Target("compilation of ThreeLayerConvNet", 30, _cold, " s", at_most=True),
 )  # fmt: skip
