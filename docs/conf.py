@@ -1,0 +1,64 @@
+"""How Sphinx builds the site: `sphinx-build -W docs site`."""
+
+import importlib
+import inspect
+import os
+import re
+import sys
+from pathlib import Path
+
+import fastnn
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+os.environ.setdefault("FASTNN_NUM_THREADS", "2")  # tutorials show figures of two threads
+
+project = "fastnn"
+author = "the authors of fastnn"
+copyright = "the authors of fastnn; MIT license"
+version = release = fastnn.__version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "myst_nb", "plain_docstrings"]
+exclude_patterns = ["_ext", "_templates", "jupyter_execute"]
+templates_path = ["_templates"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # docstrings say shapes and dtypes
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_timeout = 120
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+
+html_theme = "furo"
+html_title = f"fastnn {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_domain_indices = False
+
+
+def _show_what_users_see() -> None:
+    """Let autodoc find names that modules import lazily, and methods that public classes have from internal bases."""
+    pages = re.findall(r"^   (fastnn[\w.]*)$", (Path(__file__).parent / "api" / "index.rst").read_text(), re.MULTILINE)
+    modules = [importlib.import_module(page) for page in pages]
+    public = {id(getattr(module, name)) for module in modules for name in getattr(module, "__all__", ())}
+    for module in modules:
+        for name in getattr(module, "__all__", ()):
+            setattr(module, name, value := getattr(module, name))
+            if not inspect.isclass(value) or issubclass(value, (tuple, Exception)):
+                continue
+            for owner in value.__mro__[1:-1]:
+                if id(owner) in public:
+                    break
+                for method, function in vars(owner).items():
+                    is_public = not method.startswith("_") or method == "__call__"
+                    if inspect.isfunction(function) and is_public and method not in vars(value):
+                        setattr(value, method, function)
+
+
+_show_what_users_see()

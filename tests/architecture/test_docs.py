@@ -1,0 +1,125 @@
+"""The site in docs/: every public name has an entry, and the pages on how to begin run."""
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from argument_errors import walk
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+WITHOUT_CALLS = ("autograd", "courses", "nn.functional", "testing")  # modules that `walk` leaves to tests of their own
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Build the site without the notebooks, with warnings as errors."""
+    pytest.importorskip("sphinx", reason="the site needs the extra docs")
+    out = tmp_path_factory.mktemp("docs") / "site"
+    options = ["-q", "-W", "--keep-going", "-D", "nb_execution_mode=off"]
+    command = [sys.executable, "-m", "sphinx", *options, str(DOCS), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_every_public_name_has_an_entry(site):
+    from sphinx.util.inventory import InventoryFile
+
+    data = InventoryFile.loads((site / "objects.inv").read_bytes(), uri="").data
+    entries = {name for kind, names in data.items() if kind.startswith("py:") for name in names}
+    wanted = {
+        *walk.public(),
+        *(f"{name}.{one}" for name in WITHOUT_CALLS for one in importlib.import_module(f"fastnn.{name}").__all__),
+    }
+    missing = {name for name in wanted if not _spellings(name) & entries}
+    assert len(wanted) > 300 and not missing
+
+
+def _spellings(name):
+    """The name, and for a method those of the classes that it may come from."""
+    owner, _, method = name.rpartition(".")
+    kinds = walk.resolved(owner).__mro__ if owner and _is_class(owner) else ()
+    module = owner.rpartition(".")[0]
+    return {f"fastnn.{name}", *(f"fastnn.{module}.{kind.__name__}.{method}" for kind in kinds)}
+
+
+def _is_class(name):
+    try:
+        return inspect.isclass(walk.resolved(name))
+    except AttributeError:
+        return False
+
+
+def test_internal_links_lead_somewhere(site):
+    pages = {page: page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
+    anchors = {page.resolve(): set(re.findall(r'\bid="([^"]+)"', text)) for page, text in pages.items()}
+    for page, text in pages.items():
+        for link in re.findall(r'<a[^>]* href="([^":]+)"', text):
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page.resolve()
+            assert target.exists(), f"{page.name}: {link}"
+            assert not anchor or target not in anchors or anchor in anchors[target], f"{page.name}: {link}"
+
+
+def test_pictures_have_alternative_texts(site):
+    for page in site.rglob("*.html"):
+        for picture in re.findall(r"<img[^>]*>", page.read_text(encoding="utf-8")):
+            alternative = re.search(r'alt="([^"]*)"', picture)
+            assert alternative and len(alternative[1].split()) > 3, f"{page.name}: {picture}"
+
+
+def test_every_picture_of_a_tutorial_has_an_alternative_text():
+    for page in (DOCS / "tutorials").glob("*.md"):
+        for cell in re.findall(r"```\{code-cell\}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            assert ("plt.show()" in cell) == ("alt: " in cell), cell
+
+
+def test_the_quick_start_runs(monkeypatch):
+    from fastnn import data_utils
+
+    get_shapes_data = data_utils.get_shapes_data
+    monkeypatch.setattr(data_utils, "get_shapes_data", lambda: get_shapes_data(200, 50, 50))
+    names: dict = {}
+    np.random.seed(0)  # some blocks draw from the global state
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / "quickstart.md").read_text(encoding="utf-8"), re.DOTALL):
+        exec(compile(block, "quickstart.md", "exec"), names)
+    assert names["loss"].item() < 3
+
+
+def test_docstrings_become_sections():
+    """The extension that renders docstrings, on one with everything in it."""
+    pytest.importorskip("sphinx", reason="the site needs the extra docs")
+    sys.path.insert(0, str(DOCS / "_ext"))
+    try:
+        plain_docstrings = importlib.import_module("plain_docstrings")
+    finally:
+        sys.path.pop(0)
+    docstring = """Scale x by *one* number.
+
+        scale(x, 2)
+
+    x (N, D): an array, `np.ndarray`,
+        that stays as it is
+    factor, offset: numbers_
+    Returns an array (N, D).
+    Raises ValueError if x has
+    no rows.
+
+    out = factor * x
+    """
+    assert plain_docstrings.rst(docstring, ("x", "factor")) == [
+        r"Scale x by \*one\* number.", "",
+        ".. code-block:: python", "", "    scale(x, 2)", "",
+        ":Parameters:",
+        "    ``x`` (N, D)", r"        an array, \ :py:obj:`np.ndarray`\ , that stays as it is", "",
+        "    ``factor``, ``offset``", r"        numbers\_", "",
+        ":Returns:", "    an array (N, D).", "",
+        ":Raises:", "    ValueError if x has no rows.", "",
+        ".. code-block:: none", "", "    out = factor * x", "", "",
+    ]  # fmt: skip
