@@ -30,7 +30,7 @@ from fastnn.kernels.dispatch import validation as _validation
 
 from .devices import to_device, to_numpy, transfers
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BackendUnavailable",
