@@ -23,6 +23,8 @@ templates_path = ["_templates"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say shapes and dtypes
+autodoc_inherit_docstrings = False  # a method without one does what its base says, and is listed there
+autodoc_preserve_defaults = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
 
@@ -32,6 +34,7 @@ nb_execution_mode = "force"
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
+nb_merge_streams = True
 
 html_theme = "furo"
 html_title = f"fastnn {version}"
@@ -57,7 +60,8 @@ def _show_what_users_see() -> None:
                     break
                 for method, function in vars(owner).items():
                     is_public = not method.startswith("_") or method == "__call__"
-                    if inspect.isfunction(function) and is_public and method not in vars(value):
+                    is_method = inspect.isfunction(function) or isinstance(function, (classmethod, staticmethod))
+                    if is_method and is_public and method not in vars(value):
                         setattr(value, method, function)
 
 
