@@ -37,7 +37,8 @@ def test_every_public_name_has_an_entry(site):
         *walk.public(),
         *(f"{name}.{one}" for name in WITHOUT_CALLS for one in importlib.import_module(f"fastnn.{name}").__all__),
     }
-    missing = {name for name in wanted if not _spellings(name) & entries}
+    said_by_the_class = {name for name in wanted if name.endswith(".__call__") and not walk.resolved(name).__doc__}
+    missing = {name for name in wanted - said_by_the_class if not _spellings(name) & entries}
     assert len(wanted) > 300 and not missing
 
 
