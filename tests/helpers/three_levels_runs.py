@@ -17,6 +17,7 @@ TRAININGS = {
     "bare_convnet": {"channel_1": 3, "channel_2": 2},
     "module_two_layer": {"hidden_size": 12},
     "module_convnet": {"channel_1": 3, "channel_2": 2},
+    "module_convnet_nesterov": {"channel_1": 3, "channel_2": 2},
     "sequential": {"channel_1": 3, "channel_2": 2},
     "own": {"widths": (2, 3, 4), "epochs": 2},
 }
