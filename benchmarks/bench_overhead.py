@@ -41,6 +41,7 @@ LAYERS = {
     "launches": "launches",
     "update": "update: checks and tables",
 }
+_OTHERS = ("fastnn.kernels.cpu.threads", "fastnn.kernels.gpu")  # called by other threads; not used here
 COMPILED = ("gather", "kernels")  # not Python's
 STEPS, BLOCK = 600, 20  # of each mode, in blocks of the two modes in turns
 
@@ -93,7 +94,7 @@ def borders(solver: Any, clock: Clock) -> Iterator[tuple[Any, Any, Any]]:
     yield solver.sampler, "batch", clock.timed("gather", solver.sampler.batch)
     launches = []
     for name, module in list(sys.modules.items()):
-        if name.startswith("fastnn.kernels.") and name != "fastnn.kernels.cpu.threads":  # which other threads call
+        if name.startswith("fastnn.kernels.") and not name.startswith(_OTHERS):
             for attribute, value in list(vars(module).items()):
                 label = f"{name.removeprefix('fastnn.kernels.')}.{attribute.strip('_')}"
                 if hasattr(value, "kernel") and hasattr(value, "__closure__"):
@@ -207,7 +208,9 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--steps", type=int, default=STEPS, help="default %(default)s")
     parser.add_argument("--json", metavar="FILE", help="write the figures; - for stdout instead of the table")
     arguments = parser.parse_args()

@@ -32,7 +32,9 @@ SETTLE = 0.25  # seconds before a turn is timed
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("names", nargs="*", help="words in names of networks; default all")
     parser.add_argument("--rounds", type=int, default=8, help="turns of each peer, default %(default)s")
     parser.add_argument("--child", nargs=2, metavar=("PEER", "NETWORK"), help=argparse.SUPPRESS)

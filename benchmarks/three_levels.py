@@ -234,7 +234,9 @@ GOALS = {  # name: training, validation accuracy to exceed; the course's runs re
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("names", nargs="*", help="words in names; default all")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights and orders, default %(default)s")
     arguments = parser.parse_args()

@@ -36,7 +36,7 @@ _ALIGNMENT = 8 * work_slots.SIZE
 
 _limit: int | None = None
 _workers: list["_Worker"] = []
-_tables: list[np.ndarray] = [np.empty(0, np.int64)]  # for each number of workers, the addresses of their slots
+_NO_SLOTS = np.empty(0, np.int64)
 _most = sys.maxsize  # the number of workers that the system allows
 _start_lock = threading.RLock()
 
@@ -61,7 +61,7 @@ def parallel(grain: int, parts: int = PARTS) -> Callable[[Callable], Callable]:
                 return
             threads = _limit or get_num_threads()
             number = min(parts * threads, -(-count // grain)) if threads > 1 else 1
-            slots = _slots(min(threads, number) - 1) if number > 1 else _tables[0]
+            slots = _slots(min(threads, number) - 1) if number > 1 else _NO_SLOTS
             if drive(slots, count, number, *arguments):
                 raise MemoryError(f"{function.__module__}: {function.__name__} ran out of memory; use smaller batches")
 
@@ -117,7 +117,7 @@ def _slots(count: int) -> np.ndarray:
     workers = _workers[:count]
     for worker in workers:
         worker.wake()
-    return _tables[len(workers)]
+    return workers[-1].slots if workers else _NO_SLOTS
 
 
 def _start_workers(count: int) -> None:
@@ -126,9 +126,7 @@ def _start_workers(count: int) -> None:
     with _start_lock:
         while len(_workers) < min(count, _most):
             try:
-                worker = _Worker(len(_workers) + 1)
-                _tables.append(np.array([*_tables[-1], worker.address], np.int64))
-                _workers.append(worker)
+                _workers.append(_Worker(_workers))
             except (RuntimeError, MemoryError) as error:
                 _most = len(_workers)
                 warnings.warn(
@@ -140,15 +138,19 @@ def _start_workers(count: int) -> None:
 
 
 class _Worker:
-    """A thread that waits for work: it spins for a moment, since launches follow each other quickly, then sleeps."""
+    """A thread that waits for work: it spins for a moment, since launches follow each other quickly, then sleeps.
 
-    def __init__(self, number: int) -> None:
+    slots: the addresses of the slots of the workers before and of this one
+    """
+
+    def __init__(self, before: list["_Worker"]) -> None:
         self._memory = np.zeros(2 * work_slots.SIZE, np.int64)
         self.address = -(-self._memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
+        self.slots = np.array([*(worker.address for worker in before), self.address], np.int64)
         self._asleep, self._wanted = False, 0
         self._calls: SimpleQueue = SimpleQueue()
         _wait(self.address, 0)  # compiles it before the thread needs it
-        threading.Thread(target=self._run, daemon=True, name=f"fastnn-{number}").start()
+        threading.Thread(target=self._run, daemon=True, name=f"fastnn-{len(before) + 1}").start()
 
     def wake(self) -> None:
         """Increment, then check sleep; the worker checks in the opposite order, so no wake-up is lost."""
@@ -177,7 +179,6 @@ def _forget_workers() -> None:
     global _start_lock, _most
     _start_lock, _most = threading.RLock(), sys.maxsize
     _workers.clear()
-    del _tables[1:]
 
 
 if hasattr(os, "register_at_fork"):

@@ -98,16 +98,15 @@ def _message(function: Callable, arguments: tuple, keywords: dict[str, Any]) -> 
     if words[:1] in (["self"], ["cls"]):
         words, owner = words[1:], (type(arguments[0]) if words[0] == "self" else arguments[0]).__name__
         name = owner if name in ("__init__", "__call__") else f"{owner}.{name}"
-    takes_any = any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values())
-    for keyword, value in keywords.items():
-        if keyword not in words and not takes_any:
-            return (
-                f"{name}: the keyword {keyword}={validation.brief(value)} is unknown; expected only "
-                f"{', '.join(words) or 'none'}{validation.suggestion(keyword, words)}"
-            )
     try:
         signature.bind(*arguments, **keywords)
         what = "wrong arguments"
     except TypeError as error:
         what = str(error)
+    for keyword, value in keywords.items():
+        if keyword not in words and "too many positional" not in what:
+            return (
+                f"{name}: the keyword {keyword}={validation.brief(value)} is unknown; expected only "
+                f"{', '.join(words) or 'none'}{validation.suggestion(keyword, words)}"
+            )
     return f"{name}: {what}; expected {name}({', '.join(words)}); pass these"

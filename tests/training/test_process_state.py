@@ -14,7 +14,8 @@ import pytest
 
 import fastnn
 from fastnn.classifiers.fc_net import FullyConnectedNet
-from fastnn.cli import main, run
+from fastnn.cli import main
+from fastnn.kernels.dispatch import interrupts
 from fastnn.solver import Solver
 
 
@@ -120,7 +121,7 @@ def test_a_handler_that_is_not_pythons_stays(monkeypatch):
 
     monkeypatch.setattr(signal, "getsignal", lambda number: None)
     monkeypatch.setattr(signal, "signal", set_handler)
-    with run._without_interruptions():
+    with interrupts.delayed():
         pass
 
 

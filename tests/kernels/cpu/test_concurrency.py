@@ -120,10 +120,10 @@ def test_workers_are_started_once(monkeypatch):
     started = []
 
     class Slow:
-        address = 0
+        slots = None
 
-        def __init__(self, number):
-            started.append(number)
+        def __init__(self, before):
+            started.append(len(before) + 1)
             time.sleep(0.05)
 
         def wake(self):
