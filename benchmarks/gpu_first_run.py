@@ -167,7 +167,7 @@ def sanitized(tool: str, out: Path) -> dict[str, Any]:
     """Run both checks on tiny sizes in compute-sanitizer, with each array in its own allocation."""
     sanitizer = shutil.which("compute-sanitizer")
     if sanitizer is None:
-        return {"skipped": "there is no compute-sanitizer, which NVIDIA's CUDA toolkit brings"}
+        return {"skipped": "compute-sanitizer was not found; it is part of the CUDA toolkit"}
     inside = [__file__, "--tiny", "--out", str(out.with_suffix(f".{tool}.json")), "--only", *CHECKS]
     program = f"import cupy, runpy, sys; cupy.cuda.set_allocator(None); sys.argv = {inside!r}; "
     program += f"sys.path.insert(0, {str(Path(__file__).parent)!r}); runpy.run_path({__file__!r}, run_name='__main__')"
