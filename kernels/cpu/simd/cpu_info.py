@@ -36,9 +36,19 @@ def lanes(dtype: np.dtype) -> int:
     return registers()[0] // dtype.itemsize
 
 
+def has_masks() -> bool:
+    """Return whether a load can leave out lanes at no cost."""
+    return registers()[0] == 64
+
+
 def panel_tile(dtype: np.dtype) -> Tile:
-    """Return the largest tile of `gemm_tiles.panel_tile`, whose number of rows is a power of two."""
+    """Return the usual tile of `gemm_tiles`; with 32 registers there is one of 6 rows x 4 vectors too."""
     return Tile(8 if registers()[1] == 32 else 4, 3, lanes(dtype))
+
+
+def has_panel_tile(rows: int, vectors: int) -> bool:
+    """Return whether the registers hold the accumulators of this tile, its vectors of the panel and a factor."""
+    return rows * vectors + vectors + 1 <= registers()[1]
 
 
 # By the number of registers: rows of a tile -> (vectors, relative speed, by which `_best` chooses).

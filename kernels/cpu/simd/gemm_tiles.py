@@ -21,58 +21,74 @@ def _panel_tile_of(rows, vectors):
     """Return the tile of this shape; shapes larger than the registers of the CPU are never used and do nothing."""
 
     @intrinsic
-    def tile(context, floor, a, a_row, a_step, panel, count, start, start_row, out, out_row):
-        most_rows, most_vectors, lanes = cpu_info.panel_tile(as_dtype(floor))
-        signature = types.void(floor, *[types.intp] * 9)
+    def tile(context, floor, a, a_row, panel, panel_row, count, start, start_row, out, out_row, last):
+        lanes = cpu_info.lanes(as_dtype(floor))
+        signature = types.void(floor, *[types.intp] * 10)
 
         def codegen(context, builder, signature, arguments):
-            floor, a, a_row, a_step, panel, count, start, start_row, out, out_row = arguments
+            floor, a, a_row, panel, panel_row, count, start, start_row, out, out_row, last = arguments
             emit = Emitter(builder, dtype, lanes)
             a, panel, start, out = (emit.pointer(address) for address in (a, panel, start, out))
-            lines = [emit.at(a, builder.mul(INDEX(row), a_row)) for row in range(rows)]
-            positions = [(row, v * lanes) for row in range(rows) for v in range(vectors)]
-            starts = [emit.load(emit.at(start, builder.mul(INDEX(row), start_row)), at) for row, at in positions]
+            mask, whole = emit.first_lanes(last), builder.icmp_unsigned("==", last, INDEX(lanes))
+            end = (vectors - 1) * lanes
 
-            def step(k, accumulators):
-                line = emit.at(panel, builder.mul(k, INDEX(vectors * lanes)))
-                loaded = [emit.load(line, v * lanes) for v in range(vectors)]
-                at_a = builder.mul(k, a_step)
+            def row_of(pointer, row, stride):
+                return emit.at(pointer, builder.mul(INDEX(row), stride))
+
+            def step(_, accumulators, line, *rows_of_a):
+                loaded = [emit.load(line, v * lanes) for v in range(vectors - 1)]
+                loaded.append(emit.load_masked(mask, line, end) if cpu_info.has_masks() else emit.load(line, end))
                 results = []
                 for row in range(rows):
-                    factor = emit.splat(emit.scalar(lines[row], at_a))
+                    factor = emit.splat(emit.scalar(row_of(rows_of_a[row // 3], row % 3, a_row)))
                     for v in range(vectors):
                         results.append(emit.multiply_add(factor, loaded[v], accumulators[row * vectors + v]))
                 return results
 
-            least = emit.splat(floor)
-            for (row, at), value in zip(positions, emit.accumulate(count, starts, step), strict=True):
-                value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
-                emit.store(value, emit.at(out, builder.mul(INDEX(row), out_row)), at)
+            def finish(masked):
+                least = emit.splat(floor)
+                for number, value in enumerate(sums):
+                    row, at = number // vectors, number % vectors * lanes
+                    source, target, part = (
+                        row_of(start, row, start_row),
+                        row_of(out, row, out_row),
+                        masked and at == end,
+                    )
+                    value = builder.fadd(value, emit.load_masked(mask, source, at) if part else emit.load(source, at))
+                    value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
+                    emit.store_masked(mask, value, target, at) if part else emit.store(value, target, at)
+
+            for row in range(rows):
+                emit.prefetch(row_of(start, row, start_row), vectors * lanes)
+            moving = [(panel, panel_row), *((row_of(a, row, a_row), 1) for row in range(0, rows, 3))]
+            sums = emit.accumulate(count, [emit.constant(0.0)] * (rows * vectors), step, moving, unroll=2)
+            emit.either(whole, lambda: finish(False), lambda: finish(True))
             return context.get_dummy_value()
 
         def empty(context, builder, signature, arguments):
             return context.get_dummy_value()
 
         dtype = floor
-        return signature, codegen if rows <= most_rows and vectors <= most_vectors else empty
+        return signature, codegen if cpu_info.has_panel_tile(rows, vectors) else empty
 
     return tile
 
 
 _tile_8x1, _tile_8x2, _tile_8x3 = (_panel_tile_of(8, vectors) for vectors in (1, 2, 3))
-_tile_4x1, _tile_4x2, _tile_4x3 = (_panel_tile_of(4, vectors) for vectors in (1, 2, 3))
-_tile_2x1, _tile_2x2, _tile_2x3 = (_panel_tile_of(2, vectors) for vectors in (1, 2, 3))
-_tile_1x1, _tile_1x2, _tile_1x3 = (_panel_tile_of(1, vectors) for vectors in (1, 2, 3))
+_tile_4x1, _tile_4x2, _tile_4x3, _tile_4x4 = (_panel_tile_of(4, vectors) for vectors in (1, 2, 3, 4))
+_tile_2x1, _tile_2x2, _tile_2x3, _tile_2x4 = (_panel_tile_of(2, vectors) for vectors in (1, 2, 3, 4))
+_tile_1x1, _tile_1x2, _tile_1x3, _tile_1x4 = (_panel_tile_of(1, vectors) for vectors in (1, 2, 3, 4))
+_tile_6x4 = _panel_tile_of(6, 4)
 
 
 @exact
-def panel_tile(rows, vectors, floor, a, a_row, a_step, panel, count, start, start_row, out, out_row):
-    """out[row*out_row + j] = max(floor, start[row*start_row + j] + sum_k a[row*a_row + k*a_step] * panel[k*width + j]).
+def panel_tile(rows, vectors, floor, a, a_row, panel, panel_row, count, start, start_row, out, out_row, last):
+    """out[row*out_row + j] = max(floor, start[row*start_row + j] + sum_k a[row*a_row + k] * panel[k*panel_row + j]).
 
-    0 <= j < width = vectors*lanes. NaN stays NaN. `rows` is a power of two; `start` may overlap `out`, since all of it
-    is read before anything is written.
+    0 <= j < vectors*lanes, but of the last vector of `start` and `out` only `last` lanes are read and written; the same
+    holds for the panel on processors that have masks. NaN stays NaN. `start` may be `out`.
     """
-    arguments = (floor, a, a_row, a_step, panel, count, start, start_row, out, out_row)
+    arguments = (floor, a, a_row, panel, panel_row, count, start, start_row, out, out_row, last)
     if rows == 8:
         if vectors == 3:
             _tile_8x3(*arguments)
@@ -80,20 +96,28 @@ def panel_tile(rows, vectors, floor, a, a_row, a_step, panel, count, start, star
             _tile_8x2(*arguments)
         else:
             _tile_8x1(*arguments)
+    elif rows == 6:
+        _tile_6x4(*arguments)
     elif rows == 4:
-        if vectors == 3:
+        if vectors == 4:
+            _tile_4x4(*arguments)
+        elif vectors == 3:
             _tile_4x3(*arguments)
         elif vectors == 2:
             _tile_4x2(*arguments)
         else:
             _tile_4x1(*arguments)
     elif rows == 2:
-        if vectors == 3:
+        if vectors == 4:
+            _tile_2x4(*arguments)
+        elif vectors == 3:
             _tile_2x3(*arguments)
         elif vectors == 2:
             _tile_2x2(*arguments)
         else:
             _tile_2x1(*arguments)
+    elif vectors == 4:
+        _tile_1x4(*arguments)
     elif vectors == 3:
         _tile_1x3(*arguments)
     elif vectors == 2:
@@ -109,7 +133,7 @@ def _copy_panel_of(vectors):
     def copy(context, zero, target, source, source_row, count):
         def codegen(context, builder, signature, arguments):
             _, target, source, source_row, count = arguments
-            lanes = cpu_info.panel_tile(as_dtype(dtype)).lanes
+            lanes = cpu_info.lanes(as_dtype(dtype))
             emit = Emitter(builder, dtype, lanes)
             target, source = emit.pointer(target), emit.pointer(source)
             with cgutils.for_range(builder, count) as loop:
@@ -125,13 +149,15 @@ def _copy_panel_of(vectors):
     return copy
 
 
-_copy_panel_1, _copy_panel_2, _copy_panel_3 = map(_copy_panel_of, (1, 2, 3))
+_copy_panel_1, _copy_panel_2, _copy_panel_3, _copy_panel_4 = map(_copy_panel_of, (1, 2, 3, 4))
 
 
 @exact
 def copy_panel(vectors, zero, target, source, source_row, count):
     """target[k*width + j] = source[k*source_row + j], 0 <= k < count, 0 <= j < width = vectors*lanes."""
-    if vectors == 3:
+    if vectors == 4:
+        _copy_panel_4(zero, target, source, source_row, count)
+    elif vectors == 3:
         _copy_panel_3(zero, target, source, source_row, count)
     elif vectors == 2:
         _copy_panel_2(zero, target, source, source_row, count)
@@ -140,15 +166,23 @@ def copy_panel(vectors, zero, target, source, source_row, count):
 
 
 @intrinsic
-def copy_transposed(context, zero, target, target_row, source, source_row):
-    """target[k*target_row + j] = source[j*source_row + k] for a square block, 0 <= j, k < lanes."""
+def copy_transposed(context, zero, target, target_row, source, source_row, rows):
+    """target[k*target_row + j] = source[min(j, rows - 1)*source_row + k] for a square block, 0 <= j, k < lanes."""
 
     def codegen(context, builder, signature, arguments):
-        _, target, target_row, source, source_row = arguments
-        lanes = cpu_info.panel_tile(as_dtype(dtype)).lanes
+        _, target, target_row, source, source_row, count = arguments
+        lanes = cpu_info.lanes(as_dtype(dtype))
         emit = Emitter(builder, dtype, lanes)
         target, source = emit.pointer(target), emit.pointer(source)
-        rows = [emit.load(source, builder.mul(INDEX(j), source_row)) for j in range(lanes)]
+        last, whole = builder.sub(count, INDEX(1)), builder.icmp_signed("==", count, INDEX(lanes))
+
+        def load(clamped):
+            numbers = [INDEX(j) for j in range(lanes)]
+            if clamped:
+                numbers = [builder.select(builder.icmp_signed("<", j, last), j, last) for j in numbers]
+            return [emit.load(source, builder.mul(j, source_row)) for j in numbers]
+
+        rows = emit.either(whole, lambda: load(False), lambda: load(True))
         half = lanes // 2
         low = [lane // 2 + lane % 2 * lanes for lane in range(lanes)]
         high = [half + lane for lane in low]
@@ -161,19 +195,27 @@ def copy_transposed(context, zero, target, target_row, source, source_row):
         return context.get_dummy_value()
 
     dtype = zero
-    return types.void(zero, *[types.intp] * 4), codegen
+    return types.void(zero, *[types.intp] * 5), codegen
 
 
 @intrinsic
 def panel_tile_shape(context, zero):
-    """Return the maximum rows, maximum vectors and lanes of `panel_tile`, as constants of the compiled kernel."""
-    shape = cpu_info.panel_tile(as_dtype(zero))
+    """Return rows, vectors and lanes of the usual `panel_tile`, and the vectors of the widest, as constants."""
+    shape = *cpu_info.panel_tile(as_dtype(zero)), 4 if cpu_info.has_panel_tile(6, 4) else 3
 
     def codegen(context, builder, signature, arguments):
         return context.make_tuple(builder, signature.return_type, [INDEX(number) for number in shape])
 
-    return types.UniTuple(types.intp, 3)(zero), codegen
+    return types.UniTuple(types.intp, 4)(zero), codegen
+
+
+@intrinsic
+def has_masks(context):
+    """Return whether the processor has masks, as a constant of the compiled kernel."""
+    return types.boolean(), lambda context, builder, signature, arguments: context.get_constant(
+        types.boolean, cpu_info.has_masks()
+    )
 
 
 if config.DISABLE_JIT:
-    from .numpy_reference import copy_panel, copy_transposed, panel_tile, panel_tile_shape  # noqa: F401
+    from .numpy_reference import copy_panel, copy_transposed, has_masks, panel_tile, panel_tile_shape  # noqa: F401

@@ -8,6 +8,7 @@ from numba.np.numpy_support import as_dtype
 from . import cpu_info
 
 INDEX, LANE = ir.IntType(64), ir.IntType(32)
+LINE = 64  # bytes of a cache line
 
 
 class Emitter:
@@ -39,6 +40,40 @@ class Emitter:
         target = self.builder.bitcast(self.at(pointer, offset), self.vector.as_pointer())
         self.builder.store(vector, target).align = self.size
 
+    def first_lanes(self, count):
+        """Return the mask of the first `count` lanes."""
+        numbers = ir.Constant(ir.VectorType(LANE, self.lanes), list(range(self.lanes)))
+        first = self.builder.insert_element(
+            ir.Constant(numbers.type, ir.Undefined), self.builder.trunc(count, LANE), LANE(0)
+        )
+        counts = self.shuffle(first, first, [0] * self.lanes)
+        return self.builder.icmp_unsigned("<", numbers, counts)
+
+    def load_masked(self, mask, pointer, offset=0):
+        """Load the lanes of the mask, and zero to the others, whose memory is not touched."""
+        source = self.builder.bitcast(self.at(pointer, offset), self.vector.as_pointer())
+        function = self._masked("load", self.vector, [source.type, LANE, mask.type, self.vector])
+        return self.builder.call(function, [source, LANE(self.size), mask, self.constant(0.0)])
+
+    def store_masked(self, mask, vector, pointer, offset=0):
+        """Store the lanes of the mask."""
+        target = self.builder.bitcast(self.at(pointer, offset), self.vector.as_pointer())
+        function = self._masked("store", ir.VoidType(), [self.vector, target.type, LANE, mask.type])
+        self.builder.call(function, [vector, target, LANE(self.size), mask])
+
+    def _masked(self, verb, result, arguments):
+        number = f"v{self.lanes}f{8 * self.size}"
+        signature = ir.FunctionType(result, arguments)
+        return cgutils.get_or_insert_function(self.builder.module, signature, f"llvm.masked.{verb}.{number}.p0{number}")
+
+    def prefetch(self, pointer, count):
+        """Bring `count` elements to the first-level cache."""
+        signature = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), *[LANE] * 3])
+        function = cgutils.get_or_insert_function(self.builder.module, signature, "llvm.prefetch.p0")
+        for at in [*range(0, count, LINE // self.size), count - 1]:
+            address = self.builder.bitcast(self.at(pointer, at), ir.IntType(8).as_pointer())
+            self.builder.call(function, [address, LANE(0), LANE(3), LANE(1)])
+
     def scalar(self, pointer, offset=0):
         return self.builder.load(self.at(pointer, offset))
 
@@ -48,6 +83,20 @@ class Emitter:
 
     def shuffle(self, low, high, lanes):
         return self.builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(LANE, len(lanes)), lanes))
+
+    def either(self, condition, then, otherwise):
+        """Emit then() where the condition holds and otherwise() where not; return the values that they return."""
+        ends = []
+        with self.builder.if_else(condition) as branches:
+            for branch, emit in zip(branches, (then, otherwise), strict=True):
+                with branch:
+                    ends.append((emit() or [], self.builder.block))
+        results = []
+        for values in zip(*(values for values, _ in ends), strict=True):
+            results.append(self.builder.phi(self.vector))
+            for value, (_, block) in zip(values, ends, strict=True):
+                results[-1].add_incoming(value, block)
+        return results
 
     def constant(self, value):
         return ir.Constant(self.vector, [value] * self.lanes)
@@ -73,25 +122,60 @@ class Emitter:
             vectors = [self.builder.fadd(self.shuffle(a, b, low), self.shuffle(a, b, high)) for a, b in pairs]
         return vectors[0]
 
-    def accumulate(self, count, starts, step):
-        """Emit a loop of `count` >= 1 rounds: `step(round, accumulators)` returns the next accumulators."""
+    def accumulate(self, count, starts, step, pointers=(), unroll=1):
+        """Emit a loop of `count` >= 1 rounds: `step(round, accumulators, ...)` returns the next accumulators.
+
+        `pointers` are pairs of a pointer and the elements by which it advances each round; step is given their values.
+        With `unroll`, so many rounds are computed between two jumps; then step is not given the round, but None.
+        """
+        if unroll == 1:
+            return self._loop(count, starts, step, pointers, at_least_once=True)[0]
+        strides = [stride if isinstance(stride, ir.Value) else INDEX(stride) for _, stride in pointers]
+
+        def steps(_, accumulators, *moving):
+            for number in range(unroll):
+                offsets = [self.builder.mul(INDEX(number), stride) for stride in strides]
+                here = [self.at(pointer, offset) for pointer, offset in zip(moving, offsets, strict=True)]
+                accumulators = step(None, accumulators, *here)
+            return accumulators
+
+        far = [self.builder.mul(INDEX(unroll), stride) for stride in strides]
+        moving = [(pointer, stride) for (pointer, _), stride in zip(pointers, far, strict=True)]
+        sums, ends = self._loop(self.builder.udiv(count, INDEX(unroll)), starts, steps, moving)
+        rest = list(zip(ends, strides, strict=True))
+        single = lambda _, accumulators, *moving: step(None, accumulators, *moving)  # noqa: E731
+        return self._loop(self.builder.urem(count, INDEX(unroll)), sums, single, rest)[0]
+
+    def _loop(self, count, starts, step, pointers, at_least_once=False):
+        """Emit a loop of `count` rounds; return the accumulators and pointers after it."""
         builder = self.builder
         before, body, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
-        builder.branch(body)
+        if at_least_once:
+            builder.branch(body)
+        else:
+            builder.cbranch(builder.icmp_signed(">", count, INDEX(0)), body, after)
         builder.position_at_end(body)
         index = builder.phi(INDEX)
         index.add_incoming(INDEX(0), before)
-        accumulators = [builder.phi(self.vector) for _ in starts]
-        for accumulator, start in zip(accumulators, starts, strict=True):
-            accumulator.add_incoming(start, before)
-        results = step(index, accumulators)
+        first = [*starts, *(pointer for pointer, _ in pointers)]
+        values = [builder.phi(value.type) for value in first]
+        accumulators, moving = values[: len(starts)], values[len(starts) :]
+        results = [*step(index, accumulators, *moving)]
+        results += [self.at(here, stride) for here, (_, stride) in zip(moving, pointers, strict=True)]
         following = builder.add(index, INDEX(1))
         index.add_incoming(following, body)
-        for accumulator, result in zip(accumulators, results, strict=True):
-            accumulator.add_incoming(result, body)
+        for value, start, result in zip(values, first, results, strict=True):
+            value.add_incoming(start, before)
+            value.add_incoming(result, body)
         keep_rolled(builder.module, builder.cbranch(builder.icmp_signed("<", following, count), body, after))
         builder.position_at_end(after)
-        return results
+        if not at_least_once:
+            ends = [builder.phi(value.type) for value in first]
+            for end, start, result in zip(ends, first, results, strict=True):
+                end.add_incoming(start, before)
+                end.add_incoming(result, body)
+            results = ends
+        return results[: len(starts)], results[len(starts) :]
 
 
 def keep_rolled(module, branch):

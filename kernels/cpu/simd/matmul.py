@@ -3,10 +3,10 @@
     out[i, j] = bias[j] + sum_k a[i, k] * b[k, j]
 
 A task is a block of rows, a block of columns and a chunk of the sum over k. It packs its part of b into panels as wide
-as the register tile, DEPTH terms at a time, and reads a without packing. A transposed b is packed in square blocks that
-are transposed in registers; a transposed a is copied in strips. If rows and columns give too few tasks, the sum is cut
-into chunks, which are added in order. Blocks and chunks depend only on the shapes, so no bit of a result depends on the
-number of threads.
+as the register tile, DEPTH terms at a time; for few rows it reads b where it is. It reads a where it is too, unless its
+rows share lines of the caches. Transposed matrices are copied in square blocks that are transposed in registers. If
+rows and columns give too few tasks, the sum is cut into chunks, which are added in order. Blocks and chunks depend only
+on the shapes, so no bit of a result depends on the number of threads.
 
 BLAS was tried: OpenBLAS's threads spin after a call and double the time of the next kernels.
 """
@@ -17,17 +17,21 @@ import numpy as np
 
 from .. import threads
 from . import cpu_info
-from .gemm_tiles import copy_panel, copy_transposed, panel_tile, panel_tile_shape
+from .gemm_tiles import copy_panel, copy_transposed, has_masks, panel_tile, panel_tile_shape
 from .row_copies import copy_rows
 
 DEPTH = 256  # terms of the sum in a packed panel
-HEIGHT = 64  # columns of a transposed `a` that are copied at a time: a few cache lines of each row
+HEIGHT = 48  # rows of `a` that are copied at a time: whole tiles, and if transposed, whole cache lines
+STRIP = DEPTH + 16  # elements from row to row of such a copy, whose rows share few lines of a cache
+SPREAD = 1 << 14  # rows of `a` a multiple of so many bytes apart share lines of the caches, so they are copied ...
+MANY = 128  # ... if there are so many columns
+FEW = 48  # maximum rows for which b is read where it is, because packing would take as long as computing
+LINE = 64  # bytes of a cache line
 PACKED = 1 << 19  # maximum bytes of packed panels: half a second-level cache
+CHUNKS = 8  # maximum number of chunks, since adding them takes time
 TASKS = 16  # desired number of tasks, to balance the load
 ROWS = 16  # rows of b that are packed at a time into all panels, so that they are read as streams
 WORK = 1 << 23  # minimum multiply-adds of a task, times the bytes of a number
-
-U = np.uintp  # unsigned indices need no wrap-around of negative ones, so loops vectorise
 
 
 def multiply_add(x, w, b, relu=False):
@@ -75,13 +79,16 @@ def _multiply(a, a_turned, b, b_turned, bias, out, relu):
 
 @functools.lru_cache(maxsize=256)
 def _grid(rows, columns, count, dtype):
-    """Return the numbers of row blocks, column blocks and chunks: up to TASKS tasks of at least WORK each."""
+    """Return the numbers of row blocks, column blocks and chunks: up to TASKS tasks of at least WORK each.
+
+    The sum is cut first, since each row block packs b again.
+    """
     _, vectors, lanes = cpu_info.panel_tile(dtype)
     padded = -(-columns // lanes) * lanes
     wanted = min(TASKS, rows * padded * count * dtype.itemsize // WORK)
     column_blocks = -(-padded * DEPTH * dtype.itemsize // PACKED)
-    row_blocks = max(1, min(wanted // column_blocks, rows // 128))
-    chunks = max(1, min(wanted // (row_blocks * column_blocks), count // (2 * DEPTH)))
+    chunks = max(1, min(wanted // column_blocks, CHUNKS, count // (2 * DEPTH)))
+    row_blocks = max(1, min(wanted // (column_blocks * chunks), rows // 128))
     column_blocks = max(column_blocks, min(wanted // (row_blocks * chunks), columns // (2 * vectors * lanes)))
     return row_blocks, column_blocks, chunks
 
@@ -89,12 +96,11 @@ def _grid(rows, columns, count, dtype):
 @threads.parallel(grain=1)
 def _run(first, last, a, a_turned, b, b_turned, bias, out, partial, grid, relu):
     row_blocks, column_blocks, chunks = grid
-    most_rows, most_vectors, lanes = panel_tile_shape(out.dtype.type(0))
+    most_rows, most_vectors, lanes, widest = panel_tile_shape(out.dtype.type(0))
     width, count = most_vectors * lanes, a.shape[0] if a_turned else a.shape[1]
-    depth, panels = min(DEPTH, count), -(-out.shape[1] // width)
-    packed = np.empty((depth * -(-panels // column_blocks) + lanes) * width, out.dtype)
-    strip = np.empty(depth * HEIGHT if a_turned else 0, out.dtype)
-    edge, zeros = np.empty(most_rows * width, out.dtype), np.zeros(out.shape[1], out.dtype)
+    panels = -(-out.shape[1] // (width * column_blocks))
+    packed = _aligned(min(DEPTH, count) * panels * width + lanes * widest * lanes, out.dtype)
+    strip, zeros = _aligned((HEIGHT + lanes) * STRIP, out.dtype), np.zeros(out.shape[1], out.dtype)
     for task in range(first, last):
         rows = _cut(task // column_blocks % row_blocks, row_blocks, out.shape[0], most_rows)
         columns = _cut(task % column_blocks, column_blocks, out.shape[1], width)
@@ -102,7 +108,15 @@ def _run(first, last, a, a_turned, b, b_turned, bias, out, partial, grid, relu):
         steps = _cut(chunk, chunks, count, 1)
         start = bias if bias.size and chunk == 0 else zeros
         target = out.ctypes.data if chunk == 0 else partial[chunk - 1].ctypes.data
-        _block(a, a_turned, b, b_turned, start, target, rows, columns, steps, packed, strip, edge, out.shape[1], relu)
+        _block(a, a_turned, b, b_turned, start, target, rows, columns, steps, packed, strip, out.shape[1], relu)
+
+
+@threads.serial
+def _aligned(length, dtype):
+    """Return an array that starts at a cache line; a vector that crosses one is loaded in two parts."""
+    memory = np.empty(length + LINE // 4, dtype)
+    first = -memory.ctypes.data % LINE // memory.itemsize
+    return memory[first : first + length]
 
 
 @threads.serial
@@ -113,97 +127,117 @@ def _cut(part, parts, length, unit):
 
 
 @threads.serial
-def _block(a, a_turned, b, b_turned, base, target, rows, columns, steps, packed, strip, edge, out_row, relu):
+def _block(a, a_turned, b, b_turned, base, target, rows, columns, steps, packed, strip, out_row, relu):
     """Compute one task: rows x columns of `target`, as the row `base` plus the sum over `steps`."""
     size = a.itemsize
+    in_place = has_masks() and not b_turned and rows[1] - rows[0] <= FEW
+    copied = a_turned or (a.shape[1] * size % SPREAD == 0 and columns[1] - columns[0] >= MANY)
     for k in range(steps[0], steps[1], DEPTH):
         depth = min(DEPTH, steps[1] - k)
-        if b_turned:
+        panel, panel_row = np.intp(packed.ctypes.data), 0
+        if in_place:
+            panel, panel_row = np.intp(b.ctypes.data + (k * b.shape[1] + columns[0]) * size), b.shape[1]
+        elif b_turned:
             _pack_turned(b, k, depth, columns, packed)
         else:
             _pack(b, k, depth, columns, packed)
         floor = a.dtype.type(0 if relu and k + depth == steps[1] else -np.inf)
+        start, start_row = target, out_row
+        if k == steps[0]:
+            start, start_row = base.ctypes.data, 0
         for i in range(rows[0], rows[1], HEIGHT):
             stop = min(i + HEIGHT, rows[1])
+            source, a_row = np.intp(a.ctypes.data + (i * a.shape[1] + k) * size), a.shape[1]
             if a_turned:
-                source, a_row, a_step = np.intp(strip.ctypes.data), 1, HEIGHT
-                columns_of_a = a.ctypes.data + (k * a.shape[1] + i) * size
-                copy_rows(floor, source, HEIGHT * size, columns_of_a, a.shape[1] * size, depth, stop - i)
-            else:
-                source, a_row, a_step = np.intp(a.ctypes.data + (i * a.shape[1] + k) * size), a.shape[1], 1
-            start, start_row = target, out_row
-            if k == steps[0]:
-                start, start_row = base.ctypes.data, 0
-            _rows(
-                source, a_row, a_step, packed, depth, start, start_row, target, out_row, i, stop, columns, edge, floor
+                _transpose(a, k, k + depth, i, stop, np.intp(strip.ctypes.data), STRIP)
+            elif copied:
+                copy_rows(floor, strip.ctypes.data, STRIP * size, source, a_row * size, stop - i, depth)
+            if copied:
+                source, a_row = np.intp(strip.ctypes.data), STRIP
+            _panels(
+                source, a_row, panel, panel_row, depth, start, start_row, target, out_row, i, stop, columns, floor, size
             )
 
 
 @threads.serial
-def _rows(a, a_row, a_step, packed, depth, start, start_row, out, out_row, first, last, columns, edge, floor):
-    """Compute rows first to last for the terms of one set of panels: all panels for some rows, then the next rows."""
-    most_rows, most_vectors, lanes = panel_tile_shape(floor)
-    width, size, inside = most_vectors * lanes, packed.itemsize, np.intp(edge.ctypes.data)
-    height = most_rows
-    while first < last:
-        while height > last - first:
-            height //= 2
-        panel = np.intp(packed.ctypes.data)
-        for j in range(columns[0], columns[1], width):
-            part = min(width, columns[1] - j)
-            vectors = -(-part // lanes)
-            begin, begin_row = start + (first * start_row + j) * size, start_row
-            end, end_row = out + (first * out_row + j) * size, out_row
-            if part < vectors * lanes:  # the tile writes whole vectors
-                copy_rows(floor, inside, width * size, begin, begin_row * size, height if begin_row else 1, part)
-                begin, begin_row, end, end_row = inside, width if begin_row else 0, inside, width
-            panel_tile(height, vectors, floor, a, a_row, a_step, panel, depth, begin, begin_row, end, end_row)
-            if part < vectors * lanes:
-                copy_rows(floor, out + (first * out_row + j) * size, out_row * size, inside, width * size, height, part)
-            panel += depth * vectors * lanes * size
-        first += height
-        a += height * a_row * size
+def _panels(a, a_row, panel, panel_row, depth, start, start_row, out, out_row, first, last, columns, floor, size):
+    """Compute the rows from first to last for the terms of one set of panels; panel_row is 0 if these are packed."""
+    most_rows, most_vectors, lanes, widest = panel_tile_shape(floor)
+    j = columns[0]
+    while j < columns[1]:
+        vectors = _width(columns[1] - j, most_vectors, lanes, widest)
+        width = vectors * lanes
+        step, ending = panel_row if panel_row else width, min(lanes, columns[1] - j - width + lanes)
+        row, line, height = first, a, 6 if vectors > most_vectors else most_rows
+        while row < last:
+            while height > last - row:
+                height = 4 if height == 6 else height // 2
+            begin, end = start + (row * start_row + j) * size, out + (row * out_row + j) * size
+            panel_tile(height, vectors, floor, line, a_row, panel, step, depth, begin, start_row, end, out_row, ending)
+            row += height
+            line += height * a_row * size
+        panel += (width if panel_row else depth * width) * size
+        j += width
+
+
+@threads.serial
+def _width(columns, most_vectors, lanes, widest):
+    """Return the vectors of the next panel: the usual number or the rest, and 4 at the end rather than 3 and 1."""
+    left = -(-columns // lanes)
+    return left if left == widest else min(left, most_vectors)
 
 
 @threads.serial
 def _pack(b, first, depth, columns, packed):
     """Pack `depth` rows of b from `first` on into panels; the last vector of a row reads past its columns."""
     zero, size = b.dtype.type(0), b.itemsize
-    _, most_vectors, lanes = panel_tile_shape(zero)
+    _, most_vectors, lanes, widest = panel_tile_shape(zero)
     for k in range(0, depth, ROWS):
-        target = np.intp(packed.ctypes.data)
-        for j in range(columns[0], columns[1], most_vectors * lanes):
-            part = min(most_vectors * lanes, columns[1] - j)
-            vectors = -(-part // lanes)
+        target, j = np.intp(packed.ctypes.data), columns[0]
+        while j < columns[1]:
+            vectors = _width(columns[1] - j, most_vectors, lanes, widest)
             at, row = (first + k) * b.shape[1] + j, vectors * lanes
             count = min(ROWS, depth - k)
             inside = min(count, max(0, (b.size - at - row) // b.shape[1] + 1))
             copy_panel(vectors, zero, target + k * row * size, b.ctypes.data + at * size, b.shape[1], inside)
             rest, source = target + (k + inside) * row * size, b.ctypes.data + (at + inside * b.shape[1]) * size
-            copy_rows(zero, rest, row * size, source, b.shape[1] * size, count - inside, part)
+            copy_rows(zero, rest, row * size, source, b.shape[1] * size, count - inside, min(row, columns[1] - j))
             target += depth * row * size
+            j += row
 
 
 @threads.serial
 def _pack_turned(b, first, depth, columns, packed):
-    """Pack a transposed b in square blocks, which read past the end of a row of b and write past the panel."""
+    """Pack a transposed b into panels."""
     zero, size = b.dtype.type(0), b.itemsize
-    _, most_vectors, lanes = panel_tile_shape(zero)
-    at = 0
-    for first_column in range(columns[0], columns[1], most_vectors * lanes):
-        part = min(most_vectors * lanes, columns[1] - first_column)
-        row = -(-part // lanes) * lanes
-        for j in range(0, part, lanes):
-            for k in range(0, depth, lanes):
-                source = (first_column + j) * b.shape[1] + first + k
-                if j + lanes <= part and source + (lanes - 1) * b.shape[1] + lanes <= b.size:
-                    block = packed.ctypes.data + (at + k * row + j) * size
-                    copy_transposed(zero, block, row, b.ctypes.data + source * size, b.shape[1])
-                else:
-                    for column in range(j, min(j + lanes, part)):
-                        for step in range(k, min(k + lanes, depth)):
-                            packed[U(at + step * row + column)] = b[U(first_column + column), U(first + step)]
-        at += depth * row
+    _, most_vectors, lanes, widest = panel_tile_shape(zero)
+    target, j = np.intp(packed.ctypes.data), columns[0]
+    while j < columns[1]:
+        row = _width(columns[1] - j, most_vectors, lanes, widest) * lanes
+        _transpose(b, j, min(j + row, columns[1]), first, first + depth, target, row)
+        target += depth * row * size
+        j += row
+
+
+@threads.serial
+def _transpose(source, first_row, last_row, first_column, last_column, target, target_row):
+    """Copy some columns of `source` to the rows at `target`, in square blocks.
+
+    Blocks read past the end of a row of `source`, and write past the end of a row of `target` and past the last one.
+    """
+    zero, size = source.dtype.type(0), source.itemsize
+    _, _, lanes, _ = panel_tile_shape(zero)
+    for i in range(first_row, last_row, lanes):
+        rows = min(lanes, last_row - i)
+        for j in range(first_column, last_column, lanes):
+            at, columns = i * source.shape[1] + j, min(lanes, last_column - j)
+            to = target + ((j - first_column) * target_row + i - first_row) * size
+            if at + (rows - 1) * source.shape[1] + lanes <= source.size:
+                copy_transposed(zero, to, target_row, source.ctypes.data + at * size, source.shape[1], rows)
+            else:
+                for row in range(rows):
+                    line = source.ctypes.data + (at + row * source.shape[1]) * size
+                    copy_rows(zero, to + row * size, target_row * size, line, size, columns, 1)
 
 
 @threads.parallel(grain=1 << 14)

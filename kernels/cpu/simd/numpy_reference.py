@@ -34,30 +34,34 @@ def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stri
             _memory(line, dtype, lanes)[:] = np.where(total < floor, floor, total)
 
 
-def panel_tile(rows, vectors, floor, a, a_row, a_step, panel, count, start, start_row, out, out_row):
-    dtype, width = floor.dtype, vectors * panel_tile_shape(floor)[2]
-    indices = np.arange(rows)[:, None] * a_row + np.arange(count) * a_step
+def panel_tile(rows, vectors, floor, a, a_row, panel, panel_row, count, start, start_row, out, out_row, last):
+    dtype, width = floor.dtype, (vectors - 1) * cpu_info.lanes(floor.dtype) + last
+    indices = np.arange(rows)[:, None] * a_row + np.arange(count)
     factors = _memory(a, dtype, indices.max() + 1)[indices]
     starts = np.stack([_memory(start + row * start_row * dtype.itemsize, dtype, width) for row in range(rows)])
-    totals = starts + factors @ _memory(panel, dtype, count * width).reshape(count, width)
-    for row, total in enumerate(totals):
+    lines = np.stack([_memory(panel + k * panel_row * dtype.itemsize, dtype, width) for k in range(count)])
+    for row, total in enumerate(starts + factors @ lines):
         _memory(out + row * out_row * dtype.itemsize, dtype, width)[:] = np.where(total < floor, floor, total)
 
 
 def copy_panel(vectors, zero, target, source, source_row, count):
-    width, size = vectors * panel_tile_shape(zero)[2], zero.itemsize
+    width, size = vectors * cpu_info.lanes(zero.dtype), zero.itemsize
     copy_rows(zero, target, width * size, source, source_row * size, count, width)
 
 
-def copy_transposed(zero, target, target_row, source, source_row):
+def copy_transposed(zero, target, target_row, source, source_row, rows):
     lanes, size = panel_tile_shape(zero)[2], zero.itemsize
-    square = np.stack([_memory(source + j * source_row * size, zero.dtype, lanes) for j in range(lanes)])
+    square = np.stack([_memory(source + min(j, rows - 1) * source_row * size, zero.dtype, lanes) for j in range(lanes)])
     for k in range(lanes):
         _memory(target + k * target_row * size, zero.dtype, lanes)[:] = square[:, k]
 
 
+def has_masks():
+    return cpu_info.has_masks()
+
+
 def panel_tile_shape(zero):
-    return cpu_info.panel_tile(zero.dtype)
+    return *cpu_info.panel_tile(zero.dtype), 4 if cpu_info.has_panel_tile(6, 4) else 3
 
 
 def dot_tile(rows, zero, x, positions, offsets, packed, count, out):
