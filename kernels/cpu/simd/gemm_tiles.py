@@ -199,6 +199,40 @@ def copy_transposed(context, zero, target, target_row, source, source_row, rows)
 
 
 @intrinsic
+def dot_rows(context, zero, x, rows, row, count, out):
+    """out[j] = sum_k x[k] * rows[j*row + k], 0 <= j < lanes, 0 <= k < count.
+
+    Every sum is that of the terms with k % lanes = 0, 1, ..., which are added at the end.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        _, x, rows, row, count, out = arguments
+        lanes = cpu_info.lanes(as_dtype(dtype))
+        emit = Emitter(builder, dtype, lanes)
+        x, rows, out = (emit.pointer(address) for address in (x, rows, out))
+
+        def step(load):
+            def added(_, sums, left, *lines):
+                vector = load(left)
+                pairs = [(sums[j], emit.at(lines[j // 3], builder.mul(INDEX(j % 3), row))) for j in range(lanes)]
+                return [emit.multiply_add(vector, load(line), total) for total, line in pairs]
+
+            return added
+
+        starts = [x, *(emit.at(rows, builder.mul(INDEX(j), row)) for j in range(0, lanes, 3))]
+        pointers = [(pointer, lanes) for pointer in starts]
+        zeros, full = [emit.constant(0.0)] * lanes, builder.udiv(count, INDEX(lanes))
+        sums, ends = emit.loop(full, zeros, step(emit.load), pointers)
+        mask = emit.first_lanes(builder.urem(count, INDEX(lanes)))
+        sums = step(lambda pointer: emit.load_masked(mask, pointer))(None, sums, *ends)
+        emit.store(emit.sums_of_lanes(sums), out)
+        return context.get_dummy_value()
+
+    dtype = zero
+    return types.void(zero, *[types.intp] * 5), codegen
+
+
+@intrinsic
 def panel_tile_shape(context, zero):
     """Return rows, vectors and lanes of the usual `panel_tile`, and the vectors of the widest, as constants."""
     shape = *cpu_info.panel_tile(as_dtype(zero)), 4 if cpu_info.has_panel_tile(6, 4) else 3
@@ -218,4 +252,4 @@ def has_masks(context):
 
 
 if config.DISABLE_JIT:
-    from .numpy_reference import copy_panel, copy_transposed, has_masks, panel_tile, panel_tile_shape  # noqa: F401
+    from .numpy_reference import copy_panel, copy_transposed, dot_rows, has_masks, panel_tile, panel_tile_shape  # noqa: F401

@@ -126,27 +126,31 @@ class Emitter:
         """Emit a loop of `count` >= 1 rounds: `step(round, accumulators, ...)` returns the next accumulators.
 
         `pointers` are pairs of a pointer and the elements by which it advances each round; step is given their values.
-        With `unroll`, so many rounds are computed between two jumps; then step is not given the round, but None.
+        `unroll` rounds are computed between two jumps.
         """
         if unroll == 1:
-            return self._loop(count, starts, step, pointers, at_least_once=True)[0]
+            return self.loop(count, starts, step, pointers, at_least_once=True)[0]
+        builder, many = self.builder, INDEX(unroll)
         strides = [stride if isinstance(stride, ir.Value) else INDEX(stride) for _, stride in pointers]
 
-        def steps(_, accumulators, *moving):
+        def steps(index, accumulators, *moving):
             for number in range(unroll):
-                offsets = [self.builder.mul(INDEX(number), stride) for stride in strides]
+                offsets = [builder.mul(INDEX(number), stride) for stride in strides]
                 here = [self.at(pointer, offset) for pointer, offset in zip(moving, offsets, strict=True)]
-                accumulators = step(None, accumulators, *here)
+                accumulators = step(builder.add(builder.mul(index, many), INDEX(number)), accumulators, *here)
             return accumulators
 
-        far = [self.builder.mul(INDEX(unroll), stride) for stride in strides]
-        moving = [(pointer, stride) for (pointer, _), stride in zip(pointers, far, strict=True)]
-        sums, ends = self._loop(self.builder.udiv(count, INDEX(unroll)), starts, steps, moving)
-        rest = list(zip(ends, strides, strict=True))
-        single = lambda _, accumulators, *moving: step(None, accumulators, *moving)  # noqa: E731
-        return self._loop(self.builder.urem(count, INDEX(unroll)), sums, single, rest)[0]
+        rounds, rest = builder.udiv(count, many), builder.urem(count, many)
+        done = builder.sub(count, rest)
+        far = [(pointer, builder.mul(many, stride)) for (pointer, _), stride in zip(pointers, strides, strict=True)]
+        sums, ends = self.loop(rounds, starts, steps, far)
 
-    def _loop(self, count, starts, step, pointers, at_least_once=False):
+        def last(index, accumulators, *moving):
+            return step(builder.add(done, index), accumulators, *moving)
+
+        return self.loop(rest, sums, last, list(zip(ends, strides, strict=True)))[0]
+
+    def loop(self, count, starts, step, pointers, at_least_once=False):
         """Emit a loop of `count` rounds; return the accumulators and pointers after it."""
         builder = self.builder
         before, body, after = builder.block, builder.append_basic_block(), builder.append_basic_block()

@@ -4,9 +4,10 @@
 
 A task is a block of rows, a block of columns and a chunk of the sum over k. It packs its part of b into panels as wide
 as the register tile, DEPTH terms at a time; for few rows it reads b where it is. It reads a where it is too, unless its
-rows share lines of the caches. Transposed matrices are copied in square blocks that are transposed in registers. If
-rows and columns give too few tasks, the sum is cut into chunks, which are added in order. Blocks and chunks depend only
-on the shapes, so no bit of a result depends on the number of threads.
+rows share lines of the caches. Transposed matrices are copied in square blocks that are transposed in registers; for
+very few rows or columns another form of the product takes less time. If rows and columns give too few tasks, the sum is
+cut into chunks, which are added in order. Blocks and chunks depend only on the shapes, so no bit of a result depends on
+the number of threads.
 
 BLAS was tried: OpenBLAS's threads spin after a call and double the time of the next kernels.
 """
@@ -17,7 +18,7 @@ import numpy as np
 
 from .. import threads
 from . import cpu_info
-from .gemm_tiles import copy_panel, copy_transposed, has_masks, panel_tile, panel_tile_shape
+from .gemm_tiles import copy_panel, copy_transposed, dot_rows, has_masks, panel_tile, panel_tile_shape
 from .row_copies import copy_rows
 
 DEPTH = 256  # terms of the sum in a packed panel
@@ -26,6 +27,8 @@ STRIP = DEPTH + 16  # elements from row to row of such a copy, whose rows share 
 SPREAD = 1 << 14  # rows of `a` a multiple of so many bytes apart share lines of the caches, so they are copied ...
 MANY = 128  # ... if there are so many columns
 FEW = 48  # maximum rows for which b is read where it is, because packing would take as long as computing
+DOTS = 8  # maximum rows of a product with a transposed b that is computed as dot products
+NARROW = 16  # maximum columns of a product with a transposed a that is computed as its transpose
 LINE = 64  # bytes of a cache line
 PACKED = 1 << 19  # maximum bytes of packed panels: half a second-level cache
 CHUNKS = 8  # maximum number of chunks, since adding them takes time
@@ -62,7 +65,7 @@ def gradients(dout, x, w, need_dx, mask=None):
 
 
 def _multiply(a, a_turned, b, b_turned, bias, out, relu):
-    """out = a @ b + bias, where a, b or both may be given transposed; an empty bias means no bias."""
+    """out = a @ b + bias, where a or b may be given transposed; an empty bias means no bias."""
     rows, columns = out.shape
     count = a.shape[0] if a_turned else a.shape[1]
     if not out.size or not count:
@@ -70,11 +73,43 @@ def _multiply(a, a_turned, b, b_turned, bias, out, relu):
         if relu:
             np.maximum(out, 0, out=out)
         return
+    if b_turned and rows <= DOTS and columns >= cpu_info.lanes(out.dtype):
+        tasks = max(1, min(TASKS, out.size * count * out.itemsize // WORK))
+        _dots(tasks, tasks, a, b, out)
+        return
+    if a_turned and columns <= NARROW < rows:
+        turned = np.empty((columns, rows), out.dtype)
+        _multiply(b, True, a, False, bias, turned, relu)
+        _turn(turned, out)
+        return
     row_blocks, column_blocks, chunks = grid = _grid(rows, columns, count, out.dtype)
     partial = np.empty((chunks - 1, rows, columns), out.dtype)
     _run(row_blocks * column_blocks * chunks, a, a_turned, b, b_turned, bias, out, partial, grid, relu and chunks == 1)
     if chunks > 1:
         _add(out.size, out.reshape(-1), partial.reshape(chunks - 1, -1), relu)
+
+
+@threads.parallel(grain=1)
+def _dots(first, last, tasks, a, b, out):
+    """out = a @ b.T for few rows, as dot products of rows, so that b is not packed."""
+    zero, size = out.dtype.type(0), out.itemsize
+    lanes = panel_tile_shape(zero)[2]
+    start, stop = _cut(first, tasks, out.shape[1], lanes)[0], _cut(last - 1, tasks, out.shape[1], lanes)[1]
+    for j in range(start, stop, lanes):
+        j = min(j, out.shape[1] - lanes)
+        for row in range(out.shape[0]):
+            source, target = a.ctypes.data + row * a.shape[1] * size, out.ctypes.data + (row * out.shape[1] + j) * size
+            dot_rows(zero, source, b.ctypes.data + j * b.shape[1] * size, b.shape[1], a.shape[1], target)
+
+
+@threads.serial
+def _turn(source, out):
+    """out = source.T"""
+    zero, size = out.dtype.type(0), out.itemsize
+    for row in range(out.shape[0]):
+        for first in range(0, out.shape[1], 1024):
+            target, line = out[row, first:].ctypes.data, source[first:, row:].ctypes.data
+            copy_rows(zero, target, size, line, source.shape[1] * size, min(1024, out.shape[1] - first), 1)
 
 
 @functools.lru_cache(maxsize=256)

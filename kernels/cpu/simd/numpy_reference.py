@@ -56,6 +56,12 @@ def copy_transposed(zero, target, target_row, source, source_row, rows):
         _memory(target + k * target_row * size, zero.dtype, lanes)[:] = square[:, k]
 
 
+def dot_rows(zero, x, rows, row, count, out):
+    lanes, size = cpu_info.lanes(zero.dtype), zero.itemsize
+    lines = np.stack([_memory(rows + j * row * size, zero.dtype, count) for j in range(lanes)])
+    _memory(out, zero.dtype, lanes)[:] = lines @ _memory(x, zero.dtype, count)
+
+
 def has_masks():
     return cpu_info.has_masks()
 

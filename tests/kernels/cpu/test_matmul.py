@@ -68,6 +68,9 @@ SIZES = {
     "all": (260, 1100, 400),
     "of the sum of dw": (1100, 300, 70),
     "few rows of many": (3, 5000, 130),
+    "dot products": (8, 9000, 130),
+    "few columns": (90, 3000, 10),
+    "rows that share lines of a cache": (60, 4096, 150),
 }
 
 
