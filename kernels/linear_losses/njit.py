@@ -109,7 +109,7 @@ def _add_gradient(X, first, count, slopes, images, outer, dW):
         for block in range(blocks):
             k = min(block * rows, K - rows)
             outer_tile(
-                rows, X.dtype.type(-np.inf), X[first].ctypes.data + d * size, positions.ctypes.data,
+                rows, width // lanes, X.dtype.type(-np.inf), X[first].ctypes.data + d * size, positions.ctypes.data,
                 images.ctypes.data, factors[block].ctypes.data, count, tile.ctypes.data, width,
                 positions.ctypes.data, start.ctypes.data,
             )  # fmt: skip

@@ -11,7 +11,7 @@ from .. import threads
 from . import geometry
 from .padding import fill_planes, part_planes, pool, prefetch_part, store_plane
 from .pool2x2 import narrow
-from .tiles import outer_tile
+from .tiles import next_vectors, outer_tile
 
 TASKS = 8  # minimum number of tasks, for load balance
 NO_INDEX = np.empty((0, 0, 0, 0), np.uint8)
@@ -96,15 +96,18 @@ def _write_direct(source, weights, blocks, b, offsets, tiles, floor, out, n, ahe
     """Compute outputs of image n for some filters, tile by tile, and write them directly to `out`."""
     _, K, rows = weights.shape
     F, plane, size = out.shape[1], out.shape[2] * out.shape[3], out.itemsize
-    for group in range(0, tiles.positions.size, tiles.tile_vectors):
+    group = 0
+    while group < tiles.positions.size:
+        vectors = next_vectors(rows, tiles.tile_vectors, tiles.positions.size - group)
         for block in blocks:
             f = min(block * rows, F - rows)
             outer_tile(
-                rows, floor, source, tiles.positions.ctypes.data + group * 8, offsets.ctypes.data,
+                rows, vectors, floor, source, tiles.positions.ctypes.data + group * 8, offsets.ctypes.data,
                 weights.ctypes.data + block * K * rows * size, K, out.ctypes.data + (n * F + f) * plane * size, plane,
                 tiles.targets.ctypes.data + group * 8, b.ctypes.data + f * size,
             )  # fmt: skip
         prefetch_part(ahead, group, tiles.positions.size, size)
+        group += vectors
 
 
 @threads.njit_no_refcount
@@ -118,12 +121,15 @@ def _write_rows(
     stride, zero, plane = tiles.groups * tiles.plane, out.dtype.type(0), out_size[0] * out_size[1]
     for block in blocks:
         f = min(block * rows, F - rows)
-        for group in range(0, groups * tiles.vectors, tiles.tile_vectors):
+        group = 0
+        while group < groups * tiles.vectors:
+            vectors = next_vectors(rows, tiles.tile_vectors, groups * tiles.vectors - group)
             outer_tile(
-                rows, floor, source, tiles.positions.ctypes.data + group * 8, offsets.ctypes.data,
+                rows, vectors, floor, source, tiles.positions.ctypes.data + group * 8, offsets.ctypes.data,
                 weights.ctypes.data + block * K * rows * itemsize, K, scratch.ctypes.data, stride,
                 tiles.targets.ctypes.data + group * 8, b.ctypes.data + f * itemsize,
             )  # fmt: skip
+            group += vectors
         for row in range(rows):
             for g in range(groups):
                 base, n = row * stride + g * tiles.plane, first + g * together

@@ -53,7 +53,7 @@ def has_panel_tile(rows: int, vectors: int) -> bool:
 
 # By the number of registers: rows of a tile -> (vectors, relative speed, by which `_best` chooses).
 _OUTER = {
-    32: {8: (2, 0.96), 6: (4, 0.96), 5: (4, 0.96), 4: (4, 0.95), 3: (6, 0.93), 2: (8, 0.72), 1: (8, 0.37)},
+    32: {8: (3, 0.96), 6: (4, 0.92), 5: (4, 0.90), 4: (4, 0.84), 3: (6, 0.80), 2: (8, 0.72), 1: (8, 0.37)},
     16: {4: (3, 1.00), 3: (3, 0.90), 2: (5, 0.80), 1: (8, 0.40)},
 }
 SHORT_SUM = 64
@@ -77,6 +77,11 @@ def dot_tile(rows: int, dtype: np.dtype) -> Tile:
 def outer_vectors(rows: int) -> int:
     """Return the number of vectors of an outer tile with this many rows."""
     return _OUTER[registers()[1]].get(rows, (1, 0.0))[0]
+
+
+def tail_vectors(rows: int) -> int:
+    """Return the number of vectors of the outer tile for the ends of rows: 2 where tiles have 3, else that of all."""
+    return 2 if rows == 8 else outer_vectors(rows)
 
 
 def dot_vectors(rows: int) -> int:

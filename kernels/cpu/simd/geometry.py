@@ -22,11 +22,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ...dispatch.windows import Geometry
-from .cpu_info import dot_tile, lanes, outer_tile
+from .cpu_info import Tile, dot_tile, lanes, outer_tile, tail_vectors
 
 INDEX = np.int64
 BLOCK_BYTES = 512 * 1024  # planes of one task at a time: half of a typical L2 cache
 DOT_VECTORS = 64  # approximate length of a dot product; amortizes the sum over lanes
+SHORT_DOT = 24  # a length for which planes may take twice as much memory
 GROUPS = 8  # minimum number of groups, to keep cores busy
 
 
@@ -208,7 +209,9 @@ def backward(shape: Shape, dtype: np.dtype, need_dx: bool, together: int) -> Bac
     d = Gradients(together, d_row, plane, shape.F * plane + (0 if dense else 2 * width), start, in_place)
     if whole_vectors and together == 1 and shape.is_plain:
         x = _in_place(x)
-    groups = max(1, min(DOT_VECTORS // len(positions), BLOCK_BYTES // dtype.itemsize // (x.group + d.group)))
+    fitting = [size // dtype.itemsize // (x.group + d.group) for size in (BLOCK_BYTES, 2 * BLOCK_BYTES)]
+    wanted = DOT_VECTORS // len(positions), -(-SHORT_DOT // len(positions))
+    groups = max(1, *map(min, fitting, wanted))
     offsets = _x_offsets(shape, x)
     offsets = np.concatenate([offsets, np.repeat(offsets[-1:], -offsets.size % tile.vectors)])
     at_x = _for_each_group(positions, groups, x.group)
@@ -290,8 +293,8 @@ def _d_layout(shape: Shape, row: int, width: int, borders: bool, together: int) 
     if borders:
         start = _round_up(shape.reach[0] * row + shape.reach[1] * together, width)
         rows = max(rows, (shape.PH + shape.H - 1) // shape.SH + 1)
-    plane = _round_up(start + rows * row, width) + width
-    return start, plane + (width if plane % 1024 == 0 else 0)  # planes 4 KiB apart would share cache lines
+    vectors = -(-(start + rows * row) // width) + 1
+    return start, (vectors | 1) * width  # an odd number: planes a power of two apart would share cache lines
 
 
 def _cover(rows: int, columns: int, row: int, lanes: int) -> list[int]:
@@ -317,9 +320,9 @@ def _output(rows, columns, row, group, width, tile, budget, groups=None) -> Outp
     if width is not None and in_row and rows * len(in_row) <= 1.1 * len(flat):
         positions = [i * row + j for i in range(rows) for j in in_row]
         targets = [i * width + j for i in range(rows) for j in in_row]
-        rest = -len(positions) % tile.vectors
+        rest = _unused(len(positions), tile)
         positions, targets = positions + positions[-1:] * rest, targets + targets[-1:] * rest
-        tables = _table(positions), _table(targets)
+        tables = np.array(positions, INDEX), np.array(targets, INDEX)
         return Output(tile.rows, tile.vectors, 1, len(positions), *tables, True, width, rows * width)
     dense = columns % tile.lanes == 0  # whole vectors: the scratch plane needs no gaps
     targets = [position // row * columns + position % row for position in flat] if dense else flat
@@ -327,19 +330,20 @@ def _output(rows, columns, row, group, width, tile, budget, groups=None) -> Outp
     plane = _round_up(rows * row + tile.lanes, tile.lanes)
     plane += tile.lanes if plane % 1024 == 0 else 0
     if groups is None:
-        waste = [
-            (-len(flat) * n % tile.vectors / (len(flat) * n), n) for n in range(1, max(2, min(9, budget // group)))
-        ]
+        waste = [(_unused(len(flat) * n, tile) / (len(flat) * n), n) for n in range(1, max(2, min(9, budget // group)))]
         groups = min(waste)[1]
     tables = _for_each_group(flat, groups, group), _for_each_group(targets, groups, plane)
-    rest = -tables[0].size % tile.vectors
+    rest = _unused(tables[0].size, tile)
     sources, destinations = (np.concatenate([table, np.repeat(table[-1:], rest)]) for table in tables)
     return Output(tile.rows, tile.vectors, groups, len(flat), sources, destinations, False, row, plane)
 
 
+def _unused(count: int, tile: Tile) -> int:
+    """Return how many vectors tiles compute beyond `count`: none if tiles of 3 and of 2 vectors can be combined."""
+    if (tile.vectors, tail_vectors(tile.rows)) == (3, 2):
+        return 1 if count == 1 else 0
+    return -count % tile.vectors
+
+
 def _for_each_group(positions: list[int], groups: int, stride: int) -> np.ndarray:
     return (np.arange(groups)[:, None] * stride + np.array(positions)).ravel().astype(INDEX)
-
-
-def _table(values: list[int]) -> np.ndarray:
-    return np.array(values, dtype=INDEX)

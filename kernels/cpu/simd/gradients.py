@@ -17,7 +17,7 @@ from . import geometry
 from .convolution import NO_INDEX, TASKS
 from .geometry import DOT_VECTORS
 from .padding import fill_gradients, fill_planes, prefetch_part, store_phase
-from .tiles import dot_tile, outer_tile, pack_rows
+from .tiles import dot_tile, next_vectors, outer_tile, pack_rows
 
 CHUNKS = 16  # maximum number of chunks of images, each with a partial sum of dw
 PARTIAL_SUMS = 1 << 24  # approximate number of elements of all partial sums
@@ -48,8 +48,10 @@ def backward(dout, x, w, geometry_, need_dx, relu=None, index=None, pooling=None
             *_tables(shape, x.dtype, need_dx, together), weights, numbers, x[:0] if dx is None else dx, dw_parts,
             db_parts,
         )  # fmt: skip
-    dw = dw_parts.sum(axis=0).transpose(0, 3, 1, 2).reshape(tiles[0] * rows, -1)[: shape.F, : w[0].size]
-    return windows.uncropped(dx, crop), np.ascontiguousarray(dw).reshape(w.shape), db_parts.sum(axis=0)
+    dw = np.zeros(w.shape, w.dtype)
+    if chunks and dw.size:
+        _sum_chunks(tiles[0], dw_parts, dw.reshape(shape.F, -1))
+    return windows.uncropped(dx, crop), dw, db_parts.sum(axis=0)
 
 
 def _empty_dx(x, shape):
@@ -154,6 +156,24 @@ def _backward(
                 )
 
 
+@threads.parallel(grain=1)
+def _sum_chunks(first, last, parts, dw):
+    """Add the chunks in order, from tiles of filters and taps to rows of filters."""
+    chunks, _, taps, vectors, rows = parts.shape
+    for tile in range(first, last):
+        total = parts[0, tile]
+        for chunk in range(1, chunks):
+            more = parts[chunk, tile]
+            for k in range(taps):
+                for q in range(vectors):
+                    for row in range(rows):
+                        total[k, q, row] += more[k, q, row]
+        for row in range(min(rows, dw.shape[0] - tile * rows)):
+            line = dw[tile * rows + row]
+            for at in range(line.size):
+                line[at] = total[at // vectors, at % vectors, row]
+
+
 @threads.serial
 def _add_dw(x, d, gradients, offsets, dots, vectors, part, packed, dw, db, ahead, d_ahead):
     """Add dw and db of some filters over a block of images, one tile of filters and taps at a time."""
@@ -205,13 +225,16 @@ def _write_dx(d, layout, gradients, tables, weights, rows, scratch, dx, first, c
                 target = scratch.ctypes.data
                 if direct:
                     target = dx.ctypes.data + ((first + g) * C + c) * plane_size * size
-                for at in range(at_positions, at_positions + here * length, step):
+                at, end = at_positions, at_positions + here * length
+                while at < end:
+                    vectors = next_vectors(rows, step, end - at)
                     outer_tile(
-                        rows, no_floor, d + g * gradients.group * size, positions.ctypes.data + at * 8,
+                        rows, vectors, no_floor, d + g * gradients.group * size, positions.ctypes.data + at * 8,
                         offsets.ctypes.data + at_offsets * 8,
                         weights.ctypes.data + (at_weights + block * K * rows) * size, K, target, stride,
                         targets.ctypes.data + at * 8, zeros.ctypes.data,
                     )  # fmt: skip
+                    at += vectors
                 if not direct:
                     for i in range(here):
                         n = (g + i) * together

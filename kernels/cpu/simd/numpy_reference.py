@@ -20,9 +20,9 @@ def _table(address, count):
     return _memory(address, np.dtype(np.int64), count)
 
 
-def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stride, targets, bias):
+def outer_tile(rows, vectors, floor, x, positions, offsets, weights, count, out, row_stride, targets, bias):
     dtype = floor.dtype
-    vectors, lanes = cpu_info.outer_vectors(rows), cpu_info.lanes(dtype)
+    lanes = cpu_info.lanes(dtype)
     factors = _memory(weights, dtype, rows * count).reshape(count, rows)
     starts, targets = _table(positions, vectors), _table(targets, vectors)
     taps = _table(offsets, count)[:, None] + np.arange(lanes)
@@ -68,6 +68,10 @@ def has_masks():
 
 def panel_tile_shape(zero):
     return *cpu_info.panel_tile(zero.dtype), 4 if cpu_info.has_panel_tile(6, 4) else 3
+
+
+def next_vectors(rows, vectors, left):
+    return 2 if rows == 8 and vectors == 3 and left in (1, 2, 4) else vectors
 
 
 def dot_tile(rows, zero, x, positions, offsets, packed, count, out):

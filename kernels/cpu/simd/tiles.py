@@ -16,12 +16,15 @@ from . import cpu_info
 from .ir_builder import INDEX, Emitter
 
 
-def _outer_tile_of(rows):
-    """Return the outer tile with this many rows."""
+def _outer_tile_of(rows, ends=False):
+    """Return the outer tile with this many rows, or the one for the ends of rows."""
 
     @intrinsic
     def tile(context, zero, x, positions, offsets, weights, count, out, row_stride, targets, bias):
-        vectors, lanes = cpu_info.outer_vectors(rows), cpu_info.lanes(as_dtype(zero))
+        vectors, lanes = (
+            (cpu_info.tail_vectors if ends else cpu_info.outer_vectors)(rows),
+            cpu_info.lanes(as_dtype(zero)),
+        )
         signature = types.void(zero, *[types.intp] * 9)
 
         def codegen(context, builder, signature, arguments):
@@ -61,17 +64,21 @@ def _outer_tile_of(rows):
 
 _outer_tile_1, _outer_tile_2, _outer_tile_3, _outer_tile_4 = map(_outer_tile_of, (1, 2, 3, 4))
 _outer_tile_5, _outer_tile_6, _outer_tile_8 = map(_outer_tile_of, (5, 6, 8))
+_outer_tile_8_at_ends = _outer_tile_of(8, ends=True)
 
 
 @exact
-def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stride, targets, bias):
+def outer_tile(rows, vectors, floor, x, positions, offsets, weights, count, out, row_stride, targets, bias):
     """out[row*row_stride + targets[v] + lane] = max(floor, bias[row] + sum_k weights[k*rows + row] * x[offsets[k] + ...
 
     ... positions[v] + lane]), for rows x vectors x lanes outputs that stay in registers over the whole sum.
-    NaN stays NaN. `rows` is that of a tile of `cpu_info`, which gives the number of vectors.
+    NaN stays NaN. `rows` are those of a tile of `cpu_info`, `vectors` those of `next_vectors`.
     """
     if rows == 8:
-        _outer_tile_8(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
+        if vectors > 2:
+            _outer_tile_8(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
+        else:
+            _outer_tile_8_at_ends(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
     elif rows == 6:
         _outer_tile_6(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
     elif rows == 5:
@@ -84,6 +91,12 @@ def outer_tile(rows, floor, x, positions, offsets, weights, count, out, row_stri
         _outer_tile_2(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
     else:
         _outer_tile_1(floor, x, positions, offsets, weights, count, out, row_stride, targets, bias)
+
+
+@exact
+def next_vectors(rows, vectors, left):
+    """Return the number of vectors of the next outer tile if `left` are left: `vectors`, but 2 for the ends of rows."""
+    return 2 if rows == 8 and vectors == 3 and (left < 3 or left == 4) else vectors
 
 
 def _dot_tile_of(rows):
@@ -214,4 +227,4 @@ def dot_tile(rows, zero, x, positions, offsets, packed, count, out):
 
 
 if config.DISABLE_JIT:
-    from .numpy_reference import dot_tile, outer_tile, pack_rows  # noqa: F401
+    from .numpy_reference import dot_tile, next_vectors, outer_tile, pack_rows  # noqa: F401
