@@ -7,4 +7,5 @@ if not sys.flags.safe_path:  # the current folder comes first: a random.py there
 
 from fastnn.cli import main
 
-raise SystemExit(main())
+if __name__ == "__main__":  # workers of a sweep import it, too
+    raise SystemExit(main())

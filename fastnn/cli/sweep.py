@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from fastnn.output import atomic
 
 from .common import add_common, add_settings, check_writable, command, drawn, numbered, prepare, say_to, typed
 from .models import MODELS, Model
-from .parser import READERS
+from .parser import READERS, positive
 from .settings import OPTIONS, SWEEP_DEFAULTS, Settings
 
 LEDGER, PICTURE, RECORD = "ledger.jsonl", "sweep.png", "sweep.json"
@@ -26,6 +27,9 @@ _EXAMPLES = """examples:
   fastnn sweep --learning-rate 1e-4 1e-3 1e-2 --reg 0 1e-3 --epochs 1
   fastnn sweep --random 20 --learning-rate 1e-4:1e-2 --reg 1e-5:1e-1
   fastnn sweep --random 20 --hidden-dim 50:500 --update-rule adam nesterov --out runs/widths
+  fastnn sweep --workers 4                                  four trials at a time
+  mpiexec -n 5 python -m mpi4py.futures -m fastnn sweep --workers mpi
+  fastnn sweep --workers tcp://scheduler:8786               on a Dask cluster
 Lists of values are tried in all combinations. With --random, LOW:HIGH draws log-uniform numbers, and from a list one
 value is drawn. Each trial is recorded when it is done: after an interruption the same command resumes the sweep, and
 with other values it adds trials to the table."""
@@ -39,6 +43,7 @@ def add_parser(commands: Any) -> None:
     add = parser.add_argument
     add("--random", type=int, metavar="N", help="draw N trials at random instead of trying all combinations")
     add("--retry-failed", action="store_true", help="run failed trials again")
+    add("--workers", type=_workers, metavar="W", help="N processes, mpi, or the address of a Dask scheduler")
     add("--out", metavar="DIR", help="folder for the ledger and the picture; default runs/sweep-DATA-MODEL")
     own = {name: {**model.defaults, **_tried(model)} for name, model in MODELS.items()}
     usual = _tried(next(iter(MODELS.values())))
@@ -50,6 +55,8 @@ def add_parser(commands: Any) -> None:
 
 def run_sweep(arguments: argparse.Namespace) -> int:
     """Run all trials that are not done yet, and report all; return the exit code, 1 if none finished."""
+    from concurrent.futures import BrokenExecutor
+
     from fastnn import sweep, vis_utils
 
     choices = _choices(arguments)
@@ -63,26 +70,28 @@ def run_sweep(arguments: argparse.Namespace) -> int:
 
     with use_backend(arguments.backend) if arguments.backend else contextlib.nullcontext():
         backend = get_backend()
-        data = settings.load_data()
+        run = _Trial(settings, backend)
+        data = run.data
         say("data", f"{settings.data}: {len(data['X_train']):,} training, {len(data['X_val']):,} validation images")
         say("backend", f"{backend} (select with {VARIABLE} or --backend)")
         say("trials", f"{len(trials)} of {settings.epochs} epoch{'s' * (settings.epochs != 1)}, {settings.model}")
         first = dataclasses.replace(settings, **trials[0])
         prepare(first.build_model(0, data), first.solver_arguments(), data, log)
+        workers = contextlib.nullcontext() if arguments.workers is None else sweep.workers(arguments.workers)
         try:
-            with contextlib.redirect_stdout(log):
-                sweep.sweep(
-                    lambda params: _run_trial(dataclasses.replace(settings, **params), data, backend),
-                    trials,
-                    ledger,
-                    retry_failed=arguments.retry_failed,
-                )
-        except KeyboardInterrupt:
+            with contextlib.redirect_stdout(log), workers as executor:
+                sweep.sweep(run, trials, ledger, executor, seed=settings.seed, retry_failed=arguments.retry_failed)
+        except (KeyboardInterrupt, BrokenExecutor) as error:
+            records = sweep.load_ledger(ledger) if ledger.exists() else []
+            ended = [record for record in records if record["status"] != "not run"]
             print(file=log)
-            say("interrupted", f"after {len(sweep.load_ledger(ledger))} trials")
+            say("interrupted", f"after {len(ended)} trials")
             say("saved", str(ledger))
             say("resume with", _resume_command(arguments, folder))
-            return 130
+            if isinstance(error, KeyboardInterrupt):
+                return 130
+            print(f"fastnn sweep: {error}", file=sys.stderr)
+            return 1
     records = sorted(sweep.load_ledger(ledger), key=lambda record: -(record["val_acc"] or 0.0))
     records.sort(key=lambda record: record["status"] == "failed")
     print(f"\n{_table(records, list(choices))}\n", file=log)
@@ -102,18 +111,32 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     return 0 if best else 1
 
 
-def _run_trial(settings: Settings, data: dict, backend: str) -> dict[str, Any]:
-    """Run one trial; the accuracies are those of the parameters with the best validation accuracy."""
-    solver = settings.build_solver(data)
-    solver.train()
-    best = solver.val_acc_history.index(solver.best_val_acc)
-    return {
-        "train_acc": solver.train_acc_history[best],
-        "val_acc": solver.best_val_acc,
-        "loss": solver.loss_history[-1],
-        "steps": solver.iteration,
-        "backend": backend,
-    }
+class _Trial:
+    """What a trial does; the data are loaded when it is made, also in a worker, where its copy is made once."""
+
+    def __init__(self, settings: Settings, backend: str) -> None:
+        self.settings, self.backend = settings, backend
+        self.data = settings.load_data()
+
+    def __reduce__(self) -> tuple:
+        return _Trial, (self.settings, self.backend)
+
+    def __call__(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Run one trial; the accuracies are those of the parameters with the best validation accuracy."""
+        solver = dataclasses.replace(self.settings, **params).build_solver(self.data)
+        solver.train()
+        best = solver.val_acc_history.index(solver.best_val_acc)
+        return {
+            "train_acc": solver.train_acc_history[best],
+            "val_acc": solver.best_val_acc,
+            "loss": solver.loss_history[-1],
+            "steps": solver.iteration,
+            "backend": self.backend,
+        }
+
+
+def _workers(text: str) -> int | str:
+    return text if text == "mpi" or "://" in text else positive(text)
 
 
 def _value_or_range(kind: Callable) -> Callable:
@@ -243,6 +266,11 @@ def _resume_command(arguments: argparse.Namespace, folder: Path) -> str:
         words.append("--" + name.replace("_", "-"))
         for one in [] if value is True else value if isinstance(value, list) else [value]:
             words.append(":".join(map(str, one)) if isinstance(one, tuple) else str(one))
+    if arguments.workers == "mpi":
+        from mpi4py import MPI
+
+        ranks = str(MPI.COMM_WORLD.Get_size())
+        return shlex.join(["mpiexec", "-n", ranks, "python", "-m", "mpi4py.futures", "-m", "fastnn", *words])
     return typed(*words)
 
 

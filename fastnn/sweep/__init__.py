@@ -1,4 +1,4 @@
-"""Hyperparameter search: many trials, each recorded when it finishes, so that an interrupted sweep can be resumed.
+"""Hyperparameter search: many trials, each recorded when it ends, so that an interrupted sweep can be resumed.
 
 The course's search for the learning rate and penalty of a linear classifier:
 
@@ -14,20 +14,28 @@ The course's search for the learning rate and penalty of a linear classifier:
     print(best(trials)["params"])
 
 Random search instead: `random_search(20, seed=0, learning_rate=log_uniform(1e-4, 1e-1), reg=log_uniform(1e-3, 10))`.
-`fastnn.vis_utils.plot_sweep(trials)` plots them.
+`fastnn.vis_utils.plot_sweep(trials)` plots them. Several trials at a time, with `run` in a module:
+
+    with workers(4) as executor:
+        trials = sweep(run, trials, "svm.jsonl", executor)
 """
 
+import contextlib
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from typing import Any
 
-from fastnn import arguments
-from fastnn.kernels.dispatch import signatures, validation
-from fastnn.output.streams import say
-from fastnn.training import nonfinite
+import numpy as np
 
-from .trial_log import FINISHED, TrialLog, load_ledger, plain
+from fastnn import arguments, rng
+from fastnn.kernels.dispatch import signatures, validation
+from fastnn.output.streams import Stream, say
+
+from .executors import workers
+from .trial import Outcome, outcomes, terms
+from .trial_log import FAILED, FINISHED, NOT_RUN, TrialLog, load_ledger, plain
 from .trials import choice, grid, integers, log_uniform, random_search, uniform
 
 __all__ = [
@@ -40,9 +48,8 @@ __all__ = [
     "random_search",
     "sweep",
     "uniform",
+    "workers",
 ]
-
-_OWN = ("params", "status", "reason", "seconds", "number")
 
 
 @signatures.checked
@@ -50,7 +57,9 @@ def sweep(
     run: Callable[[dict[str, Any]], Mapping[str, Any]],
     trials: Iterable[Mapping[str, Any]],
     ledger: str | os.PathLike | None = None,
+    executor: Executor | None = None,
     *,
+    seed: Any = None,
     retry_failed: bool = False,
     verbose: bool = True,
 ) -> list[dict[str, Any]]:
@@ -60,38 +69,70 @@ def sweep(
         that JSON can represent (NumPy numbers and arrays are converted)
     trials: dicts of params, all with the same names, as from `grid` or `random_search`; equal ones run once
     ledger: file to which each record is appended when its trial is done, see `fastnn.sweep.trial_log`; None: no file
+    executor: a `concurrent.futures.Executor` that runs the trials, such as one of `workers`; None: they run here, one
+        after the other
+    seed: see `fastnn.rng`; each trial begins with NumPy's global state seeded with it and the trial's place, so that
+        records do not depend on the executor
     retry_failed: run trials again that are recorded as failed
-    verbose: print a line for each trial
+    verbose: print a line for each trial, and on a terminal a progress bar
 
-    A record is {"params": {...}, "status": "finished" or "failed", "reason": None or text, "train_acc": ...,
-    "val_acc": ..., other results of `run`, "seconds": ..., "number": counted from 1}. A trial fails if `run` raises an
-    exception, or returns a number that is not finite (recorded as None); the sweep continues with the next one. Within
-    `run`, training that diverges raises FloatingPointError, as with on_nonfinite="raise". Ctrl-C stops the sweep;
-    finished trials are kept.
+    A record is {"params": {...}, "status": "finished", "failed" or "not run", "reason": None or text, "train_acc": ...,
+    "val_acc": ..., other results of `run`, "seconds": ..., "number": place in `trials`, counted from 1, or after those
+    of an earlier sweep in the same ledger}. A trial fails if `run` raises an exception, returns a number that is not
+    finite (recorded as None), or if its worker dies; the sweep continues with the next one. Within `run`, training that
+    diverges raises FloatingPointError, as with on_nonfinite="raise". Ctrl-C stops the sweep and cancels the trials that
+    wait; finished trials are kept.
+
+    With an executor, only this process writes the ledger. `run` is pickled once, and loaded once in each worker, so its
+    module, or an object that loads data when it is unpickled, loads them once there. The trials have the backend that
+    is active here; workers share the cores of their machine, unless FASTNN_NUM_THREADS or OMP_NUM_THREADS is set. What
+    runs in threads of one process shares NumPy's global state: there, give seeds to models and Solvers.
 
     Raises TypeError or ValueError for trials with different names, for params or results that JSON cannot represent,
-    for a result without `val_acc`, and for a file that is not a ledger with these names, which is not changed;
-    BlockingIOError for a ledger that another process writes; OSError if the file cannot be written.
+    for a result without `val_acc`, for what cannot be sent to workers or loaded there, and for a file that is not a
+    ledger with these names, which is not changed; BlockingIOError for a ledger that another process writes; OSError if
+    the file cannot be written; BrokenExecutor if the executor did not run all trials: the others are recorded as not
+    run.
     """
     arguments.function("sweep", "run", run)
     retry_failed = validation.flag("sweep", "retry_failed", retry_failed)
     verbose = validation.flag("sweep", "verbose", verbose)
     arguments.path_or_none("sweep", "ledger", ledger)
+    if executor is not None:
+        arguments.attributes("sweep", "executor", executor, "submit", expected="an executor such as workers(4)")
+    common = terms(int.from_bytes(rng.generator(seed).bytes(4), "little"), executor)
     requested = _distinct(arguments.listed("sweep", "trials", trials, "dicts of params"))
     names = next((list(params) for params in requested.values()), [])
-    with TrialLog(ledger, names) as records:
-        pending = [key for key in requested if not _is_done(records.get(key), retry_failed)]
-        if verbose and len(pending) < len(requested):
-            say(
-                f"{len(requested) - len(pending)} of {len(requested)} trials are in {str(ledger)!r} already", flush=True
-            )
-        for done, key in enumerate(pending, len(requested) - len(pending) + 1):
-            earlier = records.get(key)
-            number = earlier["number"] if earlier else len(records) + 1
-            record = _run_one(run, requested[key], number)
-            records.add(key, record)
-            if verbose:
-                say(f"{done}/{len(requested)}  {_outcome(record)}", flush=True)
+    with TrialLog(ledger, names) as records, _global_state_kept():
+        numbers = records.numbers(requested)
+        pending = {
+            key: (place, params)
+            for place, (key, params) in enumerate(requested.items())
+            if not _is_done(records.get(key), retry_failed)
+        }
+        done = len(requested) - len(pending)
+        if verbose and done:
+            say(f"{done} of {len(requested)} trials are in {str(ledger)!r} already", flush=True)
+        try:
+            with (
+                _progress(len(requested), done, verbose) as show,
+                contextlib.closing(outcomes(run, dict(pending), common, executor)) as found,
+            ):
+                for key, outcome in found:
+                    if outcome.error is not None:
+                        raise outcome.error
+                    record = _record(pending.pop(key)[1], outcome, numbers[key])
+                    records.add({key: record})
+                    show(f"{len(requested) - len(pending)}/{len(requested)}  {_summary(record)}")
+        except (BrokenExecutor, CancelledError) as error:
+            reason = f"{type(error).__name__}: {error}".rstrip(": ")
+            left = Outcome({"val_acc": None}, reason)
+            records.add({key: _record(params, left, numbers[key], NOT_RUN) for key, (_, params) in pending.items()})
+            raise BrokenExecutor(
+                f"sweep: {len(pending)} of {len(requested)} trials were not run, because the executor is broken "
+                f"({reason}); expected one that runs until the end; run the sweep again with the same ledger and a new "
+                f"executor: it goes on from here"
+            ) from error
         return [records[key] for key in requested]
 
 
@@ -149,56 +190,50 @@ def _plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_done(record: dict[str, Any] | None, retry_failed: bool) -> bool:
-    return record is not None and (record["status"] == FINISHED or not retry_failed)
+    return record is not None and (record["status"] == FINISHED or (record["status"] == FAILED and not retry_failed))
 
 
-def _run_one(run: Callable, params: dict[str, Any], number: int) -> dict[str, Any]:
-    """Run one trial and return its record."""
-    recorded = _plain_params(params)
-    reason, result = None, {"val_acc": None}
-    began = time.perf_counter()
-    try:
-        with nonfinite.raising():
-            returned = run(dict(params))
-    except Exception as error:
-        lines = str(error).splitlines() or [""]
-        reason = f"{type(error).__name__}: {lines[0]}".rstrip(": ")
-    seconds = time.perf_counter() - began
-    if reason is None:
-        not_finite: list[str] = []
-        result = _checked_result(returned, not_finite)
-        if not_finite:
-            reason = f"{not_finite[0]} is not finite"
+def _record(params: dict[str, Any], outcome: Outcome, number: int, status: str = FAILED) -> dict[str, Any]:
+    """The record of a trial; status: if it has a reason."""
     return {
-        "params": recorded,
-        "status": "failed" if reason else FINISHED,
-        "reason": reason,
+        "params": _plain_params(params),
+        "status": status if outcome.reason else FINISHED,
+        "reason": outcome.reason,
         "train_acc": None,
-        **result,
-        "seconds": seconds,
+        **outcome.result,
+        "seconds": outcome.seconds,
         "number": number,
     }
 
 
-def _checked_result(returned: Any, not_finite: list[str]) -> dict[str, Any]:
-    """Check what `run` returned, and convert it to plain values."""
-    if not isinstance(returned, Mapping) or "val_acc" not in returned:
-        raise TypeError(
-            f"sweep: run returned {returned!r}; expected a dict with 'val_acc'; "
-            f"return {{'train_acc': ..., 'val_acc': ...}}"
-        )
-    result = plain("sweep", "result", returned, not_finite)
-    for name in _OWN:
-        if name in result:
-            raise ValueError(
-                f"sweep: run returned {name!r}, which the sweep records itself; expected other names; rename it"
-            )
-    value = result["val_acc"]
-    if not not_finite and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise TypeError(f"sweep: run returned val_acc={value!r}; expected a number; return the validation accuracy")
-    return result
+def _summary(record: dict[str, Any]) -> str:
+    summary = f"failed: {record['reason']}" if record["reason"] else f"val_acc {record['val_acc']:.4f}"
+    return f"{describe(record['params'])}  {summary}  ({record['seconds']:.1f} s)"
 
 
-def _outcome(record: dict[str, Any]) -> str:
-    outcome = f"failed: {record['reason']}" if record["reason"] else f"val_acc {record['val_acc']:.4f}"
-    return f"{describe(record['params'])}  {outcome}  ({record['seconds']:.1f} s)"
+@contextlib.contextmanager
+def _global_state_kept() -> Iterator[None]:
+    """Restore NumPy's global state after trials in this process."""
+    state = np.random.get_state()
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
+
+
+@contextlib.contextmanager
+def _progress(total: int, done: int, verbose: bool) -> Iterator[Callable[[str], None]]:
+    """Yield a function that prints the line of a trial, above a progress bar if stderr is a terminal."""
+    if not verbose or not Stream(sys.stderr).isatty():
+        yield lambda line: say(line, flush=True) if verbose else None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, initial=done, unit="trial", file=sys.stderr) as bar:
+
+        def show(line: str) -> None:
+            with bar.external_write_mode(sys.stdout):
+                say(line, flush=True)
+            bar.update()
+
+        yield show

@@ -1,17 +1,19 @@
-"""The ledger of a sweep: a text file with one JSON object per line, one line per finished trial.
+"""The ledger of a sweep: a text file with one JSON object per line, one line per trial that ended.
 
     {"params": {"reg": 0.1}, "status": "finished", "reason": null, "train_acc": 0.5, "val_acc": 0.4, "seconds": 6.1, ...
 
-Lines are only appended, and each is flushed to disk before the next trial begins. If the process was killed while
-writing a line, the incomplete line is dropped when the sweep is resumed. If a trial was repeated, its last line
-counts. A sweep locks the file until its process ends.
+Lines are only appended, in the order in which trials end, and each is flushed to disk before the next is written. If
+the process was killed while writing a line, the incomplete line is dropped when the sweep is resumed. If a trial was
+repeated, its last line counts. Trials that a broken executor left are "not run". A sweep locks the file until its
+process ends; workers never write it.
 """
 
 import contextlib
+import itertools
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from fastnn import arguments
 from fastnn.checkpoint import locks
 from fastnn.kernels.dispatch import signatures
 
-FINISHED, FAILED = "finished", "failed"
+FINISHED, FAILED, NOT_RUN = "finished", "failed", "not run"
 
 _REQUIRED = {"params", "status", "reason", "train_acc", "val_acc", "seconds", "number"}
 _BEGINNING = b'{"params": {'
@@ -60,9 +62,6 @@ class TrialLog:
         if self._file is not None:
             self._file.close()
 
-    def __len__(self) -> int:
-        return len(self._records)
-
     def __getitem__(self, key: Any) -> dict[str, Any]:
         return self._records[key]
 
@@ -70,11 +69,20 @@ class TrialLog:
         """The record of a trial; None if it is not done."""
         return self._records.get(key)
 
-    def add(self, key: Any, record: dict[str, Any]) -> None:
-        """Add a record, and flush it to disk."""
+    def add(self, records: Mapping[Any, dict[str, Any]]) -> None:
+        """Add records by their keys, and flush them to disk."""
         if self._file is not None:
-            self._append((json.dumps(record, allow_nan=False) + "\n").encode())
-        self._records[key] = record
+            self._append("".join(json.dumps(one, allow_nan=False) + "\n" for one in records.values()).encode())
+        self._records.update(records)
+
+    def numbers(self, keys: Iterable[Any]) -> dict[Any, int]:
+        """The number of each trial: that of its record, or else the smallest free one, in the order of the keys.
+
+        In a new ledger that is its place, counted from 1, in whatever order the trials end.
+        """
+        taken = {key: record["number"] for key, record in self._records.items()}
+        free = itertools.filterfalse(set(taken.values()).__contains__, itertools.count(1))
+        return {key: taken[key] if key in taken else next(free) for key in keys}
 
     @staticmethod
     def key(value: Any) -> Any:
@@ -195,7 +203,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
     numbers = [record["number"], *([record["val_acc"]] if record["status"] == FINISHED else [])]
     if not all(isinstance(value, (int, float)) for value in numbers):
         return None
-    if not isinstance(record["params"], dict) or record["status"] not in (FINISHED, FAILED):
+    if not isinstance(record["params"], dict) or record["status"] not in (FINISHED, FAILED, NOT_RUN):
         return None
     try:
         TrialLog.key(record["params"])

@@ -1,0 +1,176 @@
+"""Executors for sweeps: processes of this machine, the ranks of mpiexec, a Dask cluster."""
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+from fastnn.kernels.cpu import thread_count
+from fastnn.kernels.dispatch import signatures, validation
+
+from .trial import share_of_cores
+
+RANKS = "mpi"
+LAUNCHER = "mpiexec -n 5 python -m mpi4py.futures"
+
+
+class WorkerDied(RuntimeError):
+    """The process of a worker ended during a trial."""
+
+
+@signatures.checked
+@contextlib.contextmanager
+def workers(which: int | str) -> Iterator[Executor]:
+    """Return a context manager whose value is an executor for `sweep`; the executor ends with the block.
+
+        with workers(4) as executor:
+            sweep(run, trials, "ledger.jsonl", executor)
+
+    which: a number of processes of this machine; "mpi": the ranks of `mpiexec -n 5 python -m mpi4py.futures script.py`,
+        of which the first runs the script, and four run trials; or the address of the scheduler of a Dask cluster, such
+        as "tcp://scheduler:8786"
+
+    A process that dies is replaced, and its trial has failed. An exception in the block, such as Ctrl-C, ends the
+    processes. They import the script, so the block stands below `if __name__ == "__main__":` there.
+    Raises TypeError or ValueError for another argument, ImportError if mpi4py or distributed is not installed, OSError
+    if no scheduler answers.
+    """
+    opened: contextlib.AbstractContextManager[Executor]
+    if which == RANKS:
+        opened = _ranks()
+    elif isinstance(which, str) and "://" in which:
+        opened = _cluster(which)
+    elif isinstance(which, str):
+        raise ValueError(
+            f"workers: which={which!r} is unknown; expected a number of processes, {RANKS!r} or the address of a Dask "
+            f"scheduler; pass one such as 4 or 'tcp://localhost:8786'"
+        )
+    else:
+        opened = _Processes(validation.integer("workers", "which", which, minimum=1))
+    with opened as executor:
+        yield executor
+
+
+@contextlib.contextmanager
+def _ranks() -> Iterator[Executor]:
+    launched = LAUNCHER.rpartition(" ")[2] in sys.orig_argv
+    if launched:
+        from mpi4py import MPI
+        from mpi4py.futures import MPIPoolExecutor
+    if not launched or MPI.COMM_WORLD.Get_size() < 2:
+        raise ValueError(
+            f"workers: which={RANKS!r} needs ranks that wait for trials, besides the first; expected at least two, "
+            f"started by mpi4py.futures; begin the command with: {LAUNCHER}"
+        )
+    executor = MPIPoolExecutor()
+    try:
+        yield executor
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    executor.shutdown()
+
+
+@contextlib.contextmanager
+def _cluster(address: str) -> Iterator[Executor]:
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        yield client.get_executor()
+
+
+class _Processes(Executor):
+    """Processes of this machine, each a pool of its own, so that one that dies is replaced alone.
+
+    A thread waits for each. They are spawned, since a forked one would hold the lock of the ledger, too.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._max_workers = count
+        self._threads = ThreadPoolExecutor(count, "fastnn-sweep", *_without_interrupts())
+        self._pools: queue.SimpleQueue[ProcessPoolExecutor | None] = queue.SimpleQueue()
+        for _ in range(count):
+            self._pools.put(None)
+        self._lock = threading.Lock()
+        self._processes: dict[ProcessPoolExecutor, int] = {}
+        self._reason = ""  # why no more trials are run
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        if kind is not None:
+            with self._lock:
+                self._reason = "the sweep was stopped"
+                for process in self._processes.values():
+                    os.kill(process, signal.SIGTERM)
+        self.shutdown()
+
+    def submit(self, function: Callable, /, *arguments: Any, **keywords: Any) -> Future:
+        return self._threads.submit(self._call, function, *arguments, **keywords)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._threads.shutdown(wait, cancel_futures=cancel_futures)
+        with self._lock:
+            pools = list(self._processes)
+        for pool in pools:
+            pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def _call(self, function: Callable, *arguments: Any, **keywords: Any) -> Any:
+        pool = self._pools.get()
+        try:
+            pool = pool or self._start()
+            return pool.submit(function, *arguments, **keywords).result()
+        except BrokenExecutor:
+            if self._reason:
+                raise BrokenExecutor(self._reason) from None
+            if pool is not None:
+                self._processes.pop(pool, None)
+            pool = None
+            raise WorkerDied("its process ended: it was killed, crashed, or ran out of memory") from None
+        finally:
+            self._pools.put(pool)
+
+    def _start(self) -> ProcessPoolExecutor:
+        if self._reason:
+            raise BrokenExecutor(self._reason)
+        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        with self._lock, _threads_of_children(share_of_cores(self._max_workers)):
+            started = pool.submit(os.getpid)
+        try:
+            process = started.result()
+        except BrokenExecutor:
+            self._reason = (
+                "a process ended while it started; see its error above; in a script, sweeps stand below "
+                "`if __name__ == '__main__':`"
+            )
+            raise
+        with self._lock:
+            self._processes[pool] = process
+            if self._reason:
+                os.kill(process, signal.SIGTERM)
+        return pool
+
+
+def _without_interrupts() -> tuple:
+    """Arguments of a ThreadPoolExecutor whose threads, and the processes that they start, leave Ctrl-C to the sweep."""
+    if hasattr(signal, "pthread_sigmask"):
+        return signal.pthread_sigmask, (signal.SIG_BLOCK, {signal.SIGINT})
+    return ()
+
+
+@contextlib.contextmanager
+def _threads_of_children(number: int | None) -> Iterator[None]:
+    """Set the threads of processes that start in the block; those of BLAS are read when NumPy is imported."""
+    name = thread_count.OTHERS[-1]
+    if number is None:
+        yield
+        return
+    os.environ[name] = str(number)
+    try:
+        yield
+    finally:
+        del os.environ[name]
