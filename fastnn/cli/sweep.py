@@ -93,7 +93,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
             print(f"fastnn sweep: {error}", file=sys.stderr)
             return 1
     records = sorted(sweep.load_ledger(ledger), key=lambda record: -(record["val_acc"] or 0.0))
-    records.sort(key=lambda record: record["status"] == "failed")
+    records.sort(key=lambda record: record["status"] != "finished")
     print(f"\n{_table(records, list(choices))}\n", file=log)
     picture = drawn("sweep", folder / PICTURE, lambda: vis_utils.plot_sweep(records, folder / PICTURE))
     say("ledger", str(ledger))

@@ -11,32 +11,37 @@ from typing import Any
 _LARGEST = 2**20  # bytes: what is larger would cost time with each trial
 
 
-def picklable(value: Any, name: str, executor: Executor) -> bytes:
-    """Pickle a value for the workers of an executor; functions of notebooks travel to those of Dask alone.
+def picklable(run: Callable, executor: Executor) -> bytes:
+    """Pickle `run` for the workers of an executor; functions of notebooks travel to those of Dask alone.
 
     Raises TypeError that names the part which cannot be pickled, ValueError if the pickle is large.
     """
     is_of_dask = type(executor).__module__.partition(".")[0] == "distributed"
     dumps = sys.modules["cloudpickle"].dumps if is_of_dask else pickle.dumps
     try:
-        pickled = dumps(value)
+        pickled = dumps(run)
     except Exception as error:
-        where, part = _culprit(value, name, dumps, set())
+        where, part = _culprit(run, "run", dumps, set())
         raise TypeError(
             f"sweep: {where} is a {type(part).__name__} that cannot be sent to a worker ({error}); expected a function "
             f"of a module, or an object made of what pickle knows; move it there, or make it inside the function"
         ) from error
     main = sys.modules["__main__"]
-    if not is_of_dask and b"__main__" in pickled and not hasattr(main, "__file__") and not main.__spec__:
+    if (
+        not is_of_dask
+        and b"__main__" in pickled
+        and not hasattr(main, "__file__")
+        and not getattr(main, "__spec__", None)
+    ):
         raise TypeError(
-            f"sweep: {name} is defined in a notebook or an interactive session, which workers cannot import; expected "
-            f"a function of a module; write it into a file, such as with %%writefile trial.py, and import it"
+            "sweep: run is defined in a notebook or an interactive session, which workers cannot import; expected "
+            "a function of a module; write it into a file, such as with %%writefile trial.py, and import it"
         )
     if len(pickled) > _LARGEST:
         raise ValueError(
-            f"sweep: {name} holds {len(pickled) / 2**20:.0f} MiB, which would be sent with every trial; expected a "
-            f"function that gets its data itself, once in each worker; load them in a function with functools.cache, "
-            f"or memory-map them there"
+            f"sweep: run holds {len(pickled) / 2**20:.0f} MiB, which would be sent with every trial; expected a "
+            f"function without its data, which each worker loads once; load them in the module of the function, which "
+            f"workers import"
         )
     return pickled
 

@@ -42,17 +42,17 @@ def workers(which: int | str) -> Iterator[Executor]:
     if no scheduler answers.
     """
     opened: contextlib.AbstractContextManager[Executor]
-    if which == RANKS:
+    if not isinstance(which, str):
+        opened = _Processes(validation.integer("workers", "which", which, minimum=1))
+    elif which == RANKS:
         opened = _ranks()
-    elif isinstance(which, str) and "://" in which:
+    elif "://" in which:
         opened = _cluster(which)
-    elif isinstance(which, str):
+    else:
         raise ValueError(
             f"workers: which={which!r} is unknown; expected a number of processes, {RANKS!r} or the address of a Dask "
             f"scheduler; pass one such as 4 or 'tcp://localhost:8786'"
         )
-    else:
-        opened = _Processes(validation.integer("workers", "which", which, minimum=1))
     with opened as executor:
         yield executor
 
@@ -93,10 +93,8 @@ class _Processes(Executor):
 
     def __init__(self, count: int) -> None:
         self._max_workers = count
-        self._threads = ThreadPoolExecutor(count, "fastnn-sweep", *_without_interrupts())
-        self._pools: queue.SimpleQueue[ProcessPoolExecutor | None] = queue.SimpleQueue()
-        for _ in range(count):
-            self._pools.put(None)
+        self._threads = ThreadPoolExecutor(count, "fastnn-sweep")
+        self._idle: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._processes: dict[ProcessPoolExecutor, int] = {}
         self._reason = ""  # why no more trials are run
@@ -106,7 +104,7 @@ class _Processes(Executor):
             with self._lock:
                 self._reason = "the sweep was stopped"
                 for process in self._processes.values():
-                    os.kill(process, signal.SIGTERM)
+                    _end(process)
         self.shutdown()
 
     def submit(self, function: Callable, /, *arguments: Any, **keywords: Any) -> Future:
@@ -120,46 +118,47 @@ class _Processes(Executor):
             pool.shutdown(wait, cancel_futures=cancel_futures)
 
     def _call(self, function: Callable, *arguments: Any, **keywords: Any) -> Any:
-        pool = self._pools.get()
         try:
-            pool = pool or self._start()
+            pool = self._idle.get_nowait()
+        except queue.Empty:
+            pool = self._start()
+        try:
             return pool.submit(function, *arguments, **keywords).result()
         except BrokenExecutor:
+            with self._lock:
+                del self._processes[pool]
             if self._reason:
                 raise BrokenExecutor(self._reason) from None
-            if pool is not None:
-                self._processes.pop(pool, None)
-            pool = None
             raise WorkerDied("its process ended: it was killed, crashed, or ran out of memory") from None
         finally:
-            self._pools.put(pool)
+            if pool in self._processes:
+                self._idle.put(pool)
 
     def _start(self) -> ProcessPoolExecutor:
-        if self._reason:
-            raise BrokenExecutor(self._reason)
-        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        ignore_interrupts = signal.signal, (signal.SIGINT, signal.SIG_IGN)  # which the sweep handles
+        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), *ignore_interrupts)
         with self._lock, _threads_of_children(share_of_cores(self._max_workers)):
+            if self._reason:
+                raise BrokenExecutor(self._reason)
             started = pool.submit(os.getpid)
         try:
             process = started.result()
         except BrokenExecutor:
-            self._reason = (
-                "a process ended while it started; see its error above; in a script, sweeps stand below "
+            self._reason = self._reason or (
+                "a process ended while it started; see its error; in a script, a sweep stands below "
                 "`if __name__ == '__main__':`"
             )
-            raise
+            raise BrokenExecutor(self._reason) from None
         with self._lock:
             self._processes[pool] = process
             if self._reason:
-                os.kill(process, signal.SIGTERM)
+                _end(process)
         return pool
 
 
-def _without_interrupts() -> tuple:
-    """Arguments of a ThreadPoolExecutor whose threads, and the processes that they start, leave Ctrl-C to the sweep."""
-    if hasattr(signal, "pthread_sigmask"):
-        return signal.pthread_sigmask, (signal.SIG_BLOCK, {signal.SIGINT})
-    return ()
+def _end(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGTERM)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,8 +27,7 @@ from .trial_log import plain
 
 OWN = ("params", "status", "reason", "seconds", "number")  # what the sweep records itself
 
-# the number of workers on this machine, from the launchers that start several: MPICH, Intel MPI; Open MPI; Slurm
-_LOCAL_WORKERS = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE")
+_LOCAL_RANKS = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE")  # on this machine, as MPICH and Open MPI count them
 _loading = threading.Lock()  # Dask runs several trials in threads of one process
 
 
@@ -74,12 +73,13 @@ def outcomes(
         for key, (place, params) in trials.items():
             yield key, trial(run, common, place, params)
         return
-    pickled = picklable(run, "run", executor)
+    here = isinstance(executor, ThreadPoolExecutor)
+    call = functools.partial(trial, run) if here else functools.partial(trial_of_worker, picklable(run, executor))
     futures: dict[Future, Any] = {}
     broken = None
     try:
         for key, (place, params) in trials.items():
-            futures[executor.submit(trial_of_worker, pickled, common, place, params)] = key
+            futures[executor.submit(call, common, place, params)] = key
         for future in as_completed(futures):
             try:
                 yield futures[future], _outcome(future)
@@ -176,7 +176,7 @@ def share_of_cores(workers: int) -> int | None:
 
 
 def _share_cores(common: Terms) -> None:
-    local = next((int(os.environ[name]) for name in _LOCAL_WORKERS if os.environ.get(name, "").isdecimal()), None)
+    local = next((int(os.environ[name]) for name in _LOCAL_RANKS if os.environ.get(name, "").isdecimal()), None)
     threads = common.threads or share_of_cores(min(common.workers, local or common.workers))
     if threads:
         os.environ[thread_count.VARIABLE] = str(threads)

@@ -59,9 +59,9 @@ def test_a_bad_environment_variable_raises_only_when_it_is_read():
 def test_import_is_light():
     code = """
         import sys
-        import fastnn, fastnn.kernels, fastnn.testing
+        import fastnn, fastnn.kernels, fastnn.sweep, fastnn.testing
         from fastnn.kernels import affine, conv2d, pool2d, fused
-        heavy = ["numba", "llvmlite", "matplotlib", "h5py", "scipy", "torch", "tqdm", "cupy"]
+        heavy = ["numba", "llvmlite", "matplotlib", "h5py", "scipy", "torch", "tqdm", "cupy", "mpi4py", "dask"]
         print([name for name in heavy if name in sys.modules])
     """
     assert printed(code) == "[]"

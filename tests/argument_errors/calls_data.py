@@ -172,7 +172,12 @@ DATA |= {
         lambda: sweep.sweep, run=function(run),
         trials=Fed([{"reg": 1}], [None, 3, "a", NOTHING, [3], [{}], [{1: 2}], [{"reg": NOTHING}], [{"reg": np.nan}],
                                   [{"reg": 1}, {"lr": 1}]]),
-        ledger=path("ledger.jsonl", none=True), retry_failed=flag(), verbose=flag(),
+        ledger=path("ledger.jsonl", none=True), executor=Fed(None, [3, "a", {}, NOTHING, np.ones(2)]), seed=seed(),
+        retry_failed=flag(), verbose=flag(),
+    ),
+    "sweep.workers": Call(
+        lambda: lambda which: sweep.workers(which).__enter__(),
+        which=Fed(1, [None, 0, -1, 1.5, True, "many", {}, NOTHING, np.ones(2)]),
     ),
     "sweep.best": Call(
         lambda: sweep.best, trials=Fed(TRIALS, [None, 3, "a", NOTHING, [], [3], [{}], [{"status": "finished"}]])

@@ -1,5 +1,6 @@
 """`fastnn sweep`, in process, on a few tiny images."""
 
+import concurrent.futures
 import json
 import os
 import signal
@@ -165,6 +166,31 @@ def test_printed_command_to_resume_is_complete(capsys, monkeypatch):
     assert "--json" not in err
 
 
+def test_processes_write_the_same_trial_log(capsys):
+    assert main(["sweep", *SMALL, "--out", "here"]) == 0
+    assert main(["sweep", *SMALL, "--workers", "2", "--out", "there"]) == 0
+    assert without_times(trial_log("there")) == without_times(trial_log("here"))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_broken_executor_says_how_to_go_on(capsys, monkeypatch):
+    class Broken(concurrent.futures.Executor):
+        def submit(self, function, *arguments):
+            raise concurrent.futures.BrokenExecutor("the cluster is gone")
+
+    monkeypatch.setattr(sweep, "workers", lambda which: Broken())
+    assert main(["sweep", *SMALL, "--workers", "tcp://node:8786"]) == 1
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert line.startswith("fastnn sweep: sweep: 4 of 4 trials were not run, because the executor is broken (")
+    assert "interrupted          after 0 trials" in out
+    *_, resume = (line for line in out.splitlines() if line.startswith("resume with"))
+    assert "--workers tcp://node:8786" in resume
+    assert {record["status"] for record in trial_log()} == {"not run"}
+    assert main(["sweep", *SMALL]) == 0
+    assert [record["status"] for record in trial_log()] == ["finished"] * 4
+
+
 def test_other_values_add_to_the_table(capsys):
     assert main(["sweep", *SMALL]) == 0
     assert main(["sweep", "--learning-rate", "1e-2", "0.5", "--reg", "0.1", "--out", FOLDER]) == 0
@@ -284,6 +310,7 @@ def test_two_sweeps_in_one_folder(error_of):
         ("--epochs 0", "epochs=0 is out of range; expected at least 1"),
         ("--num-train 0", "num_train=0 is out of range"),
         ("--seed -1", "sweep: seed=-1"),
+        ("--workers mpi", "which='mpi' needs ranks that wait for trials, besides the first; expected at least two"),
         ("--model two-layer --num-filters 2 4", "--num-filters=2 does not apply to --model two-layer"),
         ("--out file/folder", "sweep: out='file/folder' cannot be written, because of "),
     ],
@@ -297,6 +324,8 @@ def test_errors_are_one_line(error_of, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--workers", "0"], "argument --workers: '0' is out of range; expected at least 1"),
+        (["--workers", "many"], "argument --workers: 'many' is not an integer"),
         (["--reg", "much"], "argument --reg: 'much' is not a number"),
         (["--random", "3", "--hidden-dim", "1:2:3"], "argument --hidden-dim: '2:3' is not an integer"),
         (["--update-rule", "adm"], "argument --optimizer/--update-rule: 'adm' is unknown"),
