@@ -34,7 +34,7 @@ from fastnn.kernels.dispatch import signatures, validation
 from fastnn.output.streams import Stream, say
 
 from .executors import workers
-from .trial import Outcome, outcomes, terms
+from .trial import Outcome, brief, failed, outcomes, terms
 from .trial_log import FAILED, FINISHED, NOT_RUN, TrialLog, load_ledger, plain
 from .trials import choice, grid, integers, log_uniform, random_search, uniform
 
@@ -71,7 +71,7 @@ def sweep(
     ledger: file to which each record is appended when its trial is done, see `fastnn.sweep.trial_log`; None: no file
     executor: a `concurrent.futures.Executor` that runs the trials, such as one of `workers`; None: they run here, one
         after the other
-    seed: see `fastnn.rng`; each trial begins with NumPy's global state seeded with it and the trial's place, so that
+    seed: see `fastnn.rng`; each trial begins with NumPy's global state seeded with it and the trial's number, so that
         records do not depend on the executor
     retry_failed: run trials again that are recorded as failed
     verbose: print a line for each trial, and on a terminal a progress bar
@@ -106,8 +106,8 @@ def sweep(
     with TrialLog(ledger, names) as records, _global_state_kept():
         numbers = records.numbers(requested)
         pending = {
-            key: (place, params)
-            for place, (key, params) in enumerate(requested.items())
+            key: (numbers[key], params)
+            for key, params in requested.items()
             if not _is_done(records.get(key), retry_failed)
         }
         done = len(requested) - len(pending)
@@ -121,13 +121,12 @@ def sweep(
                 for key, outcome in found:
                     if outcome.error is not None:
                         raise outcome.error
-                    record = _record(pending.pop(key)[1], outcome, numbers[key])
+                    record = _record(*pending.pop(key), outcome)
                     records.add({key: record})
                     show(f"{len(requested) - len(pending)}/{len(requested)}  {_summary(record)}")
         except (BrokenExecutor, CancelledError) as error:
-            reason = f"{type(error).__name__}: {error}".rstrip(": ")
-            left = Outcome({"val_acc": None}, reason)
-            records.add({key: _record(params, left, numbers[key], NOT_RUN) for key, (_, params) in pending.items()})
+            reason = brief(error)
+            records.add({key: _record(*waiting, failed(reason), NOT_RUN) for key, waiting in pending.items()})
             raise BrokenExecutor(
                 f"sweep: {len(pending)} of {len(requested)} trials were not run, because the executor is broken "
                 f"({reason}); expected one that runs until the end; run the sweep again with the same ledger and a new "
@@ -193,7 +192,7 @@ def _is_done(record: dict[str, Any] | None, retry_failed: bool) -> bool:
     return record is not None and (record["status"] == FINISHED or (record["status"] == FAILED and not retry_failed))
 
 
-def _record(params: dict[str, Any], outcome: Outcome, number: int, status: str = FAILED) -> dict[str, Any]:
+def _record(number: int, params: dict[str, Any], outcome: Outcome, status: str = FAILED) -> dict[str, Any]:
     """The record of a trial; status: if it has a reason."""
     return {
         "params": _plain_params(params),

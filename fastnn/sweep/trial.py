@@ -1,14 +1,14 @@
 """One trial, in this process or in a worker: what travels to a worker, and what comes back.
 
 The parent pickles `run` once. A worker unpickles it once, with whatever that loads, and keeps it for its later trials;
-for each trial only its params and its place travel, and what comes back is plain enough for JSON.
+for each trial only its params and its number travel, and what comes back is plain enough for JSON.
 """
 
 import functools
+import multiprocessing
 import os
 import pickle
 import socket
-import sys
 import threading
 import time
 import uuid
@@ -22,7 +22,7 @@ from fastnn import get_backend, use_backend
 from fastnn.kernels.cpu import thread_count
 from fastnn.training import nonfinite
 
-from .culprit import picklable
+from .pickling import picklable
 from .trial_log import plain
 
 OWN = ("params", "status", "reason", "seconds", "number")  # what the sweep records itself
@@ -35,7 +35,7 @@ class Terms(NamedTuple):
     """What all trials of a sweep have in common, besides `run`."""
 
     backend: str
-    seed: int  # with the trial's place, seeds NumPy's global state
+    seed: int  # with the number of a trial, seeds NumPy's global state
     threads: int | None  # of a trial, if FASTNN_NUM_THREADS is set for the sweep
     workers: int  # that share the cores; 0: unknown
     process: tuple[str, int]  # host and id of the process that the sweep runs in
@@ -51,13 +51,17 @@ class Outcome(NamedTuple):
     error: Exception | None = None  # ends the sweep: `run` cannot be used
 
 
+def failed(reason: str, seconds: float = 0.0) -> Outcome:
+    """The outcome of a trial without a result."""
+    return Outcome({"val_acc": None}, reason, seconds)
+
+
 def terms(seed: int, executor: Executor | None) -> Terms:
     """What all trials have in common, in this process and now."""
     asked = os.environ.get(thread_count.VARIABLE)
     threads = thread_count.checked(thread_count.VARIABLE, asked) if asked else None
-    return Terms(
-        get_backend(), seed, threads, getattr(executor, "_max_workers", None) or 0, _this_process(), uuid.uuid4().hex
-    )
+    workers = getattr(executor, "_max_workers", None) or 0
+    return Terms(get_backend(), seed, threads, workers, _this_process(), uuid.uuid4().hex)
 
 
 def outcomes(
@@ -65,21 +69,21 @@ def outcomes(
 ) -> Generator[tuple[Any, Outcome], None, None]:
     """Yield the key and outcome of each trial, as they complete.
 
-    trials: place and params by key
+    trials: number and params by key
     Without an executor, a trial begins when it is asked for. Trials that still wait are cancelled when the iterator is
     closed. Raises BrokenExecutor or CancelledError if the executor did not run all of them.
     """
     if executor is None:
-        for key, (place, params) in trials.items():
-            yield key, trial(run, common, place, params)
+        for key, (number, params) in trials.items():
+            yield key, trial(run, common, number, params)
         return
     here = isinstance(executor, ThreadPoolExecutor)
     call = functools.partial(trial, run) if here else functools.partial(trial_of_worker, picklable(run, executor))
     futures: dict[Future, Any] = {}
     broken = None
     try:
-        for key, (place, params) in trials.items():
-            futures[executor.submit(call, common, place, params)] = key
+        for key, (number, params) in trials.items():
+            futures[executor.submit(call, common, number, params)] = key
         for future in as_completed(futures):
             try:
                 yield futures[future], _outcome(future)
@@ -98,21 +102,21 @@ def _outcome(future: Future) -> Outcome:
     except (BrokenExecutor, CancelledError):
         raise
     except Exception as error:  # the executor goes on without that worker
-        return Outcome({"val_acc": None}, _brief(error))
+        return failed(brief(error))
 
 
-def trial_of_worker(pickled: bytes, common: Terms, place: int, params: dict[str, Any]) -> Outcome:
+def trial_of_worker(pickled: bytes, common: Terms, number: int, params: dict[str, Any]) -> Outcome:
     """Run one trial in a worker."""
     try:
         with _loading:
             run = _loaded(pickled, common)
     except Exception as error:
         text = (
-            f"sweep: run cannot be loaded in a worker: {_brief(error)}; expected a function of a module that workers "
+            f"sweep: run cannot be loaded in a worker: {brief(error)}; expected a function of a module that workers "
             f"can import, and its data on their machines; try it there"
         )
         return Outcome({}, error=ValueError(text))
-    return trial(run, common, place, params)
+    return trial(run, common, number, params)
 
 
 @functools.lru_cache(maxsize=1)
@@ -125,15 +129,15 @@ def _loaded(pickled: bytes, common: Terms) -> Callable:
         return pickle.loads(pickled)
 
 
-def trial(run: Callable, common: Terms, place: int, params: dict[str, Any]) -> Outcome:
+def trial(run: Callable, common: Terms, number: int, params: dict[str, Any]) -> Outcome:
     """Run one trial."""
-    np.random.seed((common.seed, place))  # what draws from the global state draws the same in every worker
+    np.random.seed((common.seed, number))  # what draws from the global state draws the same in every worker
     began = time.perf_counter()
     try:
         with use_backend(common.backend), nonfinite.raising():
             returned = run(dict(params))
     except Exception as error:
-        return Outcome({"val_acc": None}, _brief(error), time.perf_counter() - began)
+        return failed(brief(error), time.perf_counter() - began)
     seconds = time.perf_counter() - began
     not_finite: list[str] = []
     try:
@@ -162,7 +166,7 @@ def _checked(returned: Any, not_finite: list[str]) -> dict[str, Any]:
     return result
 
 
-def _brief(error: BaseException) -> str:
+def brief(error: BaseException) -> str:
     """An error in one line."""
     first = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}".rstrip(": ")
@@ -184,15 +188,15 @@ def _share_cores(common: Terms) -> None:
 
 def _end_with_parent() -> None:
     """End this process when its parent ends, even if that is killed; else it would wait for trials forever."""
-    multiprocessing = sys.modules.get("multiprocessing")
-    parent = multiprocessing and multiprocessing.parent_process()
-    if parent:
+    parent = multiprocessing.parent_process()  # None under mpiexec, which ends all ranks itself
+    if parent is None:
+        return
 
-        def watch() -> None:
-            parent.join()
-            os._exit(1)
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
 
-        threading.Thread(target=watch, daemon=True, name="fastnn-sweep").start()
+    threading.Thread(target=watch, daemon=True, name="fastnn-sweep").start()
 
 
 def _this_process() -> tuple[str, int]:

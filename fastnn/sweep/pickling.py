@@ -1,4 +1,4 @@
-"""Pickles of what travels to workers; what cannot travel is named before anything starts."""
+"""The pickle of `run`, for workers; what cannot be pickled is named before anything starts."""
 
 import functools
 import pickle
