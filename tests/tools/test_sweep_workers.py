@@ -273,6 +273,19 @@ def test_a_broken_pool_leaves_trials_that_were_not_run():
     assert [record["reason"] for record in records] == [None] * 3
 
 
+def test_the_script_of_the_page_runs():
+    page = Path(__file__).parents[2] / "docs" / "many_machines.md"
+    _, _, after = page.read_text(encoding="utf-8").partition("```python\n")
+    script = after.partition("```")[0].replace("get_CIFAR10_data()", "get_shapes_data(50, 20, 0)")
+    assert "get_shapes_data(" in script and "workers(4)" in script
+    script = script.replace("get_CIFAR10_data", "get_shapes_data").replace("workers(4)", "workers(2)")
+    Path("trial.py").write_text(script)
+    variables = {**environment(), "FASTNN_BACKEND": "vectorized"}
+    done = subprocess.run([sys.executable, "trial.py"], env=variables, capture_output=True, text=True, timeout=GUARD)
+    assert done.returncode == 0, done.stderr
+    assert [record["status"] for record in load_ledger("trials.jsonl")] == ["finished"] * 6
+
+
 @pytest.mark.skipif(MPIEXEC is None, reason=NO_MPI)
 def test_the_command_runs_under_mpiexec():
     options = "--learning-rate 1e-3 1e-2 --reg 0 --epochs 1 --num-train 20 --model two-layer --backend vectorized"
