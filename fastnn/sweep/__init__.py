@@ -24,7 +24,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, Executor
+from concurrent.futures import BrokenExecutor, Executor
 from typing import Any
 
 import numpy as np
@@ -124,7 +124,7 @@ def sweep(
                     record = _record(*pending.pop(key), outcome)
                     records.add({key: record})
                     show(f"{len(requested) - len(pending)}/{len(requested)}  {_summary(record)}")
-        except (BrokenExecutor, CancelledError) as error:
+        except BrokenExecutor as error:
             reason = brief(error)
             records.add({key: _record(*waiting, failed(reason), NOT_RUN) for key, waiting in pending.items()})
             raise BrokenExecutor(

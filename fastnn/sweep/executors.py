@@ -1,6 +1,7 @@
 """Executors for sweeps: processes of this machine, the ranks of mpiexec, a Dask cluster."""
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import queue
@@ -81,8 +82,15 @@ def _ranks() -> Iterator[Executor]:
 def _cluster(address: str) -> Iterator[Executor]:
     from distributed import Client
 
-    with Client(address, set_as_default=False) as client:
+    client = Client(address, set_as_default=False)
+    log = logging.getLogger("distributed.client")
+    before = log.disabled
+    try:
         yield client.get_executor()
+    finally:
+        log.disabled = True  # it would log a traceback if the scheduler has ended, which the sweep says
+        client.close()
+        log.disabled = before
 
 
 class _Processes(Executor):

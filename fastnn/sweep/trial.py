@@ -71,7 +71,7 @@ def outcomes(
 
     trials: number and params by key
     Without an executor, a trial begins when it is asked for. Trials that still wait are cancelled when the iterator is
-    closed. Raises BrokenExecutor or CancelledError if the executor did not run all of them.
+    closed. Raises BrokenExecutor if the executor did not run all of them.
     """
     if executor is None:
         for key, (number, params) in trials.items():
@@ -87,7 +87,7 @@ def outcomes(
         for future in as_completed(futures):
             try:
                 yield futures[future], _outcome(future)
-            except (BrokenExecutor, CancelledError) as error:  # those that are done are still to come
+            except BrokenExecutor as error:  # those that are done are still to come
                 broken = broken or error
         if broken is not None:
             raise broken
@@ -99,8 +99,10 @@ def outcomes(
 def _outcome(future: Future) -> Outcome:
     try:
         return future.result()
-    except (BrokenExecutor, CancelledError):
+    except BrokenExecutor:
         raise
+    except CancelledError as error:
+        raise BrokenExecutor("it cancelled trials, as one does whose scheduler has ended") from error
     except Exception as error:  # the executor goes on without that worker
         return failed(brief(error))
 
