@@ -15,7 +15,7 @@ from typing import Any
 from fastnn.kernels.cpu import thread_count
 from fastnn.kernels.dispatch import signatures, validation
 
-from .trial import share_of_cores
+from .trial import end_with_parent, share_of_cores
 
 RANKS = "mpi"
 LAUNCHER = "mpiexec -n 5 python -m mpi4py.futures"
@@ -143,8 +143,7 @@ class _Processes(Executor):
                 self._idle.put(pool)
 
     def _start(self) -> ProcessPoolExecutor:
-        ignore_interrupts = signal.signal, (signal.SIGINT, signal.SIG_IGN)  # which the sweep handles
-        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), *ignore_interrupts)
+        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
         with self._lock, _threads_of_children(share_of_cores(self._max_workers)):
             if self._reason:
                 raise BrokenExecutor(self._reason)
@@ -162,6 +161,12 @@ class _Processes(Executor):
             if self._reason:
                 _end(process)
         return pool
+
+
+def _begin() -> None:
+    """Prepare a process: Ctrl-C is for the sweep, which ends its processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def _end(process: int) -> None:

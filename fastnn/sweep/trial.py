@@ -126,7 +126,7 @@ def _loaded(pickled: bytes, common: Terms) -> Callable:
     """Prepare a worker for the trials of a sweep."""
     if common.process != _this_process():  # an executor may also run threads of this process
         _share_cores(common)
-        _end_with_parent()
+        end_with_parent()
     with use_backend(common.backend):
         return pickle.loads(pickled)
 
@@ -188,7 +188,8 @@ def _share_cores(common: Terms) -> None:
         os.environ[thread_count.VARIABLE] = str(threads)
 
 
-def _end_with_parent() -> None:
+@functools.cache
+def end_with_parent() -> None:
     """End this process when its parent ends, even if that is killed; else it would wait for trials forever."""
     parent = multiprocessing.parent_process()  # None under mpiexec, which ends all ranks itself
     if parent is None:

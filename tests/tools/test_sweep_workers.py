@@ -225,6 +225,20 @@ def test_a_killed_parent_leaves_a_ledger_and_no_processes(engine, expected):
     goes_on(expected)
 
 
+def test_a_process_without_a_trial_ends_with_its_parent():
+    program = (
+        "import os, sys\nfrom fastnn.sweep import workers\n"
+        "with workers(1) as executor:\n    print(executor.submit(os.getpid).result(), flush=True)\n    sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        worker = int(parent.stdout.readline())
+        assert is_running(worker)
+        parent.kill()
+    until(lambda: not is_running(worker))
+
+
 def test_a_killed_scheduler_leaves_trials_that_were_not_run(expected):
     pytest.importorskip("distributed", reason="the platform has no distributed")
     with Dask() as engine, begun(engine) as process:
