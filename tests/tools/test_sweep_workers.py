@@ -250,18 +250,18 @@ def test_a_killed_scheduler_leaves_trials_that_were_not_run(expected):
     goes_on(expected)
 
 
-@pytest.mark.parametrize("engine", [Processes, Dask], indirect=True)
 def test_ctrl_c_cancels_what_waits(engine, expected):
     with begun(engine) as process:
+        trials = running()
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(GUARD) == -signal.SIGINT
-        assert log().endswith("KeyboardInterrupt\n")
-        assert log().count("Traceback") == 1
+        assert process.wait(GUARD) != 0
+        assert "KeyboardInterrupt\n" in log()
+        assert type(engine) is not Processes or log().count("Traceback") == 1  # the workers say nothing
         assert len(load_ledger(LEDGER)) == 2
         if not isinstance(engine, Dask):
-            assert not any(map(is_running, running()))
+            until(lambda: not any(map(is_running, trials)))
         Path("go").touch()
-        assert len(running()) == 2
+        assert running() == trials
     goes_on(expected)
 
 
