@@ -1,6 +1,7 @@
 """Executors for sweeps: processes of this machine, the ranks of mpiexec, a Dask cluster."""
 
 import contextlib
+import importlib.util
 import logging
 import multiprocessing
 import os
@@ -39,8 +40,8 @@ def workers(which: int | str) -> Iterator[Executor]:
 
     A process that dies is replaced, and its trial has failed. An exception in the block, such as Ctrl-C, ends the
     processes. They import the script, so the block stands below `if __name__ == "__main__":` there.
-    Raises TypeError or ValueError for another argument, ImportError if mpi4py or distributed is not installed, OSError
-    if no scheduler answers.
+    Raises TypeError or ValueError for another argument, or one that needs ranks or a package that are not there;
+    OSError if no scheduler answers.
     """
     opened: contextlib.AbstractContextManager[Executor]
     if not isinstance(which, str):
@@ -80,6 +81,11 @@ def _ranks() -> Iterator[Executor]:
 
 @contextlib.contextmanager
 def _cluster(address: str) -> Iterator[Executor]:
+    if importlib.util.find_spec("distributed") is None:
+        raise ValueError(
+            f"workers: which={address!r} needs the package distributed, which is not installed; expected it for the "
+            f"address of a scheduler; install it with: pip install distributed"
+        )
     from distributed import Client
 
     client = Client(address, set_as_default=False)

@@ -241,6 +241,12 @@ def test_ranks_need_a_launcher():
         workers("mpi").__enter__()
 
 
+def test_a_cluster_needs_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ValueError, match=r"needs the package distributed, which is not installed; .*pip install dis"):
+        workers("tcp://node:8786").__enter__()
+
+
 def test_a_script_without_a_guard_is_told():
     program = (
         "from fastnn.sweep import sweep, workers\nfrom test_sweep_executors import succeed\n"
