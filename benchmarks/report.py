@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import bench_peers
 import pictures
 from targets import KINDS, TARGETS, Part, Parts, by_operation, case_ratios, startup, step_ratios
 
@@ -78,7 +79,7 @@ def render(machines: dict[str, Parts]) -> str:
     """The report in Markdown."""
     sections = [INTRODUCTION]
     for parts in machines.values():
-        sections += [_machine(parts), _targets(parts), _overview(parts), _steps(parts), _startup(parts)]
+        sections += [_machine(parts), _targets(parts), _overview(parts), _steps(parts), _peers(parts), _startup(parts)]
     sections.append(HISTORY_NOTE)
     for parts in machines.values():
         sections += _operations(parts)
@@ -144,6 +145,22 @@ def _steps(parts: Parts) -> str:
     )
     headings = ["network", "batch", "ours", "PyTorch / ours, default", "PyTorch / ours, tuned", "Module / ours"]
     return text + markdown(headings, rows)
+
+
+def _peers(parts: Parts) -> str:
+    if "peers" not in parts:
+        return ""
+    text = (
+        "### Peers\n\nTraining steps of networks with a target, each peer in a process of its own, in turns, with "
+        "tuned malloc and PyTorch's fused optimisers.\n\n"
+    )
+    lines = [text + bench_peers.table(parts["peers"]["results"])]
+    for name, title in bench_peers.PEERS.items():
+        found = step_ratios(parts["peers"], name)
+        ahead = [network for network, value in found.items() if value < 1]
+        if found:
+            lines.append(f"{title} leads at: {'; '.join(ahead)}." if ahead else f"{title} leads nowhere.")
+    return "\n".join([lines[0], " ".join(lines[1:]), ""])
 
 
 def _startup(parts: Parts) -> str:

@@ -1,4 +1,4 @@
-"""Measure everything on this machine and write the report: operations, training steps, start-up.
+"""Measure everything on this machine and write the report: operations, training steps, peers, start-up.
 
     python benchmarks/run.py                               everything, less than half an hour on two cores
     python benchmarks/run.py --only steps startup          these parts; results of the others are kept
@@ -6,7 +6,8 @@
     python benchmarks/run.py --rough --out try.json        quick and rough, to test that everything runs
 
 Each part runs in a separate process: `default` with the default malloc, `tuned` with the settings of
-`fastnn.benchmarking.malloc` and PyTorch's fused optimisers. Values are checked before anything is timed. Results are
+`fastnn.benchmarking.malloc` and PyTorch's fused optimisers. `peers` are torch.compile, JAX and scikit-learn, by
+`bench_peers.py`, which also says what they need. Values are checked before anything is timed. Results are
 written to results/<machine>.json and, if whole parts were measured, a line of ratios to
 results/history/<machine>.jsonl; `benchmarks/report.py` writes the report.
 Requires PyTorch and an idle machine.
@@ -23,6 +24,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import bench_peers
 import targets
 from bench_startup import time_startup
 from networks import STEPS
@@ -36,7 +38,7 @@ from fastnn.benchmarking.cases import CASES
 from fastnn.kernels.cpu import thread_count
 
 FOLDER = Path(__file__).parent / "results"
-SERIES = ("operations", "steps", "startup")
+SERIES = ("operations", "steps", "peers", "startup")
 PARTS = (
     "operations float32 default",
     "operations float32 tuned",
@@ -44,6 +46,7 @@ PARTS = (
     "operations float64 tuned",
     "steps default",
     "steps tuned",
+    "peers",
     "startup",
 )
 ACCURATE: dict[str, Any] = {"rounds": 3, "settle": 0.22}
@@ -93,6 +96,9 @@ def measure_part(part: str, words: list[str], effort: dict[str, Any]) -> dict[st
     if series == "steps":
         chosen = [network for network in STEPS if is_meant(network.name, words)]
         return {"results": [time_steps(network, fused=tuned, **effort) for network in chosen]}
+    if series == "peers":
+        meant = [network for network in bench_peers.NETWORKS if is_meant(network.name, words)]
+        return {"results": [bench_peers.time_peers(network, **effort) for network in meant]}
     subject = fastnn.get_backend()
     names = [line.name for line in fastnn.backends() if line.available]
     if tuned:

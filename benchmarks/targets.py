@@ -84,13 +84,13 @@ class Target:
         return value <= self.wanted if self.at_most else value >= self.wanted
 
 
-def _convolutions(kind: str) -> Callable[[Parts], dict[str, float]]:
-    return lambda parts: case_ratios(parts.get(f"operations {kind}"), "conv2d", "torch")
+def _cases(operation: str, kind: str) -> Callable[[Parts], dict[str, float]]:
+    return lambda parts: case_ratios(parts.get(f"operations {kind}"), operation, "torch")
 
 
-def _mean_of_convolutions(kind: str) -> Callable[[Parts], dict[str, float]]:
+def _mean(operation: str, kind: str) -> Callable[[Parts], dict[str, float]]:
     def values(parts: Parts) -> dict[str, float]:
-        found = _convolutions(kind)(parts)
+        found = _cases(operation, kind)(parts)
         mean = geometric_mean(found.values())
         return {} if mean is None else {f"{len(found)} shape{'s' * (len(found) != 1)}": mean}
 
@@ -139,12 +139,12 @@ def _over_loops(operation: str, start: str) -> Callable[[Parts], dict[str, float
 
 
 def _steps(
-    mode: str, other: str = "torch", networks: Sequence[Network] = TARGETED
+    part: str, other: str = "torch", networks: Sequence[Network] = TARGETED
 ) -> Callable[[Parts], dict[str, float]]:
     names = [network.name for network in networks]
 
     def values(parts: Parts) -> dict[str, float]:
-        found = step_ratios(parts.get(f"steps {mode}"), other)
+        found = step_ratios(parts.get(part), other)
         return {name: value for name, value in found.items() if name in names}
 
     return values
@@ -157,15 +157,20 @@ def _cold(parts: Parts) -> dict[str, float]:
 MEANS = dict(zip(KINDS, (1.7, 1.4, 2.8, 2.0), strict=True))
 
 TARGETS: tuple[Target, ...] = (
-    *(Target(f"PyTorch / ours, {kind}: convolutions, geometric mean", MEANS[kind], _mean_of_convolutions(kind))
+    *(Target(f"PyTorch / ours, {kind}: convolutions, geometric mean", MEANS[kind], _mean("conv2d", kind))
       for kind in KINDS),
-    *(Target(f"PyTorch / ours, {kind}: slowest convolution", 1.0, _convolutions(kind)) for kind in KINDS),
+    *(Target(f"PyTorch / ours, {kind}: slowest convolution", 1.0, _cases("conv2d", kind)) for kind in KINDS),
+    *(Target(f"PyTorch / ours, {kind}: affine layers, geometric mean", 1.1, _mean("affine", kind)) for kind in KINDS),
+    *(Target(f"PyTorch / ours, {kind}: slowest affine layer", 1.0, _cases("affine", kind)) for kind in KINDS),
     *(Target(f"PyTorch / ours, {kind}: convolution, ReLU and pooling in one", 2.0, _fused_pooling(kind))
       for kind in KINDS if kind.endswith("tuned")),
-    Target("PyTorch / ours, default: training steps", 1.5, _steps("default")),
-    Target("PyTorch / ours, tuned: training steps", 1.2, _steps("tuned")),
-    Target("Module / Sequential, tuned: two-layer net", 1.25, _steps("tuned", "module", TARGETED[:1]), at_most=True),
-    Target("Module / Sequential, tuned: convolutional networks", 1.05, _steps("tuned", "module", TARGETED[2:]),
+    Target("PyTorch / ours, default: training steps", 1.5, _steps("steps default")),
+    Target("PyTorch / ours, tuned: training steps", 1.2, _steps("steps tuned")),
+    *(Target(f"{title} / ours: training steps", 1.3, _steps("peers", name))
+      for name, title in (("compile", "torch.compile"), ("jax", "JAX"))),
+    Target("Module / Sequential, tuned: two-layer net", 1.25, _steps("steps tuned", "module", TARGETED[:1]),
+           at_most=True),
+    Target("Module / Sequential, tuned: convolutional networks", 1.05, _steps("steps tuned", "module", TARGETED[2:]),
            at_most=True),
     *(Target(f"share of peak, {dtype}: convolutions, {direction}", wanted, _shares(dtype, direction), "%")
       for dtype in ("float32", "float64") for direction, wanted in (("forward", 90), ("backward", 80))),

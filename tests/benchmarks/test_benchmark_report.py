@@ -50,6 +50,9 @@ def parts():
             for network in STEPS
         ]
         made[f"steps {mode}"] = {"machine": MACHINE, "results": steps}
+    peers = [{"network": network.name, "images": 50, "seconds": {"fastnn": {"median": 0.01}},
+              "speedup": {"torch": 1.1, "compile": 0.9, "jax": 1.4}} for network in TARGETED]  # fmt: skip
+    made["peers"] = {"machine": MACHINE, "results": peers}
     seconds = {"import": 0.005, "cold": 12.0, "warm": 0.5}
     made["startup"] = {"machine": MACHINE, "results": [{"series": name, "seconds": s} for name, s in seconds.items()]}
     return copy.deepcopy(made)
@@ -170,3 +173,17 @@ def test_commits_are_marked_up_to_the_last():
     assert pictures._thinned(1) == [0]
     assert pictures._thinned(12) == list(range(12))
     assert pictures._thinned(13) == [0, 2, 4, 6, 8, 10, 12]
+
+
+def test_the_report_says_where_each_peer_leads():
+    text = report.render({"machine": parts()})
+    names = "; ".join(network.name for network in TARGETED)
+    assert f"PyTorch leads nowhere. torch.compile leads at: {names}. JAX leads nowhere.\n" in text
+    assert "scikit-learn leads" not in text
+    others = {name: part for name, part in parts().items() if name != "peers"}
+    assert "### Peers" not in report.render({"machine": others})
+
+
+def test_peers_have_a_target(by_target):
+    assert by_target["torch.compile / ours: training steps"].worst(parts())[1] == 0.9
+    assert by_target["JAX / ours: training steps"].is_met(by_target["JAX / ours: training steps"].worst(parts())[1])
