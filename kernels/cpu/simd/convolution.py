@@ -14,6 +14,7 @@ from .pool2x2 import narrow
 from .tiles import next_vectors, outer_tile
 
 TASKS = 8  # minimum number of tasks, for load balance
+LARGE = 1 << 14  # elements of filters that several threads pack
 NO_INDEX = np.empty((0, 0, 0, 0), np.uint8)
 
 
@@ -48,18 +49,22 @@ def _run_forward(x, w, b, shape, floor, size, pool_stride, out, index):
         _forward(blocks * splits, x, weights, b, *plan, x.dtype.type(floor), numbers, size, pool_stride, out, index)
 
 
-@threads.serial
 def _pack(w, rows):
     """Pack filters (F, K) into blocks (blocks, K, rows) as tiles read them; the last block overlaps the one before."""
-    F, K = w.shape
-    blocks = (F + rows - 1) // rows
-    packed = np.empty((blocks, K, rows), w.dtype)
-    for block in range(blocks):
-        f = min(block * rows, F - rows)
+    packed = np.empty((-(-len(w) // rows), w.shape[1], rows), w.dtype)
+    parts = len(packed) if w.size > LARGE else 1
+    _pack_part(parts, parts, w, packed)
+    return packed
+
+
+@threads.parallel(grain=1)
+def _pack_part(first, last, parts, w, packed):
+    blocks, K, rows = packed.shape
+    for block in range(first * blocks // parts, last * blocks // parts):
+        f = min(block * rows, w.shape[0] - rows)
         for row in range(rows):
             for k in range(K):
                 packed[block, k, row] = w[f + row, k]
-    return packed
 
 
 @threads.parallel(grain=1)

@@ -14,7 +14,7 @@ import numpy as np
 from ...dispatch import windows
 from .. import threads
 from . import geometry
-from .convolution import NO_INDEX, TASKS
+from .convolution import LARGE, NO_INDEX, TASKS
 from .geometry import DOT_VECTORS
 from .padding import fill_gradients, fill_planes, prefetch_part, store_phase
 from .tiles import dot_tile, next_vectors, outer_tile, pack_rows
@@ -59,20 +59,23 @@ def _empty_dx(x, shape):
     return np.empty_like(x) if shape.reads_all else np.zeros_like(x)
 
 
-@threads.serial
 def _pack_phase(w, taps, rows):
     """Pack the filters of one phase for the tile of dx, whose rows are channels: (blocks, K, rows)."""
-    F, C = w.shape[0], w.shape[1]
-    flat = w.reshape(F, C, -1)
-    blocks = (C + rows - 1) // rows
-    packed = np.empty((blocks, taps.shape[0], rows), w.dtype)
-    for block in range(blocks):
-        c = min(block * rows, C - rows)
+    packed = np.empty((-(-w.shape[1] // rows), len(taps), rows), w.dtype)
+    parts = len(packed) if packed.size > LARGE else 1
+    _pack_part(parts, parts, w.reshape(*w.shape[:2], -1), taps, packed)
+    return packed
+
+
+@threads.parallel(grain=1)
+def _pack_part(first, last, parts, flat, taps, packed):
+    blocks, _, rows = packed.shape
+    for block in range(first * blocks // parts, last * blocks // parts):
+        c = min(block * rows, flat.shape[1] - rows)
         for k in range(taps.shape[0]):
             f, tap, target = taps[k, 0], taps[k, 1], packed[block, k]
             for row in range(target.size):
                 target[row] = flat[f, c + row, tap]
-    return packed
 
 
 @functools.lru_cache(maxsize=256)
