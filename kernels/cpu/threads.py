@@ -54,15 +54,7 @@ def parallel(grain: int, parts: int = PARTS) -> Callable[[Callable], Callable]:
 
         @functools.wraps(function)
         def launch(count: int, *arguments: Any) -> None:
-            if not count:
-                return
-            if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-                kernel(0, count, *arguments)
-                return
-            threads = _limit or get_num_threads()
-            number = min(parts * threads, -(-count // grain)) if threads > 1 else 1
-            slots = _slots(min(threads, number) - 1) if number > 1 else _NO_SLOTS
-            if drive(slots, count, number, *arguments):
+            if count and drive(*split(count, grain, parts), *arguments):
                 raise MemoryError(f"{function.__module__}: {function.__name__} ran out of memory; use smaller batches")
 
         launch.kernel = drive  # type: ignore[attr-defined]
@@ -71,11 +63,26 @@ def parallel(grain: int, parts: int = PARTS) -> Callable[[Callable], Callable]:
     return compile_kernel
 
 
+def split(count: int, grain: int, parts: int = PARTS) -> tuple[np.ndarray, int, int]:
+    """Return the first arguments of `launch.kernel`: the slots of the workers that help, the count, and the parts.
+
+    Other kernels can call it too, so that one call from Python does more than one launch. It returns 0 unless it ran
+    out of memory.
+    """
+    threads = _limit or get_num_threads()
+    if threads == 1 or count <= grain or numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return _NO_SLOTS, count, 1
+    number = min(parts * threads, -(-count // grain))
+    return _slots(min(threads, number) - 1), count, number
+
+
 def _driver(kernel: Callable, function: Callable) -> Callable:
     """Return a compiled drive(slots, count, parts, ...) that runs the parts of a kernel, by `parallel_for`.
 
     It takes the name and source position of the kernel's function, under which its machine code is cached.
     """
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return lambda slots, count, parts, *arguments: kernel(0, count, *arguments) or 0
 
     def drive(slots, count, parts, *arguments):
         return parallel_for(kernel, slots.ctypes.data, slots.size, count, parts, arguments)

@@ -246,11 +246,14 @@ def _described(given: Mapping[str, Any]) -> tuple | None:
 def number(functions: Iterable[Function]) -> Callable[[str, str, Any], Any]:
     """Return `check(function, name, value)`, which checks a number against the limits of the spec."""
     kinds = {function.name: function.arguments for function in functions}
+    checks: dict[tuple[str, str], tuple[Callable, dict[str, float]]] = {}  # made when first needed
 
     def check(function: str, name: str, value: Any) -> Any:
-        kind = kinds[function][name]
-        checked = validation.integer if kind.integer else validation.number
-        return checked(function, name, value, **kind.limits)
+        if (function, name) not in checks:
+            kind = kinds[function][name]
+            checks[function, name] = validation.integer if kind.integer else validation.number, kind.limits
+        checked, limits = checks[function, name]
+        return checked(function, name, value, **limits)
 
     return check
 

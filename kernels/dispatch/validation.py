@@ -334,9 +334,10 @@ def labels(function: str, name: str, value: Any, count: int, classes: int, indic
         )
     if arrays.is_on_device(given):
         return arrays.contiguous(given, np.dtype(np.int64))
-    plain = given.dtype == np.int64 and given.flags.carray and given.size
-    if plain and np.maximum.reduce(given.view(np.uint64)) < classes:  # as unsigned, a label below 0 is a large one
-        return given
+    if given.dtype == np.int64 and given.flags.carray and given.size:
+        unsigned = given.view(np.uint64)  # as unsigned, a label below 0 is a large one; argmax is quicker than max
+        if unsigned.item(unsigned.argmax()) < classes:
+            return given
     if given.size and (given.min() < 0 or given.max() >= classes):
         wrong = int(np.flatnonzero((given < 0) | (given >= classes))[0])
         raise ValueError(

@@ -7,6 +7,7 @@ from ..cpu.simd.scores import softmax_row, svm_row
 
 CHUNKS = 64  # maximum number of chunks, independent of the number of threads
 CHUNK = 1 << 13  # minimum elements of a chunk
+GRAIN = 512  # minimum rows of a part of the softmax loss
 
 
 @threads.serial
@@ -17,16 +18,38 @@ def _sum(losses):
     return total
 
 
-@threads.parallel(grain=512)
+@threads.parallel(GRAIN)
 def _softmax_loss(start, stop, K, x, y, smoothing, losses, dx):
     for n in range(start, stop):
         losses[n] = softmax_row(x, n * K, K, y[n], len(y), smoothing, dx)
 
 
+_softmax_rows = _softmax_loss.kernel  # type: ignore[attr-defined]
+_WRONG_LABEL = 1 << 16  # no status of Numba
+
+
+@threads.serial
+def _softmax_sum(slots, count, parts, x, y, smoothing, losses, dx):
+    """Return a status and the sum of all losses. Labels out of range are found before anything is computed."""
+    K = x.shape[1]
+    for n in range(np.uintp(y.size)):
+        if y[n] < 0 or y[n] >= K:
+            return _WRONG_LABEL, 0.0
+    status = _softmax_rows(slots, count, parts, K, x.reshape(x.size), y, smoothing, losses, dx.reshape(x.size))
+    total = 0.0
+    for n in range(np.uintp(losses.size)):
+        total += losses[n]
+    return status, total
+
+
 def softmax_loss(x, y, label_smoothing):
-    losses, dx = np.empty(len(x)), np.empty_like(x)
-    _softmax_loss(len(x), x.shape[1], x.reshape(-1), y, label_smoothing, losses, dx.reshape(-1))
-    return _sum(losses), dx
+    losses, dx = np.empty(len(x)), np.empty(x.shape, x.dtype)
+    status, total = _softmax_sum(*threads.split(len(x), GRAIN), x, y, label_smoothing, losses, dx)
+    if status == _WRONG_LABEL:
+        return None  # for `fused`, which does not check them
+    if status:
+        raise MemoryError("softmax_loss ran out of memory; use smaller batches")
+    return total, dx
 
 
 @threads.parallel(grain=2048)
