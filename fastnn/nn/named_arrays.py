@@ -36,6 +36,11 @@ class NamedArrays(MutableMapping):
             f"assign to it instead"
         )
 
+    @property
+    def places(self) -> dict[str, tuple[MutableMapping[str, np.ndarray], str]]:
+        """The dict that holds each array, and its key there; not to be changed."""
+        return self._entries
+
     def copy(self) -> dict[str, np.ndarray]:
         """Return a shallow copy: a plain dict of the arrays themselves."""
         return dict(self)

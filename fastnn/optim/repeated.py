@@ -1,5 +1,6 @@
 """Updates of the same parameters in every step of training, without the checks that the last step made."""
 
+import operator
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from fastnn.kernels import get_backend
 from fastnn.kernels.updates import repeated, rules
 
 from . import functions
+
+_NOWHERE: Mapping[str, Any] = {}
 
 
 class Repeated:
@@ -46,7 +49,9 @@ class _Plan:
         self._w = [params[name] for name in configs]
         self._configs = [configs[name] for name in configs]
         self._states = [[config[key] for key in record.state] for config in self._configs]
-        self._keys = [name for name in record.hyperparameters if name != "t"]
+        keys = [name for name in record.hyperparameters if name != "t"]
+        self._hyperparameters = operator.itemgetter(*keys)
+        self._counts = "t" in record.defaults
         self._length = len(record.defaults) + len(record.state)
         self._dtype = self._w[0].dtype
         self._owned = {id(array) for array in (*self._w, *(one for state in self._states for one in state))}
@@ -56,7 +61,7 @@ class _Plan:
         ]
         columns = [list(column) for column in zip(*self._states, strict=True)]
         self._step = repeated.repeated(rule.__name__, self._w, columns)
-        self._last: tuple[list, np.ndarray] | None = None
+        self._last: tuple[tuple, np.ndarray] | None = None
 
     def is_possible(self) -> bool:
         count = len(self._owned)
@@ -73,18 +78,19 @@ class _Plan:
         if rule is not self._rule or len(configs) != len(self._names) or get_backend() != self._backend:
             return False
         dw: list[Any] = []
-        owner: Any
+        dtype, owned, length = self._dtype, self._owned, self._length
+        places: Mapping[str, tuple[Any, str]] = getattr(params, "places", _NOWHERE)
         for name, w, shape, config, states in self._rows:
-            held: list[Any] = [params.get(name), configs.get(name)]
-            if held[0] is not w or held[1] is not config or len(config) != self._length:
+            store, key = places.get(name, (params, name))
+            held: Any = store.get(key)
+            settings: Any = configs.get(name)
+            if held is not w or settings is not config or len(config) != length or name not in grads:
                 return False
-            if name not in grads:
+            given: Any = grads[name]
+            if type(given) is not np.ndarray or given.dtype is not dtype or given.shape != shape:
                 return False
-            given = grads[name]
-            if type(given) is not np.ndarray or given.dtype is not self._dtype or given.shape != shape:
-                return False
-            owner = given.base if given.base is not None else given
-            if not (given.flags.carray and w.flags.carray and _owns(owner)) or id(owner) in self._owned:
+            owner: Any = given if given.base is None else given.base
+            if not (given.flags.carray and w.flags.carray and _owns(owner)) or id(owner) in owned:
                 return False
             for key, state in states:
                 if config.get(key) is not state or not state.flags.carray:
@@ -94,7 +100,7 @@ class _Plan:
         if numbers is None or self._step is None:
             return False
         self._step(dw, numbers)
-        if "t" in self._record.defaults:
+        if self._counts:
             for config in self._configs:
                 config["t"] += 1
         return True
@@ -102,15 +108,15 @@ class _Plan:
     def _numbers(self) -> np.ndarray | None:
         """The rule's constants for each parameter; None unless all configs have the same, valid hyperparameters."""
         first = self._configs[0]
-        values = [first[key] for key in self._keys]
-        for config in self._configs[1:]:
-            if [config[key] for key in self._keys] != values:
+        values = self._hyperparameters(first)
+        for config in self._configs:
+            if self._hyperparameters(config) != values:
                 return None
-        if "t" in first:
+        if self._counts:
             t = first["t"]
             if type(t) is not int or t < 1 or any(config["t"] != t for config in self._configs):
                 return None
-            values.insert(0, t + 1)
+            values = (t + 1, *values)
         if self._last is None or values != self._last[0]:
             for key, value in zip(self._record.hyperparameters, values, strict=True):
                 if type(value) not in (int, float) or not _is_within(value, **rules.LIMITS[key]):

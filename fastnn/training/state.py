@@ -19,6 +19,7 @@ from fastnn import arguments, rng
 from fastnn.checkpoint import locks, run, state_validation
 from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.nn import weights_io
+from fastnn.nn.named_arrays import NamedArrays
 
 from .sampling import Sampler, is_in_memory
 
@@ -228,11 +229,14 @@ class Resumable:
     def _buffers(self) -> MutableMapping[str, np.ndarray]:
         """The model's buffers, if it has any."""
         buffers = getattr(self.model, "buffers", None)
+        if type(buffers) is NamedArrays:  # quicker than the next test
+            return buffers
         return buffers if isinstance(buffers, MutableMapping) else {}
 
     def _origin(self) -> dict[str, Any]:
         """A copy of what the reading phase of a unit may change."""
-        return {"generator": rng.get_state(self._generator), "buffers": copied(self._buffers)}
+        buffers = self._buffers
+        return {"generator": rng.get_state(self._generator), "buffers": copied(buffers) if buffers else {}}
 
     def _begin_reading(self) -> None:
         """Begin a unit; take a snapshot if there is none or the last one is old."""

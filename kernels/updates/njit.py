@@ -178,10 +178,11 @@ def _repeated(rule, w, state):
     constants for each parameter.
     """
     table, count = multi_tensor.table_of([(one, one, *arrays) for one, *arrays in zip(w, *state, strict=True)])
-    kernel = _KERNELS[rule]
+    kernel, addresses, address = _KERNELS[rule], memoryview(table[:, 3]), multi_tensor.address
 
     def step(dw, numbers):
-        table[:, 3] = [multi_tensor.address(one.reshape(-1)) for one in dw]
+        for row, one in enumerate(dw):
+            addresses[row] = address(one if one.ndim == 1 else one.reshape(-1))
         kernel(count, table, numbers)
 
     return step
