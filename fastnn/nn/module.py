@@ -23,6 +23,7 @@ from .state_dict import Differences, collect, restore
 
 # arguments that, given as objects, affect only the initial values of parameters; some cannot be copied
 _INITIAL_ONLY = ("seed", "generator", "init")
+_PLAIN = (int, float, str, np.generic)
 _CHECKED = {"__init__", "__call__", "forward", "backward"}  # methods of layers whose argument names are checked
 
 _evaluating: ContextVar[bool] = ContextVar("fastnn_evaluating", default=False)
@@ -81,6 +82,7 @@ class Module(Hierarchy):
     non_persistent: tuple[str, ...] = ()
     loss_function: Callable = staticmethod(softmax_loss)
     reg: float = 0.0
+    _chain: Any = None  # an AffineChain, if the module is a Sequential of affine layers
     _given: tuple[tuple, dict[str, Any]]
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -148,7 +150,9 @@ class Module(Hierarchy):
         if y is None:
             with eval_mode():
                 return self(X)
-        if self._is_recorded:
+        if self._chain is not None and (found := self._chain.passes(self, X, y)) is not None:
+            loss, grads = found
+        elif self._is_recorded:
             from . import recorded
 
             scores, cache = recorded.forward(self, X, False)
@@ -321,15 +325,11 @@ def _recording(constructor: Callable) -> Callable:
     def recording(self: Module, *inputs: Any, **options: Any) -> None:
         if "_given" not in vars(self):  # else a constructor of a subclass recorded them
             given = arguments.unshared(options)
-            kept = {name: value for name, value in given.items() if name not in _INITIAL_ONLY or _is_plain(value)}
+            kept = {key: one for key, one in given.items() if key not in _INITIAL_ONLY or isinstance(one, _PLAIN)}
             self._given = arguments.unshared(inputs), kept
         constructor(self, *inputs, **options)
 
     return recording
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, (int, float, str, np.generic))
 
 
 def shape_of(module: Module, x: Any) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from fastnn.kernels.dispatch import signatures, validation
 from fastnn.layers import softmax_loss
 
 from . import weights_io
+from .affine_chain import chain_of
 from .container import Container, explicit, numbered, run
 from .fused import fuse
 from .module import Module
@@ -46,6 +47,7 @@ class Sequential(Container):
         self.reg = validation.number("Sequential", "reg", reg, minimum=0)
         self._steps = fuse([explicit(layer) for layer in layers])
         self._first = next((index for index, step in enumerate(self._steps) if step.names), len(layers))
+        self._chain = chain_of(layers, list(self._params), (Sequential.forward, Sequential.backward))
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
         x = self._cast(x)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..cpu.simd import convolution, gradients, groups, matmul, normalize
 from ..dispatch import signatures
+from ..losses import njit as losses
 from ..pool2d import index_dtype
 
 
@@ -118,6 +119,22 @@ def conv2d_batchnorm_relu_pool_inference_backward(
     folded, _ = _fold(w, b, gamma, b, mean, var, epsilon)
     dx, dw, db = gradients.backward(dout, x, folded, geometry, need_dx, None, index, pooling)
     return dx, *_unfold(dw, db, w, b, gamma, mean, var, epsilon)
+
+
+def _affine_chain(x, y, weights, biases, relus):
+    """See `repeated`."""
+    outs = [x]
+    for w, b, relu in zip(weights, biases, relus, strict=True):
+        outs.append(matmul.multiply_add(outs[-1], w, b, relu))
+    found = losses.softmax_loss(outs[-1], y, 0.0)
+    if found is None:
+        return None
+    loss, dout = found
+    gradients = [None] * (2 * len(weights))
+    for layer in range(len(weights) - 1, -1, -1):
+        given, mask = outs[layer], outs[layer + 1] if relus[layer] else None
+        dout, *gradients[2 * layer : 2 * layer + 2] = matmul.gradients(dout, given, weights[layer], layer > 0, mask)
+    return loss, gradients
 
 
 @signatures.quiet

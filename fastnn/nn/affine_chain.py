@@ -1,0 +1,95 @@
+"""The loss of a Sequential of affine layers and its gradients, without the checks of each layer."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels.dispatch import validation
+from fastnn.kernels.fused.repeated import affine_chain
+from fastnn.layers import softmax_loss
+
+from .activations import ReLU
+from .layers import Flatten, Linear
+from .module import Module
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_LABELS = np.dtype(np.int64)
+_METHODS = frozenset(("forward", "backward", "_cast"))  # assigned to an object, they replace those of its class
+
+
+class AffineChain:
+    """The layers of a Sequential, if they are Linear, each alone or with a ReLU, in steps with the softmax loss.
+
+    layers: the affine layers; relus: whether a ReLU follows each; names: of the parameters in the network, in order
+    methods: forward and backward of Sequential; the class of the network may define others
+    """
+
+    def __init__(self, layers: list[Linear], relus: list[bool], names: list[str], methods: tuple) -> None:
+        self._relus, self._names, self._methods = relus, names, methods
+        self._layers = [(layer, (layer.in_features, layer.out_features), (layer.out_features,)) for layer in layers]
+
+    def passes(self, network: Any, X: Any, y: Any) -> tuple[float, dict[str, np.ndarray]] | None:
+        """The loss without its penalty, and the gradients; None if the layers have to look at the arguments.
+
+        That is so unless every array is as the kernels take it, and every method that of its class. Nothing is taken
+        for granted because it was so before: arrays can change in place, and be replaced. The bits are those that the
+        layers give.
+        """
+        step, kind = affine_chain(), type(network)
+        if (
+            step is None
+            or network.loss_function is not softmax_loss
+            or type(X) is not np.ndarray
+            or (kind.forward, kind.backward) != self._methods
+            or not _METHODS.isdisjoint(network.__dict__)
+        ):
+            return None
+        weights, biases = [], []
+        dtype = getattr(self._layers[0][0]._params.get("weight"), "dtype", None)
+        for layer, matrix, row in self._layers:
+            params, own = layer._params, layer.__dict__
+            w, b = params.get("weight"), params.get("bias")
+            if not (
+                type(w) is np.ndarray
+                and type(b) is np.ndarray
+                and w.dtype is dtype
+                and b.dtype is dtype
+                and w.shape == matrix
+                and b.shape == row
+                and w.flags.carray
+                and b.flags.carray
+            ) or ("forward" in own or "backward" in own):
+                return None
+            weights.append(w)
+            biases.append(b)
+        if dtype not in _FLOATS:
+            return None
+        if X.dtype is not dtype:
+            X = network._cast(X)
+        if X.ndim < 2 or not X.size or X.size != len(X) * self._layers[0][1][0] or not X.flags.carray:
+            return None
+        if X.ndim > 2:
+            X = X.reshape(len(X), -1)
+        if not (type(y) is np.ndarray and y.dtype is _LABELS and y.shape == X.shape[:1] and y.flags.carray):
+            y = validation.labels("softmax_loss", "y", y, len(X), self._layers[-1][1][1])
+        found = step(X, y, weights, biases, self._relus)
+        return None if found is None else (found[0], dict(zip(self._names, found[1], strict=True)))
+
+
+def chain_of(layers: Sequence[Module], names: list[str], methods: tuple[Callable, Callable]) -> AffineChain | None:
+    """The chain of a network's layers, or None if there are others. Flatten may precede the first, which flattens too.
+
+    Subclasses are others, since they may compute something else.
+    """
+    affine: list[Linear] = []
+    relus: list[bool] = []
+    for layer in layers:
+        if type(layer) is Linear and "bias" in layer.params:
+            affine.append(layer)
+            relus.append(False)
+        elif type(layer) is ReLU and affine and not relus[-1]:
+            relus[-1] = True
+        elif type(layer) is not Flatten or affine:
+            return None
+    return AffineChain(affine, relus, names, methods) if affine else None

@@ -1,0 +1,226 @@
+"""Steps of a Sequential of affine layers: the bits and errors of its layers, whatever changes between two steps."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from fastnn import nn, use_backend
+from fastnn.layers import mse_loss, softmax_loss, svm_loss
+from fastnn.nn.affine_chain import AffineChain
+
+D, N = 12, 7
+
+
+def network(kind="two", dtype="float32", **options):
+    a, b, c = nn.Linear(D, 8, dtype=dtype, seed=1), nn.Linear(8, 6, dtype=dtype, seed=2), nn.Linear(6, 5, dtype=dtype)
+    layers = {
+        "one": (nn.Linear(D, 5, dtype=dtype, seed=0),),
+        "two": (a, nn.ReLU(), nn.Linear(8, 5, dtype=dtype, seed=3)),
+        "flattened": (nn.Flatten(), a, nn.ReLU(), b, c),
+        "relu at the end": (a, b, nn.ReLU()),
+    }
+    return nn.Sequential(*layers[kind], **options)
+
+
+def images(*shape, dtype="float32", seed=0):
+    return np.random.default_rng(seed).standard_normal(shape or (N, D)).astype(dtype)
+
+
+LABELS = np.array([0, 4, 3, 1, 2, 0, 1])
+
+
+def outcome(model, X, y):
+    """What a step returns, or its error and notes."""
+    try:
+        loss, grads = model.loss(X, y)
+    except (TypeError, ValueError) as error:
+        return type(error), str(error), getattr(error, "__notes__", [])
+    return loss, [(name, value.dtype, value.shape, value.tobytes()) for name, value in grads.items()]
+
+
+def by_layers(model, X, y):
+    """The outcome without the chain."""
+    chain, model._chain = model._chain, None
+    try:
+        return outcome(model, X, y)
+    finally:
+        model._chain = chain
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Whether each step was made by the chain."""
+    made, passes = [], AffineChain.passes
+
+    def counted(*arguments):
+        found = passes(*arguments)
+        made.append(found is not None)
+        return found
+
+    monkeypatch.setattr(AffineChain, "passes", counted)
+    return made
+
+
+@pytest.mark.parametrize("loss", [softmax_loss, svm_loss])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["one", "two", "flattened", "relu at the end"])
+def test_the_bits_of_the_layers(quick, backend, kind, dtype, loss):
+    model = network(kind, dtype, loss=loss, reg=0.1)
+    for X in (images(dtype=dtype), images(N, 3, 2, 2, dtype=dtype), images(dtype="float64"), images().astype(np.uint8)):
+        assert outcome(model, X, LABELS) == by_layers(model, X, LABELS)
+        assert list(model.loss(X, LABELS)[1]) == list(model.params)
+    assert set(quick) == {backend == "njit" and loss is softmax_loss}
+
+
+def test_large_batches_use_all_threads(quick, backend):
+    model, generator = network(), np.random.default_rng(0)
+    X, y = images(1500, D), generator.integers(0, 5, 1500)
+    assert outcome(model, X, y) == by_layers(model, X, y)
+    assert quick == [backend == "njit"]
+
+
+def read_only_images(model, X, y):
+    X.flags.writeable = False
+
+
+def read_only_weight(model, X, y):
+    model.layers[0].params["weight"].flags.writeable = False
+
+
+def other_shape_of_the_weight(model, X, y):
+    model.layers[2].params["bias"].shape = (1, 5)
+
+
+def other_dtype_of_the_weight(model, X, y):
+    model.layers[0].params["weight"] = model.layers[0].params["weight"].astype(np.float64)
+
+
+def fortran_weight(model, X, y):
+    model.layers[0].params["weight"] = np.asfortranarray(model.layers[0].params["weight"])
+
+
+def new_weight(model, X, y):
+    model.params["0.weight"] = np.ones((D, 8))
+
+
+def fewer_outputs(model, X, y):
+    model.layers[2].params["weight"] = images(8, 4)
+    model.layers[2].params["bias"] = images(4)
+
+
+def another_loss(model, X, y):
+    model.loss_function = lambda scores, y: (float(scores.sum()), np.ones_like(scores, dtype=np.float64))
+
+
+def another_forward(model, X, y):
+    model.forward, forward = (lambda x: (2 * forward(x)[0], forward(x)[1])), model.forward
+
+
+def another_forward_of_a_layer(model, X, y):
+    layer = model.layers[2]
+    layer.forward, forward = (lambda x: (2 * forward(x)[0], forward(x)[1])), layer.forward
+
+
+def penalty(model, X, y):
+    model.reg = 0.5
+
+
+CHANGES = [
+    read_only_images, read_only_weight, other_shape_of_the_weight, other_dtype_of_the_weight, fortran_weight,
+    new_weight, fewer_outputs, another_loss, another_forward, another_forward_of_a_layer, penalty,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changes_between_two_steps_is_seen(quick, change):
+    model, X, y = network(), images(), LABELS.copy()
+    with use_backend("njit"):
+        outcome(model, X, y)
+        change(model, X, y)
+        assert outcome(model, X, y) == by_layers(model, X, y)
+    assert quick == [True, change in (new_weight, penalty)]
+
+
+ARGUMENTS = {
+    "a list": (images().tolist(), LABELS),
+    "too few numbers": (images(N, D - 1), LABELS),
+    "another shape of as many numbers": (images(2 * N, D // 2), LABELS),
+    "one image": (images(D), LABELS),
+    "no image": (images(0, D), LABELS[:0]),
+    "Fortran order": (np.asfortranarray(images()), LABELS),
+    "every second image": (images(2 * N, D)[::2], LABELS),
+    "other byte order": (images(dtype=">f4"), LABELS),
+    "complex numbers": (images() * 1j, LABELS),
+    "labels of int32": (images(), LABELS.astype(np.int32)),
+    "a list of labels": (images(), LABELS.tolist()),
+    "every second label": (images(), np.repeat(LABELS, 2)[::2]),
+    "too few labels": (images(), LABELS[1:]),
+    "a label too large": (images(), LABELS + 1),
+    "a label below 0": (images(), LABELS - 1),
+    "labels of floats": (images(), LABELS.astype(float)),
+    "NaN": (images() * np.nan, LABELS),
+}
+
+
+@pytest.mark.parametrize("kind", ["two", "flattened"])
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_other_arguments_give_what_the_layers_give(backend, kind, name):
+    model = network(kind)
+    outcome(model, images(), LABELS)
+    X, y = ARGUMENTS[name]
+    with np.errstate(all="ignore"):
+        actual, expected = outcome(model, X, y), by_layers(model, X, y)
+    np.testing.assert_equal(actual, expected)
+
+
+def test_another_backend_between_steps(quick):
+    model = network()
+    for name in ("njit", "naive", "njit", "vectorized"):
+        with use_backend(name):
+            assert outcome(model, images(), LABELS) == by_layers(model, images(), LABELS)
+    assert quick == [True, False, True, False]
+
+
+class Doubled(nn.Sequential):
+    def forward(self, x):
+        out, cache = super().forward(x)
+        return 2 * out, cache
+
+
+class OwnLinear(nn.Linear):
+    pass
+
+
+def test_subclasses_compute_what_they_define(quick):
+    a, c = nn.Linear(D, 8, seed=1), nn.Linear(8, 5, seed=3)
+    plain, doubled = (kind(a, nn.ReLU(), c) for kind in (nn.Sequential, Doubled))
+    assert doubled.loss(images(), LABELS)[0] != plain.loss(images(), LABELS)[0]
+    for layers in ((OwnLinear(D, 5),), (nn.Linear(D, 5, bias=False),), (nn.Linear(D, 5), nn.Tanh()), (nn.ReLU(),)):
+        assert nn.Sequential(*layers)._chain is None
+    assert nn.Sequential(nn.Linear(D, 5), loss=mse_loss).loss(images(), images(N, 5))[0] > 0
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_computes_with_its_own_parameters(quick, copied):
+    model = network()
+    with use_backend("njit"):
+        first = outcome(model, images(), LABELS)
+        other = copied(model)
+        for value in other.params.values():
+            value *= 2
+        assert outcome(other, images(), LABELS) == by_layers(other, images(), LABELS) != first
+        assert outcome(model, images(), LABELS) == first
+    assert quick == [True] * 3
+
+
+def test_gradients_and_scores_stay_those_of_their_step():
+    model = network()
+    with use_backend("njit"):
+        _, grads = model.loss(images(), LABELS)
+        kept = {name: value.copy() for name, value in grads.items()}
+        model.loss(images(seed=1), LABELS)
+    for name, value in grads.items():
+        np.testing.assert_array_equal(value, kept[name])
+        assert value.base is None and value.flags.owndata
