@@ -55,8 +55,6 @@ def generator(seed: Any = None) -> Any:
 @signatures.checked
 def get_state(source: Any) -> dict:
     """Return a copy of the state of a source from `generator`, as a dict of plain values and arrays."""
-    if type(source) is np.random.Generator:  # the fast path, for small training steps
-        return source.bit_generator.state  # type: ignore[return-value]
     _check_source("get_state", source)
     return source.get_state(legacy=False) if _is_global(source) else source.bit_generator.state
 

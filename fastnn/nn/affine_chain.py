@@ -26,8 +26,9 @@ class AffineChain:
     """
 
     def __init__(self, layers: list[Linear], relus: list[bool], names: list[str], methods: tuple) -> None:
-        self._relus, self._names, self._methods = relus, names, methods
+        self._relus, self._names, self._methods = tuple(relus), names, methods
         self._layers = [(layer, (layer.in_features, layer.out_features), (layer.out_features,)) for layer in layers]
+        self._shapes = tuple(matrix for _, matrix, _ in self._layers)
 
     def passes(self, network: Any, X: Any, y: Any) -> tuple[float, dict[str, np.ndarray]] | None:
         """The loss without its penalty, and the gradients; None if the layers have to look at the arguments.
@@ -73,7 +74,7 @@ class AffineChain:
             X = X.reshape(len(X), -1)
         if not (type(y) is np.ndarray and y.dtype is _LABELS and y.shape == X.shape[:1] and y.flags.carray):
             y = validation.labels("softmax_loss", "y", y, len(X), self._layers[-1][1][1])
-        found = step(X, y, weights, biases, self._relus)
+        found = step(X, y, weights, biases, self._shapes, self._relus)
         return None if found is None else (found[0], dict(zip(self._names, found[1], strict=True)))
 
 

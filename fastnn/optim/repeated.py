@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import get_backend
+from fastnn.kernels.dispatch import active
 from fastnn.kernels.updates import repeated, rules
 
 from . import functions
@@ -44,7 +44,7 @@ class _Plan:
 
     def __init__(self, rule: Callable, params: Mapping, configs: Mapping) -> None:
         record = rules.RULES[rule.__name__]
-        self._rule, self._record, self._backend = rule, record, get_backend()
+        self._rule, self._record, self._backend = rule, record, active.name()
         self._names = list(configs)
         self._w = [params[name] for name in configs]
         self._configs = [configs[name] for name in configs]
@@ -75,7 +75,7 @@ class _Plan:
 
     def updates(self, rule: Callable, params: Mapping, grads: Mapping, configs: Mapping) -> bool:
         """Update, unless the plan does not fit; return whether it did."""
-        if rule is not self._rule or len(configs) != len(self._names) or get_backend() != self._backend:
+        if rule is not self._rule or len(configs) != len(self._names) or active.name() != self._backend:
             return False
         dw: list[Any] = []
         dtype, owned, length = self._dtype, self._owned, self._length
@@ -89,8 +89,11 @@ class _Plan:
             given: Any = grads[name]
             if type(given) is not np.ndarray or given.dtype is not dtype or given.shape != shape:
                 return False
-            owner: Any = given if given.base is None else given.base
-            if not (given.flags.carray and w.flags.carray and _owns(owner)) or id(owner) in owned:
+            flags, owner = given.flags, given.base
+            owns = (
+                flags.owndata and id(given) not in owned if owner is None else _owns(owner) and id(owner) not in owned
+            )
+            if not (owns and flags.carray and w.flags.carray):
                 return False
             for key, state in states:
                 if config.get(key) is not state or not state.flags.carray:

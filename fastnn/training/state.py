@@ -235,8 +235,10 @@ class Resumable:
 
     def _origin(self) -> dict[str, Any]:
         """A copy of what the reading phase of a unit may change."""
-        buffers = self._buffers
-        return {"generator": rng.get_state(self._generator), "buffers": copied(buffers) if buffers else {}}
+        source, buffers = self._generator, self._buffers
+        quick = type(source) is np.random.Generator
+        state = source.bit_generator.state if quick else rng.get_state(source)
+        return {"generator": state, "buffers": copied(buffers) if buffers else {}}
 
     def _begin_reading(self) -> None:
         """Begin a unit; take a snapshot if there is none or the last one is old."""

@@ -33,6 +33,7 @@ PARTS = 16  # for each thread: enough to balance the load; each part fills buffe
 _SPIN_LIMIT = 1 << 12  # longer than the pause between most launches, because waking a worker is slow
 
 _ALIGNMENT = 8 * work_slots.SIZE
+IS_COMPILED = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # else kernels are plain functions
 
 _limit: int | None = None
 _workers: list["_Worker"] = []
@@ -70,7 +71,7 @@ def split(count: int, grain: int, parts: int = PARTS) -> tuple[np.ndarray, int, 
     out of memory.
     """
     threads = _limit or get_num_threads()
-    if threads == 1 or count <= grain or numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    if threads == 1 or count <= grain or not IS_COMPILED:
         return _NO_SLOTS, count, 1
     number = min(parts * threads, -(-count // grain))
     return _slots(min(threads, number) - 1), count, number
@@ -81,7 +82,7 @@ def _driver(kernel: Callable, function: Callable) -> Callable:
 
     It takes the name and source position of the kernel's function, under which its machine code is cached.
     """
-    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    if not IS_COMPILED:
         return lambda slots, count, parts, *arguments: kernel(0, count, *arguments) or 0
 
     def drive(slots, count, parts, *arguments):
@@ -121,10 +122,13 @@ def _slots(count: int) -> np.ndarray:
     """Return the slot addresses of at most `count` workers; start missing workers and wake sleeping ones."""
     if len(_workers) < min(count, _most):
         _start_workers(count)
-    workers = _workers[:count]
-    for worker in workers:
-        worker.wake()
-    return workers[-1].slots if workers else _NO_SLOTS
+    slots = _NO_SLOTS
+    for worker in _workers[:count]:
+        worker.wanted += 1  # before looking at `asleep`; the worker does the opposite, so no wake-up is lost
+        if worker.asleep and worker.calls.empty():
+            worker.calls.put(None)
+        slots = worker.slots
+    return slots
 
 
 def _start_workers(count: int) -> None:
@@ -148,31 +152,26 @@ class _Worker:
     """A thread that waits for work: it spins for a moment, since launches follow each other quickly, then sleeps.
 
     slots: the addresses of the slots of the workers before and of this one
+    wanted: how often work was posted for it
     """
 
     def __init__(self, before: list["_Worker"]) -> None:
         self._memory = np.zeros(2 * work_slots.SIZE, np.int64)
         self.address = -(-self._memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
         self.slots = np.array([*(worker.address for worker in before), self.address], np.int64)
-        self._asleep, self._wanted = False, 0
-        self._calls: SimpleQueue = SimpleQueue()
+        self.asleep, self.wanted = False, 0
+        self.calls: SimpleQueue = SimpleQueue()  # wakes it
         _wait(self.address, 0)  # compiles it before the thread needs it
         threading.Thread(target=self._run, daemon=True, name=f"fastnn-{len(before) + 1}").start()
 
-    def wake(self) -> None:
-        """Increment, then check sleep; the worker checks in the opposite order, so no wake-up is lost."""
-        self._wanted += 1
-        if self._asleep and self._calls.empty():
-            self._calls.put(None)
-
     def _run(self) -> None:
         while True:
-            wanted = self._wanted
+            wanted = self.wanted
             _wait(self.address, _SPIN_LIMIT)
-            self._asleep = True
-            if self._wanted == wanted:
-                self._calls.get()
-            self._asleep = False
+            self.asleep = True
+            if self.wanted == wanted:
+                self.calls.get()
+            self.asleep = False
 
 
 @serial

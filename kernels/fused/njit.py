@@ -7,9 +7,9 @@ backward pass; a norm with given statistics is folded into the weights.
 
 import numpy as np
 
-from ..cpu.simd import convolution, gradients, groups, matmul, normalize
+from ..cpu import threads
+from ..cpu.simd import affine_chain, convolution, gradients, groups, matmul, normalize
 from ..dispatch import signatures
-from ..losses import njit as losses
 from ..pool2d import index_dtype
 
 
@@ -121,20 +121,7 @@ def conv2d_batchnorm_relu_pool_inference_backward(
     return dx, *_unfold(dw, db, w, b, gamma, mean, var, epsilon)
 
 
-def _affine_chain(x, y, weights, biases, relus):
-    """See `repeated`."""
-    outs = [x]
-    for w, b, relu in zip(weights, biases, relus, strict=True):
-        outs.append(matmul.multiply_add(outs[-1], w, b, relu))
-    found = losses.softmax_loss(outs[-1], y, 0.0)
-    if found is None:
-        return None
-    loss, dout = found
-    gradients = [None] * (2 * len(weights))
-    for layer in range(len(weights) - 1, -1, -1):
-        given, mask = outs[layer], outs[layer + 1] if relus[layer] else None
-        dout, *gradients[2 * layer : 2 * layer + 2] = matmul.gradients(dout, given, weights[layer], layer > 0, mask)
-    return loss, gradients
+_affine_chain = affine_chain.step if threads.IS_COMPILED else None  # see `repeated`
 
 
 @signatures.quiet

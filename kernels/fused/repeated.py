@@ -8,10 +8,10 @@ from . import _variant
 def affine_chain() -> Callable | None:
     """Return a function that computes a chain of affine layers, or None if the active backend has none.
 
-        found = step(x, y, weights, biases, relus)
+        found = step(x, y, weights, biases, shapes, relus)
 
     found: the softmax loss, and dw, db of the first layer, of the second, ...; None if a label is out of range
-    relus: for each layer whether a ReLU follows
+    shapes: a tuple of the weights' shapes; relus: a tuple that says for each layer whether a ReLU follows
 
     The bits are those of `affine_forward` or `affine_relu_forward` for each layer, `softmax_loss`, and the gradients.
     Nothing but the labels is checked: x (N, D) with N >= 1, y (N,) int64, all arrays C-contiguous, aligned and

@@ -3,11 +3,10 @@
 import numpy as np
 
 from ..cpu import threads
-from ..cpu.simd.scores import softmax_row, svm_row
+from ..cpu.simd.scores import GRAIN, softmax_rows, svm_row
 
 CHUNKS = 64  # maximum number of chunks, independent of the number of threads
 CHUNK = 1 << 13  # minimum elements of a chunk
-GRAIN = 512  # minimum rows of a part of the softmax loss
 
 
 @threads.serial
@@ -18,24 +17,11 @@ def _sum(losses):
     return total
 
 
-@threads.parallel(GRAIN)
-def _softmax_loss(start, stop, K, x, y, smoothing, losses, dx):
-    for n in range(start, stop):
-        losses[n] = softmax_row(x, n * K, K, y[n], len(y), smoothing, dx)
-
-
-_softmax_rows = _softmax_loss.kernel  # type: ignore[attr-defined]
-_WRONG_LABEL = 1 << 16  # no status of Numba
-
-
 @threads.serial
 def _softmax_sum(slots, count, parts, x, y, smoothing, losses, dx):
-    """Return a status and the sum of all losses. Labels out of range are found before anything is computed."""
-    K = x.shape[1]
-    for n in range(np.uintp(y.size)):
-        if y[n] < 0 or y[n] >= K:
-            return _WRONG_LABEL, 0.0
-    status = _softmax_rows(slots, count, parts, K, x.reshape(x.size), y, smoothing, losses, dx.reshape(x.size))
+    """Return a status and the sum of all losses."""
+    size = x.size
+    status = softmax_rows(slots, count, parts, x.shape[1], x.reshape(size), y, smoothing, losses, dx.reshape(size))
     total = 0.0
     for n in range(np.uintp(losses.size)):
         total += losses[n]
@@ -45,10 +31,8 @@ def _softmax_sum(slots, count, parts, x, y, smoothing, losses, dx):
 def softmax_loss(x, y, label_smoothing):
     losses, dx = np.empty(len(x)), np.empty(x.shape, x.dtype)
     status, total = _softmax_sum(*threads.split(len(x), GRAIN), x, y, label_smoothing, losses, dx)
-    if status == _WRONG_LABEL:
-        return None  # for `fused`, which does not check them
     if status:
-        raise MemoryError("softmax_loss ran out of memory; use smaller batches")
+        raise MemoryError(f"{__name__}: softmax_loss ran out of memory; use smaller batches")
     return total, dx
 
 

@@ -1,6 +1,8 @@
 """Steps of a Sequential of affine layers: the bits and errors of its layers, whatever changes between two steps."""
 
 import copy
+import itertools
+import os
 import pickle
 
 import numpy as np
@@ -11,6 +13,8 @@ from fastnn.layers import mse_loss, softmax_loss, svm_loss
 from fastnn.nn.affine_chain import AffineChain
 
 D, N = 12, 7
+COMPILED = "NUMBA_DISABLE_JIT" not in os.environ
+compiled = pytest.mark.skipif(not COMPILED, reason="the chain is compiled code")
 
 
 def network(kind="two", dtype="float32", **options):
@@ -71,14 +75,25 @@ def test_the_bits_of_the_layers(quick, backend, kind, dtype, loss):
     for X in (images(dtype=dtype), images(N, 3, 2, 2, dtype=dtype), images(dtype="float64"), images().astype(np.uint8)):
         assert outcome(model, X, LABELS) == by_layers(model, X, LABELS)
         assert list(model.loss(X, LABELS)[1]) == list(model.params)
-    assert set(quick) == {backend == "njit" and loss is softmax_loss}
+    assert set(quick) == {COMPILED and backend == "njit" and loss is softmax_loss}
 
 
-def test_large_batches_use_all_threads(quick, backend):
-    model, generator = network(), np.random.default_rng(0)
-    X, y = images(1500, D), generator.integers(0, 5, 1500)
-    assert outcome(model, X, y) == by_layers(model, X, y)
-    assert quick == [backend == "njit"]
+SIZES = [(100, 3072, 100, 10), (1500, 12, 8, 5), (256, 640, 200, 200, 200, 10), (3, 5000, 300, 1), (1, 7, 1, 1, 1, 3)]
+
+
+@compiled
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("relus", [False, True])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_large_layers_are_computed_as_one_by_one_on_all_threads(quick, sizes, relus, count):
+    batch, *widths = sizes
+    layers = [[nn.Linear(*pair, seed=1), *[nn.ReLU()] * relus] for pair in itertools.pairwise(widths)]
+    model = nn.Sequential(*itertools.chain(*layers))
+    X, y = images(batch, widths[0]), np.random.default_rng(0).integers(0, widths[-1], batch)
+    threads = pytest.importorskip("fastnn.kernels.cpu.threads", reason="numba is not installed")
+    with use_backend("njit"), threads.use_num_threads(count):
+        assert outcome(model, X, y) == by_layers(model, X, y)
+    assert quick == [True]
 
 
 def read_only_images(model, X, y):
@@ -133,6 +148,7 @@ CHANGES = [
 ]  # fmt: skip
 
 
+@compiled
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_changes_between_two_steps_is_seen(quick, change):
     model, X, y = network(), images(), LABELS.copy()
@@ -175,6 +191,7 @@ def test_other_arguments_give_what_the_layers_give(backend, kind, name):
     np.testing.assert_equal(actual, expected)
 
 
+@compiled
 def test_another_backend_between_steps(quick):
     model = network()
     for name in ("njit", "naive", "njit", "vectorized"):
@@ -202,6 +219,7 @@ def test_subclasses_compute_what_they_define(quick):
     assert nn.Sequential(nn.Linear(D, 5), loss=mse_loss).loss(images(), images(N, 5))[0] > 0
 
 
+@compiled
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_a_copy_computes_with_its_own_parameters(quick, copied):
     model = network()

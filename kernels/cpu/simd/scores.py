@@ -11,6 +11,8 @@ from .. import threads
 from .elementary import exponentials
 
 U = np.uintp  # unsigned indices need no wrap-around of negative ones
+GRAIN = 512  # minimum rows of a part of the softmax loss
+WRONG_LABEL = 1 << 16  # no status of Numba
 
 
 @threads.serial
@@ -58,3 +60,12 @@ def svm_row(scores, at, K, label, N, gradient):
         gradient[k] = step if violated else zero
     gradient[own] = dtype(-violations / N)
     return loss
+
+
+@threads.parallel(GRAIN)
+def softmax_loss(start, stop, K, x, y, smoothing, losses, dx):
+    for n in range(start, stop):
+        losses[n] = softmax_row(x, n * K, K, y[n], len(y), smoothing, dx)
+
+
+softmax_rows = softmax_loss.kernel  # type: ignore[attr-defined]

@@ -1,0 +1,149 @@
+"""A training step of a chain of affine layers in one call: products, ReLU, softmax loss and all gradients.
+
+The products are those of `matmul` and the loss is that of `losses`, so every bit is as in calls one by one. Between two
+large products the processor's caches hold nothing of Python any more, and every call from there is slow: for a small
+network, the calls of a step took as long as a fifth of its products.
+"""
+
+import functools
+
+import numpy as np
+from numba import carray
+
+from .. import threads
+from . import matmul
+from .multi_tensor import _pointer
+from .scores import GRAIN, WRONG_LABEL, softmax_rows
+
+# columns of a table with a row for each layer: addresses, sizes, and the plan of each product
+W, B, DW, DB, D, M, RELU, FORWARD, DW_PLAN, DX_PLAN = 0, 1, 2, 3, 4, 5, 6, 7, 12, 17
+ROW = 22
+
+
+def step(x, y, weights, biases, shapes, relus):
+    """See `fused.repeated`."""
+    plan, scratch, tasks, softmax_parts = _plan(len(x), shapes, relus, x.dtype, threads.get_num_threads())
+    table, gradients = plan.copy(), []
+    for row, (w, b) in enumerate(zip(weights, biases, strict=True)):
+        dw, db = np.empty(w.shape, w.dtype), np.empty(b.shape, b.dtype)
+        _bind(table, row, w, b, dw, db)
+        gradients += dw, db
+    slots = threads.split(tasks, 1)[0]
+    status, loss = _step(slots, table, x, y, np.empty(scratch, x.dtype), softmax_parts)
+    if status == WRONG_LABEL:
+        return None
+    if status:
+        raise MemoryError(f"{matmul.__name__}: _run ran out of memory; use smaller batches")
+    return loss, gradients
+
+
+@functools.lru_cache(maxsize=64)
+def _plan(N, shapes, relus, dtype, count):
+    """Return the table without addresses, the size of the scratch memory, the most tasks, and the softmax's parts."""
+    table = np.zeros((len(shapes), ROW), np.int64)
+    most, tasks = 0, 1
+    for row, (D, M), relu in zip(table, shapes, relus, strict=True):
+        row[[4, 5, 6]] = D, M, relu
+        for column, size in ((FORWARD, (N, M, D)), (DW_PLAN, (D, M, N)), (DX_PLAN, (N, D, M))):
+            grid = matmul._grid(*size, dtype)
+            parts = _parts(np.prod(grid), 1, count), _parts(size[0] * size[1], 1 << 14, count)
+            row[column : column + 5] = *grid, *parts
+            most, tasks = max(most, (grid[2] - 1) * size[0] * size[1]), max(tasks, int(np.prod(grid)))
+    widths = [M for _, M in shapes]
+    return table, N * (sum(widths) + 2 * max(widths)) + most, tasks, _parts(N, GRAIN, count)
+
+
+def _parts(count, grain, number):
+    return int(min(threads.PARTS * number, -(-count // grain))) if number > 1 else 1
+
+
+@threads.serial
+def _bind(table, row, w, b, dw, db):
+    """Write the addresses of a layer's arrays into its row."""
+    table[row, W], table[row, B] = w.ctypes.data, b.ctypes.data
+    table[row, DW], table[row, DB] = dw.ctypes.data, db.ctypes.data
+
+
+_run, _add = matmul._run.kernel, matmul._add.kernel  # type: ignore[attr-defined]
+
+
+@threads.serial
+def _matrix(address, rows, columns, zero):
+    return carray(_pointer(address, 0, zero), (rows, columns))
+
+
+@threads.serial
+def _helpers(slots, parts):
+    return slots if parts > 1 else slots[:0]
+
+
+@threads.serial
+def _multiply(slots, plan, a, a_turned, b, b_turned, bias, out, partial, relu):
+    """`matmul._multiply`, with the grid and the parts of a plan; returns a status."""
+    grid, (rows, columns) = (plan[0], plan[1], plan[2]), out.shape
+    chunks, parts = plan[2], plan[3]
+    rest = partial[: (chunks - 1) * out.size].reshape((chunks - 1, rows, columns))
+    tasks, last = plan[0] * plan[1] * chunks, relu and chunks == 1
+    status = _run(_helpers(slots, parts), tasks, parts, a, a_turned, b, b_turned, bias, out, rest, grid, last)
+    if status == 0 and chunks > 1:
+        flat = partial[: (chunks - 1) * out.size].reshape((chunks - 1, out.size))
+        status = _add(_helpers(slots, plan[4]), out.size, plan[4], out.reshape(out.size), flat, relu)
+    return status
+
+
+@threads.serial
+def _loss(slots, parts, scores, y, gradient):
+    """Return a status and the softmax loss; write its gradient."""
+    N, K = scores.shape
+    losses, total = np.empty(N), 0.0
+    status = softmax_rows(
+        _helpers(slots, parts), N, parts, K, scores.reshape(N * K), y, 0.0, losses, gradient.reshape(N * K)
+    )
+    for n in range(N):
+        total += losses[n]
+    return status, total
+
+
+@threads.serial
+def _step(slots, table, x, y, scratch, softmax_parts):
+    """Return a status and the loss; gradients are written where the table says.
+
+    All products are made by one call in a loop, since each such call takes a second to compile.
+    """
+    zero, N, layers = x.dtype.type(0), len(x), len(table)
+    for n in range(y.size):
+        if y[n] < 0 or y[n] >= table[layers - 1, M]:
+            return WRONG_LABEL, 0.0
+    widest, total, status, loss = 0, 0, 0, 0.0
+    for layer in range(layers):
+        widest, total = max(widest, table[layer, M]), total + table[layer, M]
+    images, memory, partial = np.intp(x.ctypes.data), np.intp(scratch.ctypes.data), scratch[N * (2 * widest + total) :]
+    dout, dx = memory, memory + N * widest * x.itemsize  # of the output and of the input of a layer
+    given, out = images, dx + N * widest * x.itemsize  # the input and the output of a layer
+    for number in range(3 * layers - 1):  # a forward pass of each layer; from the last on, dw and except at the end dx
+        is_forward, back = number < layers, (number - layers) // 2
+        is_dw = not is_forward and number == layers + 2 * back
+        row = table[number if is_forward else layers - 1 - back]
+        D_, M_ = row[D], row[M]
+        w, inputs, outputs = _matrix(row[W], D_, M_, zero), _matrix(given, N, D_, zero), _matrix(out, N, M_, zero)
+        gradient, bias = _matrix(dout, N, M_, zero), scratch[:0]
+        if is_forward:
+            plan, left, right, result = FORWARD, inputs, w, outputs
+            bias = _matrix(row[B], 1, M_, zero).reshape(M_)
+        elif is_dw:
+            if number == layers:
+                status, loss = _loss(slots, softmax_parts, outputs, y, gradient)
+            matmul._pass(gradient, outputs, row[RELU] != 0, gradient, _matrix(row[DB], 1, M_, zero).reshape(M_))
+            plan, left, right, result = DW_PLAN, inputs, gradient, _matrix(row[DW], D_, M_, zero)
+        else:
+            plan, left, right, result = DX_PLAN, gradient, w, _matrix(dx, N, D_, zero)
+        relu = is_forward and row[RELU] != 0
+        status |= _multiply(slots, row[plan:], left, is_dw, right, plan == DX_PLAN, bias, result, partial, relu)
+        if status:
+            return status, 0.0
+        if number < layers - 1:
+            given, out = out, out + N * M_ * x.itemsize
+        elif plan == DX_PLAN:
+            dout, dx, out = dx, dout, given
+            given = given - N * table[layers - 2 - back, D] * x.itemsize if back < layers - 2 else images
+    return 0, loss
