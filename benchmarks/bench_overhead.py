@@ -28,6 +28,8 @@ from networks import TARGETED
 from steps import noise, solver_step
 
 from fastnn.kernels import OPERATIONS
+from fastnn.kernels.fused import njit
+from fastnn.nn.affine_chain import AffineChain
 from fastnn.optim import functions
 
 NETWORKS = TARGETED[:2]
@@ -108,13 +110,16 @@ def borders(solver: Any, clock: Clock) -> Iterator[tuple[Any, Any, Any]]:
     yield from launches
     model = solver.model
     yield model, "loss", clock.timed("network", model.loss)
-    for step in model._steps:
-        for name in ("forward", "backward"):
-            yield step.module, name, clock.timed("layers", getattr(step.module, name))
+    if model._chain is None:  # else it is not computed layer by layer
+        for step in model._steps:
+            for name in ("forward", "backward"):
+                yield step.module, name, clock.timed("layers", getattr(step.module, name))
+        yield model, "loss_function", clock.timed("checks", model.loss_function)
     yield solver, "_update", clock.timed("update", solver._update)
+    yield AffineChain, "passes", clock.timed("checks", AffineChain.passes)
+    yield njit, "_affine_chain", clock.timed("variants", njit._affine_chain)
     for name, kernel in functions._KERNELS.items():
         yield functions._KERNELS, name, clock.timed("checks", kernel)
-    yield model, "loss_function", clock.timed("checks", model.loss_function)
     for operation in OPERATIONS:
         for layer, place in (("checks", operation), ("variants", f"{operation}.njit")):
             module = importlib.import_module(f"fastnn.kernels.{place}")

@@ -74,8 +74,7 @@ class AffineChain:
             X = X.reshape(len(X), -1)
         if not (type(y) is np.ndarray and y.dtype is _LABELS and y.shape == X.shape[:1] and y.flags.carray):
             y = validation.labels("softmax_loss", "y", y, len(X), self._layers[-1][1][1])
-        found = step(X, y, weights, biases, self._shapes, self._relus)
-        return None if found is None else (found[0], dict(zip(self._names, found[1], strict=True)))
+        return step(X, y, weights, biases, self._shapes, self._relus, self._names)
 
 
 def chain_of(layers: Sequence[Module], names: list[str], methods: tuple[Callable, Callable]) -> AffineChain | None:

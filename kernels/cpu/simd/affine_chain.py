@@ -20,14 +20,15 @@ W, B, DW, DB, D, M, RELU, FORWARD, DW_PLAN, DX_PLAN = 0, 1, 2, 3, 4, 5, 6, 7, 12
 ROW = 22
 
 
-def step(x, y, weights, biases, shapes, relus):
+def step(x, y, weights, biases, shapes, relus, names):
     """See `fused.repeated`."""
     plan, scratch, tasks, softmax_parts = _plan(len(x), shapes, relus, x.dtype, threads.get_num_threads())
-    table, gradients = plan.copy(), []
-    for row, (w, b) in enumerate(zip(weights, biases, strict=True)):
-        dw, db = np.empty(w.shape, w.dtype), np.empty(b.shape, b.dtype)
+    table, gradients = plan.copy(), {}
+    for row, w in enumerate(weights):
+        b = biases[row]
+        gradients[names[2 * row]] = dw = np.empty(w.shape, w.dtype)
+        gradients[names[2 * row + 1]] = db = np.empty(b.shape, b.dtype)
         _bind(table, row, w, b, dw, db)
-        gradients += dw, db
     slots = threads.split(tasks, 1)[0]
     status, loss = _step(slots, table, x, y, np.empty(scratch, x.dtype), softmax_parts)
     if status == WRONG_LABEL:
