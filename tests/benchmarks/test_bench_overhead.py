@@ -18,14 +18,17 @@ from fastnn.kernels.cpu.simd import matmul
 pytestmark = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")
 
 
-def test_a_step_is_divided_among_the_layers_and_everything_is_put_back():
+@pytest.mark.parametrize(
+    ("number", "missing", "rule"), [(0, {"layers", "launches"}, "sgd"), (2, set(), "adam")], ids=["chain", "layers"]
+)
+def test_a_step_is_divided_among_the_layers_and_everything_is_put_back(number, missing, rule):
     former = dict(vars(matmul)), dict(vars(njit))
-    result = bench_overhead.measure(TARGETED[0], steps=1)
+    result = bench_overhead.measure(TARGETED[number], steps=1)
     assert (vars(matmul), vars(njit)) == former
-    assert result["layers"].keys() == {*bench_overhead.LAYERS, "kernels"}
-    assert {"all", "gather", "updates.njit.sgd"} <= result["kernels"].keys()
+    assert result["layers"].keys() == {*bench_overhead.LAYERS, "kernels"} - missing
+    assert {"all", "gather", f"updates.njit.{rule}"} <= result["kernels"].keys()
     assert sum(value for name, value in result["kernels"].items() if name not in ("all", "gather")) > 0
-    assert "updates.njit.sgd" in bench_overhead.table(result)
+    assert f"updates.njit.{rule}" in bench_overhead.table(result)
     json.dumps(result)
 
 
