@@ -1,5 +1,6 @@
 """Updates of the same parameters in every step of training, without the checks that the last step made."""
 
+import contextlib
 import operator
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
@@ -11,6 +12,7 @@ from fastnn.kernels.updates import repeated, rules
 
 from . import functions
 
+_NOTHING = contextlib.nullcontext()
 _NOWHERE: Mapping[str, Any] = {}
 
 
@@ -61,7 +63,8 @@ class _Plan:
         ]
         columns = [list(column) for column in zip(*self._states, strict=True)]
         self._step = repeated.repeated(rule.__name__, self._w, columns)
-        self._last: tuple[tuple, np.ndarray] | None = None
+        self._last: tuple | None = None  # the hyperparameters of the last step
+        self._table: np.ndarray | None = None  # the rule's constants in that step
 
     def is_possible(self) -> bool:
         count = len(self._owned)
@@ -115,19 +118,27 @@ class _Plan:
         for config in self._configs:
             if self._hyperparameters(config) != values:
                 return None
+        t = first["t"] if self._counts else 0
         if self._counts:
-            t = first["t"]
-            if type(t) is not int or t < 1 or any(config["t"] != t for config in self._configs):
+            if type(t) is not int or t < 1:
                 return None
-            values = (t + 1, *values)
-        if self._last is None or values != self._last[0]:
-            for key, value in zip(self._record.hyperparameters, values, strict=True):
-                if type(value) not in (int, float) or not _is_within(value, **rules.LIMITS[key]):
+            for config in self._configs:
+                if config["t"] != t:
                     return None
-            row = self._record.constants(*values)
-            with np.errstate(all="ignore"):
-                self._last = values, np.array([row] * len(self._w), self._dtype)
-        return self._last[1]
+        unchanged = self._last is not None and all(map(operator.is_, values, self._last))
+        if self._table is None or self._counts or not unchanged:
+            given = (t + 1, *values) if self._counts else values
+            if not unchanged:
+                for key, value in zip(self._record.hyperparameters, given, strict=True):
+                    if type(value) not in (int, float) or not _is_within(value, **rules.LIMITS[key]):
+                        return None
+            row = self._record.constants(*given)
+            if self._table is None:
+                self._table = np.empty((len(self._w), len(row)), self._dtype)
+            with _NOTHING if _are_normal(row) else np.errstate(all="ignore"):
+                self._table[...] = row
+            self._last = values
+        return self._table
 
 
 def _plan(rule: Any, params: Mapping, configs: Mapping) -> _Plan | None:
@@ -145,3 +156,11 @@ def _owns(array: Any) -> bool:
 
 def _is_within(value: float, minimum: float = -np.inf, above: float = -np.inf, below: float = np.inf) -> bool:
     return minimum <= value < below and above < value < np.inf
+
+
+def _are_normal(numbers: tuple[float, ...]) -> bool:
+    """Whether the numbers can be converted to float32 without overflow or underflow."""
+    for number in numbers:  # noqa: SIM110 (a generator takes longer)
+        if number and not 1e-37 < abs(number) < 1e38:
+            return False
+    return True

@@ -111,6 +111,27 @@ def test_changes_between_steps(planned, change):
     assert_same_bits(run(Repeated(), "adam", change=change), run(optim.update, "adam", change=change))
 
 
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize("bad", [True, np.True_])
+def test_a_rate_of_another_type_is_seen_though_it_is_equal(planned, rule, bad):
+    def change(step, params, configs):
+        for config in configs.values():
+            config["learning_rate"] = 1 if step < 3 else bad
+
+    with pytest.raises(TypeError) as expected:
+        run(optim.update, rule, change=change)
+    with pytest.raises(TypeError) as actual:
+        run(Repeated(), rule, change=change)
+    assert str(actual.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("rate", [1e-42, 1e-300, 3e38, 1e300])
+def test_rates_that_float32_does_not_have_give_no_warnings(planned, rate):
+    with np.errstate(all="raise"):
+        plans = run(Repeated(), "adam", config={"learning_rate": rate})
+    assert_same_bits(plans, run(optim.update, "adam", config={"learning_rate": rate}))
+
+
 @pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf, "fast", True, None])
 def test_bad_hyperparameters_raise_as_in_update(planned, bad):
     def change(step, params, configs):
