@@ -57,7 +57,7 @@ def apply(module: Any, x: Any, parameters: Mapping[str, Tensor] | None = None) -
         dx, found = module.backward(dout, cache, **({"need_dx": needed[0]} if takes_need_dx else {}))
         return [dx, *(found[name] for name in names)]
 
-    name = getattr(module, "title", type(module).__name__)
+    name = vars(module).get("title", type(module).__name__)
     return record(name, (x, *(parameters or {}).values()), out, gradients)
 
 

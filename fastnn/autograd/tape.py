@@ -26,15 +26,21 @@ _numbers = itertools.count()
 @contextlib.contextmanager
 def no_grad() -> Iterator[None]:
     """Record nothing in this thread during the block or, as a decorator, during a call: `@no_grad()`."""
-    with _set(_recording, False):
+    token = _recording.set(False)
+    try:
         yield
+    finally:
+        _recording.reset(token)
 
 
 @contextlib.contextmanager
 def enable_grad() -> Iterator[None]:
     """Record again, inside `no_grad`."""
-    with _set(_recording, True):
+    token = _recording.set(True)
+    try:
         yield
+    finally:
+        _recording.reset(token)
 
 
 @contextlib.contextmanager
@@ -43,17 +49,11 @@ def detect_anomaly() -> Iterator[None]:
 
     Each result is searched, which takes time, and on a GPU waits for it.
     """
-    with _set(_anomaly, True):
-        yield
-
-
-@contextlib.contextmanager
-def _set(variable: ContextVar, value: Any) -> Iterator[None]:
-    token = variable.set(value)
+    token = _anomaly.set(True)
     try:
         yield
     finally:
-        variable.reset(token)
+        _anomaly.reset(token)
 
 
 is_grad_enabled = _recording.get
@@ -67,12 +67,13 @@ def deferring() -> Iterator[None]:
         yield
         return
     todo: list = []
-    with _set(_waiting, todo):
-        try:
-            yield
-            settle()
-        finally:
-            todo.clear()  # what waits refers to this list
+    token = _waiting.set(todo)
+    try:
+        yield
+        settle()
+    finally:
+        todo.clear()  # what waits refers to this list
+        _waiting.reset(token)
 
 
 waiting = _waiting.get  # a list of what waits, with a method `compute`; None outside `deferring`
@@ -165,7 +166,10 @@ def _add_to_leaf(leaves: dict[Any, Any], leaf: Any, gradient: Any, dout: Any) ->
     if leaf in leaves:
         leaves[leaf] += gradient
     else:  # x + y passes dout itself on, x.sum() a read-only view of one number
-        own = arrays.is_plain(gradient) and not arrays.may_share_memory(gradient, dout)
+        if type(gradient) is type(dout) is np.ndarray and gradient.flags.owndata and dout.flags.owndata:
+            own = gradient is not dout and gradient.flags.carray
+        else:
+            own = arrays.is_plain(gradient) and not arrays.may_share_memory(gradient, dout)
         leaves[leaf] = gradient if own else arrays.copy(gradient, order="C")
 
 
@@ -183,7 +187,10 @@ def _checked(node: Node, dout: Any, gradients: Sequence[Any]) -> list[Any]:
                 f"backward: {node.name} gave {found} for input {position}; expected the shape {like.shape} of the "
                 f"input; correct the backward function of {node.name}"
             )
-        gradient = unbroadcast(gradient, like.shape).astype(like.dtype, copy=False)
+        if gradient.shape != like.shape:
+            gradient = unbroadcast(gradient, like.shape)
+        if gradient.dtype != like.dtype:
+            gradient = gradient.astype(like.dtype)
         if _anomaly.get() and is_finite(dout) and not is_finite(gradient):
             raise FloatingPointError(
                 f"backward: {node.name} made a NaN or infinity in the gradient of input {position} of shape "

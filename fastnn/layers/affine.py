@@ -30,6 +30,8 @@ def affine_backward(
 def rows(function: str, x: Any, name: str = "x") -> np.ndarray:
     """x (N, d1, ..., dk) as rows (N, D); a batch of scalars (N,) as (N, 1)."""
     x = validation.array(function, name, x)
+    if x.ndim == 2:
+        return x
     if x.ndim == 0:
         raise ValueError(f"{function}: {name}={x} is not a batch; expected (N, d1, ..., dk); pass {name}[None]")
     return x.reshape(len(x), math.prod(x.shape[1:]))

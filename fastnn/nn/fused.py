@@ -1,5 +1,6 @@
 """Fusion of neighbouring layers that have a fused kernel."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -48,17 +49,24 @@ class Fused:
 
     def __init__(self, *layers: Any) -> None:
         self._layers = layers
-        self._functions = FUSED[tuple(type(layer) for layer in layers)]
-        self.title = " + ".join(type(layer).__name__ for layer in layers)
+        kinds = tuple(map(type, layers))
+        self._functions, self.title = FUSED[kinds], _title(kinds)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         self._layers[0].check(x)
-        arrays = [array for layer in self._layers if layer.params for array in layer.weight_and_bias()]
-        arguments = [layer.arguments for layer in self._layers]
-        out, cache = self._functions[0](x, *arrays, *(argument for own in arguments for argument in own))
-        for layer, own in zip(self._layers, arguments, strict=True):
+        arrays: list[np.ndarray] = []
+        arguments: list[Any] = []
+        norms: list[tuple[BatchNorm, tuple]] = []
+        for layer in self._layers:
+            own = layer.arguments
+            arguments += own
+            if layer.params:
+                arrays += layer.weight_and_bias()
             if isinstance(layer, BatchNorm):
-                layer.keep(*own)
+                norms.append((layer, own))
+        out, cache = self._functions[0](x, *arrays, *arguments)
+        for norm, own in norms:
+            norm.keep(*own)
         return out, cache
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -80,6 +88,11 @@ class Fused:
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self._layers))
+
+
+@functools.cache
+def _title(kinds: tuple[type, ...]) -> str:
+    return " + ".join(kind.__name__ for kind in kinds)
 
 
 def fuse(layers: Sequence[Module]) -> list[Step]:
@@ -121,7 +134,9 @@ _BEGINNINGS = {kinds[:length] for kinds in FUSED for length in range(1, len(kind
 
 def _begins(layers: Sequence[Any]) -> bool:
     """Whether a fused kernel begins with these layers."""
-    return tuple(map(type, layers)) in _BEGINNINGS and all(_fits(layers[0], layer) for layer in layers[1:])
+    if tuple(map(type, layers)) not in _BEGINNINGS:
+        return False
+    return len(layers) == 1 or all(_fits(layers[0], layer) for layer in layers[1:])
 
 
 def _combined(layers: Sequence[Any]) -> Fused | None:

@@ -106,6 +106,8 @@ class Hierarchy:
         if self._is_recorded:
             return own(self, "params")
         kept = vars(self).setdefault("_bound", {})
+        if kept and kept.keys() == self._params.keys():
+            return kept
         for name, (values, key) in self._own("params").items():
             if name not in kept:
                 from .parameter import parameter

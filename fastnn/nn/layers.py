@@ -53,8 +53,9 @@ class Parametric(Module):
 
     def weight_and_bias(self) -> tuple[np.ndarray, np.ndarray]:
         """Weight and bias; the bias is zeros if the layer has none."""
-        weight = self.params["weight"]
-        return weight, self.params["bias"] if "bias" in self.params else arrays.zeros((self.outputs,), weight)
+        params = self._params
+        weight = params["weight"]
+        return weight, params["bias"] if "bias" in params else arrays.zeros((self.outputs,), weight)
 
     def gradients(self, dw: np.ndarray, db: np.ndarray) -> dict[str, np.ndarray]:
         """The gradients of the layer's parameters."""

@@ -153,11 +153,7 @@ class Module(Hierarchy):
         if self._chain is not None and (found := self._chain.passes(self, X, y)) is not None:
             loss, grads = found
         elif self._is_recorded:
-            from . import recorded
-
-            scores, cache = recorded.forward(self, X, False)
-            loss, dscores = self.loss_function(scores, y)
-            _, grads = recorded.backward(self, dscores, cache, False)
+            loss, grads = _recorded().passes(self, X, y)
         else:
             scores, cache = self.forward(X)
             loss, dscores = self.loss_function(scores, y)
@@ -292,18 +288,21 @@ def _is_tensor(x: Any) -> bool:
     return autograd is not None and isinstance(x, autograd.Tensor)
 
 
+@functools.cache
+def _recorded() -> Any:
+    from . import recorded  # imports `fastnn.autograd`
+
+    return recorded
+
+
 def _call(module: Module, *inputs: Any, **options: Any) -> Any:
     """Call a module without `backward`: Tensors give Tensors, arrays give arrays."""
-    from . import recorded
-
-    return recorded.call(module, *inputs, **options)
+    return _recorded().call(module, *inputs, **options)
 
 
 def _call_layer(module: Module, x: Any) -> Any:
     """Call a layer with both passes on a Tensor."""
-    from . import recorded
-
-    return recorded.call_layer(module, x)
+    return _recorded().call_layer(module, x)
 
 
 def _taking_tensors(call: Callable) -> Callable:

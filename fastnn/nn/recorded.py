@@ -24,7 +24,8 @@ def call(module: Any, *inputs: Any, **options: Any) -> Any:
     if any(isinstance(x, Tensor) for x in given):
         with tape.deferring():
             return _checked(module, module.forward(*inputs, **options))
-    with no_grad(), _placed(module), tape.deferring():
+    placed = _placed(module) if arrays.computes_on_gpu() else contextlib.nullcontext()
+    with no_grad(), placed, tape.deferring():
         made = [_tensor(module, x) for x in inputs]
         out = _checked(module, module.forward(*made, **{key: _tensor(module, x) for key, x in options.items()}))
     on_host = not any(map(arrays.is_on_device, given))
@@ -40,7 +41,7 @@ def call_layer(module: Any, x: Tensor) -> Tensor:
 @contextlib.contextmanager
 def _placed(module: Any) -> Iterator[None]:
     """Have the arrays of a module where Tensors are: if cuda is active and some are not on the GPU, for this block."""
-    values = (*module.params.values(), *module.buffers.values()) if arrays.computes_on_gpu() else ()
+    values = (*module.params.values(), *module.buffers.values())
     if all(map(arrays.is_on_device, values)):
         yield
         return
@@ -56,7 +57,10 @@ def _tensor(module: Any, x: Any) -> Any:
     if not (isinstance(x, (np.ndarray, list)) or arrays.is_on_device(x)):
         return x
     x = validation.array(type(module).__name__, "x", x)
-    dtype = next((one.dtype for one in module.params.values()), x.dtype)
+    dtype = x.dtype
+    for store, key in module.params.places.values():
+        dtype = store[key].dtype
+        break
     return tensor(x, dtype) if x.dtype != dtype and (x.dtype.kind == "f" or x.dtype == np.uint8) else Tensor(x)
 
 
@@ -86,12 +90,20 @@ def _checked(module: Any, out: Any) -> Any:
 # ---- training ----
 
 
+def passes(module: Any, x: Any, y: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the loss without its penalty, and the gradients of all parameters."""
+    scores, cache = forward(module, x, False)
+    loss, dscores = module.loss_function(scores, y)
+    return loss, backward(module, dscores, cache, False)[1]
+
+
 def forward(module: Any, x: Any, need_dx: bool) -> tuple[Any, Any]:
     """Return the output for an array x, and the cache for `backward`: the Tensors of x and of the output."""
     given = _tensor(module, validation.array(type(module).__name__, "X", x))
     if need_dx and given.dtype.kind == "f":
         given.requires_grad = True
-    with enable_grad(), _placed(module), tape.deferring():
+    placed = _placed(module) if arrays.computes_on_gpu() else contextlib.nullcontext()
+    with enable_grad(), placed, tape.deferring():
         out = module.forward(given)
     if not isinstance(out, Tensor):
         _checked(module, (out,) if type(out) in (tuple, list, dict) else out)
@@ -118,4 +130,6 @@ def backward(module: Any, dout: Any, cache: Any, need_dx: bool) -> tuple[Any, di
 def _gradient(found: dict[Any, Any], leaf: Tensor) -> Any:
     """The gradient of a leaf, in its memory."""
     gradient, data = found.get(leaf), leaf.data
+    if type(gradient) is type(data) is np.ndarray:
+        return gradient
     return arrays.zeros(data.shape, data) if gradient is None else arrays.on_same_device(gradient, data)

@@ -19,7 +19,6 @@ from fastnn import arguments, rng
 from fastnn.checkpoint import locks, run, state_validation
 from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.nn import weights_io
-from fastnn.nn.named_arrays import NamedArrays
 
 from .sampling import Sampler, is_in_memory
 
@@ -228,10 +227,10 @@ class Resumable:
     @property
     def _buffers(self) -> MutableMapping[str, np.ndarray]:
         """The model's buffers, if it has any."""
-        buffers = getattr(self.model, "buffers", None)
-        if type(buffers) is NamedArrays:  # quicker than the next test
+        buffers: Any = getattr(self.model, "buffers", None)
+        if hasattr(buffers, "places") or isinstance(buffers, MutableMapping):  # the first test is quicker
             return buffers
-        return buffers if isinstance(buffers, MutableMapping) else {}
+        return {}
 
     def _origin(self) -> dict[str, Any]:
         """A copy of what the reading phase of a unit may change."""
