@@ -64,17 +64,22 @@ def parallel(grain: int, parts: int = PARTS) -> Callable[[Callable], Callable]:
     return compile_kernel
 
 
-def split(count: int, grain: int, parts: int = PARTS) -> tuple[np.ndarray, int, int]:
+def split(count: int, grain: int, most: int = PARTS) -> tuple[np.ndarray, int, int]:
     """Return the first arguments of `launch.kernel`: the slots of the workers that help, the count, and the parts.
 
     Other kernels can call it too, so that one call from Python does more than one launch. It returns 0 unless it ran
     out of memory.
     """
     threads = _limit or get_num_threads()
+    number = parts(count, grain, threads, most)
+    return _slots(min(threads, number) - 1) if number > 1 else _NO_SLOTS, count, number
+
+
+def parts(count: int, grain: int, threads: int, most: int = PARTS) -> int:
+    """Return the number of parts into which a loop is cut: parts of at least `grain` items, `most` for each thread."""
     if threads == 1 or count <= grain or not IS_COMPILED:
-        return _NO_SLOTS, count, 1
-    number = min(parts * threads, -(-count // grain))
-    return _slots(min(threads, number) - 1), count, number
+        return 1
+    return min(most * threads, -(-count // grain))
 
 
 def _driver(kernel: Callable, function: Callable) -> Callable:

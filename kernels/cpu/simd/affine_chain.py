@@ -16,8 +16,8 @@ from .multi_tensor import _pointer
 from .scores import GRAIN, WRONG_LABEL, softmax_rows
 
 # columns of a table with a row for each layer: addresses, sizes, and the plan of each product
-W, B, DW, DB, D, M, RELU, FORWARD, DW_PLAN, DX_PLAN = 0, 1, 2, 3, 4, 5, 6, 7, 12, 17
-ROW = 22
+W, B, DW, DB, D, M, RELU, FORWARD = range(8)
+DW_PLAN, DX_PLAN, ROW = FORWARD + matmul.PLAN, FORWARD + 2 * matmul.PLAN, FORWARD + 3 * matmul.PLAN
 
 
 def step(x, y, weights, biases, shapes, relus, names):
@@ -34,7 +34,7 @@ def step(x, y, weights, biases, shapes, relus, names):
     if status == WRONG_LABEL:
         return None
     if status:
-        raise MemoryError(f"{matmul.__name__}: _run ran out of memory; use smaller batches")
+        raise MemoryError(f"{matmul.__name__}: multiply ran out of memory; use smaller batches")
     return loss, gradients
 
 
@@ -42,20 +42,19 @@ def step(x, y, weights, biases, shapes, relus, names):
 def _plan(N, shapes, relus, dtype, count):
     """Return the table without addresses, the size of the scratch memory, the most tasks, and the softmax's parts."""
     table = np.zeros((len(shapes), ROW), np.int64)
-    most, tasks = 0, 1
-    for row, (D, M), relu in zip(table, shapes, relus, strict=True):
-        row[[4, 5, 6]] = D, M, relu
-        for column, size in ((FORWARD, (N, M, D)), (DW_PLAN, (D, M, N)), (DX_PLAN, (N, D, M))):
-            grid = matmul._grid(*size, dtype)
-            parts = _parts(np.prod(grid), 1, count), _parts(size[0] * size[1], 1 << 14, count)
-            row[column : column + 5] = *grid, *parts
-            most, tasks = max(most, (grid[2] - 1) * size[0] * size[1]), max(tasks, int(np.prod(grid)))
-    widths = [M for _, M in shapes]
-    return table, N * (sum(widths) + 2 * max(widths)) + most, tasks, _parts(N, GRAIN, count)
-
-
-def _parts(count, grain, number):
-    return int(min(threads.PARTS * number, -(-count // grain))) if number > 1 else 1
+    for row, (D_, M_), relu in zip(table, shapes, relus, strict=True):
+        row[[D, M, RELU]] = D_, M_, relu
+        products = (
+            (FORWARD, N, M_, D_, False, False),
+            (DW_PLAN, D_, M_, N, True, False),
+            (DX_PLAN, N, D_, M_, False, True),
+        )
+        for column, *product in products:
+            row[column : column + matmul.PLAN] = matmul.plan_of(*product, dtype, count)
+    plans = table[:, FORWARD:].reshape(-1, matmul.PLAN)
+    most, tasks = plans[:, matmul.SCRATCH].max(), plans[:, matmul.TASKS_OF].max()
+    widths = [width for _, width in shapes]
+    return table, N * (sum(widths) + 2 * max(widths)) + int(most), int(tasks), threads.parts(N, GRAIN, count)
 
 
 @threads.serial
@@ -63,9 +62,6 @@ def _bind(table, row, w, b, dw, db):
     """Write the addresses of a layer's arrays into its row."""
     table[row, W], table[row, B] = w.ctypes.data, b.ctypes.data
     table[row, DW], table[row, DB] = dw.ctypes.data, db.ctypes.data
-
-
-_run, _add = matmul._run.kernel, matmul._add.kernel  # type: ignore[attr-defined]
 
 
 @threads.serial
@@ -76,20 +72,6 @@ def _matrix(address, rows, columns, zero):
 @threads.serial
 def _helpers(slots, parts):
     return slots if parts > 1 else slots[:0]
-
-
-@threads.serial
-def _multiply(slots, plan, a, a_turned, b, b_turned, bias, out, partial, relu):
-    """`matmul._multiply`, with the grid and the parts of a plan; returns a status."""
-    grid, (rows, columns) = (plan[0], plan[1], plan[2]), out.shape
-    chunks, parts = plan[2], plan[3]
-    rest = partial[: (chunks - 1) * out.size].reshape((chunks - 1, rows, columns))
-    tasks, last = plan[0] * plan[1] * chunks, relu and chunks == 1
-    status = _run(_helpers(slots, parts), tasks, parts, a, a_turned, b, b_turned, bias, out, rest, grid, last)
-    if status == 0 and chunks > 1:
-        flat = partial[: (chunks - 1) * out.size].reshape((chunks - 1, out.size))
-        status = _add(_helpers(slots, plan[4]), out.size, plan[4], out.reshape(out.size), flat, relu)
-    return status
 
 
 @threads.serial
@@ -139,7 +121,7 @@ def _step(slots, table, x, y, scratch, softmax_parts):
         else:
             plan, left, right, result = DX_PLAN, gradient, w, _matrix(dx, N, D_, zero)
         relu = is_forward and row[RELU] != 0
-        status |= _multiply(slots, row[plan:], left, is_dw, right, plan == DX_PLAN, bias, result, partial, relu)
+        status |= matmul.multiply(slots, row[plan:], left, is_dw, right, plan == DX_PLAN, bias, result, partial, relu)
         if status:
             return status, 0.0
         if number < layers - 1:

@@ -34,6 +34,7 @@ PACKED = 1 << 19  # maximum bytes of packed panels: half a second-level cache
 CHUNKS = 8  # maximum number of chunks, since adding them takes time
 TASKS = 16  # desired number of tasks, to balance the load
 ROWS = 16  # rows of b that are packed at a time into all panels, so that they are read as streams
+GRAIN = 1 << 14  # minimum elements of a part of the sum over chunks
 WORK = 1 << 23  # minimum multiply-adds of a task, times the bytes of a number
 
 
@@ -66,27 +67,60 @@ def gradients(dout, x, w, need_dx, mask=None):
 
 def _multiply(a, a_turned, b, b_turned, bias, out, relu):
     """out = a @ b + bias, where a or b may be given transposed; an empty bias means no bias."""
-    rows, columns = out.shape
     count = a.shape[0] if a_turned else a.shape[1]
     if not out.size or not count:
         out[...] = bias if bias.size else 0
         if relu:
             np.maximum(out, 0, out=out)
         return
-    if b_turned and rows <= DOTS and columns >= cpu_info.lanes(out.dtype):
-        tasks = max(1, min(TASKS, out.size * count * out.itemsize // WORK))
-        _dots(tasks, tasks, a, b, out)
-        return
-    if a_turned and columns <= NARROW < rows:
-        turned = np.empty((columns, rows), out.dtype)
-        _multiply(b, True, a, False, bias, turned, relu)
-        _turn(turned, out)
-        return
-    row_blocks, column_blocks, chunks = grid = _grid(rows, columns, count, out.dtype)
-    partial = np.empty((chunks - 1, rows, columns), out.dtype)
-    _run(row_blocks * column_blocks * chunks, a, a_turned, b, b_turned, bias, out, partial, grid, relu and chunks == 1)
-    if chunks > 1:
-        _add(out.size, out.reshape(-1), partial.reshape(chunks - 1, -1), relu)
+    plan = plan_of(*out.shape, count, a_turned, b_turned, out.dtype, threads.get_num_threads())
+    slots, scratch = threads.split(int(plan[TASKS_OF]), 1)[0], np.empty(plan[SCRATCH], out.dtype)
+    if multiply(slots, plan, a, a_turned, b, b_turned, bias, out, scratch, relu):
+        raise MemoryError(f"{__name__}: multiply ran out of memory; use smaller batches")
+
+
+# Numbers of a plan: the form of the product, the blocks and chunks, the tasks, the parts of the two loops, and the
+# elements of scratch memory.
+FORM, ROW_BLOCKS, COLUMN_BLOCKS, CHUNKS_OF, TASKS_OF, PARTS, PARTS_OF_SUM, SCRATCH = range(8)
+PLAN = 8
+BLOCKS, DOT_PRODUCTS, TRANSPOSED = range(3)
+
+
+@functools.lru_cache(maxsize=512)
+def plan_of(rows, columns, count, a_turned, b_turned, dtype, number):
+    """Return the plan of a product on `number` threads. What is added up in which order does not depend on `number`."""
+    if b_turned and rows <= DOTS and columns >= cpu_info.lanes(dtype):
+        tasks = max(1, min(TASKS, rows * columns * count * dtype.itemsize // WORK))
+        return np.array([DOT_PRODUCTS, 1, 1, 1, tasks, threads.parts(tasks, 1, number), 1, 0])
+    is_narrow = a_turned and columns <= NARROW < rows
+    grid = _grid(*((columns, rows) if is_narrow else (rows, columns)), count, dtype)
+    tasks, size = int(np.prod(grid)), rows * columns
+    parts = threads.parts(tasks, 1, number), threads.parts(size, GRAIN, number)
+    scratch = (grid[2] - 1 + is_narrow) * size
+    return np.array([TRANSPOSED if is_narrow else BLOCKS, *grid, tasks, *parts, scratch])
+
+
+@threads.serial
+def multiply(slots, plan, a, a_turned, b, b_turned, bias, out, scratch, relu):
+    """Compute a product by its plan; return 0 unless memory ran out."""
+    form, chunks, (rows, columns) = plan[FORM], plan[CHUNKS_OF], out.shape
+    helpers = slots if plan[PARTS] > 1 else slots[:0]
+    if form == DOT_PRODUCTS:
+        return _dot_products(helpers, plan[TASKS_OF], plan[PARTS], plan[TASKS_OF], a, b, out)
+    target, grid = out, (plan[ROW_BLOCKS], plan[COLUMN_BLOCKS], chunks)
+    if form == TRANSPOSED:
+        a, b, rows, columns = b, a, columns, rows
+        target = scratch[(chunks - 1) * out.size : chunks * out.size].reshape((rows, columns))
+    partial, at_once = scratch[: (chunks - 1) * out.size].reshape((chunks - 1, rows, columns)), relu and chunks == 1
+    status = _tasks(
+        helpers, plan[TASKS_OF], plan[PARTS], a, a_turned, b, b_turned, bias, target, partial, grid, at_once
+    )
+    if status == 0 and chunks > 1:
+        helpers, rest = slots if plan[PARTS_OF_SUM] > 1 else slots[:0], partial.reshape((chunks - 1, out.size))
+        status = _sums(helpers, out.size, plan[PARTS_OF_SUM], target.reshape(out.size), rest, relu)
+    if form == TRANSPOSED:
+        _turn(target, out)
+    return status
 
 
 @threads.parallel(grain=1)
@@ -275,7 +309,7 @@ def _transpose(source, first_row, last_row, first_column, last_column, target, t
                     copy_rows(zero, to + row * size, target_row * size, line, size, columns, 1)
 
 
-@threads.parallel(grain=1 << 14)
+@threads.parallel(grain=GRAIN)
 def _add(start, stop, out, partial, relu):
     """Add the chunks of the sum in order, then apply ReLU."""
     zero = out.dtype.type(0)
@@ -303,3 +337,6 @@ def _pass(dout, mask, masks, passed, db):
             total[m] += passed[n, m]
     for m in range(db.size):
         db[m] = total[m]
+
+
+_dot_products, _tasks, _sums = _dots.kernel, _run.kernel, _add.kernel  # type: ignore[attr-defined]
