@@ -18,7 +18,7 @@ from .schedules import Position, Schedule
 from .training import evaluation, nonfinite
 from .training.graph_training import GraphTraining
 from .training.placement import on_device
-from .training.sampling import Sampler, is_in_memory, labelled, part, rows
+from .training.sampling import Sampler, part
 from .training.state import copied
 from .training.stopping import Stopping
 
@@ -202,27 +202,7 @@ class Solver(Stopping):
         Raises FloatingPointError if the highest score of an image is NaN or infinite, ValueError for a label without a
         score.
         """
-        function = "Solver.check_accuracy"
-        part = next((f"_{part}" for part in ("train", "val") if X is getattr(self, f"X_{part}")), "")  # for errors
-        X, y = labelled(function, X=X, y=y)
-        num_samples = arguments.count_or_none(function, "num_samples", num_samples)
-        batch_size = validation.integer(function, "batch_size", batch_size, minimum=1)
-        count = len(X)
-        chosen = None
-        if num_samples is not None and count > num_samples:
-            chosen = self._generator.choice(count, num_samples)
-            if not is_in_memory(X):
-                chosen.sort()  # read a file from front to back
-            count = num_samples
-        correct = 0
-        for start in range(0, count, batch_size):
-            batch = slice(start, min(start + batch_size, count))
-            images, labels = (rows(array, batch if chosen is None else chosen[batch]) for array in (X, y))
-            scores, indices = self.model.loss(images), range(count)[batch] if chosen is None else chosen[batch]
-            predicted = evaluation.predicted(function, scores, images, indices, f"X{part}")
-            labels = evaluation.labels(function, f"y{part}", labels, np.shape(scores)[1], indices)
-            correct += int(np.sum(predicted == labels))
-        return correct / count
+        return evaluation.accuracy(self, X, y, num_samples, batch_size)
 
     def _advance(self) -> None:
         """Do one iteration, or with CUDA graphs as many as can be done before a result is needed."""

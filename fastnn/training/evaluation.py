@@ -4,7 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import arguments
 from fastnn.kernels.dispatch import arrays, validation
+
+from .sampling import is_in_memory, labelled, rows
 
 BLOCK = 1000  # images in one forward pass
 
@@ -54,3 +57,27 @@ def labels(function: str, name: str, given: Any, classes: int, indices: Any = No
     given = arrays.to_numpy(validation.array(function, name, given))
     given = given.astype(np.int64) if given.dtype.kind == "b" else given
     return validation.labels(function, name, given, len(given), classes, indices)
+
+
+def accuracy(solver: Any, X: Any, y: Any, num_samples: Any, batch_size: Any) -> float:
+    """Implement `Solver.check_accuracy`."""
+    function = "Solver.check_accuracy"
+    part = next((f"_{part}" for part in ("train", "val") if X is getattr(solver, f"X_{part}")), "")  # for errors
+    X, y = labelled(function, X=X, y=y)
+    num_samples = arguments.count_or_none(function, "num_samples", num_samples)
+    batch_size = validation.integer(function, "batch_size", batch_size, minimum=1)
+    count = len(X)
+    chosen = None
+    if num_samples is not None and count > num_samples:
+        chosen = solver._generator.choice(count, num_samples)
+        if not is_in_memory(X):
+            chosen.sort()  # read a file from front to back
+        count = num_samples
+    correct = 0
+    for start in range(0, count, batch_size):
+        batch = slice(start, min(start + batch_size, count))
+        images, given = (rows(array, batch if chosen is None else chosen[batch]) for array in (X, y))
+        scores, indices = solver.model.loss(images), range(count)[batch] if chosen is None else chosen[batch]
+        best = predicted(function, scores, images, indices, f"X{part}")
+        correct += int(np.sum(best == labels(function, f"y{part}", given, np.shape(scores)[1], indices)))
+    return correct / count
