@@ -1,5 +1,6 @@
 """The training loop of the course. `fastnn.training.state` describes interruption and resumption."""
 
+import contextlib
 import math
 import os
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from fastnn.kernels.gpu import cuda_graphs
 
 from . import arguments, optim, rng
 from .checkpoint import run
+from .distributed import data_parallel, mpi
 from .optim.repeated import Repeated
 from .output.streams import say
 from .schedules import Position, Schedule
@@ -62,6 +64,10 @@ class Solver(Stopping):
     on_nonfinite: what `train` does if a loss, or a score in an evaluation, is not finite: "warn" stops it with a
         RuntimeWarning, "raise" raises FloatingPointError
     callbacks: functions that are called with the solver after each iteration
+    comm: communicator of the ranks that train together, such as mpi4py's MPI.COMM_WORLD; each makes the same Solver.
+        Rank 0 alone prints and saves. None: this process only
+    shards: a power of two, the number of equal parts of each batch that have batch statistics and dropout masks of
+        their own; the bits of the results depend on it, and not on the number of ranks, which divides it
 
     Attributes: epoch and iteration (numbers of finished ones), loss_history, train_acc_history, val_acc_history,
     best_val_acc, best_params, best_buffers; optim_configs, whose "learning_rate" is that of the last update; stopped, a
@@ -93,6 +99,8 @@ class Solver(Stopping):
         clip_norm: float | None = None,
         on_nonfinite: str = "warn",
         callbacks: Iterable[Callable] = (),
+        comm: Any = None,
+        shards: int = 1,
     ) -> None:
         super().__init__(rng.generator(seed))
         self.model = arguments.attributes("Solver", "model", model, "params", "loss", expected="a model")
@@ -127,6 +135,8 @@ class Solver(Stopping):
         nonfinite.raises("Solver", on_nonfinite)
         self.on_nonfinite = on_nonfinite
         self.callbacks = arguments.callbacks("Solver", "callbacks", callbacks)
+        self.comm = mpi.of("Solver", comm)
+        self.shards = data_parallel.checked_shards("Solver", shards, self.comm, self.sampler.length)
 
     @signatures.checked
     def train(self) -> None:
@@ -150,7 +160,7 @@ class Solver(Stopping):
         from `state()`.
         """
         self._graph_training: GraphTraining | None = None
-        with self._reserved(), on_device(self):
+        with data_parallel.session(self) as self._parallel, self._reserved(), on_device(self):
             self._forget_stop()
             try:
                 self._train()
@@ -159,7 +169,7 @@ class Solver(Stopping):
             finally:
                 if self._graph_training is not None:
                     self._graph_training.close()
-        if self._lengths:
+        if self._lengths and self.comm.rank == 0:
             nonfinite.warn(str(self.stopped))
 
     def _train(self) -> None:
@@ -183,7 +193,7 @@ class Solver(Stopping):
                     callback(self)
             if self.iteration < self._end():
                 self.stopped = f"no better val_acc for {self.early_stopping} epoch{'s' * (self.early_stopping != 1)}"
-                if self.verbose:
+                if self.verbose and self.comm.rank == 0:
                     say(f"(Epoch {self.epoch} / {self.num_epochs}) stopped early: {self.stopped}")
             self._put_back(self.best_params, self.best_buffers, finished=True)
             self._update = Repeated()  # frees the arrays of the last step
@@ -206,7 +216,8 @@ class Solver(Stopping):
 
     def _advance(self) -> None:
         """Do one iteration, or with CUDA graphs as many as can be done before a result is needed."""
-        if self._graph_training is None and self.iteration > self.start_iteration and cuda_graphs.is_possible():
+        is_first = self.iteration == self.start_iteration
+        if self._graph_training is None and self._parallel is None and not is_first and cuda_graphs.is_possible():
             self._graph_training = GraphTraining(self)
         if self._graph_training is None or self._graph_training.reason:
             self._iterate()
@@ -227,10 +238,13 @@ class Solver(Stopping):
         """Do one iteration: draw a batch, compute loss and gradients, update every parameter."""
         self._begin_reading()
         rate = self._scheduled_rate(self.iteration)
-        images, labels = self.sampler.batch(self.iteration, self._generator, self.X_train, self.y_train)
-        if self.transform is not None:
-            images = self.transform(images, self._generator)
-        loss, grads = self._loss(images, labels)
+        if self._parallel is None:
+            images, labels = self.sampler.batch(self.iteration, self._generator, self.X_train, self.y_train)
+            if self.transform is not None:
+                images = self.transform(images, self._generator)
+            loss, grads = self._loss(images, labels)
+        else:
+            images, labels, loss, grads = self._parallel.gradients(self.iteration)
         self._check_finite("loss", loss, images, labels, grads)
         if self.clip_norm is not None:
             grads, norm = optim.clip_by_norm(grads, self.clip_norm)
@@ -278,8 +292,9 @@ class Solver(Stopping):
         """Compute both accuracies, keep the best parameters, and finish the epoch if it is over."""
         self._begin_reading()
         try:
-            train_acc = self.check_accuracy(self.X_train, self.y_train, self.num_train_samples)
-            val_acc = self.check_accuracy(self.X_val, self.y_val, self.num_val_samples)
+            with contextlib.nullcontext() if self._parallel is None else self._parallel.evaluation():
+                train_acc = self.check_accuracy(self.X_train, self.y_train, self.num_train_samples)
+                val_acc = self.check_accuracy(self.X_val, self.y_val, self.num_val_samples)
         except FloatingPointError as error:
             cause = nonfinite.cause_of_scores(self.model, str(error), self._rate())
             self._give_up(math.nan, f"{error} (after iteration {self.iteration})", cause)
@@ -301,6 +316,8 @@ class Solver(Stopping):
 
         if self._is_printing():
             say(f"(Epoch {self.epoch} / {self.num_epochs}) train acc: {train_acc:f}; val_acc: {val_acc:f}")
+        if ends_epoch and self._parallel is not None:
+            self._parallel.end_epoch()
 
     def _decay(self) -> None:
         if self.schedule is not None:  # _scheduled_rate includes the decay
@@ -315,7 +332,7 @@ class Solver(Stopping):
             say(f"(Iteration {number} / {self._end() - self.start_iteration}) loss: {self.loss_history[-1]:f}")
 
     def _is_printing(self) -> bool:
-        return self.verbose and self.iteration > self._quiet_until
+        return self.verbose and self.iteration > self._quiet_until and self.comm.rank == 0
 
     def _loss(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, dict]:
         """The model's loss, as a float, and its gradients."""

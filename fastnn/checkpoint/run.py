@@ -11,6 +11,7 @@ Schema 2 of the tree (`fastnn.checkpoint` describes how it is stored):
     data        num_train, num_val; input_shape and dtype of an image; digest, a checksum of the first and last rows;
                 optionally mean_image, scale, class_names
     backend, threads, processor, versions, denormals    what the bits of the results depend on
+    ranks       of a run with shards: numbers of ranks and shards, and waiting, the part of each epoch that each waited
     settings    the options of `fastnn train`, in its runs only
 
 Files of schema 1, which had no number, contain `solver` or its members only. They can be plotted, and loaded with
@@ -39,11 +40,13 @@ from fastnn.output import atomic
 from . import config
 
 SCHEMA = 2
+COMPARED = ("num_val", "input_shape", "dtype", "digest")  # of data; num_train is checked with the state
 PREPROCESSING = ("mean_image", "scale", "class_names")
 
 _OPTIONS = (
     "update_rule", "lr_decay", "schedule", "num_epochs", "num_train_samples", "num_val_samples", "early_stopping",
     "checkpoint_every", "print_every", "verbose", "transform", "clip_norm", "on_nonfinite",
+    "shards",
 )  # fmt: skip
 _STATE = {"params", "loss_history", "train_acc_history", "val_acc_history"}
 _ENVIRONMENT = ("backend", "threads", "processor", "versions", "denormals")
@@ -52,11 +55,21 @@ _GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 def tree(solver: Any) -> dict[str, Any]:
     """Everything that is needed to resume a Solver later."""
-    options = {name: _described(getattr(solver, name)) for name in _OPTIONS}
-    name = solver.checkpoint_name
+    ranks = {"ranks": solver.comm.size, "shards": solver.shards, "waiting": solver.waiting_history}
     return {
         "schema": SCHEMA,
         "solver": solver.state(),
+        **description(solver),
+        **environment(),
+        **({"ranks": ranks} if solver.shards > 1 else {}),
+    }
+
+
+def description(solver: Any) -> dict[str, Any]:
+    """The model, the keywords and the data of a Solver."""
+    options = {name: _described(getattr(solver, name)) for name in _OPTIONS}
+    name = solver.checkpoint_name
+    return {
         "model": _described(solver.model, config.describe_model),
         "options": {
             **options,
@@ -67,7 +80,6 @@ def tree(solver: Any) -> dict[str, Any]:
             "callbacks": [config.called(one) for one in solver.callbacks if not is_ours(one)],
         },
         "data": about(_data(solver)),
-        **environment(),
     }
 
 
@@ -120,6 +132,8 @@ def resume(kind: type, path: str | os.PathLike, data: Mapping[str, Any], model: 
     with _whole(function, path):
         solver.load_state(found["solver"])
         solver._saved = os.path.realpath(path), solver.iteration
+        waiting = found.get("ranks", {}).get("waiting", [])
+        solver.waiting_history = [[float(part) for part in epoch] for epoch in waiting]
         changes = differences(found, {**environment(), "data": about(_data(solver))})
     for text in changes:
         warnings.warn(f"{function}: {text}", stacklevel=3)
@@ -176,7 +190,10 @@ def about(data: Mapping[str, Any]) -> dict[str, Any]:
 def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
     """Sentences that explain why a resumed run may end with different bits."""
     changes = []
+    is_sharded = saved.get("options", {}).get("shards", 1) > 1  # ranks share cores, which no bit depends on
     for name in _ENVIRONMENT:
+        if name == "threads" and is_sharded:
+            continue
         old, new = saved.get(name), current[name]
         if isinstance(old, dict):
             changes += [f"{key} {value} (now {new[key]})" for key, value in old.items() if new.get(key, value) != value]
@@ -188,8 +205,7 @@ def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[st
             f"the run was saved with {', '.join(changes)}: it resumes, but its last bits may differ from those of an "
             f"uninterrupted run"
         )
-    compared = ("num_val", "input_shape", "dtype", "digest")  # num_train is checked with the state
-    if any(saved["data"].get(name) != current["data"][name] for name in compared):
+    if any(saved["data"].get(name) != current["data"][name] for name in COMPARED):
         texts.append(
             "the data, their order or their preprocessing differ from those that the run was saved with: it resumes, "
             "but not with the results of an uninterrupted run"

@@ -1,5 +1,8 @@
 """The dropout layer."""
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,19 @@ from fastnn.kernels.dropout import seeds
 
 from .module import Module
 
+_LARGEST = 2**64 - 1  # of a key, and of the number of a mask
+_shard: ContextVar[int] = ContextVar("fastnn_shard", default=0)
+
+
+@contextlib.contextmanager
+def of_shard(number: int) -> Iterator[None]:
+    """Draw masks during the block as for a shard of a batch: each has keys of its own, shard 0 those of the layers."""
+    token = _shard.set(number)
+    try:
+        yield
+    finally:
+        _shard.reset(token)
+
 
 class Dropout(Module):
     """In training mode, set each element to 0 with probability p and divide the others by 1 - p; else return x.
@@ -20,7 +36,7 @@ class Dropout(Module):
     fixed: use the same mask in every call, for numeric gradients; if seed is an int, it is the key of that mask itself
 
     Buffers: key, and draws, the number of forward passes in training mode; `state_dict` omits both. They determine the
-    next mask, which is the same on every backend.
+    next mask, which is the same on every backend; in data-parallel training, with the number of the shard.
     Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, Dropout (2014), section 10.
     """
 
@@ -41,7 +57,10 @@ class Dropout(Module):
         if not self.training:
             return validation.array("Dropout", "x", x), None
         key, draws = self.buffers["key"], self.buffers["draws"]
-        seed = key[()] if self.fixed else seeds.of_mask(key[()], draws[()])
+        seed = key[()]
+        if not self.fixed:
+            shard = _shard.get()
+            seed = seeds.of_mask(seeds.of_mask(seed, _LARGEST - shard) if shard else seed, draws[()])
         out, mask = dropout.dropout_forward(x, 1 - self.p, seed)
         self.buffers["draws"] = arrays.overwrite(draws, draws + np.uint64(1))
         return out, mask

@@ -73,11 +73,19 @@ def accuracy(solver: Any, X: Any, y: Any, num_samples: Any, batch_size: Any) -> 
         if not is_in_memory(X):
             chosen.sort()  # read a file from front to back
         count = num_samples
-    correct = 0
-    for start in range(0, count, batch_size):
+    parallel = solver._parallel if solver._parallel is not None and solver._parallel.is_evaluating else None
+    ranks = None if parallel is None else parallel.ranks
+    correct, error = 0, None
+    for start in range(0, count, batch_size) if ranks is None else ranks.share(range(0, count, batch_size)):
         batch = slice(start, min(start + batch_size, count))
         images, given = (rows(array, batch if chosen is None else chosen[batch]) for array in (X, y))
         scores, indices = solver.model.loss(images), range(count)[batch] if chosen is None else chosen[batch]
-        best = predicted(function, scores, images, indices, f"X{part}")
+        try:
+            best = predicted(function, scores, images, indices, f"X{part}")
+        except FloatingPointError as one:
+            if parallel is None:
+                raise
+            error = one
+            break
         correct += int(np.sum(best == labels(function, f"y{part}", given, np.shape(scores)[1], indices)))
-    return correct / count
+    return (correct if parallel is None else parallel.count(correct, error)) / count

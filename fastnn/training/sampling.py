@@ -66,6 +66,7 @@ class Sampler:
         "blocks" is for files: it permutes blocks of batch_size neighbouring rows, and shuffles the rows of eight blocks
         (fewer at the end of the epoch) to form the next eight batches; the rows of the file should not be sorted
     order: the permutation of the current epoch
+    length: the number of rows in a batch
     """
 
     def __init__(self, function: str, count: int, batch_size: Any, method: str) -> None:
@@ -74,6 +75,7 @@ class Sampler:
         self.method = validation.choice(function, "sampling", method, METHODS)
         if self.method == "with_replacement":
             validation.fits(function, "batch_size", batch_size, self.batch_size)
+        self.length = self.batch_size if method == METHODS[0] else min(self.batch_size, count)
         self.batches = max(count // self.batch_size, 1)  # in an epoch
         self.order = np.empty(0, np.int64)
         self._read: tuple[np.ndarray, tuple[np.ndarray, ...]] | None = None  # ascending positions, and their rows
@@ -87,17 +89,19 @@ class Sampler:
             self.order = self._permutation(generator)
         return self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
 
-    def batch(self, iteration: int, generator: Any, *sources: Any) -> list[np.ndarray]:
+    def batch(self, iteration: int, generator: Any, *sources: Any, part: slice = slice(None)) -> list[np.ndarray]:
         """Return the batch of an iteration from each of the sources: arrays, or data sets in a file.
 
+        part: the rows of each batch that are wanted, always the same
         With "blocks" and a file, eight batches are read together and cached.
         """
-        positions = self.draw(iteration, generator)
+        positions = self.draw(iteration, generator)[part]
         if self.method != "blocks" or all(map(is_in_memory, sources)):
             return [rows(source, positions) for source in sources]
         length = _BLOCKS * self.batch_size
         start = iteration % self.batches * self.batch_size // length * length
-        wanted = np.sort(self.order[start : start + length])
+        starts = range(start, min(start + length, self.count), self.batch_size)
+        wanted = np.sort(np.concatenate([self.order[first : first + self.batch_size][part] for first in starts]))
         if self._read is None or not np.array_equal(self._read[0], wanted):
             self._read = None  # free the memory before reading
             self._read = wanted, tuple(ascending_rows(source, wanted) for source in sources)

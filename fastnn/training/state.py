@@ -17,6 +17,7 @@ import numpy as np
 
 from fastnn import arguments, rng
 from fastnn.checkpoint import locks, run, state_validation
+from fastnn.distributed.communicator import Communicator, Single
 from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.nn import weights_io
 
@@ -33,7 +34,8 @@ _NUMBERS = {  # key of the state, attribute
 }
 _HISTORIES = ("loss_history", "train_acc_history", "val_acc_history")
 _TREES = ("params", "best_params", "optim_configs", "generator", "order")
-_LATER = ("buffers", "best_buffers")  # missing in states saved before models had buffers
+# missing in states that were saved before models had buffers, and Solvers shards
+_LATER: dict[str, Any] = {"buffers": {}, "best_buffers": {}, "shards": 1}
 
 
 def _renamed(former: str, name: str) -> property:
@@ -57,6 +59,9 @@ class Resumable:
     checkpoint_every: int | None
     iterations_per_epoch: int
     is_over: Callable[[], bool]
+    comm: Communicator
+    shards: int
+    _parallel: Any = None  # its ranks and shards, during a call of train
 
     evaluated = _renamed("evaluated", "last_evaluation")
     run_from = _renamed("run_from", "start_iteration")
@@ -73,6 +78,7 @@ class Resumable:
         self.best_val_acc = 0.0
         self.best_params: dict[str, np.ndarray] = {}
         self.best_buffers: dict[str, np.ndarray] = {}
+        self.waiting_history: list[list[float]] = []  # for each epoch, the part of it that each rank has waited
         self.stopped: str | None = None  # why the last call of train ended before its last iteration
 
         self._generator = generator
@@ -83,8 +89,8 @@ class Resumable:
         self._lengths: dict[str, int] = {}  # of histories to which a stop added values that belong to no iteration
 
     def __getstate__(self) -> dict[str, Any]:
-        """The state for copying and pickling, without captured CUDA graphs, which cannot be copied."""
-        return {**vars(self), "_graph_training": None}
+        """The state for copying and pickling, without captured CUDA graphs and other ranks, which cannot be copied."""
+        return {**vars(self), "_graph_training": None, "_parallel": None, "comm": Single()}
 
     @classmethod
     @signatures.checked
@@ -140,13 +146,17 @@ class Resumable:
             file = self._file if one_file else f"{self.checkpoint_name}_epoch_{self.epoch}.h5"
             saved = os.path.realpath(file), self.iteration
             if self._saved != saved:
-                self.save(file)
+                if self._parallel is not None:
+                    self._parallel.check_equal()
+                if self.comm.rank == 0:
+                    self.save(file)
                 self._saved = saved
 
     @contextlib.contextmanager
     def _reserved(self) -> Iterator[None]:
         """Reserve the checkpoint of this Solver during the block."""
-        with contextlib.nullcontext() if self.checkpoint_name is None else locks.reserved(self._file):
+        is_saved = self.checkpoint_name is not None and self.comm.rank == 0
+        with contextlib.nullcontext() if not is_saved else locks.reserved(self._file):
             yield
 
     @property
@@ -187,18 +197,17 @@ class Resumable:
         learning rate in optim_config; without one the rate of the state is kept. States saved before models had buffers
         can be loaded for a model without buffers.
 
-        Raises ValueError if the state is incomplete or belongs to another model, data set, batch size, sampling, update
-        rule or kind of seed; ValueError or TypeError if it contains values that training cannot produce, such as NaN
-        (see `fastnn.checkpoint.state_validation`); the solver is then unchanged. Of model and data only the sizes are
-        compared.
+        Raises ValueError if the state is incomplete or belongs to another model, data set, batch size, number of
+        shards, sampling, update rule or kind of seed; ValueError or TypeError if it contains values that training
+        cannot produce, such as NaN (see `fastnn.checkpoint.state_validation`); the solver is then unchanged. Of model
+        and data only the sizes are compared.
         """
         if isinstance(state, Mapping) and "schema" in state:
             state = state["solver"]
-        required = [*self._fingerprint(), *_NUMBERS, *_HISTORIES, *_TREES]
-        state = {name: {} for name in _LATER} | validation.keys(
-            "Solver.load_state", "state", state, required=required, optional=_LATER
-        )
-        for name, expected in self._fingerprint().items():
+        fingerprint = {"shards": 1, **self._fingerprint()}
+        required = [name for name in (*fingerprint, *_NUMBERS, *_HISTORIES, *_TREES) if name not in _LATER]
+        state = _LATER | validation.keys("Solver.load_state", "state", state, required=required, optional=_LATER)
+        for name, expected in fingerprint.items():
             if state[name] != expected:
                 raise ValueError(
                     f"Solver.load_state: {name}={state[name]!r} in the state; expected {expected!r} as in this solver, "
@@ -294,6 +303,7 @@ class Resumable:
             "sampling": self.sampler.method,
             "batch_size": self.sampler.batch_size,
             "num_train": self.sampler.count,
+            **({} if self.shards == 1 else {"shards": self.shards}),
         }
 
 

@@ -43,6 +43,8 @@ class Stopping(Resumable):
         self._reading_from = self._origin()
         cause = nonfinite.cause(self.model, images, rate)
         explanation = [nonfinite.location(self.model, images, labels, grads), cause]
+        if self._parallel is not None:
+            explanation = self._parallel.first_cause(explanation)
         message = f"Solver: {what} = {value} in iteration {failed}; expected a finite number"
         self._give_up(value if what == "loss" else math.nan, message, *explanation)
 
@@ -109,5 +111,6 @@ class Stopping(Resumable):
         name = str(self.checkpoint_name).removesuffix(".h5")
         if self.checkpoint_every is None:
             name += f"_iteration_{state['iteration']}"
-        self.save(f"{name}.h5", solver=state)
+        if self.comm.rank == 0:
+            self.save(f"{name}.h5", solver=state)
         return f"the state after iteration {state['iteration']} is in {name}.h5, for Solver.resume"

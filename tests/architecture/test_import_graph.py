@@ -10,7 +10,7 @@ ROOT = {  # what users import
     "gradient_check", "kernels", "layer_utils", "layers", "nn", "optim", "schedules", "solver", "sweep", "testing",
     "vis_utils",
 }  # fmt: skip
-ROOMS = {"benchmarking", "cli", "output", "training"}
+ROOMS = {"benchmarking", "cli", "distributed", "output", "training"}
 GROUND = {"arguments", "devices", "environment", "fixed_backend", "rng"}  # modules that many folders need
 
 

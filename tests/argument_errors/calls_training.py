@@ -175,6 +175,8 @@ TRAINING |= {
         clip_norm=number(1.0, above=0, none=True),
         on_nonfinite=choice("raise"),
         callbacks=Fed((print,), [3, "a", NOTHING, None, [3], ["print"], print]),
+        comm=Fed(None, [3, "a", NOTHING, [], {}, True]),
+        shards=Fed(2, [None, 0, -2, 3, 4, 2.5, True, "a", NOTHING, [], np.ones(2)]),
     ),
     "solver.Solver.check_accuracy": Call(
         lambda: small_solver.make().check_accuracy,

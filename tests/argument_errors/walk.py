@@ -16,6 +16,7 @@ INTERNAL = (
     "arguments",
     "autograd",
     "courses",
+    "distributed",
     "environment",
     "fixed_backend",
     "training",

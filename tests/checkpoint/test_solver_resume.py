@@ -88,9 +88,10 @@ def test_every_option_of_a_solver_comes_back(tmp_path):
         "transform": Augment(1),
         "clip_norm": 0.5,
         "on_nonfinite": "raise",
+        "shards": 1,
     }
     keywords = {name for name, one in inspect.signature(Solver).parameters.items() if one.kind is one.KEYWORD_ONLY}
-    assert set(given) == keywords - {"seed", "callbacks"}
+    assert set(given) == keywords - {"seed", "callbacks", "comm"}
     solver = Solver(network(), IMAGES, **given)
     solver.save(tmp_path / "run.h5")
     resumed = Solver.resume(tmp_path / "run.h5", IMAGES)

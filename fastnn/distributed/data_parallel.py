@@ -1,0 +1,254 @@
+"""An iteration, an evaluation and a checkpoint of a Solver on its ranks."""
+
+import contextlib
+import math
+import time
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastnn.augment import Augment
+from fastnn.kernels import augment
+from fastnn.kernels.dispatch import arrays, validation
+from fastnn.nn.dropout import of_shard
+from fastnn.output.streams import say
+
+from . import agreement, cores
+from .communicator import Communicator
+from .flat import Flat
+from .ranks import RankError, Ranks
+from .tree import Tree
+
+_LOSS, _STATE = "loss", "state"  # the loss of a shard; a checksum of its buffers of integers
+
+
+@contextlib.contextmanager
+def session(solver: Any) -> Iterator[Any]:
+    """Let a Solver train on its ranks during the block; None if there is only one rank, and one shard."""
+    if solver.comm.size == 1 and solver.shards == 1:
+        yield None
+        return
+    parallel = DataParallel(solver)
+    ranks = parallel.ranks
+    try:
+        with cores.shared(ranks):
+            parallel.begin()
+            yield parallel
+    except BaseException as error:
+        if parallel.is_agreed or isinstance(error, RankError):
+            time.sleep(0 if ranks.is_first and parallel.is_agreed else ranks.comm.grace)
+        else:
+            ranks.fail(error)
+        raise
+    finally:
+        solver._parallel = None
+
+
+class DataParallel:
+    """The ranks of a Solver, and its shards.
+
+    is_agreed: all ranks are about to raise the same error
+    """
+
+    def __init__(self, solver: Any) -> None:
+        self.solver = solver
+        self.ranks = Ranks(solver.comm)
+        self.shards: int = solver.shards
+        self.is_agreed = False
+        self.is_evaluating = False  # an evaluation of which each rank does a part
+        self._is_finite = True  # the losses of this rank's shards
+        self._tree: Tree | None = None
+        self._images, self._labels = np.empty(0), np.empty(0)
+        self._epoch_began, self._waited = time.perf_counter(), 0.0
+
+    def begin(self) -> None:
+        """Compare the ranks, and give all of them the state of the first."""
+        self.solver._recover()
+        if self.ranks.size > 1:
+            with self.agreed():
+                agreement.compare(self.ranks, self.solver)
+                agreement.share_state(self.ranks, self.solver)
+        self._epoch_began, self._waited = time.perf_counter(), self.ranks.waited
+
+    @contextlib.contextmanager
+    def agreed(self) -> Iterator[None]:
+        """Errors in this block, but for those of other ranks and interrupts, are raised on all ranks."""
+        try:
+            yield
+        except (ValueError, FloatingPointError):
+            self.is_agreed = True
+            raise
+
+    # ---- an iteration ----
+
+    def gradients(self, iteration: int) -> tuple[np.ndarray, np.ndarray, float, dict[str, Any]]:
+        """Draw a batch; return images and labels of this rank, and loss and gradients of the whole batch."""
+        solver = self.solver
+        self._images, self._labels = self._batch(iteration)
+        if self._tree is None:
+            self._tree = Tree(self.ranks, self.shards, self._shapes())
+        held = solver._reading_from["buffers"]
+        checksum, self._is_finite = 0, True
+
+        def fill(shard: int, flat: Flat) -> None:
+            nonlocal checksum
+            checksum = self._fill(shard, flat, held)
+
+        flat = self._tree.mean(fill)
+        if float(flat.arrays[_STATE]) != checksum:
+            self._raise_for_integers(held)
+        self._set_buffers({name: flat.arrays["buffers", name] for name, value in held.items() if _is_real(value)})
+        params = solver.model.params
+        grads = {name: flat.arrays["params", name] for name in solver.optim_configs}
+        grads = {name: arrays.on_same_device(grad, params[name]) for name, grad in grads.items()}
+        return self._images, self._labels, float(flat.arrays[_LOSS]), grads
+
+    def _batch(self, iteration: int) -> tuple[np.ndarray, np.ndarray]:
+        """The images and labels of the shards of this rank; transformed as a part of the whole batch."""
+        solver = self.solver
+        transform, generator = solver.transform, solver._generator
+        own = self._own(solver.sampler.length)
+        data = solver.X_train, solver.y_train
+        if transform is None or type(transform) is Augment:
+            images, labels = solver.sampler.batch(iteration, generator, *data, part=own)
+            if transform is not None:
+                drawn = transform._drawn((len(images) * self.ranks.size, *images.shape[1:]), generator)
+                images = augment.augment_images(images, *(values[own] for values in drawn))
+            return images, labels
+        images, labels = solver.sampler.batch(iteration, generator, *data)
+        return transform(images, generator)[own], labels[own]
+
+    def _own(self, count: int) -> slice:
+        """The rows of this rank in a batch."""
+        length = count // self.ranks.size
+        return slice(self.ranks.rank * length, (self.ranks.rank + 1) * length)
+
+    def _fill(self, shard: int, flat: Flat, held: dict[str, Any]) -> int:
+        """Compute a shard, from the buffers at the beginning of the iteration; return a checksum of its integers."""
+        solver = self.solver
+        number = shard % (self.shards // self.ranks.size)
+        length = len(self._images) * self.ranks.size // self.shards
+        rows = slice(number * length, (number + 1) * length)
+        if number:
+            self._set_buffers(held)
+        before = _global_state()
+        with of_shard(shard):
+            loss, grads = solver._loss(self._images[rows], self._labels[rows])
+        self._is_finite = self._is_finite and math.isfinite(loss)
+        if _global_state() != before:
+            raise ValueError(
+                f"Solver: shards={self.shards} of a batch cannot be computed by a model that draws from NumPy's global "
+                f"random state; expected masks with keys of their own; use nn.Dropout, or pass shards=1"
+            )
+        validation.keys("Solver", "gradients", grads, required=solver.optim_configs, optional=grads)
+        for name in solver.optim_configs:
+            np.copyto(flat.arrays["params", name], arrays.to_numpy(grads[name]), casting="same_kind")
+        buffers = {name: arrays.to_numpy(value) for name, value in solver._buffers.items()}
+        checksum = 0
+        for name, value in buffers.items():
+            if _is_real(value):
+                flat.arrays["buffers", name][...] = value
+            else:
+                checksum = zlib.crc32(value.tobytes(), checksum)
+        flat.arrays[_LOSS][...], flat.arrays[_STATE][...] = loss, checksum
+        return checksum
+
+    def _shapes(self) -> dict[Any, tuple[tuple[int, ...], np.dtype]]:
+        """The shapes and dtypes of what shards are added of."""
+        params = {("params", name): self.solver.model.params[name] for name in self.solver.optim_configs}
+        buffers = {("buffers", name): value for name, value in self.solver._buffers.items() if _is_real(value)}
+        number = (), np.dtype(np.float64)
+        shapes = {name: (np.shape(value), np.dtype(value.dtype)) for name, value in {**params, **buffers}.items()}
+        return {_LOSS: number, _STATE: number, **shapes}
+
+    def _set_buffers(self, values: dict[str, Any]) -> None:
+        buffers = self.solver._buffers
+        for name, value in values.items():
+            buffers[name] = arrays.on_same_device(arrays.copy(value, buffers[name].dtype), buffers[name])
+
+    def _raise_for_integers(self, held: dict[str, Any]) -> None:
+        names = [name for name, value in held.items() if not _is_real(value)]
+        raise ValueError(
+            f"Solver: shards={self.shards} of a batch changed the integers in the buffers {names} differently; "
+            f"expected counters of batches; make them counters, or floats, of which shards take the mean"
+        )
+
+    # ---- errors, evaluations, checkpoints ----
+
+    def first_cause(self, cause: list[str]) -> list[str]:
+        """The explanation of the first rank whose own loss is not finite, or else of the first rank."""
+        self.is_agreed = True
+        found = self.ranks.gather((self._is_finite, cause))
+        return next((texts for is_finite, texts in found if not is_finite), found[0][1])
+
+    @contextlib.contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """Let each rank do a part of the evaluations in this block."""
+        self.is_evaluating = True
+        try:
+            yield
+        finally:
+            self.is_evaluating = False
+
+    def count(self, correct: int, error: Exception | None) -> int:
+        """The sum of the counts of all ranks. Raises the first of their errors."""
+        with self.agreed():
+            found = self.ranks.gather((correct, error))
+            for _, failed in found:
+                if failed is not None:
+                    raise failed
+        return sum(count for count, _ in found)
+
+    def check_equal(self) -> None:
+        """Raise ValueError if the parameters, buffers or states of the update rule differ between ranks."""
+        if self.ranks.size > 1:
+            with self.agreed():
+                agreement.check_equal(self.ranks, self.solver)
+
+    def end_epoch(self) -> None:
+        """Note the share of this epoch that each rank has waited."""
+        if self.ranks.size == 1:
+            return
+        now = time.perf_counter()
+        share = (self.ranks.waited - self._waited) / max(now - self._epoch_began, 1e-9)
+        shares = self.ranks.gather(round(share, 4))
+        self._epoch_began, self._waited = now, self.ranks.waited
+        self.solver.waiting_history.append(shares)
+        if self.solver._is_printing():
+            slowest, most = shares.index(min(shares)), max(shares)
+            say(f"(ranks waited for rank {slowest} in up to {100 * most:.0f} % of the epoch)")
+
+
+def checked_shards(function: str, shards: Any, comm: Communicator, batch: int) -> int:
+    """Check the argument `shards`, for a batch of `batch` images. Raises TypeError or ValueError."""
+    shards = validation.integer(function, "shards", shards, minimum=1)
+    if shards & (shards - 1):
+        raise ValueError(
+            f"{function}: shards={shards} is not a power of two; expected 1, 2, 4, 8, ...; the sum over shards is a "
+            f"binary tree: pass shards={1 << (shards - 1).bit_length()}"
+        )
+    if shards % comm.size:
+        possible = " or ".join(str(1 << level) for level in range(shards.bit_length()))
+        raise ValueError(
+            f"{function}: shards={shards} cannot be computed by {comm.size} ranks; expected equally many on each, so "
+            f"{possible} rank{'s' * (shards > 1)}; start as many, or pass a larger power of two as shards"
+        )
+    if batch % shards:
+        raise ValueError(
+            f"{function}: a batch of {batch} images does not divide into shards={shards}; expected equally many images "
+            f"in each; pass batch_size={max(shards, batch // shards * shards)}"
+        )
+    return shards
+
+
+def _is_real(value: Any) -> bool:
+    return value.dtype.kind == "f"
+
+
+def _global_state() -> tuple[int, int]:
+    """What changes in NumPy's global random state when something is drawn from it."""
+    state: Any = np.random.get_state(legacy=False)
+    inner = state["state"]
+    return (inner["pos"], int(inner["key"][0])) if "pos" in inner else (0, 0)

@@ -1,0 +1,90 @@
+"""The sum over shards: one tree, whatever the number of ranks."""
+
+import numpy as np
+import pytest
+from thread_ranks import on_ranks
+
+from fastnn.distributed.flat import Flat
+from fastnn.distributed.ranks import Ranks
+from fastnn.distributed.tree import Tree
+
+SHAPES = {
+    "loss": ((), np.dtype(np.float64)),
+    "W": ((37, 41), np.dtype(np.float32)),
+    "b": ((5,), np.dtype(np.float32)),
+    "none": ((0, 3), np.dtype(np.float32)),
+}
+
+
+def values(shard):
+    generator = np.random.default_rng(shard)
+    return {
+        name: (generator.standard_normal(shape) * 10.0 ** generator.integers(-8, 8, shape)).astype(dtype)
+        for name, (shape, dtype) in SHAPES.items()
+    }
+
+
+def expected(shards):
+    """The tree, written down: neighbours are added until one is left."""
+    level = [values(shard) for shard in range(shards)]
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=True)
+        level = [{name: left[name] + right[name] for name in SHAPES} for left, right in pairs]
+    return {name: value / value.dtype.type(shards) for name, value in level[0].items()}
+
+
+def mean(comm, shards, repeats=2):
+    tree = Tree(Ranks(comm), shards, SHAPES)
+
+    def fill(shard, flat):
+        for name, value in values(shard).items():
+            flat.arrays[name][...] = value
+
+    for _ in range(repeats):
+        result = tree.mean(fill)
+    return {name: value.copy() for name, value in result.arrays.items()}, tree.sent
+
+
+@pytest.mark.parametrize("shards", [1, 2, 4, 8, 16])
+def test_every_number_of_ranks_gives_the_bits_of_the_tree(shards):
+    for size in (1, 2, 4, 8):
+        if shards % size == 0:
+            for actual, _ in on_ranks(size, lambda comm: mean(comm, shards)):
+                for name, array in expected(shards).items():
+                    assert actual[name].tobytes() == array.tobytes(), (size, name)
+
+
+@pytest.mark.parametrize(("size", "share"), [(2, 1), (4, 1.5), (8, 1.75)])
+def test_a_rank_sends_less_than_twice_the_buffer(size, share):
+    length = sum(array.nbytes for array in values(0).values()) - 8
+    short = 8 * (size.bit_length() - 1)  # the loss, sent whole on every level
+    for _, sent in on_ranks(size, lambda comm: mean(comm, 8, repeats=1)):
+        assert abs(sent - short - share * length) < 8 * 3 * 4
+
+
+def test_a_shard_that_raises_leaves_the_tree_usable():
+    calls = []
+
+    def fill(shard, flat):
+        calls.append(shard)
+        if len(calls) == 3:
+            raise ZeroDivisionError
+        for name, value in values(shard).items():
+            flat.arrays[name][...] = value
+
+    def work(comm):
+        tree = Tree(Ranks(comm), 4, SHAPES)
+        with pytest.raises(ZeroDivisionError):
+            tree.mean(fill)
+        return tree.mean(fill).arrays["W"].copy()
+
+    (actual,) = on_ranks(1, work)
+    np.testing.assert_array_equal(actual, expected(4)["W"])
+
+
+def test_a_buffer_holds_its_arrays_by_dtype():
+    flat = Flat(SHAPES)
+    assert [segment.dtype for segment in flat.segments] == [np.float64, np.float32]
+    flat.arrays["b"][...] = 3
+    assert (flat.segments[1] == 3).sum() >= 5
+    assert flat.arrays["none"].shape == (0, 3)
