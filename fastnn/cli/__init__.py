@@ -10,10 +10,11 @@ import warnings
 from collections.abc import Sequence
 
 from fastnn import BackendUnavailable, __version__
+from fastnn.distributed.ranks import RankError
 from fastnn.kernels.dispatch import validation
 from fastnn.output import streams
 
-from . import bench, check, courses, info, plot, predict, resume, sweep, train, warmup
+from . import bench, check, courses, info, plot, predict, ranks, resume, sweep, train, warmup
 from .parser import Parser
 
 _EXAMPLES = """examples:
@@ -32,7 +33,16 @@ _EXAMPLES = """examples:
 The environment variable FASTNN_BACKEND selects the backend of every command.
 `fastnn COMMAND --help` describes a command."""
 
-_EXPECTED = (ValueError, TypeError, OSError, BackendUnavailable, NotImplementedError, MemoryError, OverflowError)
+_EXPECTED = (
+    ValueError,
+    TypeError,
+    OSError,
+    BackendUnavailable,
+    NotImplementedError,
+    MemoryError,
+    OverflowError,
+    RankError,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,6 +71,12 @@ def _run(argv: list[str]) -> int:
         near = validation.suggestion(argv[0], parser.commands) if argv else ""
         parser.error(f"{given}; expected one of {', '.join(parser.commands)}{near}")
     arguments = parser.parse_args(argv)
+    if getattr(arguments, "mpi", False):
+        return ranks.ending_together(lambda: _run_command(arguments))
+    return _run_command(arguments)
+
+
+def _run_command(arguments: argparse.Namespace) -> int:
     name = f"fastnn {arguments.command}"
 
     def show(message, *_):

@@ -12,6 +12,7 @@ from fastnn.output import atomic
 
 from .common import add_common, command
 from .imported import imported_model
+from .ranks import add_mpi, world
 from .run import Run
 from .run_folder import CHECKPOINT, checkpoint_at
 from .settings import DEFAULTS, Settings, data_of_script
@@ -21,6 +22,7 @@ _EXAMPLES = """examples:
   fastnn resume runs/shapes-three-layer-conv                after an interruption
   fastnn resume runs/shapes-three-layer-conv --epochs 10    five more epochs after the first five
   fastnn resume runs/first/checkpoint.h5.prev               from the checkpoint before the last
+  mpiexec -n 2 fastnn resume --mpi runs/first               on two ranks, if it has shards
   fastnn resume run.h5 --data shapes                        the run of a script, on one of fastnn's data sets
   fastnn resume run.h5 --data shapes --model mine:Net       its network is the class Net in mine.py"""
 
@@ -32,6 +34,7 @@ def add_parser(commands: Any) -> None:
         "--epochs", type=int, metavar="N", help="total number of epochs, also for a schedule; default: unchanged"
     )
     add_data(parser)
+    add_mpi(parser)
     add_common(parser, f"default: {VARIABLE}, else that of the run")
 
 
@@ -62,18 +65,19 @@ def run_resume(arguments: argparse.Namespace) -> int:
             f"model and Solver were made; expected a newer one; resume in the script, with Solver.load_state"
         )
 
+    comm = world(arguments)
     backend = arguments.backend or (None if os.environ.get(VARIABLE) else tree.get("backend"))
     with imported_model("resume", arguments.model) as model:
 
         def begin(log: Any) -> Run:
             if settings is None:
-                return _run_of_script(path, tree, arguments, model, log)
-            return _run(path, tree, settings, arguments.epochs, log)
+                return _run_of_script(path, tree, arguments, model, log, comm)
+            return _run(path, tree, settings, arguments.epochs, log, comm)
 
-        return train(begin, arguments, backend)
+        return train(begin, arguments, backend, comm)
 
 
-def _run(path: Path, tree: dict, settings: Settings, epochs: int | None, log: Any) -> Run:
+def _run(path: Path, tree: dict, settings: Settings, epochs: int | None, log: Any, comm: Any) -> Run:
     """Resume a run of `fastnn train`."""
     from fastnn.solver import Solver
 
@@ -81,22 +85,22 @@ def _run(path: Path, tree: dict, settings: Settings, epochs: int | None, log: An
         settings = dataclasses.replace(settings, epochs=epochs)
     data = settings.load_data()
     if tree["schema"] == 1:
-        solver = settings.build_solver(data)
+        solver = settings.build_solver(data, comm=comm)
         solver.load_state(tree["solver"])
     else:
         changed = {} if epochs is None else {"num_epochs": epochs, "schedule": settings.build_schedule()}
-        solver = Solver.resume(path, data, on_nonfinite="raise", **changed)
+        solver = Solver.resume(path, data, on_nonfinite="raise", comm=comm, **changed)
     run = Run(solver, data, settings.data, get_backend(), path.parent / CHECKPOINT, settings, log)
     run.check_unfinished()
     return run
 
 
-def _run_of_script(path: Path, tree: dict, arguments: argparse.Namespace, model: Any, log: Any) -> Run:
+def _run_of_script(path: Path, tree: dict, arguments: argparse.Namespace, model: Any, log: Any, comm: Any) -> Run:
     from fastnn.solver import Solver
 
     data = data_of_script("resume", tree, path, arguments.data, arguments.data_root)
     changed = {} if arguments.epochs is None else {"num_epochs": arguments.epochs}
-    solver = Solver.resume(path, data, model=model, on_nonfinite="raise", **changed)
+    solver = Solver.resume(path, data, model=model, on_nonfinite="raise", comm=comm, **changed)
     file = path.with_name(path.name.removesuffix(".prev"))
     given = {"--data": arguments.data, "--data-root": arguments.data_root, "--model": arguments.model}
     options = [word for name, value in given.items() if value is not None for word in (name, value)]

@@ -48,15 +48,18 @@ class Run:
         self.checkpoint, self.settings, self.log = checkpoint, settings, log
         self.options = options
         self.model = solver.model
-        self.on_terminal = sys.stderr.isatty()
+        self.is_first = solver.comm.rank == 0
+        self.on_terminal = self.is_first and sys.stderr.isatty()
         self.step_seconds: list[float] = []
-        solver.callbacks.append(self._after_iteration)
+        if self.is_first:
+            solver.callbacks.append(self._after_iteration)
         solver.verbose = not self.on_terminal
         per_epoch = solver.iterations_per_epoch
         if settings is not None:
             solver.print_every = max(n for n in (1, 2, 5, 10, 20, 50, 100) if n == 1 or 8 * n <= per_epoch)
         self.total = solver.start_iteration + solver.num_epochs * per_epoch
-        check_writable("train", self.folder)
+        if self.is_first:
+            check_writable("train", self.folder)
         self._bar: Any = None
         self._evaluations = len(solver.val_acc_history)
         self._saved_at = self._step_began = 0.0
@@ -114,17 +117,21 @@ class Run:
                 + schedule
                 + ("" if solver.transform is None else ", augmented"),
             ),
+            *([("ranks", f"{solver.comm.size}, for {solver.shards} shards of a batch")] if solver.shards > 1 else []),
         ]
 
     def train(self) -> float:
         """Train to the end, saving after each epoch; return the seconds needed."""
         began = self._saved_at = self._step_began = time.perf_counter()
-        with locks.reserved(self.checkpoint), self._progress(), contextlib.redirect_stdout(self.log):
+        lock = locks.reserved(self.checkpoint) if self.is_first else contextlib.nullcontext()
+        with lock, self._progress(), contextlib.redirect_stdout(self.log):
             self.solver.train()
         return time.perf_counter() - began
 
     def save(self) -> None:
-        """Save the checkpoint, delaying Ctrl-C until that is done."""
+        """Save the checkpoint on the first rank, delaying Ctrl-C until that is done."""
+        if not self.is_first:
+            return
         with interrupts.delayed():
             settings = {} if self.settings is None else {"settings": dataclasses.asdict(self.settings)}
             self.solver.save(self.checkpoint, **settings)

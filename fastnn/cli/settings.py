@@ -98,6 +98,7 @@ class Settings:
     sampling: str = "with_replacement"
     early_stopping: int | None = None
     augment: bool = False
+    shards: int = 1
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace, defaults: dict[str, dict] = DEFAULTS) -> "Settings":
@@ -113,6 +114,9 @@ class Settings:
             given["data_root"] = str(Path(os.path.expanduser(arguments.data_root)).resolve())
         given["seed"] = checks.integer(arguments.command, "seed", arguments.seed, minimum=0)
         usual = {**defaults[arguments.data], **MODELS[arguments.model].defaults_on(arguments.data)}
+        if "shards" in given:
+            shards = checks.integer(arguments.command, "shards", given["shards"], minimum=1)
+            usual["batch_size"] = -(-usual["batch_size"] // shards) * shards
         return cls(**{"data_root": None, **usual, **given})
 
     @classmethod
@@ -157,16 +161,17 @@ class Settings:
             "sampling": self.sampling,
             "early_stopping": self.early_stopping,
             "on_nonfinite": "raise",
+            "shards": self.shards,
             "transform": Augment(padding=4, flip=0.5) if self.augment else None,
         }
 
-    def build_solver(self, data: dict, verbose: bool = False) -> Any:
-        """A new model and the Solver that trains it; equal settings give equal results."""
+    def build_solver(self, data: dict, verbose: bool = False, comm: Any = None) -> Any:
+        """A new model and the Solver that trains it, on the ranks of comm; equal settings give equal results."""
         from fastnn.solver import Solver
 
         model_seed, solver_seed = map(np.random.default_rng, np.random.SeedSequence(self.seed).spawn(2))
         model = self.build_model(model_seed, data)
-        return Solver(model, data, seed=solver_seed, verbose=verbose, **self.solver_arguments())
+        return Solver(model, data, seed=solver_seed, verbose=verbose, comm=comm, **self.solver_arguments())
 
     def build_schedule(self) -> Any:
         """The schedule, with lengths that suit the number of epochs, or None."""

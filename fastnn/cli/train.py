@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from fastnn import get_backend, use_backend
+from fastnn.distributed.communicator import Communicator
 from fastnn.kernels.dispatch.switch import VARIABLE
 from fastnn.training.sampling import METHODS
 
 from .common import add_common, add_settings, command, numbered, prepare, say_to, typed
 from .models import exceptions
+from .ranks import add_mpi, log_of, world
 from .run import Run
 from .run_folder import CHECKPOINT
 from .settings import DEFAULTS, SCHEDULES, Settings
@@ -25,6 +27,7 @@ _TRAIN_EXAMPLES = """examples:
   fastnn train --model two-layer --hidden-dim 200 --learning-rate 3e-4
   fastnn train --epochs 10 --schedule one-cycle --sampling epoch
   fastnn train --data cifar10 --num-train 1000 --epochs 20 --backend vectorized
+  mpiexec -n 4 fastnn train --mpi --shards 8
 Ctrl-C saves the state of the run; `fastnn resume FOLDER` resumes it."""
 
 _SCHEDULE_HELP = """further factor for the learning rate: step: times 1/10 after each third of the epochs; exponential:
@@ -51,20 +54,31 @@ def add_parser(commands: Any) -> None:
     )
     add("--early-stopping", type=int, metavar="N", help="stop after N epochs without a better validation accuracy")
     add_settings(parser, DEFAULTS)
+    add(
+        "--shards",
+        type=int,
+        metavar="N",
+        help="equal parts of each batch, a power of two, with which any number of ranks gives the same bits; default: "
+        "the number of ranks, with a batch size that divides, if none is given",
+    )
+    add_mpi(parser)
     add_common(parser, f"default: {VARIABLE}")
 
 
 def run_train(arguments: argparse.Namespace) -> int:
     """Train from the beginning; return the exit code."""
+    comm = world(arguments)
+    arguments.shards = comm.size if arguments.shards is None else arguments.shards
     settings = Settings.from_arguments(arguments)
-    checkpoint = _new_folder(arguments.out, settings) / CHECKPOINT
+    folder = Path() if comm.rank else _new_folder(arguments.out, settings)
+    checkpoint = folder / CHECKPOINT
 
     def begin(log: Any) -> Run:
         data = settings.load_data()
-        solver = settings.build_solver(data)
+        solver = settings.build_solver(data, comm=comm)
         return Run(solver, data, settings.data, get_backend(), checkpoint, settings, log)
 
-    return train(begin, arguments, arguments.backend)
+    return train(begin, arguments, arguments.backend, comm)
 
 
 def _new_folder(out: str | None, settings: Settings) -> Path:
@@ -83,31 +97,40 @@ def _new_folder(out: str | None, settings: Settings) -> Path:
     return folder
 
 
-def train(begin: Callable[[Any], Run], arguments: argparse.Namespace, backend: str | None) -> int:
-    """Train on a backend and print a report; return the exit code. begin: function that makes the Run, given a log."""
-    log = sys.stderr if arguments.json else sys.stdout
-    say = say_to(log)
+def train(begin: Callable[[Any], Run], arguments: argparse.Namespace, backend: str | None, comm: Communicator) -> int:
+    """Train on a backend and print a report; return the exit code.
 
-    with use_backend(backend) if backend else contextlib.nullcontext():
-        run = begin(log)
-        for label, text in run.introduction():
-            say(label, text)
-        warm_up = prepare(copy.deepcopy(run.model), _arguments(run.solver), run.data, log)
-        try:
-            seconds = run.train()
-        except KeyboardInterrupt:
-            run.save()
-            print(file=log)
-            say("interrupted", f"after {run.solver.iteration} of {run.total} steps")
-            say("saved", str(run.checkpoint))
-            say("resume with", typed(*run.resume_command))
-            return 130
-        except FloatingPointError as error:
-            run.save()
+    begin: function that makes the Run, given a log; comm: the ranks, of which the first reports and saves
+    """
+    switched = use_backend(backend) if backend else contextlib.nullcontext()
+    with log_of(comm, sys.stderr if arguments.json else sys.stdout) as log, switched:
+        return _train(begin, arguments, comm, log)
+
+
+def _train(begin: Callable[[Any], Run], arguments: argparse.Namespace, comm: Communicator, log: Any) -> int:
+    say = say_to(log)
+    run = begin(log)
+    for label, text in run.introduction():
+        say(label, text)
+    warm_up = prepare(copy.deepcopy(run.model), _arguments(run.solver), run.data, log)
+    try:
+        seconds = run.train()
+    except KeyboardInterrupt:
+        run.save()
+        print(file=log)
+        say("interrupted", f"after {run.solver.iteration} of {run.total} steps")
+        say("saved", str(run.checkpoint))
+        say("resume with", typed(*run.resume_command))
+        return 130
+    except FloatingPointError as error:
+        run.save()
+        if comm.rank == 0:
             print(f"fastnn {arguments.command}: {error}", file=sys.stderr)
             print(f"The best parameters so far are in {run.checkpoint}", file=sys.stderr)
-            return 1
-        result = {**run.result(arguments.command), "seconds": seconds, "warm_up_seconds": warm_up}
+        return 1
+    if comm.rank:
+        return 0
+    result = {**run.result(arguments.command), "seconds": seconds, "warm_up_seconds": warm_up}
     _report(result, run, say)
     if arguments.json:
         print(json.dumps(result, indent=2))

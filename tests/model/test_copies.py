@@ -27,6 +27,7 @@ from fastnn.benchmarking import measure
 from fastnn.benchmarking import report as benchmark_report
 from fastnn.checkpoint import config
 from fastnn.classifiers import course_layers, two_layer_net
+from fastnn.distributed.ranks import RankError
 from fastnn.nn import named_arrays, state_dict
 from fastnn.solver import Solver
 from fastnn.testing.conformance import cases, compare, specs
@@ -140,6 +141,7 @@ EXAMPLES = {
     "Extreme": lambda: autograd.Tensor(np.ones((2, 3))).max(1),
     "ReseedingDropout": lambda: course_layers.ReseedingDropout(0.5, 3),
     "Stopped": lambda: nonfinite.Stopped("Solver: loss = nan in iteration 1", float("nan")),
+    "RankError": lambda: RankError("Solver: rank 1 of 2 failed (OSError: ...)"),
     "NotDescribed": lambda: config.NotDescribed("the function f"),
     "Case": lambda: next(cases.drawn(specs.FUNCTIONS["relu_forward"], "float64", {}, 0, 1)),
     "Function": lambda: specs.FUNCTIONS["relu_forward"],
@@ -163,6 +165,7 @@ OTHERS = {
     "Stream",  # around one that is open
     "Fusion",  # an attribute of a class
     "Node",  # on a tape, until `backward`
+    "DataParallel", "Flat", "MPICommunicator", "Ranks", "Single", "Tree",  # a copy of a Solver has no other ranks
     "Case",  # of the gradient doctor and of benchmarks; that of `check_kernel` has an example
 }  # fmt: skip
 
