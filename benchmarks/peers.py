@@ -142,16 +142,8 @@ def torch_step(
     model = network.build(np.random.default_rng(0))
     peer, loss, size = twin(model).to(device), torch_loss(model), network.solver_arguments()["batch_size"]
     X, y = (torch.from_numpy(data[name]).to(device) for name in ("X_train", "y_train"))
-    rule, common = network.training["update_rule"], {"lr": rate, "weight_decay": model.reg, "fused": fused or None}
-    optimiser: torch.optim.Optimizer
-    if rule == "adam":
-        optimiser = torch.optim.Adam(peer.parameters(), **common, **options)
-    elif rule == "nesterov":
-        optimiser = torch.optim.SGD(peer.parameters(), momentum=0.9, nesterov=True, **common)
-    elif rule == "sgd":
-        optimiser = torch.optim.SGD(peer.parameters(), **common)
-    else:
-        raise ValueError(f"torch_step: {rule!r} has no PyTorch equivalent here; expected a rule of the table; add it")
+    common = {"lr": rate, "weight_decay": model.reg, "fused": fused or None}
+    optimiser = optimiser_of(network.training["update_rule"], peer, common, options)
 
     def forward(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return loss(peer(images), labels)
@@ -162,6 +154,38 @@ def torch_step(
         places = torch.randint(len(X), (size,), device=device)
         optimiser.zero_grad()
         run(X[places], y[places]).backward()
+        optimiser.step()
+
+    return step
+
+
+def optimiser_of(rule: str, peer: torch_nn.Module, common: dict[str, Any], of_adam: dict[str, Any]) -> Any:
+    """The optimiser of an update rule, with options for all and for Adam."""
+    if rule == "adam":
+        return torch.optim.Adam(peer.parameters(), **common, **of_adam)
+    if rule == "nesterov":
+        return torch.optim.SGD(peer.parameters(), momentum=0.9, nesterov=True, **common)
+    if rule == "sgd":
+        return torch.optim.SGD(peer.parameters(), **common)
+    raise ValueError(f"torch_step: {rule!r} has no PyTorch equivalent here; expected a rule of the table; add it")
+
+
+def parallel_step(
+    network: Network, rate: float, data: dict[str, np.ndarray], rank: int, size: int
+) -> Callable[[], Any]:
+    """A training step of DistributedDataParallel: each rank draws its part of the batch, with fused optimisers."""
+    model = network.build(np.random.default_rng(0))
+    peer, loss = torch_nn.parallel.DistributedDataParallel(twin(model)), torch_loss(model)
+    common = {"lr": rate, "weight_decay": model.reg, "fused": True}
+    optimiser = optimiser_of(network.training["update_rule"], peer, common, {})
+    X, y = (torch.from_numpy(data[name]) for name in ("X_train", "y_train"))
+    images = network.solver_arguments()["batch_size"] // size
+    generator = torch.Generator().manual_seed(rank)
+
+    def step() -> None:
+        places = torch.randint(len(X), (images,), generator=generator)
+        optimiser.zero_grad()
+        loss(peer(X[places]), y[places]).backward()
         optimiser.step()
 
     return step

@@ -33,16 +33,19 @@ def noise(network: Network) -> dict[str, np.ndarray]:
     return data
 
 
-def solver_step(network: Network, data: dict[str, np.ndarray], as_module: bool = False) -> Callable[[], Any]:
+def solver_step(
+    network: Network, data: dict[str, np.ndarray], as_module: bool = False, **options: Any
+) -> Callable[[], Any]:
     """An iteration of Solver without augmentation: draw a batch, gradients, update, checks, histories, snapshots.
 
     as_module: train the network as a Module with nothing but `forward`
+    options: further keyword arguments of Solver
     A snapshot is taken before the first and every two hundredth iteration, as in training.
     """
     arguments = {**network.solver_arguments(), "transform": None, "schedule": None}
     arguments["optim_config"] = {**arguments["optim_config"], "learning_rate": RATE}
     model: Any = network.build(np.random.default_rng(0))
-    return Solver(AsModule(model) if as_module else model, data, seed=0, verbose=False, **arguments)._iterate
+    return Solver(AsModule(model) if as_module else model, data, seed=0, verbose=False, **arguments, **options)._iterate
 
 
 def peers(network: Network, fused: bool) -> dict[str, Callable[[], Any]]:

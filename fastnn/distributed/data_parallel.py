@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from fastnn.augment import Augment
+from fastnn.devices import is_ours
 from fastnn.kernels import augment
 from fastnn.kernels.dispatch import arrays, validation
 from fastnn.nn.dropout import of_shard
+from fastnn.nn.module import Module
 from fastnn.output.streams import say
 
 from . import agreement, cores
@@ -59,7 +61,9 @@ class DataParallel:
         self.is_agreed = False
         self.is_evaluating = False  # an evaluation of which each rank does a part
         self._is_finite = True  # the losses of this rank's shards
+        self._global_state = (0, 0)  # of NumPy's random numbers, after the batch was drawn
         self._tree: Tree | None = None
+        self._gives_new = isinstance(solver.model, Module) and is_ours(solver.model)  # gradients are new arrays
         self._images, self._labels = np.empty(0), np.empty(0)
         self._epoch_began, self._waited = time.perf_counter(), 0.0
 
@@ -90,7 +94,7 @@ class DataParallel:
         if self._tree is None:
             self._tree = Tree(self.ranks, self.shards, self._shapes())
         held = solver._reading_from["buffers"]
-        checksum, self._is_finite = 0, True
+        checksum, self._is_finite, self._global_state = 0, True, _global_state()
 
         def fill(shard: int, flat: Flat) -> None:
             nonlocal checksum
@@ -133,26 +137,26 @@ class DataParallel:
         rows = slice(number * length, (number + 1) * length)
         if number:
             self._set_buffers(held)
-        before = _global_state()
         with of_shard(shard):
             loss, grads = solver._loss(self._images[rows], self._labels[rows])
         self._is_finite = self._is_finite and math.isfinite(loss)
-        if _global_state() != before:
+        if _global_state() != self._global_state:
             raise ValueError(
                 f"Solver: shards={self.shards} of a batch cannot be computed by a model that draws from NumPy's global "
                 f"random state; expected masks with keys of their own; use nn.Dropout, or pass shards=1"
             )
         validation.keys("Solver", "gradients", grads, required=solver.optim_configs, optional=grads)
         for name in solver.optim_configs:
-            np.copyto(flat.arrays["params", name], arrays.to_numpy(grads[name]), casting="same_kind")
+            flat.put(("params", name), arrays.to_numpy(grads[name]), self._gives_new)
         buffers = {name: arrays.to_numpy(value) for name, value in solver._buffers.items()}
         checksum = 0
         for name, value in buffers.items():
             if _is_real(value):
-                flat.arrays["buffers", name][...] = value
+                flat.put(("buffers", name), value)
             else:
                 checksum = zlib.crc32(value.tobytes(), checksum)
-        flat.arrays[_LOSS][...], flat.arrays[_STATE][...] = loss, checksum
+        flat.put(_LOSS, np.asarray(loss, np.float64))
+        flat.put(_STATE, np.asarray(checksum, np.float64))
         return checksum
 
     def _shapes(self) -> dict[Any, tuple[tuple[int, ...], np.dtype]]:

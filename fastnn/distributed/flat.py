@@ -1,35 +1,55 @@
-"""Gradients, running statistics and the loss of a shard as one buffer, which is added and sent as a whole."""
+"""Gradients, running statistics and the loss of a shard as a few long arrays, which are added and sent."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-_BLOCK = 1 << 14  # elements that are added and scaled in the cache
+_LARGE = 1 << 20  # bytes of an array that is not copied into a common buffer, if it need not be
+_BLOCK = 1 << 15  # elements that are added and scaled in the cache
 
 
 class Flat:
-    """A buffer for a number of named arrays, which are views of it.
+    """A number of named arrays: short ones of a dtype are views of one buffer, long ones are by themselves.
 
-    shapes: (shape, dtype) of each array by name; those of one dtype lie together
-    segments: the whole buffer, as one array (n,) for each dtype
+    shapes: (shape, dtype) of each array by name
+    arrays: the arrays by name
     """
 
     def __init__(self, shapes: Mapping[Any, tuple[tuple[int, ...], np.dtype]]) -> None:
-        self.arrays: dict[Any, np.ndarray] = {}
-        self.segments: list[np.ndarray] = []
-        dtypes = dict.fromkeys(dtype for _, dtype in shapes.values())
+        sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, (shape, _) in shapes.items()}
+        self._large = [name for name, (_, dtype) in shapes.items() if sizes[name] * dtype.itemsize >= _LARGE]
+        self._own = {name: np.empty(*shapes[name]) for name in self._large}
+        self.arrays: dict[Any, np.ndarray] = dict(self._own)
+        self._common: list[np.ndarray] = []
+        short = {name: value for name, value in shapes.items() if name not in self._own}
+        dtypes = dict.fromkeys(dtype for _, dtype in short.values())
         for dtype in sorted(dtypes, key=lambda dtype: (-dtype.itemsize, dtype.name)):
-            names = [name for name, (_, found) in shapes.items() if found == dtype]
-            lengths = [int(np.prod(shapes[name][0], dtype=np.int64)) for name in names]
-            segment = np.empty(sum(lengths), dtype)
-            ends = np.cumsum(lengths)
-            for name, length, end in zip(names, lengths, ends, strict=True):
-                self.arrays[name] = segment[end - length : end].reshape(shapes[name][0])
-            self.segments.append(segment)
+            names = [name for name, (_, found) in short.items() if found == dtype]
+            common = np.empty(sum(sizes[name] for name in names), dtype)
+            start = 0
+            for name in names:
+                self.arrays[name] = common[start : start + sizes[name]].reshape(shapes[name][0])
+                start += sizes[name]
+            self._common.append(common)
+
+    @property
+    def segments(self) -> list[np.ndarray]:
+        """All elements, as arrays (n,) that share their memory with `arrays`."""
+        return [*self._common, *(self.arrays[name].reshape(-1) for name in self._large)]
+
+    def put(self, name: Any, value: np.ndarray, is_new: bool = False) -> None:
+        """Set an array to a value; if this is a new array that nobody else keeps, a long one takes its place."""
+        if name in self._own:
+            held = self._own[name]
+            is_like = value.dtype == held.dtype and value.shape == held.shape and value.flags.carray
+            self.arrays[name] = value if is_new and is_like else held
+            if is_new and is_like:
+                return
+        np.copyto(self.arrays[name], value, casting="same_kind")
 
     def add(self, other: "Flat") -> None:
-        """Add another buffer of the same shapes, element by element."""
+        """Add the arrays of another one of the same shapes."""
         for mine, given in zip(self.segments, other.segments, strict=True):
             np.add(mine, given, out=mine)
 

@@ -1,5 +1,7 @@
 """The sum over shards: one tree, whatever the number of ranks."""
 
+import functools
+
 import numpy as np
 import pytest
 from thread_ranks import on_ranks
@@ -13,6 +15,7 @@ SHAPES = {
     "W": ((37, 41), np.dtype(np.float32)),
     "b": ((5,), np.dtype(np.float32)),
     "none": ((0, 3), np.dtype(np.float32)),
+    "long": ((600, 500), np.dtype(np.float32)),
 }
 
 
@@ -36,12 +39,12 @@ def expected(shards):
 def mean(comm, shards, repeats=2):
     tree = Tree(Ranks(comm), shards, SHAPES)
 
-    def fill(shard, flat):
+    def fill(is_new, shard, flat):
         for name, value in values(shard).items():
-            flat.arrays[name][...] = value
+            flat.put(name, value, is_new)
 
-    for _ in range(repeats):
-        result = tree.mean(fill)
+    for repeat in range(repeats):
+        result = tree.mean(functools.partial(fill, repeat == 1))
     return {name: value.copy() for name, value in result.arrays.items()}, tree.sent
 
 
@@ -70,7 +73,7 @@ def test_a_shard_that_raises_leaves_the_tree_usable():
         if len(calls) == 3:
             raise ZeroDivisionError
         for name, value in values(shard).items():
-            flat.arrays[name][...] = value
+            flat.put(name, value)
 
     def work(comm):
         tree = Tree(Ranks(comm), 4, SHAPES)
@@ -82,9 +85,22 @@ def test_a_shard_that_raises_leaves_the_tree_usable():
     np.testing.assert_array_equal(actual, expected(4)["W"])
 
 
-def test_a_buffer_holds_its_arrays_by_dtype():
+def test_short_arrays_lie_together_by_dtype():
     flat = Flat(SHAPES)
-    assert [segment.dtype for segment in flat.segments] == [np.float64, np.float32]
-    flat.arrays["b"][...] = 3
+    assert [segment.dtype for segment in flat.segments] == [np.float64, np.float32, np.float32]
+    flat.put("b", np.full(5, 3.0))
     assert (flat.segments[1] == 3).sum() >= 5
     assert flat.arrays["none"].shape == (0, 3)
+
+
+def test_a_long_array_that_is_new_is_not_copied():
+    flat, new = Flat(SHAPES), values(0)["long"]
+    flat.put("long", new, is_new=True)
+    assert flat.arrays["long"] is new
+    assert np.shares_memory(flat.segments[-1], new)
+    for value, is_new in ((new, False), (new.astype(np.float64), True), (new.T.copy().T, True)):
+        flat.put("long", value, is_new)
+        assert not np.shares_memory(flat.arrays["long"], value)
+        np.testing.assert_array_equal(flat.arrays["long"], new)
+    with pytest.raises(TypeError, match="same_kind"):
+        flat.put("b", np.full(5, 1j))
