@@ -40,7 +40,7 @@ QUICK = {
 # The files that take longest. Under pytest-xdist they come first, so that no worker begins one when the others end.
 SLOW = (
     "test_cuda", "test_code_cache", "test_notebook_fully_connected", "test_notebook_convolutional",
-    "test_checkpoint_kills", "test_autograd_graphs",
+    "test_checkpoint_kills", "test_autograd_graphs", "test_mpi",
 )  # fmt: skip
 
 

@@ -39,15 +39,15 @@ def share_state(ranks: Ranks, solver: Any) -> None:
 
 
 def check_equal(ranks: Ranks, solver: Any) -> None:
-    """Raise ValueError on all ranks if parameters, buffers or states of the update rule differ."""
+    """Raise ValueError on all ranks if parameters, buffers, states of the update rule or random numbers differ."""
     state = {"params": solver.model.params, "buffers": solver._buffers, "optim_configs": solver.optim_configs}
-    found = ranks.gather(digest(state))
+    found = ranks.gather(digest({**state, "generator": rng.get_state(solver._generator)}))
     for rank, other in enumerate(found):
         if other != found[0]:
             raise ValueError(
-                f"Solver: the parameters of rank {rank} differ from those of rank 0 after iteration "
-                f"{solver.iteration}; expected equal bits; use machines with the same processors, change parameters "
-                f"in callbacks on all ranks alike, and resume from the last checkpoint"
+                f"Solver: parameters or random numbers of rank {rank} differ from those of rank 0 after iteration "
+                f"{solver.iteration}; expected equal bits; use machines with the same processors, let callbacks do on "
+                f"all ranks what changes parameters or draws numbers, and resume from the last checkpoint"
             )
 
 

@@ -41,12 +41,16 @@ class Flat:
     def put(self, name: Any, value: np.ndarray, is_new: bool = False) -> None:
         """Set an array to a value; if this is a new array that nobody else keeps, a long one takes its place."""
         if name in self._own:
-            held = self._own[name]
-            is_like = value.dtype == held.dtype and value.shape == held.shape and value.flags.carray
-            self.arrays[name] = value if is_new and is_like else held
-            if is_new and is_like:
+            self.arrays[name] = self._own[name]
+            if is_new and self._fits(value, self._own[name]):
+                self.arrays[name] = value
                 return
         np.copyto(self.arrays[name], value, casting="same_kind")
+
+    def _fits(self, value: np.ndarray, held: np.ndarray) -> bool:
+        """Whether a value can take the place of an array; not if it already is another one, or may share memory."""
+        is_like = value.dtype == held.dtype and value.shape == held.shape and value.flags.carray
+        return is_like and value.base is None and all(value is not self.arrays[name] for name in self._large)
 
     def add(self, other: "Flat") -> None:
         """Add the arrays of another one of the same shapes."""

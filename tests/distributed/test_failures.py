@@ -116,16 +116,21 @@ def test_all_ranks_begin_with_the_parameters_of_the_first():
         assert bits(solver) == bits(expected)
 
 
-def test_parameters_that_differ_are_found_at_a_checkpoint(tmp_path):
+@pytest.mark.parametrize("what", ["parameters", "random numbers"])
+def test_ranks_that_come_to_differ_are_found_at_a_checkpoint(tmp_path, what):
     def change(solver):
-        solver.model.params["0.weight"][0] += 1e-3
+        if what == "parameters":
+            solver.model.params["0.weight"][0] += 1e-3
+        else:
+            solver.check_accuracy(solver.X_train, solver.y_train, 5)
 
     def work(comm):
         return ending(comm, change, checkpoint_name=tmp_path / "run.h5", checkpoint_every=2)
 
     for error in on_ranks(2, work):
         assert isinstance(error, ValueError)
-        assert "the parameters of rank 1 differ from those of rank 0 after iteration 2; expected equal" in str(error)
+        text = "parameters or random numbers of rank 1 differ from those of rank 0 after iteration 2; expected equal"
+        assert text in str(error)
 
 
 def test_a_counter_of_images_cannot_be_combined():

@@ -16,6 +16,7 @@ SHAPES = {
     "b": ((5,), np.dtype(np.float32)),
     "none": ((0, 3), np.dtype(np.float32)),
     "long": ((600, 500), np.dtype(np.float32)),
+    "longer": ((700, 500), np.dtype(np.float32)),
 }
 
 
@@ -87,7 +88,7 @@ def test_a_shard_that_raises_leaves_the_tree_usable():
 
 def test_short_arrays_lie_together_by_dtype():
     flat = Flat(SHAPES)
-    assert [segment.dtype for segment in flat.segments] == [np.float64, np.float32, np.float32]
+    assert [segment.dtype for segment in flat.segments] == [np.float64, np.float32, np.float32, np.float32]
     flat.put("b", np.full(5, 3.0))
     assert (flat.segments[1] == 3).sum() >= 5
     assert flat.arrays["none"].shape == (0, 3)
@@ -97,10 +98,21 @@ def test_a_long_array_that_is_new_is_not_copied():
     flat, new = Flat(SHAPES), values(0)["long"]
     flat.put("long", new, is_new=True)
     assert flat.arrays["long"] is new
-    assert np.shares_memory(flat.segments[-1], new)
-    for value, is_new in ((new, False), (new.astype(np.float64), True), (new.T.copy().T, True)):
+    assert np.shares_memory(flat.segments[-2], new)
+    unfit = new.astype(np.float64), new.T.copy().T, new[:]
+    for value, is_new in ((new, False), *((value, True) for value in unfit)):
         flat.put("long", value, is_new)
         assert not np.shares_memory(flat.arrays["long"], value)
         np.testing.assert_array_equal(flat.arrays["long"], new)
     with pytest.raises(TypeError, match="same_kind"):
         flat.put("b", np.full(5, 1j))
+
+
+def test_an_array_that_is_two_gradients_is_copied_once():
+    shapes = {name: ((600, 500), np.dtype(np.float32)) for name in "AB"}
+    flat, both = Flat(shapes), np.ones((600, 500), np.float32)
+    flat.put("A", both, is_new=True)
+    flat.put("B", both, is_new=True)
+    flat.add(flat)
+    assert (flat.arrays["A"] == 2).all()
+    assert (flat.arrays["B"] == 2).all()

@@ -29,8 +29,6 @@ def last(callback):
 
 def start(size, script, folder, *, runner=("-m", "mpi4py"), **environment):
     """Start `size` processes of a script, in a folder."""
-    if not MPIEXEC.exists():
-        pytest.skip("mpiexec is not in this environment")
     path = folder / f"program{len(list(folder.glob('program*.py')))}.py"
     path.write_text(PROGRAM.format(helpers=str(HELPERS), script=script))
     return launch(size, [sys.executable, *runner, str(path)], folder, **environment)
@@ -38,6 +36,8 @@ def start(size, script, folder, *, runner=("-m", "mpi4py"), **environment):
 
 def launch(size, command, folder, **environment):
     """Start `size` processes of a command, in a folder."""
+    if not MPIEXEC.exists():
+        pytest.skip("mpiexec is not in this environment: mpich has no wheel here")
     return subprocess.Popen(
         [str(MPIEXEC), "-n", str(size), *command],
         cwd=folder,
