@@ -20,7 +20,7 @@ def compare(ranks: Ranks, solver: Any) -> None:
     """Raise ValueError on all ranks if they differ in what their results depend on."""
     found = ranks.gather(_description(solver))
     for rank, other in enumerate(found):
-        names = [name for name, value in found[0].items() if other.get(name) != value]
+        names = [name for name, value in found[0].items() if digest(other.get(name)) != digest(value)]
         if names:
             values = ", ".join(f"{name} {brief(other.get(name))} ({brief(found[0][name])} on rank 0)" for name in names)
             raise ValueError(

@@ -58,7 +58,7 @@ class Ranks:
             self._listen()
             if now > due and not told:
                 self._tell("waits")
-                due, told = due + _COLLECTING, True
+                due, told = now + _COLLECTING, True
             elif now > due:
                 self._report(now - began)
                 due = now + (now - began)

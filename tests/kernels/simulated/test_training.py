@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sharded_runs
 
 import fastnn
 from fastnn.classifiers import (
@@ -42,6 +43,18 @@ def test_three_steps_have_the_losses_of_the_processor(network, rule):
         losses[backend] = solver.loss_history
     assert len(losses["cuda"]) == 3
     np.testing.assert_allclose(losses["cuda"], losses["njit"], rtol=1e-5)
+
+
+def test_shards_on_the_gpu_have_the_losses_of_the_processor():
+    losses = {}
+    for backend in ("cuda", "vectorized"):
+        with use_backend(backend):
+            solver = sharded_runs.make(shards=2, batch_size=4, num_epochs=1, num_train_samples=4)
+            solver.num_epochs, solver.iterations_per_epoch = 1, 2
+            solver.train()
+        losses[backend] = solver.loss_history
+    assert len(losses["cuda"]) == 2
+    np.testing.assert_allclose(losses["cuda"], losses["vectorized"], rtol=1e-5)
 
 
 def linear(kind):
