@@ -40,15 +40,17 @@ def world(arguments: argparse.Namespace) -> Communicator:
 
 def ending_together(run: Callable[[], int]) -> int:
     """Return the exit code of a command with --mpi; if it is not 0, or for an exception, end all ranks."""
+    all_stop = False
     try:
         code = run()
+        all_stop = code in (1, 130)
     except BaseException:
         traceback.print_exc()
         code = 1
     mpi = sys.modules.get("mpi4py.MPI")
     if code and mpi is not None:
         world = mpi.COMM_WORLD
-        if world.Get_rank() and code in (1, 130):  # all ranks stop, so that the first one saves
+        if world.Get_rank() and all_stop:
             time.sleep(_FIRST_SAVES)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
