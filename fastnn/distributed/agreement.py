@@ -16,17 +16,18 @@ from .ranks import Ranks
 _OWN = ("verbose", "print_every", "checkpoint_name", "checkpoint_every", "callbacks")  # may differ between ranks
 
 
-def compare(ranks: Ranks, solver: Any) -> None:
-    """Raise ValueError on all ranks if they differ in what their results depend on."""
+def difference(ranks: Ranks, solver: Any) -> str | None:
+    """What the results depend on and ranks differ in, as a message; None if they do not."""
     found = ranks.gather(_description(solver))
     for rank, other in enumerate(found):
         names = [name for name, value in found[0].items() if digest(other.get(name)) != digest(value)]
         if names:
             values = ", ".join(f"{name} {brief(other.get(name))} ({brief(found[0][name])} on rank 0)" for name in names)
-            raise ValueError(
+            return (
                 f"Solver: rank {rank} differs from rank 0 in {values}; expected the same program, data and versions on "
                 f"all ranks; pass the same arguments, and install the same environment"
             )
+    return None
 
 
 def share_state(ranks: Ranks, solver: Any) -> None:
@@ -38,17 +39,18 @@ def share_state(ranks: Ranks, solver: Any) -> None:
             solver._restore(state)
 
 
-def check_equal(ranks: Ranks, solver: Any) -> None:
-    """Raise ValueError on all ranks if parameters, buffers, states of the update rule or random numbers differ."""
+def inequality(ranks: Ranks, solver: Any) -> str | None:
+    """A message if parameters, buffers, states of the update rule or random numbers differ between ranks, else None."""
     state = {"params": solver.model.params, "buffers": solver._buffers, "optim_configs": solver.optim_configs}
     found = ranks.gather(digest({**state, "generator": rng.get_state(solver._generator)}))
     for rank, other in enumerate(found):
         if other != found[0]:
-            raise ValueError(
+            return (
                 f"Solver: parameters or random numbers of rank {rank} differ from those of rank 0 after iteration "
                 f"{solver.iteration}; expected equal bits; use machines with the same processors, let callbacks do on "
                 f"all ranks what changes parameters or draws numbers, and resume from the last checkpoint"
             )
+    return None
 
 
 def digest(tree: Any) -> bytes:

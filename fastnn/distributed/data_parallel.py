@@ -71,19 +71,15 @@ class DataParallel:
         """Compare the ranks, and give all of them the state of the first."""
         self.solver._recover()
         if self.ranks.size > 1:
-            with self.agreed():
-                agreement.compare(self.ranks, self.solver)
-                agreement.share_state(self.ranks, self.solver)
+            self._raise_on_all(agreement.difference(self.ranks, self.solver))
+            agreement.share_state(self.ranks, self.solver)
         self._epoch_began, self._waited = time.perf_counter(), self.ranks.waited
 
-    @contextlib.contextmanager
-    def agreed(self) -> Iterator[None]:
-        """Errors in this block, but for those of other ranks and interrupts, are raised on all ranks."""
-        try:
-            yield
-        except (ValueError, FloatingPointError):
+    def _raise_on_all(self, problem: str | Exception | None) -> None:
+        """Raise an error that all ranks have found alike, if there is one; for a text, a ValueError."""
+        if problem is not None:
             self.is_agreed = True
-            raise
+            raise ValueError(problem) if isinstance(problem, str) else problem
 
     # ---- an iteration ----
 
@@ -147,7 +143,9 @@ class DataParallel:
             )
         validation.keys("Solver", "gradients", grads, required=solver.optim_configs, optional=grads)
         for name in solver.optim_configs:
-            flat.put(("params", name), arrays.to_numpy(grads[name]), self._gives_new)
+            gradient = arrays.to_numpy(validation.array("Solver", f"gradients[{name!r}]", grads[name]))
+            validation.shape("Solver", f"gradients[{name!r}]", gradient, np.shape(solver.model.params[name]))
+            flat.put(("params", name), gradient, self._gives_new)
         buffers = {name: arrays.to_numpy(value) for name, value in solver._buffers.items()}
         checksum = 0
         for name, value in buffers.items():
@@ -198,18 +196,14 @@ class DataParallel:
 
     def count(self, correct: int, error: Exception | None) -> int:
         """The sum of the counts of all ranks. Raises the first of their errors."""
-        with self.agreed():
-            found = self.ranks.gather((correct, error))
-            for _, failed in found:
-                if failed is not None:
-                    raise failed
+        found = self.ranks.gather((correct, error))
+        self._raise_on_all(next((failed for _, failed in found if failed is not None), None))
         return sum(count for count, _ in found)
 
     def check_equal(self) -> None:
         """Raise ValueError if the parameters, buffers or states of the update rule differ between ranks."""
         if self.ranks.size > 1:
-            with self.agreed():
-                agreement.check_equal(self.ranks, self.solver)
+            self._raise_on_all(agreement.inequality(self.ranks, self.solver))
 
     def end_epoch(self) -> None:
         """Note the share of this epoch that each rank has waited."""

@@ -165,6 +165,17 @@ def test_a_model_that_draws_from_the_global_state_is_refused():
         make(model=model).train()
 
 
+@pytest.mark.parametrize("gradient", [np.ones((1, 3)), 1.0, None])
+def test_a_gradient_of_another_shape(gradient):
+    class Wrong(nn.Sequential):
+        def loss(self, X, y=None):
+            found = super().loss(X, y)
+            return found if y is None else (found[0], {**found[1], "0.bias": gradient})
+
+    with pytest.raises(ValueError, match=r"Solver: gradients\['0.bias'\].shape = .*; expected \(3,\) from"):
+        make(model=Wrong(nn.Linear(72, 3))).train()
+
+
 def test_a_late_rank_is_named(monkeypatch, capfd):
     monkeypatch.setattr(ranks, "_PATIENCE", 0.05)
     monkeypatch.setattr(ranks, "_COLLECTING", 0.1)
