@@ -15,7 +15,7 @@ import numpy as np
 from .communicator import Communicator
 
 _SPINNING = 0.01  # seconds of a wait in which the core is kept
-_PAUSE = 1e-4  # seconds between two looks thereafter
+_PAUSE = 1e-3  # longest pause between two looks thereafter; at most a hundredth of the wait
 _PATIENCE = 3.0  # seconds of a wait until it is reported
 _COLLECTING = 0.7  # seconds in which the reports of other ranks arrive
 
@@ -63,7 +63,7 @@ class Ranks:
                 self._report(now - began)
                 due = now + (now - began)
             if now - began > _SPINNING:
-                time.sleep(_PAUSE)
+                time.sleep(min(_PAUSE, (now - began) / 100))
         if told:
             self._tell("goes on")
         self.waited += time.perf_counter() - began
