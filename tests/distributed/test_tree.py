@@ -20,12 +20,17 @@ SHAPES = {
 }
 
 
-def values(shard):
+@functools.cache
+def drawn(shard):
     generator = np.random.default_rng(shard)
     return {
         name: (generator.standard_normal(shape) * 10.0 ** generator.integers(-8, 8, shape)).astype(dtype)
         for name, (shape, dtype) in SHAPES.items()
     }
+
+
+def values(shard):
+    return {name: value.copy() for name, value in drawn(shard).items()}
 
 
 def expected(shards):
