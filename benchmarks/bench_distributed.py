@@ -36,8 +36,8 @@ from fastnn import environment
 
 NETWORKS = {  # images in a batch, steps in a block
     "conv 64 3x3 - pool - 500 - 10": (500, 3),
-    "residual, 8 convolutions": (128, 5),
-    "(conv-bn-relu-pool) x 3, no penalty": (64, 20),
+    "residual, 8 convolutions": (128, 3),
+    "(conv-bn-relu-pool) x 3, no penalty": (64, 10),
 }
 ONE, STRONG, WEAK, THREADS, DDP = "one thread", "two ranks", "two ranks, weak", "two threads", "DDP"
 WORKER = Path(__file__).with_name("distributed_worker.py")

@@ -21,6 +21,7 @@ from networks import STEPS, Network
 from steps import RATE, noise, solver_step, with_batches_of
 
 _PAUSE = 0.005  # seconds between two looks at the file
+_PATIENCE = 900  # seconds without another turn after which the benchmark must have been killed
 
 
 def network_of(name: str, images: int) -> Network:
@@ -64,6 +65,8 @@ def serve(folder: Path, name: str, is_first: bool, steps: int, work: tuple[Calla
         step()
     done = None
     while (turn := json.loads((folder / "turn").read_text(encoding="utf-8")))[0]:
+        if time.time() - (folder / "turn").stat().st_mtime > _PATIENCE:
+            return
         if turn[0] != name or turn[1] == done:
             time.sleep(_PAUSE)
             continue
