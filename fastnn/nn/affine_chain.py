@@ -37,14 +37,20 @@ class AffineChain:
         for granted because it was so before: arrays can change in place, and be replaced. The bits are those that the
         layers give.
         """
-        step, kind = affine_chain(), type(network)
+        kind = type(network)
         if (
-            step is None
-            or network.loss_function is not softmax_loss
+            network.loss_function is not softmax_loss
             or type(X) is not np.ndarray
             or (kind.forward, kind.backward) != self._methods
             or not _METHODS.isdisjoint(network.__dict__)
         ):
+            return None
+        return self.step(X, y, network._cast)
+
+    def step(self, X: np.ndarray, y: Any, cast: Callable | None = None) -> tuple[float, dict[str, np.ndarray]] | None:
+        """Loss and gradients, or None; see `passes`. cast: converts images of another dtype than the parameters'."""
+        compute = affine_chain()
+        if compute is None:
             return None
         weights, biases = [], []
         dtype = getattr(self._layers[0][0]._params.get("weight"), "dtype", None)
@@ -66,18 +72,20 @@ class AffineChain:
             biases.append(b)
         if dtype not in _FLOATS:
             return None
-        if X.dtype is not dtype:
-            X = network._cast(X)
+        if X.dtype is not dtype and cast is not None:
+            X = cast(X)
+        if type(X) is not np.ndarray or X.dtype != dtype:
+            return None
         if X.ndim < 2 or not X.size or X.size != len(X) * self._layers[0][1][0] or not X.flags.carray:
             return None
         if X.ndim > 2:
             X = X.reshape(len(X), -1)
         if not (type(y) is np.ndarray and y.dtype is _LABELS and y.shape == X.shape[:1] and y.flags.carray):
             y = validation.labels("softmax_loss", "y", y, len(X), self._layers[-1][1][1])
-        return step(X, y, weights, biases, self._shapes, self._relus, self._names)
+        return compute(X, y, weights, biases, self._shapes, self._relus, self._names)
 
 
-def chain_of(layers: Sequence[Module], names: list[str], methods: tuple[Callable, Callable]) -> AffineChain | None:
+def chain_of(layers: Sequence[Module], names: list[str], methods: tuple) -> AffineChain | None:
     """The chain of a network's layers, or None if there are others. Flatten may precede the first, which flattens too.
 
     Subclasses are others, since they may compute something else.

@@ -4,9 +4,12 @@ Inside the `forward` of a Module that is differentiated automatically, `self.con
 is computed as soon as anything about it is read. If a ReLU is the first to ask for it, the ReLU joins the chain, and in
 the end convolution, batch norm, ReLU and pooling are one node of the tape, as they are one step of a Sequential.
 
-Results are those of computing at once. At most one chain waits; it is computed before another layer begins one, before
-a Tensor is changed in place or a mode is, and at the end of `forward`, in the context in which it was called, such as
-`no_grad`. If somebody still holds a result in the middle of the chain, its layers are computed one by one.
+Results are those of computing at once. A chain is computed before another layer begins one, before a Tensor is changed
+in place or a mode is, and at the end of `forward`, in the context in which it was called, such as `no_grad`. If
+somebody still holds a result in the middle of the chain, its layers are computed one by one.
+
+Only an affine layer that follows affine layers begins a chain while that before it goes on waiting: if such chains are
+all that a network computes, `Module.loss` does it in one step, without the tape.
 """
 
 import contextvars
@@ -14,6 +17,7 @@ import weakref
 from typing import Any
 
 from fastnn.autograd import Tensor, apply, is_grad_enabled, tape
+from fastnn.layers import softmax_loss
 
 
 def call(layer: Any, x: Tensor) -> Tensor | None:
@@ -21,14 +25,15 @@ def call(layer: Any, x: Tensor) -> Tensor | None:
     waiting = tape.waiting()
     if waiting is None or tape.detects_anomaly():
         return None
-    if waiting and waiting[0].takes(layer, x):
-        return waiting[0].add(layer)
-    tape.settle()
-    if not layer._fusion.begins((layer,)):
-        return None
-    layer.check(x.data)
+    if waiting and waiting[-1].takes(layer, x):
+        return waiting[-1].add(layer)
+    if not (waiting and waiting[-1].is_followed(layer, x)):
+        tape.settle()
+        if not layer._fusion.begins((layer,)):
+            return None
+        layer.check(x.data)
     waiting.append(Chain(x, waiting))
-    return waiting[0].add(layer)
+    return waiting[-1].add(layer)
 
 
 def compute(layer: Any, x: Tensor) -> Tensor:
@@ -62,6 +67,10 @@ class Chain:
         is_next = self.results[-1]() is x and layer._fusion.begins((*self.layers, layer))
         return is_next and self.context == contextvars.copy_context()
 
+    def is_followed(self, layer: Any, x: Tensor) -> bool:
+        """Whether layer(x) continues affine layers with another one, whose check would find nothing."""
+        return self.results[-1]() is x and layer._fusion.follows(self.layers, layer)
+
     def add(self, layer: Any) -> Tensor:
         result = _deferred(self)
         self.layers.append(layer)
@@ -70,8 +79,8 @@ class Chain:
 
     def compute(self) -> None:
         """Compute the results that somebody holds, and what the layers do besides."""
-        if self.waiting and self.waiting[0] is self:
-            self.waiting.clear()
+        if self in self.waiting:
+            self.waiting.remove(self)
         self.context.run(self._compute)
 
     def _compute(self) -> None:
@@ -82,6 +91,42 @@ class Chain:
             x = compute(layer, x)
             if one is not None:
                 _fill(one, x)
+
+
+def affine_loss(module: Any, given: Tensor, out: Tensor, y: Any) -> tuple[Any, dict[str, Any]] | None:
+    """The softmax loss of a module and the gradients of its parameters, if what waits is all that it computes.
+
+    given: the Tensor with which the first layer was called; out: the result of the last one
+    Returns None, and computes nothing, if the tape has to do it.
+    """
+    layers, result, chains = [], given, tape.waiting() or []
+    for chain in chains:
+        if chain.input is not result:
+            return None
+        layers += chain.layers
+        result = chain.results[-1]()
+    if result is not out or module.loss_function is not softmax_loss:
+        return None
+    context, tensors = contextvars.copy_context(), module._tensors()
+    if not all(chain.context == context for chain in chains):
+        return None
+    names = {id(one): name for name, one in tensors.items() if one.requires_grad}
+    order = [names.pop(id(one), "") for layer in layers for one in layer._tensors().values()]
+    if names or "" in order or len(order) != len(tensors):
+        return None
+    affine = layers[0]._fusion.affine(layers, order, ())
+    found = None if affine is None else affine.step(given.data, y)
+    return None if found is None else (found[0], {name: found[1][name] for name in tensors})
+
+
+def forget() -> None:
+    """Compute nothing of what waits but the results that somebody holds. The caller must hold none."""
+    waiting: Any = tape.waiting()
+    results = [result for chain in waiting for result in chain.results]
+    waiting.clear()  # the last references to chains, unless a result is held
+    for result in results:
+        if (held := result()) is not None and type(held) is Deferred:
+            _chain(held).compute()
 
 
 # ---- the Tensor ----

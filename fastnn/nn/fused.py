@@ -9,6 +9,7 @@ import numpy as np
 from fastnn import layer_utils
 
 from .activations import ReLU
+from .affine_chain import chain_of
 from .hierarchy import Fusion
 from .layers import Conv2d, Linear, MaxPool2d, Parametric
 from .module import Module
@@ -144,4 +145,10 @@ def _combined(layers: Sequence[Any]) -> Fused | None:
     return Fused(*layers) if tuple(map(type, layers)) in FUSED else None
 
 
-Module._fusion = Fusion(_begins, _combined)
+def _follows(layers: Sequence[Any], layer: Any) -> bool:
+    """Whether an affine layer follows these, which are affine and have as many outputs as it has inputs."""
+    is_affine = type(layer) is Linear and tuple(map(type, layers)) in ((Linear,), (Linear, ReLU))
+    return is_affine and layer.in_features == layers[0].out_features
+
+
+Module._fusion = Fusion(_begins, _combined, _follows, chain_of)

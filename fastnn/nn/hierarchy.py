@@ -11,10 +11,14 @@ class Fusion(NamedTuple):
 
     begins: whether a kernel begins with some layers
     combined: the one layer that computes some layers, of which `begins` is true, or None
+    follows: whether an affine layer follows affine layers
+    affine: makes the AffineChain of all layers of a network
     """
 
     begins: Callable[[Sequence[Any]], bool]
     combined: Callable[[Sequence[Any]], Any]
+    follows: Callable[[Sequence[Any], Any], bool]
+    affine: Callable[..., Any]
 
 
 class Hierarchy:

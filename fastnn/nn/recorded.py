@@ -92,7 +92,14 @@ def _checked(module: Any, out: Any) -> Any:
 
 def passes(module: Any, x: Any, y: Any) -> tuple[Any, dict[str, Any]]:
     """Return the loss without its penalty, and the gradients of all parameters."""
-    scores, cache = forward(module, x, False)
+    given, is_outermost = _tensor(module, validation.array(type(module).__name__, "X", x)), tape.waiting() is None
+    with _recording(module):
+        out = module.forward(given)
+        if is_outermost and type(out) is deferred.Deferred and (found := deferred.affine_loss(module, given, out, y)):
+            del out
+            deferred.forget()
+            return found
+    scores, cache = _result(module, x, given, out)
     loss, dscores = module.loss_function(scores, y)
     return loss, backward(module, dscores, cache, False)[1]
 
@@ -102,9 +109,20 @@ def forward(module: Any, x: Any, need_dx: bool) -> tuple[Any, Any]:
     given = _tensor(module, validation.array(type(module).__name__, "X", x))
     if need_dx and given.dtype.kind == "f":
         given.requires_grad = True
+    with _recording(module):
+        out = module.forward(given)
+    return _result(module, x, given, out)
+
+
+@contextlib.contextmanager
+def _recording(module: Any) -> Iterator[None]:
     placed = _placed(module) if arrays.computes_on_gpu() else contextlib.nullcontext()
     with enable_grad(), placed, tape.deferring():
-        out = module.forward(given)
+        yield
+
+
+def _result(module: Any, x: Any, given: Tensor, out: Any) -> tuple[Any, Any]:
+    """Check what a module returned; return its array, in the memory of x, and the cache for `backward`."""
     if not isinstance(out, Tensor):
         _checked(module, (out,) if type(out) in (tuple, list, dict) else out)
         raise TypeError(
