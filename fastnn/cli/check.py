@@ -11,7 +11,7 @@ from fastnn.kernels import FORMER_NAMES, OPERATIONS
 from fastnn.kernels.dispatch import validation
 from fastnn.output import atomic
 
-from . import common
+from . import common, course_check
 from .imported import imported
 
 _EXAMPLES = """examples:
@@ -19,6 +19,7 @@ _EXAMPLES = """examples:
   fastnn check --backend njit --operation conv2d pool2d
   fastnn check --kernel mine:my_conv --like conv2d_forward
                                                 a kernel of yours, in mine.py
+  fastnn check --course layers.py               a student's file, function by function, with points
   fastnn check --cases 500 --seed 1             more cases, from another seed
   fastnn check --json support.json              the matrix, and all results as JSON
 
@@ -30,13 +31,14 @@ _SIMULATED = 4  # cases on the simulator, where each takes a second
 
 
 def add_parser(commands: Any) -> None:
-    summary = "compare the kernels of every backend, or your own, with the naive loops"
+    summary = "compare the kernels of every backend, your own, or a student's layers with the naive loops"
     add = common.command(commands, "check", summary, _EXAMPLES, run_check).add_argument
     add("--backend", nargs="+", metavar="NAME", help="default: all available ones")
     names = (*OPERATIONS, *FORMER_NAMES)
     add("--operation", nargs="+", choices=names, metavar="NAME", help="default: all of " + ", ".join(OPERATIONS))
     add("--kernel", metavar="MODULE:FUNCTION", help="a kernel of yours, in a module of this folder")
     add("--like", metavar="FUNCTION", help="the public function that it implements, such as conv2d_forward")
+    course_check.add_options(add)
     add("--cases", type=int, metavar="N", help="cases for each function, backend and dtype")
     add("--seed", type=int, default=0, metavar="N", help="default %(default)s")
     add("--json", metavar="FILE", help="write the results to a file; - prints them instead of the matrix")
@@ -44,6 +46,9 @@ def add_parser(commands: Any) -> None:
 
 def run_check(arguments: argparse.Namespace) -> int:
     """Check backends, or a kernel; return the exit code, 1 if something is wrong."""
+    if arguments.course:
+        return course_check.run(arguments)
+    course_check.refuse_options(arguments)
     if arguments.kernel or arguments.like:
         return _check_kernel(arguments)
     from fastnn.testing.conformance import support_matrix

@@ -6,6 +6,7 @@ pytest fixture of the same name.
     compare          `assert_same`, `against_naive`, `tolerance`
     conformance      `check_kernel`, and `fastnn check`
     gradient_doctor  `fastnn.gradient_check.diagnose`
+    grading          `fastnn check --course`
 """
 
 from typing import TYPE_CHECKING, Any

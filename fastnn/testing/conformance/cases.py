@@ -35,7 +35,10 @@ class Case(NamedTuple):
     @property
     def terms(self) -> int:
         """Upper bound on the number of terms in a sum, statistics and penalties included."""
-        return 50 * max((value.size for value in self.arguments.values() if isinstance(value, np.ndarray)), default=1)
+        allowed = getattr(self.function, "allowed_terms", 50)
+        return allowed * max(
+            (value.size for value in self.arguments.values() if isinstance(value, np.ndarray)), default=1
+        )
 
 
 def drawn(function: Function, dtype: str, fixed: Plan, seed: int, count: int) -> Iterator[Case]:

@@ -71,7 +71,14 @@ def _of_form(case: Case, fault: Fault) -> Iterator[Cause]:
         if "SH" in case.plan and shape == _rounded_up(case, wanted):
             yield Cause("tail", f"the size of {where} is rounded up; OH = 1 + (H + 2*pad - KH) // stride rounds down")
         if shape[::-1][:2] == wanted[-2:]:
-            yield Cause("sides", f"height and width of {where} are swapped")
+            is_matrix = len(shape) == 2
+            yield Cause(
+                *(
+                    ("transposed", f"{where} is transposed")
+                    if is_matrix
+                    else ("sides", f"height and width of {where} are swapped")
+                )
+            )
         for cause, results in hypotheses.altered_calls(case):
             if np.shape(results[where]) == shape:
                 yield cause

@@ -94,7 +94,7 @@ def examine(
                 continue
             tried += 1
             if fault:
-                return _explained(kernel, title, function, dtypes, tried, judge, (case, fault), others)
+                return explained(kernel, title, function, dtypes, tried, judge, (case, fault), others)
         large = make(function, strategies.large(function, dtype, fixed))
         for judged in (judge, judge_again) if again else ():
             if large is None:
@@ -106,7 +106,7 @@ def examine(
                 break
             tried += 1
             if fault:
-                return _explained(kernel, title, function, dtypes, tried, judged, (large, fault), iter(()))
+                return explained(kernel, title, function, dtypes, tried, judged, (large, fault), iter(()))
     return Report(title, function.name, tried, dtypes, lacks=tuple(sorted(lacks)))
 
 
@@ -137,7 +137,7 @@ def _first(kernel: Callable, count: int, *arguments: object) -> object:
     return kernel(*arguments[:count])
 
 
-def _explained(
+def explained(
     kernel: Callable,
     title: str,
     function: Function,
@@ -146,25 +146,29 @@ def _explained(
     judged: Callable[[Callable, Case], Fault | None],
     first: tuple[Case, Fault],
     others: Iterable[Case],
+    again: bool = True,
 ) -> Report:
-    """The report on a failing case, which is shrunk; other failing cases help to find the cause."""
+    """The report on a failing case, which is shrunk; other failing cases help to find the cause.
 
-    def again(case: Case) -> Fault | None:
+    again: also look whether repeated calls differ
+    """
+
+    def once(case: Case) -> Fault | None:
         try:
             return judged(kernel, case)
         except Unsupported:
             return None
 
-    if first[1].aspect == "value" and (fault := judge_again(kernel, first[0])):
+    if again and first[1].aspect == "value" and (fault := judge_again(kernel, first[0])):
         judged, first = judge_again, (first[0], fault)  # the wrong values differ from call to call
     witnesses = [first]
     for _, case in zip(range(_MORE), others, strict=False):
-        fault = again(case)
+        fault = once(case)
         if fault and fault.aspect == first[1].aspect:
             witnesses.append((case, fault))
         if len(witnesses) == _WITNESSES:
             break
-    case, fault = shrinking.smallest(*first, again)
-    takes = tuple(shrinking.traits(case, again))
+    case, fault = shrinking.smallest(*first, once)
+    takes = tuple(shrinking.traits(case, once))
     cause = causes.find([*witnesses, (case, fault)], takes)
     return Report(title, function.name, tried, dtypes, fault, case, takes, cause)

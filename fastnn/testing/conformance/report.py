@@ -68,12 +68,19 @@ class Report:
         return lines
 
     def _wrong(self) -> list[str]:
+        return [
+            f"{self.kernel} does not do what {self.like} does: {self.fault and self.fault.message}.",
+            *self.explanation,
+        ]
+
+    @property
+    def explanation(self) -> list[str]:
+        """Lines on the smallest failing case and the probable cause; [] if all are right."""
         case, fault, cause = self.case, self.fault, self.cause
         if case is None or fault is None or cause is None:
             return []
         call = ", ".join(name if _is_array(value) else f"{name}={value!r}" for name, value in case.arguments.items())
         lines = [
-            f"{self.kernel} does not do what {self.like} does: {fault.message}.",
             f"Smallest case found that fails: {self.like}({call})",
             *(_shown(name, value) for name, value in case.arguments.items() if _is_array(value)),
         ]
