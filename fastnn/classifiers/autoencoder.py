@@ -197,7 +197,7 @@ class SparseAutoencoder:
 
     @signatures.checked
     def save(self, name: str) -> None:
-        """Write the parameters to a file, as data only: HDF5 if the name ends in .h5, else npz."""
+        """Write the parameters to a file, as data only: HDF5, safetensors or npz, by the ending of the name."""
         weights_io.save(name, self.params)
 
     @signatures.checked

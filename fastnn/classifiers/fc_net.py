@@ -66,7 +66,7 @@ class TwoLayerNet(Sequential):
 
     @signatures.checked
     def save(self, name: str | os.PathLike) -> None:
-        """Write the parameters to a file, as `Sequential.save` does, and print the name."""
+        """Write the parameters to a file, as `Module.save` does, and print the name."""
         super().save(name)
         say(f"{os.fspath(name)} saved.")
 

@@ -254,7 +254,10 @@ class TwoLayerNet:
 
     @signatures.checked
     def save(self, name: str | os.PathLike) -> None:
-        """Write the parameters to a file, as data only: HDF5 if the name ends in .h5, else npz. Prints the name."""
+        """Write the parameters to a file, as data only: HDF5, safetensors or npz, by the ending of the name.
+
+        Prints the name.
+        """
         weights_io.save(name, self.params)
         say(f"Saved in {os.fspath(name)}")
 

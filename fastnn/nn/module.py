@@ -1,7 +1,7 @@
 """Module: the base class of layers and networks."""
 
 import contextlib
-import functools
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
@@ -15,15 +15,14 @@ from fastnn.kernels import l2, to_device, to_numpy
 from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.layers import softmax_loss
 
-from . import table
+from . import saving, table
 from .attributes import AttributeArrays
 from .hierarchy import Hierarchy, delete_attribute, set_attribute
 from .named_arrays import all_fitting
 from .state_dict import Differences, collect, restore
+from .wrapping import call as _call
+from .wrapping import call_layer, is_tensor, recorded, recording, taking_tensors
 
-# arguments that, given as objects, affect only the initial values of parameters; some cannot be copied
-_INITIAL_ONLY = ("seed", "generator", "init")
-_PLAIN = (int, float, str, np.generic)
 _CHECKED = {"__init__", "__call__", "forward", "backward"}  # methods of layers whose argument names are checked
 
 _evaluating: ContextVar[bool] = ContextVar("fastnn_evaluating", default=False)
@@ -90,10 +89,10 @@ class Module(Hierarchy):
         for name in _CHECKED & vars(cls).keys():
             setattr(cls, name, signatures.checked(vars(cls)[name]))
         if "__init__" in vars(cls):
-            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = recording(cls.__init__)  # type: ignore[method-assign]
         cls._is_recorded = cls.backward is Module.backward
         if "__call__" in vars(cls) and not cls._is_recorded:
-            cls.__call__ = _taking_tensors(cls.__call__)  # type: ignore[method-assign]
+            cls.__call__ = taking_tensors(cls.__call__)  # type: ignore[method-assign]
         if cls.__call__ in (Module.__call__, _call) and cls._is_recorded != (cls.__call__ is _call):
             cls.__call__ = _call if cls._is_recorded else Module.__call__  # type: ignore[method-assign]
         if cls.__setattr__ in (object.__setattr__, set_attribute):
@@ -137,7 +136,7 @@ class Module(Hierarchy):
         """Return the output for x: a Tensor for a Tensor, an array for an array."""
         if self._is_recorded:
             return _call(self, x)
-        return _call_layer(self, x) if _is_tensor(x) else self.forward(x)[0]
+        return call_layer(self, x) if is_tensor(x) else self.forward(x)[0]
 
     @signatures.checked
     def loss(self, X: np.ndarray, y: Any = None) -> Any:
@@ -153,7 +152,7 @@ class Module(Hierarchy):
         if self._chain is not None and (found := self._chain.passes(self, X, y)) is not None:
             loss, grads = found
         elif self._is_recorded:
-            loss, grads = _recorded().passes(self, X, y)
+            loss, grads = recorded().passes(self, X, y)
         else:
             scores, cache = self.forward(X)
             loss, dscores = self.loss_function(scores, y)
@@ -249,6 +248,24 @@ class Module(Hierarchy):
         """
         return restore(self, values, strict)
 
+    @signatures.checked
+    def save(self, name: str | os.PathLike) -> None:
+        """Write parameters and buffers to a file, as data only.
+
+        The format is HDF5 if the name ends in .h5 or .hdf5; safetensors, with the names and layouts of `state_dict`, if
+        it ends in .safetensors, for which the package of that name is needed; else npz.
+        """
+        saving.save(self, name)
+
+    @signatures.checked
+    def load(self, name: str | os.PathLike) -> None:
+        """Read what `save` wrote, or a torch network's safetensors, without executing anything in the file.
+
+        Raises ValueError if names or shapes differ from those of this module, or the file has another format; the
+        module is then unchanged.
+        """
+        saving.load(self, name)
+
     @property
     def training(self) -> bool:
         """Whether the module is in training mode, the initial mode; see `train` and `eval`."""
@@ -280,55 +297,6 @@ class Module(Hierarchy):
 
     def __repr__(self) -> str:
         return table.text(self) if self._is_recorded else f"{type(self).__name__}()"
-
-
-def _is_tensor(x: Any) -> bool:
-    """Whether x is a Tensor of `fastnn.autograd`, which is only imported by who uses it."""
-    autograd = sys.modules.get("fastnn.autograd")
-    return autograd is not None and isinstance(x, autograd.Tensor)
-
-
-@functools.cache
-def _recorded() -> Any:
-    from . import recorded  # imports `fastnn.autograd`
-
-    return recorded
-
-
-def _call(module: Module, *inputs: Any, **options: Any) -> Any:
-    """Call a module without `backward`: Tensors give Tensors, arrays give arrays."""
-    return _recorded().call(module, *inputs, **options)
-
-
-def _call_layer(module: Module, x: Any) -> Any:
-    """Call a layer with both passes on a Tensor."""
-    return _recorded().call_layer(module, x)
-
-
-def _taking_tensors(call: Callable) -> Callable:
-    """Wrap the `__call__` of a layer with both passes: a Tensor is computed as one operation of the tape."""
-
-    @functools.wraps(call)
-    def called(self: Module, *inputs: Any, **options: Any) -> Any:
-        if len(inputs) == 1 and _is_tensor(inputs[0]):
-            return _call_layer(self, inputs[0])
-        return call(self, *inputs, **options)
-
-    return called
-
-
-def _recording(constructor: Callable) -> Callable:
-    """Wrap a constructor to record its arguments, from which `fastnn.checkpoint.config` rebuilds the module."""
-
-    @functools.wraps(constructor)
-    def recording(self: Module, *inputs: Any, **options: Any) -> None:
-        if "_given" not in vars(self):  # else a constructor of a subclass recorded them
-            given = arguments.unshared(options)
-            kept = {key: one for key, one in given.items() if key not in _INITIAL_ONLY or isinstance(one, _PLAIN)}
-            self._given = arguments.unshared(inputs), kept
-        constructor(self, *inputs, **options)
-
-    return recording
 
 
 def shape_of(module: Module, x: Any) -> tuple[int, ...]:

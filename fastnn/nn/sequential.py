@@ -1,21 +1,18 @@
 """Sequential: a network of layers in order."""
 
-import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels.dispatch import signatures, validation
+from fastnn.kernels.dispatch import validation
 from fastnn.layers import softmax_loss
 
-from . import weights_io
 from .affine_chain import chain_of
 from .container import Container, explicit, numbered, run
 from .fused import fuse
 from .module import Module
-from .named_arrays import all_fitting
 
 
 class Sequential(Container):
@@ -73,24 +70,3 @@ class Sequential(Container):
             dx, own = module.backward(dx, cache[index], need_dx or index > self._first)
             grads.update({self._names[names[key]]: gradient for key, gradient in own.items()})
         return dx if need_dx else None, {name: grads[name] for name in self.params}
-
-    @signatures.checked
-    def save(self, name: str | os.PathLike) -> None:
-        """Write parameters and buffers to a file, as data only.
-
-        The format is HDF5 if the name ends in .h5 or .hdf5, else npz.
-        """
-        weights_io.save(name, self.params, self.buffers)
-
-    @signatures.checked
-    def load(self, name: str | os.PathLike) -> None:
-        """Read what `save` wrote, without executing anything in the file.
-
-        Raises ValueError if names or shapes differ from those of this model, or the file has another format; the model
-        is then unchanged.
-        """
-        params, buffers = weights_io.load(name)
-        kind = type(self).__name__
-        params = all_fitting(f"{kind}.params", "params", self.params, params)
-        self.buffers = all_fitting(f"{kind}.buffers", "buffers", self.buffers, buffers)
-        self.params = params

@@ -1,9 +1,10 @@
 """Saving and loading of named arrays, without anything that could be executed."""
 
+import contextlib
 import os
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from fastnn.data_utils import npy
 from fastnn.kernels import to_numpy
 from fastnn.output import atomic
 
-_HDF5 = (".h5", ".hdf5")
+from . import safetensors_io
+
+_HDF5, _SAFETENSORS = (".h5", ".hdf5"), ".safetensors"
 _BUFFERS = "buffers/"  # prefix of the names of buffers in an npz file; parameters have none
 _LENGTHS = 26  # offset of the lengths of name and extra fields in the header of a zip member
 
@@ -23,6 +26,8 @@ def save(
     name: str | os.PathLike, params: Mapping[str, np.ndarray], buffers: Mapping[str, np.ndarray] | None = None
 ) -> None:
     """Write arrays to the file `name`: HDF5 (see `fastnn.checkpoint`) if it ends in .h5 or .hdf5, else npz.
+
+    If it ends in .safetensors, that format, without buffers.
 
     An existing file, or the target of a symbolic link, is replaced atomically. Raises OSError if the folder is not
     writable.
@@ -34,15 +39,27 @@ def save(
 
         checkpoint.save(path, {"params": params, "buffers": buffers})
         return
+    if path.suffix == _SAFETENSORS:
+        content = safetensors_io.pack("save", path, params)
+        with _writing(name, path) as temporary:
+            temporary.write_bytes(content)
+        return
     arrays: dict[str, Any] = {**params, **{_BUFFERS + key: value for key, value in buffers.items()}}
+    with (
+        _writing(name, path) as temporary,
+        zipfile.ZipFile(temporary, "w") as archive,  # np.savez leaves the file open if the disk is full
+    ):
+        for key, array in arrays.items():
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+@contextlib.contextmanager
+def _writing(name: str | os.PathLike, path: Path) -> Iterator[Any]:
+    """Open a file that replaces `path` at the end of the block. Raises OSError with a clear message."""
     try:
-        with (
-            atomic.replacing(path) as temporary,
-            zipfile.ZipFile(temporary, "w") as archive,  # np.savez leaves the file open if the disk is full
-        ):
-            for key, array in arrays.items():
-                with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        with atomic.replacing(path) as temporary:
+            yield temporary
     except OSError as error:
         raise type(error)(
             f"save: name={str(name)!r} could not be written: {error}; expected a writable folder with enough space; "
@@ -68,6 +85,8 @@ def load(name: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, np.n
                 f"load: name={str(name)!r} holds {list(tree)[:5]}; expected 'params' and 'buffers' with arrays; "
                 f"check the name"
             )
+    elif path.suffix == _SAFETENSORS:
+        params, buffers = safetensors_io.read("load", path), {}
     else:
         arrays = _read_npz(path)
         buffers = {key.removeprefix(_BUFFERS): arrays.pop(key) for key in list(arrays) if key.startswith(_BUFFERS)}
@@ -80,6 +99,11 @@ def load(name: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, np.n
                 f"finite ones; use a file that was saved before the training diverged"
             )
     return params, buffers
+
+
+def is_exchanged(function: str, name: str | os.PathLike) -> bool:
+    """Whether a file of this name has torch's names and layouts."""
+    return arguments.path(function, "name", name).suffix == _SAFETENSORS
 
 
 def _are_arrays(values: Any) -> bool:

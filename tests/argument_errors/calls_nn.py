@@ -150,8 +150,8 @@ NN |= {
     "nn.ModuleList.insert": Call(lambda: nn.ModuleList().insert, index=integer(0), module=instance(LAYER)),
     "nn.ModuleDict": Call(lambda: nn.ModuleDict, modules=NAMED_MODULES),
     "nn.ModuleDict.update": Call(lambda: nn.ModuleDict().update, modules=NAMED_MODULES),
-    "nn.Sequential.save": Call(lambda: around(nn.Sequential).save, name=path("weights.npz")),
-    "nn.Sequential.load": Call(lambda: around(nn.Sequential).load, name=path("sequential.npz")),
+    "nn.Module.save": Call(lambda: around(nn.Sequential).save, name=path("weights.npz")),
+    "nn.Module.load": Call(lambda: around(nn.Sequential).load, name=path("sequential.npz")),
 }
 
 SHAPE = {"shape": shape((3, 4)), "seed": seed(), "dtype": dtype()}
