@@ -181,7 +181,7 @@ class Run:
         if not self.on_terminal:
             yield
             return
-        from tqdm import tqdm
+        from tqdm.auto import tqdm
 
         with tqdm(total=self.total, initial=self.solver.iteration, unit="step", file=sys.stderr) as self._bar:
             try:

@@ -206,9 +206,11 @@ def _check_hashes(file: Path, archive: Archive) -> None:
 
 
 def _progress_bar(archive: Archive, have: int) -> Any:
-    from tqdm import tqdm
+    """A bar on a terminal and in a notebook, where it is a widget if ipywidgets is installed."""
+    from tqdm.auto import tqdm
 
-    return tqdm(total=archive.size, initial=have, unit="B", unit_scale=True, desc=archive.name, disable=None)
+    hidden = False if "ipykernel" in sys.modules else None  # None: unless stderr is a terminal
+    return tqdm(total=archive.size, initial=have, unit="B", unit_scale=True, desc=archive.name, disable=hidden)
 
 
 def _size(file: Path) -> int:

@@ -298,6 +298,10 @@ class Module(Hierarchy):
     def __repr__(self) -> str:
         return table.text(self) if self._is_recorded else f"{type(self).__name__}()"
 
+    def _repr_html_(self) -> str | None:
+        """Return the layers as a table for notebooks; None for a single layer, whose repr is a line."""
+        return table.as_html(self) if self.named_children() else None
+
 
 def shape_of(module: Module, x: Any) -> tuple[int, ...]:
     """The shape of the input of a layer."""

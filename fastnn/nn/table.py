@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from fastnn.output import html
+
 
 def text(module: Any) -> str:
     """Return the table of a module."""
@@ -13,6 +15,13 @@ def text(module: Any) -> str:
         for text, shapes, size in rows
     ]
     return "\n".join([f"{type(module).__name__}(", *lines, f")  {count} parameters"])
+
+
+def as_html(module: Any) -> str:
+    """Return the table of a module as HTML."""
+    count = f"{sum(value.size for value in module.params.values()):,}"
+    rows = [(text[2:], *others) for text, *others in _rows(module, "")]
+    return html.table(("layer", "parameters", "count"), rows, f"{type(module).__name__}: {count} parameters")
 
 
 def _rows(module: Any, indent: str) -> list[tuple[str, str, str]]:

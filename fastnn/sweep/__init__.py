@@ -34,6 +34,7 @@ from fastnn.kernels.dispatch import signatures, validation
 from fastnn.output.streams import Stream, say
 
 from .executors import workers
+from .results import Trials
 from .trial import Outcome, brief, failed, outcomes, terms
 from .trial_log import FAILED, FINISHED, NOT_RUN, TrialLog, load_ledger, plain
 from .trials import choice, grid, integers, log_uniform, random_search, uniform
@@ -132,7 +133,7 @@ def sweep(
                 f"({reason}); expected one that runs until the end; run the sweep again with the same ledger and a new "
                 f"executor: it goes on from here"
             ) from error
-        return [records[key] for key in requested]
+        return Trials(records[key] for key in requested)
 
 
 @signatures.checked

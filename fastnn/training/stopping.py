@@ -10,9 +10,10 @@ from fastnn import optim
 
 from . import nonfinite
 from .state import Resumable, copied, in_host_memory
+from .summary import Summary
 
 
-class Stopping(Resumable):
+class Stopping(Resumable, Summary):
     """Base class of Solver: decides whether and how training stops before its last iteration."""
 
     on_nonfinite: str
