@@ -36,7 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise ValueError(
                 f"check: --{name} is given together with --course; expected one of them; leave --{name} out"
             )
-    seconds = validation.number("check", "timeout", arguments.timeout or SECONDS, above=0)
+    seconds = validation.number(
+        "check", "timeout", SECONDS if arguments.timeout is None else arguments.timeout, above=0
+    )
     seed = validation.integer("check", "seed", arguments.seed, minimum=0)
     points = report.read_points(Path(arguments.points)) if arguments.points else None
     target = None if arguments.json in (None, "-") else Path(arguments.json)

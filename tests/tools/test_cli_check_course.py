@@ -168,7 +168,7 @@ def test_the_grades_in_a_file(grade):
     [
         (["--course", "no.py"], "check: course='no.py' is not a Python file; expected one with a student's functions"),
         (["--course", "empty.py", "--kernel", "a:b"], "check: --kernel is given together with --course; expected one"),
-        (["--course", "empty.py", "--timeout", "-1"], "check: timeout=-1.0 is out of range; expected more than 0"),
+        (["--course", "empty.py", "--timeout", "0"], "check: timeout=0.0 is out of range; expected more than 0"),
         (["--course", "empty.py", "--points", "empty.py"], "check: points='empty.py' is not JSON"),
         (["--course", "empty.py", "--points", "list.json"], "check: points='list.json' holds [1]; expected an object"),
         (["--course", "empty.py", "--points", "name.json"], "check: points='relu_forwad' is unknown; expected one of"),

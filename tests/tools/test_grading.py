@@ -162,6 +162,24 @@ def test_results_of_another_form(verdict, result, message):
     assert message in found.message
 
 
+def test_results_that_cannot_be_compared(verdict):
+    odd = "type('Odd', (), {'__array__': lambda self, *_, **__: 1 / 0})()"
+    found = verdict(changed("return np.maximum(0, x), x", f"return {odd}, x"), "relu_forward")
+    assert (found.status, found.message) == (
+        "wrong",
+        "its result cannot be compared: ZeroDivisionError: division by zero",
+    )
+
+
+def test_a_forward_pass_that_raises_for_other_numbers_gives_no_numeric_gradient(verdict):
+    text = changed("db = dout.sum(axis=0)", "db = dout.sum(axis=0) + 1")
+    text = changed(".dot(w) + b", ".dot(w) + (b if (b == b.round()).all() or b.size != 1 else b[5])", text)
+    found = verdict(text, "affine_backward")
+    assert found.status == "wrong"
+    assert found.details[0].startswith("Smallest case found that fails: affine_backward(")
+    assert not any(line.startswith("Numeric") for line in found.details)
+
+
 def test_writing_into_an_argument_is_a_remark(verdict):
     found = verdict(changed("return dout * (cache > 0)", "dout[cache <= 0] = 0\n    return dout"), "relu_backward")
     assert found.status == "right"
