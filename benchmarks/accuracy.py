@@ -4,9 +4,9 @@
     python benchmarks/accuracy.py softmax residual         networks whose names contain one of these words
     python benchmarks/accuracy.py --table FILE             print the table of an earlier JSON file
 
-CIFAR-10 is found as described in README.md. The validation images are the 1000 after the 49,000 training images, the
-test images the 10,000; both accuracies are those of the parameters with the best validation accuracy. Seeds are fixed:
-results are reproducible on the same machine and backend. Exit code 1 if a goal was missed.
+CIFAR-10 is found as described in docs/commands.md. The validation images are the 1000 after the 49,000 training images,
+the test images the 10,000; both accuracies are those of the parameters with the best validation accuracy. Seeds are
+fixed: results are reproducible on the same machine and backend. Exit code 1 if a goal was missed.
 """
 
 import argparse

@@ -273,7 +273,7 @@ def _words(row: dict[str, Any]) -> str:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The Markdown table of the README: speedups over PyTorch."""
+    """The Markdown table of docs/gpu.md: speedups over PyTorch."""
     about = results["machine"]
     rows = []
     for one in _timed(results["networks"]):

@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.py` without a GPU, and the GPU results in the README."""
+"""`benchmarks/gpu.py` without a GPU, and the GPU results on the site."""
 
 import json
 import os
@@ -64,8 +64,8 @@ def test_the_table(tmp_path):
     ]
 
 
-def test_the_readme_shows_the_measured_results_if_any():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_site_shows_the_measured_results_if_any():
+    text = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
     if not RESULTS.exists():
         assert "**GPU figures are not measured yet.**" in text
         return

@@ -1,4 +1,4 @@
-"""The support matrix and the report in the README are what the command prints."""
+"""The support matrix and the report in docs/checks.md are what the command prints."""
 
 import json
 import re
@@ -13,15 +13,15 @@ from fastnn.testing import WrongKernel, check_kernel
 from fastnn.testing.conformance import support_matrix
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
 STORED = json.loads((ROOT / "benchmarks" / "results" / "support.json").read_text(encoding="utf-8"))
 
 
 def block(name):
-    return re.search(rf"<!-- {name} -->\n(.*)<!-- /{name} -->", README, re.DOTALL)[1]
+    return re.search(rf"<!-- {name} -->\n(.*)<!-- /{name} -->", PAGE, re.DOTALL)[1]
 
 
-def test_the_matrix_of_the_readme_is_the_one_that_was_printed():
+def test_the_matrix_of_the_site_is_the_one_that_was_printed():
     assert block("support") == support_matrix.table(STORED) + "\n"
     assert not STORED["reports"]
     assert list(STORED["support"]) == list(OPERATIONS)
