@@ -17,8 +17,8 @@ author = "the authors of fastnn"
 copyright = "the authors of fastnn; MIT license"
 version = release = fastnn.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "myst_nb", "plain_docstrings"]
-exclude_patterns = ["_ext", "_templates", "jupyter_execute"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "myst_nb", "plain_docstrings", "examples"]
+exclude_patterns = ["_ext", "_templates", "examples", "jupyter_execute"]
 templates_path = ["_templates"]
 
 autodoc_member_order = "bysource"

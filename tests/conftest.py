@@ -30,9 +30,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The tests of `-m quick`: rules, errors, layers and networks; under a minute once kernels are compiled.
 QUICK = {
     "test_affine", "test_augment", "test_autograd_errors", "test_autograd_functions", "test_cli", "test_compare",
-    "test_deprecated", "test_fc_net", "test_gradient_check", "test_import_graph", "test_layer_utils", "test_layers",
-    "test_layers_norm", "test_losses", "test_nn_blocks", "test_nn_layers", "test_nn_module", "test_nn_sequential",
-    "test_optim", "test_readme", "test_rules", "test_sampling", "test_schedules", "test_solver",
+    "test_deprecated", "test_examples", "test_fc_net", "test_gradient_check", "test_import_graph", "test_layer_utils",
+    "test_layers", "test_layers_norm", "test_losses", "test_nn_blocks", "test_nn_layers", "test_nn_module",
+    "test_nn_sequential", "test_optim", "test_readme", "test_rules", "test_sampling", "test_schedules", "test_solver",
     "test_solver_errors", "test_solver_options", "test_switch", "test_two_layer_net", "test_validation",
     "test_validation_numbers",
 }  # fmt: skip

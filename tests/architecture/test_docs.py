@@ -13,6 +13,7 @@ from argument_errors import walk
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+EXAMPLES = DOCS / "examples"
 WITHOUT_CALLS = ("autograd", "courses", "nn.functional", "testing")  # modules that `walk` leaves to tests of their own
 
 
@@ -55,6 +56,14 @@ def _is_class(name):
         return inspect.isclass(walk.resolved(name))
     except AttributeError:
         return False
+
+
+def test_examples_are_on_the_pages(site):
+    pages = site / "api" / "generated"
+    for path in EXAMPLES.glob("*.txt"):
+        shown = re.findall(r"^# ([\w, ]+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        page = (pages / f"{path.stem}.html").read_text(encoding="utf-8")
+        assert page.count('class="rubric">Example<') >= sum(len(names.split(", ")) for names in shown) > 0, path.name
 
 
 def test_internal_links_lead_somewhere(site):
