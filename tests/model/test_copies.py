@@ -30,7 +30,9 @@ from fastnn.classifiers import course_layers, two_layer_net
 from fastnn.distributed.ranks import RankError
 from fastnn.nn import named_arrays, state_dict
 from fastnn.solver import Solver
+from fastnn.sweep import grid, sweep
 from fastnn.testing.conformance import cases, compare, specs
+from fastnn.testing.grading import exercises, judging, student
 from fastnn.training import nonfinite, sampling
 from fastnn.vis_utils import picture
 
@@ -148,6 +150,12 @@ EXAMPLES = {
     "Fault": lambda: EXAMPLES["WrongKernel"]().report.fault,
     "Cause": lambda: EXAMPLES["WrongKernel"]().report.cause,
     "Figure": lambda: picture.Figure(),
+    "Trials": lambda: sweep(lambda params: {"val_acc": 0.5}, grid(x=[1]), verbose=False),
+    "Finding": lambda: judging.Finding("relu_forward", "wrong", "out = 1", ("Line 1",), "sign"),
+    "Exercise": lambda: exercises.EXERCISES["affine_backward"],
+    "CourseFunction": lambda: exercises.EXERCISES["affine_backward"].function,
+    "TimeLimit": student.TimeLimit,
+    "ForwardFailed": lambda: student.ForwardFailed("relu_forward raises"),
     "WrongCount": lambda: cases.WrongCount("returns 1 result"),
     "Backend": lambda: fastnn.backends()[0],
     "BackendUnavailable": lambda: fastnn.BackendUnavailable("set_backend: backend='cuda' cannot run here"),
@@ -161,6 +169,7 @@ OTHERS = {
     "Recorded",  # inside a Sequential
     "Repeated",  # inside a Solver
     "Entry", "Step", "Fused", "Chain", "Deferred", "Slope", "Slopes", "Estimate",  # live inside one call
+    "Student", "Clock",  # live in one process
     "Archive", "Cifar10", "ImageSet", "Layout",  # of what is downloaded
     "Stream",  # around one that is open
     "Fusion",  # an attribute of a class
