@@ -149,7 +149,7 @@ def _start_workers(count: int) -> None:
                     f"fastnn: {error}: kernels run on {_most + 1} instead of {count + 1} threads; raise the limit of "
                     f"processes or memory, or set {thread_count.VARIABLE}={_most + 1}",
                     RuntimeWarning,
-                    stacklevel=4,
+                    stacklevel=5,
                 )
 
 

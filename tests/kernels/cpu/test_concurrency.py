@@ -120,14 +120,11 @@ def test_workers_are_started_once(monkeypatch):
     started = []
 
     class Slow:
-        slots = None
+        slots, wanted, asleep = None, 0, False
 
         def __init__(self, before):
             started.append(len(before) + 1)
             time.sleep(0.05)
-
-        def wake(self):
-            pass
 
     monkeypatch.setattr(threads, "_Worker", Slow)
     monkeypatch.setattr(threads, "_workers", [])
