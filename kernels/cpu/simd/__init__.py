@@ -9,7 +9,7 @@ convolution       forward pass of a convolution, with ReLU and pooling fused
 gradients         dx, dw and db of a convolution
 padding           copies into zero-padded planes, and from scratch planes to the output
 gemm_tiles        the register tile of matrix products, and the packing of panels
-matmul            matrix products of the affine layer
+matmul            matrix products of the affine layer; affine_chain: a training step of affine layers in one call
 normalize         batch norm, with ReLU and pooling fused
 norm_loops        its loops over tiles of columns; norm_vectors: their vector code; norm_sums: sums over runs of memory
 pool2x2           2 x 2 pooling, many narrow planes at a time; pool_overlapping: overlapping windows
