@@ -32,10 +32,12 @@ def setup(app: Any) -> dict[str, bool]:
     texts = {}
     for module, names in public().items():
         found = examples(module)
-        texts.update({id(value): found[name] for name, value in names.items() if name in found})
+        texts.update({id(value): (module, found[name]) for name, value in names.items() if name in found})
 
-    def process(_app: Any, what: str, _name: str, documented: Any, _options: Any, lines: list[str]) -> None:
-        if what != "module" and (text := texts.get(id(documented))):
+    def process(app: Any, what: str, _name: str, documented: Any, _options: Any, lines: list[str]) -> None:
+        if what != "module" and id(documented) in texts:
+            module, text = texts[id(documented)]
+            app.env.note_dependency(str(FOLDER / f"{module}.txt"))
             lines += ["", ".. rubric:: Example", "", *text.splitlines(), ""]
 
     app.connect("autodoc-process-docstring", process, priority=900)
