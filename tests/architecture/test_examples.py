@@ -12,6 +12,7 @@ import pytest
 import fastnn.courses
 from fastnn import cli
 from fastnn.data_utils import get_shapes_data
+from fastnn.kernels.cpu.compiling import ANNOUNCEMENT
 from fastnn.kernels.dispatch import switch
 
 EXTENSIONS = Path(__file__).parents[2] / "docs" / "_ext"
@@ -86,16 +87,23 @@ def test_every_example_uses_the_names_that_it_shows(module):
 COMMANDS = (EXTENSIONS.parent / "commands.md").read_text(encoding="utf-8")
 
 
-def test_the_commands_of_the_page_run(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def module_mine():
+    """The name of the module that the commands import, which other tests use too."""
+    yield "mine"
+    sys.modules.pop("mine", None)
+
+
+def test_the_commands_of_the_page_run(tmp_path, monkeypatch, capsys, module_mine):
     monkeypatch.chdir(tmp_path)
     image = get_shapes_data(10, 2, 40, subtract_mean=False)["X_test"][0]
     plt.imsave("photo.png", np.clip(image.transpose(1, 2, 0) * 64 / 255, 0, 1))
     (kernel,) = re.findall(r"```python\n(.*?)```", COMMANDS, re.DOTALL)
-    Path("mine.py").write_text(kernel, encoding="utf-8")
+    Path(f"{module_mine}.py").write_text(kernel, encoding="utf-8")
     for command, expected in re.findall(r"```console\n\$ fastnn (.*?)\n(.*?)```", COMMANDS, re.DOTALL):
         with switch.use_backend("njit"):
             assert cli.main(command.split()) == 0
-        actual = capsys.readouterr().out.replace("\\", "/")
+        actual = capsys.readouterr().out.replace("\\", "/").replace(f"{ANNOUNCEMENT}\n", "")
         assert doctest.OutputChecker().check_output(expected, actual, FLAGS), f"{command}\n{actual}"
 
 

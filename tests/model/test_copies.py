@@ -30,7 +30,8 @@ from fastnn.classifiers import course_layers, two_layer_net
 from fastnn.distributed.ranks import RankError
 from fastnn.nn import named_arrays, state_dict
 from fastnn.solver import Solver
-from fastnn.sweep import grid, sweep
+from fastnn.sweep import grid, sweep, trial
+from fastnn.sweep.executors import WorkerDied
 from fastnn.testing.conformance import cases, compare, specs
 from fastnn.testing.grading import exercises, judging, student
 from fastnn.training import nonfinite, sampling
@@ -151,6 +152,9 @@ EXAMPLES = {
     "Cause": lambda: EXAMPLES["WrongKernel"]().report.cause,
     "Figure": lambda: picture.Figure(),
     "Trials": lambda: sweep(lambda params: {"val_acc": 0.5}, grid(x=[1]), verbose=False),
+    "Outcome": lambda: trial.failed("no result"),
+    "Terms": lambda: trial.terms(0, None),
+    "WorkerDied": lambda: WorkerDied("the process of the trial was killed"),
     "Finding": lambda: judging.Finding("relu_forward", "wrong", "out = 1", ("Line 1",), "sign"),
     "Exercise": lambda: exercises.EXERCISES["affine_backward"],
     "CourseFunction": lambda: exercises.EXERCISES["affine_backward"].function,
@@ -166,7 +170,7 @@ EXAMPLES = {
 OTHERS = {
     "TrialLog",  # holds an open file and its lock
     "GraphTraining",  # what a GPU recorded for one Solver
-    "Recorded",  # inside a Sequential
+    "Recorded", "AffineChain",  # inside a Sequential
     "Repeated",  # inside a Solver
     "Entry", "Step", "Fused", "Chain", "Deferred", "Slope", "Slopes", "Estimate",  # live inside one call
     "Student", "Clock",  # live in one process
