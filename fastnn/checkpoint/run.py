@@ -11,7 +11,8 @@ Schema 2 of the tree (`fastnn.checkpoint` describes how it is stored):
     data        num_train, num_val; input_shape and dtype of an image; digest, a checksum of the first and last rows;
                 optionally mean_image, scale, class_names
     backend, threads, processor, versions, denormals    what the bits of the results depend on
-    ranks       of a run with shards: numbers of ranks and shards, and waiting, the part of each epoch that each waited
+    ranks       of a run with shards: numbers of ranks and shards; waiting, the part of each epoch that each waited;
+                deterministic, False if gradients were added over ranks in any order
     settings    the options of `fastnn train`, in its runs only
 
 Files of schema 1, which had no number, contain `solver` or its members only. They can be plotted, and loaded with
@@ -55,7 +56,12 @@ _GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 def tree(solver: Any) -> dict[str, Any]:
     """Everything that is needed to resume a Solver later."""
-    ranks = {"ranks": solver.comm.size, "shards": solver.shards, "waiting": solver.waiting_history}
+    ranks = {
+        "ranks": solver.comm.size,
+        "shards": solver.shards,
+        "waiting": solver.waiting_history,
+        "deterministic": solver.comm.deterministic,
+    }
     return {
         "schema": SCHEMA,
         "solver": solver.state(),

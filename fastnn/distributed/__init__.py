@@ -7,6 +7,7 @@ added along one binary tree over the shards, whatever rank computed them.
 
 communicator    the small interface to a message-passing library, and a single rank
 mpi             that of mpi4py
+nccl            that of ranks with a GPU each, through CuPy
 ranks           waits for other ranks, hears of their failures, and gathers small objects
 flat            gradients, running statistics and the loss as one buffer
 tree            its sum over all shards

@@ -91,5 +91,6 @@ def _description(solver: Any) -> dict[str, Any]:
         **options,
         "model": described["model"],
         "parameters": params,
+        "deterministic": solver.comm.deterministic,
     }
     return {**found, "seed": None if "has_gauss" in state else digest(state).hex()}

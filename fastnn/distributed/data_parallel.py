@@ -39,6 +39,8 @@ def session(solver: Any) -> Iterator[Any]:
             parallel.begin()
             yield parallel
     except BaseException as error:
+        if not parallel.is_agreed:
+            ranks.comm.abandon()
         if parallel.is_agreed or isinstance(error, RankError):
             time.sleep(0 if ranks.is_first and parallel.is_agreed else ranks.comm.grace)
         else:
@@ -73,6 +75,8 @@ class DataParallel:
         if self.ranks.size > 1:
             self._raise_on_all(agreement.difference(self.ranks, self.solver))
             agreement.share_state(self.ranks, self.solver)
+        if not self.ranks.comm.deterministic and self.ranks.is_first and self.solver.verbose:
+            say("(gradients are added over ranks in any order: other runs may have other bits)")
         self._epoch_began, self._waited = time.perf_counter(), self.ranks.waited
 
     def _raise_on_all(self, problem: str | Exception | None) -> None:
@@ -88,7 +92,7 @@ class DataParallel:
         solver = self.solver
         self._images, self._labels = self._batch(iteration)
         if self._tree is None:
-            self._tree = Tree(self.ranks, self.shards, self._shapes())
+            self._tree = Tree(self.ranks, self.shards, *self._shapes())
         held = solver._reading_from["buffers"]
         checksum, self._is_finite, self._global_state = 0, True, _global_state()
 
@@ -143,27 +147,27 @@ class DataParallel:
             )
         validation.keys("Solver", "gradients", grads, required=solver.optim_configs, optional=grads)
         for name in solver.optim_configs:
-            gradient = arrays.to_numpy(validation.array("Solver", f"gradients[{name!r}]", grads[name]))
+            gradient = validation.array("Solver", f"gradients[{name!r}]", grads[name])
             validation.shape("Solver", f"gradients[{name!r}]", gradient, np.shape(solver.model.params[name]))
             flat.put(("params", name), gradient, self._gives_new)
-        buffers = {name: arrays.to_numpy(value) for name, value in solver._buffers.items()}
         checksum = 0
-        for name, value in buffers.items():
+        for name, value in solver._buffers.items():
             if _is_real(value):
                 flat.put(("buffers", name), value)
             else:
-                checksum = zlib.crc32(value.tobytes(), checksum)
+                checksum = zlib.crc32(arrays.to_numpy(value).tobytes(), checksum)
         flat.put(_LOSS, np.asarray(loss, np.float64))
         flat.put(_STATE, np.asarray(checksum, np.float64))
         return checksum
 
-    def _shapes(self) -> dict[Any, tuple[tuple[int, ...], np.dtype]]:
-        """The shapes and dtypes of what shards are added of."""
+    def _shapes(self) -> tuple[dict[Any, tuple[tuple[int, ...], np.dtype]], dict[Any, Any]]:
+        """The shapes and dtypes of what shards are added of, and those arrays that stay in GPU memory."""
         params = {("params", name): self.solver.model.params[name] for name in self.solver.optim_configs}
         buffers = {("buffers", name): value for name, value in self.solver._buffers.items() if _is_real(value)}
         number = (), np.dtype(np.float64)
         shapes = {name: (np.shape(value), np.dtype(value.dtype)) for name, value in {**params, **buffers}.items()}
-        return {_LOSS: number, _STATE: number, **shapes}
+        device = {name: value for name, value in {**params, **buffers}.items() if arrays.is_on_device(value)}
+        return {_LOSS: number, _STATE: number, **shapes}, device if self.ranks.comm.takes_device else {}
 
     def _set_buffers(self, values: dict[str, Any]) -> None:
         buffers = self.solver._buffers

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.kernels.dispatch import arrays
+
 _LARGE = 1 << 20  # bytes of an array that is not copied into a common buffer, if it need not be
 _BLOCK = 1 << 15  # elements that are added and scaled in the cache
 
@@ -13,21 +15,29 @@ class Flat:
     """A number of named arrays: short ones of a dtype are views of one buffer, long ones are by themselves.
 
     shapes: (shape, dtype) of each array by name
+    device: device arrays by name; the arrays of these names are in GPU memory too, whatever their length in one buffer
     arrays: the arrays by name
     """
 
-    def __init__(self, shapes: Mapping[Any, tuple[tuple[int, ...], np.dtype]]) -> None:
+    def __init__(
+        self, shapes: Mapping[Any, tuple[tuple[int, ...], np.dtype]], device: Mapping[Any, Any] | None = None
+    ) -> None:
+        device = device or {}
         sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, (shape, _) in shapes.items()}
-        self._large = [name for name, (_, dtype) in shapes.items() if sizes[name] * dtype.itemsize >= _LARGE]
+        on_host = {name: dtype for name, (_, dtype) in shapes.items() if name not in device}
+        self._large = [name for name, dtype in on_host.items() if sizes[name] * dtype.itemsize >= _LARGE]
         self._own = {name: np.empty(*shapes[name]) for name in self._large}
         self.arrays: dict[Any, np.ndarray] = dict(self._own)
         self._common: list[np.ndarray] = []
         short = {name: value for name, value in shapes.items() if name not in self._own}
-        dtypes = dict.fromkeys(dtype for _, dtype in short.values())
-        for dtype in sorted(dtypes, key=lambda dtype: (-dtype.itemsize, dtype.name)):
-            names = [name for name, (_, found) in short.items() if found == dtype]
-            common = np.empty(sum(sizes[name] for name in names), dtype)
-            start = 0
+        groups: dict[tuple, list] = {}
+        for name, (_, dtype) in short.items():
+            groups.setdefault((name in device, -dtype.itemsize, dtype.name), []).append(name)
+        for key in sorted(groups):  # the host's first
+            names = groups[key]
+            size, start = sum(sizes[name] for name in names), 0
+            is_on_host = names[0] not in device
+            common = np.empty(size, shapes[names[0]][1]) if is_on_host else arrays.zeros(size, device[names[0]])
             for name in names:
                 self.arrays[name] = common[start : start + sizes[name]].reshape(shapes[name][0])
                 start += sizes[name]
@@ -35,17 +45,24 @@ class Flat:
 
     @property
     def segments(self) -> list[np.ndarray]:
-        """All elements, as arrays (n,) that share their memory with `arrays`."""
+        """All elements, as arrays (n,) that share their memory with `arrays`; the first one is not on a device."""
         return [*self._common, *(self.arrays[name].reshape(-1) for name in self._large)]
 
     def put(self, name: Any, value: np.ndarray, is_new: bool = False) -> None:
-        """Set an array to a value; if this is a new array that nobody else keeps, a long one takes its place."""
+        """Set an array to a value; if this is a new array that nobody else keeps, a long one takes its place.
+
+        A value is moved between host and device if it is not where the array is.
+        """
+        value = arrays.on_same_device(value, self.arrays[name])
         if name in self._own:
             self.arrays[name] = self._own[name]
             if is_new and self._fits(value, self._own[name]):
                 self.arrays[name] = value
                 return
-        np.copyto(self.arrays[name], value, casting="same_kind")
+        if arrays.is_on_device(value):
+            self.arrays[name][...] = value
+        else:
+            np.copyto(self.arrays[name], value, casting="same_kind")
 
     def _fits(self, value: np.ndarray, held: np.ndarray) -> bool:
         """Whether a value can take the place of an array; not if it already is another one, or may share memory."""
@@ -55,13 +72,17 @@ class Flat:
     def add(self, other: "Flat") -> None:
         """Add the arrays of another one of the same shapes."""
         for mine, given in zip(self.segments, other.segments, strict=True):
-            np.add(mine, given, out=mine)
+            add_scaled(mine, given, 1)
 
 
 def add_scaled(out: np.ndarray, other: np.ndarray, scale: float) -> None:
     """Compute out = (out + other) * scale in place, in blocks that stay in the cache."""
     if scale == 1:
-        np.add(out, other, out=out)
+        out += other
+        return
+    if arrays.is_on_device(out):
+        out += other
+        out *= scale
         return
     for start in range(0, out.size, _BLOCK):
         block = out[start : start + _BLOCK]

@@ -7,7 +7,7 @@ to the others too, so that the message says who is waited for: those that do not
 import pickle
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,10 +48,18 @@ class Ranks:
         """The ranks with which this one exchanges, from the leaves of the tree to its root."""
         return [self.rank ^ 1 << level for level in range(self.size.bit_length() - 1)]
 
-    def exchange(self, sent: np.ndarray, received: np.ndarray, partner: int) -> None:
+    def exchange(self, sent: Any, received: Any, partner: int) -> None:
         """Send an array to a rank and receive one from it."""
+        self._wait(lambda: self.comm.exchange(_bytes(sent), _bytes(received), partner))
+
+    def allreduce(self, array: Any) -> None:
+        """Replace a device array by its sum over all ranks, added in any order."""
+        self._wait(lambda: self.comm.allreduce(array))
+
+    def _wait(self, begin: Callable[[], Callable[[], bool]]) -> None:
+        """Begin a transfer, and wait until it is done."""
         began = time.perf_counter()
-        is_done = self.comm.exchange(sent.view(np.uint8), received.view(np.uint8), partner)
+        is_done = begin()
         due, told = began + _PATIENCE, False
         while not is_done():
             now = time.perf_counter()
@@ -113,3 +121,8 @@ class Ranks:
             late = ", ".join(str(rank) for rank in range(self.size) if rank not in waiting)
             text = f"fastnn: waiting for rank {late} of {self.size} for {seconds:.0f} s"
             print(text, file=sys.stderr, flush=True)
+
+
+def _bytes(array: Any) -> Any:
+    """An array of NumPy as bytes; a device array as it is."""
+    return array.view(np.uint8) if isinstance(array, np.ndarray) else array

@@ -3,13 +3,16 @@
 A rank computes the shards of a subtree, and adds them. Ranks then add along the rest of the tree: at each level, two
 neighbouring subtrees exchange halves of what they hold, and each adds the half that it keeps; on the way back they
 exchange the sums. So a rank sends less than twice the buffer, on however many ranks. Addition commutes, so that both
-partners get the same bits. MPI's own reductions may add in another order.
+partners get the same bits. MPI's own reductions may add in another order; so may the all-reduce of a communicator that
+is not deterministic, which adds arrays in GPU memory over ranks instead.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+
+from fastnn.kernels.dispatch import arrays
 
 from .flat import Flat, add_scaled
 from .ranks import Ranks
@@ -20,15 +23,17 @@ _SHORT = 1 << 10  # elements that are sent whole, because messages would be too 
 class Tree:
     """The mean over `shards` buffers, each of which one of the ranks fills.
 
-    shapes: of the buffers (see `Flat`)
-    sent: bytes that this rank has sent
+    shapes, device: of the buffers (see `Flat`)
+    sent: bytes that this rank has sent, without all-reduces
     """
 
-    def __init__(self, ranks: Ranks, shards: int, shapes: Mapping[Any, Any]) -> None:
+    def __init__(
+        self, ranks: Ranks, shards: int, shapes: Mapping[Any, Any], device: Mapping[Any, Any] | None = None
+    ) -> None:
         self._ranks, self._shards = ranks, shards
         self.own = shards // ranks.size  # number of shards of this rank
-        self._free = [Flat(shapes) for _ in range(self.own.bit_length())]
-        self._received = [np.empty_like(segment) for segment in self._free[0].segments]
+        self._free = [Flat(shapes, device) for _ in range(self.own.bit_length())]
+        self._received = [arrays.empty_like(segment) for segment in self._free[0].segments]
         self.sent = 0
 
     def mean(self, fill: Callable[[int, Flat], None]) -> Flat:
@@ -66,9 +71,12 @@ class Tree:
         """Replace the sum over the shards of this rank by the mean over all shards."""
         partners = self._ranks.partners()
         scale = 1 / self._shards
-        if not partners:
+        is_reduced = bool(partners) and arrays.is_on_device(segment) and not self._ranks.comm.deterministic
+        if is_reduced:
+            self._ranks.allreduce(segment)
+        if is_reduced or not partners:
             if scale != 1:
-                np.multiply(segment, segment.dtype.type(scale), out=segment)
+                segment *= segment.dtype.type(scale)
             return
         is_short = segment.size < _SHORT
         start, stop = 0, segment.size

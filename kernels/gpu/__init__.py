@@ -8,6 +8,7 @@
     memory          copies between host and GPU; `device` registers device arrays with `dispatch.arrays`
     fake_cupy       in the simulator: fake device arrays that NumPy cannot read implicitly
     fake_cuda       in the simulator: streams, graphs, memory pools, devices
+    nccl            transfers between the GPUs of several processes
     gather          rows of an array by index
     row_losses      softmax and SVM loss of rows of scores
     cuda_graphs     front of `tracing`, `graphs` and `graph_inputs`, which imports no GPU packages
