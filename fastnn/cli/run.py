@@ -51,8 +51,7 @@ class Run:
         self.is_first = solver.comm.rank == 0
         self.on_terminal = self.is_first and sys.stderr.isatty()
         self.step_seconds: list[float] = []
-        if self.is_first:
-            solver.callbacks.append(self._after_iteration)
+        solver.callbacks.append(self._after_iteration)
         solver.verbose = not self.on_terminal
         per_epoch = solver.iterations_per_epoch
         if settings is not None:
@@ -164,11 +163,19 @@ class Run:
         if self._bar is not None:
             self._show(solver)
         self.log.flush()  # a pipe buffers lines
+        ranks = solver._parallel
         at_end_of_epoch = solver.iteration % solver.iterations_per_epoch == 0
-        is_due = at_end_of_epoch or now - self._saved_at > _SECONDS_BETWEEN_CHECKPOINTS
+        is_due = at_end_of_epoch or (self._is_late() if ranks is None else ranks.is_asked)
         if is_due and solver.checkpoint_name is None:  # else the Solver saves itself
+            if ranks is not None:
+                ranks.check_equal()
             self.save()
+        if ranks is not None:  # all of them save after the next iteration
+            ranks.asks = self.is_first and self._is_late()
         self._step_began = time.perf_counter()
+
+    def _is_late(self) -> bool:
+        return time.perf_counter() - self._saved_at > _SECONDS_BETWEEN_CHECKPOINTS
 
     def _show(self, solver: Any) -> None:
         validation = f", validation {solver.val_acc_history[-1]:.3f}" if solver.val_acc_history else ""

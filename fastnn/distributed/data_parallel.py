@@ -23,7 +23,8 @@ from .flat import Flat
 from .ranks import RankError, Ranks
 from .tree import Tree
 
-_LOSS, _STATE = "loss", "state"  # the loss of a shard; a checksum of its buffers of integers
+# the loss of a shard; a checksum of its buffers of integers; whether its rank asks for a checkpoint
+_LOSS, _STATE, _ASKS = "loss", "state", "asks"
 
 
 @contextlib.contextmanager
@@ -54,13 +55,14 @@ class DataParallel:
     """The ranks of a Solver, and its shards.
 
     is_agreed: all ranks are about to raise the same error
+    asks, is_asked: whether this rank asks for a checkpoint; whether any had when the last iteration began
     """
 
     def __init__(self, solver: Any) -> None:
         self.solver = solver
         self.ranks = Ranks(solver.comm)
         self.shards: int = solver.shards
-        self.is_agreed = False
+        self.is_agreed = self.asks = self.is_asked = False
         self.is_evaluating = False  # an evaluation of which each rank does a part
         self._is_finite = True  # the losses of this rank's shards
         self._global_state = (0, 0)  # of NumPy's random numbers, after the batch was drawn
@@ -103,6 +105,7 @@ class DataParallel:
         flat = self._tree.mean(fill)
         if float(flat.arrays[_STATE]) != checksum:
             self._raise_for_integers(held)
+        self.is_asked = bool(flat.arrays[_ASKS] > 0)
         self._set_buffers({name: flat.arrays["buffers", name] for name, value in held.items() if _is_real(value)})
         params = solver.model.params
         grads = {name: flat.arrays["params", name] for name in solver.optim_configs}
@@ -158,6 +161,7 @@ class DataParallel:
                 checksum = zlib.crc32(arrays.to_numpy(value).tobytes(), checksum)
         flat.put(_LOSS, np.asarray(loss, np.float64))
         flat.put(_STATE, np.asarray(checksum, np.float64))
+        flat.put(_ASKS, np.asarray(self.asks, np.float64))
         return checksum
 
     def _shapes(self) -> tuple[dict[Any, tuple[tuple[int, ...], np.dtype]], dict[Any, Any]]:
@@ -167,7 +171,7 @@ class DataParallel:
         number = (), np.dtype(np.float64)
         shapes = {name: (np.shape(value), np.dtype(value.dtype)) for name, value in {**params, **buffers}.items()}
         device = {name: value for name, value in {**params, **buffers}.items() if arrays.is_on_device(value)}
-        return {_LOSS: number, _STATE: number, **shapes}, device if self.ranks.comm.takes_device else {}
+        return {_LOSS: number, _STATE: number, _ASKS: number, **shapes}, device if self.ranks.comm.takes_device else {}
 
     def _set_buffers(self, values: dict[str, Any]) -> None:
         buffers = self.solver._buffers

@@ -1,5 +1,6 @@
 """A rank that fails, diverges, differs or is late: all ranks end, and say why."""
 
+import io
 import time
 
 import numpy as np
@@ -8,8 +9,10 @@ from sharded_runs import DATA, make, network
 from thread_ranks import bits, on_ranks, trained
 
 from fastnn import checkpoint, nn
+from fastnn.cli import run
 from fastnn.distributed import cores, ranks
 from fastnn.distributed.ranks import RankError, Ranks
+from fastnn.kernels import use_backend
 from fastnn.solver import Solver
 
 
@@ -226,3 +229,30 @@ def test_cores_are_shared_among_the_ranks_of_a_machine():
     assert [cores.threads(rank, [("a", [0, 1, 2]), ("a", [3])]) for rank in (0, 1)] == [3, 1]
     assert [cores.threads(rank, [("a", [0]), ("a", [0])]) for rank in (0, 1)] == [1, 1]
     assert cores.threads(1, [("a", [0, 1, 2]), ("a", [1, 2, 3])]) == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "at", "found"),
+    [(1000, [3], 6), (-1, [2, 3], 4)],  # after an epoch of three iterations; after each, but for the first
+)
+def test_ranks_are_compared_at_the_checkpoints_of_the_command(tmp_path, monkeypatch, seconds, at, found):
+    monkeypatch.setattr(run, "_SECONDS_BETWEEN_CHECKPOINTS", seconds)
+    saved = []
+
+    def change(solver):
+        if solver.iteration == 4 and solver.comm.rank == 1:
+            solver.model.params["0.weight"][0] += 1e-3
+
+    def work(comm):
+        solver = make(comm, num_epochs=2, callbacks=[change])
+        one = run.Run(solver, DATA, "data", "vectorized", tmp_path / "checkpoint.h5", None, io.StringIO())
+        solver.verbose, one._saved_at = False, time.perf_counter()
+        monkeypatch.setattr(one, "save", lambda: saved.append((comm.rank, solver.iteration)))
+        with use_backend("vectorized"):
+            solver.train()
+
+    for error in on_ranks(2, work):
+        assert isinstance(error, ValueError)
+        text = f"parameters or random numbers of rank 1 differ from those of rank 0 after iteration {found}; expected"
+        assert text in str(error)
+    assert sorted(saved) == [(rank, iteration) for rank in (0, 1) for iteration in at]
