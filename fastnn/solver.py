@@ -65,7 +65,7 @@ class Solver(Stopping):
         RuntimeWarning, "raise" raises FloatingPointError
     callbacks: functions that are called with the solver after each iteration
     comm: communicator of the ranks that train together, such as mpi4py's MPI.COMM_WORLD; each makes the same Solver.
-        Rank 0 alone prints and saves. None: this process only
+        Rank 0 alone prints and saves. `fastnn.distributed.nccl` has one for ranks with GPUs. None: this process only
     shards: a power of two, the number of equal parts of each batch that have batch statistics and dropout masks of
         their own; the bits of the results depend on it, and not on the number of ranks, which divides it
 

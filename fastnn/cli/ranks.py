@@ -20,11 +20,19 @@ def add_mpi(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train on all ranks that mpiexec started (needs mpi4py); the first prints and saves",
     )
+    parser.add_argument(
+        "--nccl",
+        action="store_true",
+        help="with --mpi and --backend cuda: each rank has a GPU, and NCCL carries the gradients between them",
+    )
 
 
 def world(arguments: argparse.Namespace) -> Communicator:
     """The communicator of all ranks with --mpi, else of this process alone."""
+    nccl = getattr(arguments, "nccl", False)
     if not getattr(arguments, "mpi", False):
+        if nccl:
+            raise ValueError(f"{arguments.command}: --nccl has no ranks; expected --mpi with it; add it, under mpiexec")
         return Single()
     from fastnn.distributed.mpi import MPICommunicator
 
@@ -35,7 +43,15 @@ def world(arguments: argparse.Namespace) -> Communicator:
             f"{arguments.command}: --mpi needs mpi4py, which cannot be imported ({error}); expected it in this "
             f"environment, with an MPI library; install fastnn with the extra mpi"
         ) from error
-    return MPICommunicator(MPI.COMM_WORLD)
+    comm = MPICommunicator(MPI.COMM_WORLD)
+    if not nccl:
+        return comm
+    from fastnn.distributed.nccl import NCCLCommunicator
+
+    try:
+        return NCCLCommunicator(comm)
+    except ImportError as error:
+        raise ValueError(f"{arguments.command}: {error}") from error
 
 
 def ending_together(run: Callable[[], int]) -> int:

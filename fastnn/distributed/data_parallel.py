@@ -25,6 +25,10 @@ from .tree import Tree
 
 # the loss of a shard; a checksum of its buffers of integers; whether its rank asks for a checkpoint
 _LOSS, _STATE, _ASKS = "loss", "state", "asks"
+_NOTHING_ON_DEVICE = (
+    "Solver: comm={comm} carries arrays in GPU memory, and the model has none there; expected the backend cuda, and a "
+    "model of fastnn's modules; choose them, or pass the communicator of mpi4py itself"
+)
 
 
 @contextlib.contextmanager
@@ -94,7 +98,10 @@ class DataParallel:
         solver = self.solver
         self._images, self._labels = self._batch(iteration)
         if self._tree is None:
-            self._tree = Tree(self.ranks, self.shards, *self._shapes())
+            shapes, device = self._shapes()
+            if self.ranks.comm.takes_device and self.ranks.size > 1 and not device:
+                self._raise_on_all(_NOTHING_ON_DEVICE.format(comm=type(self.ranks.comm).__name__))
+            self._tree = Tree(self.ranks, self.shards, shapes, device)
         held = solver._reading_from["buffers"]
         checksum, self._is_finite, self._global_state = 0, True, _global_state()
 

@@ -5,6 +5,7 @@ import sys
 import fake_nccl
 import numpy as np
 import pytest
+import sharded_runs
 from shard_arrays import SHAPES, expected, values
 from thread_ranks import on_ranks
 
@@ -12,6 +13,7 @@ from fastnn.distributed.communicator import Communicator
 from fastnn.distributed.nccl import NCCLCommunicator
 from fastnn.distributed.ranks import RankError, Ranks
 from fastnn.distributed.tree import Tree
+from fastnn.kernels import use_backend
 from fastnn.kernels.dispatch import arrays
 from fastnn.kernels.gpu import fake_cupy
 
@@ -107,3 +109,15 @@ def test_a_rank_that_fails_is_heard_of_while_others_wait_for_nccl(library):
     error, _ = on_ranks(2, work)
     assert isinstance(error, RankError)
     assert "rank 1 of 2 failed (OSError: the disk is full)" in str(error)
+
+
+def test_ranks_that_compute_on_the_host_are_told_so(library):
+    def work(comm):
+        with use_backend("vectorized"):
+            sharded_runs.make(NCCLCommunicator(comm)).train()
+
+    for error in on_ranks(2, work):
+        assert isinstance(error, ValueError)
+        assert str(error).startswith(
+            "Solver: comm=NCCLCommunicator carries arrays in GPU memory, and the model has none"
+        )

@@ -7,6 +7,7 @@ import pytest
 
 from fastnn import checkpoint
 from fastnn.cli import _parser, main, ranks, settings
+from fastnn.distributed.communicator import Single
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
 
@@ -59,6 +60,20 @@ def test_without_mpi4py(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "mpi4py.MPI", raising=False)
     assert main(["train", "--mpi"]) == 2
     assert "fastnn train: error: train: --mpi needs mpi4py, which cannot be imported" in capsys.readouterr().err
+
+
+def test_nccl_without_mpi_and_without_cupy(monkeypatch, capsys):
+    pytest.importorskip("numba", reason="the backend cuda needs numba")
+    assert main(["train", "--nccl"]) == 2
+    text = "fastnn train: error: train: --nccl has no ranks; expected --mpi with it; add it, under mpiexec"
+    assert text in capsys.readouterr().err
+    mpi = types.SimpleNamespace(COMM_WORLD=None)
+    monkeypatch.setitem(sys.modules, "mpi4py", types.SimpleNamespace(MPI=mpi))
+    monkeypatch.setattr("fastnn.distributed.mpi.MPICommunicator", lambda comm: Single())
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", None)
+    assert main(["train", "--mpi", "--nccl"]) == 2
+    text = "fastnn train: error: train: NCCLCommunicator: rank 0 of 1 cannot use NCCL (import of cupy.cuda.nccl halted"
+    assert text in capsys.readouterr().err
 
 
 def test_shards_without_ranks(capsys):
