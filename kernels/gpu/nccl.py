@@ -6,11 +6,13 @@ Source: CuPy 14, `cupy.cuda.nccl`; NVIDIA, NCCL user guide, "Point-to-point comm
 import importlib
 from typing import Any
 
-from . import memory
+from . import availability, memory
 
 
 def reason() -> str | None:
     """Return why NCCL cannot be used here, or None."""
+    if found := availability.reason():
+        return found[0]
     try:
         return None if _library().available else "this CuPy finds no NCCL"
     except ImportError as error:
@@ -38,7 +40,7 @@ class Group:
         cuda.Device(index % cuda.runtime.getDeviceCount()).use()
         self._current_stream, self._stream = cuda.get_current_stream, cuda.Stream(non_blocking=True)
         self._nccl = _library()
-        self._types = {"float32": self._nccl.NCCL_FLOAT32, "float64": self._nccl.NCCL_FLOAT64}
+        self._types = {name: getattr(self._nccl, f"NCCL_{name.upper()}") for name in ("float16", "float32", "float64")}
         self._comm = self._nccl.NcclCommunicator(size, identity, rank)
 
     def exchange(self, sent: Any, received: Any, partner: int) -> None:

@@ -76,13 +76,17 @@ def test_two_ranks_on_one_gpu_are_refused_by_nccl(monkeypatch):
     assert ["Duplicate GPU detected" in str(error) for error in errors] == [True]
 
 
-@pytest.mark.parametrize("lacking", ["cupy", "nccl"])
+@pytest.mark.parametrize("lacking", ["a GPU", "cupy", "nccl"])
 def test_all_ranks_say_which_one_has_no_nccl(monkeypatch, library, lacking):
-    if lacking == "cupy":
+    if lacking == "a GPU":
+        monkeypatch.setattr("fastnn.kernels.gpu.availability.reason", lambda: ("there is no GPU", "buy one"))
+        reason = "there is no GPU)"
+    elif lacking == "cupy":
         monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", None)
+        reason = "import of cupy.cuda.nccl halted"
     else:
         library.available = False
-    reason = {"cupy": "import of cupy.cuda.nccl halted", "nccl": "this CuPy finds no NCCL"}[lacking]
+        reason = "this CuPy finds no NCCL)"
     for error in on_ranks(2, NCCLCommunicator):
         assert isinstance(error, ImportError)
         assert f"NCCLCommunicator: rank 0 of 2 cannot use NCCL ({reason}" in str(error)

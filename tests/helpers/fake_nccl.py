@@ -22,8 +22,8 @@ from fastnn.kernels.gpu import fake_cuda, fake_cupy
 
 memory = pytest.importorskip("fastnn.kernels.gpu.memory", reason="the backend cuda needs numba")
 
-NCCL_UINT8, NCCL_FLOAT32, NCCL_FLOAT64, NCCL_SUM = 1, 7, 8, 0
-DTYPES = {NCCL_UINT8: np.uint8, NCCL_FLOAT32: np.float32, NCCL_FLOAT64: np.float64}
+NCCL_UINT8, NCCL_FLOAT16, NCCL_FLOAT32, NCCL_FLOAT64, NCCL_SUM = 1, 6, 7, 8, 0
+DTYPES = {NCCL_UINT8: np.uint8, NCCL_FLOAT16: np.float16, NCCL_FLOAT32: np.float32, NCCL_FLOAT64: np.float64}
 
 
 class NcclError(RuntimeError):
@@ -59,7 +59,8 @@ class Library:
     calls: names of the functions that ranks called, by rank
     """
 
-    NCCL_UINT8, NCCL_FLOAT32, NCCL_FLOAT64, NCCL_SUM = NCCL_UINT8, NCCL_FLOAT32, NCCL_FLOAT64, NCCL_SUM
+    NCCL_UINT8, NCCL_SUM = NCCL_UINT8, NCCL_SUM
+    NCCL_FLOAT16, NCCL_FLOAT32, NCCL_FLOAT64 = NCCL_FLOAT16, NCCL_FLOAT32, NCCL_FLOAT64
     available = True
 
     def __init__(self):
@@ -160,6 +161,7 @@ def install(monkeypatch, devices=8):
     cuda = SimpleNamespace(**{**vars(fake_cuda), **replaced})
     monkeypatch.setattr(memory, "xp", SimpleNamespace(**{**vars(fake_cupy), "cuda": cuda}))
     monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", library)
+    monkeypatch.setattr("fastnn.kernels.gpu.availability.reason", lambda: None)
     if not arrays.DEVICE_ARRAYS:  # in the simulator they are registered already
         monkeypatch.setattr(arrays, "DEVICE_ARRAYS", (fake_cupy.Array,))
         moves = {"xp": fake_cupy, "to_device": fake_cupy.asarray, "to_host": fake_cupy.asnumpy}
