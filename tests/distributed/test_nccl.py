@@ -10,6 +10,7 @@ from shard_arrays import SHAPES, expected, values
 from thread_ranks import on_ranks
 
 from fastnn.distributed.communicator import Communicator
+from fastnn.distributed.flat import Flat
 from fastnn.distributed.nccl import NCCLCommunicator
 from fastnn.distributed.ranks import RankError, Ranks
 from fastnn.distributed.tree import Tree
@@ -63,6 +64,14 @@ def test_without_determinism_there_is_one_allreduce_of_all_arrays(library):
             scale = sum(np.abs(values(shard)[name]) for shard in range(4))
             assert (np.abs(actual[name] - array) <= 1e-6 * scale).all()
         assert actual["W"].tobytes() != expected(4)["W"].tobytes()
+
+
+def test_the_host_is_first_and_a_device_has_one_array_of_each_dtype(library):
+    """So a rank that failed is heard of before the others hand work to NCCL."""
+    flat = Flat(SHAPES, {name: fake_cupy.zeros(*SHAPES[name]) for name in ON_DEVICE})
+    assert [arrays.is_on_device(segment) for segment in flat.segments] == [False, False, True]
+    flat.put("b", np.arange(5, dtype=np.float32))  # moves
+    assert arrays.to_numpy(flat.arrays["b"]).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_each_rank_has_a_gpu_of_its_own(library):
