@@ -75,8 +75,12 @@ class Flat:
             add_scaled(mine, given, 1)
 
 
+@np.errstate(all="ignore")
 def add_scaled(out: np.ndarray, other: np.ndarray, scale: float) -> None:
-    """Compute out = (out + other) * scale in place, in blocks that stay in the cache."""
+    """Compute out = (out + other) * scale in place, in blocks that stay in the cache.
+
+    Numbers that are not finite give no warnings, since a Solver explains them.
+    """
     if scale == 1:
         out += other
         return

@@ -91,3 +91,18 @@ def test_an_array_that_is_two_gradients_is_copied_once():
     flat.add(flat)
     assert (flat.arrays["A"] == 2).all()
     assert (flat.arrays["B"] == 2).all()
+
+
+@pytest.mark.parametrize("length", [5, 5000])
+def test_numbers_that_are_not_finite_are_added_in_silence(length):
+    """The Solver explains them; `scale` is 1 on all levels but the last."""
+
+    def work(comm):
+        def fill(shard, flat):
+            flat.put("W", np.full(length, [np.inf, -np.inf, 3e38, 3e38][shard], np.float32))
+
+        return Tree(Ranks(comm), 4, {"W": ((length,), np.dtype(np.float32))}).mean(fill).arrays["W"]
+
+    for size in (1, 2, 4):
+        for actual in on_ranks(size, work):
+            assert np.isnan(actual).all()
