@@ -32,9 +32,9 @@ QUICK = {
     "test_affine", "test_augment", "test_autograd_errors", "test_autograd_functions", "test_cli", "test_compare",
     "test_deprecated", "test_examples", "test_fc_net", "test_gradient_check", "test_import_graph", "test_layer_utils",
     "test_layers", "test_layers_norm", "test_losses", "test_nn_blocks", "test_nn_layers", "test_nn_module",
-    "test_nn_sequential", "test_optim", "test_readme", "test_rules", "test_sampling", "test_schedules", "test_solver",
-    "test_solver_errors", "test_solver_options", "test_switch", "test_two_layer_net", "test_validation",
-    "test_validation_numbers",
+    "test_nn_sequential", "test_numpydoc", "test_optim", "test_readme", "test_rules", "test_sampling", "test_schedules",
+    "test_solver", "test_solver_errors", "test_solver_options", "test_switch", "test_two_layer_net",
+    "test_validation", "test_validation_numbers",
 }  # fmt: skip
 
 # The files that take longest. Under pytest-xdist they come first, so that no worker begins one when the others end.
