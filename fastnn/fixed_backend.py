@@ -1,6 +1,7 @@
 """Functions with a fixed backend: the course's `*_naive` and `*_fast`."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -39,5 +40,5 @@ def to_fast(function: F, name: str, module: str) -> F:
 def _named(function: Callable, name: str, module: str, summary: str) -> Any:
     function.__name__ = function.__qualname__ = name
     function.__module__ = module  # pickle looks it up there
-    function.__doc__ = "\n\n".join(filter(None, (summary, function.__doc__)))
+    function.__doc__ = "\n\n".join((summary, inspect.cleandoc(function.__doc__))) if function.__doc__ else summary
     return function

@@ -44,7 +44,11 @@ __all__ += layers.__all__ + fast.__all__
 
 @signatures.checked
 def affine_relu_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, Any]:
-    """`affine_forward`, then `relu_forward`: x (N, d1, ..., dk), w (D, M), b (M,). Returns out (N, M), cache."""
+    """Compute `affine_forward`, then `relu_forward`.
+
+    x (N, d1, ..., dk), w (D, M), b (M,): as of `affine_forward`
+    Returns out (N, M), and a cache for `affine_relu_backward`.
+    """
     out = fused.affine_relu_forward(rows("affine_relu_forward", x), w, b)
     return out, (x, w, out)
 
@@ -53,7 +57,13 @@ def affine_relu_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> tuple[np.nd
 def affine_relu_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
-    """dout (N, M) -> dx in the shape of x, dw (D, M), db (M,)."""
+    """Compute the gradients of `affine_relu_forward`.
+
+    dout (N, M): gradient of the loss with respect to out
+    cache: from `affine_relu_forward`
+    need_dx: False to skip dx
+    Returns dx in the shape of x, dw (D, M), db (M,).
+    """
     x, w, out = arguments.cache("affine_relu_backward", cache, 3)
     dx, dw, db = fused.affine_relu_backward(dout, rows("affine_relu_backward", x), w, out, need_dx)
     return dx if dx is None else dx.reshape(np.shape(x)), dw, db
@@ -63,7 +73,13 @@ def affine_relu_backward(
 def affine_bn_relu_forward(
     x: ArrayLike, w: ArrayLike, b: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: dict[str, Any]
 ) -> tuple[np.ndarray, Any]:
-    """`affine_forward`, `batchnorm_forward`, `relu_forward`; gamma, beta (M,). Returns out (N, M), cache."""
+    """Compute `affine_forward`, `batchnorm_forward`, `relu_forward`.
+
+    x (N, d1, ..., dk), w (D, M), b (M,): as of `affine_forward`
+    gamma, beta (M,): scale and shift
+    bn_param: as of `batchnorm_forward`
+    Returns out (N, M), and a cache for `affine_bn_relu_backward`.
+    """
     function = "affine_bn_relu_forward"
     training, eps, running = batchnorm_settings(function, bn_param, gamma)
     if training:
@@ -81,7 +97,13 @@ def affine_bn_relu_forward(
 def affine_bn_relu_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """dout (N, M) -> dx in the shape of x, dw (D, M), db, dgamma, dbeta (M,)."""
+    """Compute the gradients of `affine_bn_relu_forward`.
+
+    dout (N, M): gradient of the loss with respect to out
+    cache: from `affine_bn_relu_forward`
+    need_dx: False to skip dx
+    Returns dx in the shape of x, dw (D, M), db, dgamma, dbeta (M,).
+    """
     training, x, *others = arguments.cache("affine_bn_relu_backward", cache, 9)
     backward = fused.affine_batchnorm_relu_backward if training else fused.affine_batchnorm_relu_inference_backward
     dx, *gradients = backward(dout, rows("affine_bn_relu_backward", x), *others, need_dx)
@@ -92,7 +114,13 @@ def affine_bn_relu_backward(
 def affine_ln_relu_forward(
     x: ArrayLike, w: ArrayLike, b: ArrayLike, gamma: ArrayLike, beta: ArrayLike, ln_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
-    """`affine_forward`, `layernorm_forward`, `relu_forward`; gamma, beta (M,). Returns out (N, M), cache."""
+    """Compute `affine_forward`, `layernorm_forward`, `relu_forward`.
+
+    x (N, d1, ..., dk), w (D, M), b (M,): as of `affine_forward`
+    gamma, beta (M,): scale and shift
+    ln_param: as of `layernorm_forward`
+    Returns out (N, M), and a cache for `affine_ln_relu_backward`.
+    """
     function = "affine_ln_relu_forward"
     eps, flat = epsilon(function, "ln_param", ln_param), rows(function, x)
     out, pre_norm, mean, var = fused.affine_layernorm_relu_forward(flat, w, b, gamma, beta, eps)
@@ -103,7 +131,13 @@ def affine_ln_relu_forward(
 def affine_ln_relu_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """dout (N, M) -> dx in the shape of x, dw (D, M), db, dgamma, dbeta (M,)."""
+    """Compute the gradients of `affine_ln_relu_forward`.
+
+    dout (N, M): gradient of the loss with respect to out
+    cache: from `affine_ln_relu_forward`
+    need_dx: False to skip dx
+    Returns dx in the shape of x, dw (D, M), db, dgamma, dbeta (M,).
+    """
     x, *others = arguments.cache("affine_ln_relu_backward", cache, 8)
     flat = rows("affine_ln_relu_backward", x)
     dx, *gradients = fused.affine_layernorm_relu_backward(dout, flat, *others, need_dx)
@@ -114,7 +148,11 @@ def affine_ln_relu_backward(
 def conv_relu_forward(
     x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
-    """`conv_forward`, then `relu_forward`; arguments as in `conv_forward`. Returns out (N, F, H', W'), cache."""
+    """Compute `conv_forward`, then `relu_forward`.
+
+    x (N, C, H, W), w (F, C, HH, WW), b (F,), conv_param: as of `conv_forward`
+    Returns out (N, F, H', W'), and a cache for `conv_relu_backward`.
+    """
     options = conv_options("conv_relu_forward", conv_param)
     out = fused.conv2d_relu_forward(x, w, b, **options)
     return out, (x, w, out, options)
@@ -124,7 +162,13 @@ def conv_relu_forward(
 def conv_relu_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
-    """dout (N, F, H', W') -> dx (N, C, H, W), dw (F, C, HH, WW), db (F,)."""
+    """Compute the gradients of `conv_relu_forward`.
+
+    dout (N, F, H', W'): gradient of the loss with respect to out
+    cache: from `conv_relu_forward`
+    need_dx: False to skip dx
+    Returns dx (N, C, H, W), dw (F, C, HH, WW), db (F,).
+    """
     *arrays, options = arguments.cache("conv_relu_backward", cache, 4)
     return fused.conv2d_relu_backward(dout, *arrays, need_dx=need_dx, **options)
 
@@ -139,7 +183,13 @@ def conv_bn_relu_forward(
     conv_param: Mapping[str, Any],
     bn_param: dict[str, Any],
 ) -> tuple[np.ndarray, Any]:
-    """`conv_forward`, `spatial_batchnorm_forward`, `relu_forward`; gamma, beta (F,). Returns out, cache."""
+    """Compute `conv_forward`, `spatial_batchnorm_forward`, `relu_forward`.
+
+    x (N, C, H, W), w (F, C, HH, WW), b (F,), conv_param: as of `conv_forward`
+    gamma, beta (F,): scale and shift
+    bn_param: as of `batchnorm_forward`
+    Returns out (N, F, H', W'), and a cache for `conv_bn_relu_backward`.
+    """
     function = "conv_bn_relu_forward"
     options = conv_options(function, conv_param)
     training, eps, running = batchnorm_settings(function, bn_param, gamma)
@@ -157,7 +207,13 @@ def conv_bn_relu_forward(
 def conv_bn_relu_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """dout (N, F, H', W') -> dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,)."""
+    """Compute the gradients of `conv_bn_relu_forward`.
+
+    dout (N, F, H', W'): gradient of the loss with respect to out
+    cache: from `conv_bn_relu_forward`
+    need_dx: False to skip dx
+    Returns dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,).
+    """
     training, *others, options = arguments.cache("conv_bn_relu_backward", cache, 10)
     backward = fused.conv2d_batchnorm_relu_backward if training else fused.conv2d_batchnorm_relu_inference_backward
     return backward(dout, *others, need_dx=need_dx, **options)
@@ -167,7 +223,12 @@ def conv_bn_relu_backward(
 def conv_relu_pool_forward(
     x: ArrayLike, w: ArrayLike, b: ArrayLike, conv_param: Mapping[str, Any], pool_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
-    """`conv_forward`, `relu_forward`, `max_pool_forward`; pooling without `pad`. Returns out, cache."""
+    """Compute `conv_forward`, `relu_forward`, `max_pool_forward`.
+
+    x (N, C, H, W), w (F, C, HH, WW), b (F,), conv_param: as of `conv_forward`
+    pool_param: pool_height, pool_width and stride, no pad
+    Returns out, the pooled images, and a cache for `conv_relu_pool_backward`.
+    """
     function = "conv_relu_pool_forward"
     options = conv_options(function, conv_param) | _unpadded(function, pool_param)
     out, index = fused.conv2d_relu_pool_forward(x, w, b, **options)
@@ -178,7 +239,13 @@ def conv_relu_pool_forward(
 def conv_relu_pool_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray]:
-    """dout in the shape of the pooled image -> dx (N, C, H, W), dw (F, C, HH, WW), db (F,)."""
+    """Compute the gradients of `conv_relu_pool_forward`.
+
+    dout: gradient of the loss with respect to out, in the shape of the pooled images
+    cache: from `conv_relu_pool_forward`
+    need_dx: False to skip dx
+    Returns dx (N, C, H, W), dw (F, C, HH, WW), db (F,).
+    """
     *arrays, options = arguments.cache("conv_relu_pool_backward", cache, 4)
     return fused.conv2d_relu_pool_backward(dout, *arrays, need_dx=need_dx, **options)
 
@@ -194,7 +261,14 @@ def conv_bn_relu_pool_forward(
     bn_param: dict[str, Any],
     pool_param: Mapping[str, Any],
 ) -> tuple[np.ndarray, Any]:
-    """`conv_bn_relu_forward`, then `max_pool_forward`; pooling without `pad`. Returns out, cache."""
+    """Compute `conv_bn_relu_forward`, then `max_pool_forward`.
+
+    x (N, C, H, W), w (F, C, HH, WW), b (F,), conv_param: as of `conv_forward`
+    gamma, beta (F,): scale and shift
+    bn_param: as of `batchnorm_forward`
+    pool_param: pool_height, pool_width and stride, no pad
+    Returns out, the pooled images, and a cache for `conv_bn_relu_pool_backward`.
+    """
     function = "conv_bn_relu_pool_forward"
     options = conv_options(function, conv_param) | _unpadded(function, pool_param)
     training, eps, running = batchnorm_settings(function, bn_param, gamma)
@@ -212,7 +286,13 @@ def conv_bn_relu_pool_forward(
 def conv_bn_relu_pool_backward(
     dout: ArrayLike, cache: Any, need_dx: bool = True
 ) -> tuple[np.ndarray | Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """dout in the shape of the pooled image -> dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,)."""
+    """Compute the gradients of `conv_bn_relu_pool_forward`.
+
+    dout: gradient of the loss with respect to out, in the shape of the pooled images
+    cache: from `conv_bn_relu_pool_forward`
+    need_dx: False to skip dx
+    Returns dx (N, C, H, W), dw (F, C, HH, WW), db, dgamma, dbeta (F,).
+    """
     training, *others, options = arguments.cache("conv_bn_relu_pool_backward", cache, 10)
     backward = (
         fused.conv2d_batchnorm_relu_pool_backward if training else fused.conv2d_batchnorm_relu_pool_inference_backward

@@ -20,9 +20,10 @@ def dropout_forward(x: ArrayLike, dropout_param: Mapping[str, Any]) -> tuple[np.
     As in the course, the mask is `np.random.rand(*x.shape) < p`, on every backend. (`fastnn.nn.Dropout` computes its
     masks in the kernel, which is faster.)
 
+    x (...): the input
     dropout_param: p, the probability of keeping an element; mode, 'train' or 'test'; optionally seed, an integer from 0
         to 2**32 - 1, with which each call, in both modes, first calls np.random.seed; None: it does not
-    Returns out, cache.
+    Returns out in the shape of x, and a cache for `dropout_backward`.
     """
     function = "dropout_forward"
     validation.keys(function, "dropout_param", dropout_param, ("p", "mode"), ("seed",))
@@ -40,7 +41,12 @@ def dropout_forward(x: ArrayLike, dropout_param: Mapping[str, Any]) -> tuple[np.
 
 @signatures.checked
 def dropout_backward(dout: ArrayLike, cache: Any) -> np.ndarray:
-    """dx = dout / p where the element was kept, else 0; in test mode, a copy of dout."""
+    """Compute dx = dout / p where the element was kept, else 0; in test mode, copy dout.
+
+    dout (...): gradient of the loss with respect to out
+    cache: from `dropout_forward`
+    Returns dx in the shape of dout.
+    """
     mask, p = arguments.cache("dropout_backward", cache, 2)
     if mask is None:
         return validation.floats("dropout_backward", dout=(dout, "..."))[0].copy()

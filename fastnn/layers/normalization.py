@@ -24,8 +24,11 @@ RUNNING = ("running_mean", "running_var")
 def batchnorm_forward(
     x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: dict[str, Any]
 ) -> tuple[np.ndarray, Any]:
-    """Normalise each feature of x (N, D) over the batch, or in test mode by the running averages; gamma, beta (D,).
+    """Normalise each feature over the batch, or in test mode by the running averages.
 
+    x (N, D): the input
+    gamma, beta (D,): scale and shift
+    bn_param: mode ('train' or 'test') and optionally eps, momentum, running_mean, running_var; see the module
     Returns out (N, D), and a cache for `batchnorm_backward` or `batchnorm_backward_alt`.
     """
     return _forward("batchnorm_forward", x, "N D", gamma, beta, bn_param)
@@ -33,13 +36,23 @@ def batchnorm_forward(
 
 @signatures.checked
 def batchnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), computed step by step through the graph."""
+    """Compute the gradients of `batchnorm_forward` step by step through its graph.
+
+    dout (N, D): gradient of the loss with respect to out
+    cache: from `batchnorm_forward`
+    Returns dx (N, D), dgamma (D,), dbeta (D,).
+    """
     return _backward("batchnorm_backward", normalization.batchnorm_backward, dout, cache)
 
 
 @signatures.checked
 def batchnorm_backward_alt(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,), computed in closed form."""
+    """Compute the gradients of `batchnorm_forward` in closed form.
+
+    dout (N, D): gradient of the loss with respect to out
+    cache: from `batchnorm_forward`
+    Returns dx (N, D), dgamma (D,), dbeta (D,).
+    """
     return _backward("batchnorm_backward_alt", normalization.batchnorm_backward_alt, dout, cache)
 
 
@@ -47,13 +60,24 @@ def batchnorm_backward_alt(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.
 def spatial_batchnorm_forward(
     x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: dict[str, Any]
 ) -> tuple[np.ndarray, Any]:
-    """`batchnorm_forward` of x (N, C, H, W) with statistics over N, H and W; gamma, beta (C,). Returns out, cache."""
+    """Normalise each channel as `batchnorm_forward` does, with statistics over N, H and W.
+
+    x (N, C, H, W): the images
+    gamma, beta (C,): scale and shift
+    bn_param: as of `batchnorm_forward`
+    Returns out (N, C, H, W), and a cache for `spatial_batchnorm_backward`.
+    """
     return _forward("spatial_batchnorm_forward", x, "N C H W", gamma, beta, bn_param)
 
 
 @signatures.checked
 def spatial_batchnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (C,), dbeta (C,)."""
+    """Compute the gradients of `spatial_batchnorm_forward`.
+
+    dout (N, C, H, W): gradient of the loss with respect to out
+    cache: from `spatial_batchnorm_forward`
+    Returns dx (N, C, H, W), dgamma (C,), dbeta (C,).
+    """
     return _backward("spatial_batchnorm_backward", normalization.batchnorm_backward_alt, dout, cache)
 
 
@@ -61,7 +85,13 @@ def spatial_batchnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray,
 def layernorm_forward(
     x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, ln_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
-    """Normalise each row of x (N, D) by its own mean and variance; gamma, beta (D,). Returns out (N, D), cache."""
+    """Normalise each row by its own mean and variance.
+
+    x (N, D): the input
+    gamma, beta (D,): scale and shift
+    ln_param: a dict, which may have eps (1e-5)
+    Returns out (N, D), and a cache for `layernorm_backward`.
+    """
     function = "layernorm_forward"
     validation.floats(function, x=(x, "N D"), gamma=(gamma, "D"), beta=(beta, "D"))
     eps = epsilon(function, "ln_param", ln_param)
@@ -71,7 +101,12 @@ def layernorm_forward(
 
 @signatures.checked
 def layernorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """dout (N, D) -> dx (N, D), dgamma (D,), dbeta (D,)."""
+    """Compute the gradients of `layernorm_forward`.
+
+    dout (N, D): gradient of the loss with respect to out
+    cache: from `layernorm_forward`
+    Returns dx (N, D), dgamma (D,), dbeta (D,).
+    """
     return normalization.groupnorm_backward(dout, *arguments.cache("layernorm_backward", cache, 6))
 
 
@@ -79,9 +114,13 @@ def layernorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndar
 def spatial_groupnorm_forward(
     x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, G: int, gn_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
-    """Normalise each of G groups of channels of each image of x (N, C, H, W); gamma, beta (1, C, 1, 1).
+    """Normalise each of G groups of channels of each image.
 
-    G divides C. Returns out (N, C, H, W), cache.
+    x (N, C, H, W): the images
+    gamma, beta (1, C, 1, 1): scale and shift
+    G: the number of groups, which divides C
+    gn_param: a dict, which may have eps (1e-5)
+    Returns out (N, C, H, W), and a cache for `spatial_groupnorm_backward`.
     """
     function = "spatial_groupnorm_forward"
     images, *scales = validation.floats(function, x=(x, "N C H W"), gamma=(gamma, "1 C 1 1"), beta=(beta, "1 C 1 1"))
@@ -93,7 +132,12 @@ def spatial_groupnorm_forward(
 
 @signatures.checked
 def spatial_groupnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (1, C, 1, 1), dbeta (1, C, 1, 1)."""
+    """Compute the gradients of `spatial_groupnorm_forward`.
+
+    dout (N, C, H, W): gradient of the loss with respect to out
+    cache: from `spatial_groupnorm_forward`
+    Returns dx (N, C, H, W), dgamma (1, C, 1, 1), dbeta (1, C, 1, 1).
+    """
     dx, dgamma, dbeta = normalization.groupnorm_backward(dout, *arguments.cache("spatial_groupnorm_backward", cache, 6))
     return dx, dgamma.reshape(1, -1, 1, 1), dbeta.reshape(1, -1, 1, 1)
 
@@ -102,9 +146,12 @@ def spatial_groupnorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray,
 def spatial_instancenorm_forward(
     x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, in_param: Mapping[str, Any]
 ) -> tuple[np.ndarray, Any]:
-    """Normalise each channel of each image of x (N, C, H, W) by its own mean and variance; gamma, beta (C,).
+    """Normalise each channel of each image by its own mean and variance.
 
-    Returns out (N, C, H, W), cache.
+    x (N, C, H, W): the images
+    gamma, beta (C,): scale and shift
+    in_param: a dict, which may have eps (1e-5)
+    Returns out (N, C, H, W), and a cache for `spatial_instancenorm_backward`.
     """
     function = "spatial_instancenorm_forward"
     images, gamma, beta = validation.floats(function, x=(x, "N C H W"), gamma=(gamma, "C"), beta=(beta, "C"))
@@ -115,7 +162,12 @@ def spatial_instancenorm_forward(
 
 @signatures.checked
 def spatial_instancenorm_backward(dout: ArrayLike, cache: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """dout (N, C, H, W) -> dx (N, C, H, W), dgamma (C,), dbeta (C,)."""
+    """Compute the gradients of `spatial_instancenorm_forward`.
+
+    dout (N, C, H, W): gradient of the loss with respect to out
+    cache: from `spatial_instancenorm_forward`
+    Returns dx (N, C, H, W), dgamma (C,), dbeta (C,).
+    """
     return normalization.instancenorm_backward(dout, *arguments.cache("spatial_instancenorm_backward", cache, 5))
 
 

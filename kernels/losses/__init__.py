@@ -26,7 +26,7 @@ def softmax_loss(x: ArrayLike, y: ArrayLike, label_smoothing: float = 0.0) -> tu
         target[n, k] = (1 - label_smoothing) * (k == y[n]) + label_smoothing / K
         loss = -1/N sum_{n, k} target[n, k] * log(p[n, k]),    dx[n, k] = (p[n, k] - target[n, k]) / N
 
-    Inputs: x (N, K) scores, K >= 1; y (N,) labels, integers from 0 to K - 1; 0 <= label_smoothing < 1.
+    Inputs: x (N, K) scores, K >= 1; y (N,) labels, integers from 0 to K - 1; label_smoothing: at least 0, below 1
     Returns loss, dx (N, K).
     Every backend: exponents are relative to the largest score of the row, so finite scores give a finite loss and
     gradient; -log(p) is limited to 1e308. A row whose largest score is NaN or infinite has a gradient of NaN; a score
