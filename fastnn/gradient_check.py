@@ -31,10 +31,13 @@ __all__ = [
 
 @signatures.checked
 def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h: float = 1e-5) -> np.ndarray:
-    """Compute the gradient of a scalar function f at x, in the shape of x.
+    """Compute the gradient of a scalar function f at x.
 
+    f: function of x that returns a number
+    x (...): array of floats, restored after each call of f
     verbose: print each index and its derivative
-    Calls f twice per element. Raises TypeError if x is not an array of floats.
+    h: step of the difference quotient
+    Returns an array in the shape of x. Calls f twice per element. Raises TypeError if x is not an array of floats.
     """
     function = "eval_numerical_gradient"
     x, h = _checked(function, f, x, h)
@@ -48,7 +51,14 @@ def eval_numerical_gradient(f: Callable, x: np.ndarray, verbose: bool = True, h:
 
 @signatures.checked
 def eval_numerical_gradient_array(f: Callable, x: np.ndarray, df: Any, h: float = 1e-5) -> np.ndarray:
-    """Compute the gradient of sum(f(x) * df); f returns an array, df is the gradient of a loss with respect to it."""
+    """Compute the gradient of sum(f(x) * df) at x.
+
+    f: function of x that returns an array
+    x (...): array of floats, restored after each call of f
+    df: gradient of a loss with respect to f(x), in its shape
+    h: step of the difference quotient
+    Returns an array in the shape of x.
+    """
     return _of_array("eval_numerical_gradient_array", "df", f, x, df, h)
 
 
@@ -56,8 +66,13 @@ def eval_numerical_gradient_array(f: Callable, x: np.ndarray, df: Any, h: float 
 def eval_numerical_gradient_blobs(f: Callable, inputs: tuple, output: Any, h: float = 1e-5) -> list[np.ndarray]:
     """Compute the gradients of sum(output.vals * output.diffs) with respect to each input's `vals`.
 
-    A blob is an object with the arrays `vals` (values) and `diffs` (gradient); `f(*inputs, output)` computes
-    output.vals from the inputs.
+    A blob is an object with the arrays `vals` (values) and `diffs` (gradient).
+
+    f: function, of which `f(*inputs, output)` computes output.vals from the inputs
+    inputs: blobs
+    output: a blob
+    h: step of the difference quotient
+    Returns an array in the shape of `vals` for each input.
     """
 
     function = "eval_numerical_gradient_blobs"
@@ -73,7 +88,14 @@ def eval_numerical_gradient_blobs(f: Callable, inputs: tuple, output: Any, h: fl
 
 @signatures.checked
 def eval_numerical_gradient_net(net: Any, inputs: tuple, output: Any, h: float = 1e-5) -> list[np.ndarray]:
-    """`eval_numerical_gradient_blobs` for a net whose `forward()` computes output.vals from the inputs it holds."""
+    """Call `eval_numerical_gradient_blobs` for a net.
+
+    net: an object whose `forward()` computes output.vals from the inputs that it holds
+    inputs: blobs
+    output: a blob
+    h: step of the difference quotient
+    Returns an array in the shape of `vals` for each input.
+    """
     function = "eval_numerical_gradient_net"
     arguments.attributes(function, "net", net, "forward", expected="a net with forward()")
     blobs = tuple(_blobs(function, inputs, output))
@@ -85,7 +107,13 @@ def eval_numerical_gradient_net(net: Any, inputs: tuple, output: Any, h: float =
 def grad_check_sparse(
     f: Callable, x: np.ndarray, analytic_grad: np.ndarray, num_checks: int = 10, h: float = 1e-5
 ) -> None:
-    """Print numeric and analytic derivatives of f at `num_checks` random elements of x.
+    """Print numeric and analytic derivatives of f at random elements of x.
+
+    f: function of x that returns a number
+    x (...): array of floats, restored after each call of f
+    analytic_grad (...): gradient in the shape of x
+    num_checks: number of elements
+    h: step of the difference quotient
 
     As in the courses, they are drawn from Python's `random`, so that NumPy's global state does not change.
     """
@@ -103,14 +131,24 @@ def grad_check_sparse(
 
 @signatures.checked
 def compute_numeric_gradient(f: Callable, x: np.ndarray, dLdf: Any = None, h: float = 1e-7) -> np.ndarray:
-    """Compute the gradient of sum(f(x) * dLdf), or of sum(f(x)) if dLdf is None, in the shape of x."""
+    """Compute the gradient of sum(f(x) * dLdf) at x.
+
+    f: function of x that returns an array or a number
+    x (...): array of floats, restored after each call of f
+    dLdf: gradient of a loss with respect to f(x), in its shape; None: 1
+    h: step of the difference quotient
+    Returns an array in the shape of x.
+    """
     return _of_array("compute_numeric_gradient", "dLdf", f, x, 1 if dLdf is None else dLdf, h)
 
 
 @signatures.quiet
 @signatures.checked
 def rel_error(x: Any, y: Any) -> float:
-    """Return the largest relative error, max |x - y| / max(1e-8, |x| + |y|); 0 for empty arrays."""
+    """Return the largest relative error, max |x - y| / max(1e-8, |x| + |y|); 0 for empty arrays.
+
+    x, y: numbers or arrays of one shape
+    """
     x, y = (arrays.to_numpy(arguments.real("rel_error", name, value)) for name, value in (("x", x), ("y", y)))
     _check_together("rel_error", "y", y, x.shape)
     return float(np.max(np.abs(x - y) / np.maximum(1e-8, np.abs(x) + np.abs(y)), initial=0.0))

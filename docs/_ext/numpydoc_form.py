@@ -12,7 +12,8 @@
 
 Types are annotations and shapes. A first sentence "Return ...", "Compute ..." or "The ..." describes the result. What a
 docstring does not say of a parameter is taken from functions that it names ("arguments of `conv2d_forward`"), and so is
-the result, if it begins with that name. A method without a docstring has that of its base class.
+the result, if it begins with that name or says "results as of" it; else from a sentence at its beginning that gives the
+shape of the parameter. A method without a docstring has that of its base class.
 tests/architecture/test_numpydoc.py validates the form of every public name.
 """
 
@@ -60,6 +61,8 @@ class _Form:
         one = rf"\*{{0,2}}(?:{'|'.join([*self.stars, '(?!)'])})\b(?: \([^()]*\))?"
         self.names = re.compile(rf"({one}(?:(?:, | and | or ){one})*)(?: +|, |: *|$)(.*)")
         self.next = re.compile(rf"(?<=[\w)]), (?={one}(?<=\)))|(?<=[\w)]), (?={one}:)")
+        self.further = re.compile(rf"; (?={one}(?:(?:, | and | or ){one})*:)")
+        self.mentioned = re.compile(rf"\b({one}(?<=\)))") if self.signature.parameters else None
         self.documented_parameters: dict[str, tuple[str, str]] = {}
         self.parts: dict[str, list[str]] = defaultdict(list)
         lines = plain._unwrapped([line.rstrip() for line in docstring.splitlines()])
@@ -71,12 +74,24 @@ class _Form:
         if not said and (result := _RESULT_FIRST.fullmatch(_joined(self.summary))):
             self.result("Yields" if self.summary.startswith("Generate") else "Returns", result[1] or result[2])
         self.named(documented, docstring, known)
+        self.within(_SENTENCE.split(_joined(docstring.partition("\n\n")[0])))
+
+    def within(self, sentences: list[str]) -> None:
+        """Let a sentence of the summary that gives the shape of a parameter, `of x (N, D)`, describe it."""
+        for sentence in sentences:
+            for mention in self.mentioned.findall(sentence) if self.mentioned else ():
+                for name, shape in _named(mention):
+                    if name not in self.documented_parameters:
+                        self.parameters([(name, shape)], sentence)
 
     def named(self, documented: Any, docstring: str, known: frozenset[str]) -> None:
         """Add what the functions that the docstring names say of the same parameters, and of the result."""
         for name in re.findall(r"`([A-Za-z_][\w.]*)`", docstring):
             missing = set(self.stars) - set(self.documented_parameters)
-            begins = re.match(rf"(?:As )?`{re.escape(name)}`", docstring) and not self.parts["Returns"]
+            quoted = f"`{re.escape(name)}`"
+            begins = (
+                re.search(rf"\A(?:As )?{quoted}|[Rr]esults? as of {quoted}", docstring) and not self.parts["Returns"]
+            )
             other = _resolved(documented, name)
             if name in known or other in (None, documented) or not (missing or begins) or not _docstring(other):
                 continue
@@ -151,7 +166,10 @@ class _Form:
         if item[1].startswith("Inputs"):
             self.sentences([f"{item[1]}: {text}"])
         elif {name for name, _ in names} & set(self.stars):
-            self.parameters(names, text)
+            first, *others = self.further.split(text)
+            self.parameters(names, first)
+            for other in others:
+                self.inputs(other)
         elif self.is_class:
             self.parts["Attributes"].append(f"{', '.join(name for name, _ in names)} : {_shape(names)}\n    {text}")
         else:

@@ -41,13 +41,20 @@ def _rule(function: _F) -> _F:
 
 @_rule
 def sgd(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
-    """Stochastic gradient descent: next_w = w - learning_rate * dw."""
+    """Stochastic gradient descent: next_w = w - learning_rate * dw.
+
+    w (...): the parameter
+    dw (...): gradient of the loss with respect to it
+    config: hyperparameters and state, updated in place; see the module
+    out: array for next_w, such as w itself; None: a new one
+    Returns next_w (...), config.
+    """
     return _one("sgd", w, dw, config, out)
 
 
 @_rule
 def sgd_momentum(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
-    """Gradient descent with momentum.
+    """Gradient descent with momentum; arguments and results as of `sgd`.
 
     velocity = momentum * velocity - learning_rate * dw
     next_w = w + velocity
@@ -57,7 +64,7 @@ def sgd_momentum(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.nd
 
 @_rule
 def nesterov(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
-    """Nesterov's accelerated gradient, in the variables of the look-ahead point.
+    """Nesterov's accelerated gradient, in the variables of the look-ahead point; arguments and results as of `sgd`.
 
     velocity = momentum * velocity - learning_rate * dw
     next_w = w + momentum * velocity - learning_rate * dw
@@ -67,7 +74,7 @@ def nesterov(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarra
 
 @_rule
 def rmsprop(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
-    """RMSProp: each step divided by a moving root mean square of the gradient.
+    """RMSProp: each step divided by a moving root mean square of the gradient; arguments and results as of `sgd`.
 
     cache = decay_rate * cache + (1 - decay_rate) * dw^2
     next_w = w - learning_rate * dw / (sqrt(cache) + epsilon)
@@ -77,7 +84,7 @@ def rmsprop(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray
 
 @_rule
 def adagrad(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
-    """AdaGrad: each step divided by the root of the sum of all squared gradients.
+    """AdaGrad: each step divided by the root of the sum of all squared gradients; arguments and results as of `sgd`.
 
     cache = cache + dw^2
     next_w = w - learning_rate * dw / (sqrt(cache) + epsilon)
@@ -87,7 +94,7 @@ def adagrad(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray
 
 @_rule
 def adam(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
-    """Adam with bias correction; t counts the updates and is incremented first.
+    """Adam with bias correction; t counts the updates and is incremented first. Arguments and results as of `sgd`.
 
     m = beta1 * m + (1 - beta1) * dw
     v = beta2 * v + (1 - beta2) * dw^2
@@ -98,7 +105,10 @@ def adam(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | 
 
 @_rule
 def adamw(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | None = None) -> _Updated:
-    """Adam with decoupled weight decay: next_w as in `adam`, less learning_rate * weight_decay * w."""
+    """Adam with decoupled weight decay: next_w as in `adam`, less learning_rate * weight_decay * w.
+
+    Arguments and results as of `adam`.
+    """
     return _one("adamw", w, dw, config, out)
 
 
@@ -108,18 +118,28 @@ def lion(w: ArrayLike, dw: ArrayLike, config: _Config = None, out: np.ndarray | 
 
     next_w = w - learning_rate * (sign(beta1 * m + (1 - beta1) * dw) + weight_decay * w)
     m = beta2 * m + (1 - beta2) * dw
+
+    Arguments and results as of `sgd`.
     """
     return _one("lion", w, dw, config, out)
 
 
 def find(function: str, rule: str | Callable) -> Callable:
-    """The rule of that name; a function is returned unchanged."""
+    """Return the rule of a name; a function is returned unchanged.
+
+    function: the caller's name, for messages
+    rule: a key of RULES, or a function
+    """
     return rule if callable(rule) else RULES[validation.choice(function, "update_rule", rule, RULES)]
 
 
 def checked_config(function: str, rule: Callable, config: dict | None, name: str = "optim_config") -> dict:
-    """A copy of the hyperparameters; for rules of this module, checked numbers.
+    """Return a copy of the hyperparameters; for rules of this module, checked numbers.
 
+    function: the caller's name, for messages
+    rule: an update rule
+    config: its hyperparameters; None: {}
+    name: what messages call config
     Raises ValueError for hyperparameters that a rule of this module does not have.
     """
     given = {} if config is None else config
@@ -130,12 +150,19 @@ def checked_config(function: str, rule: Callable, config: dict | None, name: str
 
 
 def usual_rate(rule: Callable) -> float | None:
-    """The default learning rate of a rule of this module; None for other functions."""
+    """Return the default learning rate of a rule of this module; None for other functions.
+
+    rule: an update rule
+    """
     return DEFAULTS[rule.__name__]["learning_rate"] if rule in RULES.values() else None
 
 
 def base_rate(function: str, rule: Callable, config: dict) -> float:
-    """The learning rate that a schedule multiplies: from the hyperparameters, else the rule's default."""
+    """Return the learning rate that a schedule multiplies: from the hyperparameters, else the rule's default.
+
+    function: the caller's name, for messages
+    rule, config: an update rule and its hyperparameters
+    """
     rate = config.get("learning_rate", usual_rate(rule))
     if rate is None:
         raise ValueError(
@@ -149,6 +176,8 @@ def base_rate(function: str, rule: Callable, config: dict) -> float:
 def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
     """Scale all gradients by one factor, so that the norm of all their elements together is at most `limit`.
 
+    gradients: arrays by name, float32 or float64, not modified
+    limit: a number above 0
     Returns the gradients (new arrays if they were scaled, else the given dict) and their norm before scaling. If the
     norm is not finite, they are returned unchanged.
     Source: Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks (2013), section 3.2.
@@ -165,7 +194,11 @@ def clip_by_norm(gradients: dict, limit: float) -> tuple[dict, float]:
 
 @signatures.checked
 def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: MutableMapping) -> None:
-    """Update the parameters named in `configs`, which holds a config of the rule for each, in place.
+    """Update the parameters named in `configs` in place.
+
+    rule: an update rule
+    params, grads: parameters and their gradients by name
+    configs: a config of the rule for each parameter to update
 
     Equivalent to `params[name], configs[name] = rule(params[name], grads[name], configs[name])` for each name. A rule
     of this module updates all C-contiguous arrays in one pass over memory; if one of them cannot be updated, all of
@@ -184,7 +217,11 @@ def update(rule: Callable, params: MutableMapping, grads: Mapping, configs: Muta
 
 
 def next_numbers(rule: Callable, config: dict) -> tuple:
-    """The numbers that compiled kernels take for the next update with a config; increments t."""
+    """Return the numbers that compiled kernels take for the next update with a config; increments t.
+
+    rule: an update rule of this module
+    config: its hyperparameters
+    """
     name = rule.__name__
     complete = {key: config.get(key, value) for key, value in DEFAULTS[name].items()}
     if "t" in complete:

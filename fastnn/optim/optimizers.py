@@ -27,7 +27,12 @@ class SGD(Optimizer):
         buffer = momentum * buffer + g                      (without momentum, buffer = g)
         w = w - lr * buffer, or with nesterov w - lr * (g + momentum * buffer)
 
-    params: see `Optimizer`; lr >= 0; 0 <= momentum < 1; weight_decay >= 0; dampening is 0: other values raise
+    params: see `Optimizer`
+    lr: learning rate, at least 0
+    momentum: from 0 to below 1
+    dampening: 0; other values raise ValueError
+    weight_decay: factor of the L2 penalty, at least 0
+    nesterov: use Nesterov's form, which needs a momentum
     state: velocity = -learning_rate * buffer, with the learning_rate of the latest update
     """
 
@@ -88,8 +93,12 @@ class RMSprop(Optimizer):
         cache = alpha * cache + (1 - alpha) * g^2
         w = w - lr * g / (sqrt(cache) + eps)
 
-    params: see `Optimizer`; lr >= 0; 0 <= alpha < 1; eps > 0; weight_decay >= 0
-    momentum is 0 and centered False: other values raise
+    params: see `Optimizer`
+    lr: learning rate, at least 0
+    alpha: from 0 to below 1
+    eps: above 0
+    weight_decay: factor of the L2 penalty, at least 0
+    momentum, centered: 0 and False; other values raise ValueError
     """
 
     _rules = ("rmsprop",)
@@ -117,7 +126,11 @@ class Adagrad(Optimizer):
         cache = cache + g^2, from initial_accumulator_value on
         w = w - lr / (1 + t * lr_decay) * g / (sqrt(cache) + eps), where t counts the updates from 0
 
-    params: see `Optimizer`; lr, lr_decay, weight_decay, initial_accumulator_value >= 0; eps > 0
+    params: see `Optimizer`
+    lr, lr_decay: learning rate and its decay, at least 0
+    weight_decay: factor of the L2 penalty, at least 0
+    initial_accumulator_value: of all elements of cache, at least 0
+    eps: above 0
     """
 
     _rules = ("adagrad",)
@@ -161,8 +174,12 @@ class Adam(Optimizer):
         v = beta2 * v + (1 - beta2) * g^2
         w = w - lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
 
-    params: see `Optimizer`; lr >= 0; betas: beta1 and beta2, from 0 to below 1; eps > 0; weight_decay >= 0
-    amsgrad is False: True raises
+    params: see `Optimizer`
+    lr: learning rate, at least 0
+    betas: beta1 and beta2, from 0 to below 1
+    eps: above 0
+    weight_decay: factor of the L2 penalty, at least 0
+    amsgrad: False; True raises ValueError
     """
 
     _rules: tuple[str, ...] = ("adam",)
@@ -208,7 +225,11 @@ class Lion(Optimizer):
         w = w - lr * (sign(beta1 * m + (1 - beta1) * grad) + weight_decay * w)
         m = beta2 * m + (1 - beta2) * grad
 
-    params: see `Optimizer`; lr >= 0; betas: beta1 and beta2, from 0 to below 1; weight_decay >= 0
+    params: see `Optimizer`
+    lr: learning rate, at least 0
+    betas: beta1 and beta2, from 0 to below 1
+    weight_decay: factor of the decay, at least 0
+
     PyTorch has no such optimizer; arguments as in the authors' code.
     """
 

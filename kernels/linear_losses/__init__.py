@@ -32,6 +32,8 @@ def linear_svm_loss(W: ArrayLike, X: ArrayLike, y: ArrayLike, reg: float) -> tup
         ds[n, k] = (margin[n, k] > 0) / N for k != y[n],    ds[n, y[n]] = -1/N sum_k (margin[n, k] > 0)
         dW[d, k] = sum_n X[n, d] * ds[n, k] + 2 * reg * W[d, k]
 
+    Inputs: W (D, K) weights, X (N, D) images, y (N,) labels; reg: strength of the penalty, at least 0
+    Returns loss, dW (D, K).
     Every backend: ds is 0 at the kink, where s[n, k] - s[n, y[n]] + 1 is 0, and for a NaN margin.
     Cost: 4*N*D*K flops; reads X once or twice.
     Source: Weston & Watkins, Support vector machines for multi-class pattern recognition (1999), section 3.
@@ -48,6 +50,8 @@ def linear_softmax_loss(W: ArrayLike, X: ArrayLike, y: ArrayLike, reg: float) ->
         loss = -1/N sum_n log(p[n, y[n]]) + reg * sum_{d, k} W[d, k]^2
         dW[d, k] = sum_n X[n, d] * (p[n, k] - (k == y[n])) / N + 2 * reg * W[d, k]
 
+    Inputs: W (D, K) weights, X (N, D) images, y (N,) labels; reg: strength of the penalty, at least 0
+    Returns loss, dW (D, K).
     Every backend: exponents are relative to the largest score of the row, so finite scores give a finite mean; the loss
     of a row is limited to 1e308. A row whose largest score is NaN or infinite makes dW NaN.
     Cost: 4*N*D*K flops and N*K exponentials; reads X once or twice.

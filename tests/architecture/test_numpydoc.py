@@ -19,7 +19,7 @@ finally:
     sys.path.remove(str(EXTENSIONS))
 
 TO_DO = Path(__file__).parent / "numpydoc_to_do.txt"
-LONGEST = 325  # lines of that file, which may only become fewer
+LONGEST = 272  # lines of that file, which may only become fewer
 NOT_ASKED = {
     "ES01": "a summary that says everything needs no second paragraph",
     "SA01": "pages link names where a sentence mentions them; lists of related names would repeat the index",
