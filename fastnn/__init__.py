@@ -54,7 +54,10 @@ _AUTOGRAD = (
 
 @_signatures.checked
 def reset_seed(seed: int) -> None:
-    """Seed NumPy's global random state, which everything created with seed=None draws from."""
+    """Seed NumPy's global random state, which everything created with seed=None draws from.
+
+    seed: an integer from 0 to 2**32 - 1
+    """
     import numpy as np
 
     np.random.seed(_validation.integer("reset_seed", "seed", seed, minimum=0, maximum=2**32 - 1))

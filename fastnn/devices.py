@@ -19,8 +19,9 @@ __all__ = ["to_device", "to_numpy", "transfers"]
 
 @signatures.checked
 def to_device(array: Any) -> Any:
-    """Move an array to the device of the active backend: GPU memory for cuda, else a NumPy array.
+    """Return an array on the device of the active backend: in GPU memory for cuda, else a NumPy array.
 
+    array: real numbers of any shape
     An array that is already there is returned unchanged. Given a device array, kernels return device arrays.
     Raises TypeError if `array` is not an array of real numbers.
     """
@@ -29,12 +30,16 @@ def to_device(array: Any) -> Any:
 
 @signatures.checked
 def to_numpy(array: Any) -> np.ndarray:
-    """Move an array to host memory, as a NumPy array. Raises TypeError if it is not an array of real numbers."""
+    """Return an array in host memory, as a NumPy array.
+
+    array: real numbers of any shape
+    Raises TypeError if it is not an array of real numbers.
+    """
     return arrays.to_numpy(arguments.real("to_numpy", "array", array))
 
 
 def transfers() -> Transfers:
-    """Count the bytes transferred to and from the GPU in this process: (to_device, to_host)."""
+    """Return the bytes transferred to and from the GPU in this process: (to_device, to_host)."""
     return arrays.transfers()
 
 

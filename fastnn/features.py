@@ -63,7 +63,9 @@ def extract_features(imgs: Any, feature_fns: Iterable[Callable], verbose: bool =
 
 @signatures.checked
 def hog_feature(im: Any) -> np.ndarray:
-    """Return the histograms of oriented gradients of an image (H, W, 3), or (H, W) if it is gray: (F,) float64.
+    """Return the histograms of oriented gradients of an image: (F,) float64.
+
+    im (H, W, 3): RGB image, or (H, W) if it is gray
 
         gx[i, j] = gray[i, j+1] - gray[i, j],    gy[i, j] = gray[i+1, j] - gray[i, j],    0 in the last column or row
         angle = arctan2(gy, gx + 1e-15) in degrees + 90
@@ -89,8 +91,9 @@ def hog_feature(im: Any) -> np.ndarray:
 def color_histogram_hsv(
     im: Any, nbin: int = 10, xmin: float = 0, xmax: float = 255, normalized: bool = True
 ) -> np.ndarray:
-    """Return the histogram of the hues of an image (H, W, 3): (nbin,) float64.
+    """Return the histogram of the hues of an image: (nbin,) float64.
 
+    im (H, W, 3): RGB image
     xmin, xmax: range of the histogram, on the scale of hues from 0 to xmax; xmax is also the largest value of a pixel
     nbin: number of bins of equal width
     normalized: True: fractions of the pixels in the range; False: counts times the width of a bin, as in the course
@@ -106,9 +109,10 @@ def color_histogram_hsv(
 
 @signatures.checked
 def rgb2gray(rgb: Any) -> np.ndarray:
-    """Return 0.299 * R + 0.587 * G + 0.144 * B of RGB pixels (..., 3), in float64: (...).
+    """Return 0.299 * R + 0.587 * G + 0.144 * B of RGB pixels, in float64: (...).
 
-    Further channels are ignored. The weights are the course's. Raises ValueError for fewer than three channels.
+    rgb (..., 3): pixels; further channels are ignored
+    The weights are the course's. Raises ValueError for fewer than three channels.
     """
     function = "rgb2gray"
     rgb = arguments.real(function, "rgb", rgb)

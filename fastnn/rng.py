@@ -54,15 +54,20 @@ def generator(seed: Any = None) -> Any:
 
 @signatures.checked
 def get_state(source: Any) -> dict:
-    """Return a copy of the state of a source from `generator`, as a dict of plain values and arrays."""
+    """Return a copy of the state of a source of random numbers, as a dict of plain values and arrays.
+
+    source: from `generator`
+    """
     _check_source("get_state", source)
     return source.get_state(legacy=False) if _is_global(source) else source.bit_generator.state
 
 
 @signatures.checked
 def set_state(source: Any, state: dict) -> None:
-    """Restore a source from `generator` to a state from `get_state`.
+    """Restore a source of random numbers to a state.
 
+    source: from `generator`
+    state: from `get_state`
     Raises ValueError if the state is from another kind of generator.
     """
     _check_source("set_state", source)

@@ -80,7 +80,11 @@ class _Factor:
 
 @_schedule
 class Step(_Factor):
-    """Multiply the rate by `factor` every `every` epochs: factor ** (epochs // every)."""
+    """Multiply the rate by `factor` every `every` epochs: factor ** (epochs // every).
+
+    every: number of epochs, at least 1
+    factor: a positive number
+    """
 
     every: int
     factor: float = 0.1
@@ -98,7 +102,10 @@ class Step(_Factor):
 
 @_schedule
 class Exponential(_Factor):
-    """Decay the rate in every iteration: factor ** epochs, with fractions of an epoch; `lr_decay` without steps."""
+    """Decay the rate in every iteration: factor ** epochs, with fractions of an epoch; `lr_decay` without steps.
+
+    factor: a positive number
+    """
 
     factor: float
 
@@ -116,6 +123,7 @@ class Exponential(_Factor):
 class Cosine(_Factor):
     """Anneal from 1 to `final` along half a cosine: final + (1 - final) * (1 + cos(pi * done)) / 2.
 
+    final: factor at the end, at least 0
     done: the fraction of this call's iterations that are done
     Source: Loshchilov & Hutter, SGDR: stochastic gradient descent with warm restarts (2017), equation 5.
     """
@@ -169,6 +177,7 @@ class Warmup(_Factor):
 class OneCycle(_Factor):
     """Increase from `start` to 1, then decrease to `final` in the last iteration; learning_rate is the peak.
 
+    start, final: factors of the first and of the last iteration
     peak_at: the fraction of this call's iterations after which the peak is reached
     anneal: "cosine" (half a period each way) or "linear"
     The momentum is not changed.
@@ -202,6 +211,8 @@ class OneCycle(_Factor):
 class Plateau(_Factor):
     """Multiply by `factor` after more than `patience` validation accuracies in a row that were no improvement.
 
+    factor: of the rate, below 1
+    patience: number of validation accuracies
     threshold: an accuracy counts as an improvement if it exceeds the best one by more than this
     minimum: lower bound of the product of the factors
     Accuracies are computed after each epoch, and after the first iteration of each call of `train`.

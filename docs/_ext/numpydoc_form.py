@@ -13,7 +13,7 @@
 Types are annotations and shapes. A first sentence "Return ...", "Compute ..." or "The ..." describes the result. What a
 docstring does not say of a parameter is taken from functions that it names ("arguments of `conv2d_forward`"), and so is
 the result, if it begins with that name or says "results as of" it; else from a sentence at its beginning that gives the
-shape of the parameter. A method without a docstring has that of its base class.
+shape of the parameter. Base classes say what a class does not, and methods without a docstring have theirs.
 tests/architecture/test_numpydoc.py validates the form of every public name.
 """
 
@@ -86,13 +86,14 @@ class _Form:
 
     def named(self, documented: Any, docstring: str, known: frozenset[str]) -> None:
         """Add what the functions that the docstring names say of the same parameters, and of the result."""
-        for name in re.findall(r"`([A-Za-z_][\w.]*)`", docstring):
+        others = [(name, _resolved(documented, name)) for name in re.findall(r"`([A-Za-z_][\w.]*)`", docstring)]
+        bases = documented.__mro__[1:-1] if self.is_class else ()
+        for name, other in [*others, *((base.__name__, base) for base in bases)]:
             missing = set(self.stars) - set(self.documented_parameters)
             quoted = f"`{re.escape(name)}`"
             begins = (
                 re.search(rf"\A(?:As )?{quoted}|[Rr]esults? as of {quoted}", docstring) and not self.parts["Returns"]
             )
-            other = _resolved(documented, name)
             if name in known or other in (None, documented) or not (missing or begins) or not _docstring(other):
                 continue
             form = _Form(other, _docstring(other), known | {name})

@@ -51,6 +51,7 @@ def save(path: str | os.PathLike, tree: dict) -> None:
     If the process is killed, `path` is the old file or the new one. Missing folders are created. If `path` is a
     symbolic link, its target is replaced, and the link is kept.
 
+    path: file
     tree: a dict with string keys whose values are dicts, lists, tuples, NumPy arrays and scalars of numbers or
         booleans, Python numbers, strings, booleans and None, nested to any depth.
     Raises TypeError or ValueError for anything else in the tree, OSError if the folder is not writable, and
@@ -71,8 +72,9 @@ def save(path: str | os.PathLike, tree: dict) -> None:
 
 @signatures.checked
 def load(path: str | os.PathLike) -> dict:
-    """Read the tree that `save` wrote to `path`; NumPy arrays and scalars keep their dtype.
+    """Read the tree that `save` wrote; NumPy arrays and scalars keep their dtype.
 
+    path: file
     Arrays take no more memory than the size of the file, whatever the file claims.
 
     Raises FileNotFoundError if the file does not exist, another OSError if it cannot be opened, ValueError if it is not

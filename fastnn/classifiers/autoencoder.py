@@ -22,7 +22,7 @@ _BOUND = 1e-12
 
 
 class SparseAutoencoder:
-    """affine - sigmoid - affine - sigmoid, trained to reconstruct its input.
+    """Affine - sigmoid - affine - sigmoid, trained to reconstruct its input.
 
         J = 1/(2N) sum_n |x_n - o_n|^2 + lambd/2 (sum(W1*W1) + sum(W2*W2)) + beta sum_j KL(rho || a_j)
         KL(rho || a) = rho log(rho / a) + (1 - rho) log((1 - rho) / (1 - a))
@@ -113,6 +113,9 @@ class SparseAutoencoder:
     ) -> list[float]:
         """Train on batches from a new permutation of X (N, D) in each epoch, without an incomplete last batch.
 
+        num_epochs: number of epochs, at least 1
+        batch_size: images in a batch
+        learning_rate: of the update rule
         update_rule: a rule in `fastnn.optim`, or a function with the same arguments
         hyperparameters: the rest of its config, such as momentum=0.9
         seed: source of random numbers for the permutations (see `fastnn.rng`)
@@ -197,13 +200,17 @@ class SparseAutoencoder:
 
     @signatures.checked
     def save(self, name: str) -> None:
-        """Write the parameters to a file, as data only: HDF5, safetensors or npz, by the ending of the name."""
+        """Write the parameters to a file, as data only: HDF5, safetensors or npz, by the ending of the name.
+
+        name: path
+        """
         weights_io.save(name, self.params)
 
     @signatures.checked
     def load(self, name: str) -> None:
         """Read the parameters that `save` wrote, without executing anything in the file.
 
+        name: path
         Raises ValueError if names or shapes differ from those of this model, or the file has another format.
         """
         self.params = weights_io.load(name)[0]

@@ -23,13 +23,14 @@ _NORMALIZED = ("W1", "b1", "gamma1", "beta1", "W2", "b2", "gamma2", "beta2", "W3
 
 
 class ThreeLayerConvNet(Sequential):
-    """conv - ReLU - 2x2 max pool - affine - ReLU - affine - softmax; optionally batch normalization before each ReLU.
+    """Conv - ReLU - 2x2 max pool - affine - ReLU - affine - softmax; optionally batch normalization before each ReLU.
 
     Parameters: W1 (F, C, filter_size, filter_size), b1 (F,); W2 (F*PH*PW, hidden_dim), b2; W3 (hidden_dim, K), b3,
     with PH x PW the size of the pooled image; with use_batchnorm also gamma1, beta1 (F,) after b1 and gamma2, beta2
     (hidden_dim,) after b2. The padding is (filter_size - 1) // 2, which preserves the image size for odd filter_size.
 
     input_dim: (C, H, W); num_filters: F; num_classes: K
+    filter_size, hidden_dim: side of a filter in pixels, units of the hidden layer
     weight_scale: standard deviation of the initial weights; biases are initially 0
     reg: strength of the penalty 0.5 * reg * (sum(W1*W1) + sum(W2*W2) + sum(W3*W3))
     dtype, seed: of the parameters (see `fastnn.rng`)

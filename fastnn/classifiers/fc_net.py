@@ -28,7 +28,7 @@ _NORMALIZATIONS = {"batchnorm": BatchNorm1d, "layernorm": LayerNorm}
 
 
 class TwoLayerNet(Sequential):
-    """affine - ReLU - affine - softmax, with parameters W1 (D, H), b1 (H,), W2 (H, K), b2 (K,).
+    """Affine - ReLU - affine - softmax, with parameters W1 (D, H), b1 (H,), W2 (H, K), b2 (K,).
 
     input_dim, hidden_dim, num_classes: D, H, K; inputs (N, d1, ..., dk) are flattened to (N, D)
     weight_scale: standard deviation of the initial weights; biases are initially 0
@@ -66,7 +66,10 @@ class TwoLayerNet(Sequential):
 
     @signatures.checked
     def save(self, name: str | os.PathLike) -> None:
-        """Write the parameters to a file, as `Module.save` does, and print the name."""
+        """Write the parameters to a file, as `Module.save` does, and print its name.
+
+        name: path
+        """
         super().save(name)
         say(f"{os.fspath(name)} saved.")
 

@@ -35,7 +35,10 @@ class KNearestNeighbor:
 
     @signatures.checked
     def train(self, X: Any, y: Any) -> None:
-        """Memorise the training data: X (num_train, D) images, y (num_train,) integer labels from 0 on.
+        """Memorise the training data.
+
+        X (num_train, D): images
+        y (num_train,): integer labels from 0 on
 
         Arrays of float32 or float64 are not copied, so later changes to them change the predictions. Raises ValueError
         for shapes that do not match and for no images, TypeError for other dtypes.
@@ -48,12 +51,13 @@ class KNearestNeighbor:
 
     @signatures.checked
     def predict(self, X: Any, k: int = 1, num_loops: int = 0) -> np.ndarray:
-        """Predict the labels of images X (num_test, D): (num_test,) int64.
+        """Predict the labels of images.
 
+        X (num_test, D): images
         k: number of neighbours that vote, at most the number of training images
         num_loops: 0 finds the neighbours on the active backend, without the matrix of all distances; 1 and 2 compute
             that matrix with `compute_distances_one_loop` or `compute_distances_two_loops`
-        Raises ValueError before `train`, and for images of another size.
+        Returns labels (num_test,) int64. Raises ValueError before `train`, and for images of another size.
         """
         function = "KNearestNeighbor.predict"
         X, X_train = self._checked(function, X)
@@ -66,7 +70,10 @@ class KNearestNeighbor:
 
     @signatures.checked
     def compute_distances_two_loops(self, X: Any) -> np.ndarray:
-        """Return the distance of each image of X (num_test, D) to each training image: (num_test, num_train) float64.
+        """Return the distance of each image to each training image.
+
+        X (num_test, D): images
+        Returns (num_test, num_train) float64.
 
         A loop in Python over test images and one over training images: the slow way, whatever the backend.
         """
@@ -92,9 +99,11 @@ class KNearestNeighbor:
 
     @signatures.checked
     def predict_labels(self, dists: Any, k: int = 1) -> np.ndarray:
-        """Predict labels (num_test,) from distances (num_test, num_train) to the training images; k: as in `predict`.
+        """Predict labels from distances.
 
-        Raises ValueError for another number of training images.
+        dists (num_test, num_train): distances to the training images
+        k: as of `predict`
+        Returns labels (num_test,) int64. Raises ValueError for another number of training images.
         """
         function = "KNearestNeighbor.predict_labels"
         dists = arrays.to_numpy(validation.floats(function, dists=(dists, "num_test num_train"))[0])

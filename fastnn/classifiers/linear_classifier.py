@@ -45,6 +45,7 @@ def sample_batch(X: Any, y: Any, num_train: int, batch_size: int, *, seed: Any =
     """Draw a batch from the first `num_train` images, with replacement. Returns X_batch, y_batch.
 
     X (N, ...), y (N,): arrays, or data sets such as h5py's; seed: see `fastnn.rng`
+    num_train, batch_size: number of images to draw from, and to draw
     """
     function = "sample_batch"
     X, y = labelled(function, X=X, y=y)
@@ -74,7 +75,8 @@ def train_linear_classifier(
     W: initial weights (D, K), which are not modified; None: 1e-6 times standard normal numbers, as in the course that
         has this function, with K the largest label plus 1
     X (N, D), y (N,): images and their labels
-    verbose: print the loss of every 100th iteration
+    learning_rate, reg: step of gradient descent, strength of the penalty
+    num_iters, batch_size: iterations, images in each; verbose: print the loss of every 100th
     seed: source of random numbers for weights and batches (see `fastnn.rng`)
     on_nonfinite: "warn": a loss that is not finite ends training with a RuntimeWarning, as the last one of the history,
         and the weights are those of the lowest loss of every 100th iteration; "raise": it raises FloatingPointError
@@ -174,7 +176,7 @@ class LinearClassifier:
 
     @signatures.checked
     def loss(self, X: Any, y: Any, reg: float) -> tuple[float, np.ndarray]:
-        """Return the loss for X (N, D) and labels y (N,), including the penalty reg * sum(W * W), and dW (D, K)."""
+        """Return the loss, including the penalty reg * sum(W * W), and dW (D, K); arguments of `linear_svm_loss`."""
         raise NotImplementedError(
             f"{type(self).__name__}: loss is missing; expected loss(X, y, reg) -> (loss, dW); define it, or use "
             f"LinearSVM or Softmax"
@@ -228,7 +230,7 @@ def test_one_param_set(
 ) -> tuple[LinearClassifier, float, float]:
     """Train a classifier with one learning rate and penalty. Returns it and its training and validation accuracy.
 
-    data_dict: X_train, y_train, X_val, y_val
+    data_dict: X_train, y_train, X_val, y_val; classifier: such as a `Softmax`; lr, reg, num_iters: as of its `train`
     """
     function, names = "test_one_param_set", ("X_train", "y_train", "X_val", "y_val")
     arguments.attributes(function, "classifier", classifier, "train", "predict", expected="a classifier")

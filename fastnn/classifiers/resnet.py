@@ -24,7 +24,7 @@ class ResNet(Sequential):
     bias. The parameters have torch's names ("0.weight", ...), weights are initialised as in He et al. (2015), see
     `nn.init.kaiming_normal`.
 
-    input_dim: (C, H, W), of at least 8x8 pixels; num_classes: K
+    input_dim: (C, H, W), of at least 8x8 pixels; num_filters: F; num_classes: K
     reg: strength of the penalty 0.5 * reg * sum(W*W) on the weights of convolutions and the affine layer
     label_smoothing: of the softmax loss (see `layers.softmax_loss`)
     dtype, seed: of the parameters (see `fastnn.rng`)

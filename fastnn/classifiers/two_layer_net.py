@@ -34,7 +34,11 @@ _NAMES = ("W1", "b1", "W2", "b2")
 
 @signatures.checked
 def nn_forward_pass(params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scores (N, K) and the hidden activations (N, H) after the ReLU."""
+    """Return the scores (N, K) and the hidden activations (N, H) after the ReLU.
+
+    params: W1 (D, H), b1 (H,), W2 (H, K), b2 (K,)
+    X (N, D): images, also (N, d1, ...)
+    """
     scores, hidden, _ = _forward("nn_forward_pass", params, X)
     return scores, hidden
 
@@ -43,6 +47,8 @@ def nn_forward_pass(params: dict[str, np.ndarray], X: Any) -> tuple[np.ndarray, 
 def nn_forward_backward(params: dict[str, np.ndarray], X: Any, y: Any = None, reg: float = 0.0) -> Any:
     """Return the scores (N, K) if y is None, else the loss with its penalty and a dict of its gradients.
 
+    params: W1 (D, H), b1 (H,), W2 (H, K), b2 (K,)
+    X (N, D): images, also (N, d1, ...)
     y (N,): labels, integers from 0 to K - 1
     reg: strength of the penalty, at least 0
     """
@@ -80,10 +86,14 @@ def nn_train(
 ) -> dict[str, list[float]]:
     """Train `params` in place by stochastic gradient descent on batches drawn with replacement.
 
+    params: W1 (D, H), b1 (H,), W2 (H, K), b2 (K,)
     loss_func: function (params, X, y, reg) -> (loss, grads), such as `nn_forward_backward`
     pred_func: function (params, loss_func, X) -> labels, such as `nn_predict`
     X, y, X_val, y_val: images and labels for training and validation
+    learning_rate: step of gradient descent, at least 0
     learning_rate_decay: factor for the learning rate after each epoch of max(N // batch_size, 1) iterations
+    reg: strength of the penalty, at least 0
+    num_iters, batch_size: number of iterations, and of images in each
     verbose: print the loss of every 100th iteration
     seed: source of random numbers for the batches (see `fastnn.rng`)
     on_nonfinite: what happens if a loss, or a score in an evaluation, is not finite. "warn": training ends with a
@@ -164,7 +174,9 @@ def nn_train(
 def nn_predict(params: dict[str, np.ndarray], loss_func: Callable, X: Any) -> np.ndarray:
     """Return the class with the highest score for each image: labels (N,) int64.
 
+    params: W1 (D, H), b1 (H,), W2 (H, K), b2 (K,)
     loss_func: function (params, X) -> scores (N, K), such as `nn_forward_backward`
+    X (N, D): images, also (N, d1, ...)
     Raises FloatingPointError if the highest score of an image is NaN or infinite.
     """
     function = "nn_predict"
@@ -184,7 +196,7 @@ def nn_predict(params: dict[str, np.ndarray], loss_func: Callable, X: Any) -> np
 
 
 class TwoLayerNet:
-    """affine - ReLU - affine - softmax with its own training loop; `params` contains W1, b1, W2, b2.
+    """Affine - ReLU - affine - softmax with its own training loop; `params` contains W1, b1, W2, b2.
 
     input_size, hidden_size, output_size: D, H, K
     dtype: of the parameters; a dtype of torch makes them tensors
@@ -221,7 +233,7 @@ class TwoLayerNet:
 
     @signatures.checked
     def loss(self, X: Any, y: Any = None, reg: float = 0.0) -> Any:
-        """Call `nn_forward_backward` with these parameters: returns scores, or (loss, grads)."""
+        """`nn_forward_backward` with these parameters: returns scores, or (loss, grads)."""
         return nn_forward_backward(self.params, X, y, reg)
 
     @signatures.checked
@@ -240,7 +252,7 @@ class TwoLayerNet:
         *,
         on_nonfinite: str = "warn",
     ) -> dict[str, list[float]]:
-        """Call `nn_train` with these parameters. Returns loss_history, train_acc_history, val_acc_history."""
+        """Train by `nn_train` with these parameters. Returns loss_history, train_acc_history, val_acc_history."""
         return nn_train(
             self.params, nn_forward_backward, nn_predict, X, y, X_val, y_val,
             learning_rate, learning_rate_decay, reg, num_iters, batch_size, verbose, seed=self._generator,
@@ -249,14 +261,14 @@ class TwoLayerNet:
 
     @signatures.checked
     def predict(self, X: Any) -> np.ndarray:
-        """Return the class with the highest score for each image: labels (N,) int64."""
+        """Return the class with the highest score for each image X (N, D): labels (N,) int64."""
         return nn_predict(self.params, nn_forward_backward, X)
 
     @signatures.checked
     def save(self, name: str | os.PathLike) -> None:
-        """Write the parameters to a file, as data only: HDF5, safetensors or npz, by the ending of the name.
+        """Write the parameters to a file, as data only, and print its name.
 
-        Prints the name.
+        name: path that ends in .h5 or .hdf5 for HDF5, in .safetensors for safetensors, else npz
         """
         weights_io.save(name, self.params)
         say(f"Saved in {os.fspath(name)}")
@@ -265,6 +277,7 @@ class TwoLayerNet:
     def load(self, name: str | os.PathLike) -> None:
         """Read the parameters that `save` wrote, without executing anything in the file.
 
+        name: path, as of `save`
         Raises ValueError if names or shapes differ from those of this net, or the file has another format.
         """
         self.params = _loaded(self.params, weights_io.load(name)[0])

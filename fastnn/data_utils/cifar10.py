@@ -136,7 +136,10 @@ def preprocess_cifar10(
 
 @signatures.checked
 def find_CIFAR10(root: str | os.PathLike | None = None) -> Path | None:
-    """Return the folder that `load_CIFAR10(root)` would read, or None if it would download; reads no file."""
+    """Return the folder that `load_CIFAR10` would read, or None if it would download; reads no file.
+
+    root: as of `load_CIFAR10`
+    """
     found = (layouts.find(folder) for _, folder in locations(arguments.path_or_none("find_CIFAR10", "root", root)))
     return next((folder for folder, _ in filter(None, found)), None)
 

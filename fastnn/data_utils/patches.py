@@ -90,7 +90,10 @@ def load_patches(path: str | os.PathLike) -> np.ndarray:
 
 @signatures.checked
 def save_patches(path: str | os.PathLike, patches: Any) -> None:
-    """Write patches (N, 3, h, w), as from `cut_patches`, to an HDF5 file for `load_patches`.
+    """Write patches to an HDF5 file for `load_patches`.
+
+    path: a file in an existing folder
+    patches (N, 3, h, w): as from `cut_patches`
 
     An existing file is replaced atomically. Raises ValueError or TypeError for other arrays, OSError if the folder is
     not writable.

@@ -53,7 +53,10 @@ class Optimizer:
 
     @signatures.checked
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters, as a dict {"params": Tensors, option: value, ...}; missing options get the defaults."""
+        """Add parameters.
+
+        param_group: a dict {"params": Tensors, option: value, ...}; missing options get the defaults
+        """
         function = f"{self._name}.add_param_group"
         given = validation.keys(function, "param_group", param_group, required=("params",), optional=self.defaults)
         own = {option: arguments.unshared(given[option]) for option in given if option != "params"}
@@ -76,7 +79,10 @@ class Optimizer:
 
     @signatures.checked
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters; set_to_none=False fills them with zeros instead."""
+        """Forget the gradients of all parameters.
+
+        set_to_none: False fills them with zeros instead
+        """
         set_to_none = validation.flag(f"{self._name}.zero_grad", "set_to_none", set_to_none)
         for p in self._parameters():
             if set_to_none:
@@ -153,8 +159,9 @@ class Optimizer:
 
     @signatures.checked
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue with the state and the options from `state_dict()` of an optimizer of the same class and parameters.
+        """Continue with the state and the options of another optimizer.
 
+        state_dict: from `state_dict()` of an optimizer of the same class and parameters
         Raises ValueError or TypeError for a state of other parameters, and then changes nothing.
         """
         function = f"{self._name}.load_state_dict"

@@ -115,6 +115,7 @@ class Resumable:
     def save(self, path: str | os.PathLike, **more: Any) -> None:
         """Save a checkpoint for `resume`: the state, and descriptions of model and Solver (`fastnn.checkpoint.run`).
 
+        path: file
         more: further members of the tree
         Raises what `checkpoint.save` raises.
         """
@@ -126,7 +127,8 @@ class Resumable:
     def record_histories_as_npz(self, filename: str | os.PathLike) -> None:
         """Write the histories to a file for `np.load`: arrays train_losses, train_accs and val_accs.
 
-        .npz is appended to the name unless it ends in it. Raises OSError if the file cannot be written.
+        filename: path; .npz is appended unless it ends in it
+        Raises OSError if the file cannot be written.
         """
         path = arguments.path("Solver.record_histories_as_npz", "filename", filename)
         histories = {"train_losses": self.loss_history, "train_accs": self.train_acc_history}
@@ -190,7 +192,9 @@ class Resumable:
 
     @signatures.checked
     def load_state(self, state: dict[str, Any]) -> None:
-        """Load what `state` returned, or the tree of a checkpoint, which contains it.
+        """Load a state.
+
+        state: from `state()`, or the tree of a checkpoint, which contains it
 
         Training then resumes exactly if lr_decay, num_epochs, schedule, transform, clip_norm and early_stopping are
         unchanged; they may differ, and from here on this solver's values apply. With a schedule this includes the

@@ -35,13 +35,15 @@ def diagnose(
 
     f may also be a function of Tensors, and x a Tensor; then the gradient that `backward` computes is tested.
 
-    f(x): the loss as a number; or an array, if dout, the gradient of a loss with respect to it, is given
+    f: function of x that returns the loss as a number; or an array, if dout is given
     x: finite array of floats of any layout; each element is changed in place and restored, also if f raises
     analytic: the gradient to test, in the shape of x (any other shape is diagnosed as an error); may be left out if x
         is a Tensor
     h: the step; None chooses epsilon**(1/3) * max(|x|, 1) for each element, with epsilon of the coarsest dtype among x,
         f(x) and analytic: 6e-6 in float64, 5e-3 in float32 if |x| is at most 1
-    num_checks: number of elements to draw with seed (see `fastnn.rng`); None tests all
+    dout: gradient of a loss with respect to f(x), in its shape
+    num_checks: number of elements to draw; None tests all
+    seed: source of random numbers for drawing them (see `fastnn.rng`)
     Returns a Diagnosis with an array of verdicts:
         "ok": analytic and numeric derivative agree to a relative epsilon**(1/3), or to the rounding of f
         "kink": f is not smooth within the step, and the analytic value is between the left and right slopes
