@@ -61,6 +61,8 @@ class _Form:
         one = rf"\*{{0,2}}(?:{'|'.join([*self.stars, '(?!)'])})\b(?: \([^()]*\))?"
         self.names = re.compile(rf"({one}(?:(?:, | and | or ){one})*)(?: +|, |: *|$)(.*)")
         self.next = re.compile(rf"(?<=[\w)]), (?={one}(?<=\)))|(?<=[\w)]), (?={one}:)")
+        name = f"(?:{'|'.join([*self.stars, '(?!)'])})"
+        self.bounds = re.compile(rf"(?:\S+ <=? )?({name}(?:(?:, | and ){name})*) [<>]=? \S+")
         self.further = re.compile(rf"; (?={one}(?:(?:, | and | or ){one})*:)")
         self.mentioned = re.compile(rf"\b({one}(?<=\)))") if self.signature.parameters else None
         self.documented_parameters: dict[str, tuple[str, str]] = {}
@@ -72,7 +74,8 @@ class _Form:
         self.blocks(lines[position:])
         said = self.parts["Returns"] or self.parts["Yields"] or self.is_class
         if not said and (result := _RESULT_FIRST.fullmatch(_joined(self.summary))):
-            self.result("Yields" if self.summary.startswith("Generate") else "Returns", result[1] or result[2])
+            yields = inspect.isgeneratorfunction(inspect.unwrap(documented))
+            self.result("Yields" if yields else "Returns", result[1] or result[2])
         self.named(documented, docstring, known)
         self.within(_SENTENCE.split(_joined(docstring.partition("\n\n")[0])))
 
@@ -182,10 +185,12 @@ class _Form:
         for group in inputs.removesuffix(".").split("; "):
             text = ""
             for part in reversed(self.next.split(group)):  # `x, w as given`: both are as given
-                found = self.names.fullmatch(part)
+                found = None if self.bounds.fullmatch(part) else self.names.fullmatch(part)
                 text = (found[2] if found else part) or text
                 if found:
                     self.parameters(_named(found[1]), text)
+                elif bounds := self.bounds.fullmatch(part):
+                    self.parameters(_named(bounds[1]), f"A number, {part}.")
                 elif part:
                     self.parts["Notes"].append(part)
         self.sentences(others)
@@ -236,10 +241,11 @@ def _docstring(documented: Any) -> str:
 
 
 def _resolved(documented: Any, name: str) -> Any:
-    """What a docstring means by a name: a method of the same class, or a name in its module."""
+    """What a docstring means by a name: a method of the same class, a name in its module, or a kernel."""
     module = sys.modules.get(getattr(documented, "__module__", ""))
     owner = getattr(module, getattr(documented, "__qualname__", "").rpartition(".")[0], None)
-    for start in (owner, documented, module):
+    kernels = (kernel for path, kernel in sorted(sys.modules.items()) if re.fullmatch(r"fastnn\.kernels\.\w+", path))
+    for start in (owner, documented, module, *kernels):
         try:
             value = functools.reduce(getattr, name.split("."), start)
         except AttributeError:

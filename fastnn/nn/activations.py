@@ -12,13 +12,16 @@ from .module import Module, shape_of
 
 
 class ReLU(Stateless):
-    """max(x, 0); the gradient at 0 is 0."""
+    """Rectified linear unit: max(x, 0); the gradient at 0 is 0."""
 
     functions = (layers.relu_forward, layers.relu_backward)
 
 
 class LeakyReLU(Stateless):
-    """x where x > 0, else negative_slope * x."""
+    """Leaky rectified linear unit: x where x > 0, else negative_slope * x.
+
+    negative_slope: a finite number
+    """
 
     functions = (layers.leaky_relu_forward, layers.leaky_relu_backward)
 
@@ -32,9 +35,13 @@ class LeakyReLU(Stateless):
 
 
 class PReLU(Module):
-    """x where x > 0, else weight * x, with one learned weight or one for each of num_parameters channels.
+    """Parametric ReLU: x where x > 0, else weight * x, with one learned weight or one for each channel.
 
-    Parameters: weight (num_parameters,), initially `init`.
+    num_parameters: 1, or the number of channels
+    init: initial value of weight
+    dtype: of the parameters
+
+    Parameters: weight (num_parameters,).
     """
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = np.float32) -> None:
@@ -60,7 +67,10 @@ class PReLU(Module):
 
 
 class ELU(Stateless):
-    """x where x > 0, else alpha * (exp(x) - 1)."""
+    """Exponential linear unit: x where x > 0, else alpha * (exp(x) - 1).
+
+    alpha: a finite number
+    """
 
     functions = (layers.elu_forward, layers.elu_backward)
 
@@ -86,13 +96,16 @@ class Tanh(Stateless):
 
 
 class GELU(Stateless):
-    """x times the probability that a standard normal number is at most x."""
+    """Gaussian error linear unit: x times the probability that a standard normal number is at most x."""
 
     functions = (layers.gelu_forward, layers.gelu_backward)
 
 
 class Maxout(Stateless):
-    """The largest of each group of `pieces` neighbouring channels: (N, M*pieces, ...) gives (N, M, ...)."""
+    """The largest of each group of neighbouring channels: (N, M*pieces, ...) gives (N, M, ...).
+
+    pieces: number of channels in a group, from 1 to 256
+    """
 
     functions = (layers.maxout_forward, layers.maxout_backward)
 

@@ -13,7 +13,7 @@ from .sequential import Sequential
 
 
 class Residual(Container):
-    """out = layers(x) + x, or layers(x) + shortcut(x).
+    """The sum layers(x) + x, or layers(x) + shortcut(x).
 
         Residual(Conv2d(8, 16, 3, padding=1), BatchNorm2d(16), shortcut=Conv2d(8, 16, 1))
 

@@ -63,7 +63,13 @@ class Parametric(Module):
 
 
 class Linear(Parametric):
-    """out = x @ weight + bias: x (N, d1, ..., dk) with d1*...*dk = in_features gives (N, out_features).
+    """An affine layer: x @ weight + bias for x (N, d1, ..., dk) with d1*...*dk = in_features.
+
+    in_features, out_features: lengths of the rows of input and output (N, out_features)
+    bias: False for a layer without bias
+    dtype: of the parameters
+    init: initialiser of weight, or its name (see `fastnn.nn.init`); None: weight and bias start as in torch
+    seed: source of random numbers (see `fastnn.rng`)
 
     Parameters: weight (in_features, out_features), bias (out_features,).
     """
@@ -105,7 +111,11 @@ class Linear(Parametric):
 class Conv2d(Parametric):
     """Convolution of images (N, in_channels, H, W) with out_channels filters.
 
-    kernel_size, stride, padding and dilation are integers or (height, width) pairs.
+    in_channels, out_channels: channels of the images, number of filters
+    kernel_size, stride, padding, dilation: integers or (height, width) pairs
+    bias: False for a layer without bias
+    dtype, init, seed: as of `Linear`
+
     Parameters: weight (out_channels, in_channels, KH, KW), bias (out_channels,).
     """
 
@@ -173,7 +183,10 @@ class Stateless(Module):
 
 
 class Pool2d(Stateless):
-    """Base class of MaxPool2d and AvgPool2d; stride defaults to kernel_size."""
+    """Base class of MaxPool2d and AvgPool2d.
+
+    kernel_size, stride, padding: integers or (height, width) pairs; stride defaults to kernel_size
+    """
 
     axes = ("N", "C", "H", "W")
 

@@ -52,18 +52,28 @@ class ModuleList(_Modules):
 
     @signatures.checked
     def append(self, module: Module) -> "ModuleList":
-        """Append a module. Returns the list."""
+        """Append a module. Returns the list.
+
+        module: a Module
+        """
         return self.extend([module])
 
     @signatures.checked
     def extend(self, modules: Iterable[Module]) -> "ModuleList":
-        """Append several modules. Returns the list."""
+        """Append several modules. Returns the list.
+
+        modules: an iterable of Modules
+        """
         self._become([*self, *arguments.listed("ModuleList", "modules", modules, "Modules")])
         return self
 
     @signatures.checked
     def insert(self, index: int, module: Module) -> None:
-        """Insert a module before a position."""
+        """Insert a module before a position.
+
+        index: the position
+        module: a Module
+        """
         listed = list(self)
         listed.insert(validation.integer("ModuleList.insert", "index", index, -sys.maxsize, sys.maxsize), module)
         self._become(listed)
@@ -99,7 +109,10 @@ class ModuleDict(_Modules):
 
     @signatures.checked
     def update(self, modules: Mapping[str, Module]) -> None:
-        """Add modules, or replace those of the same names."""
+        """Add modules, or replace those of the same names.
+
+        modules: a mapping of strings to Modules
+        """
         modules = arguments.mapping("ModuleDict", "modules", modules, "Modules")
         for name in modules:
             if not isinstance(name, str) or not name or "." in name:
@@ -118,7 +131,7 @@ class ModuleDict(_Modules):
         return self._modules.values()
 
     def items(self) -> ItemsView[str, Module]:
-        """Names and modules."""
+        """The names and modules."""
         return self._modules.items()
 
     def __getitem__(self, name: str) -> Module:

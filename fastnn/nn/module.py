@@ -71,6 +71,7 @@ class Module(Hierarchy):
     one operation, and so are neighbours with a fused kernel. On an array it gives an array and records nothing.
 
     loss_function: function of (scores, y) that returns (loss, dscores), for `loss`; in a class body staticmethod(f)
+    params: the parameters by name
     reg: strength of the penalty 0.5 * reg * sum(W*W) on the `regularized` parameters, in `loss`
     regularized: names of the parameters that are penalized as weights
     transposed: names of the parameters whose torch layout is the transpose
@@ -119,21 +120,32 @@ class Module(Hierarchy):
                 setattr(self, name, Parameter(value))
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
-        """Return the output for x and the cache for `backward`."""
+        """Return the output for x and the cache for `backward`.
+
+        x: input, float32 or float64, in a shape that the layer accepts
+        """
         raise NotImplementedError(
             f"{type(self).__name__}: forward is missing; expected forward(x) -> (out, cache), or of a "
             f"class without backward forward(x) -> out, on Tensors"
         )
 
     def backward(self, dout: np.ndarray, cache: Any, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
-        """Return the gradients with respect to x (None unless needed) and to each parameter, given dout."""
+        """Return the gradients with respect to x (None unless needed) and to each parameter.
+
+        dout: gradient of the loss with respect to the output, in its shape
+        cache: from `forward`
+        need_dx: False to skip dx
+        """
         raise NotImplementedError(
             f"{type(self).__name__}: backward is missing; expected backward(dout, cache, need_dx) -> (dx, grads)"
         )
 
     @signatures.checked
     def __call__(self, x: Any) -> Any:
-        """Return the output for x: a Tensor for a Tensor, an array for an array."""
+        """Return the output for x: a Tensor for a Tensor, an array for an array.
+
+        x: input, in a shape that `forward` accepts
+        """
         if self._is_recorded:
             return _call(self, x)
         return call_layer(self, x) if is_tensor(x) else self.forward(x)[0]
@@ -213,7 +225,10 @@ class Module(Hierarchy):
 
     @signatures.checked
     def to(self, device: Any = None) -> "Module":
-        """`to_device`, in torch's form: the switch of backends decides, not `device`. Returns the module."""
+        """Move the module as `to_device` does, in torch's form. Returns the module.
+
+        device: ignored, since the switch of backends decides
+        """
         if isinstance(device, (type, np.dtype)):
             raise TypeError(
                 f"{type(self).__name__}.to: dtype {np.dtype(device)} cannot be changed; expected a device; pass dtype "
@@ -242,6 +257,7 @@ class Module(Hierarchy):
     def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> Differences:
         """Load arrays in the form of `state_dict`, also a torch network's, as tensors on the CPU.
 
+        values: arrays by name
         strict: require exactly the names of the module; False loads the names that both have
         Returns (missing_keys, unexpected_keys), both empty if strict. Raises KeyError for missing and unexpected names,
         ValueError for another shape, TypeError for something other than arrays; the module is then unchanged.
@@ -252,8 +268,8 @@ class Module(Hierarchy):
     def save(self, name: str | os.PathLike) -> None:
         """Write parameters and buffers to a file, as data only.
 
-        The format is HDF5 if the name ends in .h5 or .hdf5; safetensors, with the names and layouts of `state_dict`, if
-        it ends in .safetensors, for which the package of that name is needed; else npz.
+        name: path; the format is HDF5 if it ends in .h5 or .hdf5; safetensors, with the names and layouts of
+            `state_dict`, if it ends in .safetensors, for which the package of that name is needed; else npz
         """
         saving.save(self, name)
 
@@ -261,6 +277,7 @@ class Module(Hierarchy):
     def load(self, name: str | os.PathLike) -> None:
         """Read what `save` wrote, or a torch network's safetensors, without executing anything in the file.
 
+        name: path
         Raises ValueError if names or shapes differ from those of this module, or the file has another format; the
         module is then unchanged.
         """
@@ -288,7 +305,10 @@ class Module(Hierarchy):
 
     @signatures.checked
     def apply(self, function: Callable) -> "Module":
-        """Call function(module) for all modules inside this one, then for this one. Returns the module."""
+        """Call a function for all modules inside this one, then for this one. Returns the module.
+
+        function: function of a Module
+        """
         arguments.function(f"{type(self).__name__}.apply", "function", function)
         for child in self.children():
             child.apply(function)

@@ -140,6 +140,7 @@ class BatchNorm1d(BatchNorm):
     """Normalize each column of (N, num_features), or each channel of (N, num_features, L), over the batch.
 
     num_features, eps, momentum, affine: as in torch; `BatchNorm` gives the formula
+    dtype: of the parameters
     """
 
     trailing = ((), ("L",))
@@ -149,6 +150,7 @@ class BatchNorm2d(BatchNorm):
     """Normalize each channel of images (N, num_features, H, W) over batch and image.
 
     num_features, eps, momentum, affine: as in torch; `BatchNorm` gives the formula
+    dtype: of the parameters
     """
 
     trailing = (("H", "W"),)
@@ -160,6 +162,7 @@ class LayerNorm(Normalization):
     Mean and biased variance are taken over the normalized axes, in training and eval mode.
     normalized_shape: lengths of the last axes, or one length; weight and bias have this shape
     eps, elementwise_affine, bias: as in torch
+    dtype: of the parameters
     Source: Ba, Kiros & Hinton, Layer normalization (2016), section 3.
     """
 
@@ -221,6 +224,7 @@ class GroupNorm(Normalization):
 
     Mean and biased variance are taken over the group, in training and eval mode.
     num_groups, num_channels, eps, affine: as in torch; weight and bias are (num_channels,)
+    dtype: of the parameters
     Source: Wu & He, Group normalization (2018), section 3.
     """
 
@@ -257,9 +261,10 @@ class GroupNorm(Normalization):
 
 
 class InstanceNorm2d(Normalization):
-    """Normalizes each channel of each image of (N, num_features, H, W) by itself, in training and eval mode alike.
+    """Normalize each channel of each image of (N, num_features, H, W) by itself, in training and eval mode alike.
 
     num_features, eps, affine: as in torch, without running statistics; weight and bias are (num_features,)
+    dtype: of the parameters
     Source: Ulyanov, Vedaldi & Lempitsky, Instance normalization (2016), equation 4.
     """
 

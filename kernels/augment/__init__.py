@@ -23,9 +23,10 @@ def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):
     This is the crop at (pad + top, pad + left) of the image padded with zeros, mirrored left to right where flip; the
     position of the hole is that in the result. A hole_size of 0 erases nothing.
 
-    Inputs: x (N, C, H, W), float32 or float64 of any layout (integers are computed in float64), not modified; the
-    others (N,), one for each image: flip bool, the rest any integers in the range of int32, with hole_size >= 0. Pixels
-    from outside x are zero, and a hole may cross the border or lie beyond it. Values of device arrays are not checked.
+    Inputs: x (N, C, H, W), float32 or float64 of any layout (integers are computed in float64), not modified; flip
+    (N,) bool; top, left, hole_top, hole_left, hole_size (N,): any integers in the range of int32, hole_size >= 0.
+    Pixels from outside x are zero, and a hole may cross the border or lie beyond it. Values of device arrays are not
+    checked.
     Returns out (N, C, H, W), C-contiguous, in the dtype of x. Every backend: values are copied exactly, NaN included;
     empty arrays give empty results.
     Raises ValueError for shapes that do not match and numbers out of range, TypeError for other dtypes.

@@ -62,6 +62,11 @@ def conv2d_backward(dout, x, w, stride=1, pad=0, need_dx=True, dilation=1):
 
 
 def geometry(function, x, w, stride, pad, dilation):
-    """Return the checked `Geometry` of filters over images. Raises ValueError if w is empty."""
+    """Return the checked `Geometry` of filters over images. Raises ValueError if w is empty.
+
+    function: the caller's name, for messages
+    x, w: arrays, of which the shapes count
+    stride, pad, dilation: as of `conv2d_forward`
+    """
     validation.not_empty(function, "w", w)
     return windows.checked(function, x.shape, w.shape[2:], stride, pad, dilation)

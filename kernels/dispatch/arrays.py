@@ -44,7 +44,10 @@ def is_on_device(value: Any) -> bool:
 
 
 def to_device(value: Any) -> Any:
-    """Move an array to the memory of the active backend: to the GPU for cuda, to the host for the others."""
+    """Return an array in the memory of the active backend: on the GPU for cuda, on the host for the others.
+
+    value: an array
+    """
     if computes_on_gpu():
         return _memory.to_device(value) if isinstance(value, np.ndarray) else value
     return to_numpy(value) if is_on_device(value) else value
@@ -207,7 +210,10 @@ def address(array: Any) -> int:
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    """Return `array` as a NumPy array; copies a device array to the host."""
+    """Return a NumPy array; copies a device array to the host.
+
+    array: an array
+    """
     return _memory.to_host(array) if is_on_device(array) else np.asarray(array)
 
 

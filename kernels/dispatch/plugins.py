@@ -33,7 +33,10 @@ _KERNELS = __package__.rpartition(".")[0]
 
 @functools.cache
 def offered(reserved: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
-    """Return the entry points by name, in alphabetical order; reserved names become "NAME of PACKAGE"."""
+    """Return the entry points by name, in alphabetical order; reserved names become "NAME of PACKAGE".
+
+    reserved: names of built-in backends
+    """
     from importlib.metadata import entry_points  # slower than the rest of `import fastnn`
 
     found: dict[str, tuple[EntryPoint, ...]] = {}
@@ -44,7 +47,11 @@ def offered(reserved: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
 
 
 def reason(name: str, points: tuple[EntryPoint, ...]) -> tuple[str, str] | None:
-    """Return why a backend of another package cannot run here and the remedy, or None if it can."""
+    """Return why a backend of another package cannot run here and the remedy, or None if it can.
+
+    name: name of the backend
+    points: entry points of that name
+    """
     packages = sorted(map(_package, points))
     if points[0].name != name:
         return f"the name {points[0].name!r} is reserved by fastnn", f"ask the authors of {packages[0]} for another"
@@ -66,12 +73,19 @@ def reason(name: str, points: tuple[EntryPoint, ...]) -> tuple[str, str] | None:
 
 @functools.cache
 def load(point: EntryPoint) -> Any:
-    """Return the object that an entry point refers to."""
+    """Return the object that an entry point refers to.
+
+    point: an entry point
+    """
     return point.load()
 
 
 def variant(point: EntryPoint, operation: str) -> Any:
-    """Return the module, or other object, with the functions of an operation; None if there is none."""
+    """Return the module, or other object, with the functions of an operation; None if there is none.
+
+    point: entry point of the backend
+    operation: name of the operation, such as "conv2d"
+    """
     operations = load(point)
     if isinstance(operations, Mapping):
         return operations.get(operation)
@@ -82,7 +96,11 @@ def variant(point: EntryPoint, operation: str) -> Any:
 
 
 class Functions:
-    """The functions of an operation on a backend of another package; a missing one raises NotImplementedError."""
+    """The functions of an operation on a backend of another package; a missing one raises NotImplementedError.
+
+    operation, backend: their names
+    functions: the module, or other object, that has the functions
+    """
 
     def __init__(self, operation: str, backend: str, functions: Any):
         self._operation, self._backend, self._functions = operation, backend, functions

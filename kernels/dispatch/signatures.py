@@ -18,6 +18,9 @@ class Unsupported(NotImplementedError):
     """Raised if a backend's function does not support its arguments: `raise Unsupported(f"dilation={dilation}")`.
 
     Variants raise it, including those of other packages; the public function completes the message.
+
+    feature: the arguments that are not supported
+    words: the completed message
     """
 
     def __init__(self, feature: str, words: str = "") -> None:

@@ -62,6 +62,7 @@ def _from_environment() -> str:
 def set_backend(name: str) -> None:
     """Set the backend of the whole process.
 
+    name: 'naive', 'vectorized', 'njit', 'cuda', a plugin's, or 'auto', the fastest that can run here
     Raises ValueError for an unknown name and BackendUnavailable for one that cannot run here; the active backend then
     does not change.
     """
@@ -73,6 +74,7 @@ def set_backend(name: str) -> None:
 def use_backend(name: str) -> Iterator[None]:
     """Set the backend inside a `with` block or a decorated function, for this thread only.
 
+    name: as of `set_backend`
     Raises the same errors as `set_backend`.
     """
     token = active.scoped.set(_resolve(name, "use_backend"))

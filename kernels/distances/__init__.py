@@ -18,6 +18,7 @@ _floats = specification.floats(spec.FUNCTIONS)
 def squared_distances(x, y):
     """Return the squared Euclidean distance of each row of x to each row of y: (N, M), in the dtype of the inputs.
 
+    Inputs: x (N, D), y (M, D) rows
     Every backend: no distance is negative, and equal rows have distance 0. NaN and infinity propagate as in the
     formula. The fast variants compute |x|^2 + |y|^2 - 2 * x.y with a matrix product; where that cancels, because it is
     at most 1/16 of |x|^2 + |y|^2, or where it overflows, they sum the squares of the differences. So the relative error
@@ -33,6 +34,7 @@ def squared_distances(x, y):
 def nearest_neighbors(x, y, k):
     """Return the indices of the k rows of y nearest to each row of x: (N, k) int64, the nearest first.
 
+    x (N, D), y (M, D): rows
     k: from 1 to M
     Every backend: distances are sums of squared differences in float64, whatever the dtype, and compared as such: a tie
     goes to the smaller index, and NaN comes after infinity. Only distances that are equal but for the rounding of

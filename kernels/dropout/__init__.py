@@ -57,7 +57,11 @@ def dropout_backward(dout, mask, p):
 
 
 def keep_probability(function, p):
-    """Check the probability to keep an element: more than 0, at most 1."""
+    """Return the probability to keep an element, checked: more than 0, at most 1.
+
+    function: the caller's name, for messages
+    p: a number
+    """
     p = _number(function, "p", p)
     if threshold(p) == 0:
         raise ValueError(
@@ -68,5 +72,8 @@ def keep_probability(function, p):
 
 
 def threshold(p):
-    """Return the limit below which the 32-bit word of an element keeps it."""
+    """Return the limit below which the 32-bit word of an element keeps it.
+
+    p: probability to keep an element
+    """
     return round(p * 2**32)

@@ -23,15 +23,16 @@ _number = specification.number(spec.FUNCTIONS)
 
 @signatures.checked
 def affine_relu_forward(x, w, b):
-    """out = max(0, x @ w + b): `affine_forward`, then `relu_forward`. x (N, D), w (D, M), b (M,) give out (N, M)."""
+    """The result max(0, x @ w + b) of `affine_forward`, then `relu_forward`: (N, M) for x (N, D), w (D, M), b (M,)."""
     x, w, b = _floats("affine_relu_forward", x=x, w=w, b=b)
     return _variant().affine_relu_forward(x, w, b)
 
 
 @signatures.checked
 def affine_relu_backward(dout, x, w, out, need_dx=True):
-    """Gradients of `affine_relu_forward`: dout and its output out (N, M), x and w give dx (or None), dw, db.
+    """Gradients of `affine_relu_forward`: dx (or None), dw, db.
 
+    Inputs: dout (N, M); x and w of the forward pass, out (N, M) that it returned; need_dx: False to skip dx
     The gradient of ReLU is 1 where out > 0 and 0 elsewhere.
     """
     x, w, dout, out = _floats("affine_relu_backward", x=x, w=w, dout=dout, out=out)
@@ -52,9 +53,10 @@ def affine_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon):
 
 @signatures.checked
 def affine_batchnorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, need_dx=True):
-    """Gradients of `affine_batchnorm_relu_forward`, given dout (N, M), its arguments and its results.
+    """Gradients of `affine_batchnorm_relu_forward`: dx (or None), dw, db, dgamma, dbeta.
 
-    Returns dx (or None), dw, db, dgamma, dbeta.
+    Inputs: dout (N, M); x, w, gamma, epsilon of the forward pass; pre_norm, mean, var, out that it
+    returned; need_dx: False to skip dx
     """
     function = "affine_batchnorm_relu_backward"
     x, w, gamma, mean, var, dout, pre_norm, out = _floats(
@@ -93,7 +95,7 @@ def affine_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon):
 
 @signatures.checked
 def affine_batchnorm_relu_inference_backward(dout, x, w, b, gamma, mean, var, epsilon, out, need_dx=True):
-    """Gradients of `affine_batchnorm_relu_inference`: dx (or None), dw, db, dgamma, dbeta; mean, var are constants."""
+    """Gradients of `affine_batchnorm_relu_inference`, as `affine_batchnorm_relu_backward`; mean, var are constants."""
     function = "affine_batchnorm_relu_inference_backward"
     x, w, b, gamma, mean, var, dout, out = _floats(
         function,
@@ -126,7 +128,7 @@ def affine_layernorm_relu_forward(x, w, b, gamma, beta, epsilon):
 
 @signatures.checked
 def affine_layernorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsilon, out, need_dx=True):
-    """Gradients of `affine_layernorm_relu_forward`: mean, var (N, 1); dx (or None), dw, db, dgamma, dbeta."""
+    """Gradients of `affine_layernorm_relu_forward`, as `affine_batchnorm_relu_backward`; mean, var (N, 1)."""
     function = "affine_layernorm_relu_backward"
     x, w, gamma, mean, var, dout, pre_norm, out = _floats(
         function,
@@ -148,7 +150,7 @@ def affine_layernorm_relu_backward(dout, x, w, pre_norm, gamma, mean, var, epsil
 
 @signatures.checked
 def conv2d_relu_forward(x, w, b, stride=1, pad=0, dilation=1):
-    """out = max(0, conv2d(x, w, b)): `conv2d_forward`, then `relu_forward`; arguments of `conv2d_forward`."""
+    """The result max(0, conv2d(x, w, b)) of `conv2d_forward`, then `relu_forward`; arguments of `conv2d_forward`."""
     function = "conv2d_relu_forward"
     x, w, b = _floats(function, x=x, w=w, b=b)
     return _variant().conv2d_relu_forward(x, w, b, conv_geometry(function, x, w, stride, pad, dilation))
@@ -156,7 +158,10 @@ def conv2d_relu_forward(x, w, b, stride=1, pad=0, dilation=1):
 
 @signatures.checked
 def conv2d_relu_backward(dout, x, w, out, stride=1, pad=0, need_dx=True, dilation=1):
-    """Gradients of `conv2d_relu_forward`: dout and its output out (N, F, OH, OW), x and w give dx (or None), dw, db."""
+    """Gradients of `conv2d_relu_forward`: dx (or None), dw, db; arguments of `conv2d_backward`, and its output out.
+
+    Inputs: out (N, F, OH, OW) that the forward pass returned
+    """
     function = "conv2d_relu_backward"
     x, w, dout, out = _floats(function, x=x, w=w, dout=dout, out=out)
     geometry = conv_geometry(function, x, w, stride, pad, dilation)
@@ -181,9 +186,10 @@ def conv2d_batchnorm_relu_forward(x, w, b, gamma, beta, epsilon, stride=1, pad=0
 def conv2d_batchnorm_relu_backward(
     dout, x, w, pre_norm, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True, dilation=1
 ):
-    """Gradients of `conv2d_batchnorm_relu_forward`, given dout (N, F, OH, OW), its arguments and its results.
+    """Gradients of `conv2d_batchnorm_relu_forward`: dx (or None), dw, db, dgamma, dbeta.
 
-    Returns dx (or None), dw, db, dgamma, dbeta.
+    Inputs: dout (N, F, OH, OW); x, w, gamma, epsilon, stride, pad, dilation of the forward pass; pre_norm, mean, var,
+    out that it returned; need_dx: False to skip dx
     """
     function = "conv2d_batchnorm_relu_backward"
     x, w, gamma, mean, var, dout, pre_norm, out = _floats(
@@ -210,7 +216,7 @@ def conv2d_batchnorm_relu_inference(x, w, b, gamma, beta, mean, var, epsilon, st
 def conv2d_batchnorm_relu_inference_backward(
     dout, x, w, b, gamma, mean, var, epsilon, out, stride=1, pad=0, need_dx=True, dilation=1
 ):
-    """Gradients of `conv2d_batchnorm_relu_inference`: dx (or None), dw, db, dgamma, dbeta; mean, var are constants."""
+    """Gradients of `conv2d_batchnorm_relu_inference`, as `conv2d_batchnorm_relu_backward`; mean, var are constants."""
     function = "conv2d_batchnorm_relu_inference_backward"
     x, w, b, gamma, mean, var, dout, out = _floats(
         function, x=x, w=w, b=b, gamma=gamma, mean=mean, var=var, dout=dout, out=out
@@ -227,7 +233,8 @@ def conv2d_batchnorm_relu_inference_backward(
 def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride, dilation=1):
     """`conv2d_forward`, `relu_forward` and `max_pool2d_forward` without padding.
 
-    Inputs: x (N, C, H, W), w (F, C, KH, KW), b (F,); stride, pad, dilation of the convolution; pool_size, pool_stride
+    Inputs: x (N, C, H, W), w (F, C, KH, KW), b (F,); stride, pad, dilation of the convolution; pool_size,
+    pool_stride of the pooling
     Returns
         out (N, F, UH, UW): the pooled images
         index (N, F, UH, UW): the position of the maximum in its window as in `max_pool2d_forward`; the size of the
@@ -242,7 +249,10 @@ def conv2d_relu_pool_forward(x, w, b, stride, pad, pool_size, pool_stride, dilat
 
 @signatures.checked
 def conv2d_relu_pool_backward(dout, x, w, index, stride, pad, pool_size, pool_stride, need_dx=True, dilation=1):
-    """Gradients of `conv2d_relu_pool_forward`: dout and index (N, F, UH, UW), x and w give dx (or None), dw, db."""
+    """Gradients of `conv2d_relu_pool_forward`: dx (or None), dw, db; other arguments as of `conv2d_backward`.
+
+    Inputs: dout (N, F, UH, UW); index that the forward pass returned
+    """
     function = "conv2d_relu_pool_backward"
     x, w, dout = _floats(function, x=x, w=w, dout=dout)
     geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation)
@@ -270,9 +280,9 @@ def conv2d_batchnorm_relu_pool_backward(
     dout, x, w, pre_norm, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True,
     dilation=1,
 ):  # fmt: skip
-    """Gradients of `conv2d_batchnorm_relu_pool_forward`, given dout (N, F, UH, UW), its arguments and its results.
+    """Gradients of `conv2d_batchnorm_relu_pool_forward`: dx (or None), dw, db, dgamma, dbeta.
 
-    Returns dx (or None), dw, db, dgamma, dbeta.
+    Inputs: dout (N, F, UH, UW); index that the forward pass returned; the others as of `conv2d_batchnorm_relu_backward`
     """
     function = "conv2d_batchnorm_relu_pool_backward"
     x, w, gamma, mean, var, pre_norm, dout = _floats(
@@ -292,7 +302,7 @@ def conv2d_batchnorm_relu_pool_backward(
 def conv2d_batchnorm_relu_pool_inference(
     x, w, b, gamma, beta, mean, var, epsilon, stride, pad, pool_size, pool_stride, dilation=1
 ):
-    """`conv2d_batchnorm_relu_inference`, then `max_pool2d_forward` without padding. Returns out and index."""
+    """`conv2d_batchnorm_relu_inference`, then `max_pool2d_forward` without padding; see `conv2d_relu_pool_forward`."""
     function = "conv2d_batchnorm_relu_pool_inference"
     arrays = _floats(function, x=x, w=w, b=b, gamma=gamma, beta=beta, mean=mean, var=var)
     geometry, pooling = _pool_geometry(function, *arrays[:2], stride, pad, pool_size, pool_stride, dilation)
@@ -304,7 +314,7 @@ def conv2d_batchnorm_relu_pool_inference(
 def conv2d_batchnorm_relu_pool_inference_backward(
     dout, x, w, b, gamma, mean, var, epsilon, index, stride, pad, pool_size, pool_stride, need_dx=True, dilation=1
 ):
-    """Gradients of `conv2d_batchnorm_relu_pool_inference`: dx (or None), dw, db, dgamma, dbeta."""
+    """Gradients of `conv2d_batchnorm_relu_pool_inference`, as `conv2d_batchnorm_relu_pool_backward`."""
     function = "conv2d_batchnorm_relu_pool_inference_backward"
     x, w, b, gamma, mean, var, dout = _floats(function, x=x, w=w, b=b, gamma=gamma, mean=mean, var=var, dout=dout)
     geometry, pooling = _pool_geometry(function, x, w, stride, pad, pool_size, pool_stride, dilation)

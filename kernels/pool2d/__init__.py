@@ -43,8 +43,8 @@ def max_pool2d_forward(x, size, stride, pad=0):
 def max_pool2d_backward(dout, index, x_shape, size, stride, pad=0):
     """Gradient of `max_pool2d_forward` with respect to x: dout goes to the maximum of each window.
 
-    Inputs: dout (N, C, OH, OW); index as the forward pass returned it; x_shape (N, C, H, W); size, stride, pad as
-    given to the forward pass. An index of KH*KW means "none": that window has no gradient. Neither has a window whose
+    Inputs: dout (N, C, OH, OW); index as the forward pass returned it; x_shape (N, C, H, W) of its input; size,
+    stride, pad as given to it. An index of KH*KW means "none": that window has no gradient. Neither has a window whose
     index is a position in the padding.
     Returns dx (N, C, H, W). Gradients of overlapping windows are added.
     Raises ValueError if the shapes do not match or an index is out of range.
@@ -74,7 +74,7 @@ def avg_pool2d_forward(x, size, stride, pad=0):
 def avg_pool2d_backward(dout, x_shape, size, stride, pad=0):
     """Gradient of `avg_pool2d_forward` with respect to x: each element of a window gets 1/(KH*KW) of its dout.
 
-    Inputs: dout (N, C, OH, OW); x_shape (N, C, H, W). Returns dx (N, C, H, W).
+    Inputs: dout (N, C, OH, OW); x_shape (N, C, H, W) of the forward pass's input. Returns dx (N, C, H, W).
     """
     function = "avg_pool2d_backward"
     (dout,) = _floats(function, dout=dout)
@@ -95,7 +95,10 @@ def global_avg_pool2d_forward(x):
 
 @signatures.checked
 def global_avg_pool2d_backward(dout, x_shape):
-    """Gradient of `global_avg_pool2d_forward`: dout (N, C) and x_shape (N, C, H, W) give dx = dout / (H*W)."""
+    """Gradient of `global_avg_pool2d_forward`: dx = dout / (H*W).
+
+    Inputs: dout (N, C); x_shape (N, C, H, W) of the forward pass's input. Returns dx (N, C, H, W).
+    """
     function = "global_avg_pool2d_backward"
     x_shape = _image_shape(function, "x_shape", x_shape)
     (dout,) = _floats(function, dout=dout)
@@ -104,12 +107,20 @@ def global_avg_pool2d_backward(dout, x_shape):
 
 
 def index_dtype(size):
-    """Return the dtype of the index of max pooling for windows of this size, which also holds KH*KW ("none")."""
+    """Return the dtype of the index of max pooling, which also holds KH*KW ("none").
+
+    size: (KH, KW)
+    """
     return np.dtype(np.uint8 if size[0] * size[1] < 255 else np.int32)
 
 
 def geometry(function, x_shape, size, stride, pad):
-    """Return the checked `Geometry` of pooling windows over images of this shape."""
+    """Return the checked `Geometry` of pooling windows over images of this shape.
+
+    function: the caller's name, for messages
+    x_shape: (N, C, H, W)
+    size, stride, pad: as of `max_pool2d_forward`
+    """
     _image_shape(function, "x.shape", x_shape)
     size = validation.pair(function, "size", size, minimum=1)
     pad = validation.pair(function, "pad", pad, minimum=0)

@@ -19,11 +19,12 @@ finally:
     sys.path.remove(str(EXTENSIONS))
 
 TO_DO = Path(__file__).parent / "numpydoc_to_do.txt"
-LONGEST = 213  # lines of that file, which may only become fewer
+LONGEST = 99  # lines of that file, which may only become fewer
 NOT_ASKED = {
     "ES01": "a summary that says everything needs no second paragraph",
     "SA01": "pages link names where a sentence mentions them; lists of related names would repeat the index",
     "SS05": "takes every first word in -s for a verb, such as in 'Gradients of ...' or 'Ones of a shape'",
+    "YD01": "takes every context manager for a generator; they yield nothing",
 }
 
 
@@ -54,7 +55,8 @@ def documented():
     found |= {f"fastnn.{name}": value for name, value in walk.public().items()}
     names: dict[int, str] = {}
     for name, value in found.items():
-        if value.__doc__ or not name.endswith(".__call__"):
+        ours = value.__module__ != "numpy"  # which `autograd.float32` is from
+        if ours and (value.__doc__ or not name.endswith(".__call__")):
             names.setdefault(id(value), name)
     return {name: (found[name], shown.get(key)) for key, name in names.items()}
 
