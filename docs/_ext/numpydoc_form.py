@@ -29,7 +29,8 @@ import plain_docstrings as plain
 
 ORDER = ("Parameters", "Attributes", "Returns", "Yields", "Raises", "Notes", "References", "Examples")
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!&)\s+(?=[A-Z`\"\d(])")
-_ERROR = re.compile(r"(?:^|(?:, |; |, and | and ))(?:an? )?`?(\w*(?:Error|Unavailable|Interrupt|Warning))`?(?=[ ,.;])")
+_NAMED_ERROR = r"(?:an? )?`?\w*(?:Error|Unavailable|Interrupt|Warning|BrokenExecutor)`?"
+_ERROR = re.compile(rf"(?:^|, |; |, and | and )({_NAMED_ERROR}(?:(?:, | or |, or | and ){_NAMED_ERROR})*)(?=[ ,.;:]|$)")
 _RESULT = re.compile(r"(Returns|Yields)\b(?: *:)? +(.*)", re.DOTALL)
 _RESULT_FIRST = re.compile(r"(?:Return|Compute|Read|Generate) (.+)|((?:The|An?|Whether|Gradients?) .+)", re.DOTALL)
 _INPUTS = re.compile(r"Inputs(?: \(([^()]*)\))?: *(.*)")
@@ -74,7 +75,7 @@ class _Form:
         self.blocks(lines[position:])
         said = self.parts["Returns"] or self.parts["Yields"] or self.is_class
         if not said and (result := _RESULT_FIRST.fullmatch(_joined(self.summary))):
-            yields = inspect.isgeneratorfunction(inspect.unwrap(documented))
+            yields = inspect.isgeneratorfunction(documented)
             self.result("Yields" if yields else "Returns", result[1] or result[2])
         self.named(documented, docstring, known)
         self.within(_SENTENCE.split(_joined(docstring.partition("\n\n")[0])))
@@ -165,7 +166,9 @@ class _Form:
         """Add lines `name: text`: parameters, else attributes of a class or a note."""
         item = plain._ITEM.fullmatch(line)
         assert item
-        text = _joined("\n".join([item[2], *block]))
+        own, end = plain._take(block, 0, lambda one: not plain._starts(one.strip()))
+        further = (_joined(line) for line in block[end:])
+        text = "; ".join(filter(None, [_joined("\n".join([item[2], *own])), *further]))
         names = _named(item[1])
         if item[1].startswith("Inputs"):
             self.sentences([f"{item[1]}: {text}"])
@@ -190,7 +193,8 @@ class _Form:
                 if found:
                     self.parameters(_named(found[1]), text)
                 elif bounds := self.bounds.fullmatch(part):
-                    self.parameters(_named(bounds[1]), f"A number, {part}.")
+                    for one, shape in _named(bounds[1]):
+                        self.parameters([(one, shape)], f"A number, {part.replace(bounds[1], one)}.")
                 elif part:
                     self.parts["Notes"].append(part)
         self.sentences(others)
@@ -228,11 +232,12 @@ class _Form:
             )
 
     def errors(self, text: str) -> None:
-        first, *parts = _ERROR.split(text)
+        first, *parts = _ERROR.split(re.sub(r"^also:? ", "", text))
         if not parts or first:
-            parts = ["Exception", f" {text}"]
-        for error, when in zip(parts[::2], parts[1::2], strict=True):
-            self.parts["Raises"].append(f"{error}\n    {_sentence(when.strip(' ,;'))}".rstrip())
+            parts = ["Exception", text]
+        for errors, when in zip(parts[::2], parts[1::2], strict=True):
+            for error in re.findall(r"[A-Z]\w+", errors):
+                self.parts["Raises"].append(f"{error}\n    {_sentence(when.strip(' ,;'))}".rstrip())
 
 
 def _docstring(documented: Any) -> str:

@@ -72,36 +72,36 @@ def matmul(x: Any, y: Any) -> Result:
 
 
 def exp(x: Any) -> Result:
-    """The exponential."""
+    """The exponential of x (...)."""
     out = arrays.module(x).exp(x)
     return out, (lambda dout: dout * out,)
 
 
 def log(x: Any) -> Result:
-    """The natural logarithm."""
+    """The natural logarithm of x (...)."""
     return arrays.module(x).log(x), (lambda dout: dout / x,)
 
 
 def sqrt(x: Any) -> Result:
-    """The square root."""
+    """The square root of x (...)."""
     out = arrays.module(x).sqrt(x)
     return out, (lambda dout: dout / (2 * out),)
 
 
 def abs(x: Any) -> Result:
-    """The absolute value; the gradient at 0 is 0."""
+    """The absolute value of x (...); the gradient at 0 is 0."""
     xp = arrays.module(x)
     return xp.abs(x), (lambda dout: dout * xp.sign(x),)
 
 
 def tanh(x: Any) -> Result:
-    """The hyperbolic tangent, by the kernel."""
+    """The hyperbolic tangent of x (...), by the kernel."""
     out = activations.tanh_forward(x)
     return out, (lambda dout: activations.tanh_backward(dout, out),)
 
 
 def sigmoid(x: Any) -> Result:
-    """1 / (1 + exp(-x)), by the kernel."""
+    """The logistic function 1 / (1 + exp(-x)) of x (...), by the kernel."""
     out = activations.sigmoid_forward(x)
     return out, (lambda dout: activations.sigmoid_backward(dout, out),)
 
@@ -112,7 +112,10 @@ def relu(x: Any) -> Result:
 
 
 def clamp(x: Any, min: Any = None, max: Any = None) -> Result:
-    """x limited to min and max, numbers or None; the gradient is that of x from min to max, and 0 outside."""
+    """The elements of x (...), limited; the gradient is that of x from min to max, and 0 outside.
+
+    min, max: numbers or None
+    """
     xp = arrays.module(x)
     low, high = (bound if bound is None or x.dtype.kind != "f" else x.dtype.type(bound) for bound in (min, max))
     out = x if low is None else xp.maximum(x, low)
@@ -121,13 +124,13 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Result:
 
 
 def maximum(x: Any, y: Any) -> Result:
-    """The larger of two elements; equal ones share the gradient."""
+    """The larger of two elements of x (...) and y (...); equal ones share the gradient."""
     xp = arrays.module(x, y)
     return xp.maximum(x, y), (lambda dout: _larger(dout, x, y), lambda dout: _larger(dout, y, x))
 
 
 def minimum(x: Any, y: Any) -> Result:
-    """The smaller of two elements; equal ones share the gradient."""
+    """The smaller of two elements of x (...) and y (...); equal ones share the gradient."""
     xp = arrays.module(x, y)
     return xp.minimum(x, y), (lambda dout: _larger(dout, y, x), lambda dout: _larger(dout, x, y))
 
@@ -139,7 +142,10 @@ def _larger(dout: Any, x: Any, y: Any) -> Any:
 
 
 def where(condition: Any, x: Any, y: Any) -> Result:
-    """x where the condition, a boolean array, holds, else y."""
+    """The elements of x (...) where the condition holds, else those of y (...).
+
+    condition: a boolean array
+    """
     where = arrays.module(condition, x, y).where
     gradients = (None, lambda dout: where(condition, dout, 0), lambda dout: where(condition, 0, dout))
     return where(condition, x, y), gradients

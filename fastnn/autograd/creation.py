@@ -14,9 +14,12 @@ from .tensor import Tensor
 
 @signatures.checked
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Copy an array, numbers or lists of numbers into a Tensor.
+    """Return a Tensor with a copy of an array, numbers or lists of numbers.
 
+    data: an array, a number, or lists of numbers, also nested
     dtype: by default that of an array, float32 for Python's floats, int64 for its integers
+    device: ignored, since the switch of backends decides
+    requires_grad: record operations on it
     """
     array = validation.array("tensor", "data", data.data if isinstance(data, Tensor) else data)
     if dtype is None and not hasattr(data, "dtype") and array.dtype == np.float64:
@@ -26,13 +29,19 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
 @signatures.checked
 def zeros(*shape: Any, dtype: Any = np.float32, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of a shape, given as lengths or as a tuple."""
+    """Return zeros of a shape.
+
+    shape: lengths, or a tuple of them
+    dtype: of the elements
+    device: ignored, since the switch of backends decides
+    requires_grad: record operations on it
+    """
     return Tensor(np.zeros(_shape("zeros", shape), dtype), requires_grad)
 
 
 @signatures.checked
 def ones(*shape: Any, dtype: Any = np.float32, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones of a shape, given as lengths or as a tuple."""
+    """Return ones of a shape; arguments as of `zeros`."""
     return Tensor(np.ones(_shape("ones", shape), dtype), requires_grad)
 
 
@@ -40,7 +49,11 @@ def ones(*shape: Any, dtype: Any = np.float32, device: Any = None, requires_grad
 def randn(
     *shape: Any, dtype: Any = np.float32, device: Any = None, requires_grad: bool = False, generator: Any = None
 ) -> Tensor:
-    """Numbers from the standard normal distribution; generator: a seed, see `fastnn.rng`."""
+    """Return numbers from the standard normal distribution; arguments as of `zeros`.
+
+    dtype: float32 or float64
+    generator: a seed, see `fastnn.rng`
+    """
     return _drawn("randn", lambda source, size: source.standard_normal(size), shape, dtype, requires_grad, generator)
 
 
@@ -48,13 +61,23 @@ def randn(
 def rand(
     *shape: Any, dtype: Any = np.float32, device: Any = None, requires_grad: bool = False, generator: Any = None
 ) -> Tensor:
-    """Numbers drawn evenly from 0 to 1; generator: a seed, see `fastnn.rng`."""
+    """Return numbers drawn evenly from 0 to 1; arguments as of `zeros`.
+
+    dtype: float32 or float64
+    generator: a seed, see `fastnn.rng`
+    """
     return _drawn("rand", lambda source, size: source.random(size), shape, dtype, requires_grad, generator)
 
 
 @signatures.checked
 def arange(start: int, stop: int | None = None, step: int = 1, *, dtype: Any = np.int64, device: Any = None) -> Tensor:
-    """Numbers from start (0 if only one is given) up to, not including, stop."""
+    """Return numbers from start up to, not including, stop.
+
+    start, stop: integers; if only one is given, it is stop, and start is 0
+    step: at least 1
+    dtype: of the elements
+    device: ignored, since the switch of backends decides
+    """
     ends = (0, start) if stop is None else (start, stop)
     low, high = (validation.integer("arange", name, value) for name, value in zip(("start", "stop"), ends, strict=True))
     step = validation.integer("arange", "step", step, minimum=1)

@@ -15,6 +15,7 @@ from .tensor import Tensor
 def draw(loss: Tensor, path: str | os.PathLike | None = None, names: Mapping[str, Tensor] | None = None) -> Any:
     """Draw the tape of a Tensor: its operations and leaves, from the top down, with their shapes.
 
+    loss: a Tensor with a tape
     path: a file in the format of its suffix, such as .svg and .png
     names: leaves by name, which are then drawn under it
     Constants are not on the tape. Draw before `backward`, which frees the tape. Returns the Figure. Raises TypeError if

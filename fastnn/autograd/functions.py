@@ -14,15 +14,15 @@ from .tensor import Tensor, operation, record, wrap
 
 
 def function(forward: Callable, backward: Callable, name: str = "") -> Callable:
-    """Turn a forward and a backward pass into a function of Tensors.
+    """Return a function of Tensors, made of a forward and a backward pass.
 
         affine = autograd.function(layers.affine_forward, layers.affine_backward)
         out = affine(x, w, b)
 
-    forward(*arguments, **options): returns (out, cache); it gets arrays in place of Tensors
-    backward(dout, cache): returns the gradients of the first arguments, in their order: an array, or a tuple with None
-        for those without; a parameter `need_dx` is passed False if the first argument needs no gradient. Gradients are
-        new arrays, or share memory with dout only.
+    forward: function(*arguments, **options) -> (out, cache); it gets arrays in place of Tensors
+    backward: function(dout, cache) -> the gradients of the first arguments, in their order: an array, or a tuple with
+        None for those without; a parameter `need_dx` is passed False if the first argument needs no gradient.
+        Gradients are new arrays, or share memory with dout only.
     name: what errors and pictures call it; by default that of `forward`, without `_forward`
     The function raises what forward and backward raise.
     """
@@ -44,8 +44,10 @@ def function(forward: Callable, backward: Callable, name: str = "") -> Callable:
 
 
 def apply(module: Any, x: Any, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-    """Call a layer with `forward(x) -> (out, cache)` and `backward(dout, cache, need_dx) -> (dx, gradients)`.
+    """Return the output of a layer as a Tensor.
 
+    module: a layer with `forward(x) -> (out, cache)` and `backward(dout, cache, need_dx) -> (dx, gradients)`
+    x: its input, a Tensor or an array
     parameters: the Tensors, by the names of `module.params`, to whose `grad` the gradients are added; their data are
         the arrays in `module.params`. Without them only the gradient of x is passed on.
     """
@@ -62,7 +64,11 @@ def apply(module: Any, x: Any, parameters: Mapping[str, Tensor] | None = None) -
 
 
 def loss(function: Callable, name: str = "") -> Callable:
-    """Turn a loss, `function(scores, y, ...) -> (loss, dscores)`, into a function of Tensors that returns a scalar."""
+    """Return a function of Tensors that computes a loss, as a scalar.
+
+    function: function(scores, y, ...) -> (loss, dscores)
+    name: what errors and pictures call it; by default that of `function`
+    """
     name = name or getattr(function, "__name__", "loss")
 
     def of_tensors(scores: Any, *others: Any, **options: Any) -> Tensor:
@@ -79,7 +85,10 @@ def loss(function: Callable, name: str = "") -> Callable:
 def grad(output: Tensor, inputs: Any, gradient: Any = None, retain_graph: bool = False) -> tuple[Tensor | None, ...]:
     """Return the gradients of a Tensor with respect to leaves, and add to nobody's `grad`; otherwise as `backward`.
 
+    output: a Tensor; a scalar, unless gradient is given
     inputs: a leaf or a list of them; the result holds a gradient for each, None where output does not depend on it
+    gradient: that of a loss with respect to output, in its shape
+    retain_graph: keep the tape for another pass
     """
     wanted = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
     for position, leaf in enumerate(wanted):
@@ -113,7 +122,11 @@ where = operation(arithmetic.where, 3)
 
 @signatures.checked
 def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
-    """Join Tensors along an axis."""
+    """Return Tensors joined along an axis.
+
+    tensors: of equal lengths but on that axis
+    dim: the axis
+    """
     given = _several("cat", tensors)
     values = [_data(one) for one in given]
     try:
@@ -125,7 +138,11 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
 
 @signatures.checked
 def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
-    """Join Tensors of one shape along a new axis."""
+    """Return Tensors joined along a new axis.
+
+    tensors: of one shape
+    dim: the new axis
+    """
     return cat([one.unsqueeze(dim) for one in _several("stack", tensors)], dim)
 
 

@@ -21,18 +21,23 @@ class Extreme(NamedTuple):
 
 
 def sum(x: Any, dim: Axes = None, keepdim: bool = False) -> Result:
-    """The sum over axes."""
+    """The sum of x (...) over axes.
+
+    dim: an axis or several; None: all
+    keepdim: keep them with length 1
+    """
     return x.sum(axis=dim, keepdims=keepdim), (lambda dout: _stretch(dout, x, dim, keepdim),)
 
 
 def mean(x: Any, dim: Axes = None, keepdim: bool = False) -> Result:
-    """The mean over axes."""
+    """The mean of x (...) over axes; arguments as of `sum`."""
     return x.mean(axis=dim, keepdims=keepdim), (lambda dout: _stretch(dout / _count(x, dim), x, dim, keepdim),)
 
 
 def var(x: Any, dim: Axes = None, correction: int = 1, keepdim: bool = False, unbiased: bool | None = None) -> Result:
-    """The variance over axes: the sum of squared differences from the mean, divided by count - correction.
+    """The variance of x (...) over axes: the sum of squared differences from the mean, divided by count - correction.
 
+    correction: 1 for the unbiased variance; dim and keepdim as of `sum`
     unbiased: torch's older word for it, True for correction=1 and False for correction=0
     """
     difference = x - x.mean(axis=dim, keepdims=True)
@@ -78,8 +83,9 @@ def at_index(x: Any, index: Any, dim: int) -> Result:
 
 
 def logsumexp(x: Any, dim: Axes, keepdim: bool = False) -> Result:
-    """log(sum(exp(x))), relative to the largest element, so that nothing overflows.
+    """The logarithm of sum(exp(x)) over axes, for x (...), relative to the largest element, so that nothing overflows.
 
+    Arguments as of `sum`.
     Source: Blanchard, Higham & Higham, Accurately computing the log-sum-exp and softmax functions (2021).
     """
     largest, powers, total = _powers(x, dim)
@@ -89,14 +95,20 @@ def logsumexp(x: Any, dim: Axes, keepdim: bool = False) -> Result:
 
 
 def softmax(x: Any, dim: Axes) -> Result:
-    """exp(x) / sum(exp(x))."""
+    """The softmax exp(x) / sum(exp(x)) of x (...) along an axis.
+
+    dim: the axis
+    """
     _, powers, total = _powers(x, dim)
     out = powers / total
     return out, (lambda dout: out * (dout - (dout * out).sum(axis=dim, keepdims=True)),)
 
 
 def log_softmax(x: Any, dim: Axes) -> Result:
-    """The logarithm of the softmax, x - logsumexp(x)."""
+    """The logarithm of the softmax of x (...), x - logsumexp(x).
+
+    dim: the axis
+    """
     largest, powers, total = _powers(x, dim)
     out = (x - largest) - arrays.module(x).log(total)
     return out, (lambda dout: dout - powers / total * dout.sum(axis=dim, keepdims=True),)

@@ -27,7 +27,7 @@ def record(
 ) -> "Tensor":
     """Return the result `out` of an operation as a Tensor, on the tape if an input requires a gradient.
 
-    inputs: Tensors; anything else is a constant
+    inputs: Tensors; anything else is a constant; name: of the operation, in errors; out: an array
     gradients: a function of dout for each input, or one `f(dout, needed)` that returns the gradients of all inputs,
         None for those that are not needed. Gradients have the shape of their input, and may share memory with dout, but
         with no other array. Nothing may refer to the resulting Tensor.
@@ -241,7 +241,7 @@ class Tensor(Values):
     __lt__, __le__, __gt__, __ge__, __eq__, __ne__ = (operation(compare, 2) for compare in arithmetic.COMPARISONS)
 
     def matmul(self, other: Any) -> "Tensor":
-        """The matrix product x @ y, also of stacks of matrices, and of vectors."""
+        """The matrix product x @ other, for other (...) also a stack of matrices, or a vector."""
         rows = self.reshape(1, -1) if self.ndim == 1 else self
         columns = other.reshape(-1, 1) if getattr(other, "ndim", 0) == 1 else other
         out = Tensor._product(rows, columns)
@@ -315,7 +315,7 @@ class Tensor(Values):
     _at_index = operation(reductions.at_index, keeps="")
 
     def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The largest element; along an axis, (values, indices), whose gradient goes to the element at the index."""
+        """The largest element, to which the gradient goes; along an axis, (values, indices). Arguments as of `sum`."""
         return self.amax() if dim is None else self._extreme(self.argmax(dim, True), dim, keepdim)
 
     def min(self, dim: int | None = None, keepdim: bool = False) -> Any:

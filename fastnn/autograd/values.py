@@ -130,7 +130,11 @@ class Values:
         return self.reshape(tuple(length for axis, length in enumerate(self.shape) if axis not in gone))
 
     def split(self, split_size: Any, dim: int = 0) -> tuple[Any, ...]:
-        """Cut along an axis into parts of a length (the last may be shorter), or of several given lengths."""
+        """Cut along an axis. Returns parts.
+
+        split_size: length of the parts (the last may be shorter), or several lengths
+        dim: the axis
+        """
         keys = operands.cuts(self.shape[dim], split_size)
         return tuple(self[(slice(None),) * (dim % self.ndim) + (key,)] for key in keys)
 

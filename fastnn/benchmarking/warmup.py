@@ -28,7 +28,10 @@ _CASES = 8  # of each function: edge cases such as empty batches and other layou
 
 @signatures.checked
 def steps(dtype: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Pairs of a name and a function that calls some operations on the active backend; dtype: float32 or float64."""
+    """Pairs of a name and a function that calls some operations on the active backend.
+
+    dtype: float32 or float64
+    """
     dtype = arguments.dtype("steps", dtype)
     for operation in OPERATIONS:
         yield operation, functools.partial(_run_operation, operation, dtype)

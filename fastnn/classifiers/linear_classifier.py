@@ -184,7 +184,7 @@ class LinearClassifier:
 
     @signatures.checked
     def save(self, name: str | os.PathLike) -> None:
-        """Write W to a file, as data only: HDF5, safetensors or npz, by the ending of the name. Prints the name."""
+        """Write W to a file, as data only, in the format of its ending (see `weights_io.save`). Prints the name."""
         weights_io.save(name, {"W": self._trained("save")})
         say(self.saved_text.format(os.fspath(name)))
 

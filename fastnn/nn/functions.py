@@ -26,7 +26,10 @@ class CrossEntropyLoss(Module):
 
 
 class MSELoss(Module):
-    """`functional.mse_loss` as a Module; reduction: "mean", "sum" or "none"."""
+    """`functional.mse_loss` as a Module.
+
+    reduction: "mean", "sum" or "none"
+    """
 
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__()
@@ -39,7 +42,10 @@ class MSELoss(Module):
 
 
 class AdaptiveAvgPool2d(Module):
-    """`functional.adaptive_avg_pool2d` as a Module; output_size: 1 or (1, 1), no other. See GlobalAvgPool2d."""
+    """`functional.adaptive_avg_pool2d` as a Module. See GlobalAvgPool2d.
+
+    output_size: 1 or (1, 1), no other
+    """
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()

@@ -24,7 +24,12 @@ def kaiming_normal(
 ) -> np.ndarray:
     """Normal with variance 2 / ((1 + slope^2) * fan), for layers before a ReLU (slope 0) or a leaky ReLU.
 
+    shape: of weights (D, M) or filters (F, C, KH, KW)
+    seed: source of random numbers, see `fastnn.rng`
+    dtype: float32 or float64
+    slope: of the leaky ReLU
     mode: "fan_in" keeps the size of the values on the way forward, "fan_out" that of the gradients on the way back.
+    Returns an array of that shape.
     Source: He, Zhang, Ren & Sun, Delving deep into rectifiers (2015), section 2.2.
     """
     shape, chosen = _checked("kaiming_normal", shape, dtype)
@@ -35,7 +40,7 @@ def kaiming_normal(
 def kaiming_uniform(
     shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, slope: float = 0.0, mode: str = "fan_in"
 ) -> np.ndarray:
-    """Uniform with mean 0 and the variance of `kaiming_normal`."""
+    """Uniform with mean 0 and the variance of `kaiming_normal`; arguments and results as of `kaiming_normal`."""
     shape, chosen = _checked("kaiming_uniform", shape, dtype)
     bound = math.sqrt(3) * _kaiming_std("kaiming_uniform", shape, slope, mode)
     return rng.generator(seed).uniform(-bound, bound, shape).astype(chosen)
@@ -47,6 +52,7 @@ def xavier_normal(
 ) -> np.ndarray:
     """Normal with variance gain^2 * 2 / (fan_in + fan_out), for layers before a tanh or a sigmoid.
 
+    gain: factor of the standard deviation; other arguments and results as of `kaiming_normal`
     Source: Glorot & Bengio, Understanding the difficulty of training deep feedforward networks (2010), section 4.2.1.
     """
     shape, chosen = _checked("xavier_normal", shape, dtype)
@@ -58,7 +64,7 @@ def xavier_normal(
 def xavier_uniform(
     shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, gain: float = 1.0
 ) -> np.ndarray:
-    """Uniform with mean 0 and the variance of `xavier_normal`."""
+    """Uniform with mean 0 and the variance of `xavier_normal`; arguments and results as of `xavier_normal`."""
     shape, chosen = _checked("xavier_uniform", shape, dtype)
     bound = validation.number("xavier_uniform", "gain", gain, minimum=0) * math.sqrt(
         6 / sum(fans("xavier_uniform", shape))
@@ -68,7 +74,10 @@ def xavier_uniform(
 
 @signatures.checked
 def normal(shape: tuple[int, ...], *, seed: Any = None, dtype: Any = np.float32, std: float = 1e-2) -> np.ndarray:
-    """Normal with mean 0 and the given standard deviation."""
+    """Normal with mean 0; arguments and results as of `kaiming_normal`.
+
+    std: standard deviation
+    """
     shape, chosen = _checked("normal", shape, dtype)
     std = validation.number("normal", "std", std, minimum=0)
     return rng.generator(seed).normal(0.0, std, shape).astype(chosen)
@@ -81,12 +90,20 @@ INITIALISERS = {
 
 
 def find(function: str, init: Callable | str) -> Callable:
-    """Return the initialiser of that name; a function is returned unchanged."""
+    """Return the initialiser of a name; a function is returned unchanged.
+
+    function: the caller's name, for messages
+    init: a name, or a function
+    """
     return init if callable(init) else INITIALISERS[validation.choice(function, "init", init, INITIALISERS)]
 
 
 def fans(function: str, shape: tuple[int, ...]) -> tuple[int, int]:
-    """fan_in, fan_out of weights (D, M) or filters (F, C, KH, KW)."""
+    """Return fan_in, fan_out of weights (D, M) or filters (F, C, KH, KW).
+
+    function: the caller's name, for messages
+    shape: of the weights or filters
+    """
     if len(shape) not in (2, 4):
         raise ValueError(
             f"{function}: shape={shape} has no fans; expected weights (D, M) or filters (F, C, KH, KW); "
@@ -124,26 +141,36 @@ def kaiming_uniform_(
 
 @signatures.checked
 def xavier_normal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
-    """Fill a Tensor as `xavier_normal` does. Returns the Tensor."""
+    """Fill a Tensor as `xavier_normal` does; tensor and generator as of `kaiming_normal_`. Returns the Tensor."""
     return _fill("xavier_normal_", xavier_normal, tensor, generator, gain=gain)
 
 
 @signatures.checked
 def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
-    """Fill a Tensor as `xavier_uniform` does. Returns the Tensor."""
+    """Fill a Tensor as `xavier_uniform` does; tensor and generator as of `kaiming_normal_`. Returns the Tensor."""
     return _fill("xavier_uniform_", xavier_uniform, tensor, generator, gain=gain)
 
 
 @signatures.checked
 def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
-    """Fill a Tensor with normal numbers. Returns the Tensor."""
+    """Fill a Tensor with normal numbers. Returns the Tensor.
+
+    tensor: of any shape
+    mean, std: mean and standard deviation
+    generator: a seed, see `fastnn.rng`
+    """
     mean, std = validation.number("normal_", "mean", mean), validation.number("normal_", "std", std, minimum=0)
     return _put("normal_", tensor, lambda shape: rng.generator(generator).normal(mean, std, shape))
 
 
 @signatures.checked
 def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Any:
-    """Fill a Tensor with numbers drawn evenly from a to b. Returns the Tensor."""
+    """Fill a Tensor with numbers drawn evenly from a to b. Returns the Tensor.
+
+    tensor: of any shape
+    a, b: limits
+    generator: a seed, see `fastnn.rng`
+    """
     a = validation.number("uniform_", "a", a)
     b = validation.number("uniform_", "b", b, minimum=a)
     return _put("uniform_", tensor, lambda shape: rng.generator(generator).uniform(a, b, shape))
@@ -151,20 +178,30 @@ def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None)
 
 @signatures.checked
 def constant_(tensor: Any, val: float) -> Any:
-    """Set all elements of a Tensor to a number. Returns the Tensor."""
+    """Set all elements of a Tensor to a number. Returns the Tensor.
+
+    tensor: of any shape
+    val: the number
+    """
     val = validation.number("constant_", "val", val)
     return _put("constant_", tensor, lambda shape: np.full(shape, val))
 
 
 @signatures.checked
 def zeros_(tensor: Any) -> Any:
-    """Set all elements of a Tensor to 0. Returns the Tensor."""
+    """Set all elements of a Tensor to 0. Returns the Tensor.
+
+    tensor: of any shape
+    """
     return _put("zeros_", tensor, np.zeros)
 
 
 @signatures.checked
 def ones_(tensor: Any) -> Any:
-    """Set all elements of a Tensor to 1. Returns the Tensor."""
+    """Set all elements of a Tensor to 1. Returns the Tensor.
+
+    tensor: of any shape
+    """
     return _put("ones_", tensor, np.ones)
 
 

@@ -29,6 +29,9 @@ def save(
 
     If it ends in .safetensors, that format, without buffers.
 
+    name: path
+    params, buffers: arrays by name
+
     An existing file, or the target of a symbolic link, is replaced atomically. Raises OSError if the folder is not
     writable.
     """

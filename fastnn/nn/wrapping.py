@@ -28,7 +28,11 @@ def recorded() -> Any:
 
 
 def call(module: Any, *inputs: Any, **options: Any) -> Any:
-    """Call a module without `backward`: Tensors give Tensors, arrays give arrays."""
+    """Return the output of a module without `backward`: Tensors for Tensors, arrays for arrays.
+
+    module: the Module itself
+    inputs, options: arguments of its `forward`
+    """
     return recorded().call(module, *inputs, **options)
 
 

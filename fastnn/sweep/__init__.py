@@ -77,6 +77,8 @@ def sweep(
     retry_failed: run trials again that are recorded as failed
     verbose: print a line for each trial, and on a terminal a progress bar
 
+    Returns a list of records.
+
     A record is {"params": {...}, "status": "finished", "failed" or "not run", "reason": None or text, "train_acc": ...,
     "val_acc": ..., other results of `run`, "seconds": ..., "number": place in `trials`, counted from 1, or after those
     of an earlier sweep in the same ledger}. A trial fails if `run` raises an exception, returns a number that is not
@@ -140,6 +142,7 @@ def sweep(
 def best(trials: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Return the finished trial with the highest `val_acc`; the first one of equals.
 
+    trials: records of `sweep`, or the like
     Raises ValueError if none finished.
     """
     trials = arguments.listed("best", "trials", trials, "records of a sweep")

@@ -131,6 +131,7 @@ class TrialLog:
 def load_ledger(path: str | os.PathLike) -> list[dict[str, Any]]:
     """Read the records of a ledger in the order of their numbers, also while a sweep writes it.
 
+    path: file
     Raises FileNotFoundError or another OSError if it cannot be read, ValueError if it is not a ledger.
     """
     path = arguments.path("load_ledger", "path", path)

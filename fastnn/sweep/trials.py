@@ -32,6 +32,7 @@ def random_search(count: int, seed: Any = None, **distributions: Distribution | 
 
         random_search(20, seed=0, learning_rate=log_uniform(1e-4, 1e-1), hidden_dim=[50, 100, 200])
 
+    count: number of trials
     seed: see `fastnn.rng`; the same seed gives the same trials, and a larger count begins with those of a smaller one
     distributions: by name, a result of `log_uniform`, `uniform`, `integers` or `choice`, a list of values to choose
         from, or any function that draws a value from a NumPy generator
@@ -49,7 +50,10 @@ def random_search(count: int, seed: Any = None, **distributions: Distribution | 
 
 @signatures.checked
 def log_uniform(low: float, high: float) -> Distribution:
-    """A log-uniform distribution on [low, high], 0 < low <= high, rounded to 6 significant digits."""
+    """A log-uniform distribution on [low, high], rounded to 6 significant digits.
+
+    low, high: 0 < low <= high
+    """
     low, high = _limits("log_uniform", low, high, positive=True)
 
     def draw(generator: Any) -> float:
@@ -62,14 +66,21 @@ def log_uniform(low: float, high: float) -> Distribution:
 
 @signatures.checked
 def uniform(low: float, high: float) -> Distribution:
-    """A uniform distribution on [low, high]."""
+    """A uniform distribution on [low, high].
+
+    low, high: low <= high
+    """
     low, high = _limits("uniform", low, high)
     return lambda generator: float(generator.uniform(low, high))
 
 
 @signatures.checked
 def integers(low: int, high: int, log: bool = False) -> Distribution:
-    """Integers from low to high, inclusive, with equal probabilities; log: log-uniform, with low at least 1."""
+    """The distribution of integers from low to high, inclusive, with equal probabilities.
+
+    low, high: low <= high
+    log: log-uniform instead, with low at least 1
+    """
     log = validation.flag("integers", "log", log)
     low = validation.integer("integers", "low", low, minimum=1 if log else None)
     high = validation.integer("integers", "high", high, minimum=low)
@@ -86,7 +97,10 @@ def integers(low: int, high: int, log: bool = False) -> Distribution:
 
 @signatures.checked
 def choice(values: Iterable[Any]) -> Distribution:
-    """A choice from values with equal probabilities."""
+    """A choice from values with equal probabilities.
+
+    values: a list or another iterable, not empty
+    """
     given = _values("choice", "values", values)
     return lambda generator: given[min(int(generator.uniform(0, len(given))), len(given) - 1)]
 

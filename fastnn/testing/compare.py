@@ -10,12 +10,20 @@ from fastnn.kernels import use_backend
 
 
 def tolerance(dtype: Any, terms: int = 1) -> float:
-    """The allowed relative error of a sum of `terms` products in `dtype`: eps * (16 + 4*sqrt(terms))."""
+    """The allowed relative error of a sum of products: eps * (16 + 4*sqrt(terms)).
+
+    dtype: float32 or float64
+    terms: number of products
+    """
     return float(np.finfo(dtype).eps) * (16 + 4 * math.sqrt(terms))
 
 
 def assert_same(actual: Any, expected: Any, terms: int = 1, where: str = "result") -> None:
-    """Raise AssertionError unless two results agree: arrays, numbers, None, or tuples and dicts of these.
+    """Raise AssertionError unless two results agree.
+
+    actual, expected: arrays, numbers, None, or tuples and dicts of these
+    terms: number of terms of the sums
+    where: what the message calls the result
 
     Shapes, integers, and the positions of NaN and infinity must be equal; floats may differ by at most
     `tolerance(dtype of actual, terms)` times the largest finite expected magnitude (at least 1). The error is raised
@@ -56,6 +64,10 @@ def assert_same(actual: Any, expected: Any, terms: int = 1, where: str = "result
 
 def against_naive(function: Callable, *arguments: Any, terms: int = 1, **options: Any) -> Any:
     """Run a kernel on the active backend and compare it with the naive loops in float64.
+
+    function: of `fastnn.kernels`, or one that calls such functions
+    arguments, options: its arguments, by position and by name
+    terms: number of terms of the sums
 
     Returns the active backend's result. Raises AssertionError, also under `python -O`, if the two differ, an argument
     was modified, or float results do not have the dtype of the float arguments.

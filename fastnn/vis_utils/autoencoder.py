@@ -30,7 +30,9 @@ def show_autoencoder_features(
     scaled so that 0 is grey and the weight of largest magnitude is black or white.
 
     model: an object with `params["W1"]`, or W1 (D, H) itself
+    path: file to which the figure is saved, in the format of its suffix; None: it is not
     image_shape: (h, w) of the D inputs, by default a square
+    Returns the Figure.
     Raises ValueError or TypeError for invalid arrays, or if D pixels do not form such an image.
     Source: Ng, Sparse autoencoder, CS294A lecture notes (2011), section 4.
     """
@@ -59,7 +61,10 @@ def show_reconstructions(
     """Draw the first `count` images above their reconstructions, each pair scaled together from black to white.
 
     X, reconstructed (N, D): images and the results of `reconstruct`
+    path: file to which the figure is saved, in the format of its suffix; None: it is not
+    count: number of images
     image_shape: (h, w) of the D pixels, by default a square
+    Returns the Figure.
     Raises ValueError or TypeError for invalid arrays, or if D pixels do not form such an image.
     """
     path = arguments.path_or_none("show_reconstructions", "path", path)

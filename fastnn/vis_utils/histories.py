@@ -26,6 +26,8 @@ def plot_stats(stats: Any, path: str | os.PathLike | None = None) -> "Figure":
     """Plot the loss of every iteration and the training and validation accuracies of every epoch.
 
     stats: a Solver, or a dict with `loss_history`, `train_acc_history`, `val_acc_history`
+    path: file to which the figure is saved, in the format of its suffix; None: it is not
+    Returns the Figure.
     """
     path = arguments.path_or_none("plot_stats", "path", path)
     histories = _histories("plot_stats", stats)
@@ -42,6 +44,8 @@ def plot_acc_curves(results: Mapping[Any, Any], path: str | os.PathLike | None =
     """Plot the accuracy curves of several runs: training on the left, validation on the right.
 
     results: dict from names to a Solver, or to a dict with `train_acc_history` and `val_acc_history`
+    path: file to which the figure is saved, in the format of its suffix; None: it is not
+    Returns the Figure.
     """
     path = arguments.path_or_none("plot_acc_curves", "path", path)
     function = "plot_acc_curves"
@@ -90,7 +94,9 @@ def training_picture(
 
     solver: a Solver, or a dict with `loss_history`, `train_acc_history`, `val_acc_history`
     weights: a model with `params["W1"]`, or W1 itself
+    path: file to which the figure is saved, in the format of its suffix; None: it is not
     image_shape: shape of the images that its rows form, as in `show_net_weights`
+    Returns the Figure.
     """
     path = arguments.path_or_none("training_picture", "path", path)
     function = "training_picture"

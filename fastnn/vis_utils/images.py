@@ -21,6 +21,7 @@ def visualize_grid(Xs: Any, ubound: float = 255.0, padding: int = 1) -> np.ndarr
     """Arrange images in a square grid, each scaled to the range from 0 to `ubound`.
 
     Xs (N, H, W, C): images, channels last, any numbers
+    ubound: the largest value
     padding: number of black pixels between images
     Returns the grid (G*H + (G-1)*padding, G*W + (G-1)*padding, C), float64, with G = ceil(sqrt(N)). Empty cells, and
     images whose pixels are all equal, are 0.
@@ -74,8 +75,12 @@ def show_examples(
 ) -> "Figure":
     """Draw the first `samples_per_class` images of each class, one column per class.
 
-    X (N, C, H, W) or (N, H, W, C) with C of 1 or 3: numbers of any range, scaled together from black to white
+    X (N, C, H, W): numbers of any range, scaled together from black to white; also (N, H, W, C) with C of 1 or 3
     y (N,): labels from 0 to len(class_names) - 1
+    class_names: names of the classes
+    samples_per_class: number of images of each
+    path: file to which the figure is saved, in the format of its suffix; None: it is not
+    Returns the Figure.
     Raises ValueError if X is empty or has another shape, or a label has no name.
     """
     path = arguments.path_or_none("show_examples", "path", path)

@@ -33,10 +33,12 @@ def show_filter_responses(
 
     net: a model with `params["W1"]` and optionally `params["b1"]`, or the filters (F, C, KH, KW) themselves
     image (C, H, W): preprocessed as for the network, so without the mean image if the training data were
+    path: file to which the figure is saved, in the format of its suffix; None: it is not
     stride, pad: of the convolution, as in conv_param; pad=None is ((KH - 1) // 2, (KW - 1) // 2), which preserves the
         image size for odd filters
     Responses are computed on the active backend, before any activation, and share one colour scale: red for positive,
     blue for negative, white for 0, saturated beyond the 99.5th percentile. Each filter is scaled from black to white.
+    Returns the Figure.
     Raises ValueError or TypeError if shapes do not match or arrays are empty.
     """
     path = arguments.path_or_none("show_filter_responses", "path", path)

@@ -43,9 +43,11 @@ def plot_sweep(
 
     trials: dicts with `params` (hyperparameters by name, including x and y), `train_acc`, `val_acc`, and optionally
         `status` ("finished" or "failed"); or the course's dict {(learning rate, reg): (train_acc, val_acc)}
+    path: file to which the figure is saved, in the format of its suffix; None: it is not
     x, y: the hyperparameters on the axes, at least 0; 0, which has no logarithm, is drawn on a line at the edge
     Trials that failed, or whose validation accuracy is missing or not finite, are crosses. The trial with the best
     validation accuracy has a ring, covers others at the same position, and is named in the title.
+    Returns the Figure.
     Raises TypeError if trials are not dicts, ValueError if there are none, a key is missing, or a value is negative.
     """
     path = arguments.path_or_none("plot_sweep", "path", path)

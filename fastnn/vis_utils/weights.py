@@ -24,7 +24,9 @@ def show_net_weights(
     """Draw the first layer's weights as images, one per filter or hidden unit, each scaled from black to white.
 
     net: a model with `params["W1"]`, or W1 itself: filters (F, C, KH, KW) or affine weights (D, M)
+    path: file to which the figure is saved, in the format of its suffix; None: it is not
     image_shape: shape of the image that the D weights of a unit form: (C, H, W), or (H, W, C) with C of 1 or 3
+    Returns the Figure.
     Raises ValueError if there are no such weights.
     """
     path = arguments.path_or_none("show_net_weights", "path", path)
@@ -49,7 +51,9 @@ def show_class_templates(
     W (D, K): weights, or an object with the attribute W; the last row of (D + 1, K), the bias if the bias trick appends
         a 1 to every image, is not drawn
     class_names: names of the K classes
+    path: file to which the figure is saved, in the format of its suffix; None: it is not
     image_shape: shape of the image that the D weights of a class form: (C, H, W), or (H, W, C) with C of 1 or 3
+    Returns the Figure.
     Raises ValueError if W does not form images or has another number of classes, TypeError if W is not an array.
     """
     path = arguments.path_or_none("show_class_templates", "path", path)

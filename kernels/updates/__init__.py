@@ -30,7 +30,7 @@ _ARGUMENTS = {  # for each function the names of the written arrays and the chec
 def sgd_update(w, dw, out, learning_rate, weight_decay=0.0):
     """Gradient descent: out = w - learning_rate * g.
 
-    Inputs: w, dw, out (...): weights, gradient, result; learning_rate, weight_decay >= 0.
+    Inputs: w (...) weights, dw (...) gradient, out (...) result; learning_rate, weight_decay >= 0.
     Source: Robbins & Monro, A stochastic approximation method (1951).
     """
     written, numbers = (out,), (learning_rate, weight_decay)
@@ -41,7 +41,7 @@ def sgd_update(w, dw, out, learning_rate, weight_decay=0.0):
 def momentum_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=0.0):
     """Gradient descent with momentum: velocity = momentum * velocity - learning_rate * g, then out = w + velocity.
 
-    Inputs: w, dw, velocity, out (...): weights, gradient, state, result;
+    Inputs: w (...) weights, dw (...) gradient, velocity (...) state, out (...) result;
     learning_rate, weight_decay >= 0; 0 <= momentum < 1.
     Source: Polyak, Some methods of speeding up the convergence of iteration methods (1964); in this form Sutskever,
     Martens, Dahl & Hinton, On the importance of initialization and momentum in deep learning (2013), section 2.
@@ -57,7 +57,7 @@ def nesterov_update(w, dw, velocity, out, learning_rate, momentum, weight_decay=
         velocity' = momentum * velocity - learning_rate * g
         out = w - momentum * velocity + (1 + momentum) * velocity'
 
-    Inputs: w, dw, velocity, out (...): weights, gradient, state, result;
+    Inputs: w (...) weights, dw (...) gradient, velocity (...) state, out (...) result;
     learning_rate, weight_decay >= 0; 0 <= momentum < 1.
     Source: Nesterov, A method of solving a convex programming problem with convergence rate O(1/k^2) (1983); in this
     form Bengio, Boulanger-Lewandowski & Pascanu, Advances in optimizing recurrent networks (2013), section 3.5.
@@ -72,7 +72,7 @@ def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight
 
         cache = decay_rate * cache + (1 - decay_rate) * g**2,    out = w - learning_rate * g / (sqrt(cache) + epsilon)
 
-    Inputs: w, dw, cache (not negative), out (...): weights, gradient, state, result;
+    Inputs: w (...) weights, dw (...) gradient, cache (...) state, not negative, out (...) result;
     learning_rate, weight_decay >= 0; 0 <= decay_rate < 1; epsilon > 0.
     Source: Tieleman & Hinton, Neural networks for machine learning, lecture 6.5 (2012).
     """
@@ -84,7 +84,7 @@ def rmsprop_update(w, dw, cache, out, learning_rate, decay_rate, epsilon, weight
 def adagrad_update(w, dw, cache, out, learning_rate, epsilon, weight_decay=0.0):
     """AdaGrad: cache = cache + g**2, then out = w - learning_rate * g / (sqrt(cache) + epsilon).
 
-    Inputs: w, dw, cache (not negative), out (...): weights, gradient, state, result;
+    Inputs: w (...) weights, dw (...) gradient, cache (...) state, not negative, out (...) result;
     learning_rate, weight_decay >= 0; epsilon > 0.
     Source: Duchi, Hazan & Singer, Adaptive subgradient methods (2011), section 1.1, the diagonal form.
     """
@@ -99,8 +99,8 @@ def adam_update(w, dw, m, v, out, t, learning_rate, beta1, beta2, epsilon, weigh
         m = beta1 * m + (1 - beta1) * g,    v = beta2 * v + (1 - beta2) * g**2
         out = w - learning_rate * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + epsilon)
 
-    Inputs: w, dw, m, v (not negative), out (...): weights, gradient, state, result; t: the number of this update,
-    counted from 1; learning_rate, weight_decay >= 0; 0 <= beta1 < 1; 0 <= beta2 < 1; epsilon > 0.
+    Inputs: w (...) weights, dw (...) gradient, m (...), v (...) state, v not negative, out (...) result; t: the
+    number of this update, from 1; learning_rate, weight_decay >= 0; 0 <= beta1 < 1; 0 <= beta2 < 1; epsilon > 0.
     Source: Kingma & Ba, Adam: a method for stochastic optimization (2015), algorithm 1.
     """
     written, numbers = (m, v, out), (t, learning_rate, beta1, beta2, epsilon, weight_decay)
@@ -128,7 +128,7 @@ def lion_update(w, dw, m, out, learning_rate, beta1, beta2, weight_decay=0.0):
         out = w - learning_rate * (sign(beta1 * m + (1 - beta1) * g) + weight_decay * w)
         m = beta2 * m + (1 - beta2) * g
 
-    Inputs: w, dw, m, out (...): weights, gradient, state, result;
+    Inputs: w (...) weights, dw (...) gradient, m (...) state, out (...) result;
     learning_rate, weight_decay >= 0; 0 <= beta1 < 1; 0 <= beta2 < 1.
     Every backend: the sign of 0 is 0, that of NaN is NaN. Backends may differ if a sign depends on rounding.
     Source: Chen et al., Symbolic discovery of optimization algorithms (2023), algorithm 2.

@@ -17,7 +17,7 @@ _RELU = ReLU()
 
 @public
 def relu(input: Any) -> Tensor:
-    """max(input, 0); the gradient at 0 is 0."""
+    """Compute max(input, 0) for input (...); the gradient at 0 is 0."""
     if (joined := deferred.joined(input, _RELU)) is not None:
         return joined
     return _elementwise("relu", input)
@@ -25,31 +25,39 @@ def relu(input: Any) -> Tensor:
 
 @public
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
-    """input where it is positive, else negative_slope * input."""
+    """Compute input where it is positive, else negative_slope * input.
+
+    input (...): Tensor or array
+    negative_slope: a finite number
+    """
     return _elementwise("leaky_relu", input, validation.number("leaky_relu", "negative_slope", negative_slope))
 
 
 @public
 def elu(input: Any, alpha: float = 1.0) -> Tensor:
-    """input where it is positive, else alpha * (exp(input) - 1)."""
+    """Compute input where it is positive, else alpha * (exp(input) - 1).
+
+    input (...): Tensor or array
+    alpha: a finite number
+    """
     return _elementwise("elu", input, validation.number("elu", "alpha", alpha))
 
 
 @public
 def gelu(input: Any) -> Tensor:
-    """input times the probability that a standard normal number is at most input."""
+    """Compute input (...) times the probability that a standard normal number is at most input."""
     return _elementwise("gelu", input)
 
 
 @public
 def sigmoid(input: Any) -> Tensor:
-    """1 / (1 + exp(-input))."""
+    """Compute 1 / (1 + exp(-input)) for input (...)."""
     return _elementwise("sigmoid", input, keeps="output")
 
 
 @public
 def tanh(input: Any) -> Tensor:
-    """The hyperbolic tangent."""
+    """Compute the hyperbolic tangent of input (...)."""
     return _elementwise("tanh", input, keeps="output")
 
 
@@ -63,7 +71,11 @@ def _elementwise(name: str, input: Any, *options: Any, keeps: str = "inputs") ->
 
 @public
 def prelu(input: Any, weight: Any) -> Tensor:
-    """input where it is positive, else weight * input: weight (1,), or (C,) for input (N, C, ...)."""
+    """Compute input where it is positive, else weight * input.
+
+    input (N, C, ...): Tensor or array
+    weight: (C,), or (1,)
+    """
     inputs, (x, slope) = floats("prelu", input=(input, "..."), weight=(weight, "C"))
     if slope.size != 1 and x.shape[1:2] != slope.shape:
         raise ValueError(
@@ -76,21 +88,28 @@ def prelu(input: Any, weight: Any) -> Tensor:
 
 @public
 def softmax(input: Any, dim: int) -> Tensor:
-    """exp(input) / sum(exp(input)) along an axis."""
+    """Compute exp(input) / sum(exp(input)) along an axis.
+
+    input (...): Tensor or array
+    dim: the axis
+    """
     return as_tensor("softmax", input).softmax(dim)
 
 
 @public
 def log_softmax(input: Any, dim: int) -> Tensor:
-    """The logarithm of `softmax`, exact also where the softmax rounds to 0."""
+    """Compute the logarithm of `softmax`, exact also where the softmax rounds to 0."""
     return as_tensor("log_softmax", input).log_softmax(dim)
 
 
 @public
 def dropout(input: Any, p: float = 0.5, training: bool = True) -> Tensor:
-    """Set each element to 0 with probability p and divide the others by 1 - p; return the input if not training.
+    """Set each element to 0 with probability p and divide the others by 1 - p.
 
+    input (...): Tensor or array
     p: at least 0, less than 1
+    training: False returns the input
+    Returns a Tensor in the shape of input.
     Every call draws the seed of its mask from NumPy's global state: see `fastnn.reset_seed`.
     """
     keep = 1 - validation.number("dropout", "p", p, minimum=0, below=1)

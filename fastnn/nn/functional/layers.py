@@ -18,7 +18,7 @@ _pooling = functools.lru_cache(64)(MaxPool2d)
 
 @public
 def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
-    """input @ weight.T + bias: input (..., D), weight (M, D), bias (M,). Returns (..., M)."""
+    """Compute input @ weight.T + bias: input (..., D), weight (M, D), bias (M,). Returns (..., M)."""
     inputs, (x, w, b) = floats("linear", ("bias",), input=(input, "..."), weight=(weight, "M D"), bias=(bias, "M"))
     if x.shape[-1:] != w.shape[1:]:
         raise ValueError(
@@ -93,7 +93,10 @@ def avg_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
 
 @public
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
-    """The mean of each channel: input (N, C, H, W) gives (N, C, 1, 1). output_size: 1 or (1, 1), no other."""
+    """The mean of each channel: input (N, C, H, W) gives (N, C, 1, 1).
+
+    output_size: 1 or (1, 1), no other
+    """
     function = "adaptive_avg_pool2d"
     if validation.pair(function, "output_size", output_size, minimum=1) != (1, 1):
         raise ValueError(
@@ -118,7 +121,11 @@ def _window(function: str, kernel_size: Any, stride: Any, padding: Any) -> tuple
 
 @public
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Join the axes from start_dim to end_dim into one."""
+    """Return the input with the axes from start_dim to end_dim joined into one.
+
+    input (...): Tensor or array
+    start_dim, end_dim: axes
+    """
     x = as_tensor("flatten", input)
     start, end = (
         validation.integer("flatten", name, value, -max(x.ndim, 1), max(x.ndim, 1) - 1)

@@ -18,9 +18,10 @@ _at_index = operation(reductions.at_index, keeps="")
 
 @public
 def cross_entropy(input: Any, target: Any, *, reduction: str = "mean", label_smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy of the softmax of scores input (N, K), with labels target (N,) from 0 to K - 1.
+    """Compute the cross-entropy of the softmax of scores input (N, K), with labels target (N,) from 0 to K - 1.
 
-    reduction: 'mean' or 'sum' over the rows, or 'none', which returns (N,). label_smoothing: from 0, less than 1
+    reduction: 'mean' or 'sum' over the rows, or 'none', which returns (N,)
+    label_smoothing: from 0, less than 1
     Unlike torch, the mean over no rows is 0.
     """
     x, y = _scores("cross_entropy", input, target)
@@ -42,11 +43,13 @@ def nll_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:
 
 @public
 def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, *, reduction: str = "mean") -> Tensor:
-    """Multiclass hinge loss of scores input (N, K), with labels target (N,); `reduction` as in `cross_entropy`.
+    """Compute the multiclass hinge loss of scores input (N, K), with labels target (N,).
 
         loss[n] = 1/K sum_{k != target[n]} max(0, margin - input[n, target[n]] + input[n, k]) ** p
 
     p: 1 or 2. The course's `svm_loss` is that of p = 1, times K.
+    margin: a number
+    reduction: as of `cross_entropy`
     """
     x, y = _scores("multi_margin_loss", input, target)
     p = validation.integer("multi_margin_loss", "p", p, minimum=1, maximum=2)
@@ -58,7 +61,11 @@ def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, 
 
 @public
 def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:
-    """The squared difference of input and target, of one shape: the 'mean' or 'sum' of all elements, or 'none'."""
+    """The squared difference of input and target.
+
+    input (...), target (...): Tensors or arrays of one shape
+    reduction: 'mean' or 'sum' of all elements, or 'none'
+    """
     (x, y), (given, wanted) = floats("mse_loss", input=(input, "..."), target=(target, "..."))
     if given.shape != wanted.shape:
         raise ValueError(
@@ -71,7 +78,7 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:
 
 @public
 def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
-    """Labels tensor (...), integers from 0, as int64 (..., num_classes): 1 at the label, else 0.
+    """Return labels tensor (...), integers from 0, as int64 (..., num_classes): 1 at the label, else 0.
 
     num_classes: by default the largest label + 1. On a GPU, a label that is not below num_classes gives zeros.
     """

@@ -32,6 +32,10 @@ def batch_norm(
         updated in place to (1 - momentum) * running + momentum * batch. As in `nn.BatchNorm2d` and unlike torch, also
         running_var averages the biased variance.
     weight, bias: (C,), by default ones and zeros
+    training: normalize over the batch
+    momentum: weight of the batch in the running statistics
+    eps: added to the variance
+    Returns a Tensor in the shape of input.
     """
     function = "batch_norm"
     training = validation.flag(function, "training", training)
@@ -85,7 +89,10 @@ def _update(running: Any, momentum: float, batch: Any) -> None:
 def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
     """Normalize over the last axes of input (..., *normalized_shape), independently for each leading index.
 
-    normalized_shape: the lengths of the last axes, or one length; weight and bias have this shape
+    normalized_shape: the lengths of the last axes, or one length
+    weight, bias: of this shape, by default ones and zeros
+    eps: added to the variance
+    Returns a Tensor in the shape of input.
     """
     function = "layer_norm"
     several = isinstance(normalized_shape, (tuple, list))
@@ -116,7 +123,10 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
     """Normalize each of num_groups groups of neighbouring channels of input (N, C, ...), independently per image.
 
+    num_groups: divides C
     weight, bias: (C,), by default ones and zeros
+    eps: added to the variance
+    Returns a Tensor in the shape of input.
     """
     function = "group_norm"
     groups = validation.integer(function, "num_groups", num_groups, minimum=1)

@@ -36,6 +36,8 @@ def check_kernel(
     like: the name of the function, such as "conv2d_forward", whose docstring is the contract
     cases: number of cases for each dtype: lengths, strides, layouts, ties, NaN, empty batches; the first few are fixed
         edge cases, the others are drawn with `seed`
+    dtypes: names of dtypes, "float32" and "float64"
+    seed: an integer
     timed: if the kernel is right, time it and compare it with the loops, NumPy and Numba
     Values and gradients are compared with the naive loops in float64 (see `fastnn.testing.assert_same`), dtypes too;
     inputs must not change, and repeated calls, also in several threads at once, must give the same bits.

@@ -18,6 +18,7 @@ class Report:
     """The result of `check_kernel`; `str` gives it as text.
 
     kernel, like: the names of the checked kernel and of its contract
+    dtypes: the dtypes of the cases
     cases: number of calls compared with the loops
     fault: the fault of the smallest failing case, or None if all are right
     case: that case; its `arguments` are a dict in the contract's order
@@ -94,7 +95,10 @@ class Report:
 
 
 class WrongKernel(AssertionError):
-    """A kernel violates its contract; `report` is the Report."""
+    """A kernel violates its contract.
+
+    report: the Report
+    """
 
     def __init__(self, report: Report):
         super().__init__(str(report))
