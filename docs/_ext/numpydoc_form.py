@@ -4,11 +4,13 @@
 
     x (N, D): an array                            Parameters
     Returns an array (N,); 0 without columns.     ----------
-                                                  x : array of shape (N, D)
+                                                  x : ndarray, shape (N, D)
                                                       An array.
 
                                                   Returns
-                                                  ...
+                                                  -------
+                                                  ndarray
+                                                      An array (N,); 0 without columns.
 
 Types are annotations and shapes. A first sentence "Return ...", "Compute ..." or "The ..." describes the result. What a
 docstring does not say of a parameter is taken from functions that it names ("arguments of `conv2d_forward`"), and so is
@@ -33,6 +35,7 @@ _NAMED_ERROR = r"(?:an? )?`?\w*(?:Error|Unavailable|Interrupt|Warning|BrokenExec
 _ERROR = re.compile(rf"(?:^|, |; |, and | and )({_NAMED_ERROR}(?:(?:, | or |, or | and ){_NAMED_ERROR})*)(?=[ ,.;:]|$)")
 _RESULT = re.compile(r"(Returns|Yields)\b(?: *:)? +(.*)", re.DOTALL)
 _RESULT_FIRST = re.compile(r"(?:Return|Compute|Read|Generate) (.+)|((?:The|An?|Whether|Gradients?) .+)", re.DOTALL)
+_AS = re.compile(r"(?:\A|(?<=`, )|(?<=` and )|\b(?:as|by|in|of|see|then)\s)`([A-Za-z_][\w.]*)`", re.IGNORECASE)
 _INPUTS = re.compile(r"Inputs(?: \(([^()]*)\))?: *(.*)")
 GLOSSARY = {  # of a parameter for which a docstring gives only a shape
     "x": "The input.",
@@ -90,7 +93,7 @@ class _Form:
 
     def named(self, documented: Any, docstring: str, known: frozenset[str]) -> None:
         """Add what the functions that the docstring names say of the same parameters, and of the result."""
-        others = [(name, _resolved(documented, name)) for name in re.findall(r"`([A-Za-z_][\w.]*)`", docstring)]
+        others = [(name, _resolved(documented, name)) for name in _AS.findall(docstring)]
         bases = documented.__mro__[1:-1] if self.is_class else ()
         for name, other in [*others, *((base.__name__, base) for base in bases)]:
             missing = set(self.stars) - set(self.documented_parameters)
@@ -119,7 +122,7 @@ class _Form:
             if entries := self.parts.get(title):
                 gap = "\n\n" if title in ("Notes", "References", "Examples") else "\n"
                 text += f"\n\n{title}\n{'-' * len(title)}\n{gap.join(entries)}"
-        return text + ("\n" if "\n" in text else "")
+        return f"\n{text}\n" if "\n" in text else text
 
     def place(self, item: tuple[str, Any]) -> int:
         """The place of a parameter in the signature; after all others if it is not in there."""

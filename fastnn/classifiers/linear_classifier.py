@@ -190,7 +190,7 @@ class LinearClassifier:
 
     @signatures.checked
     def load(self, name: str | os.PathLike) -> None:
-        """Read the W that `save` wrote, without executing anything in the file. Raises ValueError for other files."""
+        """Read W from a file of `save`, without executing anything in the file. Raises ValueError for other files."""
         function = f"{type(self).__name__}.load"
         params = validation.keys(function, "the file", weights_io.load(name)[0], required=["W"])
         (self.W,) = validation.floats(function, W=(params["W"], "D K"))

@@ -92,7 +92,7 @@ def scale(x, factor=2.0, *others, **options):
 
 def test_a_docstring_becomes_sections():
     assert numpydoc_form.numpydoc(scale, ">>> scale(1)\n2.0\n") == (
-        "Scale x by one number.\n\n"
+        "\nScale x by one number.\n\n"
         "Parameters\n----------\n"
         "x : shape (N, D)\n    Arrays.\n"
         "factor : float\n    A number; not 0.\n"
