@@ -115,7 +115,7 @@ def grad_check_sparse(
     num_checks: number of elements
     h: step of the difference quotient
 
-    As in the courses, they are drawn from Python's `random`, so that NumPy's global state does not change.
+    As in the courses, the elements are drawn from Python's `random`, so that NumPy's global state does not change.
     """
     function = "grad_check_sparse"
     x, h = _checked(function, f, x, h)

@@ -70,8 +70,9 @@ class Module(Hierarchy):
     Calling a Module, `module(x)`, on a Tensor gives a Tensor and records the tape, on which a layer with both passes is
     one operation, and so are neighbours with a fused kernel. On an array it gives an array and records nothing.
 
-    loss_function: function of (scores, y) that returns (loss, dscores), for `loss`; in a class body staticmethod(f)
     params: the parameters by name
+
+    loss_function: function of (scores, y) that returns (loss, dscores), for `loss`; in a class body staticmethod(f)
     reg: strength of the penalty 0.5 * reg * sum(W*W) on the `regularized` parameters, in `loss`
     regularized: names of the parameters that are penalized as weights
     transposed: names of the parameters whose torch layout is the transpose

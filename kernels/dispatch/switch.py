@@ -62,7 +62,7 @@ def _from_environment() -> str:
 def set_backend(name: str) -> None:
     """Set the backend of the whole process.
 
-    name: 'naive', 'vectorized', 'njit', 'cuda', a plugin's, or 'auto', the fastest that can run here
+    name: 'naive', 'vectorized', 'njit', 'cuda', a plugin's, or 'auto', which is 'cuda' if there is a GPU, else 'njit'
     Raises ValueError for an unknown name and BackendUnavailable for one that cannot run here; the active backend then
     does not change.
     """
