@@ -50,7 +50,7 @@ def read(function: str, path: Path) -> dict[str, np.ndarray]:
         ) from error
     except (package.SafetensorError, ValueError) as error:
         raise ValueError(
-            f"{function}: name={str(path)!r} is no file of safetensors with arrays of numbers ({error}); expected one "
+            f"{function}: name={str(path)!r} is not a safetensors file with arrays of numbers ({error}); expected one "
             f"written by save, or by safetensors; check the name"
         ) from error
 

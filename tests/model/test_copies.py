@@ -178,7 +178,8 @@ OTHERS = {
     "Stream",  # around one that is open
     "Fusion",  # an attribute of a class
     "Node",  # on a tape, until `backward`
-    "DataParallel", "Flat", "MPICommunicator", "NCCLCommunicator", "Ranks", "Single", "Tree",  # a copy of a Solver has no other ranks
+    "DataParallel", "Flat", "Ranks", "Single", "Tree",  # a copy of a Solver has no other ranks
+    "MPICommunicator", "NCCLCommunicator",  # the same
     "Case",  # of the gradient doctor and of benchmarks; that of `check_kernel` has an example
 }  # fmt: skip
 
