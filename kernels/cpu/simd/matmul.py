@@ -19,7 +19,7 @@ import numpy as np
 from .. import threads
 from . import cpu_info
 from .gemm_tiles import copy_panel, copy_transposed, dot_rows, has_masks, panel_tile, panel_tile_shape
-from .row_copies import copy_rows
+from .row_copies import copy_rows, pass_rows
 
 DEPTH = 256  # terms of the sum in a packed panel
 HEIGHT = 48  # rows of `a` that are copied at a time: whole tiles, and if transposed, whole cache lines
@@ -327,12 +327,11 @@ def _add(start, stop, out, partial, relu):
 @threads.serial
 def _pass(dout, mask, masks, passed, db):
     """passed = dout where the mask is positive, else 0; db = the sum of its rows."""
-    zero = dout.dtype.type(0)
+    zero, row = dout.dtype.type(0), db.size * dout.itemsize
     total = np.zeros(db.size, np.float64)
+    if masks:
+        pass_rows(zero, passed.ctypes.data, row, dout.ctypes.data, row, mask.ctypes.data, row, dout.shape[0], db.size)
     for n in range(dout.shape[0]):
-        if masks:
-            for m in range(db.size):
-                passed[n, m] = dout[n, m] if mask[n, m] > zero else zero
         for m in range(db.size):
             total[m] += passed[n, m]
     for m in range(db.size):
