@@ -115,7 +115,7 @@ def affine_loss(module: Any, given: Tensor, out: Tensor, y: Any) -> tuple[Any, d
     if names or "" in order or len(order) != len(tensors):
         return None
     affine = layers[0]._fusion.affine(layers, order, ())
-    found = None if affine is None else affine.step(given.data, y)
+    found = None if affine is None else affine.step(given.data, y, False)
     return None if found is None else (found[0], {name: found[1][name] for name in tensors})
 
 

@@ -83,7 +83,6 @@ class Module(Hierarchy):
     non_persistent: tuple[str, ...] = ()
     loss_function: Callable = staticmethod(softmax_loss)
     reg: float = 0.0
-    _chain: Any = None  # an AffineChain, if the module is a Sequential of affine layers
     _given: tuple[tuple, dict[str, Any]]
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -162,14 +161,7 @@ class Module(Hierarchy):
         if y is None:
             with eval_mode():
                 return self(X)
-        if self._chain is not None and (found := self._chain.passes(self, X, y)) is not None:
-            loss, grads = found
-        elif self._is_recorded:
-            loss, grads = recorded().passes(self, X, y)
-        else:
-            scores, cache = self.forward(X)
-            loss, dscores = self.loss_function(scores, y)
-            _, grads = self.backward(dscores, cache, need_dx=False)
+        loss, grads = self._passes(X, y)
         if self.reg:
             names = self._penalized()
             weights = [self.params[name] for name in names]
@@ -177,6 +169,14 @@ class Module(Hierarchy):
                 grads[name] = arrays.contiguous(grads[name], weight.dtype)
             loss = loss + l2.weight_penalty(weights, [grads[name] for name in names], self.reg)
         return loss, grads
+
+    def _passes(self, X: Any, y: Any) -> tuple[Any, dict[str, np.ndarray]]:
+        """The loss without its penalty, and the gradients."""
+        if self._is_recorded:
+            return recorded().passes(self, X, y)
+        scores, cache = self.forward(X)
+        loss, dscores = self.loss_function(scores, y)
+        return loss, self.backward(dscores, cache, need_dx=False)[1]
 
     @property
     def params(self) -> MutableMapping[str, np.ndarray]:

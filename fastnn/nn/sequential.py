@@ -1,6 +1,6 @@
 """Sequential: a network of layers in order."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,9 @@ from fastnn import arguments
 from fastnn.kernels.dispatch import validation
 from fastnn.layers import softmax_loss
 
-from .affine_chain import chain_of
+from .affine_chain import AffineChain, chain_of
 from .container import Container, explicit, numbered, run
-from .fused import fuse
+from .fused import Step, fuse
 from .module import Module
 
 
@@ -44,15 +44,11 @@ class Sequential(Container):
         self.reg = validation.number("Sequential", "reg", reg, minimum=0)
         self._steps = fuse([explicit(layer) for layer in layers])
         self._first = next((index for index, step in enumerate(self._steps) if step.names), len(layers))
-        self._chain = chain_of(layers, list(self._params), (Sequential.forward, Sequential.backward))
+        self._chain, self._head = self._affine_end()
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
-        x = self._cast(x)
-        caches = []
-        for position, module, _ in self._steps:
-            x, cache = run(module.forward, x, position, module)
-            caches.append(cache)
-        return x, tuple(caches)
+        caches: list[Any] = []
+        return self._forward(self._cast(x), caches, self._steps), tuple(caches)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         x = self._cast(x)
@@ -63,10 +59,48 @@ class Sequential(Container):
     def backward(self, dout: np.ndarray, cache: tuple, need_dx: bool = True) -> tuple[np.ndarray | None, dict]:
         grads: dict[str, np.ndarray] = {}
         cache = arguments.cache("Sequential.backward", cache, len(self._steps))
-        last = 0 if validation.flag("Sequential", "need_dx", need_dx) else self._first
-        dx: Any = dout
-        for index in reversed(range(last, len(self._steps))):
-            _, module, names = self._steps[index]
-            dx, own = module.backward(dx, cache[index], need_dx or index > self._first)
-            grads.update({self._names[names[key]]: gradient for key, gradient in own.items()})
+        dx = self._backward(dout, cache, validation.flag("Sequential", "need_dx", need_dx), grads)
         return dx if need_dx else None, {name: grads[name] for name in self.params}
+
+    def _forward(self, x: np.ndarray, caches: list[Any], steps: list[Step]) -> np.ndarray:
+        """Return the output of some steps, and append their caches."""
+        for position, module, _ in steps:
+            x, cache = run(module.forward, x, position, module)
+            caches.append(cache)
+        return x
+
+    def _backward(self, dx: Any, caches: Sequence[Any], need_dx: bool, grads: dict[str, np.ndarray]) -> Any:
+        """Return the gradient of the input of the steps that have these caches; add those of their parameters."""
+        for index in reversed(range(0 if need_dx else self._first, len(caches))):
+            _, module, names = self._steps[index]
+            dx, own = module.backward(dx, caches[index], need_dx or index > self._first)
+            grads.update({self._names[names[key]]: gradient for key, gradient in own.items()})
+        return dx
+
+    def _affine_end(self) -> tuple[AffineChain | None, int]:
+        """The chain of the last layers, if they are affine, and the number of steps before it."""
+        for head, step in enumerate(self._steps):
+            chain = chain_of(
+                self.layers[step.position :], list(self._params), (Sequential.forward, Sequential.backward)
+            )
+            if chain is not None:
+                return chain, head
+        return None, 0
+
+    def _passes(self, X: Any, y: Any) -> tuple[Any, dict[str, np.ndarray]]:
+        chain, head = self._chain, self._head
+        if chain is None or not chain.fits(self, X):
+            return super()._passes(X, y)
+        caches: list[Any] = []
+        x = X if head == 0 and X.dtype is chain.dtype else self._cast(X)
+        x = self._forward(x, caches, self._steps[:head])
+        found = chain.step(x, y, self._first < head)
+        if found is None:
+            loss, dx = self.loss_function(self._forward(x, caches, self._steps[head:]), y)
+            grads: dict[str, np.ndarray] = {}
+        else:
+            loss, grads, dx = found
+        if caches:
+            self._backward(dx, caches, False, grads)
+            grads = {name: grads[name] for name in self.params}
+        return loss, grads

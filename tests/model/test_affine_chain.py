@@ -61,14 +61,21 @@ def by_layers(model, X, y):
 @pytest.fixture
 def quick(monkeypatch):
     """Whether each step was made by the chain."""
-    made, passes = [], AffineChain.passes
+    made, fits, step = [], AffineChain.fits, AffineChain.step
+
+    def fitting(*arguments):
+        found = fits(*arguments)
+        if not found:
+            made.append(False)
+        return found
 
     def counted(*arguments):
-        found = passes(*arguments)
+        found = step(*arguments)
         made.append(found is not None)
         return found
 
-    monkeypatch.setattr(AffineChain, "passes", counted)
+    monkeypatch.setattr(AffineChain, "fits", fitting)
+    monkeypatch.setattr(AffineChain, "step", counted)
     return made
 
 
@@ -81,6 +88,39 @@ def test_the_bits_of_the_layers(quick, backend, kind, dtype, loss):
         assert outcome(model, X, LABELS) == by_layers(model, X, LABELS)
         assert list(model.loss(X, LABELS)[1]) == list(model.params)
     assert set(quick) == {COMPILED and backend == "njit" and loss is softmax_loss}
+
+
+def affine(*sizes):
+    return [nn.Linear(*sizes, seed=1), nn.ReLU(), nn.Linear(sizes[1], 5, seed=2)]
+
+
+# Networks of which only the last layers are affine.
+ENDS = {
+    "convolution": lambda: [nn.Conv2d(3, 4, 3, padding=1, seed=0), nn.Flatten(), *affine(16, 8)],
+    "fused": lambda: [nn.Conv2d(3, 4, 3, padding=1, seed=0), nn.ReLU(), nn.MaxPool2d(2), *affine(4, 8)],
+    "batch norm": lambda: [nn.Flatten(), nn.Linear(D, 6, seed=0), nn.BatchNorm1d(6), nn.ReLU(), *affine(6, 8)],
+    "no parameters": lambda: [nn.Tanh(), nn.AvgPool2d(2), *affine(3, 8)],
+    "residual": lambda: [nn.Residual(nn.Conv2d(3, 3, 3, padding=1, seed=0)), *affine(D, 8)],
+    "one layer": lambda: [nn.Flatten(), *affine(D, 7)[:1], nn.Tanh(), nn.Linear(7, 5, seed=3)],
+}
+
+
+@pytest.mark.parametrize("layers", ENDS.values(), ids=ENDS)
+def test_affine_layers_at_the_end_of_other_networks(quick, backend, layers):
+    quicker = nn.Sequential(*layers(), reg=0.1)
+    slower = copy.deepcopy(quicker)
+    for X in (images(N, 3, 2, 2), images(N, 3, 2, 2, dtype="float64", seed=1)):
+        expected = by_layers(slower, X, LABELS)
+        assert not quick
+        assert outcome(quicker, X, LABELS) == expected
+        assert [*quicker.loss(X, LABELS)[1]] == [*quicker.params]
+        by_layers(slower, X, LABELS)
+        assert quick == [COMPILED and backend == "njit"] * 2
+        quick.clear()
+        for name, value in quicker.buffers.items():
+            np.testing.assert_array_equal(value, slower.buffers[name])
+    for X, y in ((images(N, 3, 2, 2), LABELS + 9), (images(N, 3, 2, 2), LABELS[1:]), (images(N, 3, 3, 2), LABELS)):
+        assert outcome(quicker, X, y) == by_layers(slower, X, y)
 
 
 SIZES = [(100, 3072, 100, 10), (1500, 12, 8, 5), (256, 640, 200, 200, 200, 10), (3, 5000, 300, 1), (1, 7, 1, 1, 1, 3)]

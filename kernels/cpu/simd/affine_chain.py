@@ -20,7 +20,7 @@ W, B, DW, DB, D, M, RELU, FORWARD = range(8)
 DW_PLAN, DX_PLAN, ROW = FORWARD + matmul.PLAN, FORWARD + 2 * matmul.PLAN, FORWARD + 3 * matmul.PLAN
 
 
-def step(x, y, weights, biases, shapes, relus, names):
+def step(x, y, weights, biases, shapes, relus, names, need_dx):
     """See `fused.repeated`."""
     plan, scratch, tasks, softmax_parts = _plan(len(x), shapes, relus, x.dtype, threads.get_num_threads())
     table, gradients = plan.copy(), {}
@@ -29,13 +29,13 @@ def step(x, y, weights, biases, shapes, relus, names):
         gradients[names[2 * row]] = dw = np.empty(w.shape, w.dtype)
         gradients[names[2 * row + 1]] = db = np.empty(b.shape, b.dtype)
         _bind(table, row, w, b, dw, db)
-    slots = threads.split(tasks, 1)[0]
-    status, loss = _step(slots, table, x, y, np.empty(scratch, x.dtype), softmax_parts)
+    slots, dx = threads.split(tasks, 1)[0], np.empty(x.shape if need_dx else (0, 0), x.dtype)
+    status, loss = _step(slots, table, x, y, dx, np.empty(scratch, x.dtype), softmax_parts)
     if status == WRONG_LABEL:
         return None
     if status:
         raise MemoryError(f"{matmul.__name__}: multiply ran out of memory; use smaller batches")
-    return loss, gradients
+    return loss, gradients, dx if need_dx else None
 
 
 @functools.lru_cache(maxsize=64)
@@ -88,8 +88,8 @@ def _loss(slots, parts, scores, y, gradient):
 
 
 @threads.serial
-def _step(slots, table, x, y, scratch, softmax_parts):
-    """Return a status and the loss; gradients are written where the table says.
+def _step(slots, table, x, y, dx, scratch, softmax_parts):
+    """Return a status and the loss; gradients are written where the table says, and to dx unless it is empty.
 
     All products are made by one call in a loop, since each such call takes a second to compile.
     """
@@ -101,9 +101,12 @@ def _step(slots, table, x, y, scratch, softmax_parts):
     for layer in range(layers):
         widest, total = max(widest, table[layer, M]), total + table[layer, M]
     images, memory, partial = np.intp(x.ctypes.data), np.intp(scratch.ctypes.data), scratch[N * (2 * widest + total) :]
-    dout, dx = memory, memory + N * widest * x.itemsize  # of the output and of the input of a layer
-    given, out = images, dx + N * widest * x.itemsize  # the input and the output of a layer
-    for number in range(3 * layers - 1):  # a forward pass of each layer; from the last on, dw and except at the end dx
+    dout, din = memory, memory + N * widest * x.itemsize  # gradients of the output and of the input of a layer
+    given, out = images, din + N * widest * x.itemsize  # the input and the output of a layer
+    products = 3 * layers - (dx.size == 0)  # a forward pass of each layer; from the last on, dw and dx
+    for number in range(products):
+        if number == 3 * layers - 1:
+            din = np.intp(dx.ctypes.data)
         is_forward, back = number < layers, (number - layers) // 2
         is_dw = not is_forward and number == layers + 2 * back
         row = table[number if is_forward else layers - 1 - back]
@@ -119,7 +122,7 @@ def _step(slots, table, x, y, scratch, softmax_parts):
             matmul._pass(gradient, outputs, row[RELU] != 0, gradient, _matrix(row[DB], 1, M_, zero).reshape(M_))
             plan, left, right, result = DW_PLAN, inputs, gradient, _matrix(row[DW], D_, M_, zero)
         else:
-            plan, left, right, result = DX_PLAN, gradient, w, _matrix(dx, N, D_, zero)
+            plan, left, right, result = DX_PLAN, gradient, w, _matrix(din, N, D_, zero)
         relu = is_forward and row[RELU] != 0
         status |= matmul.multiply(slots, row[plan:], left, is_dw, right, plan == DX_PLAN, bias, result, partial, relu)
         if status:
@@ -127,6 +130,6 @@ def _step(slots, table, x, y, scratch, softmax_parts):
         if number < layers - 1:
             given, out = out, out + N * M_ * x.itemsize
         elif plan == DX_PLAN:
-            dout, dx, out = dx, dout, given
+            dout, din, out = din, dout, given
             given = given - N * table[layers - 2 - back, D] * x.itemsize if back < layers - 2 else images
     return 0, loss
