@@ -128,15 +128,16 @@ class Node:
 
 
 @signatures.quiet
-def run(root: Any, gradient: Any, retain_graph: bool) -> dict[Any, Any]:
+def run(root: Any, gradient: Any, retain_graph: bool, leaves: dict[Any, Any] | None = None) -> dict[Any, Any]:
     """Walk from a node or leaf back to all leaves; return their gradients, by leaf.
 
+    leaves: gradients from what was computed after the root, to which these are added
     The newest node comes first, so all that used its result have been visited.
     """
     if not isinstance(root, Node):
         return {root: arrays.copy(gradient, order="C")}
     gradients: dict[Any, Any] = {root: gradient}
-    leaves: dict[Any, Any] = {}
+    leaves = {} if leaves is None else leaves
     waiting = [(-root.number, root)]
     while waiting:
         node = heapq.heappop(waiting)[1]

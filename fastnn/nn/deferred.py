@@ -9,7 +9,7 @@ in place or a mode is, and at the end of `forward`, in the context in which it w
 somebody still holds a result in the middle of the chain, its layers are computed one by one.
 
 Only an affine layer that follows affine layers begins a chain while that before it goes on waiting: if such chains are
-all that a network computes, `Module.loss` does it in one step, without the tape.
+the end of a network, `Module.loss` computes them in one step, without the tape.
 """
 
 import contextvars
@@ -93,30 +93,34 @@ class Chain:
                 _fill(one, x)
 
 
-def affine_loss(module: Any, given: Tensor, out: Tensor, y: Any) -> tuple[Any, dict[str, Any]] | None:
-    """The softmax loss of a module and the gradients of its parameters, if what waits is all that it computes.
+def affine_loss(module: Any, given: Tensor, out: Tensor, y: Any) -> tuple[Any, dict[Any, Any], Tensor, Any] | None:
+    """The softmax loss of a module, if affine layers that wait lead to its result, computed in one step.
 
-    given: the Tensor with which the first layer was called; out: the result of the last one
-    Returns None, and computes nothing, if the tape has to do it.
+    given: the Tensor with which the module was called; out: its result
+    Returns the loss, the gradients of the layers' parameters by Tensor, the input of the first layer, and the gradient
+    of this input, or None if the tape holds nothing before it. Returns None, and computes nothing, if the tape has to
+    do it.
     """
-    layers, result, chains = [], given, tape.waiting() or []
+    chains: Any = tape.waiting()
+    first = result = chains[0].input
+    layers: list[Any] = []
     for chain in chains:
         if chain.input is not result:
             return None
         layers += chain.layers
         result = chain.results[-1]()
-    if result is not out or module.loss_function is not softmax_loss:
+    if result is not out or module.loss_function is not softmax_loss or (first.requires_grad and first.is_leaf):
         return None
     context, tensors = contextvars.copy_context(), module._tensors()
     if not all(chain.context == context for chain in chains):
         return None
-    names = {id(one): name for name, one in tensors.items() if one.requires_grad}
-    order = [names.pop(id(one), "") for layer in layers for one in layer._tensors().values()]
-    if names or "" in order or len(order) != len(tensors):
+    named = {id(one): (name, one) for name, one in tensors.items() if one.requires_grad}
+    order = dict(named.pop(id(one), ("", None)) for layer in layers for one in layer._tensors().values())
+    if "" in order or (first is given and len(order) != len(tensors)):
         return None
-    affine = layers[0]._fusion.affine(layers, order, ())
-    found = None if affine is None else affine.step(given.data, y, False)
-    return None if found is None else (found[0], {name: found[1][name] for name in tensors})
+    affine = layers[0]._fusion.affine(layers, list(order))
+    step = None if affine is None else affine.step(first.data, y, first.requires_grad)
+    return None if step is None else (step[0], {order[name]: one for name, one in step[1].items()}, first, step[2])
 
 
 def forget() -> None:

@@ -95,13 +95,19 @@ def passes(module: Any, x: Any, y: Any) -> tuple[Any, dict[str, Any]]:
     given, is_outermost = _tensor(module, validation.array(type(module).__name__, "X", x)), tape.waiting() is None
     with _recording(module):
         out = module.forward(given)
-        if is_outermost and type(out) is deferred.Deferred and (found := deferred.affine_loss(module, given, out, y)):
+        is_waiting = is_outermost and type(out) is deferred.Deferred
+        found = deferred.affine_loss(module, given, out, y) if is_waiting else None
+        if found is not None:
             del out
             deferred.forget()
-            return found
-    scores, cache = _result(module, x, given, out)
-    loss, dscores = module.loss_function(scores, y)
-    return loss, backward(module, dscores, cache, False)[1]
+    if found is None:
+        scores, cache = _result(module, x, given, out)
+        loss, dscores = module.loss_function(scores, y)
+        return loss, backward(module, dscores, cache, False)[1]
+    loss, leaves, first, dx = found
+    if dx is not None:
+        tape.run(first.grad_fn, dx, False, leaves)
+    return loss, {name: _gradient(leaves, one) for name, one in module._tensors().items()}
 
 
 def forward(module: Any, x: Any, need_dx: bool) -> tuple[Any, Any]:
