@@ -2,25 +2,16 @@
 
 import importlib.metadata
 import platform
-import subprocess
 from pathlib import Path
 
 import numpy as np
 
-from fastnn.kernels.cpu import thread_count
+from fastnn.kernels.cpu import processor, thread_count
 
 
 def cpu_name() -> str:
     """The model name of the processor."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith(("model name", "Model")):
-                return line.partition(":")[2].strip()
-    except OSError:  # not Linux
-        pass
-    if platform.system() == "Darwin":
-        return _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor()
-    return platform.processor() or platform.machine()
+    return processor.name()
 
 
 def vector_features() -> list[str]:
@@ -50,10 +41,12 @@ def versions() -> dict[str, str | None]:
 def commit() -> str | None:
     """The git commit that fastnn is imported from, followed by `+` if files were changed; None outside a repository."""
     folder = str(Path(__file__).parent)
-    name = _output("git", "-C", folder, "rev-parse", "--short=12", "HEAD")
+    name = processor.output("git", "-C", folder, "rev-parse", "--short=12", "HEAD")
     if not name:
         return None
-    return name + ("+" if _output("git", "-C", folder, "status", "--porcelain", "--untracked-files=no") else "")
+    return name + (
+        "+" if processor.output("git", "-C", folder, "status", "--porcelain", "--untracked-files=no") else ""
+    )
 
 
 def describe() -> dict:
@@ -66,11 +59,3 @@ def describe() -> dict:
         "versions": versions(),
         "commit": commit(),
     }
-
-
-def _output(*command: str) -> str:
-    """The output of a command; an empty string if it fails or does not exist."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""

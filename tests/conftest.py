@@ -24,6 +24,9 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 # Rewrite the assertions of shared checks, as in the tests themselves.
 pytest.register_assert_rewrite("operation_checks")
 
+# Tests use the sizes of the model, whatever was tuned on this machine.
+os.environ["FASTNN_TUNED"] = "0"
+
 # Ctrl-C is tested, but shells start background jobs with SIGINT ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

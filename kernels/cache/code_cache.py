@@ -76,7 +76,7 @@ class CodeCache:
 
     def __init__(self, function: Callable) -> None:
         module, line = function.__module__, function.__code__.co_firstlineno
-        self._package, _, name = module.rpartition(".")
+        self._module, name = module, module.rpartition(".")[2]
         self._file = getattr(sys.modules.get(module), "__file__", None) or function.__code__.co_filename
         qualified = function.__qualname__.replace("<", "").replace(">", "")
         python = "py{}{}{}".format(*sys.version_info[:2], getattr(sys, "abiflags", ""))
@@ -148,8 +148,13 @@ class CodeCache:
         return hashlib.sha256(repr((key, self._stem, VERSIONS, self._stamp)).encode() + data).digest()
 
     def _folders(self) -> tuple[tuple[Path, ...], bool]:
-        source = os.path.dirname(os.path.abspath(self._file)) if os.path.isfile(self._file) else ""
-        return _folders(self._package or "__main__", source, config.CACHE_DIR)
+        return folders_of(self._module, self._file)
+
+
+def folders_of(module: str, file: str) -> tuple[tuple[Path, ...], bool]:
+    """Return the folders of a module's machine code to read, in this order, and whether the last one is writable."""
+    source = os.path.dirname(os.path.abspath(file)) if os.path.isfile(file) else ""
+    return _folders(module.rpartition(".")[0] or "__main__", source, config.CACHE_DIR)
 
 
 @functools.cache

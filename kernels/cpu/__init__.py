@@ -6,6 +6,8 @@ threads       parallel loops on persistent threads
 work_slots    memory through which work reaches these threads
 thread_count  the number of threads, and the variable that set it
 float_mode    the floating-point mode of a thread: denormals, rounding
+processor     the model of the processor and its caches
 roofline      the measured peak performance of this machine
+tuning        timing of alternatives to the model's sizes of blocks
 simd          register tiles, emitted as LLVM vector code
 """

@@ -2,6 +2,7 @@
 
 cpu_info          the vector registers of this CPU, and the tile shapes that fit them
 ir_builder        short names for LLVM instructions
+sizes             the table of the sizes of blocks: those of size_model, or of tuned_sizes, timed on this machine
 tiles             the register tiles of convolutions
 row_copies        copies and pooling of rows; interleave: rows of several images interleaved, prefetching
 geometry          the memory layout and tables of a convolution on tiles, computed once in NumPy

@@ -5,13 +5,11 @@ large products the processor's caches hold nothing of Python any more, and every
 network, the calls of a step took as long as a fifth of its products.
 """
 
-import functools
-
 import numpy as np
 from numba import carray
 
 from .. import threads
-from . import matmul
+from . import matmul, sizes
 from .multi_tensor import _pointer
 from .scores import GRAIN, WRONG_LABEL, softmax_rows
 
@@ -38,7 +36,7 @@ def step(x, y, weights, biases, shapes, relus, names, need_dx):
     return loss, gradients, dx if need_dx else None
 
 
-@functools.lru_cache(maxsize=64)
+@sizes.cached_plans(maxsize=64)
 def _plan(N, shapes, relus, dtype, count):
     """Return the table without addresses, the size of the scratch memory, the most tasks, and the softmax's parts."""
     table = np.zeros((len(shapes), ROW), np.int64)

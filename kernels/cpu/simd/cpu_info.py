@@ -10,6 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numba.core.registry import cpu_target
 
+from . import sizes
+from .size_model import LONG_SUM
+
 
 class Tile(NamedTuple):
     """The shape of a register tile: rows x vectors of accumulators, and the lanes of one vector."""
@@ -56,7 +59,6 @@ _OUTER = {
     32: {8: (3, 0.96), 6: (4, 0.92), 5: (4, 0.90), 4: (4, 0.84), 3: (6, 0.80), 2: (8, 0.72), 1: (8, 0.37)},
     16: {4: (3, 1.00), 3: (3, 0.90), 2: (5, 0.80), 1: (8, 0.40)},
 }
-SHORT_SUM = 64
 _DOT = {32: {8: (3, 0.96), 6: (4, 0.94), 5: (5, 0.92), 4: (5, 0.92)}, 16: {3: (3, 0.9)}}
 
 
@@ -66,7 +68,8 @@ def outer_tile(rows: int, terms: int, dtype: np.dtype) -> Tile:
     The last block of rows overlaps the previous one. If the sums are short, most of the time goes into writing them,
     and a tile of few rows writes longer runs of memory.
     """
-    return _best(_OUTER, rows, dtype, at_most=min(rows, 4 if terms < SHORT_SUM else rows))
+    short_rows = sizes.of_convolution(terms, dtype).short_rows
+    return _best(_OUTER, rows, dtype, at_most=min(rows, short_rows if terms < LONG_SUM else rows))
 
 
 def dot_tile(rows: int, dtype: np.dtype) -> Tile:

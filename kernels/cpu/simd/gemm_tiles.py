@@ -243,13 +243,5 @@ def panel_tile_shape(context, zero):
     return types.UniTuple(types.intp, 4)(zero), codegen
 
 
-@intrinsic
-def has_masks(context):
-    """Return whether the processor has masks, as a constant of the compiled kernel."""
-    return types.boolean(), lambda context, builder, signature, arguments: context.get_constant(
-        types.boolean, cpu_info.has_masks()
-    )
-
-
 if config.DISABLE_JIT:
-    from .numpy_reference import copy_panel, copy_transposed, dot_rows, has_masks, panel_tile, panel_tile_shape  # noqa: F401
+    from .numpy_reference import copy_panel, copy_transposed, dot_rows, panel_tile, panel_tile_shape  # noqa: F401

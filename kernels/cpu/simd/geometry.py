@@ -22,10 +22,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ...dispatch.windows import Geometry
+from . import sizes
 from .cpu_info import Tile, dot_tile, lanes, outer_tile, tail_vectors
 
 INDEX = np.int64
-BLOCK_BYTES = 512 * 1024  # planes of one task at a time: half of a typical L2 cache
+INTERLEAVED = 256 * 1024  # maximum bytes of images that are interleaved
 DOT_VECTORS = 64  # approximate length of a dot product; amortizes the sum over lanes
 SHORT_DOT = 24  # a length for which planes may take twice as much memory
 GROUPS = 8  # minimum number of groups, to keep cores busy
@@ -171,7 +172,7 @@ def images_together(shape: Shape, images: int, dtype: np.dtype) -> int:
     best, best_share = 1, 0.0
     for together in (1, 2, 4, 8, 16):
         groups = -(-images // together)
-        if together > 1 and (groups < GROUPS or together > width or together * size > BLOCK_BYTES // 2):
+        if together > 1 and (groups < GROUPS or together > width or together * size > INTERLEAVED):
             break
         vectors = len(_cover(shape.OH, shape.OW * together, row * together, width))
         share = images / groups * shape.OH * shape.OW / (vectors * width) * (1.0 if together == 1 else 0.94)
@@ -180,20 +181,20 @@ def images_together(shape: Shape, images: int, dtype: np.dtype) -> int:
     return best
 
 
-@functools.lru_cache(maxsize=256)
+@sizes.cached_plans(maxsize=256)
 def forward(shape: Shape, dtype: np.dtype, together: int) -> Forward:
     """Return the plan of a forward pass."""
     tile = outer_tile(shape.F, shape.C * shape.KH * shape.KW, dtype)
     planes = _x_planes(shape, together, tile.lanes)
     width = shape.OW if together == 1 else None
-    budget = BLOCK_BYTES // dtype.itemsize
-    out = _output(shape.OH, shape.OW * together, planes.row, planes.group, width, tile, budget)
+    block = sizes.block_of(shape, dtype)
+    out = _output(shape.OH, shape.OW * together, planes.row, planes.group, width, tile, block)
     if out.direct and shape.is_plain:
         planes = _in_place(planes)
     return Forward(planes, _x_offsets(shape, planes), out)
 
 
-@functools.lru_cache(maxsize=256)
+@sizes.cached_plans(maxsize=256)
 def backward(shape: Shape, dtype: np.dtype, need_dx: bool, together: int) -> Backward:
     """Return the plan of dw and db; the planes of the gradient are padded only if dx is needed too."""
     tile, width = dot_tile(shape.F, dtype), lanes(dtype)
@@ -209,7 +210,7 @@ def backward(shape: Shape, dtype: np.dtype, need_dx: bool, together: int) -> Bac
     d = Gradients(together, d_row, plane, shape.F * plane + (0 if dense else 2 * width), start, in_place)
     if whole_vectors and together == 1 and shape.is_plain:
         x = _in_place(x)
-    fitting = [size // dtype.itemsize // (x.group + d.group) for size in (BLOCK_BYTES, 2 * BLOCK_BYTES)]
+    fitting = [times * sizes.block_of(shape, dtype) // (x.group + d.group) for times in (1, 2)]
     wanted = DOT_VECTORS // len(positions), -(-SHORT_DOT // len(positions))
     groups = max(1, *map(min, fitting, wanted))
     offsets = _x_offsets(shape, x)
@@ -219,7 +220,7 @@ def backward(shape: Shape, dtype: np.dtype, need_dx: bool, together: int) -> Bac
     return Backward(x, d, offsets, Dots(*tile, groups, len(positions), at_x, at_d))
 
 
-@functools.lru_cache(maxsize=256)
+@sizes.cached_plans(maxsize=256)
 def input_phases(shape: Shape, dtype: np.dtype, together: int) -> tuple[Phase, ...]:
     """Return the phases of dx. Rows and columns that no output reads belong to no phase; dx is zero there."""
     plan, tile = backward(shape, dtype, True, together), outer_tile(shape.C, shape.F * shape.KH * shape.KW, dtype)

@@ -7,13 +7,11 @@ number of threads, and dw is summed within a chunk and then over the chunks in o
 of the number of threads.
 """
 
-import functools
-
 import numpy as np
 
 from ...dispatch import windows
 from .. import threads
-from . import geometry
+from . import geometry, sizes
 from .convolution import LARGE, NO_INDEX, TASKS
 from .geometry import DOT_VECTORS
 from .padding import fill_gradients, fill_planes, prefetch_part, store_phase
@@ -78,7 +76,7 @@ def _pack_part(first, last, parts, flat, taps, packed):
                 target[row] = flat[f, c + row, tap]
 
 
-@functools.lru_cache(maxsize=256)
+@sizes.cached_plans(maxsize=256)
 def _tables(shape, dtype, need_dx, together):
     """Return the phases as arrays for a kernel, a row of numbers each and joined tables, and the scratch size."""
     numbers, offsets, positions, targets, scratch, rows = [], [], [], [], 0, 1

@@ -3,39 +3,33 @@
     out[i, j] = bias[j] + sum_k a[i, k] * b[k, j]
 
 A task is a block of rows, a block of columns and a chunk of the sum over k. It packs its part of b into panels as wide
-as the register tile, DEPTH terms at a time; for few rows it reads b where it is. It reads a where it is too, unless its
+as the register tile, some terms at a time; for few rows it reads b where it is. It reads a where it is too, unless its
 rows share lines of the caches. Transposed matrices are copied in square blocks that are transposed in registers; for
 very few rows or columns another form of the product takes less time. If rows and columns give too few tasks, the sum is
-cut into chunks, which are added in order. Blocks and chunks depend only on the shapes, so no bit of a result depends on
-the number of threads.
+cut into chunks, which are added in order. Blocks and chunks depend on the shapes and `sizes`, so no bit of a result
+depends on the number of threads.
 
 BLAS was tried: OpenBLAS's threads spin after a call and double the time of the next kernels.
 """
 
-import functools
-
 import numpy as np
 
 from .. import threads
-from . import cpu_info
-from .gemm_tiles import copy_panel, copy_transposed, dot_rows, has_masks, panel_tile, panel_tile_shape
+from . import cpu_info, sizes
+from .gemm_tiles import copy_panel, copy_transposed, dot_rows, panel_tile, panel_tile_shape
 from .row_copies import copy_rows, pass_rows
 
-DEPTH = 256  # terms of the sum in a packed panel
 HEIGHT = 48  # rows of `a` that are copied at a time: whole tiles, and if transposed, whole cache lines
-STRIP = DEPTH + 16  # elements from row to row of such a copy, whose rows share few lines of a cache
+GAP = 16  # elements between the rows of such a copy, so that they share few lines of a cache
 SPREAD = 1 << 14  # rows of `a` a multiple of so many bytes apart share lines of the caches, so they are copied ...
 MANY = 128  # ... if there are so many columns
-FEW = 48  # maximum rows for which b is read where it is, because packing would take as long as computing
 DOTS = 8  # maximum rows of a product with a transposed b that is computed as dot products
 NARROW = 16  # maximum columns of a product with a transposed a that is computed as its transpose
 LINE = 64  # bytes of a cache line
-PACKED = 1 << 19  # maximum bytes of packed panels: half a second-level cache
 CHUNKS = 8  # maximum number of chunks, since adding them takes time
 TASKS = 16  # desired number of tasks, to balance the load
 ROWS = 16  # rows of b that are packed at a time into all panels, so that they are read as streams
 GRAIN = 1 << 14  # minimum elements of a part of the sum over chunks
-WORK = 1 << 23  # minimum multiply-adds of a task, times the bytes of a number
 
 
 def multiply_add(x, w, b, relu=False):
@@ -80,24 +74,28 @@ def _multiply(a, a_turned, b, b_turned, bias, out, relu):
 
 
 # Numbers of a plan: the form of the product, the blocks and chunks, the tasks, the parts of the two loops, and the
-# elements of scratch memory.
-FORM, ROW_BLOCKS, COLUMN_BLOCKS, CHUNKS_OF, TASKS_OF, PARTS, PARTS_OF_SUM, SCRATCH = range(8)
-PLAN = 8
+# elements of scratch memory, then the depth of panels and whether b is read where it is.
+FORM, ROW_BLOCKS, COLUMN_BLOCKS, CHUNKS_OF, TASKS_OF, PARTS, PARTS_OF_SUM, SCRATCH, DEPTH, IN_PLACE = range(10)
+PLAN = 10
 BLOCKS, DOT_PRODUCTS, TRANSPOSED = range(3)
 
 
-@functools.lru_cache(maxsize=512)
+@sizes.cached_plans(maxsize=512)
 def plan_of(rows, columns, count, a_turned, b_turned, dtype, number):
     """Return the plan of a product on `number` threads. What is added up in which order does not depend on `number`."""
+    limits = sizes.of_product(rows, columns, count, a_turned, b_turned, dtype)
     if b_turned and rows <= DOTS and columns >= cpu_info.lanes(dtype):
-        tasks = max(1, min(TASKS, rows * columns * count * dtype.itemsize // WORK))
-        return np.array([DOT_PRODUCTS, 1, 1, 1, tasks, threads.parts(tasks, 1, number), 1, 0])
+        tasks = max(1, min(TASKS, rows * columns * count * dtype.itemsize // limits.task))
+        return np.array([DOT_PRODUCTS, 1, 1, 1, tasks, threads.parts(tasks, 1, number), 1, 0, 0, 0])
     is_narrow = a_turned and columns <= NARROW < rows
-    grid = _grid(*((columns, rows) if is_narrow else (rows, columns)), count, dtype)
+    height, width = (columns, rows) if is_narrow else (rows, columns)
+    grid = _grid(height, width, count, dtype, limits)
+    in_place = cpu_info.has_masks() and not b_turned and grid[0] == 1 and height <= limits.in_place
     tasks, size = int(np.prod(grid)), rows * columns
     parts = threads.parts(tasks, 1, number), threads.parts(size, GRAIN, number)
     scratch = (grid[2] - 1 + is_narrow) * size
-    return np.array([TRANSPOSED if is_narrow else BLOCKS, *grid, tasks, *parts, scratch])
+    form = TRANSPOSED if is_narrow else BLOCKS
+    return np.array([form, *grid, tasks, *parts, scratch, limits.depth, in_place])
 
 
 @threads.serial
@@ -107,7 +105,7 @@ def multiply(slots, plan, a, a_turned, b, b_turned, bias, out, scratch, relu):
     helpers = slots if plan[PARTS] > 1 else slots[:0]
     if form == DOT_PRODUCTS:
         return _dot_products(helpers, plan[TASKS_OF], plan[PARTS], plan[TASKS_OF], a, b, out)
-    target, grid = out, (plan[ROW_BLOCKS], plan[COLUMN_BLOCKS], chunks)
+    target, grid = out, (plan[ROW_BLOCKS], plan[COLUMN_BLOCKS], chunks, plan[DEPTH], plan[IN_PLACE])
     if form == TRANSPOSED:
         a, b, rows, columns = b, a, columns, rows
         target = scratch[(chunks - 1) * out.size : chunks * out.size].reshape((rows, columns))
@@ -146,17 +144,16 @@ def _turn(source, out):
             copy_rows(zero, target, size, line, source.shape[1] * size, min(1024, out.shape[1] - first), 1)
 
 
-@functools.lru_cache(maxsize=256)
-def _grid(rows, columns, count, dtype):
-    """Return the numbers of row blocks, column blocks and chunks: up to TASKS tasks of at least WORK each.
+def _grid(rows, columns, count, dtype, limits):
+    """Return the numbers of row blocks, column blocks and chunks: up to TASKS tasks of at least `limits.task` each.
 
     The sum is cut first, since each row block packs b again.
     """
     _, vectors, lanes = cpu_info.panel_tile(dtype)
     padded = -(-columns // lanes) * lanes
-    wanted = min(TASKS, rows * padded * count * dtype.itemsize // WORK)
-    column_blocks = -(-padded * DEPTH * dtype.itemsize // PACKED)
-    chunks = max(1, min(wanted // column_blocks, CHUNKS, count // (2 * DEPTH)))
+    wanted = min(TASKS, rows * padded * count * dtype.itemsize // limits.task)
+    column_blocks = -(-padded * limits.depth * dtype.itemsize // limits.panels)
+    chunks = max(1, min(wanted // column_blocks, CHUNKS, count // (2 * limits.depth)))
     row_blocks = max(1, min(wanted // (column_blocks * chunks), rows // 128))
     column_blocks = max(column_blocks, min(wanted // (row_blocks * chunks), columns // (2 * vectors * lanes)))
     return row_blocks, column_blocks, chunks
@@ -164,12 +161,12 @@ def _grid(rows, columns, count, dtype):
 
 @threads.parallel(grain=1)
 def _run(first, last, a, a_turned, b, b_turned, bias, out, partial, grid, relu):
-    row_blocks, column_blocks, chunks = grid
+    row_blocks, column_blocks, chunks, most_depth, in_place = grid
     most_rows, most_vectors, lanes, widest = panel_tile_shape(out.dtype.type(0))
     width, count = most_vectors * lanes, a.shape[0] if a_turned else a.shape[1]
     panels = -(-out.shape[1] // (width * column_blocks))
-    packed = _aligned(min(DEPTH, count) * panels * width + lanes * widest * lanes, out.dtype)
-    strip, zeros = _aligned((HEIGHT + lanes) * STRIP, out.dtype), np.zeros(out.shape[1], out.dtype)
+    packed = _aligned(min(most_depth, count) * panels * width + lanes * widest * lanes, out.dtype)
+    strip, zeros = _aligned((HEIGHT + lanes) * (most_depth + GAP), out.dtype), np.zeros(out.shape[1], out.dtype)
     for task in range(first, last):
         rows = _cut(task // column_blocks % row_blocks, row_blocks, out.shape[0], most_rows)
         columns = _cut(task % column_blocks, column_blocks, out.shape[1], width)
@@ -177,7 +174,10 @@ def _run(first, last, a, a_turned, b, b_turned, bias, out, partial, grid, relu):
         steps = _cut(chunk, chunks, count, 1)
         start = bias if bias.size and chunk == 0 else zeros
         target = out.ctypes.data if chunk == 0 else partial[chunk - 1].ctypes.data
-        _block(a, a_turned, b, b_turned, start, target, rows, columns, steps, packed, strip, out.shape[1], relu)
+        _block(
+            a, a_turned, b, b_turned, start, target, rows, columns, steps, most_depth, in_place, packed, strip,
+            out.shape[1], relu,
+        )  # fmt: skip
 
 
 @threads.serial
@@ -196,13 +196,14 @@ def _cut(part, parts, length, unit):
 
 
 @threads.serial
-def _block(a, a_turned, b, b_turned, base, target, rows, columns, steps, packed, strip, out_row, relu):
+def _block(
+    a, a_turned, b, b_turned, base, target, rows, columns, steps, most_depth, in_place, packed, strip, out_row, relu
+):
     """Compute one task: rows x columns of `target`, as the row `base` plus the sum over `steps`."""
-    size = a.itemsize
-    in_place = has_masks() and not b_turned and rows[1] - rows[0] <= FEW
+    size, strip_row = a.itemsize, most_depth + GAP
     copied = a_turned or (a.shape[1] * size % SPREAD == 0 and columns[1] - columns[0] >= MANY)
-    for k in range(steps[0], steps[1], DEPTH):
-        depth = min(DEPTH, steps[1] - k)
+    for k in range(steps[0], steps[1], most_depth):
+        depth = min(most_depth, steps[1] - k)
         panel, panel_row = np.intp(packed.ctypes.data), 0
         if in_place:
             panel, panel_row = np.intp(b.ctypes.data + (k * b.shape[1] + columns[0]) * size), b.shape[1]
@@ -218,11 +219,11 @@ def _block(a, a_turned, b, b_turned, base, target, rows, columns, steps, packed,
             stop = min(i + HEIGHT, rows[1])
             source, a_row = np.intp(a.ctypes.data + (i * a.shape[1] + k) * size), a.shape[1]
             if a_turned:
-                _transpose(a, k, k + depth, i, stop, np.intp(strip.ctypes.data), STRIP)
+                _transpose(a, k, k + depth, i, stop, np.intp(strip.ctypes.data), strip_row)
             elif copied:
-                copy_rows(floor, strip.ctypes.data, STRIP * size, source, a_row * size, stop - i, depth)
+                copy_rows(floor, strip.ctypes.data, strip_row * size, source, a_row * size, stop - i, depth)
             if copied:
-                source, a_row = np.intp(strip.ctypes.data), STRIP
+                source, a_row = np.intp(strip.ctypes.data), strip_row
             _panels(
                 source, a_row, panel, panel_row, depth, start, start_row, target, out_row, i, stop, columns, floor, size
             )

@@ -62,10 +62,6 @@ def dot_rows(zero, x, rows, row, count, out):
     _memory(out, zero.dtype, lanes)[:] = lines @ _memory(x, zero.dtype, count)
 
 
-def has_masks():
-    return cpu_info.has_masks()
-
-
 def panel_tile_shape(zero):
     return *cpu_info.panel_tile(zero.dtype), 4 if cpu_info.has_panel_tile(6, 4) else 3
 

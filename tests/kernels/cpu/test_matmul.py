@@ -81,10 +81,10 @@ def test_work_cut_into_tasks(cut, dtype):
 
 
 def test_these_sizes_reach_every_cut():
-    from fastnn.kernels.cpu.simd import matmul
+    from fastnn.kernels.cpu.simd import matmul, size_model
 
     grids = [
-        matmul._grid(*shape, np.dtype(dtype))
+        matmul._grid(*shape, np.dtype(dtype), size_model.model())
         for dtype in DTYPES
         for N, D, M in SIZES.values()
         for shape in ((N, M, D), (D, M, N), (N, D, M))
