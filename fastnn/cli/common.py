@@ -149,6 +149,16 @@ def typed(*arguments: str) -> str:
     return shlex.join([program, *arguments])
 
 
+def size(name: str, value: int) -> str:
+    """A size of blocks and its value, as text."""
+    return f"{name} {in_bytes(value) if name in ('panels', 'block') else value}"
+
+
+def in_bytes(count: int) -> str:
+    """A number of bytes in KB or MB of 1024 and 1024 ** 2."""
+    return f"{count / 2**20:.4g} MB" if count >= 2**20 else f"{count / 2**10:.4g} KB"
+
+
 def say_to(log: Any) -> Callable[[str, str], None]:
     """Return a function that prints a labelled line."""
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from fastnn import BackendUnavailable, backends, get_backend
 from fastnn.kernels.cpu import thread_count
-from fastnn.kernels.dispatch.switch import VARIABLE
+from fastnn.kernels.dispatch.switch import DEFAULT, VARIABLE
+
+from . import common
 
 
 def add_parser(commands: Any) -> None:
@@ -38,6 +40,7 @@ def collect() -> dict:
         "backends": [line._asdict() for line in backends()],
         "active": _active(),
         "threads": _threads(),
+        "blocks": _blocks(),
         "data": _data(),
     }
 
@@ -59,6 +62,7 @@ def render(found: dict) -> str:
     lines.append(f"active      {active['error'] or active['name'] + ', from ' + active['origin']}")
     threads = found["threads"]
     lines.append(f"threads     {threads['error'] or str(threads['number']) + ', from ' + threads['origin']}")
+    lines += _render_blocks(found["blocks"])
     for position, (name, where) in enumerate(found["data"].items()):
         lines.append(f"{'' if position else 'data':11} {name:11} {where}")
     return "\n".join(lines)
@@ -79,6 +83,52 @@ def _threads() -> dict[str, Any]:
         return {**thread_count.default()._asdict(), "error": None}
     except ValueError as error:
         return {"number": None, "origin": thread_count.VARIABLE, "error": str(error)}
+
+
+def _blocks() -> dict[str, Any] | None:
+    """Caches, registers and measured rates, and the sizes of blocks of the compiled kernels; None without these."""
+    if not any(line.available for line in backends() if line.name == DEFAULT):
+        return None
+    from fastnn.kernels.cpu import processor
+    from fastnn.kernels.cpu.simd import cpu_info, size_model, sizes, tuned_sizes
+
+    record = tuned_sizes.record() if sizes.is_used() else {}
+    width, count = cpu_info.registers()
+    return {
+        "caches": processor.caches(),
+        "registers": {"count": count, "bytes": width},
+        "rates": record.get("rates"),
+        "identifier": sizes.identifier(),
+        "model": size_model.model()._asdict(),
+        "tuned": record.get("dtypes", {}),
+        "file": str(tuned_sizes.path()) if record else None,
+    }
+
+
+def _render_blocks(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    caches = ", ".join(f"{level} {common.in_bytes(count)}" for level, count in found["caches"].items())
+    rates = "not measured; `fastnn warmup --tune` measures them"
+    if found["rates"]:
+        flops = (f"{rate / 1e9:.0f} GFLOP/s in {dtype}" for dtype, rate in found["rates"]["FLOP/s"].items())
+        rates = ", ".join([f"{found['rates']['B/s'] / 1e9:.1f} GB/s of a copy", *flops])
+    lines = [
+        f"caches      {caches or 'not reported by the system'}",
+        f"vectors     {found['registers']['count']} registers of {found['registers']['bytes']} bytes",
+        f"peak rates  {rates}",
+        f"blocks      {found['identifier']}: {', '.join(common.size(*pair) for pair in found['model'].items())}",
+    ]
+    for dtype, tuned in found["tuned"].items():
+        lines.append(
+            f"{'':11} {dtype} tuned on {tuned['date']} with {tuned['threads']} threads, kept in {found['file']}"
+        )
+        for name, one in tuned["classes"].items():
+            what = f"{common.size(one['size'], one['value'])}, {one['gain']:.2f} times as fast"
+            lines.append(f"{'':11} {dtype} {name}: {what}")
+        if not tuned["classes"]:
+            lines.append(f"{'':11} {dtype}: nothing was faster than the model")
+    return lines
 
 
 def _data() -> dict[str, str]:

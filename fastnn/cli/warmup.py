@@ -1,6 +1,7 @@
 """The command `fastnn warmup`."""
 
 import argparse
+import datetime
 import os
 import time
 import warnings
@@ -16,11 +17,19 @@ from . import common
 _EXAMPLES = """examples:
   fastnn warmup                   float32, the dtype of training
   fastnn warmup --dtype both      also float64, for gradient checks
+  fastnn warmup --tune            also find out which sizes of blocks are fastest on this machine
   NUMBA_CACHE_DIR=/cache fastnn warmup
 
-Later processes load the kernels instead of compiling them. Kernels that are already compiled are skipped."""
+Later processes load the kernels instead of compiling them. Kernels that are already compiled are skipped.
+
+Kernels work on blocks that fit in the caches. Their sizes come from a model of the caches; --tune times others, best
+on an idle machine, and keeps those that are at least 3 % faster beside the kernels. `fastnn info` shows both. Other
+sizes may change the last bits of results, so a run that was saved before is no longer resumed bit by bit, unless
+FASTNN_TUNED=0 is set; resuming says so. Deleting the file undoes the tuning."""
 _DTYPES = {"float32": ("float32",), "float64": ("float64",), "both": ("float32", "float64")}
 _BACKEND, _VARIABLE = "njit", "NUMBA_CACHE_DIR"
+_SECONDS = 50.0  # of tuning, all dtypes together
+_PEAK_SECONDS = 0.5  # of measuring a peak rate
 
 
 def add_parser(commands: Any) -> None:
@@ -28,10 +37,17 @@ def add_parser(commands: Any) -> None:
         commands, "warmup", "compile all kernels in advance, and store them on disk", _EXAMPLES, run_warmup
     )
     parser.add_argument("--dtype", choices=_DTYPES, default="float32", help="default %(default)s")
+    parser.add_argument(
+        "--tune", action="store_true", help="then time sizes of blocks for a minute, and keep the fastest"
+    )
 
 
 def run_warmup(arguments: argparse.Namespace) -> int:
     """Compile the kernels that are not in the cache, and print a report; return the exit code."""
+    if arguments.tune and "NUMBA_DISABLE_JIT" in os.environ:
+        raise ValueError(
+            "warmup: --tune with NUMBA_DISABLE_JIT times no compiled kernels; expected compiled ones; unset it"
+        )
     began = time.perf_counter()
     with use_backend(_BACKEND):
         from fastnn.benchmarking import warmup
@@ -49,9 +65,42 @@ def run_warmup(arguments: argparse.Namespace) -> int:
                     print(f"{dtype}  {name:14}  {what}", flush=True)
     print(
         f"{compiling.compiled() or 'no'} kernels compiled, {time.perf_counter() - began:.1f} s in all; "
-        f"kept in {code_cache.folder()}"
+        f"kept in {code_cache.folder()}",
+        flush=True,
     )
+    if arguments.tune:
+        with use_backend(_BACKEND):
+            _tune(_DTYPES[arguments.dtype])
     return 0
+
+
+def _tune(dtypes: tuple[str, ...]) -> None:
+    """Time the sizes of blocks, keep those that are faster than the model's, and print a report."""
+    from fastnn.kernels.cpu import roofline, threads, tuning
+    from fastnn.kernels.cpu.simd import size_model, tuned_sizes
+
+    began, count, tuned = time.perf_counter(), threads.get_num_threads(), {}
+    total = len(dtypes) * len(size_model.CLASSES)
+    print(f"timing sizes of blocks on {count} thread{'' if count == 1 else 's'}, {_SECONDS:.0f} s ...", flush=True)
+    for dtype in dtypes:
+        winners = tuning.tune(np.dtype(dtype), _SECONDS / len(dtypes), tell=_tell)
+        classes = {name.partition(" ")[2]: winner._asdict() for name, winner in winners.items()}
+        tuned[dtype] = {"date": datetime.date.today().isoformat(), "threads": count, "classes": classes}
+    flops = {dtype: roofline.multiply_adds(np.dtype(dtype), _PEAK_SECONDS) for dtype in dtypes}
+    path = tuned_sizes.write(tuned, {"B/s": roofline.copy(_PEAK_SECONDS), "FLOP/s": flops})
+    if path is None:
+        raise OSError(
+            f"warmup: tuned sizes cannot be kept beside the compiled kernels; expected a writable folder; set "
+            f"{_VARIABLE} to one"
+        )
+    found = sum(len(of_dtype["classes"]) for of_dtype in tuned.values())
+    print(f"a faster size in {found} of {total} classes of shapes, {time.perf_counter() - began:.1f} s; kept in {path}")
+
+
+def _tell(name: str, winner: Any) -> None:
+    """Print what was found for a class of shapes."""
+    what = "that of the model" if winner is None else f"{common.size(*winner[:2])}, {winner.gain:.2f} times as fast"
+    print(f"{name:26}  {what}", flush=True)
 
 
 def _check_folder(dtype: str) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import warnings
 
 import numpy as np
 import pytest
@@ -196,3 +197,97 @@ def test_the_command_says_what_it_does(two_steps, capsys, arguments, expected):
     assert lines[1].endswith("none to compile")
     assert " kernels compiled, " in last
     assert f"kept in {kernels.cache.code_cache.folder()}" in last
+
+
+# ---- tuning ----
+
+
+@pytest.fixture
+def tuned(two_steps, monkeypatch, tmp_path):
+    """The command with two steps and chosen winners; returns the folder of its file, and the classes that it tuned."""
+    from fastnn.kernels.cache import code_cache
+    from fastnn.kernels.cpu import roofline, tuning
+    from fastnn.kernels.cpu.simd import sizes
+
+    asked, winners = [], {"dw large": tuning.Winner("panels", 1 << 19, 1.0625)}
+
+    def tune(dtype, seconds, tell):
+        asked.append((dtype.name, seconds))
+        for name in ("dw large", "dx large"):
+            tell(f"{dtype} {name}", winners.get(name))
+        return {f"{dtype} {name}": winner for name, winner in winners.items()}
+
+    monkeypatch.setattr(tuning, "tune", tune)
+    monkeypatch.setattr(roofline, "copy", lambda seconds: 21.5e9)
+    monkeypatch.setattr(roofline, "multiply_adds", lambda dtype, seconds: 8e11 / dtype.itemsize)
+    monkeypatch.setattr(code_cache, "folders_of", lambda *_: ((tmp_path,), True))
+    monkeypatch.setenv(sizes.VARIABLE, "")
+    with sizes.use(None):
+        yield tmp_path, asked, winners
+
+
+@compiles
+def test_tuning_is_told_kept_and_shown(tuned, capsys):
+    folder, asked, _ = tuned
+    assert main(["warmup", "--tune"]) == 0
+    *_, first, second, third, last = capsys.readouterr().out.splitlines()
+    assert asked == [("float32", 50.0)]
+    assert first.startswith("timing sizes of blocks on ")
+    assert second == "float32 dw large            panels 512 KB, 1.06 times as fast"
+    assert third == "float32 dx large            that of the model"
+    (path,) = folder.iterdir()
+    assert last.startswith("a faster size in 1 of 8 classes of shapes, ")
+    assert last.endswith(f" s; kept in {path}")
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert "peak rates  21.5 GB/s of a copy, 200 GFLOP/s in float32\n" in out
+    assert f" threads, kept in {path}\n            float32 dw large: panels 512 KB, 1.06 times as fast\n" in out
+    assert main(["info", "--json"]) == 0
+    blocks = json.loads(capsys.readouterr().out)["blocks"]
+    assert blocks["tuned"]["float32"]["classes"]["dw large"] == {"size": "panels", "value": 1 << 19, "gain": 1.0625}
+    assert blocks["file"] == str(path)
+
+
+@compiles
+def test_a_machine_on_which_nothing_is_faster(tuned, capsys):
+    _, asked, winners = tuned
+    winners.clear()
+    assert main(["warmup", "--tune", "--dtype", "both"]) == 0
+    assert asked == [("float32", 25.0), ("float64", 25.0)]
+    assert "a faster size in 0 of 16 classes of shapes, " in capsys.readouterr().out
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert "blocks      model-" in out
+    assert "float64: nothing was faster than the model\n" in out
+
+
+@compiles
+def test_info_of_a_broken_file(tuned, capsys):
+    folder, _, _ = tuned
+    assert main(["warmup", "--tune"]) == 0
+    next(folder.iterdir()).write_text("{")
+    capsys.readouterr()
+    from fastnn.kernels.cpu.simd import sizes
+
+    with sizes.use(None), warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["info"]) == 0
+    found = capsys.readouterr()
+    assert "peak rates  not measured; `fastnn warmup --tune` measures them\n" in found.out
+    assert "blocks      model-" in found.out
+    assert found.err.startswith("fastnn info: warning: fastnn: the tuned sizes in '")
+
+
+@compiles
+def test_sizes_that_cannot_be_kept(tuned, capsys, monkeypatch):
+    from fastnn.kernels.cpu.simd import tuned_sizes
+
+    monkeypatch.setattr(tuned_sizes, "write", lambda *_: None)
+    assert main(["warmup", "--tune"]) == 2
+    assert "fastnn warmup: error: warmup: tuned sizes cannot be kept beside the" in capsys.readouterr().err
+
+
+def test_tuning_needs_compiled_kernels(two_steps, capsys, monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert main(["warmup", "--tune"]) == 2
+    assert "warmup: --tune with NUMBA_DISABLE_JIT times no compiled kernels; expected" in capsys.readouterr().err
