@@ -10,7 +10,7 @@ Schema 2 of the tree (`fastnn.checkpoint` describes how it is stored):
     options     the keywords of `Solver`; schedule, transform and update_rule described like the model
     data        num_train, num_val; input_shape and dtype of an image; digest, a checksum of the first and last rows;
                 optionally mean_image, scale, class_names
-    backend, threads, processor, versions, denormals    what the bits of the results depend on
+    backend, threads, processor, versions, denormals, block_sizes    what the bits of the results depend on
     ranks       of a run with shards: numbers of ranks and shards; waiting, the part of each epoch that each waited;
                 deterministic, False if gradients were added over ranks in any order
     settings    the options of `fastnn train`, in its runs only
@@ -35,7 +35,7 @@ import numpy as np
 from fastnn import arguments, checkpoint
 from fastnn.devices import is_ours
 from fastnn.kernels import get_backend, to_numpy
-from fastnn.kernels.dispatch import validation
+from fastnn.kernels.dispatch import switch, validation
 from fastnn.output import atomic
 
 from . import config
@@ -50,7 +50,7 @@ _OPTIONS = (
     "shards",
 )  # fmt: skip
 _STATE = {"params", "loss_history", "train_acc_history", "val_acc_history"}
-_ENVIRONMENT = ("backend", "threads", "processor", "versions", "denormals")
+_ENVIRONMENT = ("backend", "threads", "processor", "versions", "denormals", "block_sizes")
 _GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 
@@ -166,6 +166,7 @@ def environment() -> dict[str, Any]:
         "processor": _processor(),
         "versions": dict(_versions()),
         "denormals": _denormals(),
+        "block_sizes": _block_sizes(),
     }
 
 
@@ -203,14 +204,17 @@ def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[st
         old, new = saved.get(name), current[name]
         if isinstance(old, dict):
             changes += [f"{key} {value} (now {new[key]})" for key, value in old.items() if new.get(key, value) != value]
-        elif old is not None and old != new:
-            changes.append(f"{name} {old} (now {new})")
+        elif old is not None and new is not None and old != new:
+            changes.append(f"{name.replace('_', ' ')} {old} (now {new})")
     texts = []
     if changes:
         texts.append(
             f"the run was saved with {', '.join(changes)}: it resumes, but its last bits may differ from those of an "
             f"uninterrupted run"
         )
+        sizes = [str(tree.get("block_sizes")).partition("-")[0] for tree in (saved, current)]
+        if sizes == ["model", "tuned"]:
+            texts[0] += "; with FASTNN_TUNED=0 block sizes are those of the model again"
     if any(saved["data"].get(name) != current["data"][name] for name in COMPARED):
         texts.append(
             "the data, their order or their preprocessing differ from those that the run was saved with: it resumes, "
@@ -285,6 +289,15 @@ def _threads() -> int:
 def _denormals() -> str:
     """Whether this thread keeps denormal numbers or flushes them to zero, which libraries may switch on."""
     return "kept" if sys.float_info.min / 2 else "flushed"
+
+
+def _block_sizes() -> str | None:
+    """The name of the sizes of blocks that the kernels of this process use (`fastnn info` shows them), if they do."""
+    if get_backend() != switch.DEFAULT:
+        return None
+    from fastnn.kernels.cpu.simd import sizes
+
+    return sizes.identifier()
 
 
 @functools.cache

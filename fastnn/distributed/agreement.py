@@ -23,9 +23,12 @@ def difference(ranks: Ranks, solver: Any) -> str | None:
         names = [name for name, value in found[0].items() if digest(other.get(name)) != digest(value)]
         if names:
             values = ", ".join(f"{name} {brief(other.get(name))} ({brief(found[0][name])} on rank 0)" for name in names)
+            remedy = "pass the same arguments, and install the same environment"
+            if names == ["block sizes"]:
+                remedy = "set FASTNN_TUNED=0 on all ranks, or copy the file that `fastnn info` names to all machines"
             return (
                 f"Solver: rank {rank} differs from rank 0 in {values}; expected the same program, data and versions on "
-                f"all ranks; pass the same arguments, and install the same environment"
+                f"all ranks; {remedy}"
             )
     return None
 
@@ -87,6 +90,7 @@ def _description(solver: Any) -> dict[str, Any]:
     found = {
         **{f"{name} version": version for name, version in environment["versions"].items()},
         "backend": environment["backend"],
+        "block sizes": environment["block_sizes"],
         **{f"data {name}": value for name, value in described_data.items()},
         **options,
         "model": described["model"],

@@ -1,5 +1,6 @@
 """`fastnn.checkpoint.run`: warnings about another machine or other data, and files that raise."""
 
+import re
 import warnings
 
 import h5py
@@ -55,6 +56,43 @@ def test_another_machine_is_reported(saved, values, message):
     changed(saved, **values)
     with pytest.warns(UserWarning, match=message):
         Solver.resume(saved, IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "model-1",
+            "tuned-2",
+            r"with block sizes model-1 \(now tuned-2\): it resumes, .* run; with FASTNN_TUNED=0 block ",
+        ),
+        ("tuned-1", "model-2", r"with block sizes tuned-1 \(now model-2\): it resumes, .* uninterrupted run$"),
+        ("tuned-1", "tuned-1", None),
+        (None, "tuned-1", None),
+        ("tuned-1", None, None),
+    ],
+)
+def test_other_sizes_of_blocks_are_reported(saved, monkeypatch, old, new, message):
+    changed(saved, block_sizes=old)
+    monkeypatch.setattr(run, "_block_sizes", lambda: new)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        Solver.resume(saved, IMAGES)
+    assert len(warned) == (message is not None)
+    if message:
+        assert re.search(message, str(warned[0].message))
+
+
+def test_a_checkpoint_names_the_sizes_of_blocks(tmp_path):
+    assert run.environment()["block_sizes"] is None  # this backend has none
+    sizes = pytest.importorskip("fastnn.kernels.cpu.simd.sizes", reason="the backend njit needs numba")
+    other = sizes.with_overrides({"float64 dw small": {"depth": 512}})
+    with fastnn.use_backend("njit"):
+        assert run.environment()["block_sizes"] == sizes.identifier()
+        with sizes.use(other):
+            tuned = run.environment()["block_sizes"]
+    assert re.fullmatch(r"model-[0-9a-f]{8}", sizes.identifier())
+    assert re.fullmatch(r"tuned-[0-9a-f]{8}", tuned)
 
 
 def test_the_thread_count_is_that_of_the_kernels(saved):

@@ -1,6 +1,7 @@
 """A rank that fails, diverges, differs or is late: all ranks end, and say why."""
 
 import io
+import itertools
 import time
 
 import numpy as np
@@ -9,6 +10,7 @@ from sharded_runs import DATA, make, network
 from thread_ranks import bits, on_ranks, trained
 
 from fastnn import checkpoint, nn
+from fastnn.checkpoint import run as run_file
 from fastnn.cli import run
 from fastnn.distributed import cores, ranks
 from fastnn.distributed.ranks import RankError, Ranks
@@ -105,6 +107,16 @@ def test_ranks_that_differ_are_told_so(name):
     for error in on_ranks(2, lambda comm: trains(comm, **(changed if comm.rank == 1 else {}))):
         assert isinstance(error, ValueError)
         with pytest.raises(ValueError, match=f"Solver: {message}"):
+            raise error
+
+
+def test_ranks_with_other_sizes_of_blocks_are_told_so(monkeypatch):
+    numbers = itertools.count()
+    monkeypatch.setattr(run_file, "_block_sizes", lambda: f"tuned-{next(numbers)}")
+    for error in on_ranks(2, trains):
+        assert isinstance(error, ValueError)
+        found = r"Solver: rank 1 differs from rank 0 in block sizes 'tuned-\d' \('tuned-\d' on rank 0\); expected .*"
+        with pytest.raises(ValueError, match=found + "; set FASTNN_TUNED=0 on all ranks, or copy the file that"):
             raise error
 
 
