@@ -28,7 +28,7 @@ sizes may change the last bits of results, so a run that was saved before is no 
 FASTNN_TUNED=0 is set; resuming says so. Deleting the file undoes the tuning."""
 _DTYPES = {"float32": ("float32",), "float64": ("float64",), "both": ("float32", "float64")}
 _BACKEND, _VARIABLE = "njit", "NUMBA_CACHE_DIR"
-_SECONDS = 50.0  # of tuning, all dtypes together
+_SECONDS = 45.0  # of tuning, all dtypes together
 _PEAK_SECONDS = 0.5  # of measuring a peak rate
 
 
@@ -38,7 +38,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--dtype", choices=_DTYPES, default="float32", help="default %(default)s")
     parser.add_argument(
-        "--tune", action="store_true", help="then time sizes of blocks for a minute, and keep the fastest"
+        "--tune", action="store_true", help="then time sizes of blocks for a minute or two, and keep the fastest"
     )
 
 
@@ -81,7 +81,9 @@ def _tune(dtypes: tuple[str, ...]) -> None:
 
     began, count, tuned = time.perf_counter(), threads.get_num_threads(), {}
     total = len(dtypes) * len(size_model.CLASSES)
-    print(f"timing sizes of blocks on {count} thread{'' if count == 1 else 's'}, {_SECONDS:.0f} s ...", flush=True)
+    print(
+        f"timing sizes of blocks on {count} thread{'' if count == 1 else 's'}, about {_SECONDS:.0f} s ...", flush=True
+    )
     for dtype in dtypes:
         winners = tuning.tune(np.dtype(dtype), _SECONDS / len(dtypes), tell=_tell)
         classes = {name.partition(" ")[2]: winner._asdict() for name, winner in winners.items()}

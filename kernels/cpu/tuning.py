@@ -118,7 +118,7 @@ def tune(
 ) -> dict[str, Winner]:
     """Return the winner of each class of a dtype that has one, by class.
 
-    seconds: how long it takes, about
+    seconds: how long it takes, about; at most twice as long
     seconds_of: times a case; clock: the time so far
     tell: called with each class and its winner or None
     """
@@ -155,11 +155,14 @@ def _plans(of_class: Sequence[Case], table: Mapping[str, Sizes]) -> list[bytes]:
 
 
 def _gains(of_class, rivals, seconds, seconds_of, clock):
-    """Return by how much each table of `rivals` is faster than the model; 0 for one that is not reliably faster."""
+    """Return by how much each table of `rivals` is faster than the model; 0 for one that is not reliably faster.
+
+    If a busy machine does not manage the least number of rounds in twice the time, none is.
+    """
     tables = {"model": sizes.with_overrides({}), **rivals}
     ratios = {name: [] for name in rivals}  # in each round, those of all cases
-    end, rounds = clock() + seconds, 0
-    while rounds < LEAST_ROUNDS or (rounds < MOST_ROUNDS and clock() < end):
+    began, rounds = clock(), 0
+    while rounds < MOST_ROUNDS and clock() - began < (seconds if rounds >= LEAST_ROUNDS else 2 * seconds):
         taken = {}
         for name in list(tables) if rounds % 2 else reversed(tables):
             with sizes.use(tables[name]):
@@ -167,7 +170,7 @@ def _gains(of_class, rivals, seconds, seconds_of, clock):
         for name, of_rival in ratios.items():
             of_rival.append([mine / its for mine, its in zip(taken["model"], taken[name], strict=True)])
         rounds += 1
-    return {name: _gain(of_rival) for name, of_rival in ratios.items()}
+    return {name: _gain(of_rival) if rounds >= LEAST_ROUNDS else 0.0 for name, of_rival in ratios.items()}
 
 
 def _gain(ratios):

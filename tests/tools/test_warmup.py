@@ -231,7 +231,7 @@ def test_tuning_is_told_kept_and_shown(tuned, capsys):
     folder, asked, _ = tuned
     assert main(["warmup", "--tune"]) == 0
     *_, first, second, third, last = capsys.readouterr().out.splitlines()
-    assert asked == [("float32", 50.0)]
+    assert asked == [("float32", 45.0)]
     assert first.startswith("timing sizes of blocks on ")
     assert second == "float32 dw large            panels 512 KB, 1.06 times as fast"
     assert third == "float32 dx large            that of the model"
@@ -253,7 +253,7 @@ def test_a_machine_on_which_nothing_is_faster(tuned, capsys):
     _, asked, winners = tuned
     winners.clear()
     assert main(["warmup", "--tune", "--dtype", "both"]) == 0
-    assert asked == [("float32", 25.0), ("float64", 25.0)]
+    assert asked == [("float32", 22.5), ("float64", 22.5)]
     assert "a faster size in 0 of 16 classes of shapes, " in capsys.readouterr().out
     assert main(["info"]) == 0
     out = capsys.readouterr().out

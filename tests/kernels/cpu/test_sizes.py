@@ -51,8 +51,8 @@ def caches(monkeypatch):
 
 @pytest.mark.parametrize(
     ("level_2", "expected"),
-    [(1 << 17, 1 << 18), (1 << 19, 1 << 18), (1280 << 10, 1 << 19), (1 << 20, 1 << 19), (2 << 20, 1 << 20),
-     (12 << 20, 1 << 20)],
+    [(1 << 17, 1 << 18), (1 << 19, 1 << 18), (1280 << 10, 1 << 19), (1 << 20, 1 << 19), (2 << 20, 1 << 19),
+     (12 << 20, 1 << 19)],
 )  # fmt: skip
 def test_blocks_take_half_of_the_second_cache(caches, level_2, expected):
     caches(L1=32 << 10, L2=level_2)

@@ -19,12 +19,12 @@ DTYPE = np.dtype(np.float32)
 DEEP = 2 * size_model.Sizes().depth
 
 
-def winners(seconds_of, told=None):
+def winners(seconds_of, told=None, seconds=160.0):
     """Return what tuning chooses if `seconds_of(class, case)` are the times; the clock counts its readings."""
     of_case = {id(case): name for name, cases in found.items() for case in cases}
     return tuning.tune(
         DTYPE,
-        40.0,
+        seconds,
         lambda case: seconds_of(of_case[id(case)], case),
         itertools.count().__next__,
         told or (lambda *_: 0),
@@ -155,8 +155,13 @@ def test_the_table_is_the_former_one_afterwards():
 
 
 def test_time_ends_the_rounds():
-    """With a clock that is at once past the end, the least number of rounds is timed."""
-    calls = []
-    tuning.tune(DTYPE, 1e-9, lambda case: calls.append(case) or 1.0, itertools.count().__next__)
-    most = sum(len(cases) * (len(list(tuning.alternatives(name))) + 1) for name, cases in found.items())
-    assert len(calls) <= tuning.LEAST_ROUNDS * most
+    """A machine that is too busy for the least number of rounds keeps the model's sizes."""
+    for seconds, is_timed in ((1e-9, False), (20.0, True)):
+        calls = []
+
+        def faster(name, case, calls=calls):
+            calls.append(case)
+            return 0.5 if used(name).depth == DEEP else 1.0
+
+        assert winners(faster, seconds=seconds) == {}
+        assert bool(calls) == is_timed
