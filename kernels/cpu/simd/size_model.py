@@ -36,7 +36,7 @@ LEAST, MOST = 1 << 18, 1 << 19  # bytes of the model's panels and blocks; 1 MB w
 class Sizes(NamedTuple):
     """The sizes for a class of shapes."""
 
-    depth: int = 256  # a panel of this many rows fits in a first-level cache
+    depth: int = 256  # enough terms that adding to the output takes little of the time
     panels: int = TYPICAL_L2 // 2
     task: int = 1 << 23
     in_place: int = 48  # for more rows, packing takes less time than it saves

