@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import arguments
-from fastnn.kernels.dispatch import arrays, validation
+from fastnn.kernels.dispatch import arrays, signatures, validation
 
 from .container import Container, explicit, numbered, run
 from .module import Module
@@ -49,10 +49,10 @@ class Residual(Container):
         )
         dx, grads = self._body.backward(dout, cache[0], need_dx)
         if self._shortcut is None:
-            return None if dx is None else dx + dout, grads
+            return None if dx is None else _added(dx, dout), grads
         dskipped, own = self._shortcut.backward(dout, cache[1], need_dx)
         grads.update(self._named("shortcut", own))
-        return None if dx is None else dx + dskipped, grads
+        return None if dx is None else _added(dx, dskipped), grads
 
     def _sum(self, out: np.ndarray, skipped: np.ndarray) -> np.ndarray:
         if out.shape != skipped.shape:
@@ -61,7 +61,7 @@ class Residual(Container):
                 f"Residual: the layers give the shape {out.shape}, but {source} has the shape {skipped.shape}; "
                 f"expected equal shapes; pad the convolutions, or pass a shortcut such as Conv2d(C, F, 1, stride)"
             )
-        return out + skipped
+        return _added(out, skipped)
 
 
 class DenseBlock(Container):
@@ -104,9 +104,15 @@ class DenseBlock(Container):
             own_cache, before = cache[index]
             needed = need_dx or index > 0
             dseen, own = layer.backward(dx[:, before:], own_cache, needed)
-            dx = dx[:, :before] + dseen if needed else None
+            dx = _added(dx[:, :before], dseen) if needed else None
             grads.update(self._named(name, own))
         return dx if need_dx else None, {name: grads[name] for name in self.params}
+
+
+@signatures.quiet
+def _added(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Their sum, without NumPy's warnings, as kernels compute."""
+    return x + y
 
 
 def _joined(x: np.ndarray, out: np.ndarray, name: str) -> np.ndarray:

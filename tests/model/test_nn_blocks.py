@@ -69,6 +69,25 @@ def test_residual_adds_and_dense_block_appends(backend):
     np.testing.assert_allclose(nn.DenseBlock(nn.Tanh(), nn.Tanh())(x), np.concatenate((both, np.tanh(both)), axis=1))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Residual(nn.ReLU()),
+        lambda: nn.Residual(nn.ReLU(), shortcut=nn.ReLU()),
+        lambda: nn.DenseBlock(nn.ReLU()),
+    ],
+    ids=["identity", "shortcut", "dense"],
+)
+def test_sums_out_of_range_give_infinity_without_warnings(backend, make):
+    block, large = make(), np.full((2, 3), 3e38, np.float32)
+    out, cache = block.forward(large)
+    dx, _ = block.backward(np.full_like(out, 3e38), cache)
+    assert np.isinf(dx).all()
+    if isinstance(block, nn.Residual):
+        assert np.isinf(out).all()
+        assert np.isinf(block(large)).all()
+
+
 def test_blocks_of_rows(backend):
     assert nn.Residual(nn.Linear(4, 4))(normal(3, 4)).shape == (3, 4)
     assert nn.DenseBlock(nn.Linear(4, 2), nn.Linear(6, 1))(normal(3, 4)).shape == (3, 7)
