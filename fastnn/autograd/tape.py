@@ -9,6 +9,7 @@ import contextlib
 import heapq
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -128,16 +129,27 @@ class Node:
 
 
 @signatures.quiet
-def run(root: Any, gradient: Any, retain_graph: bool, leaves: dict[Any, Any] | None = None) -> dict[Any, Any]:
+def run(
+    root: Any,
+    gradient: Any,
+    retain_graph: bool,
+    leaves: dict[Any, Any] | None = None,
+    done: Callable[[Any, Any], None] | None = None,
+) -> dict[Any, Any]:
     """Walk from a node or leaf back to all leaves; return their gradients, by leaf.
 
     leaves: gradients from what was computed after the root, to which these are added
+    done: called with a leaf and its gradient when nothing will be added to this any more
     The newest node comes first, so all that used its result have been visited.
     """
     if not isinstance(root, Node):
         return {root: arrays.copy(gradient, order="C")}
     gradients: dict[Any, Any] = {root: gradient}
     leaves = {} if leaves is None else leaves
+    uses = Counter(target for node in nodes(root) for target in getattr(node, "inputs", ())) if done else Counter()
+    if done is not None:
+        for target in [target for target in leaves if not uses[target]]:
+            done(target, leaves[target])
     waiting = [(-root.number, root)]
     while waiting:
         node = heapq.heappop(waiting)[1]
@@ -156,6 +168,10 @@ def run(root: Any, gradient: Any, retain_graph: bool, leaves: dict[Any, Any] | N
             else:
                 gradients[target] = found
                 heapq.heappush(waiting, (-target.number, target))
+        if done is not None:
+            uses.subtract(node.inputs)
+            for target in dict.fromkeys(target for target in node.inputs if target in leaves and not uses[target]):
+                done(target, leaves[target])
         if not retain_graph:
             node.free()
         del node, dout, target, found  # the last references, before the next node computes

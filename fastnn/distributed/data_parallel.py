@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from fastnn.augment import Augment
 from fastnn.devices import is_ours
 from fastnn.kernels import augment
 from fastnn.kernels.dispatch import arrays, validation
+from fastnn.nn import early
 from fastnn.nn.dropout import of_shard
 from fastnn.nn.module import Module
 from fastnn.output.streams import say
@@ -71,7 +72,8 @@ class DataParallel:
         self._is_finite = True  # the losses of this rank's shards
         self._global_state = (0, 0)  # of NumPy's random numbers, after the batch was drawn
         self._tree: Tree | None = None
-        self._gives_new = isinstance(solver.model, Module) and is_ours(solver.model)  # gradients are new arrays
+        model = solver.model  # whose gradients are new arrays, unless other arrays on the tape share their memory
+        self._gives_new = isinstance(model, Module) and is_ours(model) and not model._is_recorded
         self._images, self._labels = np.empty(0), np.empty(0)
         self._epoch_began, self._waited = time.perf_counter(), 0.0
 
@@ -101,13 +103,14 @@ class DataParallel:
             shapes, device = self._shapes()
             if self.ranks.comm.takes_device and self.ranks.size > 1 and not device:
                 self._raise_on_all(_NOTHING_ON_DEVICE.format(comm=type(self.ranks.comm).__name__))
-            self._tree = Tree(self.ranks, self.shards, shapes, device)
+            names = [("params", name) for name in reversed(solver.optim_configs)] if self._passes_on() else []
+            self._tree = Tree(self.ranks, self.shards, shapes, device, names)
         held = solver._reading_from["buffers"]
         checksum, self._is_finite, self._global_state = 0, True, _global_state()
 
-        def fill(shard: int, flat: Flat) -> None:
+        def fill(shard: int, flat: Flat, ready: Callable[[Any], None]) -> None:
             nonlocal checksum
-            checksum = self._fill(shard, flat, held)
+            checksum = self._fill(shard, flat, held, ready)
 
         flat = self._tree.mean(fill)
         if float(flat.arrays[_STATE]) != checksum:
@@ -139,7 +142,7 @@ class DataParallel:
         length = count // self.ranks.size
         return slice(self.ranks.rank * length, (self.ranks.rank + 1) * length)
 
-    def _fill(self, shard: int, flat: Flat, held: dict[str, Any]) -> int:
+    def _fill(self, shard: int, flat: Flat, held: dict[str, Any], ready: Callable[[Any], None]) -> int:
         """Compute a shard, from the buffers at the beginning of the iteration; return a checksum of its integers."""
         solver = self.solver
         number = shard % (self.shards // self.ranks.size)
@@ -147,7 +150,8 @@ class DataParallel:
         rows = slice(number * length, (number + 1) * length)
         if number:
             self._set_buffers(held)
-        with of_shard(shard):
+        receiver = self._receiver(flat, ready)
+        with of_shard(shard), early.sent_to(receiver):
             loss, grads = solver._loss(self._images[rows], self._labels[rows])
         self._is_finite = self._is_finite and math.isfinite(loss)
         if _global_state() != self._global_state:
@@ -156,10 +160,8 @@ class DataParallel:
                 f"random state; expected masks with keys of their own; use nn.Dropout, or pass shards=1"
             )
         validation.keys("Solver", "gradients", grads, required=solver.optim_configs, optional=grads)
-        for name in solver.optim_configs:
-            gradient = validation.array("Solver", f"gradients[{name!r}]", grads[name])
-            validation.shape("Solver", f"gradients[{name!r}]", gradient, np.shape(solver.model.params[name]))
-            flat.put(("params", name), gradient, self._gives_new)
+        for name in solver.optim_configs if receiver is None else ():
+            self._put(flat, name, grads[name])
         checksum = 0
         for name, value in solver._buffers.items():
             if _is_real(value):
@@ -170,6 +172,31 @@ class DataParallel:
         flat.put(_STATE, np.asarray(checksum, np.float64))
         flat.put(_ASKS, np.asarray(self.asks, np.float64))
         return checksum
+
+    def _receiver(self, flat: Flat, ready: Callable[[Any], None]) -> early.Receiver | None:
+        """Who puts gradients into a buffer as they are computed, if some of them can be sent then."""
+
+        def place(name: str, gradient: Any) -> Any:
+            if name not in self.solver.optim_configs:
+                return gradient
+            self._put(flat, name, gradient)
+            return flat.arrays["params", name]
+
+        tree: Any = self._tree
+        if not tree.is_cut:
+            return None
+        return early.Receiver(self.solver.model, place, lambda name: ready(("params", name)), tree.hides)
+
+    def _put(self, flat: Flat, name: str, gradient: Any) -> None:
+        gradient = validation.array("Solver", f"gradients[{name!r}]", gradient)
+        validation.shape("Solver", f"gradients[{name!r}]", gradient, np.shape(self.solver.model.params[name]))
+        flat.put(("params", name), gradient, self._gives_new)
+
+    def _passes_on(self) -> bool:
+        """Whether the model's own `loss` passes its gradients on, and computes on the host."""
+        model = self.solver.model
+        has_own = isinstance(model, Module) and type(model).loss is Module.loss and "loss" not in vars(model)
+        return has_own and not any(map(arrays.is_on_device, model.params.values()))
 
     def _shapes(self) -> tuple[dict[Any, tuple[tuple[int, ...], np.dtype]], dict[Any, Any]]:
         """The shapes and dtypes of what shards are added of, and those arrays that stay in GPU memory."""

@@ -1,6 +1,6 @@
 """Gradients, running statistics and the loss of a shard as a few long arrays, which are added and sent."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,16 @@ class Flat:
 
     shapes: (shape, dtype) of each array by name
     device: device arrays by name; the arrays of these names are in GPU memory too, whatever their length in one buffer
+    early: names of arrays on the host that come first in `segments`, in this order, short ones in buffers of a megabyte
     arrays: the arrays by name
+    members: the names of the arrays in each segment
     """
 
     def __init__(
-        self, shapes: Mapping[Any, tuple[tuple[int, ...], np.dtype]], device: Mapping[Any, Any] | None = None
+        self,
+        shapes: Mapping[Any, tuple[tuple[int, ...], np.dtype]],
+        device: Mapping[Any, Any] | None = None,
+        early: Iterable[Any] = (),
     ) -> None:
         device = device or {}
         sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, (shape, _) in shapes.items()}
@@ -28,25 +33,39 @@ class Flat:
         self._large = [name for name, dtype in on_host.items() if sizes[name] * dtype.itemsize >= _LARGE]
         self._own = {name: np.empty(*shapes[name]) for name in self._large}
         self.arrays: dict[Any, np.ndarray] = dict(self._own)
-        self._common: list[np.ndarray] = []
-        short = {name: value for name, value in shapes.items() if name not in self._own}
+        self.members = _buckets(early, shapes, sizes)
+        taken = {name for names in self.members for name in names}
         groups: dict[tuple, list] = {}
-        for name, (_, dtype) in short.items():
-            groups.setdefault((name in device, -dtype.itemsize, dtype.name), []).append(name)
-        for key in sorted(groups):  # the host's first
-            names = groups[key]
-            size, start = sum(sizes[name] for name in names), 0
-            is_on_host = names[0] not in device
-            common = np.empty(size, shapes[names[0]][1]) if is_on_host else arrays.zeros(size, device[names[0]])
-            for name in names:
-                self.arrays[name] = common[start : start + sizes[name]].reshape(shapes[name][0])
-                start += sizes[name]
-            self._common.append(common)
+        for name, (_, dtype) in shapes.items():
+            if name not in self._own and name not in taken:
+                groups.setdefault((name in device, -dtype.itemsize, dtype.name), []).append(name)
+        self.members += [groups[key] for key in sorted(groups)]  # the host's first
+        self.members += [[name] for name in self._large if name not in taken]
+        self._common = {
+            position: self._joined(names, shapes, sizes, device)
+            for position, names in enumerate(self.members)
+            if names[0] not in self._own
+        }
+
+    def _joined(self, names: list, shapes: Mapping, sizes: Mapping, device: Mapping) -> np.ndarray:
+        """A buffer for some arrays, which become views of it."""
+        size, start = sum(sizes[name] for name in names), 0
+        is_on_host = names[0] not in device
+        common = np.empty(size, shapes[names[0]][1]) if is_on_host else arrays.zeros(size, device[names[0]])
+        for name in names:
+            self.arrays[name] = common[start : start + sizes[name]].reshape(shapes[name][0])
+            start += sizes[name]
+        return common
 
     @property
     def segments(self) -> list[np.ndarray]:
         """All elements, as arrays (n,) that share their memory with `arrays`; the first one is not on a device."""
-        return [*self._common, *(self.arrays[name].reshape(-1) for name in self._large)]
+        return [self.segment(position) for position in range(len(self.members))]
+
+    def segment(self, position: int) -> np.ndarray:
+        """One of the `segments`."""
+        common = self._common.get(position)
+        return self.arrays[self.members[position][0]].reshape(-1) if common is None else common
 
     def put(self, name: Any, value: np.ndarray, is_new: bool = False) -> None:
         """Set an array to a value; if this is a new array that nobody else keeps, a long one takes its place.
@@ -73,6 +92,21 @@ class Flat:
         """Add the arrays of another one of the same shapes."""
         for mine, given in zip(self.segments, other.segments, strict=True):
             add_scaled(mine, given, 1)
+
+
+def _buckets(early: Iterable[Any], shapes: Mapping, sizes: Mapping) -> list[list]:
+    """Names that share a buffer, in the order of the last ones: long arrays by themselves, short ones if enough."""
+    found: list[list] = []
+    filling: dict[np.dtype, list] = {}
+    for name in early:
+        dtype = shapes[name][1]
+        if sizes[name] * dtype.itemsize >= _LARGE:
+            found.append([name])
+            continue
+        filling.setdefault(dtype, []).append(name)
+        if sum(sizes[one] for one in filling[dtype]) * dtype.itemsize >= _LARGE:
+            found.append(filling.pop(dtype))
+    return found
 
 
 @np.errstate(all="ignore")

@@ -11,6 +11,7 @@ from fastnn.kernels.dispatch import validation
 from .communicator import Communicator, Single
 
 _DATA, _MESSAGE = 23_101, 23_102  # tags
+_given_up: list[list[Any]] = []  # requests of transfers that ended in the middle: MPI may still write into their arrays
 
 
 class MPICommunicator(Communicator):
@@ -24,15 +25,24 @@ class MPICommunicator(Communicator):
         self._comm, self._mpi = comm, MPI
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self.node = platform.node()
+        self._under_way: list[list[Any]] = []
         self._told: list[tuple[Any, np.ndarray]] = []  # requests, and their buffers until these are sent
 
     def exchange(self, sent: np.ndarray, received: np.ndarray, partner: int) -> Callable[[], bool]:
         requests = [self._comm.Irecv(received, partner, _DATA), self._comm.Isend(sent, partner, _DATA)]
+        self._under_way.append(requests)
 
         def is_done() -> bool:
-            return self._mpi.Request.Testall(requests)
+            is_over = self._mpi.Request.Testall(requests)
+            if is_over:
+                self._under_way = [others for others in self._under_way if others is not requests]
+            return is_over
 
         return is_done
+
+    def abandon(self) -> None:
+        _given_up.extend(self._under_way)
+        self._under_way = []
 
     def tell(self, message: bytes, rank: int) -> None:
         self._told = [(request, buffer) for request, buffer in self._told if not request.Test()]

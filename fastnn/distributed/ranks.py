@@ -50,16 +50,15 @@ class Ranks:
 
     def exchange(self, sent: Any, received: Any, partner: int) -> None:
         """Send an array to a rank and receive one from it."""
-        self._wait(lambda: self.comm.exchange(_bytes(sent), _bytes(received), partner))
+        self.wait(self.begin(sent, received, partner))
 
-    def allreduce(self, array: Any) -> None:
-        """Replace a device array by its sum over all ranks, added in any order."""
-        self._wait(lambda: self.comm.allreduce(array))
+    def begin(self, sent: Any, received: Any, partner: int) -> Callable[[], bool]:
+        """Begin to send an array to a rank and to receive one from it; see `Communicator.exchange`."""
+        return self.comm.exchange(_bytes(sent), _bytes(received), partner)
 
-    def _wait(self, begin: Callable[[], Callable[[], bool]]) -> None:
-        """Begin a transfer, and wait until it is done."""
+    def wait(self, is_done: Callable[[], bool]) -> None:
+        """Wait until a transfer is done."""
         began = time.perf_counter()
-        is_done = begin()
         due, told = began + _PATIENCE, False
         while not is_done():
             now = time.perf_counter()

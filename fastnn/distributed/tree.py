@@ -5,9 +5,12 @@ neighbouring subtrees exchange halves of what they hold, and each adds the half 
 exchange the sums. So a rank sends less than twice the buffer, on however many ranks. Addition commutes, so that both
 partners get the same bits. MPI's own reductions may add in another order; so may the all-reduce of a communicator that
 is not deterministic, which adds arrays in GPU memory over ranks instead.
+
+Of a rank's shards, the last one completes the sums. Arrays that it completes first can travel while it is computed.
 """
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,57 +26,73 @@ _SHORT = 1 << 10  # elements that are sent whole, because messages would be too 
 class Tree:
     """The mean over `shards` buffers, each of which one of the ranks fills.
 
-    shapes, device: of the buffers (see `Flat`)
+    shapes, device, early: of the buffers (see `Flat`)
     sent: bytes that this rank has sent, without all-reduces
+    is_cut: whether some arrays are early: those of a small network travel together
+    hides: whether early arrays are sent while the last buffer is being filled; else all are sent afterwards
     """
 
     def __init__(
-        self, ranks: Ranks, shards: int, shapes: Mapping[Any, Any], device: Mapping[Any, Any] | None = None
+        self,
+        ranks: Ranks,
+        shards: int,
+        shapes: Mapping[Any, Any],
+        device: Mapping[Any, Any] | None = None,
+        early: Sequence[Any] = (),
     ) -> None:
         self._ranks, self._shards = ranks, shards
         self.own = shards // ranks.size  # number of shards of this rank
-        self._free = [Flat(shapes, device) for _ in range(self.own.bit_length())]
-        self._received = [arrays.empty_like(segment) for segment in self._free[0].segments]
+        self._buffers = [Flat(shapes, device, early) for _ in range(self.own.bit_length())]
+        self._received = [arrays.empty_like(segment) for segment in self._buffers[0].segments]
+        self._members = [frozenset(names) for names in self._buffers[0].members]
         self.sent = 0
+        self.is_cut = not self._members[0].isdisjoint(early)
+        self.hides = self.is_cut and ranks.size > 1
 
-    def mean(self, fill: Callable[[int, Flat], None]) -> Flat:
-        """Call fill(shard, buffer) for the shards of this rank; return the mean over all shards.
+    def mean(self, fill: Callable[[int, Flat, Callable[[Any], None]], None]) -> Flat:
+        """Call fill(shard, buffer, ready) for the shards of this rank; return the mean over all shards.
 
-        The result is overwritten by the next call.
+        Each call may call ready(name) when an array of the buffer is complete. The result is overwritten by the next
+        call of `mean`.
         """
-        flat = self._subtree(self._ranks.rank * self.own, self.own, fill)
-        self._free.append(flat)
-        for segment, received in zip(flat.segments, self._received, strict=True):
-            self._across(segment, received)
-        return flat
+        free = list(self._buffers)
+        sums: list[Flat] = []  # over subtrees, which wait for their neighbours
+        first = self._ranks.rank * self.own
+        for number in range(self.own - 1):
+            flat = free.pop()
+            fill(first + number, flat, lambda name: None)
+            while number & 1:
+                free.append(flat)
+                sums[-1].add(flat)
+                flat, number = sums.pop(), number >> 1
+            sums.append(flat)
+        flat = free.pop()
+        sending = _Sending(self._steps([flat, *reversed(sums)]), self._members)
+        fill(first + self.own - 1, flat, sending.ready if self.hides else lambda name: None)
+        for is_done in sending.rest():
+            self._ranks.wait(is_done)
+        return sums[0] if sums else flat
 
-    def _subtree(self, first: int, count: int, fill: Callable[[int, Flat], None]) -> Flat:
-        """The sum over `count` shards of this rank."""
-        if count == 1:
-            flat = self._free.pop()
-            try:
-                fill(first, flat)
-            except BaseException:
-                self._free.append(flat)
-                raise
-            return flat
-        left = self._subtree(first, count // 2, fill)
-        try:
-            right = self._subtree(first + count // 2, count // 2, fill)
-        except BaseException:
-            self._free.append(left)
-            raise
-        left.add(right)
-        self._free.append(right)
-        return left
+    def _steps(self, sums: list[Flat]) -> Iterator[Callable[[], bool] | int]:
+        """Yield what has to be waited for: the number of a segment to be filled; functions whether a transfer is done.
 
-    def _across(self, segment: np.ndarray, received: np.ndarray) -> None:
+        sums: the last buffer, and the sums over the subtrees to its left, nearest first
+        All ranks send in the order of the segments.
+        """
+        for position, received in enumerate(self._received):
+            yield position
+            segments = [flat.segment(position) for flat in sums]
+            for right, left in itertools.pairwise(segments):
+                add_scaled(left, right, 1)
+            yield from self._across(segments[-1], received)
+
+    def _across(self, segment: np.ndarray, received: np.ndarray) -> Iterator[Callable[[], bool]]:
         """Replace the sum over the shards of this rank by the mean over all shards."""
         partners = self._ranks.partners()
         scale = 1 / self._shards
         is_reduced = bool(partners) and arrays.is_on_device(segment) and not self._ranks.comm.deterministic
         if is_reduced:
-            self._ranks.allreduce(segment)
+            yield self._ranks.comm.allreduce(segment)
         if is_reduced or not partners:
             if scale != 1:
                 segment *= segment.dtype.type(scale)
@@ -87,13 +106,41 @@ class Tree:
             kept, given = (lower, upper) if self._ranks.rank < partner else (upper, lower)
             if is_short:
                 kept = given = slice(0, segment.size)
-            self._exchange(segment[given], received[kept], partner)
+            yield self._exchange(segment[given], received[kept], partner)
             add_scaled(segment[kept], received[kept], scale if partner == partners[-1] else 1)
             levels.append((partner, kept, given))
             start, stop = kept.start, kept.stop
         for partner, kept, given in () if is_short else reversed(levels):
-            self._exchange(segment[kept], segment[given], partner)
+            yield self._exchange(segment[kept], segment[given], partner)
 
-    def _exchange(self, sent: np.ndarray, received: np.ndarray, partner: int) -> None:
-        self._ranks.exchange(sent, received, partner)
+    def _exchange(self, sent: np.ndarray, received: np.ndarray, partner: int) -> Callable[[], bool]:
         self.sent += sent.nbytes
+        return self._ranks.begin(sent, received, partner)
+
+
+class _Sending:
+    """Drives the steps of a tree whenever an array becomes ready, as far as they go without waiting.
+
+    There is no thread for this: a transfer goes on while layers compute, but its next step begins after one of them.
+    """
+
+    def __init__(self, steps: Iterator[Callable[[], bool] | int], members: list[frozenset]) -> None:
+        self._steps, self._members = steps, members
+        self._ready: set[Any] = set()
+        self._waits_for = next(steps, None)
+
+    def ready(self, name: Any) -> None:
+        """Note that an array is complete."""
+        self._ready.add(name)
+        while self._waits_for is not None and self._is_over(self._waits_for):
+            self._waits_for = next(self._steps, None)
+
+    def _is_over(self, step: Callable[[], bool] | int) -> bool:
+        return step() if callable(step) else self._members[step] <= self._ready
+
+    def rest(self) -> Iterator[Callable[[], bool]]:
+        """Yield all other functions to wait for. All arrays are complete now."""
+        while self._waits_for is not None:
+            if callable(self._waits_for):
+                yield self._waits_for
+            self._waits_for = next(self._steps, None)

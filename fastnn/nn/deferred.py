@@ -120,7 +120,11 @@ def affine_loss(module: Any, given: Tensor, out: Tensor, y: Any) -> tuple[Any, d
         return None
     affine = layers[0]._fusion.affine(layers, list(order))
     step = None if affine is None else affine.step(first.data, y, first.requires_grad)
-    return None if step is None else (step[0], {order[name]: one for name, one in step[1].items()}, first, step[2])
+    if step is None:
+        return None
+    last_first = (one for layer in reversed(layers) for one in layer._tensors().values())
+    names = {one: name for name, one in order.items()}
+    return step[0], {one: step[1][names[one]] for one in last_first}, first, step[2]
 
 
 def forget() -> None:

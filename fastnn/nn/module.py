@@ -15,7 +15,7 @@ from fastnn.kernels import l2, to_device, to_numpy
 from fastnn.kernels.dispatch import arrays, signatures, validation
 from fastnn.layers import softmax_loss
 
-from . import saving, table
+from . import early, saving, table
 from .attributes import AttributeArrays
 from .hierarchy import Hierarchy, delete_attribute, set_attribute
 from .named_arrays import all_fitting
@@ -161,7 +161,10 @@ class Module(Hierarchy):
         if y is None:
             with eval_mode():
                 return self(X)
+        taking = early.receiver(self)
         loss, grads = self._passes(X, y)
+        if taking is not None:
+            return loss + taking.finish(grads), grads
         if self.reg:
             names = self._penalized()
             weights = [self.params[name] for name in names]

@@ -4,7 +4,7 @@ The modules are those whose class does not define `backward`; `Module` calls the
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from fastnn import arguments
 from fastnn.autograd import Tensor, enable_grad, no_grad, tape, tensor
 from fastnn.kernels.dispatch import arrays, validation
 
-from . import deferred
+from . import deferred, early
 
 # ---- calls ----
 
@@ -106,7 +106,8 @@ def passes(module: Any, x: Any, y: Any) -> tuple[Any, dict[str, Any]]:
         return loss, backward(module, dscores, cache, False)[1]
     loss, leaves, first, dx = found
     if dx is not None:
-        tape.run(first.grad_fn, dx, False, leaves)
+        take = _taking(module, early.receiver_of_layers(module, type(module).backward))
+        tape.run(first.grad_fn, dx, False, leaves, take)
     return loss, {name: _gradient(leaves, one) for name, one in module._tensors().items()}
 
 
@@ -146,9 +147,23 @@ def backward(module: Any, dout: Any, cache: Any, need_dx: bool) -> tuple[Any, di
     if out.requires_grad:
         dout = arrays.on_same_device(validation.array("backward", "dout", dout), out.data)
         validation.shape("backward", "dout", dout, out.shape)
-        found = tape.run(out if out.is_leaf else out.grad_fn, dout.astype(out.dtype, copy=False), False)
+        root, taking = out if out.is_leaf else out.grad_fn, early.receiver_of_layers(module, type(module).backward)
+        found = tape.run(root, dout.astype(out.dtype, copy=False), False, done=_taking(module, taking))
     grads = {name: _gradient(found, one) for name, one in module._tensors().items()}
     return arrays.on_same_device(_gradient(found, given), like) if need_dx else None, grads
+
+
+def _taking(module: Any, taking: early.Receiver | None) -> Callable[[Any, Any], None] | None:
+    """What to do with the gradient of a leaf as soon as it is complete."""
+    if taking is None:
+        return None
+    names = {id(one): name for name, one in module._tensors().items()}
+
+    def take(leaf: Any, gradient: Any) -> None:
+        if id(leaf) in names:
+            taking.receive({names[id(leaf)]: gradient})
+
+    return take
 
 
 def _gradient(found: dict[Any, Any], leaf: Tensor) -> Any:

@@ -9,6 +9,7 @@ from fastnn import arguments
 from fastnn.kernels.dispatch import validation
 from fastnn.layers import softmax_loss
 
+from . import early
 from .affine_chain import AffineChain, chain_of
 from .container import Container, explicit, numbered, run
 from .fused import Step, fuse
@@ -71,10 +72,14 @@ class Sequential(Container):
 
     def _backward(self, dx: Any, caches: Sequence[Any], need_dx: bool, grads: dict[str, np.ndarray]) -> Any:
         """Return the gradient of the input of the steps that have these caches; add those of their parameters."""
+        taking = early.receiver_of_layers(self, Sequential.backward)
         for index in reversed(range(0 if need_dx else self._first, len(caches))):
             _, module, names = self._steps[index]
             dx, own = module.backward(dx, caches[index], need_dx or index > self._first)
-            grads.update({self._names[names[key]]: gradient for key, gradient in own.items()})
+            named = {self._names[names[key]]: gradient for key, gradient in own.items()}
+            grads.update(named)
+            if taking is not None:
+                taking.receive(named, dx)
         return dx
 
     def _affine_end(self) -> tuple[AffineChain | None, int]:
@@ -100,6 +105,9 @@ class Sequential(Container):
             grads: dict[str, np.ndarray] = {}
         else:
             loss, grads, dx = found
+            if (taking := early.receiver_of_layers(self, Sequential.backward)) is not None:
+                for step in reversed(self._steps[head:]):
+                    taking.receive({name: grads[name] for name in map(self._names.__getitem__, step.names.values())})
         if caches:
             self._backward(dx, caches, False, grads)
             grads = {name: grads[name] for name in self.params}

@@ -32,7 +32,7 @@ def mean(comm, shards, deterministic=True):
     device = {name: fake_cupy.zeros(*SHAPES[name]) for name in ON_DEVICE}
     tree = Tree(Ranks(comm), shards, SHAPES, device)
 
-    def fill(shard, flat):
+    def fill(shard, flat, ready):
         for name, value in values(shard).items():
             flat.put(name, fake_cupy.asarray(value) if name in device else value)
 

@@ -15,7 +15,7 @@ from fastnn.distributed.tree import Tree
 def mean(comm, shards, repeats=2):
     tree = Tree(Ranks(comm), shards, SHAPES)
 
-    def fill(is_new, shard, flat):
+    def fill(is_new, shard, flat, ready):
         for name, value in values(shard).items():
             flat.put(name, value, is_new)
 
@@ -44,7 +44,7 @@ def test_a_rank_sends_less_than_twice_the_buffer(size, share):
 def test_a_shard_that_raises_leaves_the_tree_usable():
     calls = []
 
-    def fill(shard, flat):
+    def fill(shard, flat, ready):
         calls.append(shard)
         if len(calls) == 3:
             raise ZeroDivisionError
@@ -98,7 +98,7 @@ def test_numbers_that_are_not_finite_are_added_in_silence(length):
     """The Solver explains them; `scale` is 1 on all levels but the last."""
 
     def work(comm):
-        def fill(shard, flat):
+        def fill(shard, flat, ready):
             flat.put("W", np.full(length, [np.inf, -np.inf, 3e38, 3e38][shard], np.float32))
 
         return Tree(Ranks(comm), 4, {"W": ((length,), np.dtype(np.float32))}).mean(fill).arrays["W"]
