@@ -4,11 +4,11 @@
     python benchmarks/bench_distributed.py --json FILE        also the figures, "-" for stdout
     python benchmarks/bench_distributed.py --only residual    one network
 
-All processes of a network are started at once, and take turns: each times a block of steps while the others sleep. The
-gradients of ranks travel after the backward pass; "waits" is the part of a step that rank 0 waits for other ranks and
-their data, so that hiding communication behind the backward pass could gain no more than that. Weak scaling: two ranks
-with twice the batch, over one process of one thread. DDP (gloo) hides its communication, and its two processes use one
-thread each and fused optimisers.
+All processes of a network are started at once, and take turns: each times a block of steps while the others sleep.
+"Waits" is the part of a step that rank 0 waits for other ranks and their data. Gradients travel while the backward pass
+goes on, or all of them after it in "sent afterwards", as those of a network of less than a megabyte always do. Weak
+scaling: two ranks with twice the batch, over one process of one thread. DDP (gloo) hides its communication too, and its
+two processes use one thread each and fused optimisers.
 
 The last table is a model, not a measurement: of more nodes like this machine, on faster or slower networks.
 """
@@ -40,16 +40,17 @@ NETWORKS = {  # images in a batch, steps in a block
     "(conv-bn-relu-pool) x 3, no penalty": (64, 10),
 }
 ONE, STRONG, WEAK, THREADS, DDP = "one thread", "two ranks", "two ranks, weak", "two threads", "DDP"
+AFTER = "sent afterwards"  # by two ranks
 WORKER = Path(__file__).with_name("distributed_worker.py")
 MPIEXEC = Path(sysconfig.get_path("scripts"), "mpiexec")
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 # of the model
 NODES, GIGABITS, LATENCY = (4, 8, 16, 32, 64), (10, 25, 100), 20e-6
-BACKWARD, BUCKET = 2 / 3, 4 * 2**20  # part of a step during which gradients appear; bytes of a bucket
+BACKWARD, BUCKET = 2 / 3, 2**20  # part of a step during which gradients appear; bytes of a bucket
 
 
-def commands(network: str, images: int, steps: int, folder: Path) -> dict[str, list[tuple[list[str], int]]]:
-    """The processes of each worker: their commands, and their threads."""
+def commands(network: str, images: int, steps: int, size: int, folder: Path) -> dict[str, list[tuple[list[str], int]]]:
+    """The processes of each worker: their commands, and their threads. size: bytes of the parameters"""
 
     def command(kind: str, name: str, count: int, *more: str) -> list[str]:
         options = ["--name", name, "--images", str(count), "--steps", str(steps), *more]
@@ -60,20 +61,25 @@ def commands(network: str, images: int, steps: int, folder: Path) -> dict[str, l
         THREADS: [(command("fastnn", THREADS, images), 2)],
         ONE: [(command("fastnn", ONE, images), 1)],
         STRONG: [([*ranks, *command("ranks", STRONG, images)], 1)],
+        AFTER: [([*ranks, *command("ranks", AFTER, images, "--afterwards")], 1)],
         WEAK: [([*ranks, *command("ranks", WEAK, 2 * images)], 1)],
     }
+    if size < BUCKET:
+        del found[AFTER]
     if HAS_TORCH:
         found[DDP] = [(command("torch", DDP, images, "--rank", str(rank), "--size", "2"), 1) for rank in range(2)]
     return found
 
 
 @contextlib.contextmanager
-def workers(network: str, images: int, steps: int, folder: Path) -> Iterator[dict[str, list[subprocess.Popen]]]:
+def workers(
+    network: str, images: int, steps: int, size: int, folder: Path
+) -> Iterator[dict[str, list[subprocess.Popen]]]:
     """Start all workers of a network; end them after the block."""
     answer(folder / "turn", ["nobody", 0])
     started = {}
     try:
-        for name, processes in commands(network, images, steps, folder).items():
+        for name, processes in commands(network, images, steps, size, folder).items():
             started[name] = [
                 subprocess.Popen(
                     command,
@@ -96,16 +102,17 @@ def workers(network: str, images: int, steps: int, folder: Path) -> Iterator[dic
 def measure(network: str, images: int, steps: int, rounds: int) -> dict[str, Any]:
     """Time blocks of all workers in turns; return medians of seconds, waiting and bytes sent per step."""
     blocks: dict[str, list[dict[str, float]]] = {}
-    with tempfile.TemporaryDirectory() as made, workers(network, images, steps, Path(made)) as started:
+    params = network_of(network, images).build(np.random.default_rng(0)).params
+    size = sum(value.nbytes for value in params.values())
+    with tempfile.TemporaryDirectory() as made, workers(network, images, steps, size, Path(made)) as started:
         for turn in range(-1, rounds):  # the first is not counted
             for name, processes in started.items():
                 block = block_of(Path(made), name, turn, processes)
                 blocks.setdefault(name, []).append(block)
-    params = network_of(network, images).build(np.random.default_rng(0)).params
     return {
         "network": network,
         "images": images,
-        "parameter_bytes": sum(value.nbytes for value in params.values()),
+        "parameter_bytes": size,
         "workers": {
             name: {key: statistics.median(block[key] for block in found[1:]) for key in found[0]}
             | {"fastest": min(block["fastest"] for block in found[1:])}
@@ -115,7 +122,7 @@ def measure(network: str, images: int, steps: int, rounds: int) -> dict[str, Any
             f"{first} / {second}": statistics.median(
                 a["seconds"] / b["seconds"] for a, b in zip(blocks[first][1:], blocks[second][1:], strict=True)
             )
-            for first, second in ((STRONG, THREADS), (STRONG, DDP), (ONE, STRONG), (WEAK, ONE))
+            for first, second in ((STRONG, THREADS), (STRONG, DDP), (STRONG, AFTER), (ONE, STRONG), (WEAK, ONE))
             if first in blocks and second in blocks
         },
     }
@@ -144,6 +151,7 @@ def table(result: dict[str, Any]) -> str:
     texts = {
         f"{STRONG} / {THREADS}": "two ranks over one process of two threads",
         f"{STRONG} / {DDP}": "two ranks over PyTorch's DDP",
+        f"{STRONG} / {AFTER}": "two ranks over the same that send all gradients after the backward pass",
         f"{ONE} / {STRONG}": "strong scaling: one thread over two ranks (at best 2)",
         f"{WEAK} / {ONE}": "weak scaling: two ranks, twice the batch, over one thread (at best 1)",
     }

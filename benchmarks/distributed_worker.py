@@ -29,8 +29,13 @@ def network_of(name: str, images: int) -> Network:
 
 
 @contextlib.contextmanager
-def fastnn_step(network: Network, comm: Any = None, size: int = 1) -> Iterator[tuple[Callable, Callable, Callable]]:
-    """Yield a step, a barrier, and a function that returns the seconds of waiting and the bytes sent so far."""
+def fastnn_step(
+    network: Network, comm: Any = None, size: int = 1, afterwards: bool = False
+) -> Iterator[tuple[Callable, Callable, Callable]]:
+    """Yield a step, a barrier, and a function that returns the seconds of waiting and the bytes sent so far.
+
+    afterwards: send all gradients after the backward pass
+    """
     from fastnn.distributed import data_parallel
 
     step = solver_step(network, noise(network), comm=comm, shards=size)
@@ -41,6 +46,8 @@ def fastnn_step(network: Network, comm: Any = None, size: int = 1) -> Iterator[t
             yield step, lambda: None, lambda: (0.0, 0)
         else:
             ranks = parallel.ranks
+            step()
+            parallel._tree.hides &= not afterwards
             yield step, lambda: ranks.gather(None), lambda: (ranks.waited, parallel._tree.sent)
 
 
@@ -103,6 +110,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True, help="in a block")
     parser.add_argument("--rank", type=int, default=0)
     parser.add_argument("--size", type=int, default=1)
+    parser.add_argument("--afterwards", action="store_true", help="ranks send gradients after the backward pass")
     given = parser.parse_args()
     network = network_of(given.network, given.images)
     rank, size = given.rank, given.size
@@ -115,7 +123,7 @@ def main() -> None:
 
         comm = MPICommunicator(MPI.COMM_WORLD)
         rank, size = comm.rank, comm.size
-        work = fastnn_step(network, comm, size)
+        work = fastnn_step(network, comm, size, given.afterwards)
     else:
         work = fastnn_step(network)
     np.random.seed(0)

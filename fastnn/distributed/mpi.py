@@ -17,7 +17,7 @@ _given_up: list[list[Any]] = []  # requests of transfers that ended in the middl
 class MPICommunicator(Communicator):
     """The ranks of a communicator of mpi4py."""
 
-    grace = 1.5
+    grace = 2.5
 
     def __init__(self, comm: Any) -> None:
         from mpi4py import MPI

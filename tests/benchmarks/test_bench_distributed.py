@@ -30,6 +30,15 @@ def test_all_workers_take_turns():
     json.dumps(result)
 
 
+def test_a_network_of_a_megabyte_is_timed_with_its_communication_hidden_and_not(tmp_path):
+    size = bench_distributed.BUCKET
+    small = bench_distributed.commands(NETWORK, 4, 1, size - 1, tmp_path)
+    large = bench_distributed.commands(NETWORK, 4, 1, size, tmp_path)
+    assert set(large) - set(small) == {bench_distributed.AFTER}
+    ((command, threads),) = large[bench_distributed.AFTER]
+    assert ("--afterwards" in command, threads) == (True, 1)
+
+
 def test_a_worker_that_ends_is_an_error(monkeypatch):
     ends = {bench_distributed.ONE: [([sys.executable, "-c", "raise SystemExit(3)"], 1)]}
     monkeypatch.setattr(bench_distributed, "commands", lambda *arguments: ends)
@@ -42,9 +51,9 @@ def test_the_model(hidden):
     """100 MB on 10 Gb/s: there and back in 2 * 3/4 * 0.08 s on four nodes, and two levels of two messages."""
     travel = 1.5 * 0.08 + 4 * 20e-6
     if hidden:
-        expected = 1 + travel / 24  # the last of 24 buckets
+        expected = 1 + travel / 96  # the last of 96 buckets
         assert bench_distributed.modelled(1.0, 1e8, 4, 10, True) == pytest.approx(expected)
         slow = bench_distributed.modelled(0.03, 1e8, 4, 10, True)
-        assert slow == pytest.approx(0.03 + travel + 23 * 4 * 20e-6 - 0.02)
+        assert slow == pytest.approx(0.03 + travel + 95 * 4 * 20e-6 - 0.02)
     else:
         assert bench_distributed.modelled(1.0, 1e8, 4, 10, False) == pytest.approx(1 + travel)

@@ -57,7 +57,7 @@ class Twice(nn.Module):
 
 
 class Passing(nn.Module):
-    """A layer, for two images, whose gradient of its parameter shares memory with that of its input."""
+    """A layer, for two images, whose gradient of its parameter is that of its input, too."""
 
     def __init__(self):
         super().__init__(shift=np.zeros((2, 72), np.float32))
@@ -66,7 +66,7 @@ class Passing(nn.Module):
         return x + self.params["shift"] if len(x) == 2 else x, None  # evaluations have more
 
     def backward(self, dout, cache, need_dx=True):
-        return dout, {"shift": dout[:]}
+        return dout, {"shift": dout}
 
 
 class Doubling(nn.Sequential):
@@ -88,7 +88,7 @@ class Halving(nn.Sequential):
 LAYERS = {
     "layers": lambda: (nn.Flatten(), nn.Linear(72, 30, seed=1), nn.Tanh(), nn.Linear(30, 3, seed=2)),
     "affine": lambda: (nn.Linear(72, 30, seed=1), nn.ReLU(), nn.Linear(30, 3, seed=2)),
-    "passing": lambda: (nn.Flatten(), nn.Linear(72, 72, seed=3), Passing(), nn.Linear(72, 3, seed=2)),
+    "passing": lambda: (nn.Flatten(), nn.Linear(72, 72, seed=3), Passing(), nn.Tanh(), nn.Linear(72, 3, seed=2)),
 }
 MODELS = {
     "everything": (network, True),
