@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels.augment.rows import take
 from fastnn.kernels.dispatch import arrays, validation
 
 
@@ -30,7 +29,7 @@ def rows(array: Any, positions: Any) -> np.ndarray:
     Each of these rows is read once from a data set in a file, in ascending order.
     """
     if isinstance(array, np.ndarray):
-        return take(array, positions)
+        return array[positions]
     if isinstance(positions, slice):
         return _read(array, positions)
     if arrays.is_on_device(array):

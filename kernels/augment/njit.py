@@ -60,14 +60,3 @@ def augment_images(x, top, left, flip, hole_top, hole_left, hole_size):
     numbers = top, left, flip, hole_top, hole_left, hole_size
     _augment(x.shape[0] * x.shape[1], x.shape, x.reshape(-1), *numbers, out.reshape(-1))
     return out
-
-
-@threads.parallel(grain=8, parts=2)
-def _rows(start, stop, source, positions, width, out):
-    for n in range(start, stop):
-        _copy(source, positions[n] * width, out, n * width, width)
-
-
-def _take_rows(source, positions, out):
-    """Copy the rows at `positions` of `source` to `out`: flat arrays of bytes; see `rows`."""
-    _rows(len(positions), source, positions, out.size // len(positions), out)
