@@ -2,6 +2,7 @@
 
 import functools
 import os
+import platform
 import signal
 import textwrap
 
@@ -49,6 +50,9 @@ SLOW = (
 
 def pytest_configure(config):
     config.option.loadscopereorder = False  # pytest-xdist would begin with the files of most tests
+    if platform.machine() in ("aarch64", "arm64"):  # OpenBLAS's SVE products also compute with unused lanes of a vector
+        flags = "(divide by zero|overflow|invalid value) encountered in matmul"
+        config.addinivalue_line("filterwarnings", f"ignore:{flags}:RuntimeWarning")
 
 
 def pytest_collection_modifyitems(config, items):

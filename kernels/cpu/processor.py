@@ -5,19 +5,25 @@ import platform
 import subprocess
 from pathlib import Path
 
+CPUINFO = Path("/proc/cpuinfo")  # on Linux
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _SYSCTL = {"L1": "hw.l1dcachesize", "L2": "hw.l2cachesize", "L3": "hw.l3cachesize"}
 
 
 def name() -> str:
-    """Return the model name of the processor."""
+    """Return the model name of the processor; on ARM the board's, or the numbers of implementer and part."""
+    found: dict[str, str] = {}
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith(("model name", "Model")):
-                return line.partition(":")[2].strip()
+        for line in CPUINFO.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            found.setdefault(key.strip(), value.strip())
     except OSError:  # not Linux
         pass
+    if name := found.get("model name") or found.get("Model"):
+        return name
+    if "CPU part" in found:
+        return f"ARM implementer {found.get('CPU implementer')}, part {found['CPU part']}"
     if platform.system() == "Darwin":
         return output("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor()
     return platform.processor() or platform.machine()
