@@ -17,6 +17,7 @@ from fastnn.benchmarking import cases as benchmarks
 from fastnn.classifiers import LinearSVM, Softmax
 from fastnn.classifiers.cnn import ThreeLayerConvNet
 from fastnn.classifiers.fc_net import FullyConnectedNet, TwoLayerNet
+from fastnn.data_utils.rows import rows as rows_of
 from fastnn.kernels import OPERATIONS
 from fastnn.kernels.dispatch import signatures
 from fastnn.solver import Solver
@@ -39,6 +40,7 @@ def steps(dtype: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     labels = np.zeros(len(rows), np.int64)
     yield "classifiers", functools.partial(_run_classifiers, rows, labels)
     yield "update rules", functools.partial(_run_updates, rows, labels)
+    yield "batches", functools.partial(rows_of, np.ones((2, 1 << 16), dtype), np.zeros(2, np.int64))
     yield "networks", functools.partial(_run_networks, images, labels[: len(images)])
 
 

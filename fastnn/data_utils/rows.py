@@ -29,7 +29,7 @@ def rows(array: Any, positions: Any) -> np.ndarray:
     Each of these rows is read once from a data set in a file, in ascending order.
     """
     if isinstance(array, np.ndarray):
-        return array[positions]
+        return arrays.take(array, positions)
     if isinstance(positions, slice):
         return _read(array, positions)
     if arrays.is_on_device(array):

@@ -123,6 +123,20 @@ def use_num_threads(count: int) -> Iterator[None]:
         _limit = before
 
 
+@contextlib.contextmanager
+def skip_parallel_loops() -> Iterator[None]:
+    """Compute no part of loops that have several parts, inside a `with` block: what is left is the serial time.
+
+    For measurements: the results of all kernels are undefined. Loops too short to be cut are computed.
+    """
+    global _limit
+    before, _limit = get_num_threads(), 0  # then `parts` is 0
+    try:
+        yield
+    finally:
+        _limit = before
+
+
 def _slots(count: int) -> np.ndarray:
     """Return the slot addresses of at most `count` workers; start missing workers and wake sleeping ones."""
     if len(_workers) < min(count, _most):

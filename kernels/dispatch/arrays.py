@@ -170,6 +170,10 @@ def take(array: Any, rows: np.ndarray) -> Any:
     """Return the rows of an array with these indices."""
     if is_on_device(array):
         return _take(array, on_same_device(rows, array))
+    if isinstance(rows, np.ndarray) and active.name() == "njit":
+        from ..cpu import gather
+
+        return gather.take(array, rows)
     return array[rows]
 
 

@@ -14,6 +14,7 @@ from ..cpu.simd.tiles import dot_tile, outer_tile
 
 CHUNKS = 16  # maximum chunks of images
 ROWS = 32  # images of a block: 393 KB for 3073 float32 features
+STEPS = 16  # minimum vectors of features of a part of the packing
 FEATURES = 256  # features that are transposed back to (D, K) at a time
 
 U = np.uintp  # unsigned indices need no wrap-around of negative ones, so loops vectorise
@@ -43,10 +44,21 @@ def _loss(W, X, y, reg, hinge):
 def _packed(W, rows, vectors, lanes):
     """Pack the classes as rows of `dot_tile`: (tiles, D // lanes, rows, lanes), padded with zeros."""
     D, K = W.shape
-    steps, tiles = D // lanes, -(-K // rows)
-    classes = np.zeros((tiles * rows, steps * lanes), W.dtype)
-    classes[:K] = W[: steps * lanes].T
-    return np.ascontiguousarray(classes.reshape(tiles, rows, steps, lanes).transpose(0, 2, 1, 3))
+    packed = np.empty((-(-K // rows), D // lanes, rows, lanes), W.dtype)
+    _pack(packed.shape[1], W, packed)
+    return packed
+
+
+@threads.parallel(grain=STEPS)
+def _pack(start, stop, W, packed):
+    zero, K = W.dtype.type(0), W.shape[1]
+    tiles, _, rows, lanes = packed.shape
+    for tile in range(tiles):
+        for step in range(start, stop):
+            for row in range(rows):
+                k = tile * rows + row
+                for lane in range(lanes):
+                    packed[tile, step, row, lane] = W[step * lanes + lane, k] if k < K else zero
 
 
 @threads.parallel(grain=1)

@@ -117,7 +117,10 @@ def _step(slots, table, x, y, dx, scratch, softmax_parts):
         elif is_dw:
             if number == layers:
                 status, loss = _loss(slots, softmax_parts, outputs, y, gradient)
-            matmul._pass(gradient, outputs, row[RELU] != 0, gradient, _matrix(row[DB], 1, M_, zero).reshape(M_))
+            parts, db = row[DW_PLAN + matmul.PASSES], _matrix(row[DB], 1, M_, zero).reshape(M_)
+            status |= matmul.passed_gradient(
+                _helpers(slots, parts), M_, parts, gradient, outputs, row[RELU] != 0, gradient, db
+            )
             plan, left, right, result = DW_PLAN, inputs, gradient, _matrix(row[DW], D_, M_, zero)
         else:
             plan, left, right, result = DX_PLAN, gradient, w, _matrix(din, N, D_, zero)

@@ -14,7 +14,7 @@ from .pool2x2 import narrow
 from .tiles import next_vectors, outer_tile
 
 TASKS = 8  # minimum number of tasks, for load balance
-LARGE = 1 << 14  # elements of filters that several threads pack
+LARGE = 1 << 13  # elements of filters that several threads pack
 NO_INDEX = np.empty((0, 0, 0, 0), np.uint8)
 
 

@@ -50,7 +50,9 @@ def gradients(dout, x, w, need_dx, mask=None):
     """Return dx (or None), dw and db; the gradient is 0 where `mask`, the output of a ReLU, is not positive."""
     no_bias, db = np.empty(0, x.dtype), np.empty(dout.shape[1], x.dtype)
     passed = dout if mask is None else np.empty_like(dout)
-    _pass(dout, passed if mask is None else mask, mask is not None, passed, db)
+    given = dout, passed if mask is None else mask, mask is not None, passed, db
+    if passed_gradient(*threads.split(db.size, _columns(len(dout))), *given):
+        raise MemoryError(f"{__name__}: gradients ran out of memory; use smaller batches")
     dx = np.empty_like(x) if need_dx else None
     dw = np.empty_like(w)
     _multiply(x, True, passed, False, no_bias, dw, False)
@@ -73,10 +75,10 @@ def _multiply(a, a_turned, b, b_turned, bias, out, relu):
         raise MemoryError(f"{__name__}: multiply ran out of memory; use smaller batches")
 
 
-# Numbers of a plan: the form of the product, the blocks and chunks, the tasks, the parts of the two loops, and the
-# elements of scratch memory, then the depth of panels and whether b is read where it is.
-FORM, ROW_BLOCKS, COLUMN_BLOCKS, CHUNKS_OF, TASKS_OF, PARTS, PARTS_OF_SUM, SCRATCH, DEPTH, IN_PLACE = range(10)
-PLAN = 10
+# Numbers of a plan: the form, blocks, chunks and tasks of the product, the parts of its two loops, the elements of scratch
+# memory, the depth of panels, whether b is read where it is, and the parts of `passed_gradient` before dw.
+FORM, ROW_BLOCKS, COLUMN_BLOCKS, CHUNKS_OF, TASKS_OF, PARTS, PARTS_OF_SUM, SCRATCH, DEPTH, IN_PLACE, PASSES = range(11)
+PLAN = 11
 BLOCKS, DOT_PRODUCTS, TRANSPOSED = range(3)
 
 
@@ -86,7 +88,7 @@ def plan_of(rows, columns, count, a_turned, b_turned, dtype, number):
     limits = sizes.of_product(rows, columns, count, a_turned, b_turned, dtype)
     if b_turned and rows <= DOTS and columns >= cpu_info.lanes(dtype):
         tasks = max(1, min(TASKS, rows * columns * count * dtype.itemsize // limits.task))
-        return np.array([DOT_PRODUCTS, 1, 1, 1, tasks, threads.parts(tasks, 1, number), 1, 0, 0, 0])
+        return np.array([DOT_PRODUCTS, 1, 1, 1, tasks, threads.parts(tasks, 1, number), 1, 0, 0, 0, 1])
     is_narrow = a_turned and columns <= NARROW < rows
     height, width = (columns, rows) if is_narrow else (rows, columns)
     grid = _grid(height, width, count, dtype, limits)
@@ -94,8 +96,8 @@ def plan_of(rows, columns, count, a_turned, b_turned, dtype, number):
     tasks, size = int(np.prod(grid)), rows * columns
     parts = threads.parts(tasks, 1, number), threads.parts(size, GRAIN, number)
     scratch = (grid[2] - 1 + is_narrow) * size
-    form = TRANSPOSED if is_narrow else BLOCKS
-    return np.array([form, *grid, tasks, *parts, scratch, limits.depth, in_place])
+    form, passes = TRANSPOSED if is_narrow else BLOCKS, threads.parts(columns, _columns(count), number)
+    return np.array([form, *grid, tasks, *parts, scratch, limits.depth, in_place, passes])
 
 
 @threads.serial
@@ -325,18 +327,24 @@ def _add(start, stop, out, partial, relu):
                 total[i] = zero if total[i] < zero else total[i]
 
 
-@threads.serial
-def _pass(dout, mask, masks, passed, db):
-    """passed = dout where the mask is positive, else 0; db = the sum of its rows."""
-    zero, row = dout.dtype.type(0), db.size * dout.itemsize
-    total = np.zeros(db.size, np.float64)
+def _columns(rows):
+    """Return the minimum columns of a part of `_pass`."""
+    return max(LINE, -(-GRAIN // max(1, rows)))
+
+
+@threads.parallel(grain=LINE)
+def _pass(start, stop, dout, mask, masks, passed, db):
+    """passed = dout where the mask is positive, else 0; db = the sum of its rows; for the columns of a part."""
+    zero, row, first = dout.dtype.type(0), db.size * dout.itemsize, start * dout.itemsize
     if masks:
-        pass_rows(zero, passed.ctypes.data, row, dout.ctypes.data, row, mask.ctypes.data, row, dout.shape[0], db.size)
+        target, source, positive = passed.ctypes.data + first, dout.ctypes.data + first, mask.ctypes.data + first
+        pass_rows(zero, target, row, source, row, positive, row, dout.shape[0], stop - start)
+    total = np.zeros(stop - start, np.float64)
     for n in range(dout.shape[0]):
-        for m in range(db.size):
-            total[m] += passed[n, m]
-    for m in range(db.size):
-        db[m] = total[m]
+        for m in range(start, stop):
+            total[m - start] += passed[n, m]
+    for m in range(start, stop):
+        db[m] = total[m - start]
 
 
-_dot_products, _tasks, _sums = _dots.kernel, _run.kernel, _add.kernel  # type: ignore[attr-defined]
+_dot_products, _tasks, _sums, passed_gradient = _dots.kernel, _run.kernel, _add.kernel, _pass.kernel  # type: ignore[attr-defined]

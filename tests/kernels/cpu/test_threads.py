@@ -39,6 +39,22 @@ def test_every_item_is_computed_once(count, number):
     assert out[count] == 0
 
 
+@compiled
+def test_only_loops_of_several_parts_are_skipped():
+    long, short = np.zeros(11, np.int64), np.zeros(10, np.int64)
+    with threads.use_num_threads(3):
+        with threads.skip_parallel_loops():
+            _add_one(long.size, long)
+            _add_one(short.size, short)
+        assert not long.any() and short.all()
+        assert threads.get_num_threads() == 3
+        with pytest.raises(ZeroDivisionError), threads.skip_parallel_loops():
+            raise ZeroDivisionError
+        assert threads.get_num_threads() == 3
+        _add_one(long.size, long)
+    assert long.all()
+
+
 def test_one_thread_gets_everything_at_once():
     parts = []
     for number in (1, 3):
