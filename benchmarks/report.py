@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import bench_peers
+import bench_threads
 import pictures
 from targets import KINDS, TARGETS, Part, Parts, by_operation, case_ratios, startup, step_ratios
 
@@ -79,7 +80,8 @@ def render(machines: dict[str, Parts]) -> str:
     """The report in Markdown."""
     sections = [INTRODUCTION]
     for parts in machines.values():
-        sections += [_machine(parts), _targets(parts), _overview(parts), _steps(parts), _peers(parts), _startup(parts)]
+        sections += [_machine(parts), _targets(parts), _overview(parts), _steps(parts), _peers(parts)]
+        sections += [_threads(parts), _startup(parts)]
     sections.append(HISTORY_NOTE)
     for parts in machines.values():
         sections += _operations(parts)
@@ -161,6 +163,21 @@ def _peers(parts: Parts) -> str:
         if found:
             lines.append(f"{title} leads at: {'; '.join(ahead)}." if ahead else f"{title} leads nowhere.")
     return "\n".join([lines[0], " ".join(lines[1:]), ""])
+
+
+def _threads(parts: Parts) -> str:
+    if "threads" not in parts:
+        return ""
+    part = parts["threads"]
+    text = (
+        "### Threads\n\nSpeedups over one thread in float32, geometric means over calls of at least 1 ms. *Model*: "
+        "computed, not measured, from the time on one thread, its serial part and the bytes of the arrays, with the "
+        "memory bandwidth of this machine (`bench_threads.py` has the formula). *Serial* is what runs outside of "
+        "parallel loops, with Python and launches, as a share of the time on one thread.\n\n"
+    )
+    copied = ", ".join(f"{digits(value / 1e9)} GB/s on {number}" for number, value in part["bandwidth"].items())
+    lines = [f"Copies in memory: {copied} thread{'s' * (len(part['bandwidth']) > 1)}.", bench_threads.left_out(part)]
+    return text + bench_threads.overview(part) + "\n" + " ".join(filter(None, map(str.strip, lines))) + "\n"
 
 
 def _startup(parts: Parts) -> str:

@@ -2,14 +2,15 @@
 
     python benchmarks/run.py                               everything, less than half an hour on two cores
     python benchmarks/run.py --only steps startup          these parts; results of the others are kept
+    python benchmarks/run.py --only threads --threads 1,2,4       speedups on these numbers of threads
     python benchmarks/run.py --only operations --cases conv pool       cases whose names contain one of these words
     python benchmarks/run.py --rough --out try.json        quick and rough, to test that everything runs
 
 Each part runs in a separate process: `default` with the default malloc, `tuned` with the settings of
 `fastnn.benchmarking.malloc` and PyTorch's fused optimisers. `peers` are torch.compile, JAX and scikit-learn, by
-`bench_peers.py`, which also says what they need. Values are checked before anything is timed. Results are
-written to results/<machine>.json and, if whole parts were measured, a line of ratios to
-results/history/<machine>.jsonl; `benchmarks/report.py` writes the report.
+`bench_peers.py`, which also says what they need; `threads` is measured by `bench_threads.py`. Operations, steps
+and peers are compared before they are timed. Results are written to results/<machine>.json and, if whole parts were measured, a line of
+ratios to results/history/<machine>.jsonl; `benchmarks/report.py` writes the report.
 Requires PyTorch and an idle machine.
 """
 
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_peers
+import bench_threads
 import targets
 from bench_startup import time_startup
 from networks import STEPS
@@ -38,7 +40,7 @@ from fastnn.benchmarking.cases import CASES
 from fastnn.kernels.cpu import thread_count
 
 FOLDER = Path(__file__).parent / "results"
-SERIES = ("operations", "steps", "peers", "startup")
+SERIES = ("operations", "steps", "peers", "threads", "startup")
 PARTS = (
     "operations float32 default",
     "operations float32 tuned",
@@ -47,6 +49,7 @@ PARTS = (
     "steps default",
     "steps tuned",
     "peers",
+    "threads",
     "startup",
 )
 ACCURATE: dict[str, Any] = {"rounds": 3, "settle": 0.22}
@@ -59,7 +62,8 @@ def main() -> int:
     if (arguments.rough or arguments.part) and not arguments.out:
         parser.error("--rough and --part need --out FILE: their results do not go into the report")
     if arguments.part:
-        measured = measure_part(arguments.part, arguments.cases, ROUGH if arguments.rough else ACCURATE)
+        effort = ROUGH if arguments.rough else ACCURATE
+        measured = measure_part(arguments.part, arguments.cases, effort, arguments.threads)
         arguments.out.write_text(json.dumps(measured), encoding="utf-8")
         return 0
     about = {**machine.describe(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
@@ -86,8 +90,10 @@ def main() -> int:
     return 0
 
 
-def measure_part(part: str, words: list[str], effort: dict[str, Any]) -> dict[str, Any]:
-    """Measure one of `PARTS`, in this process."""
+def measure_part(
+    part: str, words: list[str], effort: dict[str, Any], counts: tuple[int, ...] = bench_threads.COUNTS
+) -> dict[str, Any]:
+    """Measure one of `PARTS`, in this process; `counts` are numbers of threads."""
     series, *kinds = part.split()
     tuned = kinds[-1:] == ["tuned"]
     if series == "startup":
@@ -99,6 +105,12 @@ def measure_part(part: str, words: list[str], effort: dict[str, Any]) -> dict[st
     if series == "peers":
         meant = [network for network in bench_peers.NETWORKS if is_meant(network.name, words)]
         return {"results": [bench_peers.time_peers(network, **effort) for network in meant]}
+    if series == "threads":
+        chosen_cases = [case for case in CASES if is_meant(case.name, words)]
+        settle = {"settle": 0.0} if effort is ROUGH else {}
+        measured = bench_threads.measure_cases(chosen_cases, counts, rounds=effort["rounds"], **settle)
+        print(bench_threads.left_out(measured).strip())
+        return measured
     subject = fastnn.get_backend()
     names = [line.name for line in fastnn.backends() if line.available]
     if tuned:
@@ -124,7 +136,8 @@ def _in_new_process(part: str, arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "measured.json"
         command = [sys.executable, __file__, "--part", part, "--out", str(out)]
-        command += ["--rough"] * arguments.rough + (["--cases", *arguments.cases] if arguments.cases else [])
+        command += ["--threads", ",".join(map(str, arguments.threads)), *["--rough"] * arguments.rough]
+        command += ["--cases", *arguments.cases] if arguments.cases else []
         subprocess.run(command, env=environment, check=True)
         return json.loads(out.read_text(encoding="utf-8"))
 
@@ -185,6 +198,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cases", nargs="+", default=[], metavar="WORD", help="cases whose names contain one of these words"
     )
+    parser.add_argument(
+        "--threads", type=bench_threads.counts, default=bench_threads.COUNTS, metavar="N,N",
+        help="numbers of threads of the part `threads`, default 1,2,4,8,16; more than there are cores are left out",
+    )  # fmt: skip
     parser.add_argument("--rough", action="store_true", help="time each case once, as a test")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write to this file; no report")
     parser.add_argument("--part", choices=PARTS, metavar="PART", help="measure one part in this process, into --out")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import bench_threads
 from networks import TARGETED, Network
 
 from fastnn.benchmarking import summary
@@ -150,6 +151,11 @@ def _steps(
     return values
 
 
+def _serial(parts: Parts) -> dict[str, float]:
+    shares = bench_threads.serial_shares(parts.get("threads", {"results": []}))
+    return {name: 100 * share for name, share in shares.items()}
+
+
 def _cold(parts: Parts) -> dict[str, float]:
     return {"cold": startup(parts)["cold"]} if "cold" in startup(parts) else {}
 
@@ -177,5 +183,6 @@ TARGETS: tuple[Target, ...] = (
     Target("loops / ours: the notebook's convolution", 5000, _over_loops("conv2d", "conv2d 100x3x31x31 ")),
     Target("loops / ours: max pooling", 1000, _over_loops("pool2d", "max_pool2d ")),
     Target("loops / ours: linear losses", 78, _over_loops("linear_losses", "linear_")),
+    Target("serial share of calls of at least 1 ms", 2, _serial, "%", at_most=True),
     Target("compilation of ThreeLayerConvNet", 30, _cold, " s", at_most=True),
 )  # fmt: skip
