@@ -8,9 +8,9 @@
 
 Each part runs in a separate process: `default` with the default malloc, `tuned` with the settings of
 `fastnn.benchmarking.malloc` and PyTorch's fused optimisers. `peers` are torch.compile, JAX and scikit-learn, by
-`bench_peers.py`, which also says what they need; `threads` is measured by `bench_threads.py`. Operations, steps
-and peers are compared before they are timed. Results are written to results/<machine>.json and, if whole parts were measured, a line of
-ratios to results/history/<machine>.jsonl; `benchmarks/report.py` writes the report.
+`bench_peers.py`, which also says what they need; `threads` is measured by `bench_threads.py`. Operations, steps and
+peers are compared before they are timed. Results are written to results/<machine>.json and, if whole parts were
+measured, a line of ratios to results/history/<machine>.jsonl; `benchmarks/report.py` writes the report.
 Requires PyTorch and an idle machine.
 """
 
