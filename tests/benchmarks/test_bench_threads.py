@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("numba", reason="it measures the threads of njit")
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import bench_threads
+import report
 import run
 
 from fastnn.benchmarking.cases import CASES
@@ -56,6 +57,15 @@ def test_tables_of_invented_results():
     assert bench_threads.overview({**part(), "results": []}).splitlines()[2:] == []
     assert bench_threads.left_out(part()) == "Not measured, being more threads than cores: 4.\n\n"
     assert bench_threads.left_out({"left_out": []}) == ""
+
+
+def test_the_report_has_a_section_and_a_target():
+    machine = {"cpu": "CPU", "cores": 2, "vector_features": [], "versions": {}, "commit": "abc", "date": "2026-01-02"}
+    text = report.render({"machine": {"threads": {**part(), "machine": machine}}})
+    assert "### Threads\n" in text and bench_threads.overview(part()) in text
+    left_out = "Not measured, being more threads than cores: 4."
+    assert f"Copies in memory: 10.0 GB/s on 1, 20.0 GB/s on 2 threads. {left_out}\n" in text
+    assert "| serial share of calls of at least 1 ms | at most 2% | 2.00% | case 0.4, forward | met |" in text
 
 
 def test_numbers_of_threads():
