@@ -8,7 +8,7 @@ idle machine.
 
 The serial part of a call is what runs outside of parallel loops: a call in which parallel loops compute nothing takes
 that long (`threads.skip_parallel_loops`). Loops that are too short for several threads count as serial. It is measured
-in processor time of the calling thread, so it holds on a busy machine too; it includes Python and the launches.
+as the least processor time of the calling thread, which a busy machine disturbs little; Python and launches count.
 
 The model of the time on n threads, from the time on one thread, its serial part and the bytes of all arrays:
 
@@ -20,7 +20,6 @@ knows neither that more cores run at a lower clock nor that work is shared uneve
 """
 
 import argparse
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -114,14 +113,14 @@ def _measure(case, direction, call, arguments, measured, wanted, bandwidth, roun
 
 
 def processor_seconds(call: Callable[[], Any], seconds: float) -> float:
-    """The median processor time of the calling thread, of calls for so many seconds, at least three."""
+    """The least processor time of the calling thread, of calls for so many seconds, at least three."""
     call()
     samples, end = [], time.perf_counter() + seconds
     while len(samples) < 3 or time.perf_counter() < end:
         start = time.thread_time()
         call()
         samples.append(time.thread_time() - start)
-    return statistics.median(samples)
+    return min(samples)
 
 
 def moved_bytes(case: Case, direction: str, arguments: dict[str, Any], results: Any) -> int:
