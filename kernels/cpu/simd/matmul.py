@@ -75,7 +75,7 @@ def _multiply(a, a_turned, b, b_turned, bias, out, relu):
         raise MemoryError(f"{__name__}: multiply ran out of memory; use smaller batches")
 
 
-# Numbers of a plan: the form, blocks, chunks and tasks of the product, the parts of its two loops, the elements of scratch
+# Numbers of a plan: form, blocks, chunks and tasks of the product, the parts of its two loops, the elements of scratch
 # memory, the depth of panels, whether b is read where it is, and the parts of `passed_gradient` before dw.
 FORM, ROW_BLOCKS, COLUMN_BLOCKS, CHUNKS_OF, TASKS_OF, PARTS, PARTS_OF_SUM, SCRATCH, DEPTH, IN_PLACE, PASSES = range(11)
 PLAN = 11
