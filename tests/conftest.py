@@ -1,6 +1,7 @@
 """Shared fixtures."""
 
 import functools
+import gc
 import os
 import platform
 import signal
@@ -46,6 +47,17 @@ SLOW = (
     "test_cuda", "test_code_cache", "test_notebook_fully_connected", "test_notebook_convolutional",
     "test_checkpoint_kills", "test_autograd_graphs", "test_mpi",
 )  # fmt: skip
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What collection makes stays to the end of the session: the garbage collector need not visit it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_configure(config):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import AVAILABLE
 from contracts import contract, functions
-from source_files import KERNELS, PACKAGE, SOURCES, imported
+from source_files import KERNELS, PACKAGE, SOURCES, imported, last_name, nodes
 
 import pytest_fastnn
 from fastnn import kernels
@@ -24,18 +24,38 @@ IN_OPERATIONS = [(module, path) for module, path in IN_KERNELS if len(module) ==
 
 
 def each(sources):
-    return pytest.mark.parametrize(("module", "path"), sources, ids=[".".join(module) for module, _ in sources])
+    """Make the check of a file a test of all files, which fails with every file that breaks the rule."""
+
+    def decorate(check):
+        def test():
+            broken = []
+            for module, path in sources:
+                try:
+                    check(module, path)
+                except AssertionError as error:
+                    broken.append(f"{'.'.join(module)}: {error}")
+            assert not broken, "\n".join(broken)
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+
+    return decorate
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trees_are_freed():
+    yield
+    nodes.cache_clear()
 
 
 def words(path):
     """Return every name and every string of a file, without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     docstrings = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes(path)[1]
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None
     }
-    for node in ast.walk(tree):
+    for node in nodes(path)[1]:
         if isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.Attribute):
@@ -113,7 +133,7 @@ ONLY_CHECKED = {
 @each(SOURCES)
 def test_what_a_check_returns_is_used(module, path):
     """A function that keeps its argument instead keeps the caller's array, which may change later."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path)[1]:
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
             continue
         called, *_ = ast.unparse(node.value).partition("(")
@@ -191,7 +211,7 @@ HARMLESS = {"contract", "nsz", "reassoc"}
 
 @each(SOURCES)
 def test_no_flag_assumes_that_nan_and_infinity_do_not_exist(module, path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path)[1]:
         for keyword in getattr(node, "keywords", []):
             if keyword.arg == "fastmath" and ast.unparse(keyword.value) != "set(FASTMATH)":
                 assert set(ast.literal_eval(keyword.value)) <= HARMLESS, f"{path.name}:{node.lineno}"
@@ -207,14 +227,13 @@ def test_the_flags_are_harmless():
 
 @each(IN_KERNELS)
 def test_division_by_zero_gives_infinity_not_an_error(module, path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        # on a GPU division never raises
-        on_gpu = isinstance(node, ast.Call) and ast.unparse(node.func) == "cuda.jit"
-        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("jit", "njit") and not on_gpu:
+    for node in nodes(path)[1]:
+        is_jit = isinstance(node, ast.Call) and last_name(node.func) in ("jit", "njit")
+        if is_jit and ast.unparse(node.func) != "cuda.jit":  # on a GPU division never raises
             options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             assert options.get("error_model") == "'numpy'", f"{path.name}:{node.lineno}"
         for decorator in getattr(node, "decorator_list", []):
-            assert ast.unparse(decorator).split(".")[-1] not in ("jit", "njit"), f"{path.name}:{node.lineno}"
+            assert last_name(decorator) not in ("jit", "njit"), f"{path.name}:{node.lineno}"
 
 
 # ---- reading ----
@@ -223,7 +242,7 @@ def test_division_by_zero_gives_infinity_not_an_error(module, path):
 @each([*SOURCES, (("pytest_fastnn",), Path(pytest_fastnn.__file__))])
 def test_errors_are_raised_not_asserted(module, path):
     """`python -O` removes assertions."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path)[1]:
         assert not isinstance(node, ast.Assert), f"{path.name}:{node.lineno} asserts"
 
 
@@ -231,7 +250,7 @@ def test_errors_are_raised_not_asserted(module, path):
 def test_files_are_short_and_have_docstrings(module, path):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 350
-    assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{path.name} has no docstring"
+    assert not text.strip() or ast.get_docstring(nodes(path)[0]), f"{path.name} has no docstring"
     assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", text)
 
 
