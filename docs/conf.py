@@ -17,16 +17,25 @@ author = "the authors of fastnn"
 copyright = "the authors of fastnn; MIT license"
 version = release = fastnn.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "myst_nb", "plain_docstrings", "examples"]
-exclude_patterns = ["_ext", "_templates", "examples", "jupyter_execute"]
+extensions = [
+    "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.intersphinx", "myst_nb",
+    "plain_docstrings", "signatures", "namesakes", "examples",
+]  # fmt: skip
+exclude_patterns = ["_ext", "_inventories", "_templates", "examples", "jupyter_execute"]
 templates_path = ["_templates"]
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # docstrings say shapes and dtypes
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 120
 autodoc_inherit_docstrings = False  # a method without one does what its base says, and is listed there
 autodoc_preserve_defaults = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
+
+intersphinx_mapping = {  # with inventories of our own: the network is not needed
+    "numpy": ("https://numpy.org/doc/stable/", "_inventories/numpy.inv"),
+    "torch": ("https://pytorch.org/docs/stable/", "_inventories/torch.inv"),
+}
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

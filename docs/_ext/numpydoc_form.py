@@ -130,34 +130,24 @@ class _Form:
 
     def blocks(self, lines: list[str]) -> None:
         """Sort lines whose smallest indentation is 0 into sections, as `plain_docstrings` reads them."""
-        position = 0
-        while position < len(lines):
-            line = lines[position]
-            if not line:
-                position += 1
-            elif line[0] == " ":
-                after_blank = position > 0 and not lines[position - 1]
-                block, position = plain._take(lines, position, lambda one: not one or one[0] == " ")
-                if after_blank:
-                    self.parts["Notes"].append(re.sub(r"\n{2,}", "\n", "\n".join(block)))
-                else:
-                    self.blocks(plain._dedented(block))
-            elif section := plain._SECTION.fullmatch(line):
-                block, position = plain._take(lines, position + 1, lambda one: bool(one) and not plain._starts(one))
-                self.section(section, plain._dedented(block))
-            elif plain._ITEM.fullmatch(line):
-                block, position = plain._take(lines, position + 1, lambda one: bool(one) and one[0] == " ")
-                self.item(line, plain._dedented(block))
-            else:
-                block, position = plain._take(lines, position, lambda one: bool(one) and not plain._starts(one.strip()))
+        for kind, match, block in plain.parts(lines):
+            if kind == "code":
+                self.parts["Notes"].append(re.sub(r"\n{2,}", "\n", "\n".join(block)))
+            elif kind == "further":
+                self.blocks(plain._dedented(block))
+            elif kind == "section":
+                self.section(match, plain._dedented(block))
+            elif kind == "item":
+                self.item(match, plain._dedented(block))
+            elif kind == "prose":
                 self.sentences(_SENTENCE.split(_joined("\n".join(block))))
 
     def section(self, section: re.Match, block: list[str]) -> None:
         label = section[1] or section[2]
         if label == "Inputs":
-            own, end = plain._take(block, 0, lambda one: not plain._starts(one.strip()))
-            self.inputs(_joined("\n".join([section[3], *own])))
-            self.blocks(block[end:])
+            own, further = plain.wrapped(section[3], block)
+            self.inputs(_joined(own))
+            self.blocks(further)
             return
         text = _joined("\n".join([section[3], *block]))
         if label in ("Returns", "Yields", "Raises"):
@@ -165,13 +155,10 @@ class _Form:
         else:
             self.parts["References" if label.startswith("Source") else "Notes"].append(f"{label}: {text}")
 
-    def item(self, line: str, block: list[str]) -> None:
+    def item(self, item: re.Match, block: list[str]) -> None:
         """Add lines `name: text`: parameters, else attributes of a class or a note."""
-        item = plain._ITEM.fullmatch(line)
-        assert item
-        own, end = plain._take(block, 0, lambda one: not plain._starts(one.strip()))
-        further = (_joined(line) for line in block[end:])
-        text = "; ".join(filter(None, [_joined("\n".join([item[2], *own])), *further]))
+        own, further = plain.wrapped(item[2], block)
+        text = "; ".join(filter(None, [_joined(own), *map(_joined, further)]))
         names = _named(item[1])
         if item[1].startswith("Inputs"):
             self.sentences([f"{item[1]}: {text}"])

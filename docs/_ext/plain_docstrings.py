@@ -13,7 +13,7 @@ Everything else is prose, in which no character has a meaning for reStructuredTe
 import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 FULL = 95  # characters, from which on a line is one that the next may continue
@@ -73,38 +73,65 @@ def _tidy(lines: Iterable[str]) -> Iterator[str]:
 
 def _blocks(lines: list[str], parameters: Collection[str] = ()) -> Iterator[str]:
     """Convert lines whose smallest indentation is 0."""
+    for kind, group in groupby(parts(lines), lambda part: part[0]):
+        if kind == "item":
+            yield from _items([(item, block) for _, item, block in group], parameters)
+            continue
+        for _, section, block in group:
+            if kind == "code":
+                yield from _code(block)
+            elif kind == "further":
+                yield from _blocks(_dedented(block))
+            elif kind == "section":
+                label, body = section[1] or section[2], _dedented(block)
+                text = _blocks(body)
+                if section[3]:
+                    own, further = wrapped(section[3], body)
+                    text = chain([inline(own), ""], _blocks(further))
+                yield from ["", f":{_LABELS.get(label, label)}:", *_indented(text), ""]
+            elif kind == "prose":
+                yield from _prose(block)
+
+
+def parts(lines: list[str]) -> Iterator[tuple[str, Any, list[str]]]:
+    """Split lines whose smallest indentation is 0: the kind of each part, a match, and its lines.
+
+    Kinds are "blank", "code" (indented lines after an empty one), "further" (other indented ones), "prose", and those
+    with a match of their first line, "section" and "item".
+    """
     position = 0
     while position < len(lines):
-        line = lines[position]
+        line, match = lines[position], None
         if not line:
-            position += 1
+            kind, block, position = "blank", [], position + 1
         elif line[0] == " ":
-            after_blank = position > 0 and not lines[position - 1]
+            kind = "code" if position > 0 and not lines[position - 1] else "further"
             block, position = _take(lines, position, lambda one: not one or one[0] == " ")
-            yield from _code(block) if after_blank else _blocks(_dedented(block))
-        elif section := _SECTION.fullmatch(line):
+        elif match := _SECTION.fullmatch(line):
+            kind = "section"
             block, position = _take(lines, position + 1, lambda one: bool(one) and not _starts(one))
-            label, body = section[1] or section[2], _dedented(block)
-            text = _blocks(body)
-            if section[3]:
-                wrapped, end = _take(block, 0, lambda one: not _starts(one.strip()))
-                text = chain(
-                    [inline(" ".join([section[3], *(one.strip() for one in wrapped)])), ""],
-                    _blocks(_dedented(block[end:])),
-                )
-            yield from ["", f":{_LABELS.get(label, label)}:", *_indented(text), ""]
-        elif _ITEM.fullmatch(line):
-            names, items = set(), []
-            while position < len(lines) and (item := _ITEM.fullmatch(lines[position])):
-                block, position = _take(lines, position + 1, lambda one: bool(one) and one[0] == " ")
-                wrapped, end = _take(block, 0, lambda one: not _starts(one.strip()))
-                text = inline(" ".join([item[2], *(one.strip() for one in wrapped)]))
-                items += [_names(item[1]), f"    {text}", "", *_indented(_blocks(_dedented(block[end:]))), ""]
-                names |= set(re.findall(r"[A-Za-z_]\w*", re.sub(r"\(.*?\)", "", item[1])))
-            yield from ["", ":Parameters:", *_indented(items)] if names & set(parameters) else ["", *items]
+        elif match := _ITEM.fullmatch(line):
+            kind = "item"
+            block, position = _take(lines, position + 1, lambda one: bool(one) and one[0] == " ")
         else:
+            kind = "prose"
             block, position = _take(lines, position, lambda one: bool(one) and not _starts(one.strip()))
-            yield from _prose(block)
+        yield kind, match, block
+
+
+def wrapped(first: str, block: list[str]) -> tuple[str, list[str]]:
+    """A text with the lines that continue it, and the lines of the block after those."""
+    own, end = _take(block, 0, lambda one: not _starts(one.strip()))
+    return " ".join([first, *(one.strip() for one in own)]), _dedented(block[end:])
+
+
+def _items(items: list[tuple[re.Match, list[str]]], parameters: Collection[str]) -> Iterator[str]:
+    names, lines = set(), []
+    for item, block in items:
+        own, further = wrapped(item[2], block)
+        lines += [_names(item[1]), f"    {inline(own)}", "", *_indented(_blocks(further)), ""]
+        names |= set(re.findall(r"[A-Za-z_]\w*", re.sub(r"\(.*?\)", "", item[1])))
+    yield from ["", ":Parameters:", *_indented(lines)] if names & set(parameters) else ["", *lines]
 
 
 def _starts(line: str) -> bool:
@@ -171,6 +198,8 @@ def _marked(part: str) -> str:
     if part.startswith("**"):
         return rf"\ **{_escaped(part[2:-2])}**\ "
     code = part.strip("`")
+    if code.startswith("np.") and re.fullmatch(r"[\w.]+", code):
+        return rf"\ :py:obj:`{code} <numpy{code[2:]}>`\ "
     if re.fullmatch(r"[A-Za-z_][\w.]*", code):
         return rf"\ :py:obj:`{code}`\ "
     return rf"\ ``{code}``\ "

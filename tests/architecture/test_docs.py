@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -11,10 +12,22 @@ import numpy as np
 import pytest
 from argument_errors import walk
 
+from fastnn import nn
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 WITHOUT_CALLS = ("autograd", "courses", "nn.functional", "testing")  # modules that `walk` leaves to tests of their own
+
+
+def extension(name):
+    """Import an extension of Sphinx from docs/_ext."""
+    pytest.importorskip("sphinx", reason="the site needs the extra docs")
+    sys.path.insert(0, str(DOCS / "_ext"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +90,56 @@ def test_internal_links_lead_somewhere(site):
             assert not anchor or target not in anchors or anchor in anchors[target], f"{page.name}: {link}"
 
 
+# ---- NumPy's and PyTorch's documentation ----
+
+
+@pytest.mark.parametrize("package", ["numpy", "torch"])
+def test_names_of_an_inventory_exist(package):
+    pytest.importorskip(package)
+    for name, kind in extension("namesakes").names(package).items():
+        value = pkgutil.resolve_name(name)
+        assert (kind == "mod") == inspect.ismodule(value), name
+        # annotations refer to classes, also to the union ArrayLike
+        assert kind != "class" or inspect.isclass(value) or name == "numpy.typing.ArrayLike", name
+
+
+def test_names_of_numpy_and_torch_are_links(site):
+    """All of them that a page refers to, and each name of an inventory at least once."""
+    linked, unlinked = set(), set()
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        linked |= set(re.findall(r'<a [^>]*href="https://(?:numpy|pytorch)\.org/[^"#]+#(?:module-)?([^"]+)"', text))
+        texts = re.findall(
+            r'(<a [^>]*>)?<code class="xref py [^>]*><span class="pre">((?:np|numpy|torch)\.[^<]+)', text
+        )
+        unlinked |= {name for link, name in texts if not link}
+    assert unlinked <= {"numpy.single", "numpy.double", "numpy.long", "numpy.intp"}  # in NumPy's own docstrings
+    names = {name for package in ("numpy", "torch") for name in extension("namesakes").names(package)}
+    assert linked == names and len(names) > 100
+
+
+def test_layers_link_their_namesakes_in_torch(site):
+    torch = pytest.importorskip("torch")
+    page = (site / "api" / "generated" / "fastnn.nn.html").read_text(encoding="utf-8")
+    namesakes = [name for name in nn.__all__ if inspect.isclass(getattr(torch.nn, name, None))]
+    assert len(namesakes) > 20
+    for name in namesakes:
+        assert re.search(rf'href="[^"]+#torch\.nn\.(parameter\.)?{name}"', page), name
+
+
+def test_signatures_are_short():
+    signatures = extension("signatures")
+    text = f"(x: {signatures.ARRAY_LIKE}, y: {signatures.ARRAY_LIKE} | None = None, z: ~typing.Any = 1, "
+    text += "u: dict[str, ~typing.Any], v: ~typing.Any | None, *more: ~typing.Any)"
+    assert signatures.short(text) == (
+        "(x: ~numpy.typing.ArrayLike, y: ~numpy.typing.ArrayLike | None = None, z=1, "
+        "u: dict[str, ~typing.Any], v: ~typing.Any | None, *more)"
+    )
+
+
+# ---- pictures, and pages that run ----
+
+
 def test_pictures_have_alternative_texts(site):
     for page in site.rglob("*.html"):
         for picture in re.findall(r"<img[^>]*>", page.read_text(encoding="utf-8")):
@@ -106,12 +169,7 @@ def test_the_quick_start_runs(monkeypatch):
 
 def test_docstrings_become_sections():
     """The extension that renders docstrings, on one with everything in it."""
-    pytest.importorskip("sphinx", reason="the site needs the extra docs")
-    sys.path.insert(0, str(DOCS / "_ext"))
-    try:
-        plain_docstrings = importlib.import_module("plain_docstrings")
-    finally:
-        sys.path.pop(0)
+    plain_docstrings = extension("plain_docstrings")
     docstring = """Scale x by *one* number.
 
         scale(x, 2)
@@ -119,6 +177,7 @@ def test_docstrings_become_sections():
     x (N, D): an array, `np.ndarray`,
         that stays as it is
     factor, offset: numbers_
+    Source: a book.
     Returns an array (N, D).
     Raises ValueError if x has
     no rows.
@@ -129,8 +188,9 @@ def test_docstrings_become_sections():
         r"Scale x by \*one\* number.", "",
         ".. code-block:: python", "", "    scale(x, 2)", "",
         ":Parameters:",
-        "    ``x`` (N, D)", r"        an array, \ :py:obj:`np.ndarray`\ , that stays as it is", "",
+        "    ``x`` (N, D)", r"        an array, \ :py:obj:`np.ndarray <numpy.ndarray>`\ , that stays as it is", "",
         "    ``factor``, ``offset``", r"        numbers\_", "",
+        ":References:", "    a book.", "",
         ":Returns:", "    an array (N, D).", "",
         ":Raises:", "    ValueError if x has no rows.", "",
         ".. code-block:: none", "", "    out = factor * x", "", "",
