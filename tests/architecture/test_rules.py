@@ -48,6 +48,15 @@ def _trees_are_freed():
     nodes.cache_clear()
 
 
+def test_a_broken_rule_names_every_file_that_breaks_it():
+    def check(module, path):
+        assert module[-1] == "right", "is wrong"
+
+    sources = [(("fastnn", name), Path()) for name in ("first", "right", "last")]
+    with pytest.raises(AssertionError, match=r"(?s)^fastnn\.first: is wrong.*\n\s*fastnn\.last: is wrong"):
+        each(sources)(check)()
+
+
 def words(path):
     """Return every name and every string of a file, without docstrings."""
     docstrings = {
