@@ -29,6 +29,7 @@ from typing import NamedTuple
 TENSOR = 6.2  # cycles for each product of 16x8 by 8x8 numbers: 62 % of the peak, which `mma.sync` reaches on an H100
 ENDS = 1400  # cycles: of the first loads and the stores of a block
 ERROR = 1.1  # times of two plans whose ratio is smaller are taken as equal
+ENOUGH, WORTH = 0.6, 1.35  # a useful share below ENOUGH is only worth a time smaller by this factor
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
@@ -55,6 +56,7 @@ class Tile(NamedTuple):
     """A kernel's tile, and what a block of it needs.
 
     registers: of a thread; shared: bytes; issue, tensor: instructions and tensor-core products of a warp and strip
+    is_transposed: if the kernel computes the transposed product, with wide x tall tiles
     """
 
     name: str
@@ -67,6 +69,7 @@ class Tile(NamedTuple):
     issue: float
     latency: float
     tensor: int = 0
+    is_transposed: bool = False
 
     @property
     def resident(self) -> int:
@@ -124,10 +127,18 @@ def seconds(plan: Plan, M: int, N: int, K: int, gpu: Gpu, itemsize: int = 4, ove
 
 
 def best(plans: Iterable[Plan], M: int, N: int, K: int, gpu: Gpu, itemsize: int = 4, overlap: int = 1) -> Plan:
-    """Return the fastest plan; of those that differ by less than ERROR, the one with the largest useful share."""
-    timed = [(seconds(plan, M, N, K, gpu, itemsize, overlap).total, plan) for plan in plans]
-    limit = ERROR * min(time for time, _ in timed)
-    return max((plan for time, plan in timed if time <= limit), key=lambda plan: useful_share(plan, M, N, K))
+    """Return the fastest plan; of those that differ by less than ERROR, the one with the largest useful share.
+
+    Plans with less than ENOUGH useful are left out, unless they are faster by WORTH: idle tensor cores cost little in
+    this model, but energy on a GPU.
+    """
+    timed = [
+        (seconds(plan, M, N, K, gpu, itemsize, overlap).total, useful_share(plan, M, N, K), plan) for plan in plans
+    ]
+    fastest = min(time for time, _, _ in timed)
+    enough = [one for one in timed if one[1] >= ENOUGH and one[0] <= WORTH * fastest]
+    limit = ERROR * min(time for time, _, _ in enough or timed)
+    return max((one for one in enough or timed if one[0] <= limit), key=lambda one: one[1])[2]
 
 
 @functools.lru_cache(maxsize=4096)

@@ -131,12 +131,14 @@ def on_tiles(M, N, K, operands, numbers, out, overlap):
     Tiles are at least as wide as tall, so a narrow product is computed transposed.
     """
     if N < M and N < WIDEST:
-        left, right, (bias, row, column, has_bias) = operands[:4], operands[4:8], operands[8:]
-        M, N, operands, out = N, M, (*right, *left, bias, column, row, has_bias), (out[0], out[2], out[1])
+        M, N, operands, out = _transposed(M, N, operands, out)
     plan = plan_of(M, N, K, out[0].dtype, overlap)
     tile, chunk = plan
-    kernel, columns = tile_shapes.KERNELS[tile.name], -(-N // tile.wide)
     blocks, parts = cost.blocks_of(plan, M, N, K)
+    kernel, columns = tile_shapes.KERNELS[tile.name], -(-N // tile.wide)
+    if tile.is_transposed:
+        columns = -(-M // tile.tall)
+        M, N, operands, out = _transposed(M, N, operands, out)
     if parts == 1:
         kernel.launch(blocks, columns, 1, chunk, M, N, K, *operands, *numbers, *out)
         return
@@ -146,6 +148,12 @@ def on_tiles(M, N, K, operands, numbers, out, overlap):
     here = sums, steps(M, N), steps(N)
     kernel.launch(blocks * parts, columns, parts, chunk, M, N, K, *operands[:8], *no_bias, zero, no_floor, *here)
     _add_parts(M * N, parts, M, N, sums, *operands[8:], floor, *out)
+
+
+def _transposed(M, N, operands, out):
+    """Return the arguments of the transposed product."""
+    left, right, (bias, row, column, has_bias) = operands[:4], operands[4:8], operands[8:]
+    return N, M, (*right, *left, bias, column, row, has_bias), (out[0], out[2], out[1])
 
 
 def plan_of(M, N, K, dtype, overlap=1) -> cost.Plan:

@@ -1,7 +1,8 @@
 """The tiles of matrix products: their kernels, with what a block of them needs, see `cost`.
 
-Registers and instructions are those of compute capability 9.0, for matrices whose numbers are loaded one by one, as
-`benchmarks/gpu_model.py --count` counts them. In the simulator tiles are smaller; only their lengths differ.
+Instructions are those of compute capability 9.0, for matrices whose numbers are loaded one by one, as
+`benchmarks/gpu_model.py --count` counts them; registers are at least those of the kernel for all matrices. In the
+simulator tiles are smaller; only their lengths differ.
 """
 
 from numba import float32, float64
@@ -30,7 +31,8 @@ SHAPES = {  # outputs of a tile, outputs of a thread, terms of a strip
 }  # fmt: skip
 WARPS = {  # warps of a block, small products of a warp
     "128x128": (2, 4, 4, 4), "64x128": (1, 4, 4, 4), "32x128": (1, 4, 2, 4), "16x128": (1, 4, 1, 4),
-    "64x64": (2, 2, 2, 4), "32x32": (1, 2, 2, 2), "16x32": (1, 2, 1, 2),
+    "64x64": (2, 2, 2, 4), "32x32": (1, 2, 2, 2), "16x32": (1, 2, 1, 2), "64x256": (1, 8, 4, 4),
+    "8x128": (4, 1, 2, 1),  # transposed: the few lines are on the side of a small product that has eight
 }  # fmt: skip
 if SIMULATED:
     SHAPES = {
@@ -40,7 +42,8 @@ if SIMULATED:
     }  # fmt: skip
     WARPS = {
         "128x128": (2, 1, 2, 2), "64x128": (1, 2, 2, 2), "32x128": (1, 2, 1, 4), "16x128": (1, 2, 1, 2),
-        "64x64": (2, 1, 1, 2), "32x32": (1, 1, 2, 2), "16x32": (1, 1, 1, 2),
+        "64x64": (2, 1, 1, 2), "32x32": (1, 1, 2, 2), "16x32": (1, 1, 1, 2), "64x256": (1, 2, 2, 4),
+        "8x128": (2, 1, 1, 1),
     }  # fmt: skip
 
 
@@ -62,19 +65,25 @@ def _tensor(name, registers, issue) -> Tile:
     warps_down, warps_across, down, over = WARPS[name]
     kernel = KERNELS[f"TF32 {name}"] = tensor_product_of(warps_down, warps_across, down, over, name)
     tall, wide, depth = 16 * warps_down * down, 8 * warps_across * over, tensor_cores.DEPTH
-    shared, tensor = 12 * (tall + wide) * depth, 2 * down * over
-    return Tile(f"TF32 {name}", tall, wide, depth, kernel.block, registers, shared, issue, COPIES, tensor)
+    strips, tensor = tensor_cores.strips_of(tall, wide), 2 * down * over
+    shared, latency = 4 * strips * (tall + wide) * depth, COPIES if strips == 3 else MEMORY
+    is_transposed = over == 1
+    if is_transposed:
+        tall, wide = wide, tall
+    return Tile(
+        f"TF32 {name}", tall, wide, depth, kernel.block, registers, shared, issue, latency, tensor, is_transposed
+    )
 
 
 FLOAT32 = (  # registers of a thread, instructions of a warp and strip
-    _tiled(float32, "128x128", 128, 680),
-    _tiled(float32, "64x128", 128, 721),
-    _tiled(float32, "32x128", 144, 804),
-    _tiled(float32, "16x128", 96, 533),
-    _tiled(float32, "8x128", 168, 695),
-    _tiled(float32, "64x64", 128, 758),
-    _tiled(float32, "32x32", 72, 499),
-    _tiled(float32, "16x32", 80, 577),
+    _tiled(float32, "128x128", 128, 616),
+    _tiled(float32, "64x128", 128, 633),
+    _tiled(float32, "32x128", 152, 666),
+    _tiled(float32, "16x128", 104, 394),
+    _tiled(float32, "8x128", 168, 483),
+    _tiled(float32, "64x64", 128, 648),
+    _tiled(float32, "32x32", 72, 383),
+    _tiled(float32, "16x32", 96, 449),
     _thin(float32, "thin 4", 4, 64, 592),
     _thin(float32, "thin 8", 8, 80, 855),
 )
@@ -84,12 +93,14 @@ FLOAT64 = (  # not counted
     _thin(float64, "thin 4", 4, 96, 1100),
 )
 TF32 = (
-    _tensor("128x128", 128, 270),
-    _tensor("64x128", 128, 312),
-    _tensor("32x128", 104, 240),
-    _tensor("16x128", 80, 222),
-    _tensor("64x64", 80, 212),
-    _tensor("32x32", 72, 182),
-    _tensor("16x32", 72, 160),
+    _tensor("128x128", 128, 159),
+    _tensor("64x256", 128, 176),
+    _tensor("8x128", 56, 182),
+    _tensor("64x128", 128, 206),
+    _tensor("32x128", 96, 164),
+    _tensor("16x128", 72, 167),
+    _tensor("64x64", 80, 139),
+    _tensor("32x32", 56, 142),
+    _tensor("16x32", 40, 113),
     *(tile for tile in FLOAT32 if tile.name.endswith((" 8x128", "thin 4", "thin 8"))),  # rows for half a tensor core
 )

@@ -12,17 +12,17 @@ or along the lines; else one by one, as for the windows of a convolution. A stri
 there are threads, that of a wide one more: a thread loads one in each of its `turns`.
 """
 
-from numba import int32
+from numba import int32, int64
 
 from .launch import Kernel, cuda, device, split
-from .vector_loads import load4, store4
+from .vector_loads import line_of, load4, load4_from, load_from, store, store4
 
 ALONE, TERMS, LINES = 0, 1, 2  # which four adjacent elements of a matrix are contiguous and aligned
 
 
 @device
-def own_four(number, start, count, outer, fours, side, depth):
-    """Return line and term of the first of four numbers of a strip, and the line's offset.
+def own_four(number, start, count, memory, outer, fours, side, depth):
+    """Return line and term of the first of four numbers of a strip, and the line's address.
 
     number: of the four, from 0 to side * depth / 4. A line behind the last one is replaced by that: its outputs are not
     stored.
@@ -35,11 +35,11 @@ def own_four(number, start, count, outer, fours, side, depth):
     else:
         deep, along = split(number, side)
     last = count - 4 if fours == LINES else count - 1
-    return along, deep if fours == LINES else int32(4 * deep), outer[min(start + along, last)]
+    return along, deep if fours == LINES else int32(4 * deep), line_of(memory, outer[min(start + along, last)])
 
 
 @device
-def fetch(memory, terms, fours, offset, k, end, is_whole, zero):
+def fetch(memory, terms, fours, line, k, end, is_whole, zero):
     """Load four numbers: terms k to k + 3 of one line; or term k of adjacent lines.
 
     is_whole: whether all terms of the strip are before `end`
@@ -48,28 +48,28 @@ def fetch(memory, terms, fours, offset, k, end, is_whole, zero):
     if fours == ALONE:
         if is_whole:
             places = load4(terms, k)
-            a, b = memory[int32(offset + places[0])], memory[int32(offset + places[1])]
-            c, d = memory[int32(offset + places[2])], memory[int32(offset + places[3])]
+            a, b = load_from(memory, line, places[0]), load_from(memory, line, places[1])
+            c, d = load_from(memory, line, places[2]), load_from(memory, line, places[3])
         else:
             if k < end:
-                a = memory[int32(offset + terms[k])]
+                a = load_from(memory, line, terms[k])
             if k + 1 < end:
-                b = memory[int32(offset + terms[k + 1])]
+                b = load_from(memory, line, terms[k + 1])
             if k + 2 < end:
-                c = memory[int32(offset + terms[k + 2])]
+                c = load_from(memory, line, terms[k + 2])
             if k + 3 < end:
-                d = memory[int32(offset + terms[k + 3])]
+                d = load_from(memory, line, terms[k + 3])
     elif k < end:
-        a, b, c, d = load4(memory, int32(offset + terms[k]))
+        a, b, c, d = load4_from(memory, line, terms[k])
     return a, b, c, d
 
 
 @device
-def load_strip(memory, terms, fours, turns, offsets, deep, first, end, depth, is_inside, zero, values):
+def load_strip(memory, terms, fours, turns, lines, deep, first, end, depth, is_inside, zero, values):
     """Load a thread's numbers of the strip that begins with term `first`; is_inside: if it is known to be complete."""
     is_whole = is_inside or first + depth <= end
     for turn in range(turns):
-        four = fetch(memory, terms, fours, offsets[turn], int32(first + deep[turn]), end, is_whole, zero)
+        four = fetch(memory, terms, fours, lines[turn], int32(first + deep[turn]), end, is_whole, zero)
         values[4 * turn], values[4 * turn + 1], values[4 * turn + 2], values[4 * turn + 3] = four
 
 
@@ -84,7 +84,10 @@ def store_strip(strips, start, turns, threads, count, places, values, fours, sid
         if fours == LINES:
             store4(strips, at, (a, b, c, d))
         else:
-            strips[at], strips[at + side], strips[at + 2 * side], strips[at + 3 * side] = a, b, c, d
+            store(strips, at, a)
+            store(strips, at + side, b)
+            store(strips, at + 2 * side, c)
+            store(strips, at + 3 * side, d)
 
 
 @device
@@ -123,7 +126,7 @@ def tiled_product_of(kind, tall: int, wide: int, down: int, over: int, depth: in
         lefts, rights = cuda.local.array(down, kind), cuda.local.array(over, kind)
         next_left, next_right = cuda.local.array(left_numbers, kind), cuda.local.array(right_numbers, kind)
         i_at, i_term = cuda.local.array(left_turns, int32), cuda.local.array(left_turns, int32)
-        i_offset, j_offset = cuda.local.array(left_turns, int32), cuda.local.array(right_turns, int32)
+        i_line, j_line = cuda.local.array(left_turns, int64), cuda.local.array(right_turns, int64)
         places = cuda.local.array(over, int32)
         j_at, j_term = cuda.local.array(right_turns, int32), cuda.local.array(right_turns, int32)
         tile, part = split(cuda.blockIdx.x, parts)
@@ -135,76 +138,37 @@ def tiled_product_of(kind, tall: int, wide: int, down: int, over: int, depth: in
             sums[i_sum] = zero
         for turn in range(left_turns):
             number = min(cuda.threadIdx.x + turn * threads, left_count - 1)  # the last one again
-            along, deep, i_offset[turn] = own_four(number, top, M, left_outer, left_fours, tall, depth)
+            along, deep, i_line[turn] = own_four(number, top, M, left, left_outer, left_fours, tall, depth)
             i_at[turn], i_term[turn] = int32(deep * tall + along), deep
         for turn in range(right_turns):
             number = min(cuda.threadIdx.x + turn * threads, right_count - 1)
-            along, deep, j_offset[turn] = own_four(number, start, N, right_outer, right_fours, wide, depth)
+            along, deep, j_line[turn] = own_four(number, start, N, right, right_outer, right_fours, wide, depth)
             j_at[turn], j_term[turn] = int32(deep * wide + along), deep
         left_to, right_to = int32(0), int32(0)  # where in shared memory the next strips are
         load_strip(
-            left,
-            left_terms,
-            left_fours,
-            left_turns,
-            i_offset,
-            i_term,
-            first,
-            end,
-            depth,
-            is_fixed,
-            zero,
+            left, left_terms, left_fours, left_turns, i_line, i_term, first, end, depth, is_fixed, zero,
             next_left,
-        )
+        )  # fmt: skip
         load_strip(
-            right,
-            right_terms,
-            right_fours,
-            right_turns,
-            j_offset,
-            j_term,
-            first,
-            end,
-            depth,
-            is_fixed,
-            zero,
+            right, right_terms, right_fours, right_turns, j_line, j_term, first, end, depth, is_fixed, zero,
             next_right,
-        )
+        )  # fmt: skip
         store_strip(left_strips, left_to, left_turns, threads, left_count, i_at, next_left, left_fours, tall)
         store_strip(right_strips, right_to, right_turns, threads, right_count, j_at, next_right, right_fours, wide)
         cuda.syncthreads()  # the first strips are complete
         while first < end:
             first = int32(first + depth)
             load_strip(
-                left,
-                left_terms,
-                left_fours,
-                left_turns,
-                i_offset,
-                i_term,
-                first,
-                end,
-                depth,
-                is_fixed,
-                zero,
+                left, left_terms, left_fours, left_turns, i_line, i_term, first, end, depth, is_fixed, zero,
                 next_left,
-            )
+            )  # fmt: skip
             load_strip(
-                right,
-                right_terms,
-                right_fours,
-                right_turns,
-                j_offset,
-                j_term,
-                first,
-                end,
-                depth,
-                is_fixed,
-                zero,
+                right, right_terms, right_fours, right_turns, j_line, j_term, first, end, depth, is_fixed, zero,
                 next_right,
-            )
-            left_at, right_at = left_to + 4 * y, right_to + 4 * x
-            for _ in range(depth // unrolled):
+            )  # fmt: skip
+            left_at, right_at = int32(left_to + 4 * y), int32(right_to + 4 * x)
+            left_end = int32(left_at + left_strip)
+            while left_at != left_end:
                 for term in range(unrolled):
                     for group in range(down // 4):
                         four = load4(left_strips, left_at + (term * tall + group * pitch_down))
@@ -217,8 +181,8 @@ def tiled_product_of(kind, tall: int, wide: int, down: int, over: int, depth: in
                     for a in range(down):
                         for b in range(over):
                             sums[a * over + b] += lefts[a] * rights[b]
-                left_at += unrolled * tall
-                right_at += unrolled * wide
+                left_at = int32(left_at + unrolled * tall)
+                right_at = int32(right_at + unrolled * wide)
             left_to, right_to = int32(left_strip - left_to), int32(right_strip - right_to)
             store_strip(left_strips, left_to, left_turns, threads, left_count, i_at, next_left, left_fours, tall)
             store_strip(right_strips, right_to, right_turns, threads, right_count, j_at, next_right, right_fours, wide)

@@ -4,7 +4,8 @@
 
     c[16, 8] += a[16, 8] @ b[8, 8]
 
-in TF32: factors are rounded to a 10-bit mantissa, products and sums are float32. Thread g*4 + t of the warp holds
+in TF32: factors have a 10-bit mantissa, to which `to_tf32` rounds; products and sums are float32. Thread g*4 + t of the
+warp holds
 
     a[g, t], a[g+8, t], a[g, t+4], a[g+8, t+4];  b[t, g], b[t+4, g];  c[g, 2t], c[g, 2t+1], c[g+8, 2t], c[g+8, 2t+1]
 
@@ -30,6 +31,7 @@ def in_step(function):
 if not SIMULATED:
     from llvmlite import ir
     from numba import types
+    from numba.cuda.core import targetconfig
     from numba.cuda.extending import intrinsic
 
     from .vector_loads import pointer
@@ -59,13 +61,15 @@ if not SIMULATED:
 
     @intrinsic
     def to_tf32(context, value):
-        """Return the bits of a float32 rounded to TF32."""
+        """Return a float32 rounded to TF32: with one instruction, ties to even, from compute capability 9.0 on."""
 
         def codegen(context, builder, signature, arguments):
+            way = "rn" if targetconfig.ConfigStack().top().compute_capability >= (9, 0) else "rna"
             kind = ir.FunctionType(BITS, [FLOAT])
-            return builder.call(ir.InlineAsm(kind, "cvt.rna.tf32.f32 $0, $1;", "=r,f"), arguments)
+            code = ir.InlineAsm(kind, f"cvt.{way}.tf32.f32 $0, $1;", "=r,f")
+            return builder.bitcast(builder.call(code, arguments), FLOAT)
 
-        return types.uint32(types.float32), codegen
+        return types.float32(types.float32), codegen
 
     @intrinsic
     def load_matrices(context, strip, index):
@@ -92,6 +96,7 @@ if not SIMULATED:
 
         def codegen(context, builder, signature, arguments):
             kind = ir.FunctionType(ir.LiteralStructType([FLOAT] * 4), [BITS] * 6 + [FLOAT] * 4)
+            arguments = [*(builder.bitcast(factor, BITS) for factor in arguments[:6]), *arguments[6:]]
             text = (
                 "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
                 "{$0,$1,$2,$3}, {$4,$5,$6,$7}, {$8,$9}, {$10,$11,$12,$13};"
@@ -101,16 +106,16 @@ if not SIMULATED:
             members = [builder.extract_value(sums, i) for i in range(4)]
             return context.make_tuple(builder, signature.return_type, members)
 
-        return types.UniTuple(types.float32, 4)(*[types.uint32] * 6, *[types.float32] * 4), codegen
+        return types.UniTuple(types.float32, 4)(*[types.float32] * 10), codegen
 
 else:
     from .simulator import together
 
     def to_tf32(value):  # type: ignore[misc]
-        """Return the bits of a float32 rounded to TF32, with ties away from zero."""
+        """Return a float32 rounded to TF32, with ties away from zero, as before compute capability 9.0."""
         bits = int(np.float32(value).view(np.uint32))
         is_finite = bits & 0x7F800000 != 0x7F800000
-        return np.uint32((bits + 0x1000) & 0xFFFFE000 if is_finite else bits)
+        return np.uint32((bits + 0x1000) & 0xFFFFE000 if is_finite else bits).view(np.float32)
 
     def exchange(value, step):  # type: ignore[misc]
         """Return the value of the thread whose lane is lane ^ step."""
@@ -135,7 +140,7 @@ else:
 
     def _multiply_all(given):
         """Return the elements of c of each thread."""
-        factors = np.array([values[:6] for values in given], np.uint32).view(np.float32)
+        factors = np.array([values[:6] for values in given], np.float32)
         sums = np.array([values[6:] for values in given], np.float32)
         g, t = np.divmod(np.arange(WARP), 4)
         a, b, c = np.zeros((ROWS, TERMS)), np.zeros((TERMS, COLUMNS)), np.zeros((ROWS, COLUMNS))

@@ -16,7 +16,6 @@ from fastnn.kernels.gpu import cost, tile_shapes
 from fastnn.kernels.gpu.cost import H200, Plan, Tile
 
 TILE = Tile("example", tall=4, wide=8, depth=2, threads=64, registers=64, shared=1024, issue=400, latency=100)
-FASTER_IN_VAIN = ("conv2d 64x6x14x14 16f5x5 p0", "dx")  # six channels on the 16 rows of tensor cores
 
 
 def table(tf32, only=""):
@@ -61,12 +60,13 @@ def test_parts_do_not_depend_on_the_gpu():
 @pytest.mark.parametrize("tf32", [False, True])
 def test_most_of_the_computed_products_are_useful(tf32):
     rows = table(tf32)
-    shares = {name: row.share for name, row in rows.items() if not (tf32 and name == FASTER_IN_VAIN)}
+    shares = {name: row.share for name, row in rows.items()}
     assert len(shares) > 60 and min(shares.values()) >= 0.6, min(shares, key=shares.get)
 
 
-@pytest.mark.parametrize(("tf32", "gain"), [(False, 1.5), (True, 1.1)])
+@pytest.mark.parametrize(("tf32", "gain"), [(False, 1.5), (True, 1.05)])
 def test_the_choice_is_faster_than_the_largest_tile_alone(tf32, gain):
+    """On tensor cores by less: there the largest tile has the fewest instructions for each product."""
     chosen, alone = table(tf32), table(tf32, "128x128")
     ratios = [alone[name].seconds / row.seconds for name, row in chosen.items()]
     assert min(ratios) > 1 / cost.ERROR and np.median(ratios) > gain
@@ -74,7 +74,7 @@ def test_the_choice_is_faster_than_the_largest_tile_alone(tf32, gain):
 
 def test_large_convolutions_are_near_the_roofline():
     """Of what the model says; nothing is measured. The goals are 1.3 for float32 and 2 for TF32."""
-    for tf32, limit in ((False, 2.2), (True, 4.2)):
+    for tf32, limit in ((False, 2.1), (True, 3.6)):
         rows = {name: row for name, row in table(tf32).items() if name[0] == "conv2d 64x64x32x32 64f3x3 p1"}
         assert len(rows) == 3 and max(row.ratio for row in rows.values()) < limit
 

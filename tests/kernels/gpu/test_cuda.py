@@ -26,6 +26,7 @@ TILED, TENSOR = "fastnn.kernels.gpu.tiles:tiled_product", "fastnn.kernels.gpu.te
 INSTRUCTIONS = {  # of the most time-consuming kernels: the ratio of the numbers of two instructions
     f"{TENSOR} TF32 128x128": {r"HMMA\.1688\.F32\.TF32": 8, r"LDSM\.16\.M88\.4": 3},
     f"{TENSOR} TF32 64x128": {r"HMMA\.1688\.F32\.TF32": 8, r"LDSM\.16\.M88\.4": 3},
+    f"{TENSOR} TF32 64x256": {r"HMMA\.1688\.F32\.TF32": 8, r"LDSM\.16\.M88\.4": 3},
     f"{TILED} float32 128x128": {"FFMA": 16, r"LDS\.128": 1},
     f"{TILED} float32 64x128": {"FFMA": 16, r"LDS\.128": 1},
     f"{TILED} float32 32x32": {"FFMA": 8, r"LDS\.128": 1},
@@ -35,7 +36,7 @@ TRANSFERS = {  # 128 bits at a time
     name: r"LDGSTS\.E\.BYPASS\.128" if "TF32" in name else r"LDG\.E\.128" for name in INSTRUCTIONS
 }
 REGISTERS = {  # maximum for a thread, if not 128; a multiprocessor has 65536, and these kernels few threads
-    f"{TILED} float32 32x128": 144,
+    f"{TILED} float32 32x128": 152,
     f"{TILED} float32 8x128": 168,
 }
 TRAPS = {
@@ -119,6 +120,36 @@ def test_spilled_registers_are_detected():
 
 
 @needs_compiler
+def test_a_compiled_kernel_is_loaded_from_disk(monkeypatch, tmp_path):
+    import gpu_compile
+
+    from fastnn.kernels.gpu import cubins, reduce  # noqa: F401
+
+    def fail(*_):
+        raise AssertionError("compiled again")
+
+    monkeypatch.setenv("FASTNN_CUBINS", str(tmp_path))
+    convert = "fastnn.kernels.gpu.reduce:_convert", "i4 *f8 *f4"
+    assert gpu_compile.compile_one(convert) > 0
+    monkeypatch.setattr(cubins, "ptx", fail)
+    gpu_compile.compile_one(convert)
+    assert len([*tmp_path.iterdir()]) == 1
+
+
+@needs_compiler
+def test_factors_are_rounded_to_tf32_once():
+    """In shared memory, with one instruction for each number; a warp multiplies it in four products and more."""
+    import gpu_counts
+
+    from fastnn.kernels.gpu import cubins, tile_shapes
+
+    text = cubins.ptx(tile_shapes.KERNELS["TF32 128x128"].function, gpu_counts.PRODUCT, (9, 0))
+    assert text.count("cvt.rn.tf32.f32") == 16 and "cvt.rna" not in text
+    older = cubins.ptx(tile_shapes.KERNELS["TF32 16x32"].function, gpu_counts.PRODUCT, (8, 0))
+    assert older.count("cvt.rna.tf32.f32") == 12 and "cvt.rn." not in older
+
+
+@needs_compiler
 def test_the_cost_model_assumes_what_the_machine_code_has():
     """Instructions of a strip, at most those of 32 products on tensor cores as stated, and registers."""
     import gpu_counts
@@ -128,7 +159,15 @@ def test_the_cost_model_assumes_what_the_machine_code_has():
     if not gpu_counts.has_disassembler():
         pytest.skip("needs nvdisasm, which the extra `test` installs")
     tiles = {tile.name: tile for tile in (*tile_shapes.FLOAT32, *tile_shapes.TF32)}
-    for name in ("TF32 128x128", "TF32 64x128", "float32 128x128", "float32 64x128", "float32 32x32", "float32 thin 4"):
+    for name in (
+        "TF32 128x128",
+        "TF32 64x128",
+        "TF32 64x256",
+        "float32 128x128",
+        "float32 64x128",
+        "float32 32x32",
+        "float32 thin 4",
+    ):
         tile, count = tiles[name], gpu_counts.of_tile(name)
         assert count.issue == pytest.approx(tile.issue, rel=0.05) and count.frame == 0, name
         assert count.registers <= tile.registers, name

@@ -9,7 +9,17 @@ from fastnn.kernels.gpu.launch import Kernel
 from fastnn.kernels.gpu.memory import on_device, to_device, to_host
 from fastnn.kernels.gpu.products import Matrix, columns_of, multiply, rows_of, steps
 from fastnn.kernels.gpu.tiles import ALONE, LINES, TERMS
-from fastnn.kernels.gpu.vector_loads import commit, copy4, load4, store4, wait_but_one
+from fastnn.kernels.gpu.vector_loads import (
+    commit,
+    copy4,
+    line_of,
+    load4,
+    load4_from,
+    load_from,
+    store,
+    store4,
+    wait_but_one,
+)
 from fastnn.kernels.gpu.warp import load_matrices
 
 from .launching import launch
@@ -148,15 +158,28 @@ def test_copies_and_matrices_have_to_be_aligned():
     memory = np.zeros(12, np.float32)
     for place, start, count in ((2, 0, 4), (0, 6, 3), (0, 0, 5)):
         with pytest.raises(ValueError, match=f"copy: from {start} to {place}, {count} of 4 numbers, is not aligned"):
-            copy4(memory, place, memory, start, count)
+            copy4(memory, place, memory, line_of(memory, 0), start, count)
     with pytest.raises(ValueError, match="load_matrices: element 6 is not aligned to 16 bytes"):
         load_matrices(memory, 6)
+
+
+def test_numbers_behind_the_address_of_a_line():
+    memory = np.arange(12, dtype=np.float32)
+    line = line_of(memory, 3)
+    assert load_from(memory, line, 4) == 7
+    assert load4_from(memory, line, 5) == (8, 9, 10, 11)
+    with pytest.raises(ValueError, match="load4, store4: element 7 of 12 is not aligned to 16 bytes"):
+        load4_from(memory, line, 4)
+    store(memory, 2, 50)
+    assert memory[2] == 50
+    with pytest.raises(ValueError, match="store: element -1 is not in the array"):
+        store(memory, -1, 0)
 
 
 def _copied_in_time(x, out):
     strip = cuda.shared.array(COPIED, float32)
     for four in range(3):
-        copy4(strip, 4 * four, x, 4 * four, 4 - four)
+        copy4(strip, 4 * four, x, line_of(x, 0), 4 * four, 4 - four)
         commit()
     wait_but_one()
     for place in range(12):
