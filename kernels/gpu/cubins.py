@@ -36,19 +36,24 @@ def load(kernel: Any, signature: tuple[str, ...]) -> Any:
     """Return the kernel for the current device as a CuPy function, loaded from disk if it was compiled before."""
     import cupy
 
-    capability = availability.capability(cupy.cuda.Device())
+    name, cubin = compiled(kernel, signature, availability.capability(cupy.cuda.Device()))
+    module = cupy.cuda.function.Module()
+    module.load(cubin)
+    return module.get_function(name)
+
+
+def compiled(kernel: Any, signature: tuple[str, ...], capability: tuple[int, int]) -> tuple[str, bytes]:
+    """Return a kernel's name in the machine code and that code, from disk if it was compiled before."""
     kept = folder()
     path = kept / f"{kernel.__name__}-{_stamp(kernel, signature, capability)}.cubin" if kept else None
     if path and path.exists():
         name, _, cubin = path.read_bytes().partition(b"\n")
-    else:
-        text = ptx(kernel.function, signature, capability)
-        name, cubin = entry(text).encode(), link(text, capability)
-        if path:
-            code_cache.write(path, name + b"\n" + cubin)
-    module = cupy.cuda.function.Module()
-    module.load(cubin)
-    return module.get_function(name.decode())
+        return name.decode(), cubin
+    text = ptx(kernel.function, signature, capability)
+    called, cubin = entry(text), link(text, capability)
+    if path:
+        code_cache.write(path, called.encode() + b"\n" + cubin)
+    return called, cubin
 
 
 def ptx(function: Callable, signature: tuple[str, ...], capability: tuple[int, int]) -> str:
