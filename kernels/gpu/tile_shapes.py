@@ -101,6 +101,6 @@ TF32 = (
     _tensor("16x128", 72, 167),
     _tensor("64x64", 80, 139),
     _tensor("32x32", 56, 142),
-    _tensor("16x32", 40, 113),
+    _tensor("16x32", 48, 113),
     *(tile for tile in FLOAT32 if tile.name.endswith((" 8x128", "thin 4", "thin 8"))),  # rows for half a tensor core
 )
