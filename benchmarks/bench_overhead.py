@@ -110,13 +110,13 @@ def borders(solver: Any, clock: Clock) -> Iterator[tuple[Any, Any, Any]]:
     yield from launches
     model = solver.model
     yield model, "loss", clock.timed("network", model.loss)
-    if model._chain is None:  # else it is not computed layer by layer
-        for step in model._steps:
-            for name in ("forward", "backward"):
-                yield step.module, name, clock.timed("layers", getattr(step.module, name))
+    for step in model._steps[: None if model._chain is None else model._head]:  # the others are not computed one by one
+        for name in ("forward", "backward"):
+            yield step.module, name, clock.timed("layers", getattr(step.module, name))
+    if model._chain is None:
         yield model, "loss_function", clock.timed("checks", model.loss_function)
     yield solver, "_update", clock.timed("update", solver._update)
-    yield AffineChain, "passes", clock.timed("checks", AffineChain.passes)
+    yield AffineChain, "step", clock.timed("checks", AffineChain.step)
     yield njit, "_affine_chain", clock.timed("variants", njit._affine_chain)
     for name, kernel in functions._KERNELS.items():
         yield functions._KERNELS, name, clock.timed("checks", kernel)

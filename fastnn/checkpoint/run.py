@@ -295,9 +295,9 @@ def _block_sizes() -> str | None:
     """The name of the sizes of blocks that the kernels of this process use (`fastnn info` shows them), if they do."""
     if get_backend() != switch.DEFAULT:
         return None
-    from fastnn.kernels.cpu.simd import sizes
+    from fastnn.kernels.cpu import block_sizes
 
-    return sizes.identifier()
+    return block_sizes.identifier()
 
 
 @functools.cache

@@ -89,19 +89,18 @@ def _blocks() -> dict[str, Any] | None:
     """Caches, registers and measured rates, and the sizes of blocks of the compiled kernels; None without these."""
     if not any(line.available for line in backends() if line.name == DEFAULT):
         return None
-    from fastnn.kernels.cpu import processor
-    from fastnn.kernels.cpu.simd import cpu_info, size_model, sizes, tuned_sizes
+    from fastnn.kernels.cpu import block_sizes, processor
 
-    record = tuned_sizes.record() if sizes.is_used() else {}
-    width, count = cpu_info.registers()
+    record = block_sizes.record() if block_sizes.is_used() else {}
+    width, count = block_sizes.registers()
     return {
         "caches": processor.caches(),
         "registers": {"count": count, "bytes": width},
         "rates": record.get("rates"),
-        "identifier": sizes.identifier(),
-        "model": size_model.model()._asdict(),
+        "identifier": block_sizes.identifier(),
+        "model": block_sizes.model()._asdict(),
         "tuned": record.get("dtypes", {}),
-        "file": str(tuned_sizes.path()) if record else None,
+        "file": str(block_sizes.path()) if record else None,
     }
 
 

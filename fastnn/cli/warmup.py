@@ -76,11 +76,10 @@ def run_warmup(arguments: argparse.Namespace) -> int:
 
 def _tune(dtypes: tuple[str, ...]) -> None:
     """Time the sizes of blocks, keep those that are faster than the model's, and print a report."""
-    from fastnn.kernels.cpu import roofline, threads, tuning
-    from fastnn.kernels.cpu.simd import size_model, tuned_sizes
+    from fastnn.kernels.cpu import block_sizes, roofline, threads, tuning
 
     began, count, tuned = time.perf_counter(), threads.get_num_threads(), {}
-    total = len(dtypes) * len(size_model.CLASSES)
+    total = len(dtypes) * len(block_sizes.CLASSES)
     print(
         f"timing sizes of blocks on {count} thread{'' if count == 1 else 's'}, about {_SECONDS:.0f} s ...", flush=True
     )
@@ -89,7 +88,7 @@ def _tune(dtypes: tuple[str, ...]) -> None:
         classes = {name.partition(" ")[2]: winner._asdict() for name, winner in winners.items()}
         tuned[dtype] = {"date": datetime.date.today().isoformat(), "threads": count, "classes": classes}
     flops = {dtype: roofline.multiply_adds(np.dtype(dtype), _PEAK_SECONDS) for dtype in dtypes}
-    path = tuned_sizes.write(tuned, {"B/s": roofline.copy(_PEAK_SECONDS), "FLOP/s": flops})
+    path = block_sizes.write(tuned, {"B/s": roofline.copy(_PEAK_SECONDS), "FLOP/s": flops})
     if path is None:
         raise OSError(
             f"warmup: tuned sizes cannot be kept beside the compiled kernels; expected a writable folder; set "

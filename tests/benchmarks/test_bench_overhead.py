@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothi
 
 
 @pytest.mark.parametrize(
-    ("number", "missing", "rule"), [(0, {"layers", "launches"}, "sgd"), (2, set(), "adam")], ids=["chain", "layers"]
+    ("number", "missing", "rule"), [(0, {"layers"}, "sgd"), (2, set(), "adam")], ids=["chain", "layers"]
 )
 def test_a_step_is_divided_among_the_layers_and_everything_is_put_back(number, missing, rule):
     former = dict(vars(matmul)), dict(vars(njit))

@@ -172,7 +172,7 @@ OTHERS = {
     "GraphTraining",  # what a GPU recorded for one Solver
     "Recorded", "AffineChain",  # inside a Sequential
     "Repeated",  # inside a Solver
-    "Entry", "Step", "Fused", "Chain", "Deferred", "Slope", "Slopes", "Estimate",  # live inside one call
+    "Entry", "Step", "Fused", "Chain", "Deferred", "Slope", "Slopes", "Estimate", "Receiver",  # live inside one call
     "Student", "Clock",  # live in one process
     "Archive", "Cifar10", "ImageSet", "Layout",  # of what is downloaded
     "Stream",  # around one that is open

@@ -280,9 +280,9 @@ def test_info_of_a_broken_file(tuned, capsys):
 
 @compiles
 def test_sizes_that_cannot_be_kept(tuned, capsys, monkeypatch):
-    from fastnn.kernels.cpu.simd import tuned_sizes
+    from fastnn.kernels.cpu import block_sizes
 
-    monkeypatch.setattr(tuned_sizes, "write", lambda *_: None)
+    monkeypatch.setattr(block_sizes, "write", lambda *_: None)
     assert main(["warmup", "--tune"]) == 2
     assert "fastnn warmup: error: warmup: tuned sizes cannot be kept beside the" in capsys.readouterr().err
 
