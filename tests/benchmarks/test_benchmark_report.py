@@ -98,15 +98,17 @@ def test_targets_worked_by_hand(by_target):
     assert found("PyTorch / ours, float32 default: convolutions, geometric mean") == ((1.5 * 3) ** 0.5, True)
     assert found("PyTorch / ours, float64 default: convolutions, geometric mean") == ((1.5 * 3) ** 0.5, False)
     assert found("PyTorch / ours, float64 tuned: slowest convolution") == (1.5, True)
-    assert found("PyTorch / ours, default: training steps") == (2.0, True)
-    assert found("PyTorch / ours, tuned: training steps") == (1.1, False)
+    for networks in ("dense networks", "convolutional networks", "the residual network"):
+        assert found(f"PyTorch / ours, default: training steps of {networks}") == (2.0, True)
+        assert found(f"PyTorch / ours, tuned: training steps of {networks}") == (1.1, False)
+    assert found("torch.compile / ours: training steps") == (0.9, False)
     assert found("Module / Sequential, tuned: convolutional networks") == (1.04, True)
     assert found("share of peak, float32: convolutions, forward") == (95, True)
     assert found("share of peak, float64: convolutions, backward") == (70, False)
     assert found("loops / ours: the notebook's convolution") == (8000, True)
     assert found("loops / ours: max pooling") == (500, False)
     assert found("loops / ours: linear losses") is None
-    assert found("compilation of ThreeLayerConvNet") == (12, True)
+    assert found("compilation of ThreeLayerConvNet") == (12, False)
 
 
 def test_the_worst_figure_counts():
