@@ -93,6 +93,7 @@ class Sequential(Container):
         return None, 0
 
     def _passes(self, X: Any, y: Any) -> tuple[Any, dict[str, np.ndarray]]:
+        """The loss without its penalty, and the gradients; the affine layers at the end compute theirs in one call."""
         chain, head = self._chain, self._head
         if chain is None or not chain.fits(self, X):
             return super()._passes(X, y)
