@@ -24,8 +24,8 @@ Later processes load the kernels instead of compiling them. Kernels that are alr
 
 Kernels work on blocks that fit in the caches. Their sizes come from a model of the caches; --tune times others, best
 on an idle machine, and keeps those that are at least 3 % faster beside the kernels. `fastnn info` shows both. Other
-sizes may change the last bits of results, so a run that was saved before is no longer resumed bit by bit, unless
-FASTNN_TUNED=0 is set; resuming says so. Deleting the file undoes the tuning."""
+sizes may change the last digits of results. A run that was saved before the tuning then continues with other digits,
+and a warning says so; with FASTNN_TUNED=0 it continues exactly. Deleting the file undoes the tuning."""
 _DTYPES = {"float32": ("float32",), "float64": ("float64",), "both": ("float32", "float64")}
 _BACKEND, _VARIABLE = "njit", "NUMBA_CACHE_DIR"
 _SECONDS = 45.0  # of tuning, all dtypes together

@@ -121,7 +121,7 @@ class Tree:
 class _Sending:
     """Drives the steps of a tree whenever an array becomes ready, as far as they go without waiting.
 
-    There is no thread for this: a transfer goes on while layers compute, but its next step begins after one of them.
+    No thread does this: MPI transfers data while a layer computes, and the next transfer begins after that layer.
     """
 
     def __init__(self, steps: Iterator[Callable[[], bool] | int], members: list[frozenset]) -> None:

@@ -28,7 +28,7 @@ from .size_model import CLASSES, DTYPES, LIMITS
 
 
 def overrides() -> dict[str, dict[str, int]]:
-    """Return the tuned sizes by dtype and class; empty if there is no file."""
+    """Return the tuned sizes by dtype and class, or an empty dict if there is no file."""
     return {
         f"{dtype} {name}": {chosen["size"]: chosen["value"]}
         for dtype, tuned in record().get("dtypes", {}).items()
